@@ -1,0 +1,4 @@
+"""Agents that learn with a memory core: PPO first."""
+
+if __name__ != "memrl.agents":
+    raise ImportError(f"import this package as memrl.agents, not as {__name__}")

@@ -1,0 +1,61 @@
+"""The Agent protocol: all that a run, an evaluation or a picture needs to know about an agent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeAlias
+
+from torch import Tensor
+
+from memrl.rollout.env import Obs
+
+Metrics: TypeAlias = Mapping[str, float]
+
+
+class Agent(Protocol):
+    """Learns from environments that it was given, and acts with a memory of its own.
+
+    Attributes:
+        env_steps: single-environment transitions experienced so far.
+    """
+
+    env_steps: int
+
+    def learn(self, total_steps: int, on_iteration: Callable[[Metrics], None]) -> None:
+        """Learn until ``env_steps`` reaches ``total_steps``; report after every iteration.
+
+        ``on_iteration`` may call ``state_dict`` and may raise to stop. Metrics are host floats by
+        name (``train/…`` of learning, ``episode/…`` of the episodes that ended; NaN when none did).
+
+        Raises:
+            FloatingPointError: a loss or gradient became NaN or Inf; the message names it.
+        """
+
+    def begin(self, seed: int = 0, *, greedy: bool = False, ablate: str | None = None) -> None:
+        """Forget the acting state and seed acting; training state is untouched.
+
+        ``ablate``: "state" forgets before every step; "reads" zeroes what an external memory returns.
+
+        Raises:
+            ValueError: the memory has no such part to ablate; the message says which it has.
+        """
+
+    def act(self, obs: Obs, start: Tensor | None = None) -> Tensor:
+        """Actions for a batch of observations; the memory is carried from call to call.
+
+        ``start`` [B] marks rows whose observation opens an episode. Without it, the first call
+        after ``begin`` (or a new batch size) opens episodes and later calls continue them.
+        """
+
+    def memory(self) -> dict[str, Tensor]:
+        """Diagnostics of the acting state after the last ``act``: each [B, ...]."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a bit-exact continuation needs: nested dicts of tensors and plain values."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from ``state_dict``.
+
+        Raises:
+            ValueError: the state belongs to another configuration; the message names what differs.
+        """

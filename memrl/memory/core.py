@@ -1,0 +1,104 @@
+"""The contract of a memory core: explicit state, resets in one place, step equals sequence."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Generic, NamedTuple, TypeVar
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from memrl.memory.state import map_state
+
+S = TypeVar("S")
+
+
+class Unrolled(NamedTuple, Generic[S]):
+    """What a core makes of a sequence."""
+
+    y: Tensor  # [T, B, O]
+    state: S  # after the last step
+    cost: Tensor | None = None  # [T, B]  the core's own loss (ponder, compression), if it has one
+
+
+class MemoryCore(nn.Module, ABC, Generic[S]):
+    """A recurrent map from features to features, with an explicit state.
+
+    ``start[t, b]`` is True when ``x[t, b]`` opens an episode: that row's state is replaced by the
+    initial state *before* ``x[t, b]`` is read. A memory writes ``initial_state`` and ``_update``;
+    resets, steps and sequences are written here, once. The state is a (nested) NamedTuple whose
+    every leaf leads with B; a leaf named ``cost`` [B] holds the loss of the last ``_update``.
+
+    Attributes:
+        in_dim: width I of the input features.
+        out_dim: width O of the output features.
+        horizon: steps a gradient can reach back: 0, k, or None when unbounded.
+        paper: author, year and title, for tables and citations.
+        ablate: parts to silence when looking at what memory contributes, out of ``ablations``.
+    """
+
+    paper: ClassVar[str] = ""
+    ablations: ClassVar[frozenset[str]] = frozenset()
+    horizon: int | None = None
+
+    def __init__(self, in_dim: int, out_dim: int) -> None:
+        super().__init__()
+        if in_dim < 1 or out_dim < 1:
+            raise ValueError(f"a core maps features to features: got widths {in_dim} to {out_dim}")
+        self.in_dim = in_dim
+        self.out_dim = out_dim
+        self.ablate: frozenset[str] = frozenset()
+
+    @abstractmethod
+    def initial_state(self, batch_size: int) -> S:
+        """The state before an episode, leaves [B, ...]; may depend on learned parameters."""
+
+    @abstractmethod
+    def _update(self, x: Tensor, state: S) -> tuple[Tensor, S]:
+        """One step without resets: x [B, I] -> y [B, O] and the next state; edits nothing."""
+
+    def diagnostics(self, state: S) -> dict[str, Tensor]:
+        """What can be looked at in a state: weights over slots, usage, gates, all [B, ...]."""
+        return {}
+
+    def reset(self, state: S, initial: S, start: Tensor, *, donate: bool = False) -> S:
+        """Rows of ``state`` where ``start`` [B] replaced by ``initial`` (leaves [1 or B, ...]).
+
+        By selection, never by multiplication: 0 times NaN is NaN. ``donate`` edits in place.
+        """
+
+        def choose(old: Tensor, new: Tensor) -> Tensor:
+            mask = start.view(-1, *[1] * (old.dim() - 1))
+            return torch.where(mask, new, old, out=old) if donate else torch.where(mask, new, old)
+
+        return map_state(choose, state, initial)
+
+    def step(
+        self,
+        x: Float[Tensor, "B I"],
+        state: S,
+        start: Bool[Tensor, " B"],
+        *,
+        donate: bool = False,
+    ) -> tuple[Float[Tensor, "B O"], S]:
+        """Act: one step for every row. ``donate`` lets the old state be edited (no_grad only)."""
+        if donate and torch.is_grad_enabled():
+            raise ValueError("donate=True edits the old state: call it under torch.no_grad()")
+        return self._update(x, self.reset(state, self.initial_state(1), start, donate=donate))
+
+    def forward(
+        self, x: Float[Tensor, "T B I"], state: S, start: Bool[Tensor, "T B"]
+    ) -> Unrolled[S]:
+        """Learn: a sequence, equal to ``step`` called T times. Reads ``start`` once on the host."""
+        initial = self.initial_state(1)
+        ys, costs = [], []
+        for t, any_start in enumerate(start.any(dim=1).tolist()):
+            if any_start:
+                state = self.reset(state, initial, start[t])
+            y, state = self._update(x[t], state)
+            ys.append(y)
+            cost = getattr(state, "cost", None)
+            if cost is not None:
+                costs.append(cost)
+        return Unrolled(torch.stack(ys), state, torch.stack(costs) if costs else None)

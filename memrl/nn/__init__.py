@@ -1,0 +1,1 @@
+"""Encoders, action heads, initialisation and running normalisation."""

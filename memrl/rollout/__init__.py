@@ -1,0 +1,1 @@
+"""From environment to chunks: the BatchedEnv protocol, the rollout storage, the collector."""

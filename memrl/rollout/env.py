@@ -1,0 +1,78 @@
+"""The protocol of a batch of environments: tensors on one device, same-step autoreset."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple, TypeAlias
+
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+Obs: TypeAlias = dict[str, Tensor]
+
+
+class Transition(NamedTuple):
+    """What one step of B environments returns.
+
+    ``obs`` is what the next action is chosen from: where an episode ended it is the first
+    observation of the next one, and ``final_obs`` holds the last observation of the old one
+    (elsewhere ``final_obs`` equals ``obs``). ``metrics`` speak of an episode at its last step and
+    are arbitrary elsewhere: float32 [B], NaN where a task has no such value.
+    """
+
+    obs: Obs  # each [B, ...]
+    reward: Tensor  # float32 [B]
+    terminated: Tensor  # bool [B]
+    truncated: Tensor  # bool [B]
+    final_obs: Obs  # each [B, ...]
+    metrics: dict[str, Tensor]  # e.g. success, cue_seen: float32 [B]
+    valid: Tensor | None = None  # bool [B]; False: a reset row of a NEXT_STEP env, not a step
+
+    @property
+    def ended(self) -> Tensor:
+        """Rows whose episode ended at this step: bool [B]."""
+        return self.terminated | self.truncated
+
+
+class BatchedEnv(ABC):
+    """B copies of one task. Observations are dicts of tensors; a plain Box is ``{"obs": ...}``.
+
+    Attributes:
+        num_envs: B, the number of copies.
+        device: where observations are made and actions are expected.
+        observation_space: of one copy, always a ``Dict``.
+        action_space: of one copy: Discrete, MultiDiscrete, MultiBinary or Box.
+        metric_names: keys of ``Transition.metrics``, constant.
+        exact_resume: ``state_dict`` holds all that a bit-for-bit continuation needs.
+    """
+
+    num_envs: int
+    device: torch.device
+    observation_space: spaces.Dict
+    action_space: spaces.Space[Any]
+    metric_names: tuple[str, ...] = ()
+    exact_resume: bool = False
+
+    @abstractmethod
+    def reset(self, seed: int | None = None) -> Obs:
+        """Begin a new episode in every copy; a seed makes everything that follows repeatable."""
+
+    @abstractmethod
+    def step(self, action: Tensor) -> Transition:
+        """Advance every copy: action int64 [B] (or [B, D]; float32 [B, D] for a Box)."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """Nested dict of tensors, numbers, strings and lists, enough to continue (see exact_resume)."""
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Any]) -> Obs:
+        """Continue from ``state_dict``; returns the observations that were last given out."""
+
+    def render(self, copy: int = 0) -> Any:
+        """A picture of one copy as uint8 [H, W, 3] (numpy), or None where there is none."""
+        return None
+
+    def close(self) -> None:
+        """Release what the copies hold."""
