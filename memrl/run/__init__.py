@@ -1,1 +1,29 @@
-"""A run: its directory, checkpoints, tracking, progress, evaluation and pictures."""
+"""A run and everything it leaves behind: directory, checkpoints, tracking, evaluation, pictures.
+
+Agents are known here only through ``memrl.agent`` and environments only through
+``memrl.rollout.env``. How the pieces meet, in a training command::
+
+    directory = RunDirectory.create(path)            # or RunDirectory.open(path) to resume
+    directory.write_config(yaml_text)
+    checkpoints = Checkpoints(directory.checkpoints, fingerprint=relevant_config, warn=print)
+    resume = checkpoints.last()                      # None before the first checkpoint
+    with (
+        Tracker(directory, config, tensorboard=True, wandb=WandbOptions(), resume=resume) as tracker,
+        progress_bar(total_steps, start=agent.env_steps, style="auto") as progress,
+    ):
+        fitted = fit(agent, checkpoints, total_steps=total_steps, tracker=tracker,
+                     progress=progress, resume=resume)   # raises RunError, Interrupted
+        draw_curve(directory, references={"no memory": 0.5})
+        recording = record_episode(agent, env, seed=seed)
+        draw_episode(recording, directory.episode)
+        draw_memory(recording, directory.memory)
+        write_summary(directory, summarize(fitted, evaluation, ...))
+        tracker.finish(episode=directory.episode, checkpoint=fitted.checkpoint)
+
+Files: ``errors`` (sentences for the user), ``directory`` (names and atomic writes), ``checkpoint``
+(one file, bit for bit), ``checkpoints`` (which files are kept), ``randomness`` (global generators),
+``metrics`` (metrics.csv), ``tracking`` and ``wandb`` (where rows go), ``signals`` and ``loop``
+(training), ``progress``, ``statistics`` and ``evaluation`` (estimates with intervals),
+``recording`` (one episode), ``figure``, ``curve``, ``episode``, ``slots`` and ``compare``
+(pictures), ``machine`` and ``summary`` (summary.json).
+"""
