@@ -35,7 +35,7 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
         out_dim: width O of the output features.
         horizon: steps a gradient can reach back: 0, k, or None when unbounded.
         paper: author, year and title, for tables and citations.
-        ablate: parts to silence when looking at what memory contributes, out of ``ablations``.
+        ablate: parts that are silenced (see ``silence``), out of ``ablations``.
     """
 
     paper: ClassVar[str] = ""
@@ -61,6 +61,19 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
     def diagnostics(self, state: S) -> dict[str, Tensor]:
         """What can be looked at in a state: weights over slots, usage, gates, all [B, ...]."""
         return {}
+
+    def silence(self, part: str | None) -> None:
+        """Ablate one part of the memory from now on; None ablates nothing.
+
+        Raises:
+            ValueError: this memory has no such part.
+        """
+        if part is not None and part not in self.ablations:
+            parts = ", ".join(sorted(self.ablations)) or "none"
+            raise ValueError(
+                f"{type(self).__name__} has no part {part!r} to silence (parts: {parts})"
+            )
+        self.ablate = frozenset() if part is None else frozenset({part})
 
     def reset(self, state: S, initial: S, start: Tensor, *, donate: bool = False) -> S:
         """Rows of ``state`` where ``start`` [B] replaced by ``initial`` (leaves [1 or B, ...]).

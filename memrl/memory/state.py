@@ -72,7 +72,9 @@ def unflatten(like: S, flat: Mapping[str, Tensor]) -> S:
     wanted = list(flatten(like))
     if set(wanted) != set(flat):
         missing, extra = sorted(set(wanted) - set(flat)), sorted(set(flat) - set(wanted))
-        raise ValueError(f"the state does not fit: missing leaves {missing}, unknown leaves {extra}")
+        raise ValueError(
+            f"the state does not fit: missing leaves {missing}, unknown leaves {extra}"
+        )
     values = iter([flat[name] for name in wanted])
     return map_state(lambda _: next(values), like)
 

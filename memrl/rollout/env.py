@@ -64,7 +64,7 @@ class BatchedEnv(ABC):
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
-        """Nested dict of tensors, numbers, strings and lists, enough to continue (see exact_resume)."""
+        """Nested dict of tensors and plain values, enough to continue (see ``exact_resume``)."""
 
     @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> Obs:
@@ -74,5 +74,5 @@ class BatchedEnv(ABC):
         """A picture of one copy as uint8 [H, W, 3] (numpy), or None where there is none."""
         return None
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  most have nothing to release
         """Release what the copies hold."""

@@ -1,0 +1,60 @@
+"""GRU: the gated recurrent unit, a hidden vector that is rewritten by gates."""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple, final
+
+import torch
+from annotated_types import Ge
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from memrl.memory.core import MemoryCore, Unrolled
+from memrl.memory.ops.gated import gru_sequence, init_gates
+from memrl.memory.registry import register
+
+
+class GRUState(NamedTuple):
+    """What a GRU carries from step to step."""
+
+    h: Tensor  # [B, H]
+
+
+@final
+@register("gru")
+class GRU(MemoryCore[GRUState]):
+    """Gated recurrent unit in torch's form: the reset gate scales U_n h + b_hn.
+
+    r, z = σ(W x + b + U h + b_h);  n = tanh(W_n x + b_n + r ∘ (U_n h + b_hn));
+    h' = (1 - z) ∘ n + z ∘ h. The output is h'. Recurrent weights start orthogonal per gate.
+    """
+
+    paper = "Cho et al. 2014, Learning Phrase Representations using RNN Encoder-Decoder"
+
+    def __init__(self, in_dim: int, *, hidden_dim: Annotated[int, Ge(1)] = 128) -> None:
+        super().__init__(in_dim, hidden_dim)
+        self.weight_ih = nn.Parameter(torch.empty(3 * hidden_dim, in_dim))
+        self.weight_hh = nn.Parameter(torch.empty(3 * hidden_dim, hidden_dim))
+        self.bias_ih = nn.Parameter(torch.zeros(3 * hidden_dim))
+        self.bias_hh = nn.Parameter(torch.zeros(3 * hidden_dim))
+        init_gates(self.weight_ih, self.weight_hh)
+
+    def initial_state(self, batch_size: int) -> GRUState:
+        return GRUState(self.weight_hh.new_zeros(batch_size, self.out_dim))
+
+    def _update(self, x: Tensor, state: GRUState) -> tuple[Tensor, GRUState]:
+        H = self.out_dim
+        gates_x = F.linear(x, self.weight_ih, self.bias_ih)
+        gates_h = F.linear(state.h, self.weight_hh, self.bias_hh)
+        r, z = (gates_x[:, : 2 * H] + gates_h[:, : 2 * H]).sigmoid().chunk(2, dim=1)
+        n = torch.addcmul(gates_x[:, 2 * H :], r, gates_h[:, 2 * H :]).tanh()
+        h = torch.lerp(n, state.h, z)
+        return h, GRUState(h)
+
+    def forward(self, x: Tensor, state: GRUState, start: Tensor) -> Unrolled[GRUState]:
+        gates_x = F.linear(x, self.weight_ih, self.bias_ih)
+        y = gru_sequence(gates_x, state.h, self.weight_hh, self.bias_hh, start)
+        return Unrolled(y, GRUState(y[-1]))
+
+    def diagnostics(self, state: GRUState) -> dict[str, Tensor]:
+        return {"hidden": state.h}

@@ -1,0 +1,62 @@
+"""LSTM: long short-term memory, a cell that gates protect."""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple, final
+
+import torch
+from annotated_types import Ge
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from memrl.memory.core import MemoryCore, Unrolled
+from memrl.memory.ops.gated import init_gates, lstm_sequence
+from memrl.memory.registry import register
+
+
+class LSTMState(NamedTuple):
+    """What an LSTM carries from step to step."""
+
+    h: Tensor  # [B, H]
+    c: Tensor  # [B, H]
+
+
+@final
+@register("lstm")
+class LSTM(MemoryCore[LSTMState]):
+    """Long short-term memory with forget gates, gates i, f, g, o in torch's order.
+
+    i, f, o = σ(W x + U h + b);  g = tanh(·);  c' = f ∘ c + i ∘ g;  h' = o ∘ tanh(c').
+    The output is h'. The forget bias starts at 1 (Jozefowicz et al. 2015), recurrent weights
+    orthogonal per gate.
+    """
+
+    paper = "Hochreiter & Schmidhuber 1997, Long Short-Term Memory; Gers et al. 2000 (forget gate)"
+
+    def __init__(self, in_dim: int, *, hidden_dim: Annotated[int, Ge(1)] = 128) -> None:
+        super().__init__(in_dim, hidden_dim)
+        self.weight_ih = nn.Parameter(torch.empty(4 * hidden_dim, in_dim))
+        self.weight_hh = nn.Parameter(torch.empty(4 * hidden_dim, hidden_dim))
+        self.bias = nn.Parameter(torch.zeros(4 * hidden_dim))
+        init_gates(self.weight_ih, self.weight_hh)
+        with torch.no_grad():
+            self.bias[hidden_dim : 2 * hidden_dim] = 1.0
+
+    def initial_state(self, batch_size: int) -> LSTMState:
+        zeros = self.weight_hh.new_zeros
+        return LSTMState(zeros(batch_size, self.out_dim), zeros(batch_size, self.out_dim))
+
+    def _update(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        gates = F.linear(x, self.weight_ih, self.bias) + F.linear(state.h, self.weight_hh)
+        i, f, g, o = gates.chunk(4, dim=1)
+        c = torch.addcmul(f.sigmoid() * state.c, i.sigmoid(), g.tanh())
+        h = o.sigmoid() * c.tanh()
+        return h, LSTMState(h, c)
+
+    def forward(self, x: Tensor, state: LSTMState, start: Tensor) -> Unrolled[LSTMState]:
+        gates_x = F.linear(x, self.weight_ih, self.bias)
+        y, c = lstm_sequence(gates_x, state.h, state.c, self.weight_hh, start)
+        return Unrolled(y, LSTMState(y[-1], c))
+
+    def diagnostics(self, state: LSTMState) -> dict[str, Tensor]:
+        return {"hidden": state.h, "cell": state.c}

@@ -1,0 +1,170 @@
+"""GRU and LSTM over a whole sequence with resets inside: one product and one fused gate a step.
+
+The input products of all T steps are one matrix product, made by the caller. Forward keeps the gate
+activations; backward folds every factor that does not depend on the incoming gradient into arrays
+over [T, B, ...] first, so that its loop is a multiplication and a product a step, and each weight
+gradient is one product at the end. Rows are reset by selection: a NaN state does not survive.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+
+def gru_sequence(
+    gates_x: Float[Tensor, "T B G"],
+    h0: Float[Tensor, "B H"],
+    weight_hh: Float[Tensor, "G H"],
+    bias_hh: Float[Tensor, " G"],
+    start: Bool[Tensor, "T B"],
+) -> Float[Tensor, "T B H"]:
+    """All hidden states of a GRU (r, z, n in torch's order) from the input's share of its gates.
+
+    A row with ``start[t]`` begins step t from zeros. First derivatives only.
+    """
+    return _GRUSequence.apply(gates_x, h0, weight_hh, bias_hh, start)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def lstm_sequence(
+    gates_x: Float[Tensor, "T B G"],
+    h0: Float[Tensor, "B H"],
+    c0: Float[Tensor, "B H"],
+    weight_hh: Float[Tensor, "G H"],
+    start: Bool[Tensor, "T B"],
+) -> tuple[Float[Tensor, "T B H"], Float[Tensor, "B H"]]:
+    """All hidden states and the last cell of an LSTM (gates i, f, g, o as in torch).
+
+    A row with ``start[t]`` begins step t from zeros. Biases belong into ``gates_x``.
+    First derivatives only.
+    """
+    return _LSTMSequence.apply(gates_x, h0, c0, weight_hh, start)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def init_gates(weight_ih: Tensor, weight_hh: Tensor) -> None:
+    """Xavier for what reads the input, orthogonal for what reads the state, gate by gate."""
+    hidden_dim = weight_hh.shape[1]
+    for block in weight_ih.detach().split(hidden_dim):
+        nn.init.xavier_uniform_(block)
+    for block in weight_hh.detach().split(hidden_dim):
+        nn.init.orthogonal_(block)
+
+
+class _GRUSequence(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, gates_x: Tensor, h0: Tensor, weight_hh: Tensor, bias_hh: Tensor, start: Tensor
+    ) -> Tensor:
+        T, B, G = gates_x.shape
+        H = G // 3
+        resets = start.any(dim=1).tolist()
+        h_in = gates_x.new_empty(T, B, H)  # what step t read, after its reset
+        h_out = gates_x.new_empty(T, B, H)
+        rz = gates_x.new_empty(T, B, 2 * H)
+        hidden_n = gates_x.new_empty(T, B, H)  # U_n h + b_hn
+        n = gates_x.new_empty(T, B, H)
+        x_rz, x_n = gates_x[..., : 2 * H] + bias_hh[: 2 * H], gates_x[..., 2 * H :]
+        u_rz, u_n = weight_hh[: 2 * H].t(), weight_hh[2 * H :].t()
+        h, zero = h0, gates_x.new_zeros(())
+        for t in range(T):
+            if resets[t]:
+                h = torch.where(start[t].unsqueeze(1), zero, h, out=h_in[t])
+            else:
+                h = h_in[t].copy_(h)
+            torch.addmm(x_rz[t], h, u_rz, out=rz[t]).sigmoid_()
+            torch.addmm(bias_hh[2 * H :], h, u_n, out=hidden_n[t])
+            torch.addcmul(x_n[t], rz[t, :, :H], hidden_n[t], out=n[t]).tanh_()
+            h = torch.lerp(n[t], h, rz[t, :, H:], out=h_out[t])  # (1 - z) n + z h
+        ctx.save_for_backward(h_in, rz, hidden_n, n, weight_hh, start)
+        ctx.resets = resets
+        return h_out
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        h_in, rz, hidden_n, n, weight_hh, start = ctx.saved_tensors
+        T, B, H = n.shape
+        r, z = rz[..., :H], rz[..., H:]
+        through_n = (1 - z) * (1 - n * n)  # dn_pre / dh'
+        factors = torch.stack(
+            [through_n * hidden_n * r * (1 - r), (h_in - n) * z * (1 - z), through_n * r], dim=2
+        )  # d(U h) / dh'  [T, B, 3, H]
+        dgates = torch.empty_like(factors)
+        dh_out = dy.clone()
+        dh = torch.zeros_like(dy[0])
+        for t in range(T - 1, -1, -1):
+            dh_out[t] += dh
+            torch.mul(factors[t], dh_out[t].unsqueeze(1), out=dgates[t])
+            dh = torch.addmm(dh_out[t] * z[t], dgates[t].view(B, 3 * H), weight_hh)
+            if ctx.resets[t]:
+                dh.masked_fill_(start[t].unsqueeze(1), 0)
+        flat = dgates.view(T * B, 3 * H)
+        dweight = flat.t() @ h_in.view(T * B, H)
+        dbias = flat.sum(0)
+        dgates[:, :, 2] = through_n * dh_out
+        return dgates.view(T, B, 3 * H), dh, dweight, dbias, None
+
+
+class _LSTMSequence(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, gates_x: Tensor, h0: Tensor, c0: Tensor, weight_hh: Tensor, start: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        T, B, G = gates_x.shape
+        H = G // 4
+        resets = start.any(dim=1).tolist()
+        h_in, c_in = gates_x.new_empty(T, B, H), gates_x.new_empty(T, B, H)
+        h_out, tanh_c = gates_x.new_empty(T, B, H), gates_x.new_empty(T, B, H)
+        gates = gates_x.new_empty(T, B, G)
+        u = weight_hh.t()
+        h, c = h0, c0
+        zero = gates_x.new_zeros(())
+        for t in range(T):
+            if resets[t]:
+                fresh = start[t].unsqueeze(1)
+                h = torch.where(fresh, zero, h, out=h_in[t])
+                c = torch.where(fresh, zero, c, out=c_in[t])
+            else:
+                h, c = h_in[t].copy_(h), c_in[t].copy_(c)
+            torch.addmm(gates_x[t], h, u, out=gates[t])
+            gate = gates[t]
+            gate[:, : 2 * H].sigmoid_()
+            gate[:, 2 * H : 3 * H].tanh_()
+            gate[:, 3 * H :].sigmoid_()
+            c = torch.addcmul(gate[:, H : 2 * H] * c, gate[:, :H], gate[:, 2 * H : 3 * H])
+            torch.tanh(c, out=tanh_c[t])
+            h = torch.mul(gate[:, 3 * H :], tanh_c[t], out=h_out[t])
+        ctx.save_for_backward(h_in, c_in, gates, tanh_c, weight_hh, start)
+        ctx.resets = resets
+        return h_out, c
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, dy: Tensor, dc: Tensor) -> tuple[Tensor | None, ...]:
+        h_in, c_in, gates, tanh_c, weight_hh, start = ctx.saved_tensors
+        T, B, H = h_in.shape
+        i, f, g, o = gates.view(T, B, 4, H).unbind(2)
+        through_c = o * (1 - tanh_c * tanh_c)  # dc' / dh'
+        factors = torch.stack(
+            [g * i * (1 - i), c_in * f * (1 - f), i * (1 - g * g)], dim=2
+        )  # d(i, f, g before the nonlinearity) / dc'
+        through_o = tanh_c * o * (1 - o)
+        dgates = torch.empty_like(gates).view(T, B, 4, H)
+        dh = torch.zeros_like(h_in[0])
+        for t in range(T - 1, -1, -1):
+            dh_out = dh.add_(dy[t])
+            dc = torch.addcmul(dc, dh_out, through_c[t])
+            torch.mul(factors[t], dc.unsqueeze(1), out=dgates[t, :, :3])
+            torch.mul(through_o[t], dh_out, out=dgates[t, :, 3])
+            dh = dgates[t].view(B, 4 * H) @ weight_hh
+            dc = dc * f[t]
+            if ctx.resets[t]:
+                dh.masked_fill_(start[t].unsqueeze(1), 0)
+                dc.masked_fill_(start[t].unsqueeze(1), 0)
+        flat = dgates.view(T * B, 4 * H)
+        dweight = flat.t() @ h_in.view(T * B, H)
+        return dgates.view(T, B, 4 * H), dh, dc, dweight, None

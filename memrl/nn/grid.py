@@ -1,0 +1,45 @@
+"""Encode a grid of symbols, as MiniGrid's partial view: embed the cells, mix them once."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from memrl.nn.fingerprint import fingerprint
+from memrl.nn.init import linear
+
+
+class GridEncoder(nn.Module):
+    """A uint8 grid [*N, W, H, C] to features [*N, encoder_dim].
+
+    The embeddings of a cell's channels are added and all cells mixed by a linear layer with ReLU.
+    On the CPU a large batch is encoded once per distinct grid: an agent sees the same few hundred
+    views again and again, and a look-up costs less than a product.
+    """
+
+    DEDUPLICATE_FROM = 1024  # rows; below, sorting costs more than it saves
+    offset: Tensor
+
+    def __init__(self, shape: tuple[int, ...], encoder_dim: int, cell_dim: int) -> None:
+        super().__init__()
+        width, height, channels = shape
+        self.shape = shape
+        self.out_dim = encoder_dim
+        self.cells = nn.Parameter(torch.randn(channels * 256, cell_dim))
+        self.mix = linear(width * height * cell_dim, encoder_dim)
+        self.register_buffer("offset", torch.arange(channels) * 256, persistent=False)
+
+    def forward(self, grid: Tensor) -> Tensor:
+        batch = grid.shape[:-3]
+        flat = grid.reshape(-1, *self.shape)
+        if flat.device.type != "cpu" or len(flat) < self.DEDUPLICATE_FROM:
+            return self._encode(flat).view(*batch, self.out_dim)
+        distinct, place = torch.unique(fingerprint(flat), return_inverse=True)
+        example = place.new_empty(len(distinct))
+        example[place] = torch.arange(len(flat))
+        return F.embedding(place, self._encode(flat[example])).view(*batch, self.out_dim)
+
+    def _encode(self, grid: Tensor) -> Tensor:
+        cells = F.embedding(grid.long() + self.offset, self.cells).sum(dim=-2)
+        return self.mix(cells.flatten(1)).relu()  # type: ignore[no-any-return]

@@ -1,0 +1,58 @@
+"""Running mean and variance of what passes by, merged batch by batch."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+
+class RunningNorm(nn.Module):
+    """Standardise features by all values seen so far (Chan et al. 1979, parallel variance).
+
+    Statistics change only in ``update``, so that acting and learning of one iteration see the same
+    normalisation. They are buffers in float64 and live in the checkpoint. Before the first update
+    the map is the identity.
+    """
+
+    mean: Tensor
+    var: Tensor
+    count: Tensor
+
+    def __init__(self, dim: int, *, clip: float | None = 10.0, center: bool = True) -> None:
+        super().__init__()
+        self.clip = clip
+        self.center = center
+        self.register_buffer("mean", torch.zeros(dim, dtype=torch.float64))
+        self.register_buffer("var", torch.ones(dim, dtype=torch.float64))
+        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+
+    def forward(self, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N D"]:
+        shift = self.mean if self.center else torch.zeros_like(self.mean)
+        y = (x - shift.to(x.dtype)) / self.scale(x.dtype)
+        return y if self.clip is None else y.clamp(-self.clip, self.clip)
+
+    def inverse(self, y: Float[Tensor, "*N D"]) -> Float[Tensor, "*N D"]:
+        """Undo the standardisation of unclipped values."""
+        x = y * self.scale(y.dtype)
+        return x + self.mean.to(y.dtype) if self.center else x
+
+    def scale(self, dtype: torch.dtype) -> Float[Tensor, " D"]:
+        """The standard deviation, kept away from zero."""
+        return (self.var + 1e-8).sqrt().to(dtype)
+
+    @torch.no_grad()
+    def update(self, x: Float[Tensor, "N D"], valid: Bool[Tensor, " N"]) -> None:
+        """Merge the valid rows of a batch into the statistics; no valid row changes nothing."""
+        weight = valid.to(torch.float64).unsqueeze(1)
+        x64 = torch.where(valid.unsqueeze(1), x.to(torch.float64), 0.0)
+        n = weight.sum()
+        safe = n.clamp(min=1.0)
+        mean = (x64 * weight).sum(0) / safe
+        var = ((x64 - mean).square() * weight).sum(0) / safe
+        total = (self.count + n).clamp(min=1.0)
+        delta = mean - self.mean
+        merged = (self.var * self.count + var * n + delta.square() * self.count * n / total) / total
+        self.var.copy_(torch.where(n > 0, merged, self.var))
+        self.mean.add_(delta * (n / total))
+        self.count.add_(n)

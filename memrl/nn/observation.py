@@ -1,0 +1,90 @@
+"""From a dict observation to features: one part for every entry, side by side."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from memrl.nn.grid import GridEncoder
+from memrl.nn.pixels import PixelEncoder
+from memrl.nn.vectors import OneHot, Plain, VectorEncoder
+
+GRID_SIDE = 32  # a uint8 [W, H, C] with sides below this is a grid of codes, else a picture
+ACTION_MASK = "action_mask"  # chooses among actions, is no feature
+PREV_REWARD = "prev_reward"
+_WIDE = (GridEncoder, PixelEncoder, VectorEncoder)
+
+
+class ObsEncoder(nn.Module):
+    """Concatenate the features of every entry but the action mask, in the order of their names.
+
+    Grids, pictures and vectors are encoded to ``encoder_dim`` features each; discrete entries enter
+    one-hot; bits and the previous reward enter as they are.
+
+    Raises:
+        ValueError: an entry of the space has no encoder; the entry and the allowed ones are named.
+    """
+
+    unit: Tensor
+
+    def __init__(
+        self, space: spaces.Dict, *, encoder_dim: int, cell_dim: int, normalise: bool
+    ) -> None:
+        super().__init__()
+        self.keys = [key for key in sorted(space.spaces) if key != ACTION_MASK]
+        if not self.keys:
+            raise ValueError(f"the observation space {space} holds nothing that can be encoded")
+        self.register_buffer("unit", torch.zeros(()), persistent=False)  # dtype of the features
+        self.parts = nn.ModuleList()
+        self.out_dim = 0
+        for key in self.keys:
+            part, width = _part(key, space[key], encoder_dim, cell_dim, normalise)
+            self.parts.append(part)
+            self.out_dim += width
+
+    def forward(self, obs: dict[str, Tensor]) -> Tensor:
+        """Entries [*N, ...] to features [*N, out_dim], where N is one or two batch axes."""
+        features = [part(obs[key]) for key, part in zip(self.keys, self.parts, strict=True)]
+        return torch.cat([feature.to(self.unit.dtype) for feature in features], dim=-1)
+
+    def update(self, obs: dict[str, Tensor], valid: Tensor) -> None:
+        """Let the running statistics of vector entries see a rollout: [T, B, ...], valid [T, B]."""
+        for key, part in zip(self.keys, self.parts, strict=True):
+            if isinstance(part, VectorEncoder) and part.norm is not None:
+                part.norm.update(part.flat(obs[key]).flatten(0, 1), valid.flatten())
+
+
+def _part(
+    key: str, space: spaces.Space[object], encoder_dim: int, cell_dim: int, normalise: bool
+) -> tuple[nn.Module, int]:
+    part = _choose(key, space, encoder_dim, cell_dim, normalise)
+    if part is None:
+        raise ValueError(
+            f"observation {key!r} is a {space}: no encoder takes it (allowed: Box of a uint8 grid "
+            f"or picture [H, W, C], Box of numbers, Discrete, MultiDiscrete, MultiBinary)"
+        )
+    return part, part.out_dim
+
+
+def _choose(
+    key: str, space: spaces.Space[object], encoder_dim: int, cell_dim: int, normalise: bool
+) -> GridEncoder | PixelEncoder | VectorEncoder | OneHot | Plain | None:
+    match space:
+        case spaces.Discrete():
+            return OneHot([int(space.n)], scalar=True)
+        case spaces.MultiDiscrete() if space.nvec.ndim == 1:
+            return OneHot([int(n) for n in space.nvec], scalar=False)
+        case spaces.MultiBinary():
+            return Plain(tuple(space.shape))
+        case spaces.Box() if key == PREV_REWARD:
+            return Plain(space.shape)
+        case spaces.Box() if space.dtype == np.uint8 and len(space.shape) == 3:
+            if max(space.shape[:2]) < GRID_SIDE:
+                return GridEncoder(space.shape, encoder_dim, cell_dim)
+            return PixelEncoder(space.shape, encoder_dim)
+        case spaces.Box() if len(space.shape) <= 2:
+            return VectorEncoder(space.shape, encoder_dim, normalise)
+        case _:
+            return None

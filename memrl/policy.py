@@ -1,0 +1,172 @@
+"""Encoder → core (→ skip) → heads: the only place where observation, memory and action meet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, NamedTuple, final
+
+import torch
+from annotated_types import Ge
+from gymnasium import spaces
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from memrl.memory import registry
+from memrl.memory.core import MemoryCore, Unrolled
+from memrl.nn.actions import ActionHead, Actions
+from memrl.nn.init import linear
+from memrl.nn.observation import ACTION_MASK, ObsEncoder
+from memrl.rollout.env import Obs
+
+
+class PolicyConfig(BaseModel):
+    """The parts of a policy that are the same for every memory."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    encoder_dim: Annotated[int, Ge(1)] = 128  # features of each grid, picture or vector
+    cell_dim: Annotated[int, Ge(1)] = 8  # embedding of a grid cell
+    layers: Annotated[int, Ge(1)] = 1  # cores stacked on each other
+    skip: bool = False  # the heads also see what the core saw
+    normalise_obs: bool = True  # vectors standardised by what was seen so far
+
+
+class PolicyStep(NamedTuple):
+    """What a policy makes of one observation a row."""
+
+    actions: Actions  # over [B]
+    value: Tensor  # [B]
+    state: Any  # the core's next state
+
+
+class PolicyUnrolled(NamedTuple):
+    """What a policy makes of a sequence."""
+
+    actions: Actions  # over [T, B]
+    value: Tensor  # [T, B]
+    state: Any  # the core's state after the last step
+    cost: Tensor | None  # [T, B]  the core's own loss
+
+
+class Policy(nn.Module):
+    """Actor and critic on one memory."""
+
+    def __init__(
+        self, encoder: ObsEncoder, core: MemoryCore[Any], actor: ActionHead, *, skip: bool
+    ):
+        super().__init__()
+        self.encoder = encoder
+        self.core = core
+        self.actor = actor
+        self.critic = linear(_width(core, skip), 1, gain=1.0)
+        self.skip = skip
+
+    def initial_state(self, batch_size: int) -> Any:
+        """The core's state before an episode."""
+        return self.core.initial_state(batch_size)
+
+    def step(self, obs: Obs, state: Any, start: Tensor, *, donate: bool = False) -> PolicyStep:
+        """Act: observations [B, ...], ``start`` [B] True where one opens an episode."""
+        x = self.encoder(obs)
+        y, state = self.core.step(x, state, start, donate=donate)
+        return PolicyStep(*self._heads(obs, x, y), state)
+
+    def forward(self, obs: Obs, state: Any, start: Tensor) -> PolicyUnrolled:
+        """Learn: observations [T, B, ...], ``start`` [T, B], the state before the first step."""
+        x = self.encoder(obs)
+        unrolled: Unrolled[Any] = self.core(x, state, start)
+        actions, value = self._heads(obs, x, unrolled.y)
+        return PolicyUnrolled(actions, value, unrolled.state, unrolled.cost)
+
+    def _heads(self, obs: Obs, x: Tensor, y: Tensor) -> tuple[Actions, Tensor]:
+        features = torch.cat([y, x], dim=-1) if self.skip else y
+        return self.actor(features, obs.get(ACTION_MASK)), self.critic(features).squeeze(-1)
+
+
+@final
+class Stacked(MemoryCore[tuple[Any, ...]]):
+    """Cores on top of each other, each reading the one below; the state is the tuple of theirs."""
+
+    def __init__(self, cores: list[MemoryCore[Any]]) -> None:
+        super().__init__(cores[0].in_dim, cores[-1].out_dim)
+        self.cores = nn.ModuleList(cores)
+        reaches = [core.horizon for core in cores]
+        known = [reach for reach in reaches if reach is not None]
+        self.horizon = sum(known) if len(known) == len(reaches) else None
+
+    def initial_state(self, batch_size: int) -> tuple[Any, ...]:
+        return tuple(core.initial_state(batch_size) for core in self._layers())
+
+    def _update(self, x: Tensor, state: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
+        states = []
+        for core, below in zip(self._layers(), state, strict=True):
+            x, after = core._update(x, below)
+            states.append(after)
+        return x, tuple(states)
+
+    def reset(
+        self,
+        state: tuple[Any, ...],
+        initial: tuple[Any, ...],
+        start: Tensor,
+        *,
+        donate: bool = False,
+    ) -> tuple[Any, ...]:
+        layers = zip(self._layers(), state, initial, strict=True)
+        return tuple(core.reset(old, new, start, donate=donate) for core, old, new in layers)
+
+    def forward(
+        self, x: Tensor, state: tuple[Any, ...], start: Tensor
+    ) -> Unrolled[tuple[Any, ...]]:
+        states, cost = [], None
+        for core, below in zip(self._layers(), state, strict=True):
+            x, after, own = core(x, below, start)
+            states.append(after)
+            if own is not None:
+                cost = own if cost is None else cost + own
+        return Unrolled(x, tuple(states), cost)
+
+    def diagnostics(self, state: tuple[Any, ...]) -> dict[str, Tensor]:
+        return {
+            f"{i}.{name}": value
+            for i, (core, own) in enumerate(zip(self._layers(), state, strict=True))
+            for name, value in core.diagnostics(own).items()
+        }
+
+    def silence(self, part: str | None) -> None:
+        for core in self._layers():
+            core.silence(part)
+
+    def _layers(self) -> list[MemoryCore[Any]]:
+        return [core for core in self.cores if isinstance(core, MemoryCore)]
+
+
+def build_policy(
+    observation_space: spaces.Dict,
+    action_space: spaces.Space[Any],
+    memory: Mapping[str, Any],
+    config: PolicyConfig,
+) -> Policy:
+    """A policy for these spaces; ``memory`` is a name and that memory's options.
+
+    Raises:
+        ValueError: a space, a memory or an option that is not known; the sentence names it.
+    """
+    encoder = ObsEncoder(
+        observation_space,
+        encoder_dim=config.encoder_dim,
+        cell_dim=config.cell_dim,
+        normalise=config.normalise_obs,
+    )
+    options = {key: value for key, value in memory.items() if key != "name"}
+    cores, width = [], encoder.out_dim
+    for _ in range(config.layers):
+        cores.append(registry.build(memory["name"], width, options))
+        width = cores[-1].out_dim
+    core = cores[0] if config.layers == 1 else Stacked(cores)
+    actor = ActionHead(_width(core, config.skip), action_space)
+    return Policy(encoder, core, actor, skip=config.skip)
+
+
+def _width(core: MemoryCore[Any], skip: bool) -> int:
+    return core.out_dim + (core.in_dim if skip else 0)

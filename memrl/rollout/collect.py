@@ -1,0 +1,130 @@
+"""Collect: a policy acts in B environments for T steps on one device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from memrl.bonus.first_visit import FirstVisit
+from memrl.memory import state as states
+from memrl.policy import Policy
+from memrl.rollout.env import BatchedEnv, Obs, Transition
+from memrl.rollout.storage import Rollout
+
+
+class Collector:
+    """Keeps what lasts from rollout to rollout: observations, core state, episode sums, bonus sets.
+
+    ``generator`` draws the actions and nothing else.
+    """
+
+    def __init__(
+        self,
+        env: BatchedEnv,
+        policy: Policy,
+        generator: torch.Generator,
+        *,
+        seed: int,
+        bonus: FirstVisit | None = None,
+        bonus_key: str = "",
+    ) -> None:
+        self.env, self.policy, self.generator = env, policy, generator
+        self.bonus, self.bonus_key = bonus, bonus_key
+        self.obs: Obs = env.reset(seed)
+        self.start = torch.ones(env.num_envs, dtype=torch.bool, device=env.device)
+        self.state = states.clone(policy.initial_state(env.num_envs))
+        self.episode_return = torch.zeros(env.num_envs, device=env.device)
+        self.episode_length = torch.zeros(env.num_envs, device=env.device)
+        if bonus is not None:
+            bonus.begin(self.obs[bonus_key])
+
+    def rollout(self, *, steps: int, bptt: int, burn_in: int) -> Rollout:
+        """Storage for ``steps`` × B transitions, to be filled by ``collect`` again and again."""
+        with torch.no_grad():
+            first = self.policy.step(self.obs, self.state, self.start)
+        return Rollout(
+            self.env,
+            self.state,
+            steps=steps,
+            bptt=bptt,
+            burn_in=burn_in,
+            action=first.actions.mode(),
+            dtype=first.value.dtype,
+        )
+
+    @torch.no_grad()
+    def collect(self, rollout: Rollout) -> None:
+        """Fill ``rollout`` with the next steps of every environment."""
+        for t in range(len(rollout.reward)):
+            rollout.put_observation(t, self.obs, self.start, self.state)
+            out = self.policy.step(self.obs, self.state, self.start, donate=True)
+            action = out.actions.sample(self.generator)
+            rollout.action[t] = action
+            rollout.log_prob[t] = out.actions.log_prob(action)
+            rollout.value[t] = out.value
+            self.state = out.state
+            transition = self.env.step(action)
+            rollout.put_transition(t, transition)
+            rollout.bootstrap[t] = self._bootstrap(transition)
+            if self.bonus is not None:
+                new = self.bonus.visit(transition.obs[self.bonus_key], transition.ended)
+                rollout.bonus[t] = new.to(rollout.bonus.dtype)
+            self._count(rollout, t, transition)
+            self.obs = transition.obs
+        rollout.last_value = self.policy.step(self.obs, self.state, self.start).value
+
+    def _bootstrap(self, transition: Transition) -> Tensor:
+        """V(final observation) where an episode was cut off, 0 elsewhere.
+
+        From the state after the last step and before the reset. The one boolean of a step that
+        reaches the host: mostly nothing was truncated, and the critic need not run again.
+        """
+        cut = transition.truncated & ~transition.terminated
+        if not bool(cut.any()):
+            return torch.zeros_like(transition.reward)
+        goes_on = torch.zeros_like(cut)
+        value = self.policy.step(transition.final_obs, self.state, goes_on).value
+        return torch.where(cut, value, 0.0)
+
+    def _count(self, rollout: Rollout, t: int, transition: Transition) -> None:
+        valid = rollout.valid[t]
+        self.episode_return += torch.where(valid, transition.reward, 0.0)
+        self.episode_length += valid
+        rollout.episode_return[t] = self.episode_return
+        rollout.episode_length[t] = self.episode_length
+        self.start = transition.ended | ~valid
+        self.episode_return.masked_fill_(self.start, 0.0)
+        self.episode_length.masked_fill_(self.start, 0.0)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Environments, core state, sums, sets and the action generator."""
+        return {
+            "env": self.env.state_dict(),
+            "start": self.start,
+            "core": states.flatten(self.state),
+            "episode_return": self.episode_return,
+            "episode_length": self.episode_length,
+            "generator": self.generator.get_state(),
+            "bonus": None if self.bonus is None else self.bonus.state_dict(),
+        }
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Continue from ``state_dict``.
+
+        Where the environments begin anew (``exact_resume`` is False), so do state and sums.
+        """
+        self.obs = self.env.load_state_dict(saved["env"])
+        self.generator.set_state(saved["generator"].cpu())
+        if not self.env.exact_resume:
+            self.start = torch.ones_like(self.start)
+            if self.bonus is not None:
+                self.bonus.begin(self.obs[self.bonus_key])
+            return
+        self.start = saved["start"].to(self.start)
+        self.state = states.unflatten(self.state, saved["core"])
+        self.episode_return = saved["episode_return"].to(self.episode_return)
+        self.episode_length = saved["episode_length"].to(self.episode_length)
+        if self.bonus is not None:
+            self.bonus.load_state_dict(saved["bonus"])

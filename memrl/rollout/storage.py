@@ -1,0 +1,128 @@
+"""A rollout: preallocated [T, B] arrays, core states at chunk starts only, chunks cut from it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from memrl.memory.state import map_state
+from memrl.rollout.env import BatchedEnv, Obs, Transition
+
+
+class Chunk(NamedTuple):
+    """M sequences of L steps, each with the core state before its first step."""
+
+    obs: Obs  # each [L, M, ...]
+    start: Tensor  # bool [L, M]
+    action: Tensor  # [L, M, ...]
+    log_prob: Tensor  # [L, M]
+    value: Tensor  # [L, M]
+    advantage: Tensor  # [L, M]
+    target: Tensor  # [L, M]
+    valid: Tensor  # bool [L, M]  a step that losses may see: real, and not burn-in
+    state: Any  # leaves [M, ...]
+
+
+class Rollout:
+    """T steps of B environments and what the policy thought of them.
+
+    A chunk is ``bptt`` steps long; chunks overlap by ``burn_in`` steps, which warm the state of the
+    later chunk and count in the earlier one. So every step carries a loss exactly once.
+
+    Raises:
+        ValueError: T is not covered by such chunks; the nearest T that is, is named.
+    """
+
+    def __init__(
+        self,
+        env: BatchedEnv,
+        state: Any,
+        *,
+        steps: int,
+        bptt: int,
+        burn_in: int,
+        action: Tensor,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        stride = bptt - burn_in
+        if not 0 <= burn_in < bptt:
+            raise ValueError(f"burn_in {burn_in} must be below bptt {bptt}")
+        if steps < bptt or (steps - burn_in) % stride:
+            near = burn_in + stride * max(1, round((steps - burn_in) / stride))
+            raise ValueError(
+                f"{steps} steps are not covered by chunks of bptt {bptt} with burn_in {burn_in}; "
+                f"{near} steps would be"
+            )
+        T, B, device = steps, env.num_envs, env.device
+        self.bptt, self.burn_in = bptt, burn_in
+        self.chunk_starts = list(range(0, T - bptt + 1, stride))
+        self.obs: Obs = {}
+        self.start = torch.zeros(T, B, dtype=torch.bool, device=device)
+        self.action = action.new_zeros(T, *action.shape)
+        self.log_prob, self.value, self.reward, self.bonus, self.bootstrap = (
+            torch.zeros(T, B, dtype=dtype, device=device) for _ in range(5)
+        )
+        self.terminated, self.truncated = torch.zeros_like(self.start), torch.zeros_like(self.start)
+        self.valid = torch.ones_like(self.start)
+        self.episode_return, self.episode_length = (torch.zeros(T, B, device=device) for _ in "rl")
+        self.metrics = {name: torch.zeros(T, B, device=device) for name in env.metric_names}
+        C = len(self.chunk_starts)
+        self.states = map_state(lambda leaf: leaf.new_zeros(C, *leaf.shape), state)
+        self.last_value = self.value.new_zeros(B)
+        self.advantage, self.target = torch.zeros_like(self.value), torch.zeros_like(self.value)
+
+    @property
+    def ended(self) -> Tensor:
+        """Steps after which nothing flows back: an episode's end, or a row that was no step."""
+        return self.terminated | self.truncated | ~self.valid
+
+    def put_observation(self, t: int, obs: Obs, start: Tensor, state: Any) -> None:
+        """What the policy is about to see at step t; the state is kept where a chunk begins."""
+        if not self.obs:
+            T = len(self.reward)
+            self.obs = {key: value.new_empty(T, *value.shape) for key, value in obs.items()}
+        for key, value in obs.items():
+            self.obs[key][t] = value
+        self.start[t] = start
+        if t in self.chunk_starts:
+            c = self.chunk_starts.index(t)
+            map_state(lambda kept, leaf: kept[c].copy_(leaf), self.states, state)
+
+    def put_transition(self, t: int, transition: Transition) -> None:
+        """What the environments answered at step t."""
+        self.reward[t] = transition.reward
+        self.terminated[t] = transition.terminated
+        self.truncated[t] = transition.truncated
+        if transition.valid is not None:
+            self.valid[t] = transition.valid
+        for name, kept in self.metrics.items():
+            kept[t] = transition.metrics[name]
+
+    def num_chunks(self) -> int:
+        """How many chunks there are over all rows."""
+        return len(self.chunk_starts) * self.start.shape[1]
+
+    def chunks(self, index: Tensor) -> Chunk:
+        """The chunks numbered ``index`` [M] in 0 … num_chunks - 1, whole, never shuffled steps."""
+        B = self.start.shape[1]
+        c, b = index // B, index % B
+        begin = torch.tensor(self.chunk_starts, device=index.device)[c]
+        t = begin + torch.arange(self.bptt, device=index.device).unsqueeze(1)  # [L, M]
+        warming = (t - begin < self.burn_in) & (c > 0)
+
+        def cut(x: Tensor) -> Tensor:
+            return x[t, b]
+
+        return Chunk(
+            obs={key: cut(value) for key, value in self.obs.items()},
+            start=cut(self.start),
+            action=cut(self.action),
+            log_prob=cut(self.log_prob),
+            value=cut(self.value),
+            advantage=cut(self.advantage),
+            target=cut(self.target),
+            valid=cut(self.valid) & ~warming,
+            state=map_state(lambda kept: kept[c, b], self.states),
+        )
