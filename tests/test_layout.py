@@ -1,0 +1,143 @@
+"""Who may import whom: the rooms of the library and the direction of dependency."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LINKED = ("agents", "configs", "envs")
+
+# A room and the rooms right below it; it may import these and everything below them.
+BELOW = {
+    "memory.ops": (),
+    "memory": ("memory.ops",),
+    "rollout.env": (),
+    "nn": ("memory.ops", "rollout.env"),
+    "policy": ("memory", "nn"),
+    "rollout": ("policy",),
+    "losses": (),
+    "bonus": ("nn",),
+    "agent": ("rollout.env",),
+    "agents": ("rollout", "losses", "bonus", "agent"),
+    "envs": ("rollout.env",),
+    "run": ("agent",),
+    "testing": ("memory",),
+    "config": ("agents",),
+    "compose": ("config", "envs"),
+    "assemble": ("compose", "run"),
+    "experiment": ("assemble",),
+    "bench": ("assemble",),
+    "commands": ("experiment", "bench", "testing"),
+    "cli": ("commands",),
+    "__init__": ("experiment", "compose"),
+    "configs": (),
+}
+
+
+def sources() -> list[tuple[str, Path]]:
+    """Dotted module names (without ``memrl.``) and their files."""
+    found = []
+    for root in ("memrl", *LINKED):
+        for path in sorted((ROOT / root).glob("**/*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            parts = parts[1:] if parts[0] == "memrl" else parts
+            if root != "memrl" or parts[0] not in LINKED:
+                found.append((".".join(parts), path))
+    return found
+
+
+def room(module: str) -> str:
+    """The longest room that a module lies in; ``memrl`` itself is ``__init__``."""
+    parts = module.removesuffix(".__init__").split(".")
+    for end in range(len(parts), 0, -1):
+        if ".".join(parts[:end]) in BELOW:
+            return ".".join(parts[:end])
+    return "__init__" if module in ("", "__init__") else f"{module} is in no room"
+
+
+def reachable(name: str) -> set[str]:
+    return {name}.union(*(reachable(below) for below in BELOW[name]))
+
+
+def imports(path: Path) -> set[str]:
+    """Absolute names that a file imports anywhere, types and function bodies included."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize(("module", "path"), sources(), ids=lambda value: str(value))
+def test_imports_point_downwards(module, path):
+    own = room(module)
+    allowed = reachable(own)
+    for name in imports(path):
+        if name.split(".")[0] == "memrl":
+            below = room(name.removeprefix("memrl").removeprefix("."))
+            assert below in allowed or below == "__init__", f"{own} must not import {below}"
+
+
+def test_every_room_exists():
+    assert {room(module) for module, _ in sources()} == set(BELOW)
+
+
+@pytest.mark.parametrize(
+    ("package", "homes"),
+    [
+        ("stable_baselines3", {"agents.sb3", "envs.sb3"}),
+        ("sb3_contrib", {"bench.train"}),
+        ("wandb", {"run.wandb"}),
+        ("hydra", {"compose", "commands.train"}),
+        ("typer", {"cli"}),
+    ],
+)
+def test_heavy_packages_have_one_home(package, homes):
+    users = {
+        module
+        for module, path in sources()
+        if any(name.split(".")[0] == package for name in imports(path))
+    }
+    assert users <= homes
+
+
+@pytest.mark.parametrize("module", ["memrl", "memrl.cli", "memrl.experiment", "memrl.envs"])
+def test_peers_and_trackers_are_imported_only_when_used(module):
+    script = (
+        f"import {module}, sys; "
+        "print(*{'stable_baselines3', 'sb3_contrib', 'wandb'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize("module", ["memrl", "memrl.cli"])
+def test_help_does_not_wait_for_torch(module):
+    script = f"import {module}, sys; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == "False", done.stderr
+
+
+def test_public_names_are_listed_and_exist():
+    import memrl
+
+    assert sorted(memrl.__all__) == list(memrl.__all__)
+    for name in memrl.__all__:
+        assert getattr(memrl, name) is not None
+    assert set(memrl.__all__) <= set(dir(memrl))
+
+
+def test_an_unknown_public_name_is_an_attribute_error():
+    import memrl
+
+    with pytest.raises(AttributeError, match="no attribute 'mke'"):
+        _ = memrl.mke

@@ -1,0 +1,120 @@
+"""What is installed is what lies in the tree, and nothing lands outside the name ``memrl``."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+LINKED = ("agents", "configs", "envs")
+
+
+def packages_in_the_tree() -> set[str]:
+    inits = [*ROOT.glob("memrl/**/__init__.py")]
+    for name in LINKED:
+        inits += ROOT.glob(f"{name}/**/__init__.py")
+    found = set()
+    for init in inits:
+        parts = init.relative_to(ROOT).parent.parts
+        found.add(".".join(parts if parts[0] == "memrl" else ("memrl", *parts)))
+    return found
+
+
+def test_declared_packages_are_the_packages_in_the_tree():
+    assert set(PROJECT["tool"]["setuptools"]["packages"]) == packages_in_the_tree()
+
+
+def test_every_folder_with_python_in_it_is_a_package():
+    bare = {
+        path.parent
+        for root in ("memrl", *LINKED)
+        for path in (ROOT / root).glob("**/*.py")
+        if not (path.parent / "__init__.py").exists()
+    }
+    assert bare == set()
+
+
+@pytest.mark.parametrize("name", LINKED)
+def test_mapped_folders_are_linked_for_tools_that_run_no_import_hooks(name):
+    link = ROOT / "memrl" / name
+    assert link.is_symlink()
+    assert os.readlink(link) == f"../{name}"
+    assert PROJECT["tool"]["setuptools"]["package-dir"][f"memrl.{name}"] == name
+
+
+@pytest.mark.parametrize("name", ["agents", "envs"])
+def test_a_second_copy_under_a_bare_name_is_refused(name):
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {name}"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    assert f"import this package as memrl.{name}" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a copy of the tracked files: a build leaves folders behind."""
+    tree, out = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("wheel")
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, names.split("\0")):
+        source, target = ROOT / name, tree / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_symlink():
+            target.symlink_to(os.readlink(source))
+        elif source.exists():
+            target.write_bytes(source.read_bytes())
+    build = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", build, out],
+        cwd=tree, capture_output=True, check=True,
+    )  # fmt: skip
+    (built,) = out.glob("*.whl")
+    return built
+
+
+def test_the_wheel_holds_only_memrl(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    strange = [n for n in names if not n.startswith("memrl/") and ".dist-info/" not in n]
+    assert strange == []
+    assert "memrl/py.typed" in names
+    assert len(names) == len(set(names))
+
+
+def test_the_wheel_holds_every_module_and_config(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {n for n in archive.namelist() if n.endswith((".py", ".yaml"))}
+    here = {
+        path.relative_to(ROOT).as_posix().removeprefix("memrl/")
+        for root in ("memrl", *LINKED)
+        for pattern in ("**/*.py", "**/*.yaml")
+        for path in (ROOT / root).glob(pattern)
+        if root != "memrl" or path.relative_to(ROOT / "memrl").parts[0] not in LINKED
+    }
+    assert packed == {f"memrl/{name}" for name in here}
+
+
+def test_the_unpacked_wheel_trains_from_another_folder(wheel, tmp_path):
+    site = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    script = (
+        "import memrl, sys; "
+        "assert memrl.__file__.startswith(sys.argv[1]), memrl.__file__; "
+        "from memrl.cli import main; "
+        "sys.argv = ['memrl', 'train', '+run=smoke', 'run.dir=here']; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(site)],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(site)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "here" / "summary.json").is_file()
