@@ -1,0 +1,190 @@
+"""Gymnasium spaces as tensors: the one place that says which dtype and shape each space gets.
+
+==============================  ======================  ===========================
+space of one copy               tensor of B copies      kept as
+==============================  ======================  ===========================
+``Box`` of uint8                uint8 [B, ...]          the same ``Box``, at least 1-D
+any other ``Box``               float32 [B, ...]        ``Box`` of float32, at least 1-D
+``Discrete``                    int64 [B]               ``Discrete`` from zero
+``MultiDiscrete``               int64 [B, D]            1-D, every entry from zero
+``MultiBinary``                 bool [B, D]             1-D
+==============================  ======================  ===========================
+
+A ``Dict`` is flattened: nested keys are joined by dots, and any space that is no ``Dict`` becomes
+``{"obs": space}``. Text (MiniGrid's mission too) is dropped, since no tensor stands for it.
+``action_mask`` is a ``MultiBinary``, whatever it came as.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+Space: TypeAlias = spaces.Space[Any]
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+ALLOWED = "Box, Discrete, MultiDiscrete, MultiBinary"
+MASK = "action_mask"
+
+
+class Leaf(NamedTuple):
+    """One tensor of an observation: where it lies, what it was, and what it is kept as."""
+
+    path: tuple[str, ...]
+    given: Space
+    space: Space
+
+    def pick(self, obs: Any) -> Any:
+        """This leaf of a (nested) observation, of one copy or of a batch."""
+        for name in self.path:
+            obs = obs[name]
+        return obs
+
+
+def leaves(space: Space) -> dict[str, Leaf]:
+    """What an observation space becomes, by key.
+
+    Raises:
+        ValueError: a space that no tensor stands for, two parts with one key, or nothing but text.
+    """
+    found: dict[str, Leaf] = {}
+    for path, given in _walk(space, ()):
+        key = ".".join(path) or "obs"
+        if key in found:
+            raise ValueError(f"two parts of the observation space are called {key!r}")
+        kept = canonical(given, f"observation {key!r}")
+        if key == MASK:
+            kept = spaces.MultiBinary(int(np.prod(kept.shape or ())))
+        found[key] = Leaf(path, given, kept)
+    if not found:
+        raise ValueError(f"nothing is left of the observation space {space} once text is dropped")
+    return found
+
+
+def _walk(space: Space, path: tuple[str, ...]) -> list[tuple[tuple[str, ...], Space]]:
+    if isinstance(space, spaces.Dict):
+        return [leaf for name, part in space.items() for leaf in _walk(part, (*path, str(name)))]
+    is_text = space.dtype is not None and space.dtype.kind == "U"
+    return [] if is_text else [(path, space)]
+
+
+def canonical(space: Space, what: str) -> Space:
+    """The space of one copy as it is kept; ``what`` names it in the error.
+
+    Raises:
+        ValueError: a space that no tensor stands for; the message says which ones are allowed.
+    """
+    match space:
+        case spaces.Box():
+            dtype: Any = np.uint8 if space.dtype == np.uint8 else np.float32
+            with np.errstate(over="ignore"):  # bounds beyond float32 become infinite
+                low, high = (np.atleast_1d(b).astype(dtype) for b in (space.low, space.high))
+            return spaces.Box(low, high, dtype=dtype)
+        case spaces.Discrete():
+            return spaces.Discrete(int(space.n))
+        case spaces.MultiDiscrete():
+            return spaces.MultiDiscrete(space.nvec.reshape(-1))
+        case spaces.MultiBinary():
+            return spaces.MultiBinary(int(np.prod(space.shape)))
+    raise ValueError(
+        f"{what} is a {type(space).__name__} space, which has no tensor; allowed: {ALLOWED}"
+        + (", Dict of these" if what.startswith("observation") else "")
+    )
+
+
+def canonical_action(space: Space) -> Space:
+    """The action space of one copy as an agent sees it: a ``Box`` is flat, counts start at zero."""
+    kept = canonical(space, "the action space")
+    if isinstance(kept, spaces.Box):
+        low, high = (bound.astype(np.float32).reshape(-1) for bound in (kept.low, kept.high))
+        return spaces.Box(low, high, dtype=np.float32)
+    return kept
+
+
+def tensor_dtype(space: Space) -> torch.dtype:
+    """The dtype of tensors of a kept space."""
+    if isinstance(space, spaces.MultiBinary):
+        return torch.bool
+    return torch.from_numpy(np.empty(0, space.dtype)).dtype
+
+
+def encode(leaf: Leaf, batch: Any, name: str, copies: Array | None = None) -> Array:
+    """A batch of values of ``leaf.given`` as a new array of ``leaf.space``: [B, ...].
+
+    ``name`` and ``copies`` (whose values these are; all by default) are for the errors.
+
+    Raises:
+        ValueError: wrong shape, NaN, or an index outside its space; names the copy.
+    """
+    values, given = np.asarray(batch), leaf.given
+    wanted = given.shape or ()
+    if values.shape[1:] != wanted:
+        raise ValueError(f"{name} has shape {values.shape[1:]}, but its space says {wanted}")
+    flat = values.reshape(len(values), -1)
+    if isinstance(given, spaces.Discrete | spaces.MultiDiscrete):
+        sizes = given.n if isinstance(given, spaces.Discrete) else given.nvec.reshape(-1)
+        flat = flat - np.asarray(given.start).reshape(-1)
+        bad = ((flat < 0) | (flat >= sizes)).any(1)
+    else:
+        bad = np.isnan(flat).any(1) if flat.dtype.kind == "f" else np.zeros(len(flat), bool)
+    if bad.any():
+        row = int(bad.argmax())
+        copy = row if copies is None else copies[row]
+        found = f"{values[row]}, outside {given}" if flat.dtype.kind in "iu" else "NaN"
+        raise ValueError(f"{name} of copy {copy} is {found}")
+    dtype = bool if isinstance(leaf.space, spaces.MultiBinary) else leaf.space.dtype
+    with np.errstate(over="ignore"):
+        return flat.astype(dtype).reshape(len(values), *(leaf.space.shape or ()))
+
+
+def decode_action(space: Space, action: Tensor) -> Array:
+    """An agent's actions as the environment's own: the inverse of `encode_action`.
+
+    A ``Box`` is clipped to its bounds and never rescaled.
+
+    Raises:
+        ValueError: wrong shape, or NaN; names the copy.
+    """
+    values: Array = action.detach().cpu().numpy()
+    shape = canonical_action(space).shape or ()
+    if values.shape[1:] != shape:
+        raise ValueError(f"actions have shape {values.shape}, expected (B, *{shape}) for {space}")
+    values = values.reshape(len(values), *(space.shape or ()))
+    if isinstance(space, spaces.Box):
+        bad = np.isnan(values).reshape(len(values), -1).any(1)
+        if bad.any():
+            raise ValueError(f"the action for copy {int(bad.argmax())} is NaN")
+        return np.clip(values, space.low, space.high).astype(space.dtype)
+    if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+        values = values + space.start
+    return values.astype(space.dtype)
+
+
+def encode_action(space: Space, actions: Any, device: torch.device) -> Tensor:
+    """Actions from outside (arrays or tensors) as a tensor of a kept space: [B] or [B, D]."""
+    dtype = torch.int64 if isinstance(space, spaces.MultiBinary) else tensor_dtype(space)
+    values = torch.as_tensor(actions, device=device)
+    return values.to(dtype, copy=True).reshape(-1, *(space.shape or ()))
+
+
+def exported(space: Mapping[str, Space]) -> Space:
+    """The observation space that others see: ``{"obs": ...}`` alone is unwrapped again."""
+    return space["obs"] if set(space) == {"obs"} else spaces.Dict(dict(space))
+
+
+def export(space: Mapping[str, Space], obs: dict[str, Tensor]) -> Any:
+    """A batch of observations as new numpy arrays of ``exported(space)``."""
+    arrays = {key: obs[key].cpu().numpy().astype(part.dtype) for key, part in space.items()}
+    return arrays["obs"] if set(arrays) == {"obs"} else arrays
+
+
+def row(batch: Any, copy: int) -> Any:
+    """One copy's part of an exported batch."""
+    if isinstance(batch, dict):
+        return {key: part[copy] for key, part in batch.items()}
+    return batch[copy]

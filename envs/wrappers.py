@@ -1,0 +1,125 @@
+"""The previous action and reward as part of the observation."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from memrl.rollout.env import BatchedEnv, Obs, Transition
+
+
+@final
+class Previous(BatchedEnv):
+    """Adds what was done and earned in the step before: ``prev_action``, ``prev_reward``.
+
+    An episode's first observation says "none yet" and 0; its last one (``final_obs``) carries its
+    last action and reward. As part of the observation they are stored, exported, and right at the
+    edges of chunks by construction. The reward is the environment's and never an intrinsic bonus:
+    a bonus in the observation would tell a policy without memory where it has been.
+
+    ========================  =================================================  ============
+    action space              ``prev_action``                                    none yet
+    ========================  =================================================  ============
+    ``Discrete(n)``           int64 [B], ``Discrete(n + 1)``                     n
+    ``MultiDiscrete(sizes)``  int64 [B, D], ``MultiDiscrete(sizes + 1)``         its size
+    ``MultiBinary(D)``        int64 [B, D], ``MultiDiscrete([3] * D)``           2
+    ``Box`` of D numbers      float32 [B, D], clipped to bounds widened by zero  0
+    ========================  =================================================  ============
+
+    ``prev_reward`` is float32 [B, 1].
+
+    Raises:
+        ValueError: the environment has such a key already.
+    """
+
+    def __init__(self, env: BatchedEnv, *, action: bool = True, reward: bool = True) -> None:
+        self.env = env
+        self.num_envs, self.device = env.num_envs, env.device
+        self.action_space = env.action_space
+        self.metric_names, self.exact_resume = env.metric_names, env.exact_resume
+        self._start: Obs = {}
+        added: dict[str, spaces.Space[Any]] = {}
+        if action:
+            added["prev_action"], start = _prev_action(env.action_space)
+            self._start["prev_action"] = self._rows(start)
+        if reward:
+            added["prev_reward"] = spaces.Box(-np.inf, np.inf, (1,), np.float32)
+            self._start["prev_reward"] = self._rows(torch.zeros(1))
+        for key in added:
+            if key in env.observation_space.keys():
+                raise ValueError(f"the observation has a {key!r} already: {env.observation_space}")
+        self.observation_space = spaces.Dict({**env.observation_space.spaces, **added})
+        self._previous = self._start
+        self._bounds: tuple[Tensor, Tensor] | None = None
+        if isinstance(env.action_space, spaces.Box):
+            low, high = (
+                torch.as_tensor(env.action_space.low),
+                torch.as_tensor(env.action_space.high),
+            )
+            self._bounds = low.to(env.device), high.to(env.device)
+
+    def reset(self, seed: int | None = None) -> Obs:
+        self._previous = self._start
+        return self._with_previous(self.env.reset(seed))
+
+    def step(self, action: Tensor) -> Transition:
+        transition = self.env.step(action)
+        last = {key: self._last(key, action, transition.reward) for key in self._start}
+        opens = transition.ended
+        if transition.valid is not None:
+            opens = opens | ~transition.valid
+        self._previous = {
+            key: torch.where(opens.view(-1, *[1] * (now.dim() - 1)), self._start[key], now)
+            for key, now in last.items()
+        }
+        return transition._replace(
+            obs=self._with_previous(transition.obs),
+            final_obs={**transition.final_obs, **last},
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"env": self.env.state_dict(), "previous": dict(self._previous)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> Obs:
+        obs = self.env.load_state_dict(state["env"])
+        self._previous = self._start
+        if self.exact_resume:  # otherwise new episodes begin
+            self._previous = {k: v.to(self.device) for k, v in state["previous"].items()}
+        return self._with_previous(obs)
+
+    def render(self, copy: int = 0) -> Any:
+        return self.env.render(copy)
+
+    def close(self) -> None:
+        self.env.close()
+
+    def _last(self, key: str, action: Tensor, reward: Tensor) -> Tensor:
+        if key == "prev_reward":
+            return reward.unsqueeze(-1)
+        return action.clone() if self._bounds is None else action.clamp(*self._bounds)
+
+    def _with_previous(self, obs: Obs) -> Obs:
+        return {**obs, **self._previous}
+
+    def _rows(self, value: Tensor) -> Tensor:
+        return value.to(self.device).expand(self.num_envs, *value.shape).clone()
+
+
+def _prev_action(space: spaces.Space[Any]) -> tuple[spaces.Space[Any], Tensor]:
+    """The space of ``prev_action`` and the value that stands for "none yet"."""
+    match space:
+        case spaces.Discrete():
+            return spaces.Discrete(int(space.n) + 1), torch.tensor(int(space.n))
+        case spaces.MultiDiscrete():
+            return spaces.MultiDiscrete(space.nvec + 1), torch.as_tensor(space.nvec).long()
+        case spaces.MultiBinary():
+            sizes = np.full(space.shape, 2)
+            return spaces.MultiDiscrete(sizes + 1), torch.as_tensor(sizes)
+        case spaces.Box():
+            low, high = np.minimum(space.low, 0), np.maximum(space.high, 0)
+            return spaces.Box(low, high, dtype=np.float32), torch.zeros(space.shape)
+    raise ValueError(f"no previous action for the action space {space}")
