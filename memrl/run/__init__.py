@@ -3,8 +3,7 @@
 Agents are known here only through ``memrl.agent`` and environments only through
 ``memrl.rollout.env``. How the pieces meet, in a training command::
 
-    directory = RunDirectory.create(path)            # or RunDirectory.open(path) to resume
-    directory.write_config(yaml_text)
+    directory = RunDirectory.create(path, yaml_text)  # or RunDirectory.open(path) to resume
     checkpoints = Checkpoints(directory.checkpoints, fingerprint=relevant_config, warn=print)
     resume = checkpoints.last()                      # None before the first checkpoint
     with (

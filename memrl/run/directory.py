@@ -1,0 +1,105 @@
+"""A run's directory: what its files are called, and how they are written without being torn."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final, final
+
+from memrl.run.errors import RunError, disk_errors_explained
+
+_CONFIG: Final = "config.yaml"
+TEMPORARY: Final = ".tmp"  # ending of files that a kill left half written
+
+
+@final
+class RunDirectory:
+    """The files of one run, by name. ``create`` begins a run, ``open`` finds an existing one."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.config = self.path / _CONFIG
+        self.metrics = self.path / "metrics.csv"
+        self.checkpoints = self.path / "checkpoints"
+        self.tensorboard = self.path / "tensorboard"
+        self.curve = self.path / "curve.png"
+        self.episode = self.path / "episode.gif"
+        self.memory = self.path / "memory.png"
+        self.summary = self.path / "summary.json"
+
+    def __fspath__(self) -> str:
+        return os.fspath(self.path)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str], config: str) -> RunDirectory:
+        """Begin a run: make the directory and write ``config`` (YAML text) as its first file.
+
+        Raises:
+            RunError: the path is a file, or a directory that already holds something.
+        """
+        run = cls(path)
+        if run.path.exists() and not run.path.is_dir():
+            raise RunError(f"run.dir={run} is a file: choose another run.dir")
+        if run.path.is_dir() and any(run.path.iterdir()):
+            there = "a run" if run.config.is_file() else "other files"
+            remedy = ", or continue that run with --resume" if run.config.is_file() else ""
+            raise RunError(f"run.dir={run} already holds {there}: choose another run.dir{remedy}")
+        with disk_errors_explained(run.path):
+            run.path.mkdir(parents=True, exist_ok=True)
+        write_atomically(run.config, config.encode())
+        return run
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> RunDirectory:
+        """Find a run.
+
+        Raises:
+            RunError: there is no such directory, or it has no config.yaml.
+        """
+        run = cls(path)
+        if not run.path.is_dir():
+            raise RunError(f"there is no run at {run}: give the directory of a run")
+        if not run.config.is_file():
+            raise RunError(f"{run} is not a run: it has no {_CONFIG}")
+        return run
+
+    def resume_command(self) -> str:
+        """What to type to continue this run."""
+        return f"memrl train --resume {self.path}"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that a reader, a crash or a full disk sees the old one or all of the new.
+
+    The bytes go to a temporary file beside ``path``, reach the disk (fsync), and take the name in
+    one rename; the directory is synced too, or a power cut could undo the rename.
+
+    Raises:
+        RunError: the disk is full or not writable; ``path`` is as it was.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+    with disk_errors_explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync_directory(path.parent)
+
+
+def _sync_directory(path: Path) -> None:
+    if os.name == "nt":  # Windows cannot open a directory
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

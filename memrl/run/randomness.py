@@ -1,0 +1,49 @@
+"""The process's global random generators, as part of a checkpoint.
+
+Everything in memrl draws from generators of its own; these four serve what is not ours to change:
+dropout draws from torch's global generator, and Gymnasium environments of others from any of them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def randomness_state() -> dict[str, Any]:
+    """The state of the generators of torch (CPU and every CUDA device), NumPy and Python."""
+    version, words, gauss = random.getstate()
+    numpy_state = np.random.get_state(legacy=False)
+    assert isinstance(numpy_state, dict)  # the legacy form is a tuple
+    inner = numpy_state["state"]
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
+        "python": [version, list(words), gauss],
+        "numpy": {
+            **{key: numpy_state[key] for key in ("bit_generator", "has_gauss", "gauss")},
+            "key": inner["key"].tolist(),
+            "pos": int(inner["pos"]),
+        },
+    }
+
+
+def restore_randomness(state: Mapping[str, Any]) -> None:
+    """Continue the generators; those of CUDA devices that this machine lacks are passed over."""
+    torch.set_rng_state(state["torch"])
+    if torch.cuda.is_available():
+        for device, cuda_state in enumerate(state["cuda"][: torch.cuda.device_count()]):
+            torch.cuda.set_rng_state(cuda_state, device)
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words), gauss))
+    numpy_state = state["numpy"]
+    np.random.set_state(
+        {
+            **{key: numpy_state[key] for key in ("bit_generator", "has_gauss", "gauss")},
+            "state": {"key": np.array(numpy_state["key"], np.uint32), "pos": numpy_state["pos"]},
+        }
+    )
