@@ -1,0 +1,217 @@
+"""DNC: an external memory that knows what is free and in which order it was written."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, NamedTuple, final
+
+import torch
+from annotated_types import Ge
+from torch import Tensor, nn
+
+from memrl.memory.core import MemoryCore, Unrolled
+from memrl.memory.ops.addressing import content_weights, entropy, write
+from memrl.memory.ops.allocation import allocation_weights, update_usage
+from memrl.memory.ops.linkage import (
+    backward_weights,
+    forward_weights,
+    update_link,
+    update_precedence,
+)
+from memrl.memory.ops.lstm import lstm_cell
+from memrl.memory.registry import register
+
+CLIP = 20.0  # bound on what the controller asks of the memory (the authors' code: outputs ±20)
+
+
+class ControllerState(NamedTuple):
+    """What the LSTM controller carries."""
+
+    h: Tensor  # [B, H]
+    c: Tensor  # [B, H]
+
+
+class DNCState(NamedTuple):
+    """What a DNC carries from step to step; all zero at the start of an episode."""
+
+    memory: Tensor  # [B, N, W]
+    usage: Tensor  # [B, N]  in [0, 1]
+    link: Tensor  # [B, N, N]  (i, j): slot i was written right after slot j
+    precedence: Tensor  # [B, N]  what was written last; sums to at most 1
+    write_weights: Tensor  # [B, N]  sums to at most 1
+    read_weights: Tensor  # [B, R, N]  rows sum to at most 1
+    reads: Tensor  # [B, R, W]
+    controller: ControllerState | tuple[()]  # nothing where the controller is feed-forward
+
+
+class Interface(NamedTuple):
+    """What the controller asks of the memory at one step."""
+
+    keys: Tensor  # [B, R + 1, W]  read keys k^r, then the write key k^w
+    add: Tensor  # [B, 1, W]  write vector v
+    modes: Tensor  # [B, R, 3]  π: backward, content, forward; sums to 1
+    strengths: Tensor  # [B, R + 1]  β in [1, 21]
+    erase: Tensor  # [B, 1, W]  e in [0, 1]
+    free_gates: Tensor  # [B, R]
+    allocation_gate: Tensor  # [B, 1]
+    write_gate: Tensor  # [B, 1]
+
+
+@final
+@register("dnc")
+class DNC(MemoryCore[DNCState]):
+    """Differentiable neural computer with one write head.
+
+    Equations of the paper, in the order of the authors' code: usage of the previous step, write,
+    link, read what was just written. ``y_t = W_y h_t + W_r r_t``, and the controller sees r_{t-1}.
+    β = 1 + softplus; similarities add 1e-6 to the product of norms; usage has a floor of 1e-6
+    inside the allocation; the interface is clipped to ±20. No gradient flows from usage into the
+    write weights (as in the authors' code); everything else is differentiated.
+
+    Args:
+        in_dim: width of the input features.
+        slots: N, rows of the memory.
+        word_dim: W, width of a row.
+        read_heads: R.
+        hidden_dim: width of the controller and of the output.
+        controller: "lstm", or "feedforward" for one rectified layer that leaves all remembering
+            to the memory.
+    """
+
+    paper = (
+        "Graves et al. 2016, Hybrid computing using a neural network with dynamic external memory"
+    )
+    ablations = frozenset({"reads"})
+
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        slots: Annotated[int, Ge(1)] = 16,
+        word_dim: Annotated[int, Ge(1)] = 16,
+        read_heads: Annotated[int, Ge(1)] = 1,
+        hidden_dim: Annotated[int, Ge(1)] = 128,
+        controller: Literal["lstm", "feedforward"] = "lstm",
+    ) -> None:
+        super().__init__(in_dim, hidden_dim)
+        self.slots, self.word_dim, self.read_heads = slots, word_dim, read_heads
+        self.recurrent = controller == "lstm"
+        read_dim = read_heads * word_dim
+        width = 4 * hidden_dim if self.recurrent else hidden_dim
+        fed_back = read_dim + hidden_dim if self.recurrent else read_dim
+
+        # Neighbours share an activation; the order is that of the fields of Interface.
+        self.split = [
+            (read_heads + 1) * word_dim,
+            word_dim,
+            3 * read_heads,
+            read_heads + 1,
+            word_dim + read_heads + 2,
+        ]
+        self.input = nn.Linear(in_dim, width)
+        self.feedback = nn.Linear(fed_back, width, bias=False)
+        self.interface = nn.Linear(hidden_dim, sum(self.split))
+        self.output = nn.Linear(hidden_dim + read_dim, hidden_dim)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for layer in (self.input, self.feedback, self.interface, self.output):
+            nn.init.xavier_uniform_(layer.weight)
+        for layer in (self.input, self.interface, self.output):
+            nn.init.zeros_(layer.bias)
+        with torch.no_grad():
+            self.interface.bias[-1] = -1.0  # the write gate: begin by writing little (σ = 0.27)
+            if self.recurrent:
+                self.input.bias[self.out_dim : 2 * self.out_dim] = 1.0  # forget gate
+
+    def initial_state(self, batch_size: int) -> DNCState:
+        zeros, n, w, r = self.output.weight.new_zeros, self.slots, self.word_dim, self.read_heads
+        hidden = zeros(batch_size, self.out_dim)
+        return DNCState(
+            memory=zeros(batch_size, n, w),
+            usage=zeros(batch_size, n),
+            link=zeros(batch_size, n, n),
+            precedence=zeros(batch_size, n),
+            write_weights=zeros(batch_size, n),
+            read_weights=zeros(batch_size, r, n),
+            reads=zeros(batch_size, r, w),
+            controller=ControllerState(hidden, hidden.clone()) if self.recurrent else (),
+        )
+
+    def step(
+        self, x: Tensor, state: DNCState, start: Tensor, *, donate: bool = False
+    ) -> tuple[Tensor, DNCState]:
+        seen, state = super().step(self.input(x), state, start, donate=donate)
+        return self.output(seen), state
+
+    def forward(self, x: Tensor, state: DNCState, start: Tensor) -> Unrolled[DNCState]:
+        # What does not depend on the state is one product for the whole sequence.
+        seen, state, _ = super().forward(self.input(x), state, start)
+        return Unrolled(self.output(seen), state)
+
+    def _update(self, x: Tensor, state: DNCState) -> tuple[Tensor, DNCState]:
+        """From the controller's share of the input [B, 4H or H] to [h_t, r_t], unmixed."""
+        hidden, controller = self._control(x, state)
+        ask = self._interface(hidden)
+        usage = update_usage(state.usage, state.write_weights, state.read_weights, ask.free_gates)
+
+        sought = content_weights(ask.keys[:, -1:], ask.strengths[:, -1:], state.memory).squeeze(1)
+        where = torch.lerp(sought, allocation_weights(usage), ask.allocation_gate)
+        write_weights = ask.write_gate * where
+        memory = write(state.memory, write_weights.unsqueeze(1), ask.erase, ask.add)
+
+        link = update_link(state.link, state.precedence, write_weights)
+        precedence = update_precedence(state.precedence, write_weights)
+
+        backward, content, forward = ask.modes.chunk(3, dim=-1)
+        read_weights = content * content_weights(ask.keys[:, :-1], ask.strengths[:, :-1], memory)
+        read_weights = torch.addcmul(
+            read_weights, backward, backward_weights(link, state.read_weights)
+        )
+        read_weights = torch.addcmul(
+            read_weights, forward, forward_weights(link, state.read_weights)
+        )
+        reads = self._audible(torch.bmm(read_weights, memory))
+
+        after = DNCState(
+            memory, usage, link, precedence, write_weights, read_weights, reads, controller
+        )
+        return torch.cat([hidden, reads.flatten(1)], dim=-1), after
+
+    def _control(self, x: Tensor, state: DNCState) -> tuple[Tensor, ControllerState | tuple[()]]:
+        reads = self._audible(state.reads).flatten(1)
+        if isinstance(state.controller, ControllerState):
+            h, c = state.controller
+            gates = torch.addmm(x, torch.cat([reads, h], dim=-1), self.feedback.weight.t())
+            h, c = lstm_cell(gates, c)
+            return h, ControllerState(h, c)
+        return torch.addmm(x, reads, self.feedback.weight.t()).relu(), ()
+
+    def _interface(self, hidden: Tensor) -> Interface:
+        batch, r, w = hidden.shape[0], self.read_heads, self.word_dim
+        asked = self.interface(hidden).clamp(-CLIP, CLIP)
+        keys, add, modes, strengths, gates = torch.split(asked, self.split, dim=-1)
+        erase, free, allocation_gate, write_gate = torch.split(
+            gates.sigmoid(), [w, r, 1, 1], dim=-1
+        )
+        return Interface(
+            keys=keys.view(batch, r + 1, w),
+            add=add.unsqueeze(1),
+            modes=modes.view(batch, r, 3).softmax(dim=-1),
+            strengths=1 + nn.functional.softplus(strengths),
+            erase=erase.unsqueeze(1),
+            free_gates=free,
+            allocation_gate=allocation_gate,
+            write_gate=write_gate,
+        )
+
+    def _audible(self, reads: Tensor) -> Tensor:
+        return torch.zeros_like(reads) if "reads" in self.ablate else reads
+
+    def diagnostics(self, state: DNCState) -> dict[str, Tensor]:
+        return {
+            "read_weights": state.read_weights,
+            "write_weights": state.write_weights,
+            "usage": state.usage,
+            "write_strength": state.write_weights.sum(dim=-1),
+            "read_entropy": entropy(state.read_weights),
+        }

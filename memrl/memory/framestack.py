@@ -1,0 +1,65 @@
+"""Frame stack: the last few features side by side, the simplest memory there is."""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple, final
+
+import torch
+from annotated_types import Ge
+from torch import Tensor, nn
+
+from memrl.memory.core import MemoryCore, Unrolled
+from memrl.memory.registry import register
+
+
+class FrameStackState(NamedTuple):
+    """The features before the present ones, oldest first."""
+
+    past: Tensor  # [B, frames - 1, I]  zero before the episode's start
+
+
+@final
+@register("framestack")
+class FrameStack(MemoryCore[FrameStackState]):
+    """A rectified linear map of the last ``frames`` features, zeros before the episode's start."""
+
+    paper = "Mnih et al. 2015, Human-level control through deep reinforcement learning"
+
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        frames: Annotated[int, Ge(2)] = 4,
+        hidden_dim: Annotated[int, Ge(1)] = 128,
+    ) -> None:
+        super().__init__(in_dim, hidden_dim)
+        self.frames = frames
+        self.horizon = frames - 1
+        self.output = nn.Linear(frames * in_dim, hidden_dim)
+
+    def initial_state(self, batch_size: int) -> FrameStackState:
+        zeros = self.output.weight.new_zeros
+        return FrameStackState(zeros(batch_size, self.frames - 1, self.in_dim))
+
+    def _update(self, x: Tensor, state: FrameStackState) -> tuple[Tensor, FrameStackState]:
+        stack = torch.cat([state.past, x.unsqueeze(1)], dim=1)  # [B, F, I]
+        return self.output(stack.flatten(1)).relu(), FrameStackState(stack[:, 1:])
+
+    def forward(
+        self, x: Tensor, state: FrameStackState, start: Tensor
+    ) -> Unrolled[FrameStackState]:
+        length, lag = x.shape[0], self.frames - 1
+        frames = torch.cat([state.past.transpose(0, 1), x])  # [F - 1 + T, B, I]
+        episode = start.cumsum(dim=0)  # [T, B]; the handed-in past belongs to episode 0
+        of_frame = torch.cat([episode.new_zeros(lag, x.shape[1]), episode])  # [F - 1 + T, B]
+
+        windows = frames.unfold(0, self.frames, 1)  # [T, B, I, F]
+        seen = of_frame.unfold(0, self.frames, 1) == episode.unsqueeze(-1)  # [T, B, F]
+        # Selected, not multiplied: a frame of another episode may be NaN.
+        stack = torch.where(seen.unsqueeze(2), windows, 0).permute(0, 1, 3, 2)  # [T, B, F, I]
+
+        y = self.output(stack.reshape(length, x.shape[1], -1)).relu()
+        return Unrolled(y, FrameStackState(stack[-1, :, 1:]))
+
+    def diagnostics(self, state: FrameStackState) -> dict[str, Tensor]:
+        return {"past": state.past}

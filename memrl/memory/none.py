@@ -1,0 +1,36 @@
+"""No memory: the control that every memory has to beat."""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple, final
+
+from annotated_types import Ge
+from torch import Tensor, nn
+
+from memrl.memory.core import MemoryCore, Unrolled
+from memrl.memory.registry import register
+
+
+class NoState(NamedTuple):
+    """Nothing is carried from step to step."""
+
+
+@final
+@register("none")
+class NoMemory(MemoryCore[NoState]):
+    """A rectified linear map of the present features, as wide as the memories it stands in for."""
+
+    horizon = 0
+
+    def __init__(self, in_dim: int, *, hidden_dim: Annotated[int, Ge(1)] = 128) -> None:
+        super().__init__(in_dim, hidden_dim)
+        self.output = nn.Linear(in_dim, hidden_dim)
+
+    def initial_state(self, batch_size: int) -> NoState:
+        return NoState()
+
+    def _update(self, x: Tensor, state: NoState) -> tuple[Tensor, NoState]:
+        return self.output(x).relu(), state
+
+    def forward(self, x: Tensor, state: NoState, start: Tensor) -> Unrolled[NoState]:
+        return Unrolled(self.output(x).relu(), state)

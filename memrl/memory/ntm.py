@@ -1,0 +1,213 @@
+"""NTM: an external memory addressed by content and by moving along its slots."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, NamedTuple, final
+
+import torch
+from annotated_types import Ge
+from torch import Tensor, nn
+
+from memrl.memory.core import MemoryCore, Unrolled
+from memrl.memory.ops.addressing import content_weights, entropy, sharpen, shift, write
+from memrl.memory.ops.lstm import lstm_cell
+from memrl.memory.registry import register
+
+CLIP = 20.0  # bound on what the controller asks of the memory (Collier & Beel: head outputs ±20)
+MEMORY_0 = 1e-6  # every cell of a constant initial memory (Collier & Beel)
+COSINE_EPS = 1e-8  # below the product of the norms of a key and of a row of MEMORY_0
+
+
+class ControllerState(NamedTuple):
+    """What the LSTM controller carries."""
+
+    h: Tensor  # [B, H]
+    c: Tensor  # [B, H]
+
+
+class NTMState(NamedTuple):
+    """What an NTM carries from step to step."""
+
+    memory: Tensor  # [B, N, W]
+    read_weights: Tensor  # [B, R, N]  rows sum to 1
+    write_weights: Tensor  # [B, D, N]  rows sum to 1; D write heads
+    reads: Tensor  # [B, R, W]
+    controller: ControllerState
+
+
+class Interface(NamedTuple):
+    """What the controller asks of the memory at one step, for R + D heads, read heads first."""
+
+    keys: Tensor  # [B, R + D, W]
+    add: Tensor  # [B, D, W]
+    kernel: Tensor  # [B, R + D, K]  shifts −K//2 … K//2; sums to 1
+    strengths: Tensor  # [B, R + D]  β > 0
+    powers: Tensor  # [B, R + D]  γ ≥ 1
+    gates: Tensor  # [B, R + D, 1]  1: content; 0: where the head looked last
+    erase: Tensor  # [B, D, W]  in [0, 1]
+
+
+@final
+@register("ntm")
+class NTM(MemoryCore[NTMState]):
+    """Neural Turing machine with an LSTM controller.
+
+    Every head is addressed on the memory of the step before; read heads read it, then the write
+    heads write. ``y_t = W_y [h_t, r_t]``, and the controller sees r_{t-1}. Keys and add vectors are
+    raw, β = softplus, γ = 1 + softplus, the interface is clipped to ±20.
+
+    The first weights, the first reads and the controller's first state are learned. With equal
+    slots and equal first weights every slot would stay equal for ever, since nothing the heads do
+    tells one from the other; random logits of the first weights break that symmetry.
+
+    Args:
+        in_dim: width of the input features.
+        slots: N, rows of the memory; at least as many as the shift kernel is wide.
+        word_dim: W, width of a row.
+        read_heads: R.
+        write_heads: D.
+        hidden_dim: width of the controller and of the output.
+        shift_range: slots a head can move in one step, in both directions.
+        memory_init: "constant" 1e-6 (learns soonest in Collier & Beel 2018), "learned", or
+            "random": drawn once from U(±1/√(N + W)) and kept.
+
+    Raises:
+        ValueError: the shift kernel does not fit into the slots.
+    """
+
+    paper = "Graves, Wayne & Danihelka 2014, Neural Turing Machines"
+    ablations = frozenset({"reads"})
+    first_memory: Tensor  # [N, W]  a parameter or a buffer
+
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        slots: Annotated[int, Ge(1)] = 16,
+        word_dim: Annotated[int, Ge(1)] = 16,
+        read_heads: Annotated[int, Ge(1)] = 1,
+        write_heads: Annotated[int, Ge(1)] = 1,
+        hidden_dim: Annotated[int, Ge(1)] = 128,
+        shift_range: Annotated[int, Ge(0)] = 1,
+        memory_init: Literal["constant", "learned", "random"] = "constant",
+    ) -> None:
+        super().__init__(in_dim, hidden_dim)
+        shifts, heads = 2 * shift_range + 1, read_heads + write_heads
+        if shifts > slots:
+            raise ValueError(
+                f"shift_range {shift_range} spans {shifts} slots, but there are only {slots}"
+            )
+        self.slots, self.word_dim, self.shifts = slots, word_dim, shifts
+        self.read_heads, self.write_heads, self.heads = read_heads, write_heads, heads
+        read_dim = read_heads * word_dim
+
+        # Neighbours share an activation; the order is that of the fields of Interface.
+        self.split = [
+            heads * word_dim,
+            write_heads * word_dim,
+            heads * shifts,
+            2 * heads,
+            heads + write_heads * word_dim,
+        ]
+        self.input = nn.Linear(in_dim, 4 * hidden_dim)
+        self.feedback = nn.Linear(read_dim + hidden_dim, 4 * hidden_dim, bias=False)
+        self.interface = nn.Linear(hidden_dim, sum(self.split))
+        self.output = nn.Linear(hidden_dim + read_dim, hidden_dim)
+        for layer in (self.input, self.feedback, self.interface, self.output):
+            nn.init.xavier_uniform_(layer.weight)
+        for layer in (self.input, self.interface, self.output):
+            nn.init.zeros_(layer.bias)
+        with torch.no_grad():
+            self.input.bias[hidden_dim : 2 * hidden_dim] = 1.0  # forget gate
+
+        self.first_weights = nn.Parameter(torch.randn(heads, slots))  # logits
+        self.first_reads = nn.Parameter(0.01 * torch.randn(read_heads, word_dim))
+        self.first_hidden = nn.Parameter(0.05 * torch.randn(2, hidden_dim))  # h_0, c_0
+        self._first_memory(memory_init)
+
+    def _first_memory(self, how: str) -> None:
+        if how == "constant":
+            self.register_buffer("first_memory", torch.full((self.slots, self.word_dim), MEMORY_0))
+            return
+        bound = (self.slots + self.word_dim) ** -0.5
+        drawn = torch.empty(self.slots, self.word_dim).uniform_(-bound, bound)
+        if how == "learned":
+            self.first_memory = nn.Parameter(drawn)
+        else:
+            self.register_buffer("first_memory", drawn)
+
+    def initial_state(self, batch_size: int) -> NTMState:
+        def rows(first: Tensor) -> Tensor:
+            # A copy, never a view: acting may edit a state in place, and this is a parameter.
+            return first.repeat(batch_size, *[1] * first.dim())
+
+        weights = rows(self.first_weights.softmax(dim=-1))
+        read_weights, write_weights = torch.split(
+            weights, [self.read_heads, self.write_heads], dim=1
+        )
+        h, c = self.first_hidden
+        return NTMState(
+            memory=rows(self.first_memory),
+            read_weights=read_weights,
+            write_weights=write_weights,
+            reads=rows(self.first_reads),
+            controller=ControllerState(rows(h), rows(c)),
+        )
+
+    def step(
+        self, x: Tensor, state: NTMState, start: Tensor, *, donate: bool = False
+    ) -> tuple[Tensor, NTMState]:
+        seen, state = super().step(self.input(x), state, start, donate=donate)
+        return self.output(seen), state
+
+    def forward(self, x: Tensor, state: NTMState, start: Tensor) -> Unrolled[NTMState]:
+        # What does not depend on the state is one product for the whole sequence.
+        seen, state, _ = super().forward(self.input(x), state, start)
+        return Unrolled(self.output(seen), state)
+
+    def _update(self, x: Tensor, state: NTMState) -> tuple[Tensor, NTMState]:
+        """From the controller's share of the input [B, 4H] to [h_t, r_t], unmixed."""
+        h, c = state.controller
+        fed_back = torch.cat([self._audible(state.reads).flatten(1), h], dim=-1)
+        h, c = lstm_cell(torch.addmm(x, fed_back, self.feedback.weight.t()), c)
+
+        ask = self._interface(h)
+        weights = torch.cat([state.read_weights, state.write_weights], dim=1)  # w_{t-1}
+        content = content_weights(ask.keys, ask.strengths, state.memory, eps=COSINE_EPS)
+        weights = shift(torch.lerp(weights, content, ask.gates), ask.kernel)
+        weights = sharpen(weights, ask.powers)  # w_t
+        read_weights, write_weights = torch.split(
+            weights, [self.read_heads, self.write_heads], dim=1
+        )
+
+        reads = self._audible(torch.bmm(read_weights, state.memory))
+        memory = write(state.memory, write_weights, ask.erase, ask.add)
+        after = NTMState(memory, read_weights, write_weights, reads, ControllerState(h, c))
+        return torch.cat([h, reads.flatten(1)], dim=-1), after
+
+    def _interface(self, hidden: Tensor) -> Interface:
+        batch, heads, writers, w = hidden.shape[0], self.heads, self.write_heads, self.word_dim
+        asked = self.interface(hidden).clamp(-CLIP, CLIP)
+        keys, add, kernel, positive, squashed = torch.split(asked, self.split, dim=-1)
+        strengths, powers = nn.functional.softplus(positive).chunk(2, dim=-1)
+        gates, erase = torch.split(squashed.sigmoid(), [heads, writers * w], dim=-1)
+        return Interface(
+            keys=keys.view(batch, heads, w),
+            add=add.view(batch, writers, w),
+            kernel=kernel.view(batch, heads, self.shifts).softmax(dim=-1),
+            strengths=strengths,
+            powers=1 + powers,
+            gates=gates.unsqueeze(-1),
+            erase=erase.view(batch, writers, w),
+        )
+
+    def _audible(self, reads: Tensor) -> Tensor:
+        return torch.zeros_like(reads) if "reads" in self.ablate else reads
+
+    def diagnostics(self, state: NTMState) -> dict[str, Tensor]:
+        return {
+            "read_weights": state.read_weights,
+            "write_weights": state.write_weights,
+            "read_entropy": entropy(state.read_weights),
+            "write_entropy": entropy(state.write_weights),
+        }

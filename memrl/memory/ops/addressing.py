@@ -1,0 +1,74 @@
+"""Where to look in a memory of N slots, and what a look or a write does to it (NTM, DNC)."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.linalg import vector_norm
+
+
+def content_weights(
+    keys: Float[Tensor, "B H W"],
+    strengths: Float[Tensor, "B H"],
+    memory: Float[Tensor, "B N W"],
+    *,
+    eps: float = 1e-6,
+) -> Float[Tensor, "B H N"]:
+    """Attention by cosine similarity, sharpened by strengths β ≥ 0 (NTM, eq. 5–6; DNC, C(M, k, β)).
+
+    ``eps`` is added to the product of the norms: a zero row has similarity 0 with every key. It
+    must stay well below the norm of the rows that are meant to be told apart.
+    """
+    similarity = torch.bmm(keys, memory.mT)  # [B, H, N]
+    norms = vector_norm(keys, dim=-1).unsqueeze(-1) * vector_norm(memory, dim=-1).unsqueeze(1)
+    return (similarity * (strengths.unsqueeze(-1) / (norms + eps))).softmax(dim=-1)
+
+
+def shift(
+    weights: Float[Tensor, "B H N"], kernel: Float[Tensor, "B H K"]
+) -> Float[Tensor, "B H N"]:
+    """Rotate attention along the slots (NTM, eq. 8): w̃(i) = Σ_s w(i − s) kernel(s).
+
+    ``kernel`` is a distribution over the offsets −K//2 … K//2 in this order; K is odd and at most
+    N. A positive offset moves attention to higher slots; slots wrap around.
+    """
+    size = kernel.shape[-1]
+    if size % 2 == 0 or size > weights.shape[-1]:
+        raise ValueError(f"a kernel over {weights.shape[-1]} slots is odd and fits: got {size}")
+    reach = size // 2
+    if reach == 0:
+        return weights * kernel
+    around = torch.cat([weights[..., -reach:], weights, weights[..., :reach]], dim=-1)
+    windows = around.unfold(-1, size, 1)  # [B, H, N, K]; the last one holds offset −K//2
+    return torch.matmul(windows, kernel.flip(-1).unsqueeze(-1)).squeeze(-1)
+
+
+def sharpen(
+    weights: Float[Tensor, "B H N"], power: Float[Tensor, "B H"], *, eps: float = 1e-8
+) -> Float[Tensor, "B H N"]:
+    """Raise attention to a power γ ≥ 1 and renormalise (NTM, eq. 9).
+
+    In log space: w^γ has the gradient w^γ log w, which is NaN at w = 0. ``weights`` need not sum
+    to 1.
+    """
+    return (power.unsqueeze(-1) * (weights + eps).log()).softmax(dim=-1)
+
+
+def write(
+    memory: Float[Tensor, "B N W"],
+    weights: Float[Tensor, "B H N"],
+    erase: Float[Tensor, "B H W"],
+    add: Float[Tensor, "B H W"],
+) -> Float[Tensor, "B N W"]:
+    """Erase, then add, where the write heads look: M ∘ Π(1 − w eᵀ) + Σ w aᵀ (NTM, eq. 3–4)."""
+    columns = weights.mT  # [B, N, H]
+    for head in range(weights.shape[1]):
+        erased = memory * columns[..., head : head + 1]
+        memory = torch.addcmul(memory, erased, erase[:, head : head + 1], value=-1.0)
+    return torch.baddbmm(memory, columns, add)
+
+
+def entropy(weights: Float[Tensor, "*B N"]) -> Float[Tensor, "*B"]:
+    """Spread of a weighting in nats: 0 for one slot, log N for all alike (for diagnostics)."""
+    return torch.special.entr(weights).sum(dim=-1)

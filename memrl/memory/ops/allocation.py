@@ -1,0 +1,42 @@
+"""Which slots are in use, and which are free to be written (DNC, Methods: dynamic allocation)."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+EPSILON = 1e-6  # usage floor inside the allocation; keeps the logarithm and its gradient finite
+
+
+def update_usage(
+    usage: Float[Tensor, "B N"],
+    write_weights: Float[Tensor, "B N"],
+    read_weights: Float[Tensor, "B R N"],
+    free_gates: Float[Tensor, "B R"],
+) -> Float[Tensor, "B N"]:
+    """Usage u_t in [0, 1] from the weights of the *previous* step and the free gates of this one.
+
+    u_t = (u + w − u ∘ w) ∘ ψ with the retention ψ = Π_r (1 − f_r w_r). No gradient flows into the
+    write weights here (as in the authors' code). A slot that was read with an open free gate is
+    free again.
+    """
+    write_weights = write_weights.detach()
+    usage = torch.addcmul(write_weights, usage, 1 - write_weights)
+    freed = (free_gates.unsqueeze(-1) * read_weights).unbind(dim=1)
+    # One factor a head: the backward pass of prod() looks for zeros on the host.
+    for head in freed:
+        usage = usage - usage * head
+    return usage
+
+
+def allocation_weights(usage: Float[Tensor, "B N"]) -> Float[Tensor, "B N"]:
+    """Where to write if new: a[φ_j] = (1 − u[φ_j]) Π_{i<j} u[φ_i], φ sorting by ascending usage.
+
+    Not normalised: it sums to 1 − Π u. Ties go to the lower slot. As in the paper, the gradient
+    ignores that the order itself depends on usage.
+    """
+    used, order = (EPSILON + (1 - EPSILON) * usage).sort(dim=-1, stable=True)
+    log = used.log()
+    free = (1 - used) * (log.cumsum(dim=-1) - log).exp()  # the product is exclusive
+    return torch.zeros_like(free).scatter(-1, order, free)
