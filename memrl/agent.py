@@ -34,7 +34,7 @@ class Agent(Protocol):
     def begin(self, seed: int = 0, *, greedy: bool = False, ablate: str | None = None) -> None:
         """Forget the acting state and seed acting; training state is untouched.
 
-        ``ablate``: "state" forgets before every step; "reads" zeroes what an external memory returns.
+        ``ablate``: "state" forgets before every step; "reads" zeroes what a memory returns.
 
         Raises:
             ValueError: the memory has no such part to ablate; the message says which it has.

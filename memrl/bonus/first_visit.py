@@ -29,7 +29,7 @@ class FirstVisit:
         self._insert(fingerprint(key), everywhere, everywhere)
 
     def visit(self, key: Tensor, ended: Tensor) -> Tensor:
-        """Bool [B]: is ``key`` [B, ...] new? Rows that ended start a new set with it, and are not."""
+        """Bool [B]: is ``key`` [B, ...] new? Rows that ended start a new set and are not."""
         mark = fingerprint(key)
         held = self._slots < self.count.unsqueeze(1)
         new = ~((self.seen == mark.unsqueeze(1)) & held).any(dim=1)

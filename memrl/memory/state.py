@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -17,8 +17,8 @@ def map_state(fn: Callable[..., Tensor], state: S, *others: S) -> S:
         return fn(state, *others)  # type: ignore[return-value]
     if not isinstance(state, tuple):
         raise TypeError(f"a state is a tensor or a (named) tuple of states, not {type(state)}")
-    fields = [map_state(fn, leaf, *rest) for leaf, *rest in zip(state, *others, strict=True)]
-    return _rebuild(state, fields)
+    parts = zip(state, *others, strict=True)
+    return cast(S, _rebuild(state, [map_state(fn, *part) for part in parts]))
 
 
 def select(state: S, rows: Tensor) -> S:

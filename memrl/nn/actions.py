@@ -133,17 +133,15 @@ class ActionHead(nn.Module):
         self.layer = linear(in_dim, width, gain=HEAD_GAIN)
 
     def forward(self, features: Tensor, mask: Tensor | None = None) -> Actions:
-        out = (
-            self.layer(features).float()
-            if features.dtype == torch.bfloat16
-            else self.layer(features)
-        )
+        out = self.layer(features).to(self.layer.weight.dtype)  # whatever autocast made of it
         if self.log_std is not None:
             return Gaussian(out, self.log_std)
         if self.kind == "Discrete":
             return Categorical(out, mask)
-        masks = mask.split(self.sizes, dim=-1) if mask is not None else [None] * len(self.sizes)
-        logits = out.split(self.sizes, dim=-1)
+        logits = torch.split_with_sizes(out, self.sizes, dim=-1)
+        masks: list[Tensor | None] = [None] * len(self.sizes)
+        if mask is not None:
+            masks = list(torch.split_with_sizes(mask, self.sizes, dim=-1))
         return Independent([Categorical(part, m) for part, m in zip(logits, masks, strict=True)])
 
 

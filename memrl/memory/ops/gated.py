@@ -48,9 +48,9 @@ def lstm_sequence(
 def init_gates(weight_ih: Tensor, weight_hh: Tensor) -> None:
     """Xavier for what reads the input, orthogonal for what reads the state, gate by gate."""
     hidden_dim = weight_hh.shape[1]
-    for block in weight_ih.detach().split(hidden_dim):
+    for block in weight_ih.detach().chunk(len(weight_ih) // hidden_dim):
         nn.init.xavier_uniform_(block)
-    for block in weight_hh.detach().split(hidden_dim):
+    for block in weight_hh.detach().chunk(len(weight_hh) // hidden_dim):
         nn.init.orthogonal_(block)
 
 
@@ -84,7 +84,7 @@ class _GRUSequence(torch.autograd.Function):
         return h_out
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         h_in, rz, hidden_n, n, weight_hh, start = ctx.saved_tensors
         T, B, H = n.shape
@@ -143,7 +143,7 @@ class _LSTMSequence(torch.autograd.Function):
         return h_out, c
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, dy: Tensor, dc: Tensor) -> tuple[Tensor | None, ...]:
         h_in, c_in, gates, tanh_c, weight_hh, start = ctx.saved_tensors
         T, B, H = h_in.shape
