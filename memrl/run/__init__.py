@@ -3,20 +3,21 @@
 Agents are known here only through ``memrl.agent`` and environments only through
 ``memrl.rollout.env``. How the pieces meet, in a training command::
 
-    directory = RunDirectory.create(path, yaml_text)  # or RunDirectory.open(path) to resume
-    checkpoints = Checkpoints(directory.checkpoints, fingerprint=relevant_config, warn=print)
-    resume = checkpoints.last()                      # None before the first checkpoint
+    directory = RunDirectory.create(path, yaml_text)   # or RunDirectory.open(path) to resume
+    checkpoints = Checkpoints(directory.checkpoints, fingerprint=relevant_config)
+    resume = checkpoints.last()                        # None before the first checkpoint
     with (
-        Tracker(directory, config, tensorboard=True, wandb=WandbOptions(), resume=resume) as tracker,
-        progress_bar(total_steps, start=agent.env_steps, style="auto") as progress,
+        Tracker(directory, config, tensorboard=True, wandb="offline", resume=resume) as tracker,
+        progress_bar(total_steps, resume.env_steps if resume else 0, style="auto") as progress,
     ):
-        fitted = fit(agent, checkpoints, total_steps=total_steps, tracker=tracker,
-                     progress=progress, resume=resume)   # raises RunError, Interrupted
-        draw_curve(directory, references={"no memory": 0.5})
-        recording = record_episode(agent, env, seed=seed)
+        fitted = fit(agent, directory, checkpoints, total_steps=total_steps, tracker=tracker,
+                     progress=progress, resume=resume)  # raises RunError, Interrupted
+        evaluation = evaluate(agent, env, episodes=256, seed=seed)
+        write_summary(directory, fitted, evaluation, about)
+        draw_curve(directory.metrics, directory.curve, references={"no memory": 0.5})
+        recording = record_episode(agent, one_copy, seed=seed)
         draw_episode(recording, directory.episode)
         draw_memory(recording, directory.memory)
-        write_summary(directory, summarize(fitted, evaluation, ...))
         tracker.finish(episode=directory.episode, checkpoint=fitted.checkpoint)
 
 Files: ``errors`` (sentences for the user), ``directory`` (names and atomic writes), ``checkpoint``

@@ -20,9 +20,10 @@ def randomness_state() -> dict[str, Any]:
     numpy_state = np.random.get_state(legacy=False)
     assert isinstance(numpy_state, dict)  # the legacy form is a tuple
     inner = numpy_state["state"]
+    cuda_used = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     return {
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
+        "cuda": torch.cuda.get_rng_state_all() if cuda_used else [],
         "python": [version, list(words), gauss],
         "numpy": {
             **{key: numpy_state[key] for key in ("bit_generator", "has_gauss", "gauss")},

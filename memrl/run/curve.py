@@ -1,0 +1,101 @@
+"""curve.png: how well an agent did while it learned, beside levels to compare it with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from memrl.run import figure as look
+from memrl.run.errors import RunError
+from memrl.run.metrics import STEPS, read_metrics
+
+_PARTS: Final = 50  # a window of smoothing is this part of the run
+
+
+class Curve(NamedTuple):
+    """Success, or return where the task has none, over training; rows without episodes left out."""
+
+    env_steps: NDArray[np.float64]  # [K]
+    score: NDArray[np.float64]  # [K]
+    smooth: NDArray[np.float64]  # [K]; mean over ``window`` rows around each, per episode
+    window: int  # rows; odd
+    is_success: bool
+
+
+def read_curve(metrics: Path) -> Curve:
+    """Read a curve from a metrics.csv.
+
+    Raises:
+        RunError: the file is missing, or no episode has ended yet.
+    """
+    columns = read_metrics(metrics)
+    is_success = bool(np.isfinite(columns.get("episode/success", np.array(np.nan))).any())
+    score = columns.get("episode/success" if is_success else "episode/return")
+    if score is None or not np.isfinite(score).any():
+        raise RunError(f"{metrics} has no success and no return yet: no episode has ended")
+    known = np.isfinite(score)
+    episodes = columns.get("episode/count", np.ones_like(score))[known]
+    window = 2 * (int(known.sum()) // _PARTS // 2) + 1
+    smooth = moving_mean(score[known], episodes, window)
+    return Curve(columns[STEPS][known], score[known], smooth, window, is_success)
+
+
+def moving_mean(
+    values: NDArray[np.float64], weights: NDArray[np.float64], window: int
+) -> NDArray[np.float64]:
+    """The weighted mean over ``window`` (odd) values around each, over fewer at the two ends."""
+    kernel = np.ones(window)
+    centre = slice(window // 2, window // 2 + len(values))
+    total = np.convolve(values * weights, kernel)[centre]
+    return np.asarray(total / np.convolve(weights, kernel)[centre])
+
+
+def draw_curve(
+    metrics: Path,
+    path: Path,
+    *,
+    references: Mapping[str, float] | None = None,
+    title: str = "",
+) -> Figure:
+    """Draw a run's success (or return) over env steps and write it as PNG.
+
+    Args:
+        metrics: the run's metrics.csv.
+        path: of the picture.
+        references: levels by name, in [0, 1] where the task has a success, else returns.
+        title: above the picture.
+
+    Raises:
+        RunError: no episode has ended yet, or the disk is full.
+    """
+    curve = read_curve(metrics)
+    picture = look.new_figure(8, 4.2)
+    axes = picture.subplots()
+    colour = look.COLOURS[0]
+    name = "success" if curve.is_success else "return"
+    if curve.window > 1:
+        axes.plot(curve.env_steps, curve.score, color=colour, alpha=0.25, lw=0.8, label=name)
+        name = f"{name}, mean over {curve.window} iterations"
+    axes.plot(curve.env_steps, curve.smooth, color=colour, lw=2.0, label=name)
+    draw_references(axes, references or {})
+    look.steps_axis(axes)
+    look.score_axis(axes, success=curve.is_success)
+    axes.set_xlim(left=0)
+    axes.set_title(title, loc="left")
+    look.tidy(axes)
+    axes.legend(frameon=False, fontsize=look.FONT - 1, loc="best")
+    look.save(picture, path)
+    return picture
+
+
+def draw_references(axes: Axes, references: Mapping[str, float]) -> None:
+    """Horizontal lines, named in the legend."""
+    for index, (name, level) in enumerate(references.items()):
+        dashes = (0, (6 - 2 * (index % 3), 2 + index % 3))
+        axes.axhline(level, color=look.GREY, lw=1.2, ls=dashes, label=name, zorder=1)

@@ -1,0 +1,156 @@
+"""episode.gif: an episode as the agent lived it, its memory at every step beside it."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from numpy.typing import NDArray
+from PIL import Image
+
+from memrl.run import figure as look
+from memrl.run.directory import write_atomically
+from memrl.run.errors import RunError
+from memrl.run.recording import Picture, Recording
+from memrl.run.slots import colour_range, plain_name
+
+_MAX_FRAMES: Final = 200
+_MAX_BARS: Final = 64  # a row with more slots than this is a strip of colour
+_DPI: Final = 80
+_FRAME_MS: Final = 160
+_LAST_MS: Final = 1500  # time to see how it ended
+
+
+def draw_episode(recording: Recording, path: Path, *, title: str = "") -> int:
+    """Write a recorded episode as an animated GIF and return the number of its frames.
+
+    On the left the world and, where it can be drawn, the agent's view of it; on the right every
+    diagnostic of its memory after it has read that observation. Scales stay the same from frame to
+    frame. A long episode is thinned to 200 frames, and the picture says so.
+
+    Raises:
+        RunError: there is neither a frame nor a diagnostic to show, or the disk is full.
+    """
+    if not recording.memory and not any(f is not None for f in recording.frames):
+        raise RunError("neither the environment nor the memory can be drawn: no episode.gif")
+    stride = math.ceil(recording.length / _MAX_FRAMES)
+    steps = [*range(0, recording.length - 1, stride), recording.length - 1]
+    scene = _Scene(recording, title, stride)
+    images = [scene.draw(t) for t in steps]
+    palette = images[-1].quantize(colors=256)
+    frames = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
+    durations = [_FRAME_MS] * (len(frames) - 1) + [_LAST_MS]
+    buffer = io.BytesIO()
+    # disposal=1 and optimize=False keep frames that look alike: one frame is one step.
+    frames[0].save(
+        buffer, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0
+    )
+    write_atomically(path, buffer.getvalue())
+    return len(frames)
+
+
+class _Scene:
+    """A figure that is made once and updated for every step."""
+
+    def __init__(self, recording: Recording, title: str, stride: int) -> None:
+        self._recording = recording
+        self._stride = stride
+        pictures = {"world": recording.frames, "what the agent sees": recording.views}
+        self._pictures = {
+            name: frames for name, frames in pictures.items() if any(f is not None for f in frames)
+        }
+        memory = recording.memory
+        self.figure = look.new_figure(9, max(4.2, 0.6 + 1.1 * len(memory)))
+        self.figure.set_dpi(_DPI)
+        headline = self.figure.suptitle(title, x=0.01, ha="left", fontsize=look.FONT)
+        headline.set_color(look.INK)
+        self._headline, self._title = headline, title
+        sides = self._sides()
+        self._update: list[Callable[[int], None]] = []
+        if self._pictures:
+            left = sides[0].subplots(len(self._pictures), 1, squeeze=False)[:, 0]
+            for axes, (name, frames) in zip(left, self._pictures.items(), strict=True):
+                self._update.append(_picture(axes, name, frames))
+        if memory:
+            right = sides[-1].subplots(len(memory), 1, squeeze=False)[:, 0]
+            for axes, (name, values) in zip(right, memory.items(), strict=True):
+                self._update.append(_panel(axes, name, values))
+
+    def draw(self, t: int) -> Image.Image:
+        for update in self._update:
+            update(t)
+        self._headline.set_text(self._line(t))
+        canvas = self.figure.canvas
+        assert isinstance(canvas, FigureCanvasAgg)
+        canvas.draw()
+        return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
+
+    def _sides(self) -> list[Any]:
+        both = bool(self._pictures) and bool(self._recording.memory)
+        if not both:
+            return [self.figure]
+        return list(self.figure.subfigures(1, 2, width_ratios=[1.0, 1.25]))
+
+    def _line(self, t: int) -> str:
+        recording = self._recording
+        parts = [self._title] if self._title else []
+        parts.append(f"step {t + 1} of {recording.length}")
+        if self._stride > 1:
+            parts.append(f"1 of {self._stride} steps shown")
+        if recording.cue_step is not None:
+            since = t - recording.cue_step
+            parts.append("cue not seen yet" if since < 0 else f"cue seen {since} steps ago")
+        if t == recording.length - 1:
+            ending = {
+                True: "solved",
+                False: "failed",
+                None: f"return {recording.rewards.sum():.3g}",
+            }
+            parts.append(ending[recording.success])
+        return "  ·  ".join(parts)
+
+
+def _picture(axes: Axes, name: str, frames: list[Picture | None]) -> Callable[[int], None]:
+    first = next(frame for frame in frames if frame is not None)
+    image = axes.imshow(first, interpolation="nearest")
+    axes.set_title(name, loc="left", fontsize=look.FONT - 1, color=look.INK)
+    axes.set_axis_off()
+
+    def update(t: int) -> None:
+        frame = frames[t]
+        if frame is not None:
+            image.set_data(frame)
+
+    return update
+
+
+def _panel(axes: Axes, name: str, values: NDArray[np.float64]) -> Callable[[int], None]:
+    """Bars for one row of slots, a strip of colour for several heads or many slots."""
+    rows = values.reshape(len(values), -1, values.shape[-1])  # [T, R, N]
+    colours, low, high = colour_range(values)
+    look.tidy(axes)
+    axes.set_title(plain_name(name), loc="left", fontsize=look.FONT - 1)
+    if rows.shape[1] == 1 and rows.shape[2] <= _MAX_BARS:
+        bars = axes.bar(range(rows.shape[2]), rows[0, 0], color=look.COLOURS[0], width=0.85)
+        axes.set_ylim(low, high)
+        axes.set_xlim(-0.6, rows.shape[2] - 0.4)
+
+        def update(t: int) -> None:
+            for bar, height in zip(bars, rows[t, 0], strict=True):
+                bar.set_height(height)
+
+        return update
+
+    image = axes.imshow(
+        rows[0], aspect="auto", cmap=colours, vmin=low, vmax=high, interpolation="nearest"
+    )
+    axes.grid(visible=False)
+    heads = rows.shape[1]
+    axes.set_yticks(range(heads), [f"head {r + 1}" if heads > 1 else "" for r in range(heads)])
+    return lambda t: image.set_data(rows[t])

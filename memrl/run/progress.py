@@ -1,0 +1,153 @@
+"""What a person sees while training: a bar, plain lines where there is no terminal, or nothing."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final, Literal, Protocol, TypeAlias, final
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+from memrl.run.metrics import STEPS
+
+Style: TypeAlias = Literal["auto", "bar", "lines", "quiet"]
+_LINE_SECONDS: Final = 10.0
+_SHOWN: Final = {  # metric -> word; the first two only where the task has them
+    "episode/success": "success",
+    "episode/cue_seen": "cue seen",
+    "episode/return": "return",
+    "train/entropy": "entropy",
+}
+
+
+class Progress(Protocol):
+    """Told about every row."""
+
+    def update(self, row: Mapping[str, float]) -> None:
+        """Show where training is: ``row`` as it goes to metrics.csv."""
+
+    def say(self, sentence: str) -> None:
+        """Show a sentence without tearing what is on the screen."""
+
+
+@contextmanager
+def progress_bar(total_steps: int, start: int = 0, style: Style = "auto") -> Iterator[Progress]:
+    """A display of training, on the error stream.
+
+    Args:
+        total_steps: env steps at which training ends.
+        start: env steps at which this process begins; the rate is measured from there.
+        style: ``bar``, ``lines`` (one about every 10 s), ``quiet``, or ``auto``: a bar on a
+            terminal and lines elsewhere.
+    """
+    console = Console(stderr=True)
+    if style == "auto":
+        style = "bar" if console.is_terminal else "lines"
+    if style == "quiet":
+        yield SilentProgress()
+    elif style == "lines":
+        yield LineProgress(
+            total_steps, start, lambda line: print(line, file=sys.stderr, flush=True)
+        )
+    else:
+        columns = (
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f} %  {task.description}"),
+            TimeRemainingColumn(compact=True),
+        )
+        with RichProgress(*columns, console=console, transient=False) as bar:
+            yield BarProgress(bar, total_steps, start)
+
+
+@final
+class SilentProgress:
+    """Shows nothing; sentences still reach the error stream."""
+
+    def update(self, row: Mapping[str, float]) -> None:
+        pass
+
+    def say(self, sentence: str) -> None:
+        print(sentence, file=sys.stderr, flush=True)
+
+
+@final
+class LineProgress:
+    """A plain line about every ten seconds, and one at the end.
+
+    Args:
+        total_steps: env steps at which training ends.
+        start: env steps at which this process begins.
+        write: receives each line.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        total_steps: int,
+        start: int,
+        write: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._total, self._start = total_steps, start
+        self._write, self._clock = write, clock
+        self._began = self._shown_at = clock()
+
+    def update(self, row: Mapping[str, float]) -> None:
+        now, steps = self._clock(), int(row[STEPS])
+        if now - self._shown_at < _LINE_SECONDS and steps < self._total:
+            return
+        self._shown_at = now
+        rate = (steps - self._start) / (now - self._began) if now > self._began else math.nan
+        left = max(self._total - steps, 0) / rate if rate > 0 else math.nan
+        self._write(f"{describe(row, rate, self._total)}  {_duration(left)} left")
+
+    def say(self, sentence: str) -> None:
+        self._write(sentence)
+
+
+@final
+class BarProgress:
+    """A bar of ``rich``."""
+
+    def __init__(self, bar: RichProgress, total_steps: int, start: int) -> None:
+        self._bar, self._total, self._start = bar, total_steps, start
+        self._task = bar.add_task("starting", total=total_steps, completed=start)
+        self._began = time.monotonic()
+        self._known: dict[str, float] = {}
+
+    def update(self, row: Mapping[str, float]) -> None:
+        # An iteration in which no episode ended has no success: the last one stays on screen.
+        self._known |= {name: value for name, value in row.items() if not math.isnan(value)}
+        seconds = time.monotonic() - self._began
+        rate = (int(row[STEPS]) - self._start) / seconds if seconds > 0 else math.nan
+        text = describe(self._known, rate, self._total)
+        self._bar.update(self._task, completed=int(row[STEPS]), description=text)
+
+    def say(self, sentence: str) -> None:
+        self._bar.console.print(sentence, markup=False, highlight=False)
+
+
+def describe(row: Mapping[str, float], rate: float, total_steps: int) -> str:
+    """Where training is, in one line: steps, rate, and the metrics that say how it goes."""
+    parts = [f"{int(row[STEPS]):,} of {total_steps:,} env steps"]
+    if not math.isnan(rate):
+        parts.append(f"{rate:,.0f} steps/s")
+    has_success = "episode/success" in row
+    for name, word in _SHOWN.items():
+        if name in row and not math.isnan(row[name]) and not (word == "return" and has_success):
+            percent = word in ("success", "cue seen")
+            parts.append(f"{word} {row[name]:.0%}" if percent else f"{word} {row[name]:.3g}")
+    return "  ".join(parts)
+
+
+def _duration(seconds: float) -> str:
+    if math.isnan(seconds):
+        return "?"
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -1,0 +1,55 @@
+"""Ctrl-C and SIGTERM: the first asks for a stop after the iteration, the second stops at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Final, final
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+@final
+class StopRequest:
+    """Whether a signal asked for a stop.
+
+    Attributes:
+        signum: the signal's number; None when there was none.
+    """
+
+    def __init__(self) -> None:
+        self.signum: int | None = None
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[StopRequest]:
+    """Listen for SIGINT and SIGTERM; the handlers that were there return at the second signal.
+
+    Outside the main thread, where Python allows no handlers, nothing is listened for.
+    """
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    before: dict[int, Any] = {signum: signal.getsignal(signum) for signum in _SIGNALS}
+
+    def restore() -> None:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+    def handle(signum: int, frame: FrameType | None) -> None:
+        if request.signum is None:
+            request.signum = signum
+        else:
+            restore()
+            signal.raise_signal(signum)
+
+    for signum in _SIGNALS:
+        signal.signal(signum, handle)
+    try:
+        yield request
+    finally:
+        restore()
