@@ -27,14 +27,14 @@ BELOW = {
     "envs": ("rollout.env",),
     "run": ("agent",),
     "testing": ("memory",),
-    "config": ("agents",),
-    "compose": ("config", "envs"),
-    "assemble": ("compose", "run"),
+    "config": ("agents", "run"),
+    "composition": ("config", "envs"),
+    "assemble": ("composition",),
     "experiment": ("assemble",),
     "bench": ("assemble",),
     "commands": ("experiment", "bench", "testing"),
     "cli": ("commands",),
-    "__init__": ("experiment", "compose"),
+    "__init__": ("experiment", "testing"),
     "configs": (),
 }
 
@@ -96,7 +96,7 @@ def test_every_room_exists():
         ("stable_baselines3", {"agents.sb3", "envs.sb3"}),
         ("sb3_contrib", {"bench.train"}),
         ("wandb", {"run.wandb"}),
-        ("hydra", {"compose", "commands.train"}),
+        ("hydra", {"composition", "commands.train"}),
         ("typer", {"cli"}),
     ],
 )

@@ -1,0 +1,166 @@
+"""From a config to a running agent: the only place that knows environments, agents and runs."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from omegaconf import OmegaConf
+
+from memrl.agent import Agent
+from memrl.agents.ppo import PPO
+from memrl.config import Config, check
+from memrl.envs.make import make
+from memrl.policy import build_policy
+from memrl.rollout.env import BatchedEnv
+from memrl.run.checkpoints import Checkpoint, Checkpoints
+from memrl.run.directory import RunDirectory
+from memrl.run.errors import CheckpointError, RunError
+
+RunPath: TypeAlias = str | os.PathLike[str]
+Which: TypeAlias = Literal["last", "best"]
+
+
+def prepare(config: Config) -> None:
+    """Seed the global generators and set torch's threads; the device must exist.
+
+    Raises:
+        ValueError: no such device here.
+    """
+    find_device(config.device)
+    torch.set_num_threads(config.threads or os.cpu_count() or 1)
+    random.seed(config.seed)
+    np.random.seed(config.seed)
+    torch.manual_seed(config.seed)
+
+
+def find_device(name: str) -> torch.device:
+    """A device of this machine.
+
+    Raises:
+        ValueError: torch knows no such device, or this machine has none.
+    """
+    here = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError):
+        raise ValueError(
+            f"device={name} cannot be used on this machine (it has: {', '.join(here)})"
+        ) from None
+    return device
+
+
+def stream(seed: int, purpose: Literal["train", "evaluate", "watch"]) -> int:
+    """A seed for one purpose: no two purposes of one run, nor two runs, share their episodes."""
+    key = ("train", "evaluate", "watch").index(purpose)
+    return int(np.random.SeedSequence(seed, spawn_key=(key,)).generate_state(1)[0])
+
+
+def make_env(config: Config, *, num: int | None = None, seed: int | None = None) -> BatchedEnv:
+    """The task of a config, in ``config.env.num`` copies unless ``num`` is given.
+
+    Raises:
+        ValueError: an unknown environment or option.
+    """
+    task = config.env
+    try:
+        return make(
+            task.id,
+            num or task.num,
+            find_device(config.device),
+            seed,
+            family=task.family,
+            prev_action=task.prev_action,
+            prev_reward=task.prev_reward,
+            **(task.model_extra or {}),
+        )
+    except TypeError as error:  # an argument that the environment's own constructor lacks
+        raise ValueError(f"env.id={task.id}: {error}") from error
+
+
+def make_agent(config: Config, env: BatchedEnv) -> Agent:
+    """An agent that has learned nothing yet.
+
+    Raises:
+        ValueError: a space that the policy cannot read or act in, or options that do not fit.
+    """
+    spaces = env.observation_space, env.action_space
+    policy = build_policy(*spaces, config.memory, config.policy).to(env.device)
+    seed = stream(config.seed, "train")
+    return PPO(env, policy, config.agent, seed=seed)
+
+
+def load(run: RunPath, checkpoint: Which = "last", *, device: str | None = None) -> Agent:
+    """The agent of a run, as it was at its last or best checkpoint.
+
+    Raises:
+        RunError: there is no such run, or no intact checkpoint in it.
+        ValueError: neither "last" nor "best", or no such device here.
+    """
+    directory = RunDirectory.open(run)
+    config = read_config(directory, device=device)
+    found = find_checkpoint(directory, config, checkpoint)
+    agent = make_agent(config, make_env(config))
+    agent.load_state_dict(found.state["agent"])
+    return agent
+
+
+def find_checkpoint(directory: RunDirectory, config: Config, which: Which = "last") -> Checkpoint:
+    """A checkpoint of a run that was trained with ``config``.
+
+    Raises:
+        CheckpointError: there is none yet, or none is intact.
+        ValueError: neither "last" nor "best".
+    """
+    if which not in ("last", "best"):
+        raise ValueError(f"checkpoint={which}: allowed are last and best")
+    kept = checkpoints_of(directory, config)
+    found = kept.last() if which == "last" else kept.best()
+    if found is None:
+        again = directory.resume_command()
+        raise CheckpointError(f"{directory} has no {which} checkpoint yet; {again} continues it")
+    return found
+
+
+def checkpoints_of(directory: RunDirectory, config: Config, **options: Any) -> Checkpoints:
+    """The checkpoints of a run, which must agree with ``config`` in all that shapes a state."""
+    parts = config.model_dump(mode="json", include={"seed", "env", "memory", "policy", "agent"})
+    return Checkpoints(directory.checkpoints, fingerprint=parts, **options)
+
+
+def dump(config: Config) -> str:
+    """The config as YAML, the way a run keeps it."""
+    return OmegaConf.to_yaml(config.model_dump(mode="json"))
+
+
+def read_config(run: RunDirectory, **changes: Any) -> Config:
+    """The config of a run; keys that are given and not None replace what it says.
+
+    Raises:
+        RunError: its config.yaml is not readable as one.
+    """
+    try:
+        plain: Any = OmegaConf.to_container(OmegaConf.load(run.config))
+        changed = {key: value for key, value in changes.items() if value is not None}
+        return check({**plain, **changed}, Config)
+    except (ValueError, TypeError) as error:
+        raise RunError(f"{run.config} does not hold a config of this version: {error}") from error
+
+
+def new_directory(config: Config, *, sweep: bool = False) -> Path:
+    """Where a new run goes: ``run.dir``, or a name of its own under ``run.root``.
+
+    The jobs of a sweep share their config's ``run.dir``: each gets a directory inside it.
+    """
+    if config.run.dir is not None and not sweep:
+        return config.run.dir
+    task = config.env.id.replace("/", "-")
+    name = f"{task}-{config.memory['name']}-seed{config.seed}"
+    root = config.run.dir or config.run.root
+    tries = (root / (f"{name}-{n}" if n > 1 else name) for n in range(1, 1_000_000))
+    return next(path for path in tries if not path.exists())

@@ -1,0 +1,172 @@
+"""The command line: what can be asked of memrl, and one sentence for every mistake."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from memrl.run.errors import RunError
+
+# Every command imports what it needs when it is called: ``memrl --help`` answers at once.
+
+app = typer.Typer(
+    help="Reinforcement-learning agents that remember.",
+    epilog="Any command: --debug shows the traceback of an error.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+bench = typer.Typer(help="Measure speed side by side with installed peers.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
+
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout, nothing else.")]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
+Options = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")]
+
+
+@app.command(context_settings=PASS_ON, options_metavar="[OPTIONS] [KEY=VALUE]...")
+def train(
+    context: typer.Context,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Continue this run where it was saved.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Train an agent, evaluate it on fresh episodes and draw what it does.
+
+    KEY=VALUE changes the config and -m sweeps, as in Hydra:
+
+    memrl train memory=dnc env=MiniGrid-MemoryS13-v0 seed=3
+
+    memrl train -m memory=lstm,gru,dnc,ntm seed=1,2,3
+
+    memrl train --resume runs/NAME total_steps=2_000_000
+
+    run.dir=PATH names the run directory; total_steps=N is the length in env steps. `memrl config`
+    prints every key; `memrl memories` and `memrl envs` list what can be chosen.
+    """
+    from memrl.commands.train import resume_run, start_runs
+
+    if resume is not None:
+        resume_run(resume, context.args, as_json=json)
+    else:
+        start_runs(context.args, as_json=json)
+
+
+@app.command()
+def evaluate(run: RunPath, options: Options = None, json: Json = False) -> None:
+    """Success, return and length of a trained agent over fresh episodes.
+
+    Keys: episodes=1000, checkpoint=last|best, greedy=false|true, seed, device, num (copies of
+    the environment), ablate=reads|state.
+    """
+    from memrl.commands.runs import evaluate_run
+
+    evaluate_run(run, options or [], as_json=json)
+
+
+@app.command()
+def watch(run: RunPath, options: Options = None) -> None:
+    """One episode as a GIF, or in a window: what the agent sees, and its memory at that step.
+
+    Keys: ablate=reads|state (silence a part of the memory; prints the change in success),
+    window=false|true, out=PATH, checkpoint=last|best, greedy=false|true, seed, device, episodes
+    (of each evaluation that an ablation compares).
+    """
+    from memrl.commands.runs import watch_run
+
+    watch_run(run, options or [])
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories.")],
+    out: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("compare.png"),
+) -> None:
+    """Learning curves with confidence bands, and a table; runs that differ by seed are one line."""
+    from memrl.commands.runs import compare_runs
+
+    compare_runs(runs, out)
+
+
+@app.command()
+def memories(json: Json = False) -> None:
+    """The memories that can be chosen, with their papers and state sizes."""
+    from memrl.commands.menus import list_memories
+
+    list_memories(as_json=json)
+
+
+@app.command()
+def envs(json: Json = False) -> None:
+    """The environments that can be chosen."""
+    from memrl.commands.menus import list_envs
+
+    list_envs(as_json=json)
+
+
+@app.command(context_settings=PASS_ON, options_metavar="[OPTIONS] [KEY=VALUE]...")
+def config(context: typer.Context) -> None:
+    """Print the config that `memrl train` would run with, after KEY=VALUE changes."""
+    from memrl.commands.menus import show_config
+
+    show_config(context.args)
+
+
+@app.command()
+def check(
+    core: Annotated[str, typer.Argument(metavar="MODULE:CLASS", help="A memory core.")],
+    options: Options = None,
+) -> None:
+    """Hold a memory core of your own to the contract; KEY=VALUE are its constructor's options."""
+    from memrl.commands.menus import check_class
+
+    check_class(core, options or [])
+
+
+@bench.command("train")
+def bench_train(options: Options = None, json: Json = False) -> None:
+    """Training throughput against a peer's recurrent PPO; ratio > 1: memrl is faster."""
+    from memrl.commands.bench import measure_training
+
+    measure_training(options or [], as_json=json)
+
+
+@bench.command("env")
+def bench_env(
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...")] = None, json: Json = False
+) -> None:
+    """Env steps per second of environments; without an ID, of the MiniGrid Memory family."""
+    from memrl.commands.bench import measure_environments
+
+    measure_environments(ids or [], as_json=json)
+
+
+def main() -> None:
+    """The console script: run a command; a mistake is one sentence and a non-zero exit code."""
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    try:
+        app([word for word in arguments if word != "--debug"])
+    except Exception as error:
+        if debug:
+            raise
+        sys.exit(_say(_sentence(error), getattr(error, "exit_code", 1)))
+
+
+def _say(sentence: str, code: int) -> int:
+    print(f"memrl: {sentence}", file=sys.stderr)
+    return code
+
+
+def _sentence(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if isinstance(error, ValueError | OSError | RunError):
+        return text
+    name = type(error).__name__
+    return f"{name}: {text} (this looks like a defect of memrl; --debug shows where it happened)"

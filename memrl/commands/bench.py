@@ -1,0 +1,3 @@
+"""memrl bench: speed, side by side with what a user could install instead."""
+
+from __future__ import annotations

@@ -1,0 +1,109 @@
+"""memrl memories, envs, config and check: what can be chosen, and whether a new memory fits."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from omegaconf import OmegaConf
+from rich.console import Console
+from rich.table import Table
+
+from memrl.assemble import dump
+from memrl.composition import compose
+from memrl.envs.make import envs
+from memrl.memory import registry
+from memrl.memory.core import MemoryCore
+from memrl.memory.state import nbytes
+from memrl.testing import check_core
+
+
+def list_memories(*, as_json: bool) -> None:
+    """One row a memory: its numbers are those of ``memory=<name>`` behind a default encoder."""
+    rows = [describe(name) for name in registry.names()]
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table("memory", "paper", "state", "parameters", box=None)
+    for row in rows:
+        kib = row["state_bytes"] / 1024
+        table.add_row(row["name"], row["paper"], f"{kib:,.1f} KiB", f"{row['parameters']:,}")
+    Console().print(table)
+    print("\nmemrl train memory=NAME; the options of one: memrl config memory=NAME")
+
+
+def describe(name: str) -> dict[str, Any]:
+    """What a memory is and weighs: bytes of one environment's state, parameters of the core."""
+    config = compose([f"memory={name}"])
+    options = {key: value for key, value in config.memory.items() if key != "name"}
+    core = registry.build(name, config.policy.encoder_dim, options)
+    return {
+        "name": name,
+        "class": type(core).__name__,
+        "paper": core.paper,
+        "state_bytes": nbytes(core.initial_state(1)),
+        "parameters": sum(weight.numel() for weight in core.parameters()),
+        "horizon": core.horizon,
+        "file": f"{type(core).__module__.replace('.', '/')}.py",
+    }
+
+
+def list_envs(*, as_json: bool) -> None:
+    """One row an environment; MiniGrid's are listed because it is always installed."""
+    importlib.import_module("minigrid")
+    rows = envs()
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table("environment", "kind", "config", box=None)
+    for row in rows:
+        table.add_row(row["id"], row["kind"], f"env={row['family']}")
+    Console().print(table)
+    print("\nmemrl train env=ID; any other id of Gymnasium works too, through an adapter")
+
+
+def show_config(overrides: Sequence[str]) -> None:
+    """The composed config as YAML: what ``config.yaml`` of the run would hold."""
+    print(dump(compose(overrides)), end="")
+
+
+def check_class(target: str, options: Sequence[str]) -> None:
+    """Run the contract suite on ``module:Class``.
+
+    Raises:
+        ValueError: there is no such class, it is not a memory core, or it breaks the contract.
+    """
+    core = _core_class(target)
+    given: Any = OmegaConf.to_container(OmegaConf.from_dotlist(list(options)))
+    results = check_core(lambda in_dim: core(in_dim, **given))
+    for result in results:
+        print(f"{'ok  ' if result.passed else 'FAIL'} {result.name}")
+        if not result.passed:
+            print(f"     {result.reason}")
+    failed = sum(not result.passed for result in results)
+    if failed:
+        raise ValueError(f"{target} breaks {failed} of {len(results)} properties of the contract")
+    print(f"{target} keeps the contract of a memory core")
+
+
+def _core_class(target: str) -> type[MemoryCore[Any]]:
+    module_name, colon, name = target.partition(":")
+    if not colon:
+        raise ValueError(f"{target!r} names no class; write MODULE:CLASS, as in my_module:MyCore")
+    sys.path.insert(0, "")  # a module of the folder where the command is called
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise ValueError(f"no module {error.name!r} can be imported from here") from None
+    found = getattr(module, name, None)
+    if not (isinstance(found, type) and issubclass(found, MemoryCore)):
+        cores = [key for key, value in vars(module).items() if _is_core(value)]
+        raise ValueError(f"{module_name} has no memory core {name!r} (it has: {cores})")
+    return found
+
+
+def _is_core(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, MemoryCore) and value is not MemoryCore

@@ -1,0 +1,139 @@
+"""memrl evaluate, watch and compare: looking at runs that were trained before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from annotated_types import Ge, Lt
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from memrl.agent import Agent
+from memrl.assemble import load, make_env, prepare, read_config, stream
+from memrl.config import Config, LaxPath, Strict, check
+from memrl.experiment import described
+from memrl.run.compare import compare
+from memrl.run.directory import RunDirectory
+from memrl.run.episode import draw_episode
+from memrl.run.evaluation import Evaluation, evaluate
+from memrl.run.recording import record_episode
+from memrl.run.slots import draw_memory
+
+M = TypeVar("M", bound=Strict)
+
+
+class EvaluateOptions(Strict):
+    """Keys of ``memrl evaluate``; None is what the run was configured with."""
+
+    episodes: Annotated[int, Ge(1)] | None = None
+    checkpoint: Literal["last", "best"] = "last"
+    greedy: bool | None = None
+    ablate: Literal["reads", "state"] | None = None
+    seed: Annotated[int, Ge(0), Lt(2**32)] | None = None
+    device: str | None = None
+    num: Annotated[int, Ge(1)] | None = None
+
+
+class WatchOptions(EvaluateOptions):
+    """Keys of ``memrl watch``; ``episodes`` are those of each evaluation around an ablation."""
+
+    out: LaxPath | None = None
+    window: bool = False
+
+
+def evaluate_run(path: Path, words: Sequence[str], *, as_json: bool) -> None:
+    """Play fresh episodes with the agent of a run."""
+    options = parse(EvaluateOptions, words)
+    config, agent = recall(path, options)
+    result = play(config, agent, options)
+    if as_json:
+        print(json.dumps(plain(result)))
+    else:
+        print(described(result))
+
+
+def watch_run(path: Path, words: Sequence[str]) -> None:
+    """Record one episode, draw it, and say what an ablation changes."""
+    options = parse(WatchOptions, words)
+    config, agent = recall(path, options)
+    if options.ablate is not None:
+        compare_ablation(config, agent, options)
+    suffix = f"-without-{options.ablate}" if options.ablate else ""
+    out = options.out or path / f"watch{suffix}.gif"
+    env = make_env(config, num=1)
+    seed = options.seed if options.seed is not None else stream(config.seed, "watch")
+    greedy = config.evaluate.greedy if options.greedy is None else options.greedy
+    recording = record_episode(agent, env, seed=seed, greedy=greedy, ablate=options.ablate)
+    draw_episode(recording, out)
+    draw_memory(recording, out.with_suffix(".png"))
+    outcome = {True: "a success", False: "a failure", None: "over"}[recording.success]
+    print(f"{recording.length} steps, {outcome}: {out} and {out.with_suffix('.png')}")
+    if options.window:
+        from memrl.run.window import show
+
+        show(out)
+
+
+def compare_ablation(config: Config, agent: Agent, options: EvaluateOptions) -> None:
+    """Print success (or return) with and without a part of the memory, on the same episodes."""
+    whole = play(config, agent, options.model_copy(update={"ablate": None}))
+    without = play(config, agent, options)
+    word = "success" if whole.success is not None else "return"
+    before = whole.success or whole.return_
+    after = without.success or without.return_
+    change = after.mean - before.mean
+    print(f"{word} {before} with its memory, {after} without {options.ablate}: {change:+.3g}")
+
+
+def compare_runs(paths: Sequence[Path], out: Path) -> None:
+    """Draw the curves of several runs and print their table."""
+    print(compare([RunDirectory.open(path) for path in paths], out))
+    print(f"\n{out}")
+
+
+def parse(model: type[M], words: Sequence[str]) -> M:
+    """KEY=VALUE words as options.
+
+    Raises:
+        ValueError: an unknown key, or a value that is not allowed.
+    """
+    for word in words:
+        if "=" not in word:
+            raise ValueError(f"{word!r} is no option: write KEY=VALUE, as in seed=3")
+    try:
+        given: Any = OmegaConf.to_container(OmegaConf.from_dotlist(list(words)))
+    except OmegaConfBaseException as error:
+        raise ValueError(f"options {' '.join(words)}: {error}") from None
+    return check(given, model)
+
+
+def recall(path: Path, options: EvaluateOptions) -> tuple[Config, Agent]:
+    """The config and the agent of a run."""
+    config = read_config(RunDirectory.open(path), device=options.device)
+    prepare(config)
+    return config, load(path, options.checkpoint, device=options.device)
+
+
+def play(config: Config, agent: Agent, options: EvaluateOptions) -> Evaluation:
+    """Evaluate as the run is configured, unless ``options`` say otherwise."""
+    episodes = options.episodes or config.evaluate.episodes
+    greedy = config.evaluate.greedy if options.greedy is None else options.greedy
+    seed = options.seed if options.seed is not None else stream(config.seed, "evaluate")
+    env = make_env(config, num=min(options.num or config.env.num, episodes))
+    try:
+        return evaluate(agent, env, episodes, seed, greedy=greedy, ablate=options.ablate)
+    finally:
+        env.close()
+
+
+def plain(result: Evaluation) -> dict[str, float | int | None]:
+    """What scripts read: means, and the number of episodes."""
+    return {
+        "success": None if result.success is None else result.success.mean,
+        "return": result.return_.mean,
+        "length": result.length.mean,
+        "episodes": result.episodes,
+    }

@@ -1,0 +1,92 @@
+"""Hydra, as memrl uses it: composing configs, the ``env=ID`` shorthand, errors as sentences."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_module
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from memrl.config import Config, check, nearest
+from memrl.envs.make import family_of
+
+CONFIGS = "memrl.configs"
+_ID = re.compile(r"[A-Z/:]|-v\d+$")
+
+
+def compose(overrides: Iterable[str] = ()) -> Config:
+    """The checked config that ``memrl train OVERRIDES`` runs with.
+
+    Raises:
+        ValueError: an override that Hydra or the config's models refuse, in one sentence.
+    """
+    overrides = expand(overrides)
+    try:
+        with initialize_config_module(CONFIGS, version_base="1.3"):
+            return resolve(hydra_compose("config", overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ValueError(sentence(error)) from None
+
+
+def resolve(composed: DictConfig) -> Config:
+    """Check what Hydra composed."""
+    plain = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    return check(cast("dict[str, Any]", plain), Config)
+
+
+def expand(overrides: Iterable[str]) -> list[str]:
+    """Write ``env=ID`` as ``env=<family> env.id=ID``; a sweep ``env=ID,ID`` stays a sweep.
+
+    An ID has a capital, a version, or names its module; other words are files of ``configs/env``.
+
+    Raises:
+        ValueError: the ids of a sweep belong to several families of environments.
+    """
+    expanded: list[str] = []
+    for override in overrides:
+        key, _, value = override.partition("=")
+        ids = value.split(",")
+        if key != "env" or not all(_ID.search(word) for word in ids):
+            expanded.append(override)
+            continue
+        found = sorted({family_of(task) for task in ids})
+        if len(found) > 1:
+            raise ValueError(f"env={value} sweeps over several families: {', '.join(found)}")
+        expanded += [f"env={found[0]}", f"env.id={value}"]
+    return expanded
+
+
+def sentence(error: Exception) -> str:
+    """What a user did wrong, out of an error of Hydra or OmegaConf."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, choice = error.missing_cfg_file.rpartition("/")
+        known = sorted(error.options)
+        return f"unknown {group} {choice!r}{nearest(choice, known)} (known: {', '.join(known)})"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override!r} is no change to the config: write KEY=VALUE, as in seed=3"
+    text = " ".join(str(error).split())
+    if choice := re.search(r"Could not override '(\w+)'\. No match in the defaults list", text):
+        return f"{choice[1]} is not chosen yet: write +{choice[1]}=NAME"
+    if key := re.search(r"Could not override '([^']+)'", text):
+        return f"unknown key {key[1]}{nearest(key[1], _keys())} (memrl config prints every key)"
+    if many := re.search(r"Ambiguous value for argument '([^']+)'", text):
+        return f"{many[1]} holds several values: add -m to train once for each of them"
+    return text
+
+
+def _keys() -> list[str]:
+    """Every dotted key of the default config."""
+    with initialize_config_module(CONFIGS, version_base="1.3"):
+        return list(_dotted(OmegaConf.to_container(hydra_compose("config"))))
+
+
+def _dotted(node: Any, prefix: str = "") -> Iterator[str]:
+    for key, value in node.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from _dotted(value, f"{prefix}{key}.")

@@ -1,0 +1,137 @@
+"""What a run is made of: the models that check a composed config, and errors that name the key."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias, TypeVar
+
+from annotated_types import Ge, Gt, Lt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from memrl.agents.config import PPOConfig
+from memrl.memory import registry
+from memrl.policy import PolicyConfig
+from memrl.run.wandb import Mode
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Strict(BaseModel):
+    """Unknown keys and scalars of another type are errors; ``true`` is no number."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def _whole(value: Any) -> Any:
+    # Hydra reads 1e6 as a float, and that is how people write a million steps.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+# OmegaConf delivers strings where Python has paths.
+LaxPath: TypeAlias = Annotated[Path, Field(strict=False)]
+EnvSteps: TypeAlias = Annotated[int, BeforeValidator(_whole), Gt(0)]
+
+
+class EnvConfig(Strict):
+    """One task and the number of its copies; further keys are options that its family checks."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+    id: str
+    family: str
+    num: Annotated[int, Ge(1)]
+    prev_action: bool
+    prev_reward: bool
+
+
+class RunConfig(Strict):
+    """Where a run writes; ``dir`` names one directory, else one is made under ``root``."""
+
+    dir: LaxPath | None
+    root: LaxPath
+    checkpoint_seconds: Annotated[float, Ge(0)]
+
+
+class EvaluateConfig(Strict):
+    """The evaluation that ends a run."""
+
+    episodes: Annotated[int, Ge(1)]
+    greedy: bool
+
+
+class TrackConfig(Strict):
+    """Who else is told about a run, besides metrics.csv."""
+
+    tensorboard: bool
+    wandb: Mode
+    project: str
+
+
+class Config(Strict):
+    """A whole run: what ``memrl config`` prints and ``memrl.train`` takes."""
+
+    seed: Annotated[int, Ge(0), Lt(2**32)]
+    device: str
+    threads: Annotated[int, Ge(1)] | None
+    total_steps: EnvSteps
+    run: RunConfig
+    evaluate: EvaluateConfig
+    env: EnvConfig
+    memory: dict[str, Any]
+    policy: PolicyConfig
+    agent: PPOConfig
+    track: TrackConfig
+
+    @model_validator(mode="after")
+    def _memory_is_known(self) -> Config:
+        options = dict(self.memory)
+        name = str(options.pop("name", None))
+        check(options, registry.schema(name), within="memory")
+        return self
+
+
+def check(composed: Mapping[str, Any], model: type[M], within: str = "") -> M:
+    """Turn a composed config, or the part of one that lies ``within`` a key, into ``model``.
+
+    Raises:
+        ValueError: one sentence about the first thing that is wrong: the key, its value, what is
+            allowed, and the nearest known key.
+    """
+    try:
+        return model.model_validate(composed)
+    except ValidationError as error:
+        raise ValueError(explain(error, model, within)) from None
+
+
+def explain(error: ValidationError, model: type[BaseModel], within: str = "") -> str:
+    """The first mistake of a validation in one sentence."""
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"]]
+    key = ".".join([within, *path] if within else path)
+    match first["type"]:
+        case "extra_forbidden":
+            known = list(_model_at(model, path[:-1]).model_fields)
+            return f"unknown key {key}{nearest(path[-1], known)} (known: {', '.join(known)})"
+        case "missing":
+            return f"{key} is missing"
+        case "value_error":
+            return str(first["ctx"]["error"])
+        case _:
+            message = first["msg"][0].lower() + first["msg"][1:]
+            return f"{key}={first['input']!r}: {message.replace('input', 'it', 1)}"
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """``; did you mean …?``, or nothing where no known word is close."""
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _model_at(model: type[BaseModel], path: list[str]) -> type[BaseModel]:
+    for part in path:
+        inner = model.model_fields[part].annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            model = inner
+    return model

@@ -1,0 +1,147 @@
+"""A whole run: training, evaluation on fresh episodes, pictures, summary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from memrl.agent import Agent
+from memrl.assemble import (
+    checkpoints_of,
+    dump,
+    make_agent,
+    make_env,
+    new_directory,
+    prepare,
+    stream,
+)
+from memrl.config import Config
+from memrl.run.checkpoints import Checkpoint
+from memrl.run.curve import draw_curve
+from memrl.run.directory import RunDirectory, write_atomically
+from memrl.run.episode import draw_episode
+from memrl.run.errors import RunError
+from memrl.run.evaluation import Evaluation, evaluate
+from memrl.run.loop import Fitted, fit
+from memrl.run.progress import Style, progress_bar
+from memrl.run.recording import record_episode
+from memrl.run.slots import draw_memory
+from memrl.run.summary import summarize, write_summary
+from memrl.run.tracking import Tracker
+
+Say = Callable[[str], None]
+
+
+class Run(NamedTuple):
+    """A finished run."""
+
+    path: Path
+    summary: dict[str, Any]  # as in summary.json
+    agent: Agent  # as at the end of training
+
+
+def train(
+    config: Config,
+    target: Path | RunDirectory | None = None,
+    *,
+    style: Style = "auto",
+    say: Say = print,
+) -> Run:
+    """Train as ``config`` says, then evaluate, draw and summarise.
+
+    Args:
+        config: from ``memrl.compose``.
+        target: where a new run goes, by default ``run.dir`` or a new name under ``run.root``; an
+            opened ``RunDirectory`` is continued from its last checkpoint.
+        style: of the progress display: auto, bar, lines or quiet.
+        say: receives sentences for the person at the terminal.
+
+    Raises:
+        ValueError: parts of the config that do not fit each other, or this machine.
+        RunError: the directory is taken, the disk is full, training diverged, or no checkpoint of
+            a run to be continued is intact.
+        Interrupted: a signal arrived; a checkpoint was saved first.
+    """
+    prepare(config)
+    agent = make_agent(config, make_env(config))  # what does not fit fails before a file is made
+    directory, resume = _open(config, target, say)
+    with (
+        Tracker(
+            directory,
+            config.model_dump(mode="json"),
+            tensorboard=config.track.tensorboard,
+            wandb=config.track.wandb,
+            project=config.track.project,
+            resume=resume,
+            say=say,
+        ) as tracker,
+    ):
+        start = resume.env_steps if resume else 0
+        with progress_bar(config.total_steps, start=start, style=style) as progress:
+            fitted = fit(
+                agent,
+                directory,
+                checkpoints_of(directory, config, warn=say),
+                total_steps=config.total_steps,
+                tracker=tracker,
+                progress=progress,
+                resume=resume,
+                checkpoint_seconds=config.run.checkpoint_seconds,
+            )
+        summary = _conclude(config, agent, directory, fitted, say)
+        tracker.finish(episode=directory.episode, checkpoint=fitted.checkpoint)
+    return Run(directory.path, summary, agent)
+
+
+def _open(
+    config: Config, target: Path | RunDirectory | None, say: Say
+) -> tuple[RunDirectory, Checkpoint | None]:
+    if not isinstance(target, RunDirectory):
+        return RunDirectory.create(target or new_directory(config), dump(config)), None
+    resume = checkpoints_of(target, config, warn=say).last()
+    if resume is None:
+        say(f"{target} has no checkpoint yet: it starts anew from its config.yaml")
+    else:
+        say(f"continuing {target} after {resume.env_steps:,} env steps")
+    write_atomically(target.config, dump(config).encode())  # total_steps may have changed
+    return target, resume
+
+
+def _conclude(
+    config: Config, agent: Agent, directory: RunDirectory, fitted: Fitted, say: Say
+) -> dict[str, Any]:
+    """Evaluate the agent as it is after training, and leave pictures and a summary."""
+    episodes, greedy = config.evaluate.episodes, config.evaluate.greedy
+    env = make_env(config, num=min(config.env.num, episodes))
+    evaluation = evaluate(agent, env, episodes, stream(config.seed, "evaluate"), greedy=greedy)
+    env.close()
+    say(described(evaluation))
+    stage = make_env(config, num=1)
+    recording = record_episode(agent, stage, seed=stream(config.seed, "watch"), greedy=greedy)
+    stage.close()
+    title = f"{config.memory['name']} on {config.env.id}"
+    for draw in (
+        lambda: draw_curve(directory.metrics, directory.curve, title=title),
+        lambda: draw_episode(recording, directory.episode, title=title),
+        lambda: draw_memory(recording, directory.memory, title=title),
+    ):
+        try:
+            draw()
+        except RunError as error:  # nothing to draw; a full disk stops the summary below
+            say(str(error))
+    return write_summary(directory, summarize(fitted, evaluation, config))
+
+
+def described(evaluation: Evaluation) -> str:
+    """One line: success, return and length with their 95 % intervals."""
+    parts = [f"{evaluation.episodes:,} episodes:"]
+    for name, estimate in (
+        ("success", evaluation.success),
+        ("cue seen", evaluation.cue_seen),
+        ("return", evaluation.return_),
+        ("length", evaluation.length),
+    ):
+        if estimate is not None:
+            parts.append(f"{name} {estimate}")
+    return "  ".join(parts)
