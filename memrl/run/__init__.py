@@ -13,7 +13,7 @@ Agents are known here only through ``memrl.agent`` and environments only through
         fitted = fit(agent, directory, checkpoints, total_steps=total_steps, tracker=tracker,
                      progress=progress, resume=resume)  # raises RunError, Interrupted
         evaluation = evaluate(agent, env, episodes=256, seed=seed)
-        write_summary(directory, fitted, evaluation, about)
+        write_summary(directory.summary, summarize(about, fitted, evaluation))
         draw_curve(directory.metrics, directory.curve, references={"no memory": 0.5})
         recording = record_episode(agent, one_copy, seed=seed)
         draw_episode(recording, directory.episode)
@@ -24,6 +24,6 @@ Files: ``errors`` (sentences for the user), ``directory`` (names and atomic writ
 (one file, bit for bit), ``checkpoints`` (which files are kept), ``randomness`` (global generators),
 ``metrics`` (metrics.csv), ``tracking`` and ``wandb`` (where rows go), ``signals`` and ``loop``
 (training), ``progress``, ``statistics`` and ``evaluation`` (estimates with intervals),
-``recording`` (one episode), ``figure``, ``curve``, ``episode``, ``slots`` and ``compare``
-(pictures), ``machine`` and ``summary`` (summary.json).
+``recording`` (one episode), ``figure``, ``curve``, ``episode``, ``slots`` and ``compare``,
+``compare_picture`` (pictures), ``machine`` and ``summary`` (summary.json).
 """

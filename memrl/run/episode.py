@@ -47,7 +47,6 @@ def draw_episode(recording: Recording, path: Path, *, title: str = "") -> int:
     frames = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     durations = [_FRAME_MS] * (len(frames) - 1) + [_LAST_MS]
     buffer = io.BytesIO()
-    # disposal=1 and optimize=False keep frames that look alike: one frame is one step.
     frames[0].save(
         buffer, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0
     )
@@ -88,14 +87,16 @@ class _Scene:
         self._headline.set_text(self._line(t))
         canvas = self.figure.canvas
         assert isinstance(canvas, FigureCanvasAgg)
-        canvas.draw()
-        return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
+        canvas.draw()  # type: ignore[no-untyped-call]
+        pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+        return Image.fromarray(pixels[..., :3].copy())
 
     def _sides(self) -> list[Any]:
         both = bool(self._pictures) and bool(self._recording.memory)
         if not both:
             return [self.figure]
-        return list(self.figure.subfigures(1, 2, width_ratios=[1.0, 1.25]))
+        sides = self.figure.subfigures(1, 2, squeeze=False, width_ratios=[1.0, 1.25])
+        return [sides[0, 0], sides[0, 1]]
 
     def _line(self, t: int) -> str:
         recording = self._recording

@@ -42,13 +42,13 @@ def tidy(axes: Axes) -> None:
 
 
 def steps_axis(axes: Axes) -> None:
-    """x in env steps: 200k, 1M."""
+    """Show x in env steps: 200k, 1M."""
     axes.set_xlabel("env steps")
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
 
 
 def score_axis(axes: Axes, *, success: bool) -> None:
-    """y as success in percent, or as return in units of reward."""
+    """Show y as success in percent, or as return in units of reward."""
     if success:
         axes.set_ylabel("success (% of episodes)")
         axes.yaxis.set_major_formatter(PercentFormatter(xmax=1.0, decimals=0))

@@ -78,9 +78,9 @@ def _panel(axes: Axes, name: str, values: NDArray[np.float64]) -> None:
         _mark_heads(axes, heads, values.shape[2])
     else:
         axes.set_ylabel("slot" if "weights" in name or "usage" in name else "unit")
-    bar = axes.figure.colorbar(image, ax=axes, pad=0.01, fraction=0.05)  # type: ignore[union-attr]
+    bar = axes.figure.colorbar(image, ax=axes, pad=0.01, fraction=0.05)
     bar.ax.tick_params(labelsize=look.FONT - 2, colors=look.INK)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
 
 
 def _mark_heads(axes: Axes, heads: int, slots: int) -> None:

@@ -1,0 +1,83 @@
+"""compare.png: learning curves of several memories, with what the seeds leave open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from memrl.run import figure as look
+from memrl.run.compare import Group
+from memrl.run.curve import Curve, draw_references
+from memrl.run.statistics import t_quantile
+
+_POINTS: Final = 200
+
+
+def draw_comparison(
+    groups: Sequence[Group], path: Path, *, references: Mapping[str, float] | None = None
+) -> Figure:
+    """Draw one panel an environment, one line a memory, and write it as PNG.
+
+    A line is the mean over seeds of the smoothed curves and its band Student's 95 % t-interval;
+    a single seed has no band. A line ends where its shortest run ends.
+
+    Args:
+        groups: as ``group_runs`` makes them.
+        path: of the picture.
+        references: levels by name, drawn in every panel.
+
+    Raises:
+        RunError: the disk is full.
+    """
+    envs = list(dict.fromkeys(group.env for group in groups))
+    memories = list(dict.fromkeys(group.memory for group in groups))
+    picture = look.new_figure(8 if len(envs) == 1 else 5 * len(envs), 4.4)
+    panels = picture.subplots(1, len(envs), squeeze=False)[0]
+    for axes, env in zip(panels, envs, strict=True):
+        inside = [group for group in groups if group.env == env]
+        for group in inside:
+            _line(axes, group, *look.colour_and_style(memories.index(group.memory)))
+        draw_references(axes, references or {})
+        look.steps_axis(axes)
+        look.score_axis(axes, success=all(c.is_success for g in inside for c in g.curves))
+        axes.set_xlim(left=0)
+        axes.set_title(env, loc="left")
+        look.tidy(axes)
+        legend = axes.legend(
+            frameon=False,
+            fontsize=look.FONT - 2,
+            title="mean over seeds, band: 95 % t-interval",
+            title_fontsize=look.FONT - 2,
+        )
+        legend.get_title().set_color(look.INK)
+    look.save(picture, path)
+    return picture
+
+
+def band(curves: Sequence[Curve]) -> tuple[NDArray[np.float64], ...]:
+    """Env steps, mean, low and high [P] of several runs on one grid, where all have data."""
+    first = max(curve.env_steps[0] for curve in curves)
+    last = min(curve.env_steps[-1] for curve in curves)
+    grid = np.linspace(first, max(first, last), _POINTS)
+    lines = np.stack([np.interp(grid, curve.env_steps, curve.smooth) for curve in curves])
+    centre, seeds = lines.mean(axis=0), len(lines)
+    if seeds == 1:
+        return grid, centre, centre, centre
+    reach = t_quantile(seeds - 1) * lines.std(axis=0, ddof=1) / np.sqrt(seeds)
+    return grid, centre, centre - reach, centre + reach
+
+
+def _line(axes: Axes, group: Group, colour: str, style: str) -> None:
+    grid, centre, low, high = band(group.curves)
+    if all(curve.is_success for curve in group.curves):
+        low, high = low.clip(0, 1), high.clip(0, 1)
+    seeds = f"{len(group.seeds)} seed{'s' if len(group.seeds) > 1 else ''}"
+    axes.plot(grid, centre, color=colour, ls=style, lw=2.0, label=f"{group.memory} ({seeds})")
+    if len(group.seeds) > 1:
+        axes.fill_between(grid, low, high, color=colour, alpha=0.18, lw=0)

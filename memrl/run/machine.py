@@ -1,0 +1,91 @@
+"""What a result was made with: the commit, the versions and the machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+_PACKAGES: Final = ("memrl", "torch", "numpy", "gymnasium", "minigrid")
+_SOURCE: Final = Path(__file__).resolve().parents[1]
+
+
+def commit(source: Path = _SOURCE) -> dict[str, Any] | None:
+    """The git commit of memrl's own source, and whether tracked files differ from it.
+
+    None outside a checkout. An installed copy may lie inside somebody else's repository: that is
+    why the source must be a file that git tracks.
+    """
+    if _git(source, "ls-files", "--error-unmatch", "__init__.py") is None:
+        return None
+    sha, changes = (
+        _git(source, "rev-parse", "HEAD"),
+        _git(source, "status", "--porcelain", "--untracked-files=no"),
+    )
+    return None if sha is None else {"sha": sha, "dirty": bool(changes)}
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of Python and of what numbers depend on; None where a package is not installed."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """The processor, its cores and memory, the threads that torch uses, and the accelerator."""
+    on_gpu = device.type == "cuda"
+    return {
+        "system": f"{platform.system()} {platform.release()}",
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "memory_bytes": _memory_bytes(),
+        "device": str(device),
+        "device_name": torch.cuda.get_device_name(device) if on_gpu else None,
+    }
+
+
+def peak_rss_bytes() -> int | None:
+    """The most memory that this process has held; None where the system does not tell."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    command = ["git", "-C", str(folder), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()
+
+
+def _memory_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
