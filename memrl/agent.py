@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from torch import Tensor
 
@@ -12,6 +12,7 @@ from memrl.rollout.env import Obs
 Metrics: TypeAlias = Mapping[str, float]
 
 
+@runtime_checkable  # so that annotations can be checked while tests run
 class Agent(Protocol):
     """Learns from environments that it was given, and acts with a memory of its own.
 

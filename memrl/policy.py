@@ -74,7 +74,7 @@ class Policy(nn.Module):
     def forward(self, obs: Obs, state: Any, start: Tensor) -> PolicyUnrolled:
         """Learn: observations [T, B, ...], ``start`` [T, B], the state before the first step."""
         x = self.encoder(obs)
-        unrolled: Unrolled[Any] = self.core(x, state, start)
+        unrolled: Unrolled = self.core(x, state, start)
         actions, value = self._heads(obs, x, unrolled.y)
         return PolicyUnrolled(actions, value, unrolled.state, unrolled.cost)
 
@@ -117,7 +117,7 @@ class Stacked(MemoryCore[tuple[Any, ...]]):
 
     def forward(
         self, x: Tensor, state: tuple[Any, ...], start: Tensor
-    ) -> Unrolled[tuple[Any, ...]]:
+    ) -> Unrolled:
         states, cost = [], None
         for core, below in zip(self._layers(), state, strict=True):
             x, after, own = core(x, below, start)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -14,11 +14,11 @@ from memrl.memory.state import map_state
 S = TypeVar("S")
 
 
-class Unrolled(NamedTuple, Generic[S]):
+class Unrolled(NamedTuple):
     """What a core makes of a sequence."""
 
     y: Tensor  # [T, B, O]
-    state: S  # after the last step
+    state: Any  # after the last step; beartype cannot check a generic NamedTuple
     cost: Tensor | None = None  # [T, B]  the core's own loss (ponder, compression), if it has one
 
 
@@ -102,7 +102,7 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
 
     def forward(
         self, x: Float[Tensor, "T B I"], state: S, start: Bool[Tensor, "T B"]
-    ) -> Unrolled[S]:
+    ) -> Unrolled:
         """Learn: a sequence, equal to ``step`` called T times. Reads ``start`` once on the host."""
         initial = self.initial_state(1)
         ys, costs = [], []

@@ -143,7 +143,7 @@ class DNC(MemoryCore[DNCState]):
         seen, state = super().step(self.input(x), state, start, donate=donate)
         return self.output(seen), state
 
-    def forward(self, x: Tensor, state: DNCState, start: Tensor) -> Unrolled[DNCState]:
+    def forward(self, x: Tensor, state: DNCState, start: Tensor) -> Unrolled:
         # What does not depend on the state is one product for the whole sequence.
         seen, state, _ = super().forward(self.input(x), state, start)
         return Unrolled(self.output(seen), state)

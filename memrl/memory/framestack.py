@@ -47,7 +47,7 @@ class FrameStack(MemoryCore[FrameStackState]):
 
     def forward(
         self, x: Tensor, state: FrameStackState, start: Tensor
-    ) -> Unrolled[FrameStackState]:
+    ) -> Unrolled:
         length, lag = x.shape[0], self.frames - 1
         frames = torch.cat([state.past.transpose(0, 1), x])  # [F - 1 + T, B, I]
         episode = start.cumsum(dim=0)  # [T, B]; the handed-in past belongs to episode 0

@@ -53,7 +53,7 @@ class LSTM(MemoryCore[LSTMState]):
         h = o.sigmoid() * c.tanh()
         return h, LSTMState(h, c)
 
-    def forward(self, x: Tensor, state: LSTMState, start: Tensor) -> Unrolled[LSTMState]:
+    def forward(self, x: Tensor, state: LSTMState, start: Tensor) -> Unrolled:
         gates_x = F.linear(x, self.weight_ih, self.bias)
         y, c = lstm_sequence(gates_x, state.h, state.c, self.weight_hh, start)
         return Unrolled(y, LSTMState(y[-1], c))

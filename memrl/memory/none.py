@@ -32,5 +32,5 @@ class NoMemory(MemoryCore[NoState]):
     def _update(self, x: Tensor, state: NoState) -> tuple[Tensor, NoState]:
         return self.output(x).relu(), state
 
-    def forward(self, x: Tensor, state: NoState, start: Tensor) -> Unrolled[NoState]:
+    def forward(self, x: Tensor, state: NoState, start: Tensor) -> Unrolled:
         return Unrolled(self.output(x).relu(), state)

@@ -160,7 +160,7 @@ class NTM(MemoryCore[NTMState]):
         seen, state = super().step(self.input(x), state, start, donate=donate)
         return self.output(seen), state
 
-    def forward(self, x: Tensor, state: NTMState, start: Tensor) -> Unrolled[NTMState]:
+    def forward(self, x: Tensor, state: NTMState, start: Tensor) -> Unrolled:
         # What does not depend on the state is one product for the whole sequence.
         seen, state, _ = super().forward(self.input(x), state, start)
         return Unrolled(self.output(seen), state)
