@@ -1,4 +1,26 @@
-"""Environments behind one batched interface: tensor environments, adapters, wrappers, exports."""
+"""Environments behind one batched interface: tensor environments, adapters, wrappers, exports.
+
+Importing it registers the tensor environments with Gymnasium as ``memrl/<name>``. MiniGrid and
+Stable-Baselines3 are imported only when they are used.
+"""
 
 if __name__ != "memrl.envs":
     raise ImportError(f"import this package as memrl.envs, not as {__name__}")
+
+from memrl.envs.adapter import GymnasiumAdapter
+from memrl.envs.make import envs, family_of, make
+from memrl.envs.registration import register
+from memrl.envs.vector import TensorEnv, TensorVectorEnv
+from memrl.envs.wrappers import Previous
+
+__all__ = [
+    "GymnasiumAdapter",
+    "Previous",
+    "TensorEnv",
+    "TensorVectorEnv",
+    "envs",
+    "family_of",
+    "make",
+]
+
+register()

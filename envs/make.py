@@ -1,0 +1,157 @@
+"""Environments by id: tensor environments where there is one, Gymnasium for every other id."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import gymnasium
+import torch
+
+from memrl.envs.adapter import GymnasiumAdapter
+from memrl.envs.guard import vector_env
+from memrl.envs.probes import PROBES
+from memrl.envs.wrappers import Previous
+from memrl.rollout.env import BatchedEnv
+
+GYMNASIUM = "gymnasium"
+
+# Packages that register their ids when they are imported, by how those ids begin.
+PROVIDERS = {
+    "MiniGrid-": "minigrid",
+    "BabyAI-": "minigrid",
+    "ALE/": "ale_py",
+    "popgym-": "popgym",
+}
+
+
+class TensorFamily(NamedTuple):
+    """Tasks of one tensor implementation: ``build(id)(num, device=…, **options)`` makes them."""
+
+    ids: tuple[str, ...]
+    build: Callable[[str], Callable[..., BatchedEnv]]
+
+
+TENSOR_FAMILIES: dict[str, TensorFamily] = {
+    "probe": TensorFamily(tuple(PROBES), PROBES.__getitem__),
+}
+
+
+def family_of(id: str) -> str:
+    """The family that makes an id: ``probe``, or else ``gymnasium``."""
+    return next((name for name, f in TENSOR_FAMILIES.items() if id in f.ids), GYMNASIUM)
+
+
+def envs() -> list[dict[str, str]]:
+    """Every id that `make` knows now: ``id``, ``kind`` (tensor or adapter) and ``family``.
+
+    Gymnasium ids of packages that were not imported yet are made all the same, but not listed.
+    """
+    tensor = [
+        {"id": id, "kind": "tensor", "family": name}
+        for name, family in TENSOR_FAMILIES.items()
+        for id in family.ids
+    ]
+    known = {entry["id"] for entry in tensor}
+    others = [id for id in gymnasium.registry if id not in known and not id.startswith("memrl/")]
+    return tensor + [{"id": id, "kind": "adapter", "family": GYMNASIUM} for id in sorted(others)]
+
+
+def make(
+    id: str,
+    num: int = 1,
+    device: torch.device | str = "cpu",
+    seed: int | None = None,
+    *,
+    prev_action: bool = False,
+    prev_reward: bool = False,
+    family: str | None = None,
+    **kwargs: Any,
+) -> BatchedEnv:
+    """``num`` copies of a task, as tensors on ``device``.
+
+    Args:
+        id: one of `envs`, or any id that Gymnasium can make (``module:Name-v0`` imports first).
+        num: copies, at least 1.
+        device: where observations are made and actions are expected.
+        seed: seeds the environments, so that a later ``reset()`` is repeatable.
+        prev_action: add the previous action to the observation (see `Previous`).
+        prev_reward: add the previous reward to the observation.
+        family: who makes it; by default `family_of` the id. ``gymnasium`` asks for the original
+            of a task that has a tensor implementation too.
+        kwargs: options of the family; for Gymnasium ``vectorization`` (sync, async or
+            vector_entry_point), the rest goes to ``gymnasium.make``.
+
+    Raises:
+        ValueError: an unknown id, family, option or device, or fewer than one copy.
+    """
+    if num < 1:
+        raise ValueError(f"num is {num}, allowed: at least 1 copy")
+    place = _device(device)
+    name = family_of(id) if family is None else family
+    if name == GYMNASIUM:
+        _register(id)
+        vector = vector_env(id, num, **kwargs)
+        env: BatchedEnv = GymnasiumAdapter(vector, device=place, name=id)
+    elif name in TENSOR_FAMILIES:
+        build = TENSOR_FAMILIES[name].build(_known(id, TENSOR_FAMILIES[name].ids))
+        _check_options(id, build, kwargs)
+        env = build(num, device=place, **kwargs)
+    else:
+        allowed = [*TENSOR_FAMILIES, GYMNASIUM]
+        raise ValueError(f"the family {name!r} is unknown, allowed: {', '.join(allowed)}")
+    if prev_action or prev_reward:
+        env = Previous(env, action=prev_action, reward=prev_reward)
+    if seed is not None:
+        env.reset(seed)
+    return env
+
+
+def _register(id: str) -> None:
+    """See to it that Gymnasium knows an id."""
+    name = id
+    if ":" in id:
+        module, name = id.split(":", 1)
+        importlib.import_module(module)
+    for prefix, provider in PROVIDERS.items():
+        if name.startswith(prefix) and name not in gymnasium.registry:
+            try:
+                importlib.import_module(provider)
+            except ImportError as error:
+                raise ValueError(f"{id} needs the package {provider}: {error}") from error
+    _known(name, tuple(entry["id"] for entry in envs()) + tuple(gymnasium.registry))
+
+
+def _known(id: str, ids: tuple[str, ...]) -> str:
+    if id in ids:
+        return id
+    raise ValueError(f"the environment {id!r} is unknown{_nearest(id, ids)}")
+
+
+def _nearest(word: str, known: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(word, dict.fromkeys(known), n=3, cutoff=0.5)
+    return (
+        f", did you mean {' or '.join(near)}?" if near else "; `memrl envs` lists those there are"
+    )
+
+
+def _check_options(id: str, build: Callable[..., BatchedEnv], options: dict[str, Any]) -> None:
+    given = {"num_envs", "device"}
+    known = [name for name in inspect.signature(build).parameters if name not in given]
+    for option in options:
+        if option not in known:
+            allowed = ", ".join(known) or "none"
+            raise ValueError(f"{id} has no option {option!r}, allowed: {allowed}")
+
+
+def _device(device: torch.device | str) -> torch.device:
+    try:
+        place = torch.device(device)
+        torch.empty(0, device=place)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"the device {str(device)!r} cannot be used: {reason}") from error
+    return place

@@ -1,0 +1,173 @@
+"""Environments by id."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import gymnasium
+import pytest
+import torch
+from gymnasium.utils.env_checker import check_env
+
+import memrl.envs
+from memrl.envs import GymnasiumAdapter, Previous, TensorVectorEnv, envs, family_of, make
+from memrl.envs.make import TENSOR_FAMILIES
+from memrl.envs.probes import Recall
+from memrl.envs.registration import exported_id
+
+TENSOR_IDS = [id for family in TENSOR_FAMILIES.values() for id in family.ids]
+
+
+@pytest.mark.parametrize("id", TENSOR_IDS)
+def test_every_tensor_environment_keeps_the_protocol(id):
+    env = make(id, 3, seed=1)
+    assert (env.num_envs, env.device) == (3, torch.device("cpu"))
+    obs = env.reset()
+    actions = torch.randint(int(env.action_space.n), (7, 3), generator=torch.Generator())
+    for action in actions:
+        after = env.step(action)
+        assert set(obs) == set(after.obs) == set(env.observation_space.keys())
+        assert set(after.metrics) == set(env.metric_names)
+        assert all(value.shape == (3,) for value in after.metrics.values())
+        assert all(value.dtype == torch.float32 for value in after.metrics.values())
+        assert after.reward.shape == after.terminated.shape == after.truncated.shape == (3,)
+        assert after.reward.dtype == torch.float32
+        assert after.terminated.dtype == after.truncated.dtype == torch.bool
+        assert after.valid is None
+        for key, part in env.observation_space.items():
+            assert all(part.contains(row.numpy().astype(part.dtype)[()]) for row in after.obs[key])
+            assert torch.equal(after.final_obs[key][~after.ended], after.obs[key][~after.ended])
+
+
+@pytest.mark.parametrize("id", TENSOR_IDS)
+def test_every_tensor_environment_resumes_bit_for_bit(id):
+    env, other = make(id, 5, seed=1), make(id, 5)
+    env.reset()
+    actions = torch.randint(int(env.action_space.n), (20, 5), generator=torch.Generator())
+    for action in actions[:10]:
+        obs = env.step(action).obs
+    assert env.exact_resume
+    loaded = other.load_state_dict(env.state_dict())
+    assert all(torch.equal(loaded[key], obs[key]) for key in obs)
+    for action in actions[10:]:
+        one, two = env.step(action), other.step(action)
+        assert all(torch.equal(one.obs[key], two.obs[key]) for key in obs)
+        assert torch.equal(one.reward, two.reward)
+
+
+def test_a_seed_makes_the_first_unseeded_reset_repeatable():
+    one, two = (make("probe/Recall-v0", 31, seed=5).reset()["obs"] for _ in range(2))
+    assert torch.equal(one, two)
+    assert not torch.equal(one, make("probe/Recall-v0", 31, seed=6).reset()["obs"])
+
+
+def test_families_of_ids():
+    assert family_of("probe/Recall-v0") == "probe"
+    assert family_of("CartPole-v1") == "gymnasium"
+    assert family_of("no such thing") == "gymnasium"
+
+
+def test_an_id_with_a_tensor_implementation_gets_it():
+    assert isinstance(make("probe/Recall-v0"), Recall)
+    assert isinstance(make("CartPole-v1"), GymnasiumAdapter)
+
+
+def test_the_original_of_a_tensor_environment_is_made_on_request():
+    env = make("MiniGrid-MemoryS7-v0", 2, family="gymnasium")
+    assert isinstance(env, GymnasiumAdapter)
+    assert env.reset(seed=0)["image"].shape == (2, 7, 7, 3)
+
+
+def test_options_reach_the_environment():
+    env = make("probe/Recall-v0", 2, cues=7, delay=1)
+    assert env.action_space.n == 7
+    assert make("CartPole-v1", render_mode="rgb_array", seed=0).render().ndim == 3
+
+
+def test_previous_action_and_reward_on_request():
+    env = make("probe/Recall-v0", 2, prev_action=True)
+    assert isinstance(env, Previous)
+    assert sorted(env.observation_space.keys()) == ["obs", "prev_action"]
+    assert "prev_reward" in make("CartPole-v1", prev_reward=True).observation_space.keys()
+
+
+@pytest.mark.parametrize(
+    ("id", "near"),
+    [
+        ("probe/Recal-v0", "probe/Recall-v0"),
+        ("MiniGrid-MemoryS14-v0", "MiniGrid-MemoryS11-v0 or MiniGrid-MemoryS13-v0"),
+        ("CartPole-v9", "CartPole-v1"),
+        ("zzzzzzzz", "memrl envs"),
+    ],
+)
+def test_an_unknown_id_is_refused_with_the_nearest_ones(id, near):
+    with pytest.raises(ValueError, match=f"{id}' is unknown") as error:
+        make(id)
+    assert all(word in str(error.value) for word in near.split(" or "))
+
+
+def test_a_package_that_is_missing_is_named():
+    with pytest.raises(ValueError, match="needs the package popgym"):
+        make("popgym-RepeatPreviousEasy-v0")
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "cpu:x"])
+def test_a_device_that_cannot_be_used_is_refused(device):
+    with pytest.raises(ValueError, match=f"the device '{device}' cannot be used"):
+        make("probe/Recall-v0", device=device)
+
+
+def test_impossible_requests_are_refused():
+    with pytest.raises(ValueError, match="num is 0"):
+        make("probe/Recall-v0", 0)
+    with pytest.raises(ValueError, match="no option 'cue', allowed: cues, delay"):
+        make("probe/Recall-v0", cue=2)
+    with pytest.raises(ValueError, match="family 'atari' is unknown, allowed: probe"):
+        make("Pong", family="atari")
+    with pytest.raises(ValueError, match="'CartPole-v1' is unknown"):
+        make("CartPole-v1", family="probe")
+
+
+def test_the_list_of_environments_says_what_kind_each_is():
+    kinds = {entry["id"]: entry["kind"] for entry in envs()}
+    assert kinds["probe/Recall-v0"] == "tensor"
+    assert kinds["CartPole-v1"] == "adapter"
+    assert len(kinds) == len(envs())
+    assert not any(id.startswith("memrl/") for id in kinds)
+
+
+@pytest.mark.parametrize("id", TENSOR_IDS)
+def test_every_tensor_environment_is_registered_and_passes_gymnasiums_checker(id):
+    env = gymnasium.make(exported_id(id))
+    assert env.spec.id == exported_id(id)
+    check_env(env.unwrapped)
+
+
+@pytest.mark.parametrize("id", TENSOR_IDS)
+def test_every_tensor_environment_has_a_vector_entry_point(id):
+    env = gymnasium.make_vec(exported_id(id), 3, vectorization_mode="vector_entry_point")
+    assert isinstance(env, TensorVectorEnv)
+    obs, _ = env.reset(seed=0)
+    assert env.observation_space.contains(obs)
+    env.close()
+
+
+def test_options_reach_an_exported_environment():
+    env = gymnasium.make_vec("memrl/Recall-v0", 2, cues=9, prev_action=True, tensors=True)
+    obs, _ = env.reset(seed=0)
+    assert obs["prev_action"].tolist() == [9, 9]
+    assert gymnasium.make("memrl/Recall-v0", cues=9).action_space.n == 9
+
+
+def test_registering_twice_is_harmless():
+    before = dict(gymnasium.registry)
+    memrl.envs.register()
+    assert gymnasium.registry == before
+
+
+def test_the_import_brings_neither_minigrid_nor_stable_baselines():
+    heavy = "{'minigrid', 'pygame', 'stable_baselines3', 'matplotlib'}"
+    code = f"import sys, memrl.envs; print({heavy} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"
