@@ -83,7 +83,7 @@ def make_env(config: Config, *, num: int | None = None, seed: int | None = None)
         raise ValueError(f"env.id={task.id}: {error}") from error
 
 
-def make_agent(config: Config, env: BatchedEnv) -> Agent:
+def make_agent(config: Config, env: BatchedEnv) -> PPO:
     """An agent that has learned nothing yet.
 
     Raises:

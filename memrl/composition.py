@@ -70,8 +70,8 @@ def sentence(error: Exception) -> str:
     if isinstance(error, OverrideParseException):
         return f"{error.override!r} is no change to the config: write KEY=VALUE, as in seed=3"
     text = " ".join(str(error).split())
-    if choice := re.search(r"Could not override '(\w+)'\. No match in the defaults list", text):
-        return f"{choice[1]} is not chosen yet: write +{choice[1]}=NAME"
+    if asked := re.search(r"Could not override '(\w+)'\. No match in the defaults list", text):
+        return f"{asked[1]} is not chosen yet: write +{asked[1]}=NAME"
     if key := re.search(r"Could not override '([^']+)'", text):
         return f"unknown key {key[1]}{nearest(key[1], _keys())} (memrl config prints every key)"
     if many := re.search(r"Ambiguous value for argument '([^']+)'", text):

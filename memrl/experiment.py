@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from memrl.agent import Agent
+from memrl.agents.ppo import PPO
 from memrl.assemble import (
     checkpoints_of,
     dump,
@@ -27,7 +28,7 @@ from memrl.run.loop import Fitted, fit
 from memrl.run.progress import Style, progress_bar
 from memrl.run.recording import record_episode
 from memrl.run.slots import draw_memory
-from memrl.run.summary import summarize, write_summary
+from memrl.run.summary import About, summarize, write_summary
 from memrl.run.tracking import Tracker
 
 Say = Callable[[str], None]
@@ -109,7 +110,7 @@ def _open(
 
 
 def _conclude(
-    config: Config, agent: Agent, directory: RunDirectory, fitted: Fitted, say: Say
+    config: Config, agent: PPO, directory: RunDirectory, fitted: Fitted, say: Say
 ) -> dict[str, Any]:
     """Evaluate the agent as it is after training, and leave pictures and a summary."""
     episodes, greedy = config.evaluate.episodes, config.evaluate.greedy
@@ -130,7 +131,16 @@ def _conclude(
             draw()
         except RunError as error:  # nothing to draw; a full disk stops the summary below
             say(str(error))
-    return write_summary(directory, summarize(fitted, evaluation, config))
+    about = About(
+        memory=config.memory["name"],
+        env=config.env.id,
+        seed=config.seed,
+        parameters=sum(weight.numel() for weight in agent.policy.parameters()),
+        device=env.device,
+    )
+    summary = summarize(about, fitted, evaluation)
+    write_summary(directory.summary, summary)
+    return summary
 
 
 def described(evaluation: Evaluation) -> str:

@@ -10,12 +10,14 @@ from typing import Annotated, Any, Literal, TypeVar
 from annotated_types import Ge, Lt
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
 
 from memrl.agent import Agent
 from memrl.assemble import load, make_env, prepare, read_config, stream
 from memrl.config import Config, LaxPath, Strict, check
 from memrl.experiment import described
-from memrl.run.compare import compare
+from memrl.run.compare import comparison_table, group_runs, read_run
+from memrl.run.compare_picture import draw_comparison
 from memrl.run.directory import RunDirectory
 from memrl.run.episode import draw_episode
 from memrl.run.evaluation import Evaluation, evaluate
@@ -72,7 +74,7 @@ def watch_run(path: Path, words: Sequence[str]) -> None:
     outcome = {True: "a success", False: "a failure", None: "over"}[recording.success]
     print(f"{recording.length} steps, {outcome}: {out} and {out.with_suffix('.png')}")
     if options.window:
-        from memrl.run.window import show
+        from memrl.commands.window import show
 
         show(out)
 
@@ -90,8 +92,10 @@ def compare_ablation(config: Config, agent: Agent, options: EvaluateOptions) -> 
 
 def compare_runs(paths: Sequence[Path], out: Path) -> None:
     """Draw the curves of several runs and print their table."""
-    print(compare([RunDirectory.open(path) for path in paths], out))
-    print(f"\n{out}")
+    groups = group_runs(read_run(RunDirectory.open(path)) for path in paths)
+    draw_comparison(groups, out)
+    Console().print(comparison_table(groups))
+    print(out)
 
 
 def parse(model: type[M], words: Sequence[str]) -> M:

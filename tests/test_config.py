@@ -1,0 +1,253 @@
+"""Every config composes, builds and learns; every mistake is a sentence that names the key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+import memrl
+from memrl.agents.config import BonusConfig, PPOConfig
+from memrl.assemble import dump, find_device, make_agent, make_env, read_config, stream
+from memrl.composition import expand
+from memrl.config import Config, check
+from memrl.memory import registry
+from memrl.policy import PolicyConfig, Stacked
+from memrl.run.directory import RunDirectory
+
+CONFIGS = Path(memrl.__file__).parent / "configs"
+TINY = ["env.num=4", "agent.steps=4", "agent.bptt=4", "agent.minibatches=2", "agent.epochs=1"]
+
+
+def files(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+
+
+def learn_once(config: Config) -> None:
+    env = make_env(config)
+    agent = make_agent(config, env)
+    before = [weight.detach().clone() for weight in agent.policy.parameters()]
+    agent.learn(1, lambda metrics: None)
+    assert agent.env_steps == config.env.num * config.agent.steps
+    moved = [
+        not torch.equal(old, new)
+        for old, new in zip(before, agent.policy.parameters(), strict=True)
+    ]
+    assert any(moved)
+    env.close()
+
+
+def test_no_config_file_is_left_out_of_these_tests():
+    known = {"config"} | {
+        f"{group}/{name}"
+        for group in ("env", "memory", "agent", "track", "run")
+        for name in files(group)
+    }
+    found = {p.relative_to(CONFIGS).with_suffix("").as_posix() for p in CONFIGS.glob("**/*.yaml")}
+    assert found == known
+
+
+@pytest.mark.parametrize("name", files("env"))
+def test_every_env_learns(name):
+    learn_once(memrl.compose([f"env={name}", *TINY]))
+
+
+@pytest.mark.parametrize("name", files("memory"))
+def test_every_memory_learns_and_the_core_is_that_class(name):
+    config = memrl.compose([f"memory={name}", "env=probe", *TINY])
+    agent = make_agent(config, make_env(config))
+    assert config.memory["name"] == name
+    assert type(agent.policy.core) is registry.core_class(name)
+    learn_once(config)
+
+
+@pytest.mark.parametrize("name", files("agent"))
+def test_every_agent_learns(name):
+    learn_once(memrl.compose([f"agent={name}", "env=probe", *TINY]))
+
+
+@pytest.mark.parametrize("name", files("run"))
+def test_every_whole_run_learns(name):
+    learn_once(memrl.compose([f"+run={name}", *TINY]))
+
+
+@pytest.mark.parametrize("name", files("track"))
+def test_every_tracking_composes(name):
+    assert memrl.compose([f"track={name}"]).track.project == "memrl"
+
+
+def test_stacked_cores_are_built_from_one_memory():
+    config = memrl.compose(["env=probe", "policy.layers=3", *TINY])
+    core = make_agent(config, make_env(config)).policy.core
+    assert isinstance(core, Stacked)
+    assert len(core.cores) == 3
+
+
+def test_menus_agree():
+    assert files("memory") == registry.names()
+
+
+def test_yaml_keys_are_the_models_fields():
+    root = OmegaConf.load(CONFIGS / "config.yaml")
+    ppo = OmegaConf.load(CONFIGS / "agent" / "ppo.yaml")
+    assert list(root.policy) == list(PolicyConfig.model_fields)
+    assert set(ppo) == set(PPOConfig.model_fields)
+    assert set(ppo.bonus) == set(BonusConfig.model_fields)
+    assert {"defaults", "hydra", *Config.model_fields} == {
+        *root, "env", "memory", "agent", "track",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_yaml_of_a_memory_names_every_option(name):
+    given = set(OmegaConf.load(CONFIGS / "memory" / f"{name}.yaml"))
+    assert given == {"name", *registry.schema(name).model_fields}
+
+
+def test_yaml_defaults_are_the_models_defaults():
+    config = memrl.compose()
+    assert config.agent == PPOConfig()
+    assert config.policy == PolicyConfig()
+
+
+@pytest.mark.parametrize(
+    ("word", "expanded"),
+    [
+        ("env=MiniGrid-MemoryS13-v0", ["env=minigrid_memory", "env.id=MiniGrid-MemoryS13-v0"]),
+        ("env=CartPole-v1", ["env=gymnasium", "env.id=CartPole-v1"]),
+        ("env=probe/Recall-v0", ["env=probe", "env.id=probe/Recall-v0"]),
+        ("env=probe", ["env=probe"]),
+        ("env.id=CartPole-v1", ["env.id=CartPole-v1"]),
+        (
+            "env=MiniGrid-MemoryS13-v0,MiniGrid-MemoryS11-v0",
+            ["env=minigrid_memory", "env.id=MiniGrid-MemoryS13-v0,MiniGrid-MemoryS11-v0"],
+        ),
+    ],
+)
+def test_an_id_is_short_for_its_family_and_the_id(word, expanded):
+    assert expand([word]) == expanded
+
+
+def test_a_sweep_over_families_is_refused():
+    with pytest.raises(ValueError, match="several families: gymnasium, probe"):
+        expand(["env=CartPole-v1,probe/Recall-v0"])
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["memory=dncc"], "unknown memory 'dncc'; did you mean dnc?"),
+        (["env=prob"], "unknown env 'prob'; did you mean probe?"),
+        (["+run=smok"], "unknown run 'smok'; did you mean smoke?"),
+        (["run=smoke"], r"write \+run=NAME"),
+        (["agent.lrr=1"], "unknown key agent.lrr; did you mean agent.lr?"),
+        (["+agent.lrr=1"], "unknown key agent.lrr; did you mean lr?"),
+        (["totl_steps=1"], "unknown key totl_steps; did you mean total_steps?"),
+        (["memory.hiden_dim=1"], "unknown key memory.hiden_dim; did you mean memory.hidden_dim?"),
+        (["memory.hidden_dim=0"], "memory.hidden_dim=0: it should be greater than or equal to 1"),
+        (["memory.hidden_dim=2.5"], "memory.hidden_dim=2.5: it should be a valid integer"),
+        (["seed=three"], "seed='three': it should be a valid integer"),
+        (["seed=-1"], "seed=-1: it should be greater than or equal to 0"),
+        (["seed=true"], "seed=True: it should be a valid integer"),
+        (["agent.lr=-1"], "agent.lr=-1: it should be greater than 0"),
+        (["agent.gamma=1.5"], "agent.gamma=1.5: it should be less than or equal to 1"),
+        (["agent.precision=fp8"], "agent.precision='fp8': it should be 'float32' or 'bf16'"),
+        (["agent.bonus.kind=x"], "agent.bonus.kind='x': it should be 'none' or 'first_visit'"),
+        (["env.num=0"], "env.num=0: it should be greater than or equal to 1"),
+        (["threads=0"], "threads=0: it should be greater than or equal to 1"),
+        (["total_steps=0.5"], "total_steps=0.5: it should be a valid integer"),
+        (["track.wandb=maybe"], "track.wandb='maybe': it should be 'online', 'offline' or"),
+        (["evaluate.episodes=0"], "evaluate.episodes=0: it should be greater"),
+        (["~seed"], "seed is missing"),
+        (["seed"], "'seed' is no change to the config: write KEY=VALUE"),
+        (["seed=1,2"], "seed=1,2 holds several values: add -m"),
+        (["agent.lr=${nothing}"], "'nothing' not found"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_sentence_that_names_the_key(words, sentence):
+    with pytest.raises(ValueError, match=sentence) as caught:
+        memrl.compose(words)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_million_may_be_written_as_people_write_it():
+    assert memrl.compose(["total_steps=1e6"]).total_steps == 1_000_000
+    assert memrl.compose(["total_steps=1_000_000"]).total_steps == 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["env=MiniGrid-MemoryS14-v0"], "'MiniGrid-MemoryS14-v0' is unknown, did you mean"),
+        (["env=CartPole-v9"], "CartPole"),
+        (["env=CartPole-v1", "+env.colour=red"], "colour"),
+        (["+env.colour=red"], "has no option 'colour'"),
+        (["env.agent_view_size=4"], "agent_view_size is 4"),
+        (["device=tpu"], "device=tpu cannot be used on this machine .it has: cpu"),
+        (["device=cuda:99"], "device=cuda:99 cannot be used on this machine"),
+        (["agent.bptt=5"], "5"),
+        (["env=probe", "agent.bonus.kind=first_visit"], "'image' is no entry of the observation"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_parts_that_do_not_fit_are_one_sentence(words, sentence):
+    config = memrl.compose(words)
+    with pytest.raises(ValueError, match=sentence):
+        make_agent(config, make_env(config))
+
+
+def test_a_device_of_this_machine_is_found():
+    assert find_device("cpu") == torch.device("cpu")
+
+
+def test_streams_differ_by_seed_and_purpose():
+    seeds = {stream(seed, purpose) for seed in range(50) for purpose in ("train", "evaluate")}
+    assert len(seeds) == 100
+    assert stream(3, "watch") == stream(3, "watch")
+
+
+def test_a_run_reads_back_the_config_it_wrote(tmp_path):
+    config = memrl.compose(["memory=dnc", "run.dir=somewhere", "agent.lr=1e-5", "+env.max_steps=9",
+                            "env=CartPole-v1"])  # fmt: skip
+    run = RunDirectory.create(tmp_path / "run", dump(config))
+    assert read_config(run) == config
+    assert read_config(run, seed=None, total_steps=7).total_steps == 7
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    lr=st.floats(1e-8, 1e2),
+    steps=st.integers(1, 10**12),
+    skip=st.booleans(),
+    entropy_end=st.none() | st.floats(0, 1),
+)
+@settings(max_examples=50, deadline=None)
+def test_any_config_survives_yaml(default_config, seed, lr, steps, skip, entropy_end):
+    plain = default_config.model_dump(mode="json")
+    plain |= {"seed": seed, "total_steps": steps}
+    plain["agent"] |= {"lr": lr, "entropy_end": entropy_end}
+    plain["policy"]["skip"] = skip
+    config = check(plain, Config)
+    assert check(OmegaConf.to_container(OmegaConf.create(dump(config))), Config) == config
+
+
+@given(key=st.text("abcdefgh_", min_size=1, max_size=9), group=st.sampled_from(["", "agent"]))
+@settings(max_examples=50, deadline=None)
+def test_no_unknown_key_passes(default_config, key, group):
+    plain = default_config.model_dump(mode="json")
+    node = plain[group] if group else plain
+    if key in node:
+        return
+    node[key] = 1
+    with pytest.raises(ValueError, match=f"unknown key {group}.?{key}"):
+        check(plain, Config)
+
+
+@pytest.fixture(scope="module")
+def default_config() -> Config:
+    return memrl.compose()
