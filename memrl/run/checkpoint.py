@@ -128,11 +128,11 @@ def _metadata(path: Path) -> dict[str, str]:
             size = file.seek(0, 2)
             file.seek(0)
             length = int.from_bytes(file.read(8), "little")
-            if size >= 8 and length > _HEADER_LIMIT:
-                raise CheckpointError(f"{path} is not a checkpoint")
-            raw = file.read(length)
+            raw = file.read(min(length, _HEADER_LIMIT))
     except OSError as error:
         raise CheckpointError(f"no checkpoint at {path}: {error.strerror}") from error
+    if size >= 8 and (length > _HEADER_LIMIT or raw[:1] not in (b"{", b"")):
+        raise CheckpointError(f"{path} is not a checkpoint")
     if size < 8 or len(raw) < length:
         whole = f" of {8 + length}" if size >= 8 else ""
         raise CheckpointError(f"checkpoint {path} is truncated: {size} bytes{whole} are there")

@@ -52,7 +52,7 @@ def draw_comparison(
         legend = axes.legend(
             frameon=False,
             fontsize=look.FONT - 2,
-            title="mean over seeds, band: 95 % t-interval",
+            title="mean over seeds, band: 95 % t-interval;\nruns smoothed over 2 % of their length",
             title_fontsize=look.FONT - 2,
         )
         legend.get_title().set_color(look.INK)

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -141,6 +142,7 @@ def _panel(axes: Axes, name: str, values: NDArray[np.float64]) -> Callable[[int]
         bars = axes.bar(range(rows.shape[2]), rows[0, 0], color=look.COLOURS[0], width=0.85)
         axes.set_ylim(low, high)
         axes.set_xlim(-0.6, rows.shape[2] - 0.4)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=9, integer=True, min_n_ticks=1))
 
         def update(t: int) -> None:
             for bar, height in zip(bars, rows[t, 0], strict=True):

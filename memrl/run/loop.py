@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, final
@@ -178,7 +178,7 @@ class _Training:
         return self.clock() - self._began
 
 
-def _score(metrics: Mapping[str, float]) -> float:
+def _score(metrics: Metrics) -> float:
     """Success of the training window, or its return where the task has no success."""
     name = "episode/success" if "episode/success" in metrics else "episode/return"
     return metrics.get(name, math.nan)

@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Any, Final, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from memrl.run.errors import RunError, disk_errors_explained
 
 STEPS: Final = "env_steps"  # single-environment transitions
 SECONDS: Final = "wall_seconds"  # spent training, all parts of a resumed run together
+
+Row: TypeAlias = Mapping[str, int | float]  # one iteration, by column
 
 
 def is_time(column: str) -> bool:
@@ -37,7 +39,7 @@ class MetricsFile:
         self.path = path
         self._columns: list[str] = _read_rows(path)[0] if path.exists() else []
 
-    def append(self, row: Mapping[str, float]) -> None:
+    def append(self, row: Row) -> None:
         """Add a row, in one write.
 
         Raises:

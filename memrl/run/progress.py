@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, Literal, Protocol, TypeAlias, final
+from typing import Final, Literal, Protocol, TypeAlias, final, runtime_checkable
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-from memrl.run.metrics import STEPS
+from memrl.run.metrics import STEPS, Row
 
 Style: TypeAlias = Literal["auto", "bar", "lines", "quiet"]
 _LINE_SECONDS: Final = 10.0
@@ -25,10 +25,11 @@ _SHOWN: Final = {  # metric -> word; the first two only where the task has them
 }
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Told about every row."""
 
-    def update(self, row: Mapping[str, float]) -> None:
+    def update(self, row: Row) -> None:
         """Show where training is: ``row`` as it goes to metrics.csv."""
 
     def say(self, sentence: str) -> None:
@@ -68,7 +69,7 @@ def progress_bar(total_steps: int, start: int = 0, style: Style = "auto") -> Ite
 class SilentProgress:
     """Shows nothing; sentences still reach the error stream."""
 
-    def update(self, row: Mapping[str, float]) -> None:
+    def update(self, row: Row) -> None:
         pass
 
     def say(self, sentence: str) -> None:
@@ -97,7 +98,7 @@ class LineProgress:
         self._write, self._clock = write, clock
         self._began = self._shown_at = clock()
 
-    def update(self, row: Mapping[str, float]) -> None:
+    def update(self, row: Row) -> None:
         now, steps = self._clock(), int(row[STEPS])
         if now - self._shown_at < _LINE_SECONDS and steps < self._total:
             return
@@ -118,9 +119,9 @@ class BarProgress:
         self._bar, self._total, self._start = bar, total_steps, start
         self._task = bar.add_task("starting", total=total_steps, completed=start)
         self._began = time.monotonic()
-        self._known: dict[str, float] = {}
+        self._known: dict[str, int | float] = {}
 
-    def update(self, row: Mapping[str, float]) -> None:
+    def update(self, row: Row) -> None:
         # An iteration in which no episode ended has no success: the last one stays on screen.
         self._known |= {name: value for name, value in row.items() if not math.isnan(value)}
         seconds = time.monotonic() - self._began
@@ -132,7 +133,7 @@ class BarProgress:
         self._bar.console.print(sentence, markup=False, highlight=False)
 
 
-def describe(row: Mapping[str, float], rate: float, total_steps: int) -> str:
+def describe(row: Row, rate: float, total_steps: int) -> str:
     """Where training is, in one line: steps, rate, and the metrics that say how it goes."""
     parts = [f"{int(row[STEPS]):,} of {total_steps:,} env steps"]
     if not math.isnan(rate):

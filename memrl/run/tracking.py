@@ -10,7 +10,7 @@ from typing import Any, final
 
 from memrl.run.checkpoints import Checkpoint
 from memrl.run.directory import RunDirectory
-from memrl.run.metrics import STEPS, MetricsFile
+from memrl.run.metrics import STEPS, MetricsFile, Row
 from memrl.run.wandb import Mode, WandbTracker
 
 
@@ -75,7 +75,7 @@ class Tracker:
     ) -> None:
         self.finish()
 
-    def log(self, row: Mapping[str, float]) -> None:
+    def log(self, row: Row) -> None:
         """Write a row; it has a key ``env_steps``.
 
         Raises:
@@ -101,7 +101,7 @@ class Tracker:
         """What a resume needs: the id of the W&B run."""
         return {"wandb_run_id": self._wandb.run_id}
 
-    def _log_tensorboard(self, row: Mapping[str, float]) -> None:
+    def _log_tensorboard(self, row: Row) -> None:
         for name, value in row.items():
             if name != STEPS and not math.isnan(value):
                 self._tensorboard.add_scalar(name, value, int(row[STEPS]))

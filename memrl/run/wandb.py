@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, final, get_args
 from urllib.parse import urlparse
 
-from memrl.run.metrics import STEPS
+from memrl.run.metrics import STEPS, Row
 
 Mode: TypeAlias = Literal["online", "offline", "disabled"]
 _CLOUD: Final = "https://api.wandb.ai"
@@ -58,7 +58,7 @@ class WandbTracker:
             self._guard(self._begin, folder, mode, options)
         self.run_id: str | None = self._run.id if self._run is not None else run_id
 
-    def log(self, row: Mapping[str, float]) -> None:
+    def log(self, row: Row) -> None:
         """Send a row, whose key ``env_steps`` is the horizontal axis of every chart."""
         if self._run is not None:
             self._guard(self._run.log, dict(row))
