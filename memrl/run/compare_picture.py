@@ -37,7 +37,7 @@ def draw_comparison(
     """
     envs = list(dict.fromkeys(group.env for group in groups))
     memories = list(dict.fromkeys(group.memory for group in groups))
-    picture = look.new_figure(8 if len(envs) == 1 else 5 * len(envs), 4.4)
+    picture = look.new_figure(8.0 if len(envs) == 1 else 5.0 * len(envs), 4.4)
     panels = picture.subplots(1, len(envs), squeeze=False)[0]
     for axes, env in zip(panels, envs, strict=True):
         inside = [group for group in groups if group.env == env]

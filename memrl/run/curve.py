@@ -75,7 +75,7 @@ def draw_curve(
         RunError: no episode has ended yet, or the disk is full.
     """
     curve = read_curve(metrics)
-    picture = look.new_figure(8, 4.2)
+    picture = look.new_figure(8.0, 4.2)
     axes = picture.subplots()
     colour = look.COLOURS[0]
     name = "success" if curve.is_success else "return"

@@ -66,7 +66,7 @@ class _Scene:
             name: frames for name, frames in pictures.items() if any(f is not None for f in frames)
         }
         memory = recording.memory
-        self.figure = look.new_figure(9, max(4.2, 0.6 + 1.1 * len(memory)))
+        self.figure = look.new_figure(9.0, max(4.2, 0.6 + 1.1 * len(memory)))
         self.figure.set_dpi(_DPI)
         headline = self.figure.suptitle(title, x=0.01, ha="left", fontsize=look.FONT)
         headline.set_color(look.INK)

@@ -31,7 +31,7 @@ def draw_memory(recording: Recording, path: Path, *, title: str = "") -> Figure:
         raise RunError("this memory shows no diagnostics: there is nothing to draw in memory.png")
     panels = list(recording.memory.items())
     heights = [0.9 if _width(values) == 1 else 1.9 for _, values in panels]
-    picture = look.new_figure(8, 1.0 + sum(heights))
+    picture = look.new_figure(8.0, 1.0 + sum(heights))
     column = picture.subplots(
         len(panels), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights}
     )[:, 0]

@@ -142,7 +142,12 @@ def test_the_global_generators_continue(tmp_path):
 
 def test_restored_generators_repeat_themselves():
     def draws():
-        return random.random(), random.gauss(0, 1), np.random.randn(3).tolist(), torch.rand(3).tolist()
+        return (
+            random.random(),
+            random.gauss(0, 1),
+            np.random.randn(3).tolist(),
+            torch.rand(3).tolist(),
+        )
 
     random.gauss(0, 1)  # leaves the second of a pair behind, as does NumPy's
     np.random.randn()

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+
+import pytest
+import torch
+from run_fakes import Countdown, WalkAgent
+
+from memrl.run.compare import read_run
+from memrl.run.directory import RunDirectory
+from memrl.run.errors import RunError
+from memrl.run.evaluation import evaluate
+from memrl.run.loop import Fitted
+from memrl.run.machine import commit, peak_rss_bytes, versions
+from memrl.run.metrics import MetricsFile
+from memrl.run.summary import About, read_summary, summarize, write_summary
+
+
+def refuse(word):
+    raise AssertionError(f"{word} is not JSON")
+
+
+def summary(path):
+    evaluation = evaluate(WalkAgent(), Countdown(3), episodes=7, seed=0)
+    about = About("dnc", "Maze", 3, 1234, torch.device("cpu"))
+    return evaluation, summarize(about, Fitted(700, 2.0, path), evaluation)
+
+
+def test_a_summary_says_what_was_made_with_what(tmp_path):
+    evaluation, content = summary(tmp_path)
+    write_summary(tmp_path / "summary.json", content)
+    read = json.loads((tmp_path / "summary.json").read_text(), parse_constant=refuse)
+    assert (read["memory"], read["env"], read["seed"], read["parameters"]) == (
+        "dnc",
+        "Maze",
+        3,
+        1234,
+    )
+    assert (read["env_steps"], read["wall_seconds"], read["env_steps_per_s"]) == (700, 2.0, 350.0)
+    assert read["success"] == evaluation.success.mean
+    assert read["evaluation"]["success"]["low"] == evaluation.success.low
+    assert read["evaluation"]["episodes"] == 7
+    assert read["versions"]["torch"] == torch.__version__
+    assert read["machine"]["threads"] == torch.get_num_threads()
+    assert read["peak_rss_bytes"] > 10_000_000
+
+
+def test_what_json_lacks_becomes_null(tmp_path):
+    write_summary(tmp_path / "s.json", {"a": math.nan, "b": [math.inf, 1.5], "c": {"d": -math.inf}})
+    assert read_summary(tmp_path / "s.json") == {"a": None, "b": [None, 1.5], "c": {"d": None}}
+
+
+def test_a_missing_or_broken_summary_is_named(tmp_path):
+    with pytest.raises(RunError, match="has not come to its end yet"):
+        read_summary(tmp_path / "summary.json")
+    (tmp_path / "summary.json").write_text("{")
+    with pytest.raises(RunError, match="cannot be read"):
+        read_summary(tmp_path / "summary.json")
+    (tmp_path / "summary.json").write_text("[]")
+    with pytest.raises(RunError, match="not the summary"):
+        read_summary(tmp_path / "summary.json")
+
+
+def test_a_finished_run_can_be_compared(tmp_path):
+    run = RunDirectory.create(tmp_path / "run", "a: 1\n")
+    evaluation, content = summary(tmp_path)
+    write_summary(run.summary, content)
+    MetricsFile(run.metrics).append({"env_steps": 700, "episode/success": 0.5})
+    compared = read_run(run)
+    assert (compared.memory, compared.seed, compared.success) == ("dnc", 3, evaluation.success.mean)
+    write_summary(run.summary, {"memory": "dnc"})
+    with pytest.raises(RunError, match="lacks 'env'"):
+        read_run(run)
+
+
+def git(folder, *arguments):
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+    subprocess.run(["git", "-C", folder, *identity, *arguments], check=True, capture_output=True)
+
+
+def test_the_commit_is_that_of_the_source_and_knows_whether_it_was_changed(tmp_path):
+    source = tmp_path / "memrl"
+    source.mkdir()
+    (source / "__init__.py").write_text("a = 1\n")
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "x")
+    clean = commit(source)
+    assert len(clean["sha"]) == 40
+    assert clean["dirty"] is False
+    (source / "__init__.py").write_text("a = 2\n")
+    assert commit(source) == {"sha": clean["sha"], "dirty": True}
+
+
+def test_a_copy_inside_somebody_elses_repository_has_no_commit(tmp_path):
+    git(tmp_path, "init", "-q")
+    (tmp_path / "venv").mkdir()
+    (tmp_path / "venv" / "__init__.py").touch()
+    assert commit(tmp_path / "venv") is None
+
+
+def test_versions_and_memory_are_known():
+    assert {"python", "torch", "gymnasium", "minigrid", "memrl", "numpy"} == set(versions())
+    assert peak_rss_bytes() > 0
