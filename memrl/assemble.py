@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
+import yaml  # type: ignore[import-untyped]
 from omegaconf import OmegaConf
 
 from memrl.agent import Agent
@@ -148,7 +149,7 @@ def read_config(run: RunDirectory, **changes: Any) -> Config:
         plain: Any = OmegaConf.to_container(OmegaConf.load(run.config))
         changed = {key: value for key, value in changes.items() if value is not None}
         return check({**plain, **changed}, Config)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, yaml.YAMLError) as error:
         raise RunError(f"{run.config} does not hold a config of this version: {error}") from error
 
 

@@ -23,15 +23,15 @@ app = typer.Typer(
 bench = typer.Typer(help="Measure speed side by side with installed peers.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 
-PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+PASS_ON = {"ignore_unknown_options": True}  # -m and other flags of Hydra are among the words
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout, nothing else.")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
-Options = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")]
+Words = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]")]
 
 
-@app.command(context_settings=PASS_ON, options_metavar="[OPTIONS] [KEY=VALUE]...")
+@app.command(context_settings=PASS_ON)
 def train(
-    context: typer.Context,
+    words: Words = None,
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Continue this run where it was saved.")
     ] = None,
@@ -53,13 +53,13 @@ def train(
     from memrl.commands.train import resume_run, start_runs
 
     if resume is not None:
-        resume_run(resume, context.args, as_json=json)
+        resume_run(resume, words or [], as_json=json)
     else:
-        start_runs(context.args, as_json=json)
+        start_runs(words or [], as_json=json)
 
 
 @app.command()
-def evaluate(run: RunPath, options: Options = None, json: Json = False) -> None:
+def evaluate(run: RunPath, options: Words = None, json: Json = False) -> None:
     """Success, return and length of a trained agent over fresh episodes.
 
     Keys: episodes=1000, checkpoint=last|best, greedy=false|true, seed, device, num (copies of
@@ -71,7 +71,7 @@ def evaluate(run: RunPath, options: Options = None, json: Json = False) -> None:
 
 
 @app.command()
-def watch(run: RunPath, options: Options = None) -> None:
+def watch(run: RunPath, options: Words = None) -> None:
     """One episode as a GIF, or in a window: what the agent sees, and its memory at that step.
 
     Keys: ablate=reads|state (silence a part of the memory; prints the change in success),
@@ -85,7 +85,7 @@ def watch(run: RunPath, options: Options = None) -> None:
 
 @app.command()
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run directories.")],
     out: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("compare.png"),
 ) -> None:
     """Learning curves with confidence bands, and a table; runs that differ by seed are one line."""
@@ -110,18 +110,18 @@ def envs(json: Json = False) -> None:
     list_envs(as_json=json)
 
 
-@app.command(context_settings=PASS_ON, options_metavar="[OPTIONS] [KEY=VALUE]...")
-def config(context: typer.Context) -> None:
+@app.command(context_settings=PASS_ON)
+def config(words: Words = None) -> None:
     """Print the config that `memrl train` would run with, after KEY=VALUE changes."""
     from memrl.commands.menus import show_config
 
-    show_config(context.args)
+    show_config(words or [])
 
 
 @app.command()
 def check(
     core: Annotated[str, typer.Argument(metavar="MODULE:CLASS", help="A memory core.")],
-    options: Options = None,
+    options: Words = None,
 ) -> None:
     """Hold a memory core of your own to the contract; KEY=VALUE are its constructor's options."""
     from memrl.commands.menus import check_class
@@ -130,7 +130,7 @@ def check(
 
 
 @bench.command("train")
-def bench_train(options: Options = None, json: Json = False) -> None:
+def bench_train(options: Words = None, json: Json = False) -> None:
     """Training throughput against a peer's recurrent PPO; ratio > 1: memrl is faster."""
     from memrl.commands.bench import measure_training
 
@@ -139,7 +139,7 @@ def bench_train(options: Options = None, json: Json = False) -> None:
 
 @bench.command("env")
 def bench_env(
-    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...")] = None, json: Json = False
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]")] = None, json: Json = False
 ) -> None:
     """Env steps per second of environments; without an ID, of the MiniGrid Memory family."""
     from memrl.commands.bench import measure_environments
