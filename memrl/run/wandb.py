@@ -14,6 +14,7 @@ from memrl.run.metrics import STEPS, Row
 Mode: TypeAlias = Literal["online", "offline", "disabled"]
 _CLOUD: Final = "https://api.wandb.ai"
 _PATIENCE: Final = 30.0  # seconds to wait for the server before tracking offline
+_LAST_PATIENCE: Final = 300.0  # seconds to wait at the end; what is left waits for `wandb sync`
 
 
 @final
@@ -64,7 +65,7 @@ class WandbTracker:
             self._guard(self._run.log, dict(row))
 
     def finish(self, episode: Path | None, checkpoint: Path | None) -> None:
-        """Send the GIF of an episode and the last checkpoint where given, and end the run."""
+        """Send the GIF of an episode and the last checkpoint, where they exist; end the run."""
         if self._run is not None:
             self._guard(self._finish, episode, checkpoint)
         self._run = None
@@ -73,7 +74,10 @@ class WandbTracker:
         import wandb
 
         folder.mkdir(parents=True, exist_ok=True)
-        settings = wandb.Settings(init_timeout=_PATIENCE, silent=True, console="off")
+        behaviour: dict[str, Any] = {"init_timeout": _PATIENCE, "silent": True, "console": "off"}
+        if "finish_timeout" in getattr(wandb.Settings, "model_fields", {}):  # younger than 0.19
+            behaviour["finish_timeout"] = _LAST_PATIENCE
+        settings = wandb.Settings(**behaviour)
         begin = {"dir": str(folder), "resume": "allow", "settings": settings, **options}
         try:
             self._run = wandb.init(mode=mode, **begin)
@@ -89,9 +93,9 @@ class WandbTracker:
     def _finish(self, episode: Path | None, checkpoint: Path | None) -> None:
         import wandb
 
-        if episode is not None:
+        if episode is not None and episode.exists():
             self._run.log({"episode": wandb.Video(str(episode), format="gif")})
-        if checkpoint is not None:
+        if checkpoint is not None and checkpoint.exists():
             artifact = wandb.Artifact(f"checkpoint-{self.run_id}", type="checkpoint")
             artifact.add_file(str(checkpoint))
             self._run.log_artifact(artifact)

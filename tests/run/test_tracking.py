@@ -154,11 +154,21 @@ def test_an_unknown_mode_is_a_mistake_of_the_user(tmp_path):
 
 def test_the_end_sends_the_episode_and_the_checkpoint(tmp_path, wandb):
     log = tracker(tmp_path / "run", [], wandb="online")
+    for name in ("e.gif", "c.safetensors"):
+        (tmp_path / name).touch()
     log.finish(episode=tmp_path / "e.gif", checkpoint=tmp_path / "c.safetensors")
     run = wandb.runs[0]
     assert run.rows == [{"episode": ("video", str(tmp_path / "e.gif"))}]
     assert run.artifacts[0].files == [str(tmp_path / "c.safetensors")]
     assert run.finished
+
+
+def test_a_run_without_a_picture_ends_all_the_same(tmp_path, wandb):
+    said = []
+    tracker(tmp_path / "run", said, wandb="online").finish(episode=tmp_path / "none.gif")
+    assert said == []
+    assert wandb.runs[0].rows == []
+    assert wandb.runs[0].finished
 
 
 def test_a_key_is_found_in_the_environment_or_netrc(tmp_path, monkeypatch):
