@@ -51,9 +51,10 @@ class GRU(MemoryCore[GRUState]):
         h = torch.lerp(n, state.h, z)
         return h, GRUState(h)
 
-    def forward(self, x: Tensor, state: GRUState, start: Tensor) -> Unrolled[GRUState]:
-        gates_x = F.linear(x, self.weight_ih, self.bias_ih)
-        y = gru_sequence(gates_x, state.h, self.weight_hh, self.bias_hh, start)
+    def forward(self, x: Tensor, state: GRUState, start: Tensor) -> Unrolled:
+        bias_rz, bias_n = self.bias_hh.split_with_sizes([2 * self.out_dim, self.out_dim])
+        gates_x = F.linear(x, self.weight_ih, self.bias_ih + F.pad(bias_rz, (0, self.out_dim)))
+        y = gru_sequence(gates_x, state.h, self.weight_hh, bias_n, start)
         return Unrolled(y, GRUState(y[-1]))
 
     def diagnostics(self, state: GRUState) -> dict[str, Tensor]:

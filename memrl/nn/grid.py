@@ -38,7 +38,7 @@ class GridEncoder(nn.Module):
         distinct, place = torch.unique(fingerprint(flat), return_inverse=True)
         example = place.new_empty(len(distinct))
         example[place] = torch.arange(len(flat))
-        return F.embedding(place, self._encode(flat[example])).view(*batch, self.out_dim)
+        return self._encode(flat[example]).index_select(0, place).view(*batch, self.out_dim)
 
     def _encode(self, grid: Tensor) -> Tensor:
         cells = F.embedding(grid.long() + self.offset, self.cells).sum(dim=-2)

@@ -20,14 +20,15 @@ def gru_sequence(
     gates_x: Float[Tensor, "T B G"],
     h0: Float[Tensor, "B H"],
     weight_hh: Float[Tensor, "G H"],
-    bias_hh: Float[Tensor, " G"],
+    bias_n: Float[Tensor, " H"],
     start: Bool[Tensor, "T B"],
 ) -> Float[Tensor, "T B H"]:
     """All hidden states of a GRU (r, z, n in torch's order) from the input's share of its gates.
 
-    A row with ``start[t]`` begins step t from zeros. First derivatives only.
+    A row with ``start[t]`` begins step t from zeros. Biases belong into ``gates_x``, but for
+    ``bias_n``, which the reset gate scales. First derivatives only.
     """
-    return _GRUSequence.apply(gates_x, h0, weight_hh, bias_hh, start)  # type: ignore[no-any-return, no-untyped-call]
+    return _GRUSequence.apply(gates_x, h0, weight_hh, bias_n, start)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def lstm_sequence(
@@ -57,17 +58,15 @@ def init_gates(weight_ih: Tensor, weight_hh: Tensor) -> None:
 class _GRUSequence(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, gates_x: Tensor, h0: Tensor, weight_hh: Tensor, bias_hh: Tensor, start: Tensor
+        ctx: Any, gates_x: Tensor, h0: Tensor, weight_hh: Tensor, bias_n: Tensor, start: Tensor
     ) -> Tensor:
         T, B, G = gates_x.shape
         H = G // 3
         resets = start.any(dim=1).tolist()
-        h_in = gates_x.new_empty(T, B, H)  # what step t read, after its reset
-        h_out = gates_x.new_empty(T, B, H)
-        rz = gates_x.new_empty(T, B, 2 * H)
-        hidden_n = gates_x.new_empty(T, B, H)  # U_n h + b_hn
-        n = gates_x.new_empty(T, B, H)
-        x_rz, x_n = gates_x[..., : 2 * H] + bias_hh[: 2 * H], gates_x[..., 2 * H :]
+        new = gates_x.new_empty
+        h_in, h_out = new(T, B, H), new(T, B, H)  # what step t read after its reset, and wrote
+        rz, hidden_n, n = new(T, B, 2 * H), new(T, B, H), new(T, B, H)  # hidden_n = U_n h + b_n
+        x_rz, x_n = gates_x[..., : 2 * H], gates_x[..., 2 * H :]
         u_rz, u_n = weight_hh[: 2 * H].t(), weight_hh[2 * H :].t()
         h, zero = h0, gates_x.new_zeros(())
         for t in range(T):
@@ -75,10 +74,10 @@ class _GRUSequence(torch.autograd.Function):
                 h = torch.where(start[t].unsqueeze(1), zero, h, out=h_in[t])
             else:
                 h = h_in[t].copy_(h)
-            torch.addmm(x_rz[t], h, u_rz, out=rz[t]).sigmoid_()
-            torch.addmm(bias_hh[2 * H :], h, u_n, out=hidden_n[t])
-            torch.addcmul(x_n[t], rz[t, :, :H], hidden_n[t], out=n[t]).tanh_()
-            h = torch.lerp(n[t], h, rz[t, :, H:], out=h_out[t])  # (1 - z) n + z h
+            r, z = torch.addmm(x_rz[t], h, u_rz, out=rz[t]).sigmoid_().split_with_sizes([H, H], 1)
+            torch.addmm(bias_n, h, u_n, out=hidden_n[t])
+            torch.addcmul(x_n[t], r, hidden_n[t], out=n[t]).tanh_()
+            h = torch.lerp(n[t], h, z, out=h_out[t])  # (1 - z) n + z h
         ctx.save_for_backward(h_in, rz, hidden_n, n, weight_hh, start)
         ctx.resets = resets
         return h_out
@@ -89,24 +88,25 @@ class _GRUSequence(torch.autograd.Function):
         h_in, rz, hidden_n, n, weight_hh, start = ctx.saved_tensors
         T, B, H = n.shape
         r, z = rz[..., :H], rz[..., H:]
-        through_n = (1 - z) * (1 - n * n)  # dn_pre / dh'
-        factors = torch.stack(
-            [through_n * hidden_n * r * (1 - r), (h_in - n) * z * (1 - z), through_n * r], dim=2
-        )  # d(U h) / dh'  [T, B, 3, H]
-        dgates = torch.empty_like(factors)
+        dgates = dy.new_empty(T, B, 3, H)  # first d(U h)/dh', then times dh': d loss / d(U h)
+        through_n = (1 - z).mul_(torch.addcmul(dy.new_ones(()), n, n, value=-1))  # dn_pre / dh'
+        through_r, through_z, through_un = dgates.unbind(2)
+        torch.mul(through_n, r, out=through_un)
+        torch.mul(through_un, hidden_n, out=through_r).mul_(1 - r)
+        torch.sub(h_in, n, out=through_z).mul_(z).mul_(1 - z)
         dh_out = dy.clone()
         dh = torch.zeros_like(dy[0])
         for t in range(T - 1, -1, -1):
-            dh_out[t] += dh
-            torch.mul(factors[t], dh_out[t].unsqueeze(1), out=dgates[t])
-            dh = torch.addmm(dh_out[t] * z[t], dgates[t].view(B, 3 * H), weight_hh)
+            now = dh_out[t].add_(dh)
+            dgates[t].mul_(now.unsqueeze(1))
+            dh = torch.addmm(now * z[t], dgates[t].view(B, 3 * H), weight_hh)
             if ctx.resets[t]:
                 dh.masked_fill_(start[t].unsqueeze(1), 0)
         flat = dgates.view(T * B, 3 * H)
         dweight = flat.t() @ h_in.view(T * B, H)
-        dbias = flat.sum(0)
-        dgates[:, :, 2] = through_n * dh_out
-        return dgates.view(T, B, 3 * H), dh, dweight, dbias, None
+        dbias_n = through_un.sum((0, 1))
+        torch.mul(through_n, dh_out, out=through_un)  # the input enters n beside r ∘ (U_n h)
+        return dgates.view(T, B, 3 * H), dh, dweight, dbias_n, None
 
 
 class _LSTMSequence(torch.autograd.Function):
