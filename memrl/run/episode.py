@@ -107,7 +107,7 @@ class _Scene:
             parts.append(f"1 of {self._stride} steps shown")
         if recording.cue_step is not None:
             since = t - recording.cue_step
-            parts.append("cue not seen yet" if since < 0 else f"cue seen {since} steps ago")
+            parts.append("cue not seen yet" if since < 0 else f"cue first seen {since} steps ago")
         if t == recording.length - 1:
             ending = {
                 True: "solved",
