@@ -8,6 +8,7 @@ from typing import Any, cast, final
 
 import gymnasium
 import numpy as np
+from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import (
     VecEnvIndices,
@@ -33,18 +34,28 @@ class TensorVecEnv(VecEnv):
     Args:
         env: the copies; one that marks rows as invalid (a NEXT_STEP adapter) is refused in `step`.
         render_mode: ``rgb_array`` or None.
+        flatten_grids: give uint8 grids smaller than 36 × 36 cells (MiniGrid's view) out as vectors.
+            SB3's own policies take every uint8 grid for a picture and fail on such small ones.
 
     Raises:
         ValueError: a render mode that the environment does not have.
     """
 
-    def __init__(self, env: BatchedEnv, *, render_mode: str | None = None) -> None:
+    def __init__(
+        self, env: BatchedEnv, *, render_mode: str | None = None, flatten_grids: bool = False
+    ) -> None:
         checked_render_mode(env, render_mode)
         self.env = env
         self._render_mode = render_mode
         self._obs: Obs = {}
         self._actions: Any = None
-        super().__init__(env.num_envs, exported(env.observation_space), env.action_space)
+        self._flattened = {
+            key: spaces.Box(part.low.reshape(-1), part.high.reshape(-1), dtype=np.uint8)
+            for key, part in env.observation_space.items()
+            if flatten_grids and _too_small_for_sb3(part) and isinstance(part, spaces.Box)
+        }
+        seen = {**env.observation_space.spaces, **self._flattened}
+        super().__init__(env.num_envs, exported(seen), env.action_space)
 
     def reset(self) -> VecEnvObs:
         self._obs = self.env.reset(self._seeds[0])
@@ -124,7 +135,13 @@ class TensorVecEnv(VecEnv):
         return _array(self._obs[MASK][copy])
 
     def _out(self, obs: Obs) -> Any:
-        return export(self.env.observation_space, obs)
+        flat = {key: obs[key].flatten(1) for key in self._flattened}
+        return export({**self.env.observation_space.spaces, **self._flattened}, {**obs, **flat})
+
+
+def _too_small_for_sb3(space: spaces.Space[Any]) -> bool:
+    shape = space.shape or ()
+    return space.dtype == np.uint8 and len(shape) == 3 and min(shape[:2]) < 36
 
 
 def _array(tensor: Tensor) -> Array:

@@ -14,6 +14,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecMonitor
 
+from memrl.envs import make
 from memrl.envs.adapter import GymnasiumAdapter
 from memrl.envs.probes import Masked, OneStep, Pixels, Recall
 from memrl.envs.sb3 import TensorVecEnv
@@ -138,6 +139,17 @@ def test_ppo_learns_through_the_export():
     model.learn(6 * 512)
     mean, _ = evaluate_policy(model, env, n_eval_episodes=200)
     assert mean > 0.7  # chance is 1/3
+
+
+def test_minigrids_view_can_be_learned_from_as_a_vector():
+    task = make("MiniGrid-MemoryS7-v0", 2, seed=0)
+    env = TensorVecEnv(task, flatten_grids=True)
+    assert env.observation_space["image"].shape == (7 * 7 * 3,)
+    assert env.observation_space.contains({key: part[1] for key, part in env.reset().items()})
+    model = PPO("MultiInputPolicy", env, n_steps=8, batch_size=16, device="cpu")
+    model.learn(16)
+    assert TensorVecEnv(task).observation_space["image"].shape == (7, 7, 3)
+    assert TensorVecEnv(Pixels(1), flatten_grids=True).observation_space.shape == (64, 64, 3)
 
 
 def test_maskable_ppo_never_does_what_is_forbidden():
