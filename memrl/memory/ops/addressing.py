@@ -21,7 +21,9 @@ def content_weights(
     must stay well below the norm of the rows that are meant to be told apart.
     """
     similarity = torch.bmm(keys, memory.mT)  # [B, H, N]
-    norms = vector_norm(keys, dim=-1).unsqueeze(-1) * vector_norm(memory, dim=-1).unsqueeze(1)
+    key_norms: Tensor = vector_norm(keys, dim=-1, keepdim=True)  # [B, H, 1]
+    row_norms: Tensor = vector_norm(memory, dim=-1)  # [B, N]
+    norms = key_norms * row_norms.unsqueeze(1)
     return (similarity * (strengths.unsqueeze(-1) / (norms + eps))).softmax(dim=-1)
 
 
@@ -71,4 +73,4 @@ def write(
 
 def entropy(weights: Float[Tensor, "*B N"]) -> Float[Tensor, "*B"]:
     """Spread of a weighting in nats: 0 for one slot, log N for all alike (for diagnostics)."""
-    return torch.special.entr(weights).sum(dim=-1)
+    return -torch.xlogy(weights, weights).sum(dim=-1)

@@ -1,0 +1,188 @@
+"""Trial runs of a core, and what to compare in them: the parts of the contract's properties."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+
+from memrl.memory import state as states
+from memrl.memory.core import MemoryCore, Unrolled
+
+Core: TypeAlias = MemoryCore[Any]
+
+STEPS, ROWS = 7, 3
+
+
+class BrokenContract(AssertionError):
+    """A core does not do what every core must; the message is a sentence about what it did."""
+
+
+class Run(NamedTuple):
+    """A sequence that was run, and what its outputs depend on."""
+
+    y: Tensor  # [T, B, O]
+    state: Any
+    cost: Tensor | None  # [T, B]
+    gradients: dict[str, Tensor]  # of the outputs with respect to the input and every parameter
+
+
+def run(core: Core, x: Tensor, start: Tensor, cut: int = 0, state: Any = None) -> Run:
+    """A sequence, in two pieces where ``cut`` says so, from a state with some history."""
+    state = used_state(core) if state is None else state
+    pieces = []
+    for now in (slice(None, cut), slice(cut, None)) if cut else (slice(None),):
+        unrolled = core(x[now], state, start[now])
+        pieces.append(unrolled)
+        state = unrolled.state
+    costs = [piece.cost for piece in pieces if piece.cost is not None]
+    y = torch.cat([piece.y for piece in pieces])
+    return Run(y, state, torch.cat(costs) if costs else None, gradients(core, y, x))
+
+
+def stepped(core: Core, x: Tensor, start: Tensor) -> Run:
+    """The same as ``run``, step by step."""
+    state, ys, costs = used_state(core), [], []
+    for t in range(len(x)):
+        y, state = core.step(x[t], state, start[t])
+        ys.append(y)
+        costs.append(getattr(state, "cost", None))
+    known = [cost for cost in costs if cost is not None]
+    y = torch.stack(ys)
+    return Run(y, state, torch.stack(known) if known else None, gradients(core, y, x))
+
+
+def same_run(got: Run, want: Run, sentence: str) -> None:
+    """Two runs agree in everything, or ``sentence`` is what is wrong."""
+    same(got.y, want.y, f"{sentence}: outputs")
+    same(got.state, want.state, f"{sentence}: last state")
+    require((got.cost is None) == (want.cost is None), f"{sentence}: one of them has no cost")
+    if got.cost is not None and want.cost is not None:
+        same(got.cost, want.cost, f"{sentence}: cost")
+    same(got.gradients, want.gradients, f"{sentence}: gradients")
+
+
+def gradients(
+    core: Core, y: Tensor, x: Tensor | None = None, cost: Tensor | None = None
+) -> dict[str, Tensor]:
+    """Of weighed outputs, and cost where given, with respect to parameters, and ``x`` where given.
+
+    Zeros where there is no dependence.
+    """
+    wanted = {name: p for name, p in core.named_parameters() if p.requires_grad}
+    if x is not None:
+        wanted["x"] = x  # type: ignore[assignment]
+    loss = weigh(y) if cost is None else weigh(y) + weigh(cost)
+    if not wanted or not loss.requires_grad:
+        return {name: torch.zeros_like(value) for name, value in wanted.items()}
+    found = torch.autograd.grad(
+        loss, list(wanted.values()), allow_unused=True, materialize_grads=True
+    )
+    return dict(zip(wanted, found, strict=True))
+
+
+def gradient_sizes(core: Core, start_at: int | None = None) -> Tensor:
+    """Size of the gradient of the last output with respect to the input of every step: [T]."""
+    x = inputs(core).requires_grad_()
+    start = no_starts(x)
+    start[0] = True
+    if start_at is not None:
+        start[start_at] = True
+    unrolled: Unrolled = core(x, core.initial_state(ROWS), start)
+    (gradient,) = torch.autograd.grad(weigh(unrolled.y[-1]), x)
+    return gradient.abs().sum(dim=(1, 2))
+
+
+def weigh(y: Tensor) -> Tensor:
+    """A scalar that no two outputs enter alike, so that a swapped or lost one shows."""
+    noise = torch.Generator().manual_seed(2)
+    weights = torch.randn(y.shape, generator=noise, dtype=torch.float64)
+    return (y * weights.to(y.device)).sum()
+
+
+def span(core: Core) -> int:
+    """Steps of a trial: enough to see the horizon from both sides."""
+    return max(STEPS, (core.horizon or 0) + 3)
+
+
+def inputs(core: Core, length: int | None = None, rows: int = ROWS) -> Tensor:
+    """Random features [T, B, I], the same at every call."""
+    noise = torch.Generator().manual_seed(3)
+    shape = (length or span(core), rows, core.in_dim)
+    return torch.randn(shape, generator=noise, dtype=torch.float64).to(device_of(core))
+
+
+def no_starts(x: Tensor) -> Tensor:
+    """No episode starts within ``x``: [T, B]."""
+    return torch.zeros(x.shape[:2], dtype=torch.bool, device=x.device)
+
+
+def some_starts(core: Core) -> Tensor:
+    """Starts at different steps in different rows: [T, B]."""
+    start = torch.zeros(span(core), ROWS, dtype=torch.bool, device=device_of(core))
+    start[0, 0] = start[2, 1] = start[-2, 0] = start[-2, 2] = True
+    return start
+
+
+def used_state(core: Core) -> Any:
+    """A state in the middle of an episode, without history."""
+    x = 0.5 - inputs(core)[:4]
+    return states.clone(core(x, core.initial_state(ROWS), no_starts(x)).state)
+
+
+def poison(leaf: Tensor) -> Tensor:
+    """The worst values that a leaf can hold: NaN, the largest integer, the other truth."""
+    if leaf.is_floating_point() or leaf.is_complex():
+        return torch.full_like(leaf, torch.nan)
+    return ~leaf if leaf.dtype == torch.bool else torch.full_like(leaf, torch.iinfo(leaf.dtype).max)
+
+
+def device_of(core: Core) -> torch.device:
+    """Where the core's parameters and buffers lie; the CPU when it has none."""
+    return next(
+        (kept.device for kept in (*core.parameters(), *core.buffers())), torch.device("cpu")
+    )
+
+
+def held(core: Core) -> Iterator[tuple[str, Tensor]]:
+    """Tensors that lie on the core or a part of it as plain attributes, however deep."""
+    for path, module in core.named_modules():
+        for name, value in vars(module).items():
+            if name not in {"_parameters", "_buffers", "_modules"}:
+                for tensor in _tensors(value):
+                    yield f"{path}.{name}".lstrip("."), tensor
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict):
+        yield from _tensors(list(value.values()))
+    elif isinstance(value, list | tuple | set | frozenset):
+        for part in value:
+            yield from _tensors(part)
+
+
+def bits_equal(a: Tensor, b: Tensor) -> bool:
+    """Equal without tolerance; NaN equals NaN."""
+    return torch.equal(torch.nan_to_num(a), torch.nan_to_num(b))
+
+
+def same(got: Any, want: Any, sentence: str) -> None:
+    """Tensors, states or dicts of tensors agree, or ``sentence`` is what is wrong."""
+    if isinstance(got, dict):
+        for name in want:
+            same(got[name], want[name], f"{sentence}, {name}")
+        return
+    for a, b in zip(states.leaves(got), states.leaves(want), strict=True):
+        if not torch.allclose(a, b, rtol=1e-8, atol=1e-10):
+            off = (a.to(torch.float64) - b.to(torch.float64)).abs().max().item()
+            raise BrokenContract(f"{sentence} (by up to {off:.2g})")
+
+
+def require(condition: bool, sentence: str) -> None:
+    """Or ``sentence`` is what is wrong with the core."""
+    if not condition:
+        raise BrokenContract(sentence)

@@ -1,0 +1,89 @@
+"""Every registered memory keeps the contract, and no memory escapes it."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from memrl import memory
+from memrl.testing import CHECKS, a_long_run_stays_finite, fresh
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "memory"
+NOT_MEMORIES = {"core", "state", "registry"}
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", memory.names())
+def test_every_memory_keeps_the_contract(name, check):
+    check(fresh(lambda in_dim: memory.build(name, in_dim)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", memory.names())
+def test_a_hundred_thousand_steps_stay_finite(name):
+    a_long_run_stays_finite(fresh(lambda in_dim: memory.build(name, in_dim)), steps=100_000)
+
+
+SHORT = [check for check in CHECKS if check is not a_long_run_stays_finite]
+OTHER_OPTIONS = [
+    ("ntm", {"memory_init": "learned", "read_heads": 2, "write_heads": 3, "shift_range": 2}),
+    ("ntm", {"memory_init": "random", "shift_range": 0}),
+    ("dnc", {"read_heads": 3, "slots": 5, "word_dim": 2}),
+    ("dnc", {"controller": "feedforward"}),
+    ("framestack", {"frames": 2}),
+]
+
+
+@pytest.mark.parametrize("check", SHORT, ids=lambda check: check.__name__)
+@pytest.mark.parametrize(("name", "options"), OTHER_OPTIONS, ids=str)
+def test_other_options_keep_it_too(name, options, check):
+    check(fresh(lambda in_dim: memory.build(name, in_dim, {**options, "hidden_dim": 11})))
+
+
+def modules() -> list[str]:
+    found = pkgutil.iter_modules(memory.__path__)
+    return [each.name for each in found if not each.ispkg and each.name not in NOT_MEMORIES]
+
+
+@pytest.mark.parametrize("module", modules())
+def test_every_module_registers_a_memory(module):
+    path = importlib.import_module(f"memrl.memory.{module}").__name__
+    assert path in {memory.core_class(name).__module__ for name in memory.names()}
+
+
+@pytest.mark.parametrize("name", memory.names())
+def test_a_config_lists_every_option_with_its_default(name):
+    listed = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+    options = memory.schema(name).model_fields
+    assert listed == {"name": name, **{key: field.default for key, field in options.items()}}
+
+
+def test_every_config_is_of_a_memory():
+    assert {path.stem for path in CONFIGS.glob("*.yaml")} == set(memory.names())
+
+
+@pytest.mark.parametrize("name", memory.names())
+def test_diagnostics_lead_with_the_batch(name):
+    core = memory.build(name, 5)
+    for shown in core.diagnostics(core.initial_state(3)).values():
+        assert shown.shape[0] == 3
+
+
+@pytest.mark.parametrize("name", [n for n in memory.names() if memory.core_class(n).ablations])
+def test_silenced_reads_change_what_comes_out(name):
+    core = memory.build(name, 5).double()
+    x, start = torch.randn(7, 3, 5, dtype=torch.float64), torch.zeros(7, 3, dtype=torch.bool)
+    heard = core(x, core.initial_state(3), start)
+    core.silence("reads")
+    silent = core(x, core.initial_state(3), start)
+    assert not silent.state.reads.any()
+    assert not torch.allclose(silent.y, heard.y)
+    # Without reads only the controller is left: what the memory holds no longer matters.
+    other = core.initial_state(3)
+    other = other._replace(memory=other.memory + 1, reads=other.reads + 1)
+    torch.testing.assert_close(core(x, other, start).y, silent.y, rtol=0, atol=0)

@@ -1,0 +1,165 @@
+"""What a DNC does to its slots."""
+
+from __future__ import annotations
+
+import torch
+
+from memrl.memory import DNC
+from memrl.memory.ops.addressing import content_weights
+
+T, B, IN, N, W, R = 5, 3, 2, 7, 11, 2
+# Where the scalars of the interface lie in its bias, from the end.
+WRITE_GATE, ALLOCATION_GATE = -1, -2
+
+
+def build(**options):
+    sizes = {"slots": N, "word_dim": W, "read_heads": R, "hidden_dim": 13}
+    return DNC(IN, **{**sizes, **options}).double()
+
+
+def force(core, **gates):
+    """Hold gates at a value, whatever the controller says: weights to zero, bias to ±20."""
+    with torch.no_grad():
+        for name, value in gates.items():
+            core.interface.weight[globals()[name]] = 0
+            core.interface.bias[globals()[name]] = value
+
+
+def modes(core, mode):
+    """Let every read head use one mode only: 0 backward, 1 content, 2 forward."""
+    begin = sum(core.split[:2])
+    with torch.no_grad():
+        core.interface.weight[begin : begin + 3 * core.read_heads] = 0
+        bias = torch.full((core.read_heads, 3), -1e3, dtype=torch.float64)
+        bias[:, mode] = 1e3
+        core.interface.bias[begin : begin + 3 * core.read_heads] = bias.flatten()
+
+
+def run(core, state=None, steps=T, x=None):
+    x = torch.randn(steps, B, IN, dtype=torch.float64) if x is None else x
+    start = torch.zeros(len(x), B, dtype=torch.bool)
+    return core(x, core.initial_state(B) if state is None else state, start)
+
+
+def alone(core, state):
+    """The state of a single row one random step later."""
+    x, start = torch.randn(1, IN, dtype=torch.float64), torch.zeros(1, dtype=torch.bool)
+    return core.step(x, state, start)[1]
+
+
+def test_the_interface_is_as_wide_as_the_paper_says():
+    assert build().interface.out_features == R * W + 3 * W + 5 * R + 3
+
+
+def test_weights_stay_in_the_simplex():
+    state = run(build(), steps=29).state
+    for weights in (state.write_weights, state.precedence, state.read_weights):
+        assert (weights >= 0).all()
+        assert (weights.sum(dim=-1) <= 1 + 1e-12).all()
+    assert ((state.usage >= 0) & (state.usage <= 1)).all()
+    assert (state.link.sum(dim=-1) <= 1 + 1e-12).all()
+    assert not state.link.diagonal(dim1=1, dim2=2).any()
+
+
+def test_reads_are_of_the_memory_after_the_write():
+    state = run(build()).state
+    want = torch.einsum("brn,bnw->brw", state.read_weights, state.memory)
+    torch.testing.assert_close(state.reads, want)
+
+
+def test_a_closed_write_gate_leaves_memory_and_links_alone():
+    core = build()
+    before = run(core).state
+    force(core, WRITE_GATE=-1e3)
+    # The interface is clipped to ±20: a closed gate writes 2e-9.
+    after = run(core, before).state
+    for name in ("memory", "link", "precedence"):
+        torch.testing.assert_close(getattr(after, name), getattr(before, name), rtol=0, atol=1e-6)
+
+
+def test_the_first_writes_visit_every_slot_once():
+    core = build()
+    force(core, WRITE_GATE=1e3, ALLOCATION_GATE=1e3)
+    with torch.no_grad():  # close the free gates
+        core.interface.weight[-2 - R : -2], core.interface.bias[-2 - R : -2] = 0, -1e3
+    state, visited = core.initial_state(B), []
+    for _ in range(N):
+        state = run(core, state, steps=1).state
+        visited.append(state.write_weights.argmax(dim=-1))
+        assert (state.write_weights.amax(dim=-1) > 0.99).all()
+    assert all(sorted(row) == list(range(N)) for row in torch.stack(visited, dim=1).tolist())
+
+
+def test_a_linked_list_is_walked_forward():
+    core = build(read_heads=1)
+    force(core, WRITE_GATE=1e3, ALLOCATION_GATE=1e3)
+    with torch.no_grad():
+        core.interface.weight[-3], core.interface.bias[-3] = 0, -1e3
+    state, order = core.initial_state(1), []
+    for _ in range(4):
+        state = alone(core, state)
+        order.append(state.write_weights.argmax().item())
+    force(core, WRITE_GATE=-1e3)
+    modes(core, 2)
+    first = torch.eye(N, dtype=torch.float64)[order[0]].expand(1, 1, N)
+    state = state._replace(read_weights=first)
+    for slot in order[1:]:
+        state = alone(core, state)
+        assert state.read_weights[0, 0, slot] > 0.99
+
+
+def test_without_allocation_and_links_it_writes_and_reads_by_content():
+    core = build(read_heads=1)
+    force(core, ALLOCATION_GATE=-1e3)
+    modes(core, 1)
+    before = run(core).state
+    x = torch.randn(1, B, IN, dtype=torch.float64)
+    after = run(core, before, x=x).state
+    ask = core._interface(after.controller.h)
+    want = content_weights(ask.keys[:, 1:], ask.strengths[:, 1:], before.memory)[:, 0]
+    close = {"rtol": 0, "atol": 1e-7}  # the clipped gates leave 2e-9 of the rest
+    torch.testing.assert_close(after.write_weights, ask.write_gate * want, **close)
+    want = content_weights(ask.keys[:, :1], ask.strengths[:, :1], after.memory)
+    torch.testing.assert_close(after.read_weights, want, **close)
+
+
+def test_unused_slots_do_not_matter_where_allocation_decides():
+    """Following links over allocated slots gives the same with more slots than were written."""
+    outputs = []
+    x = torch.randn(T, B, IN, dtype=torch.float64)
+    for slots in (N, 2 * N):
+        torch.manual_seed(1)
+        core = build(slots=slots)
+        force(core, WRITE_GATE=1e3, ALLOCATION_GATE=1e3)
+        modes(core, 0)
+        state = core.initial_state(B)
+        state.read_weights[:, :, 0] = 1
+        outputs.append(run(core, state, x=x).y)
+    torch.testing.assert_close(*outputs, rtol=0, atol=1e-4)
+
+
+def test_a_feedforward_controller_carries_nothing_but_the_memory():
+    core = build(controller="feedforward")
+    assert core.initial_state(B).controller == ()
+    core.silence("reads")
+    x = torch.randn(T, B, IN, dtype=torch.float64)
+    y = run(core, x=x).y
+    torch.testing.assert_close(run(core, x=x.flip(0)).y.flip(0), y)
+
+
+def test_gradients_are_those_of_the_formula():
+    """Where the stopped gradient from usage into the write plays no part: no allocation."""
+    core = DNC(2, slots=4, word_dim=3, hidden_dim=3).double()
+    force(core, ALLOCATION_GATE=-1e3)
+    start = torch.zeros(3, 1, dtype=torch.bool)
+    x = torch.randn(3, 1, 2, dtype=torch.float64, requires_grad=True)
+    state = core.initial_state(1)
+    state = state._replace(memory=torch.randn_like(state.memory))
+    assert torch.autograd.gradcheck(lambda x: core(x, state, start).y, x, atol=1e-4)
+
+
+def test_extreme_inputs_stay_finite_with_their_gradients():
+    core = build()
+    x = 1e6 * torch.randn(T, B, IN, dtype=torch.float64)
+    run(core, x=x).y.sum().backward()
+    assert all(p.grad.isfinite().all() for p in core.parameters())
