@@ -1,0 +1,146 @@
+"""The grid engine: MiniGrid's base step and observation for B grids at once.
+
+It knows walls, doors, keys, balls, boxes, goals and lava, and nothing of tasks: time limits,
+rewards, level generation and rules of a family lie on top of it. There is no loop over grids and
+nothing waits for the device.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, final
+
+import torch
+from jaxtyping import Bool, Int, UInt8
+from torch import Tensor
+
+from memrl.envs.minigrid.cells import EMPTY, rules
+from memrl.envs.minigrid.geometry import front_table, view_table
+from memrl.envs.minigrid.visibility import VIEW_SIZES, row_table, visible
+
+LEFT, RIGHT, FORWARD, PICKUP, DROP, TOGGLE, DONE = range(7)
+NUM_ACTIONS = 7
+
+
+class GridState(NamedTuple):
+    """B grids with an agent in each. Codes are those of ``cells``; C = width · height."""
+
+    cells: Tensor  # int32 [B, C + 1]; the last one is the world outside
+    contents: Tensor  # int32 [B, C + 1]: what the boxes hold
+    cell: Tensor  # int64 [B]: where the agent stands, x · height + y
+    direction: Tensor  # int64 [B]: 0 east, 1 south, 2 west, 3 north
+    carried: Tensor  # int32 [B]; EMPTY: empty hands
+    carried_contents: Tensor  # int32 [B]: what a carried box holds
+
+
+class Events(NamedTuple):
+    """What the base game says about a step."""
+
+    goal: Tensor  # bool [B]: the agent stepped on a goal
+    lava: Tensor  # bool [B]: the agent stepped into lava
+
+
+@final
+class GridEngine:
+    """Rules of grids of one size, seen through one window.
+
+    Args:
+        width: of the grids, in cells, the border included.
+        height: likewise.
+        view_size: side of the square that the agent sees; 3, 5 or 7.
+        see_through_walls: nothing hides what lies behind it.
+        device: where states live.
+
+    Raises:
+        ValueError: ``view_size`` is none of the three.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        height: int,
+        *,
+        view_size: int = 7,
+        see_through_walls: bool = False,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if view_size not in VIEW_SIZES:
+            raise ValueError(f"agent_view_size is {view_size}; it is one of {VIEW_SIZES}")
+        self.width, self.height, self.view_size = width, height, view_size
+        self.see_through_walls = see_through_walls
+        self._rules = rules(device)
+        self._rows = row_table(view_size, device)
+        self._front = front_table(width, height).to(device)
+        self._view = view_table(width, height, view_size).to(device)
+        self._bits = (1 << torch.arange(view_size, device=device)).unsqueeze(1)
+        self._turn = torch.tensor([3, 1, 0, 0, 0, 0, 0], device=device)  # added to the direction
+        own = torch.zeros(view_size, view_size, dtype=torch.bool)
+        own[view_size // 2, -1] = True
+        self._own = own.flatten().to(device)  # where the agent stands in its view
+
+    def step(self, state: GridState, action: Int[Tensor, " B"]) -> tuple[GridState, Events]:
+        """Play one action (``LEFT`` … ``DONE``) in every grid; the given state stays valid.
+
+        The agent must not face the world outside with anything but walls between (as in every
+        MiniGrid level); what it would carry out there is lost.
+        """
+        table = self._rules
+        front = self._front.index_select(0, state.cell * 4 + state.direction)
+        ahead = state.cells.gather(1, front.unsqueeze(1)).squeeze(1)
+        inside = state.contents.gather(1, front.unsqueeze(1)).squeeze(1)
+
+        forward = action == FORWARD
+        moves = forward & table.enterable.index_select(0, ahead)
+        takes = (action == PICKUP) & (state.carried == EMPTY)
+        takes = takes & table.portable.index_select(0, ahead)
+        drops = (action == DROP) & (ahead == EMPTY)  # empty hands drop EMPTY: no change
+        toggles = action == TOGGLE
+        opens = toggles & table.box.index_select(0, ahead)  # a box leaves its contents behind
+        unlocks = table.key.index_select(0, ahead) == state.carried
+
+        toggled = torch.where(
+            unlocks, table.opened.index_select(0, ahead), table.toggled.index_select(0, ahead)
+        )
+        left = torch.where(toggles, toggled, ahead)
+        left = torch.where(opens, inside, left)
+        swaps = takes | drops  # the cell ahead and the hand change places
+        after = GridState(
+            cells=state.cells.scatter(
+                1, front.unsqueeze(1), torch.where(swaps, state.carried, left).unsqueeze(1)
+            ),
+            contents=state.contents.scatter(
+                1,
+                front.unsqueeze(1),
+                torch.where(
+                    swaps, state.carried_contents, inside.masked_fill(opens, EMPTY)
+                ).unsqueeze(1),
+            ),
+            cell=torch.where(moves, front, state.cell),
+            direction=state.direction + self._turn.index_select(0, action) & 3,
+            carried=torch.where(swaps, ahead, state.carried),
+            carried_contents=torch.where(swaps, inside, state.carried_contents),
+        )
+        events = Events(
+            forward & table.goal.index_select(0, ahead), forward & table.lava.index_select(0, ahead)
+        )
+        return after, events
+
+    def observe(self, state: GridState) -> UInt8[Tensor, "B V V 3"]:
+        """The agents' images, indexed [column, row], as the package encodes them.
+
+        Cells in the dark are (0, 0, 0); the agent's own cell shows what it carries.
+        """
+        index, lit = self.sight(state)
+        view = state.cells.gather(1, index) * lit
+        view = torch.where(self._own, state.carried.unsqueeze(1), view)
+        triples = self._rules.triple.index_select(0, view.view(-1))
+        return triples.view(-1, self.view_size, self.view_size, 3)
+
+    def sight(self, state: GridState) -> tuple[Int[Tensor, "B K"], Bool[Tensor, "B K"]]:
+        """Cells in view (K = V², order [column, row]) and which of them the agent can see."""
+        index = self._view.index_select(0, state.cell * 4 + state.direction)
+        if self.see_through_walls:
+            return index, torch.ones_like(index, dtype=torch.bool)
+        codes = state.cells.gather(1, index)
+        clear = self._rules.transparent.index_select(0, codes.view(-1))
+        clear = clear.view(-1, self.view_size, self.view_size)
+        return index, visible(clear, self._rows, self._bits).reshape(index.shape)

@@ -1,0 +1,233 @@
+"""MiniGrid-Memory for thousands of copies at once: the package's task, exactly, in a few gathers.
+
+The grid engine plays every reachable state once (``automaton``); a step is then a look-up. Where
+the package and this environment get the same states and actions, observations, rewards and both
+end flags are equal (the tests compare them).
+"""
+
+from __future__ import annotations
+
+import difflib
+from functools import cache
+from typing import Any, Final, NamedTuple, final
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from torch import Tensor
+
+from memrl.envs.minigrid.automaton import Automaton, explore, rows
+from memrl.envs.minigrid.engine import NUM_ACTIONS, PICKUP, TOGGLE, GridEngine, GridState
+from memrl.envs.minigrid.levels import LevelBank
+from memrl.envs.minigrid.memory_levels import memory_choices, memory_cue, memory_levels
+from memrl.envs.minigrid.render import TILE_SIZE, render_grid
+from memrl.rollout.env import BatchedEnv, Obs, Transition
+
+_LEVELS: Final = {  # id: (size, random length of the hallway)
+    "MiniGrid-MemoryS7-v0": (7, False),
+    "MiniGrid-MemoryS9-v0": (9, False),
+    "MiniGrid-MemoryS11-v0": (11, False),
+    "MiniGrid-MemoryS13-v0": (13, False),
+    "MiniGrid-MemoryS13Random-v0": (13, True),
+    "MiniGrid-MemoryS17Random-v0": (17, True),
+}
+MEMORY_IDS: Final = tuple(_LEVELS)
+
+
+class MemoryTask(NamedTuple):
+    """One id at one view size as tables over its S states, on the CPU."""
+
+    engine: GridEngine
+    automaton: Automaton
+    bank: LevelBank
+    image: Tensor  # uint8 [S, V, V, 3]
+    success: Tensor  # bool [S]
+    failure: Tensor  # bool [S]
+    cue_visible: Tensor  # bool [S]
+    max_steps: int  # env steps
+
+
+@cache
+def memory_task(id: str, agent_view_size: int = 7) -> MemoryTask:
+    """Play a task in advance (0.1 to 1 s; remembered, so treat the tensors as read-only).
+
+    Raises:
+        ValueError: the id is none of ``MEMORY_IDS``, or the view size none of 3, 5, 7.
+    """
+    if id not in _LEVELS:
+        near = difflib.get_close_matches(id, MEMORY_IDS, n=1, cutoff=0)[0]
+        raise ValueError(f"{id!r} is none of {', '.join(MEMORY_IDS)}; did you mean {near!r}?")
+    size, random_length = _LEVELS[id]
+    engine = GridEngine(size, size, view_size=agent_view_size)
+    starts, bank = memory_levels(size, random_length)
+
+    def advance(state: GridState, action: Tensor) -> GridState:
+        # The package plays a pickup as a toggle here, so that nothing can be picked up.
+        return engine.step(state, torch.where(action == PICKUP, TOGGLE, action))[0]
+
+    def absorbing(state: GridState) -> Tensor:
+        success, failure = memory_choices(state.cells, size)
+        return (state.cell == success) | (state.cell == failure)
+
+    automaton = explore(starts, NUM_ACTIONS, advance, absorbing)
+    states = automaton.states
+    success, failure = memory_choices(states.cells, size)
+    index, lit = engine.sight(states)
+    return MemoryTask(
+        engine,
+        automaton,
+        bank,
+        image=engine.observe(states),
+        success=states.cell == success,
+        failure=states.cell == failure,
+        cue_visible=(lit & (index == memory_cue(size))).any(1),
+        max_steps=5 * size**2,
+    )
+
+
+@final
+class MemoryEnv(BatchedEnv):
+    """B copies of a MiniGrid-Memory task; see the package for the game itself.
+
+    Observations are ``image`` uint8 [B, V, V, 3], indexed [column, row] as the package's, and
+    ``direction`` int64 [B]. The package's third entry, the mission, is the same sentence in every
+    episode and is left out. The reward is the package's, ``1 - 0.9 · t / max_steps`` on success,
+    computed in float64 and rounded to float32. ``terminated`` and ``truncated`` may both be True.
+
+    Metrics: ``success`` (1 or 0; an episode that runs out of time has none), ``cue_seen`` (1 if any
+    observation so far showed the cue) and ``length`` in env steps.
+
+    Out-of-range actions raise on the CPU. On an accelerator looking at them would stall every step,
+    so there they are undefined: they may hit a device assertion or play another action.
+
+    Args:
+        id: one of ``MEMORY_IDS``.
+        num_envs: B.
+        agent_view_size: V, one of 3, 5, 7.
+        device: where everything lives, the generator included.
+
+    Raises:
+        ValueError: an unknown id, a view size or number of copies out of range.
+    """
+
+    metric_names = ("success", "cue_seen", "length")
+    exact_resume = True
+
+    def __init__(
+        self,
+        id: str,
+        num_envs: int,
+        *,
+        agent_view_size: int = 7,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if num_envs < 1:
+            raise ValueError(f"num_envs is {num_envs}; at least 1 copy is needed")
+        self.id, self.num_envs, self.device = id, num_envs, torch.device(device)
+        self._task = task = memory_task(id, agent_view_size)
+        self.observation_space = spaces.Dict(
+            {
+                "image": spaces.Box(0, 255, (agent_view_size, agent_view_size, 3), np.uint8),
+                "direction": spaces.Discrete(4),
+            }
+        )
+        self.action_space = spaces.Discrete(NUM_ACTIONS)
+
+        move = self.device
+        self._bank = LevelBank(*(leaf.to(move) for leaf in task.bank))
+        self._next = task.automaton.next_state.flatten().to(move)
+        self._image = task.image.to(move)
+        self._direction = task.automaton.states.direction.to(move)
+        self._success = task.success.float().to(move)
+        self._over = (task.success | task.failure).to(move)
+        self._cue_visible = task.cue_visible.to(move)
+        t = torch.arange(task.max_steps + 1, dtype=torch.float64)
+        self._reward_at = (1 - 0.9 * (t / task.max_steps)).float().to(move)
+
+        self._generator = torch.Generator(self.device)
+        self._generator.seed()
+        self._begin(self._bank.draw(num_envs, self._generator))
+
+    def reset(self, seed: int | None = None) -> Obs:
+        if seed is not None:
+            self._generator.manual_seed(seed)
+        self._begin(self._bank.draw(self.num_envs, self._generator))
+        return self._observe(self._state)
+
+    def step(self, action: Tensor) -> Transition:
+        self._check(action)
+        t = self._t + 1
+        state = self._next.index_select(0, torch.add(action, self._state, alpha=NUM_ACTIONS))
+        success = self._success.index_select(0, state)
+        cue_seen = self._cue_seen | self._cue_visible.index_select(0, state)
+        terminated = self._over.index_select(0, state)
+        truncated = t >= self._task.max_steps
+        ended = terminated | truncated
+
+        start = self._bank.draw(self.num_envs, self._generator)
+        self._state = torch.where(ended, start, state)
+        self._cue_seen = torch.where(
+            ended, self._cue_visible.index_select(0, self._state), cue_seen
+        )
+        self._t = t.masked_fill(ended, 0)
+        return Transition(
+            obs=self._observe(self._state),
+            reward=self._reward_at.index_select(0, t) * success,
+            terminated=terminated,
+            truncated=truncated,
+            final_obs=self._observe(state),
+            metrics={"success": success, "cue_seen": cue_seen.float(), "length": t.float()},
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "agent_view_size": self._task.engine.view_size,
+            "state": self._state.clone(),
+            "t": self._t.clone(),
+            "cue_seen": self._cue_seen.clone(),
+            "generator": self._generator.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> Obs:
+        """Continue from ``state_dict``; returns the observations that were last given out.
+
+        Raises:
+            ValueError: the state is of another task, view size or number of copies.
+        """
+        own = (self.id, self._task.engine.view_size, self.num_envs)
+        given = (state["id"], state["agent_view_size"], len(state["state"]))
+        if given != own:
+            raise ValueError(f"the state is of (id, view size, copies) {given}, this is {own}")
+        self._state = state["state"].to(self.device, copy=True)
+        self._t = state["t"].to(self.device, copy=True)
+        self._cue_seen = state["cue_seen"].to(self.device, copy=True)
+        self._generator.set_state(state["generator"].cpu())
+        return self._observe(self._state)
+
+    def render(self, copy: int = 0, tile_size: int = TILE_SIZE) -> NDArray[np.uint8]:
+        """The whole grid of one copy, what the agent sees lit up: uint8 [H, W, 3]."""
+        state = rows(self._task.automaton.states, self._state[copy : copy + 1].cpu())
+        return render_grid(self._task.engine, state, tile_size=tile_size)
+
+    def _begin(self, state: Tensor) -> None:
+        self._state = state
+        self._t = torch.zeros_like(state)
+        self._cue_seen = self._cue_visible.index_select(0, state)
+
+    def _observe(self, state: Tensor) -> Obs:
+        return {
+            "image": self._image.index_select(0, state),
+            "direction": self._direction.index_select(0, state),
+        }
+
+    def _check(self, action: Tensor) -> None:
+        if action.dtype != torch.int64 or action.shape != (self.num_envs,):
+            raise ValueError(
+                f"actions are int64 [{self.num_envs}], not {action.dtype} {list(action.shape)}"
+            )
+        if action.device.type == "cpu":  # as unsigned numbers, negative ones are too large as well
+            largest = action.numpy().view(np.uint64).max()
+            if largest >= NUM_ACTIONS:
+                raise ValueError(f"an action is {largest.view(np.int64)}; allowed are 0 … 6")
