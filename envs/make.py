@@ -6,6 +6,7 @@ import difflib
 import importlib
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -13,6 +14,7 @@ import torch
 
 from memrl.envs.adapter import GymnasiumAdapter
 from memrl.envs.guard import vector_env
+from memrl.envs.minigrid import MEMORY_IDS, MemoryEnv
 from memrl.envs.probes import PROBES
 from memrl.envs.wrappers import Previous
 from memrl.rollout.env import BatchedEnv
@@ -36,12 +38,13 @@ class TensorFamily(NamedTuple):
 
 
 TENSOR_FAMILIES: dict[str, TensorFamily] = {
+    "minigrid_memory": TensorFamily(tuple(MEMORY_IDS), lambda id: partial(MemoryEnv, id)),
     "probe": TensorFamily(tuple(PROBES), PROBES.__getitem__),
 }
 
 
 def family_of(id: str) -> str:
-    """The family that makes an id: ``probe``, or else ``gymnasium``."""
+    """The family that makes an id: ``minigrid_memory``, ``probe``, or else ``gymnasium``."""
     return next((name for name, f in TENSOR_FAMILIES.items() if id in f.ids), GYMNASIUM)
 
 

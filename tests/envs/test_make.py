@@ -13,6 +13,7 @@ from gymnasium.utils.env_checker import check_env
 import memrl.envs
 from memrl.envs import GymnasiumAdapter, Previous, TensorVectorEnv, envs, family_of, make
 from memrl.envs.make import TENSOR_FAMILIES
+from memrl.envs.minigrid import MemoryEnv
 from memrl.envs.probes import Recall
 from memrl.envs.registration import exported_id
 
@@ -63,12 +64,14 @@ def test_a_seed_makes_the_first_unseeded_reset_repeatable():
 
 
 def test_families_of_ids():
+    assert family_of("MiniGrid-MemoryS13-v0") == "minigrid_memory"
     assert family_of("probe/Recall-v0") == "probe"
     assert family_of("CartPole-v1") == "gymnasium"
     assert family_of("no such thing") == "gymnasium"
 
 
 def test_an_id_with_a_tensor_implementation_gets_it():
+    assert isinstance(make("MiniGrid-MemoryS7-v0"), MemoryEnv)
     assert isinstance(make("probe/Recall-v0"), Recall)
     assert isinstance(make("CartPole-v1"), GymnasiumAdapter)
 
@@ -82,6 +85,8 @@ def test_the_original_of_a_tensor_environment_is_made_on_request():
 def test_options_reach_the_environment():
     env = make("probe/Recall-v0", 2, cues=7, delay=1)
     assert env.action_space.n == 7
+    image = make("MiniGrid-MemoryS7-v0", agent_view_size=3).observation_space["image"]
+    assert image.shape == (3, 3, 3)
     assert make("CartPole-v1", render_mode="rgb_array", seed=0).render().ndim == 3
 
 
@@ -123,7 +128,7 @@ def test_impossible_requests_are_refused():
         make("probe/Recall-v0", 0)
     with pytest.raises(ValueError, match="no option 'cue', allowed: cues, delay"):
         make("probe/Recall-v0", cue=2)
-    with pytest.raises(ValueError, match="family 'atari' is unknown, allowed: probe"):
+    with pytest.raises(ValueError, match="family 'atari' is unknown, allowed: minigrid_memory"):
         make("Pong", family="atari")
     with pytest.raises(ValueError, match="'CartPole-v1' is unknown"):
         make("CartPole-v1", family="probe")
@@ -131,7 +136,7 @@ def test_impossible_requests_are_refused():
 
 def test_the_list_of_environments_says_what_kind_each_is():
     kinds = {entry["id"]: entry["kind"] for entry in envs()}
-    assert kinds["probe/Recall-v0"] == "tensor"
+    assert kinds["probe/Recall-v0"] == kinds["MiniGrid-MemoryS13-v0"] == "tensor"
     assert kinds["CartPole-v1"] == "adapter"
     assert len(kinds) == len(envs())
     assert not any(id.startswith("memrl/") for id in kinds)
