@@ -190,7 +190,7 @@ def test_a_million_may_be_written_as_people_write_it():
         (["env.agent_view_size=4"], "agent_view_size is 4"),
         (["device=tpu"], "device=tpu cannot be used on this machine .it has: cpu"),
         (["device=cuda:99"], "device=cuda:99 cannot be used on this machine"),
-        (["agent.bptt=5"], "5"),
+        (["env=probe", "agent.bptt=5"], "5"),
         (["env=probe", "agent.bonus.kind=first_visit"], "'image' is no entry of the observation"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

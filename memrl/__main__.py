@@ -1,0 +1,5 @@
+"""``python -m memrl`` is ``memrl``."""
+
+from memrl.cli import main
+
+main()

@@ -1,0 +1,393 @@
+"""Every command does what it says; every mistake is one sentence, no traceback, a non-zero code."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from memrl.cli import main
+from memrl.memory import registry
+
+SMOKE = ["+run=smoke", "threads=1", "total_steps=512", "evaluate.episodes=8"]
+
+
+class Outcome:
+    """What a command left: exit code, stdout, stderr."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def memrl(monkeypatch, capfd, tmp_path):
+    """Run a command in an empty folder, in this process."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["memrl", *map(str, words)])
+        code = 0
+        try:
+            main()
+        except SystemExit as exit_:
+            code = exit_.code if isinstance(exit_.code, int) else 0 if exit_.code is None else 1
+        return Outcome(code, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """A small run; tests that change it take a copy."""
+    path = tmp_path_factory.mktemp("trained") / "run"
+    command = [sys.executable, "-m", "memrl", "train", *SMOKE, "memory=ntm", f"run.dir={path}"]
+    subprocess.run(command, check=True, capture_output=True)
+    return path
+
+
+def sentence(outcome: Outcome) -> str:
+    """The one line that a mistake prints."""
+    assert outcome.code != 0
+    assert "Traceback" not in outcome.out + outcome.err
+    (line,) = [line for line in outcome.err.splitlines() if line.startswith("memrl: ")]
+    assert "defect" not in line
+    return line
+
+
+# Every command
+
+
+@pytest.mark.parametrize(
+    "command",
+    [[], *[[name] for name in ("train", "evaluate", "watch", "compare", "memories", "envs",
+                               "config", "check", "bench")], ["bench", "train"], ["bench", "env"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_every_command_has_help(memrl, command):
+    outcome = memrl(*command, "--help")
+    assert outcome.code == 0
+    assert "Usage" in outcome.out
+
+
+def test_a_run_leaves_everything_it_promises(trained):
+    names = {path.name for path in trained.iterdir()}
+    assert names >= {
+        "config.yaml", "metrics.csv", "checkpoints", "curve.png", "episode.gif", "memory.png",
+        "summary.json",
+    }  # fmt: skip
+    summary = json.loads((trained / "summary.json").read_text())
+    assert set(summary) >= {
+        "success", "env_steps", "wall_seconds", "env_steps_per_s", "commit", "seed", "versions",
+        "machine",
+    }  # fmt: skip
+    assert summary["env_steps"] == 512
+    assert summary["evaluation"]["episodes"] == 8
+
+
+def test_train_prints_the_config_and_three_next_commands(memrl):
+    outcome = memrl("train", *SMOKE, "memory=gru", "run.dir=here")
+    assert outcome.code == 0
+    assert "name=gru hidden_dim=128" in outcome.out
+    tail = outcome.out.splitlines()[-3:]
+    assert "memrl watch here" in tail[0]
+    assert "memory=none" in tail[1]
+    assert "memrl compare here here-none" in tail[1]
+    assert "memory=dnc" in tail[2]
+    assert not Path("outputs").exists()  # of Hydra
+    assert not Path(".hydra").exists()
+
+
+def test_train_with_json_prints_one_value(memrl):
+    outcome = memrl("train", *SMOKE, "run.dir=here", "--json")
+    value = json.loads(outcome.out)
+    assert value["run"] == "here"
+    assert value["env_steps"] == 512
+
+
+def test_a_sweep_gives_every_job_a_directory(memrl, tmp_path):
+    outcome = memrl("train", "-m", *SMOKE, "memory=none,gru", "seed=1,2", "run.dir=sweep")
+    assert outcome.code == 0
+    runs = sorted(path.parent.name for path in tmp_path.glob("sweep/*/summary.json"))
+    assert runs == sorted(
+        f"probe-Recall-v0-{memory}-seed{seed}" for memory in ("none", "gru") for seed in (1, 2)
+    )
+
+
+def test_a_failing_job_of_a_sweep_is_named_and_the_others_run(memrl, tmp_path):
+    outcome = memrl("train", "-m", *SMOKE, "agent.bptt=5,16", "run.dir=sweep")
+    assert outcome.code == 1
+    assert "agent.bptt=5" in outcome.err
+    assert "Traceback" not in outcome.err
+    assert len([*tmp_path.glob("sweep/*/summary.json")]) == 1
+
+
+def test_an_unnamed_run_gets_a_name_of_its_own(memrl, tmp_path):
+    for _ in range(2):
+        assert memrl("train", *SMOKE, "memory=none").code == 0
+    names = sorted(path.parent.name for path in tmp_path.glob("runs/*/summary.json"))
+    assert names == ["probe-Recall-v0-none-seed1", "probe-Recall-v0-none-seed1-2"]
+
+
+def test_evaluate_as_json_is_one_value_for_scripts(memrl, trained):
+    outcome = memrl("evaluate", trained, "episodes=7", "--json")
+    value = json.loads(outcome.out)
+    assert set(value) == {"success", "return", "length", "episodes"}
+    assert value["episodes"] == 7
+    assert value["length"] == 5
+    assert 0 <= value["success"] <= 1
+    assert json.loads(memrl("evaluate", trained, "episodes=7", "--json").out) == value
+
+
+def test_evaluate_repeats_the_runs_own_evaluation(memrl, trained):
+    summary = json.loads((trained / "summary.json").read_text())
+    value = json.loads(memrl("evaluate", trained, "--json").out)
+    assert (value["success"], value["return"]) == (summary["success"], summary["return"])
+
+
+def test_evaluate_knows_the_best_checkpoint(memrl, trained):
+    assert memrl("evaluate", trained, "checkpoint=best", "episodes=3").code == 0
+
+
+def test_success_is_null_where_the_task_has_none(memrl):
+    words = ["env=CartPole-v1", "env.num=2", "agent.steps=8", "agent.bptt=8", "total_steps=16"]
+    assert memrl("train", *words, "agent.minibatches=1", "evaluate.episodes=2", "threads=1",
+                 "run.dir=pole").code == 0  # fmt: skip
+    assert json.loads(memrl("evaluate", "pole", "--json").out)["success"] is None
+
+
+def test_watch_draws_and_says_what_an_ablation_changes(memrl, trained, tmp_path):
+    gif = tmp_path / "look.gif"
+    outcome = memrl("watch", trained, "ablate=reads", f"out={gif}", "episodes=5")
+    assert outcome.code == 0, outcome.err
+    assert "without reads" in outcome.out
+    assert gif.read_bytes().startswith(b"GIF")
+    assert gif.with_suffix(".png").exists()
+
+
+def test_compare_draws_and_prints_a_table(memrl, trained, tmp_path):
+    outcome = memrl("compare", trained, "--out", tmp_path / "both.png")
+    assert outcome.code == 0
+    assert "ntm" in outcome.out
+    assert (tmp_path / "both.png").stat().st_size > 0
+
+
+def test_memories_lists_the_menu(memrl):
+    assert "dnc" in memrl("memories").out
+    listed = json.loads(memrl("memories", "--json").out)
+    assert [entry["name"] for entry in listed] == registry.names()
+    assert all(entry["state_bytes"] >= 0 for entry in listed)
+
+
+def test_envs_lists_tasks_of_both_kinds(memrl):
+    listed = json.loads(memrl("envs", "--json").out)
+    kinds = {entry["id"]: entry["kind"] for entry in listed}
+    assert kinds["MiniGrid-MemoryS13-v0"] == "tensor"
+    assert kinds["CartPole-v1"] == "adapter"
+    assert kinds["MiniGrid-DoorKey-5x5-v0"] == "adapter"
+
+
+def test_config_prints_what_train_would_do(memrl):
+    assert "hidden_dim: 7" in memrl("config", "memory=gru", "memory.hidden_dim=7").out
+
+
+CORE = """
+from typing import NamedTuple
+import torch
+from torch import Tensor, nn
+from memrl.memory import MemoryCore
+
+class State(NamedTuple):
+    h: Tensor
+
+class Good(MemoryCore[State]):
+    def __init__(self, in_dim, *, hidden_dim=3):
+        super().__init__(in_dim, hidden_dim)
+        self.w = nn.Linear(in_dim + hidden_dim, hidden_dim)
+
+    def initial_state(self, batch_size):
+        return State(self.w.weight.new_zeros(batch_size, self.out_dim))
+
+    def _update(self, x, state):
+        h = torch.tanh(self.w(torch.cat([x, state.h], 1)))
+        return h, State(h)
+
+class Forgets(Good):
+    def reset(self, state, initial, start, *, donate=False):
+        return state
+"""
+
+
+def test_check_holds_a_core_to_the_contract(memrl, monkeypatch):
+    Path("my_core.py").write_text(CORE)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    good = memrl("check", "my_core:Good", "hidden_dim=5")
+    assert good.code == 0, good.out + good.err
+    assert "keeps the contract" in good.out
+    bad = memrl("check", "my_core:Forgets")
+    assert "FAIL" in bad.out
+    assert "breaks" in sentence(bad)
+    assert "no memory core 'Gud'" in sentence(memrl("check", "my_core:Gud"))
+    assert "write MODULE:CLASS" in sentence(memrl("check", "my_core"))
+    assert "no module 'nowhere'" in sentence(memrl("check", "nowhere:X"))
+
+
+# Every mistake
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["agent.lrr=1"], "unknown key agent.lrr; did you mean agent.lr?"),
+        (["memory=lstn"], "unknown memory 'lstn'; did you mean lstm?"),
+        (["env=MiniGrid-MemoryS31-v0"], "'MiniGrid-MemoryS31-v0' is unknown, did you mean"),
+        (["env.num=many"], "env.num='many'"),
+        (["device=cuda:77"], "device=cuda:77 cannot be used on this machine (it has: cpu"),
+        (["seed"], "write KEY=VALUE"),
+        (["env=probe", "agent.bptt=5"], "5"),
+        (["env=CartPole-v1", "env.num=1", "agent.minibatches=9"], "9 minibatches"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_word_of_train(memrl, tmp_path, words, expected):
+    assert expected in sentence(memrl("train", "run.dir=here", *words))
+    assert not (tmp_path / "here").exists()
+
+
+def test_debug_shows_the_traceback(memrl):
+    with pytest.raises(ValueError, match="did you mean lstm"):
+        memrl("train", "memory=lstn", "--debug")
+
+
+def test_a_space_that_no_encoder_takes(memrl, monkeypatch, tmp_path):
+    (tmp_path / "odd_task.py").write_text(
+        "import gymnasium as g\n"
+        "class Odd(g.Env):\n"
+        "    observation_space = g.spaces.Sequence(g.spaces.Discrete(3))\n"
+        "    action_space = g.spaces.Discrete(2)\n"
+        "    def reset(self, *, seed=None, options=None): return (), {}\n"
+        "    def step(self, action): return (), 0.0, True, False, {}\n"
+        "class OddAction(Odd):\n"
+        "    observation_space = g.spaces.Discrete(3)\n"
+        "    action_space = g.spaces.Text(4)\n"
+        "    def reset(self, *, seed=None, options=None): return 0, {}\n"
+        "g.register('Odd-v0', Odd)\n"
+        "g.register('OddAction-v0', OddAction)\n"
+    )
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    assert "Sequence" in sentence(memrl("train", "env=odd_task:Odd-v0", "env.num=2"))
+    assert "Text" in sentence(memrl("train", "env=odd_task:OddAction-v0", "env.num=2"))
+
+
+def test_a_directory_that_exists(memrl, trained):
+    before = sorted(trained.rglob("*"))
+    assert "already holds a run" in sentence(memrl("train", *SMOKE, f"run.dir={trained}"))
+    assert sorted(trained.rglob("*")) == before
+
+
+@pytest.mark.parametrize("command", ["evaluate", "watch", "compare"])
+def test_a_run_that_is_not_there(memrl, command):
+    assert "there is no run at nowhere" in sentence(memrl(command, "nowhere"))
+
+
+def test_an_option_that_is_not_known(memrl, trained):
+    assert "did you mean episodes?" in sentence(memrl("evaluate", trained, "episode=3"))
+    assert "write KEY=VALUE" in sentence(memrl("evaluate", trained, "best"))
+    assert "checkpoint='worst'" in sentence(memrl("evaluate", trained, "checkpoint=worst"))
+    assert "ablate='eyes'" in sentence(memrl("watch", trained, "ablate=eyes"))
+
+
+def copied(trained: Path, folder: Path) -> tuple[Path, Path]:
+    """A copy of a run and its last checkpoint."""
+    run = Path(shutil.copytree(trained, folder / "copy"))
+    return run, sorted(run.glob("checkpoints/steps-*"))[-1]
+
+
+def test_a_truncated_checkpoint(memrl, trained, tmp_path):
+    run, last = copied(trained, tmp_path)
+    for other in run.glob("checkpoints/*"):
+        if other != last:
+            other.unlink()
+    last.write_bytes(last.read_bytes()[:-100])
+    outcome = memrl("evaluate", run)
+    assert "no checkpoint in" in sentence(outcome)
+    assert "truncated" in outcome.out + outcome.err
+
+
+def test_a_file_that_is_no_checkpoint(memrl, trained, tmp_path):
+    run, last = copied(trained, tmp_path)
+    last.write_text("a letter, quite long enough to have a header of some kind")
+    assert "no checkpoint in" in sentence(memrl("evaluate", run))
+
+
+def test_a_checkpoint_of_another_config(memrl, trained, tmp_path):
+    run, _ = copied(trained, tmp_path)
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("encoder_dim: 128", "encoder_dim: 64"))
+    line = sentence(memrl("evaluate", run))
+    assert "another configuration" in line
+    assert "policy.encoder_dim" in line
+
+
+def test_a_config_that_was_broken_by_hand(memrl, trained, tmp_path):
+    run, _ = copied(trained, tmp_path)
+    (run / "config.yaml").write_text("seed: [1\n")
+    assert "config.yaml" in sentence(memrl("evaluate", run))
+
+
+def test_resume_changes_nothing_but_the_length(memrl, trained, tmp_path):
+    run, _ = copied(trained, tmp_path)
+    assert "only total_steps may change, not seed" in sentence(
+        memrl("train", "--resume", run, "seed=9")
+    )
+    assert memrl("train", "--resume", run, "total_steps=768").code == 0
+    assert json.loads((run / "summary.json").read_text())["env_steps"] == 768
+
+
+def test_a_full_disk_loses_nothing_that_was_saved(memrl, monkeypatch, trained, tmp_path):
+    run, _ = copied(trained, tmp_path)
+    kept = {path: path.read_bytes() for path in run.glob("checkpoints/*")}
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert "the disk is full" in sentence(memrl("train", "--resume", run, "total_steps=768"))
+    assert {path: path.read_bytes() for path in run.glob("checkpoints/*")} == kept
+
+
+def test_a_tracking_server_that_cannot_be_reached_stops_nothing(memrl, monkeypatch):
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setattr("memrl.run.wandb._PATIENCE", 1.0)
+    outcome = memrl("train", *SMOKE, "track=wandb", "track.tensorboard=false", "run.dir=here")
+    assert outcome.code == 0
+    assert "W&B" in outcome.out + outcome.err
+    assert Path("here/summary.json").is_file()
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_says_how_to_go_on(tmp_path, signum, code):
+    command = [sys.executable, "-m", "memrl", "train", *SMOKE, "total_steps=1_000_000_000",
+               "run.dir=here"]  # fmt: skip
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    metrics = tmp_path / "here" / "metrics.csv"
+    while not metrics.exists() and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signum)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == code, err
+    assert "Traceback" not in out + err
+    assert "continue with: memrl train --resume here" in err
+    assert len([*(tmp_path / "here" / "checkpoints").iterdir()]) == 1

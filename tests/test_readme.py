@@ -1,0 +1,76 @@
+"""README's code blocks run, in order, in one empty folder; its table and its links are true.
+
+Training is shortened, and only that: ``memrl train`` gets fewer steps and episodes, ``evaluate``
+and ``watch`` fewer episodes. ``make`` lines are checked against the Makefile instead of run.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from memrl.commands.menus import describe
+from memrl.memory import registry
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+SHORTER = {
+    "train": ["total_steps=512", "env.num=4", "agent.steps=16", "agent.bptt=16", "threads=1",
+              "evaluate.episodes=4"],
+    "evaluate": ["episodes=4"],
+    "watch": ["episodes=4"],
+}  # fmt: skip
+
+
+def shortened(line: str) -> list[str]:
+    """A line of README as arguments of ``python -m memrl``."""
+    program, command, *words = line.split()
+    assert program == "memrl", f"README runs {program}: teach this test what to do with it"
+    if "--resume" in words:
+        return [command, *[w for w in words if not w.startswith("total_steps")], "total_steps=640"]
+    # A word of README about the length gives way; every other one stays.
+    return [command, *words, *SHORTER.get(command, [])]
+
+
+def run(arguments: list[str], folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=folder, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
+
+
+def test_every_block_runs(tmp_path):
+    for index, (language, text) in enumerate(BLOCKS):
+        if language == "python":
+            named = re.match(r"# file: (\S+)\n", text)
+            script = tmp_path / (named[1] if named else f"block{index}.py")
+            script.write_text(text)
+            run([str(script)], tmp_path)
+            continue
+        assert language == "bash"
+        for line in text.strip().splitlines():
+            if line.startswith("make "):
+                target = line.split()[1]
+                assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+            elif " -m " in line:
+                run(["-m", "memrl", *shortened(line.replace("seed=1,2,3", "seed=1,2"))], tmp_path)
+            else:
+                run(["-m", "memrl", *shortened(line)], tmp_path)
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_the_table_of_memories_is_measured(name):
+    facts = describe(name)
+    state = f"{facts['state_bytes']:,} B"
+    row = f"| {name} | {facts['paper'] or '–'} | {state} | {facts['parameters']:,} |"
+    assert row in README, row
+
+
+def test_links_lead_somewhere():
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).exists(), target
