@@ -100,16 +100,16 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
             raise ValueError("donate=True edits the old state: call it under torch.no_grad()")
         return self._update(x, self.reset(state, self.initial_state(1), start, donate=donate))
 
-    def forward(
-        self, x: Float[Tensor, "T B I"], state: S, start: Bool[Tensor, "T B"]
-    ) -> Unrolled:
+    def forward(self, x: Float[Tensor, "T B I"], state: S, start: Bool[Tensor, "T B"]) -> Unrolled:
         """Learn: a sequence, equal to ``step`` called T times. Reads ``start`` once on the host."""
         initial = self.initial_state(1)
         ys, costs = [], []
-        for t, any_start in enumerate(start.any(dim=1).tolist()):
+        # Not x[t]: the gradient of every such index is a tensor as long as the whole sequence.
+        steps = zip(x.unbind(), start.unbind(), start.any(dim=1).tolist(), strict=True)
+        for x_t, start_t, any_start in steps:
             if any_start:
-                state = self.reset(state, initial, start[t])
-            y, state = self._update(x[t], state)
+                state = self.reset(state, initial, start_t)
+            y, state = self._update(x_t, state)
             ys.append(y)
             cost = getattr(state, "cost", None)
             if cost is not None:

@@ -45,9 +45,7 @@ class FrameStack(MemoryCore[FrameStackState]):
         stack = torch.cat([state.past, x.unsqueeze(1)], dim=1)  # [B, F, I]
         return self.output(stack.flatten(1)).relu(), FrameStackState(stack[:, 1:])
 
-    def forward(
-        self, x: Tensor, state: FrameStackState, start: Tensor
-    ) -> Unrolled:
+    def forward(self, x: Tensor, state: FrameStackState, start: Tensor) -> Unrolled:
         length, lag = x.shape[0], self.frames - 1
         frames = torch.cat([state.past.transpose(0, 1), x])  # [F - 1 + T, B, I]
         episode = start.cumsum(dim=0)  # [T, B]; the handed-in past belongs to episode 0

@@ -49,9 +49,7 @@ def test_a_size_of_another_type_is_refused(value):
 
 
 def test_a_choice_out_of_the_list_names_the_list():
-    with pytest.raises(
-        ValueError, match=r"='zero': .*'constant', 'learned' or 'random'"
-    ):
+    with pytest.raises(ValueError, match=r"='zero': .*'constant', 'learned' or 'random'"):
         memory.build("ntm", 5, {"memory_init": "zero"})
 
 
