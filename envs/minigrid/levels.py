@@ -16,7 +16,7 @@ class LevelBank(NamedTuple):
     """
 
     first: Tensor  # int64 [M]: number of a level's first start
-    count: Tensor  # int64 [M]: poses of a level
+    poses: Tensor  # int64 [M]: how many starts a level has
 
     def draw(self, num: int, generator: torch.Generator) -> Int[Tensor, " num"]:
         """Numbers of ``num`` starts, independent and, to one part in 2^40, exactly distributed."""
@@ -24,5 +24,5 @@ class LevelBank(NamedTuple):
         bits = torch.empty(num, dtype=torch.int64, device=self.first.device)
         bits.random_(generator=generator)  # 63 random bits: remainders of them are uniform
         level = bits % levels
-        pose = (bits // levels) % self.count.index_select(0, level)
+        pose = (bits // levels) % self.poses.index_select(0, level)
         return self.first.index_select(0, level) + pose

@@ -147,12 +147,15 @@ class MemoryEnv(BatchedEnv):
 
         self._generator = torch.Generator(self.device)
         self._generator.seed()
-        self._begin(self._bank.draw(num_envs, self._generator))
+        self._state = self._t = self._cue_seen = torch.empty(0)  # written by reset
+        self.reset()
 
     def reset(self, seed: int | None = None) -> Obs:
         if seed is not None:
             self._generator.manual_seed(seed)
-        self._begin(self._bank.draw(self.num_envs, self._generator))
+        self._state = self._bank.draw(self.num_envs, self._generator)
+        self._t = torch.zeros_like(self._state)
+        self._cue_seen = self._cue_visible.index_select(0, self._state)
         return self._observe(self._state)
 
     def step(self, action: Tensor) -> Transition:
@@ -210,11 +213,6 @@ class MemoryEnv(BatchedEnv):
         """The whole grid of one copy, what the agent sees lit up: uint8 [H, W, 3]."""
         state = rows(self._task.automaton.states, self._state[copy : copy + 1].cpu())
         return render_grid(self._task.engine, state, tile_size=tile_size)
-
-    def _begin(self, state: Tensor) -> None:
-        self._state = state
-        self._t = torch.zeros_like(state)
-        self._cue_seen = self._cue_visible.index_select(0, state)
 
     def _observe(self, state: Tensor) -> Obs:
         return {

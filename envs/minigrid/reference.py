@@ -1,54 +1,91 @@
-"""Levels to hold a result against: optimum, blind guess, and the best policy without memory.
+"""What perfect, guessing and forgetful agents reach on the Memory tasks: lines for a curve.
 
-Exact, uniform over first states. The optimum must have seen the cue before it chooses; the tests
-compute it anew by playing out all states. A policy without memory beats a guess only where cue and
-choice are visible from one pose: in short hallways, with a wide view.
+All but four numbers are computed from the tables of the task, for any view size.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from memrl.envs.minigrid.memory import MemoryTask, memory_task
+from memrl.envs.minigrid.memory_levels import memory_choices
+
+# Best known success of policies without memory where the view leaks the cue at the crossing
+# (found by search over stochastic policies at view size 7; a better one may exist).
+_LEAKY: Final = {
+    "MiniGrid-MemoryS7-v0": 0.987,
+    "MiniGrid-MemoryS9-v0": 0.987,
+    "MiniGrid-MemoryS13Random-v0": 0.660,
+    "MiniGrid-MemoryS17Random-v0": 0.593,
+}
 
 
 class ReferenceLevels(NamedTuple):
-    """Levels of one task; ``memoryless`` is None where it was not computed."""
+    """Means over the task's distribution of starts."""
 
-    optimal_steps: float
-    optimal_return: float
-    guess_return: float
-    memoryless: float | None  # success rate
-    optimal: float = 1.0  # success rate
-    guess: float = 0.5  # success rate
+    optimal_steps: float  # env steps of the shortest ways on which the cue is seen
+    optimal_return: float  # their return
+    guess_return: float  # the best return of agents that ignore the cue; half of them succeed
+    memoryless_success: float | None  # best success without memory; None: not known
 
 
-# With the package's view of 7 × 7. Steps and returns of the optimum are means over all starts.
-_VIEW_7 = {
-    "MiniGrid-MemoryS7-v0": ReferenceLevels(6.00, 0.9780, 0.492, 0.987),
-    "MiniGrid-MemoryS9-v0": ReferenceLevels(7.17, 0.9841, 0.494, 0.987),
-    "MiniGrid-MemoryS11-v0": ReferenceLevels(9.50, 0.9859, 0.495, 0.50),
-    "MiniGrid-MemoryS13-v0": ReferenceLevels(11.70, 0.9875, 0.496, 0.50),
-    "MiniGrid-MemoryS13Random-v0": ReferenceLevels(8.58, 0.9909, 0.497, 0.660),
-    "MiniGrid-MemoryS17Random-v0": ReferenceLevels(10.86, 0.9932, 0.498, 0.593),
-}
-_STRICT_AT_5 = {"MiniGrid-MemoryS9-v0", "MiniGrid-MemoryS11-v0", "MiniGrid-MemoryS13-v0"}
-
-
-def levels(id: str) -> ReferenceLevels | None:
-    """The levels of a task seen through the package's 7 × 7 view, where they are known."""
-    return _VIEW_7.get(id)
+def reference(id: str, agent_view_size: int = 7) -> ReferenceLevels:
+    """The levels of one id of ``MEMORY_IDS`` (ValueError for others)."""
+    task = memory_task(id, agent_view_size)
+    over = task.success | task.failure
+    informed = _mean_steps(task, task.success, must_see=True)
+    blind = _mean_steps(task, over, must_see=False)
+    leaks = bool((task.cue_visible & _at_crossing(task)).any())
+    known = _LEAKY.get(id) if agent_view_size == 7 else None
+    return ReferenceLevels(
+        optimal_steps=informed,
+        optimal_return=1 - 0.9 * informed / task.max_steps,
+        guess_return=0.5 * (1 - 0.9 * blind / task.max_steps),
+        memoryless_success=known if leaks else 0.5,
+    )
 
 
 def reference_levels(id: str, agent_view_size: int = 7) -> dict[str, float]:
-    """Success rates to draw as lines: optimal, memoryless (where known), blind guess."""
-    known = levels(id)
-    if known is None:
-        return {}
-    lines = {"optimal": known.optimal, "blind guess": known.guess}
-    memoryless = known.memoryless
-    if agent_view_size == 3 or (agent_view_size == 5 and id in _STRICT_AT_5):
-        memoryless = 0.5  # no pose shows the cue together with a choice
-    elif agent_view_size != 7:
-        memoryless = None
-    if memoryless is not None:
-        lines["memoryless"] = memoryless
-    return lines
+    """Success rates by name; ``memoryless`` is left out where it is not known."""
+    levels = {"optimal": 1.0, "blind guess": 0.5}
+    memoryless = reference(id, agent_view_size).memoryless_success
+    return levels if memoryless is None else levels | {"memoryless": memoryless}
+
+
+def start_probabilities(task: MemoryTask) -> Float[Tensor, " S"]:
+    """The chance of every state to open an episode (float64)."""
+    levels, poses = len(task.bank.first), task.bank.poses
+    chance = torch.zeros(len(task.success), dtype=torch.float64)
+    chance[: int(poses.sum())] = (1 / (levels * poses.double())).repeat_interleave(poses)
+    return chance
+
+
+def _mean_steps(task: MemoryTask, target: Bool[Tensor, " S"], must_see: bool) -> float:
+    """Mean length of the shortest ways to ``target`` on which, if asked, the cue was visible."""
+    seen = torch.stack([torch.full_like(target, not must_see), torch.ones_like(target)])
+    over = task.success | task.failure
+    steps = torch.full(seen.shape, torch.inf, dtype=torch.float64)  # by [cue seen so far, state]
+    steps[seen & target] = 0
+    into = task.automaton.next_state
+    then_seen = torch.stack([task.cue_visible[into].long(), torch.ones_like(into)])
+    while True:
+        shorter = torch.where(
+            over, steps, torch.minimum(steps, 1 + steps[then_seen, into].amin(-1))
+        )
+        if torch.equal(shorter, steps):
+            break
+        steps = shorter
+    from_start = steps[task.cue_visible.long(), torch.arange(len(target))]
+    chance = start_probabilities(task)
+    return float((chance * from_start)[chance > 0].sum())
+
+
+def _at_crossing(task: MemoryTask) -> Bool[Tensor, " S"]:
+    """States beyond the hallway, where a policy without memory has to choose."""
+    states, size = task.automaton.states, task.engine.height
+    choices, _ = memory_choices(states.cells, size)
+    return states.cell // size == choices // size

@@ -32,8 +32,8 @@ def from_package(envs: Sequence[MiniGridEnv]) -> GridState:
         hands.append((_code(env.carrying), _held(env.carrying)))
     cell, direction = torch.tensor(agent).unbind(1)
     carried, held = torch.tensor(hands, dtype=torch.int32).unbind(1)
-    to_int32 = [torch.tensor(rows, dtype=torch.int32) for rows in (cells, contents)]
-    return GridState(*to_int32, cell, direction, carried, held)
+    codes, inside = (torch.tensor(rows, dtype=torch.int32) for rows in (cells, contents))
+    return GridState(codes, inside, cell, direction, carried, held)
 
 
 def to_package(state: GridState, row: int, width: int, height: int) -> Grid:

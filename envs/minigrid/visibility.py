@@ -18,7 +18,7 @@ VIEW_SIZES = (3, 5, 7)
 
 
 class RowTable(NamedTuple):
-    """The light's two answers for a row; the key is ``lit << V | transparent``, bit i is column i."""
+    """The light's two answers for a row, by ``lit << V | transparent``; bit i is column i."""
 
     above: Tensor  # int64 [4^V]: cells lit in the row above, already shifted by V
     lit: Tensor  # bool [4^V, V]: cells of this row that are lit in the end
