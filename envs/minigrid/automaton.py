@@ -23,6 +23,7 @@ class Automaton(NamedTuple):
 
     states: GridState  # [S]
     next_state: Tensor  # int64 [S, A]; an absorbing state leads to itself
+    numbers: dict[bytes, int]  # from what `_keys` makes of a state
 
 
 def explore(
@@ -58,7 +59,7 @@ def explore(
             leads.append(numbers[key])
         found.append(rows(after, torch.tensor(fresh, dtype=torch.int64)))
     states = GridState(*(torch.cat(parts) for parts in zip(*found, strict=True)))
-    return Automaton(states, torch.tensor(leads).view(-1, num_actions))
+    return Automaton(states, torch.tensor(leads).view(-1, num_actions), numbers)
 
 
 def locate(automaton: Automaton, states: GridState) -> Int[Tensor, " B"]:
@@ -67,12 +68,11 @@ def locate(automaton: Automaton, states: GridState) -> Int[Tensor, " B"]:
     Raises:
         ValueError: one of them is not a state of the task.
     """
-    numbers = {key: i for i, key in enumerate(_keys(automaton.states))}
     keys = _keys(states)
-    unknown = [i for i, key in enumerate(keys) if key not in numbers]
+    unknown = [i for i, key in enumerate(keys) if key not in automaton.numbers]
     if unknown:
         raise ValueError(f"rows {unknown} are no states of this task")
-    return torch.tensor([numbers[key] for key in keys])
+    return torch.tensor([automaton.numbers[key] for key in keys])
 
 
 def rows(state: GridState, index: Tensor) -> GridState:
