@@ -1,8 +1,8 @@
 """README's code blocks run, in order, in one empty folder; its table and its links are true.
 
 Training is shortened: ``memrl train`` gets fewer steps and episodes and a task of five steps in
-MiniGrid's place, ``evaluate`` and ``watch`` fewer episodes, a sweep fewer values. ``make`` lines are
-checked against the Makefile instead of run.
+MiniGrid's place, ``evaluate`` and ``watch`` fewer episodes, a sweep fewer values. ``make`` lines
+are checked against the Makefile instead of run.
 """
 
 from __future__ import annotations
