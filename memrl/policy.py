@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Annotated, Any, NamedTuple, final
 
 import torch
@@ -74,9 +75,15 @@ class Policy(nn.Module):
     def forward(self, obs: Obs, state: Any, start: Tensor) -> PolicyUnrolled:
         """Learn: observations [T, B, ...], ``start`` [T, B], the state before the first step."""
         x = self.encoder(obs)
-        unrolled: Unrolled = self.core(x, state, start)
+        with self._core_precision(x.device):
+            unrolled: Unrolled = self.core(x.to(self.critic.weight.dtype), state, start)
         actions, value = self._heads(obs, x, unrolled.y)
         return PolicyUnrolled(actions, value, unrolled.state, unrolled.cost)
+
+    def _core_precision(self, device: torch.device) -> AbstractContextManager[Any]:
+        """Under autocast, cores compute in full precision but for those that say they need not."""
+        keep = torch.is_autocast_enabled(device.type) and self.core.autocasts
+        return torch.autocast(device.type, torch.bfloat16, enabled=keep)
 
     def _heads(self, obs: Obs, x: Tensor, y: Tensor) -> tuple[Actions, Tensor]:
         features = torch.cat([y, x], dim=-1) if self.skip else y
@@ -98,9 +105,14 @@ class Stacked(MemoryCore[tuple[Any, ...]]):
         return tuple(core.initial_state(batch_size) for core in self._layers())
 
     def _update(self, x: Tensor, state: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
+        return self.step(x, state, torch.zeros(len(x), dtype=torch.bool, device=x.device))
+
+    def step(
+        self, x: Tensor, state: tuple[Any, ...], start: Tensor, *, donate: bool = False
+    ) -> tuple[Tensor, tuple[Any, ...]]:
         states = []
         for core, below in zip(self._layers(), state, strict=True):
-            x, after = core._update(x, below)
+            x, after = core.step(x, below, start, donate=donate)
             states.append(after)
         return x, tuple(states)
 

@@ -35,11 +35,13 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
         out_dim: width O of the output features.
         horizon: steps a gradient can reach back: 0, k, or None when unbounded.
         paper: author, year and title, for tables and citations.
+        autocasts: ``forward`` keeps its state exact under autocast; else it runs without.
         ablate: parts that are silenced (see ``silence``), out of ``ablations``.
     """
 
     paper: ClassVar[str] = ""
     ablations: ClassVar[frozenset[str]] = frozenset()
+    autocasts: ClassVar[bool] = False
     horizon: int | None = None
 
     def __init__(self, in_dim: int, out_dim: int) -> None:

@@ -30,6 +30,7 @@ class GRU(MemoryCore[GRUState]):
     """
 
     paper = "Cho et al. 2014, Learning Phrase Representations using RNN Encoder-Decoder"
+    autocasts = True
 
     def __init__(self, in_dim: int, *, hidden_dim: Annotated[int, Ge(1)] = 128) -> None:
         super().__init__(in_dim, hidden_dim)
@@ -54,6 +55,7 @@ class GRU(MemoryCore[GRUState]):
     def forward(self, x: Tensor, state: GRUState, start: Tensor) -> Unrolled:
         bias_rz, bias_n = self.bias_hh.split_with_sizes([2 * self.out_dim, self.out_dim])
         gates_x = F.linear(x, self.weight_ih, self.bias_ih + F.pad(bias_rz, (0, self.out_dim)))
+        gates_x = gates_x.to(state.h.dtype)  # autocast may have made it half as wide
         y = gru_sequence(gates_x, state.h, self.weight_hh, bias_n, start)
         return Unrolled(y, GRUState(y[-1]))
 

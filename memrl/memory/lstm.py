@@ -32,6 +32,7 @@ class LSTM(MemoryCore[LSTMState]):
     """
 
     paper = "Hochreiter & Schmidhuber 1997, Long Short-Term Memory; Gers et al. 2000 (forget gate)"
+    autocasts = True
 
     def __init__(self, in_dim: int, *, hidden_dim: Annotated[int, Ge(1)] = 128) -> None:
         super().__init__(in_dim, hidden_dim)
@@ -54,7 +55,7 @@ class LSTM(MemoryCore[LSTMState]):
         return h, LSTMState(h, c)
 
     def forward(self, x: Tensor, state: LSTMState, start: Tensor) -> Unrolled:
-        gates_x = F.linear(x, self.weight_ih, self.bias)
+        gates_x = F.linear(x, self.weight_ih, self.bias).to(state.h.dtype)  # see GRU
         y, c = lstm_sequence(gates_x, state.h, state.c, self.weight_hh, start)
         return Unrolled(y, LSTMState(y[-1], c))
 

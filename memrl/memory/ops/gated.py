@@ -80,6 +80,7 @@ class _GRUSequence(torch.autograd.Function):
             h = torch.lerp(n[t], h, z, out=h_out[t])  # (1 - z) n + z h
         ctx.save_for_backward(h_in, rz, hidden_n, n, weight_hh, start)
         ctx.resets = resets
+        ctx.half = torch.is_autocast_enabled(gates_x.device.type)
         return h_out
 
     @staticmethod
@@ -103,7 +104,7 @@ class _GRUSequence(torch.autograd.Function):
             if ctx.resets[t]:
                 dh.masked_fill_(start[t].unsqueeze(1), 0)
         flat = dgates.view(T * B, 3 * H)
-        dweight = flat.t() @ h_in.view(T * B, H)
+        dweight = _product(flat, h_in.view(T * B, H), ctx.half)
         dbias_n = through_un.sum((0, 1))
         torch.mul(through_n, dh_out, out=through_un)  # the input enters n beside r ∘ (U_n h)
         return dgates.view(T, B, 3 * H), dh, dweight, dbias_n, None
@@ -140,6 +141,7 @@ class _LSTMSequence(torch.autograd.Function):
             h = torch.mul(gate[:, 3 * H :], tanh_c[t], out=h_out[t])
         ctx.save_for_backward(h_in, c_in, gates, tanh_c, weight_hh, start)
         ctx.resets = resets
+        ctx.half = torch.is_autocast_enabled(gates_x.device.type)
         return h_out, c
 
     @staticmethod
@@ -166,5 +168,12 @@ class _LSTMSequence(torch.autograd.Function):
                 dh.masked_fill_(start[t].unsqueeze(1), 0)
                 dc.masked_fill_(start[t].unsqueeze(1), 0)
         flat = dgates.view(T * B, 4 * H)
-        dweight = flat.t() @ h_in.view(T * B, H)
+        dweight = _product(flat, h_in.view(T * B, H), ctx.half)
         return dgates.view(T, B, 4 * H), dh, dc, dweight, None
+
+
+def _product(a: Tensor, b: Tensor, half: bool) -> Tensor:
+    """aᵀ b over all steps, in bfloat16 where autocast asked for it."""
+    if not half:
+        return a.t() @ b
+    return (a.bfloat16().t() @ b.bfloat16()).to(a.dtype)

@@ -1,0 +1,51 @@
+"""Small agents for the tests of this folder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from memrl.agents.config import PPOConfig
+from memrl.agents.ppo import PPO
+from memrl.envs.make import make
+from memrl.memory.registry import schema
+from memrl.policy import PolicyConfig, build_policy
+from memrl.rollout.env import BatchedEnv
+
+SMALL = {"hidden_dim": 11, "slots": 5, "word_dim": 3, "frames": 3}
+
+
+def options(memory: str) -> dict[str, int]:
+    """Small sizes for those of ``SMALL`` that the memory has."""
+    return {name: size for name, size in SMALL.items() if name in schema(memory).model_fields}
+
+
+def make_agent(
+    memory: str = "gru",
+    env: BatchedEnv | None = None,
+    *,
+    seed: int = 3,
+    dtype: torch.dtype = torch.float32,
+    policy: dict[str, Any] | None = None,
+    **config: Any,
+) -> PPO:
+    """A PPO agent on five copies of Recall, with chunks that do not begin at episode starts."""
+    torch.manual_seed(seed)
+    env = env or make("probe/Recall-v0", 5, delay=2, prev_action=True, prev_reward=True)
+    built = build_policy(
+        env.observation_space,
+        env.action_space,
+        {"name": memory, **options(memory)},
+        PolicyConfig(encoder_dim=7, cell_dim=2, **(policy or {})),
+    ).to(dtype)
+    settings = {"steps": 21, "bptt": 7, "minibatches": 3, "epochs": 2} | config
+    return PPO(env, built, PPOConfig(**settings), seed=seed)
+
+
+def learn(agent: PPO, iterations: int) -> list[dict[str, float]]:
+    """The metrics of some iterations."""
+    rows: list[dict[str, float]] = []
+    per_iteration = agent.rollout.start.numel()
+    agent.learn(agent.env_steps + iterations * per_iteration, lambda row: rows.append(dict(row)))
+    return rows

@@ -1,0 +1,71 @@
+"""Acting keeps its own memory and is right by default."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from memrl.envs.make import make
+from small_agents import make_agent
+
+
+def trajectory(agent, *, give_start, rows=3, steps=8):
+    env = make("probe/Recall-v0", rows, seed=4, delay=11, prev_action=True, prev_reward=True)
+    agent.begin(seed=1)
+    obs, actions = env.reset(7), []
+    start = torch.ones(rows, dtype=torch.bool)
+    for _ in range(steps):
+        action = agent.act(obs, start if give_start else None)
+        transition = env.step(action)
+        obs, start = transition.obs, transition.ended
+        actions.append(action)
+    return torch.stack(actions)
+
+
+def test_without_start_the_first_call_opens_episodes_and_later_ones_go_on():
+    agent = make_agent("ntm")
+    assert torch.equal(
+        trajectory(agent, give_start=True), trajectory(agent, give_start=False)
+    )
+
+
+def test_acting_does_not_touch_training():
+    agent, alone = make_agent("gru"), make_agent("gru")
+    trajectory(agent, give_start=True)
+    for a in (agent, alone):
+        a.collector.collect(a.rollout)
+    assert torch.equal(agent.rollout.action, alone.rollout.action)
+
+
+def test_greedy_acting_is_the_same_for_every_seed():
+    agent = make_agent("gru")
+    obs = agent.collector.obs
+    picks = []
+    for seed in range(3):
+        agent.begin(seed=seed, greedy=True)
+        picks.append(agent.act(obs))
+    assert torch.equal(picks[0], picks[1])
+    assert torch.equal(picks[0], picks[2])
+
+
+def test_forgetting_the_state_makes_every_step_a_first_one():
+    agent = make_agent("gru")
+    obs = agent.collector.obs
+    agent.begin(ablate="state")
+    agent.act(obs)
+    once = agent.memory()["hidden"]
+    agent.act(obs)
+    torch.testing.assert_close(agent.memory()["hidden"], once)
+
+
+def test_an_ablation_that_the_memory_has_not_is_refused():
+    with pytest.raises(ValueError, match="GRU has no part 'reads'"):
+        make_agent("gru").begin(ablate="reads")
+
+
+def test_silenced_reads_change_what_is_done_and_training_is_not_silenced():
+    agent = make_agent("dnc", dtype=torch.float64)
+    agent.begin(ablate="reads")
+    assert agent.policy.core.ablate == {"reads"}
+    agent.learn(105, lambda row: None)
+    assert not agent.policy.core.ablate

@@ -1,0 +1,222 @@
+"""PPO: what it learns from, what it reports, what it keeps."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from memrl.agents.config import BonusConfig
+from memrl.envs.make import make
+from memrl.rollout.env import BatchedEnv, Transition
+from small_agents import learn, make_agent
+
+
+def test_the_same_seed_gives_the_same_run_bit_for_bit():
+    a, b = (learn(make_agent("ntm", seed=5), 3) for _ in "ab")
+    assert [list(map(str, row.values())) for row in a] == [list(map(str, row.values())) for row in b]
+
+
+def test_another_seed_gives_another_run():
+    assert learn(make_agent(seed=5), 1) != learn(make_agent(seed=6), 1)
+
+
+@pytest.mark.parametrize("memory", ["gru", "dnc"])
+def test_a_saved_agent_goes_on_as_if_nothing_happened(memory):
+    bonus = BonusConfig(kind="first_visit", key="obs")
+    first = make_agent(memory, bonus=bonus, normalise_returns=True)
+    learn(first, 2)
+    saved = first.state_dict()
+    second = make_agent(memory, seed=99, bonus=bonus, normalise_returns=True)
+    second.load_state_dict(_through_copies(saved))
+    for a, b in zip(learn(first, 2), learn(second, 2), strict=True):
+        assert {k: str(v) for k, v in a.items()} == {k: str(v) for k, v in b.items()}
+
+
+def _through_copies(value):
+    if isinstance(value, torch.Tensor):
+        return value.clone()
+    if isinstance(value, dict):
+        return {key: _through_copies(item) for key, item in value.items()}
+    return value
+
+
+def test_states_are_stored_at_chunk_starts_only():
+    agent = make_agent("dnc")
+    state = agent.collector.state
+    kept = sum(leaf.numel() for leaf in _leaves(agent.rollout.states))
+    assert kept == 3 * sum(leaf.numel() for leaf in _leaves(state))  # 21 steps in chunks of 7
+
+
+def _leaves(state):
+    from memrl.memory.state import leaves
+
+    return leaves(state)
+
+
+def test_a_state_of_another_memory_is_refused_by_name():
+    with pytest.raises(ValueError, match="not the one configured"):
+        make_agent("gru").load_state_dict(make_agent("lstm").state_dict())
+
+
+def test_every_parameter_is_in_the_optimiser_once():
+    agent = make_agent("ntm", policy={"layers": 2, "skip": True})
+    mine = [id(p) for group in agent.optimizer.param_groups for p in group["params"]]
+    assert sorted(mine) == sorted(id(p) for p in agent.policy.parameters())
+
+
+def test_lr_memory_freezes_the_core_alone():
+    agent = make_agent("gru", lr_memory=0.0)
+    core = [p.detach().clone() for p in agent.policy.core.parameters()]
+    actor = agent.policy.actor.layer.weight.detach().clone()
+    learn(agent, 1)
+    assert all(torch.equal(a, b) for a, b in zip(core, agent.policy.core.parameters(), strict=True))
+    assert not torch.equal(actor, agent.policy.actor.layer.weight)
+
+
+def test_the_learning_rate_decays_to_its_end_over_the_run():
+    agent = make_agent(lr=1e-3, lr_end=0.0, entropy=0.1, entropy_end=0.0)
+    rows = []
+    agent.learn(105 * 4, lambda row: rows.append(row))
+    rates = [row["train/lr"] for row in rows]
+    np.testing.assert_allclose(rates, [1e-3, 7.5e-4, 5e-4, 2.5e-4], rtol=1e-6)
+
+
+def test_a_nan_loss_stops_before_it_spoils_the_policy():
+    agent = make_agent("gru")
+    learn(agent, 1)
+    with torch.no_grad():
+        agent.policy.critic.bias.fill_(math.nan)
+    before = {k: v.clone() for k, v in agent.policy.state_dict().items()}
+    with pytest.raises(FloatingPointError, match="value loss.* became NaN or infinite after 105"):
+        learn(agent, 1)
+    after = agent.policy.state_dict()
+    assert all(torch.equal(before[k], after[k]) or k == "critic.bias" for k in before)
+
+
+def test_a_target_kl_ends_the_epochs_early():
+    patient = make_agent(lr=0.05, epochs=6)
+    hasty = make_agent(lr=0.05, epochs=6, target_kl=1e-6)
+    learn(patient, 1), learn(hasty, 1)
+    steps = [agent.optimizer.state_dict()["state"][0]["step"] for agent in (patient, hasty)]
+    assert steps == [18, 3]
+
+
+def test_refreshed_states_are_those_of_the_present_core():
+    agent = make_agent("gru", refresh_states=True, lr=0.01)
+    rows = learn(agent, 1)
+    assert rows[0]["memory/state_drift"] > 0
+    out = agent.policy(
+        {k: v[:7] for k, v in agent.rollout.obs.items()},
+        type(agent.collector.state)(*(leaf[0] for leaf in agent.rollout.states)),
+        agent.rollout.start[:7],
+    )
+    agent._refresh_states()
+    torch.testing.assert_close(agent.rollout.states.h[1], out.state.h)
+
+
+def test_chunks_must_cover_the_rollout():
+    with pytest.raises(ValueError, match="20 steps are not covered by chunks of bptt 7.* 21 steps"):
+        make_agent(steps=20)
+
+
+def test_more_minibatches_than_chunks_are_refused():
+    with pytest.raises(ValueError, match="16 minibatches cannot share 15 chunks"):
+        make_agent(minibatches=16)
+
+
+def test_a_bonus_on_an_unknown_entry_names_those_that_exist():
+    with pytest.raises(ValueError, match=r"bonus.key 'image' is no entry .*obs, prev_action"):
+        make_agent(bonus=BonusConfig(kind="first_visit"))
+
+
+class Tape(BatchedEnv):
+    """Records what the policy is shown; the actions it gets do not matter."""
+
+    exact_resume = True
+
+    def __init__(self):
+        self.num_envs, self.device = 3, torch.device("cpu")
+        self.observation_space = spaces.Dict({"obs": spaces.Discrete(5)})
+        self.action_space = spaces.Discrete(2)
+        self.t = 0
+
+    def reset(self, seed=None):
+        return self._obs()
+
+    def step(self, action):
+        self.t += 1
+        never = torch.zeros(3, dtype=torch.bool)
+        ended = torch.full((3,), self.t % 4 == 0)
+        obs = self._obs()
+        return Transition(obs, torch.full((3,), float(self.t)), ended, never, obs, {})
+
+    def state_dict(self):
+        return {"t": self.t}
+
+    def load_state_dict(self, state):
+        self.t = state["t"]
+        return self._obs()
+
+    def _obs(self):
+        return {"obs": torch.arange(3) + self.t % 3}
+
+
+def test_the_policy_sees_the_same_with_and_without_a_bonus():
+    from memrl.envs.wrappers import Previous
+
+    seen = []
+    for scale in (0.0, 1.0):
+        bonus = BonusConfig(kind="first_visit", scale=scale, key="obs")
+        agent = make_agent(env=Previous(Tape()), bonus=bonus)
+        agent.collector.policy.actor.layer.weight.data.zero_()  # the same actions for both
+        agent.collector.collect(agent.rollout)
+        seen.append({k: v.clone() for k, v in agent.rollout.obs.items()} | {"r": agent.rollout.reward})
+        assert agent.rollout.bonus.sum() > 0
+    for key in seen[0]:
+        assert torch.equal(seen[0][key], seen[1][key]), key
+
+
+def test_the_bonus_is_paid_beside_the_reward_and_anneals():
+    bonus = BonusConfig(kind="first_visit", scale=1.0, key="obs", anneal=210.0)
+    agent = make_agent(bonus=bonus)
+    rows = learn(agent, 3)
+    assert [row["rollout/bonus_scale"] for row in rows] == [1.0, 0.5, 0.0]
+    assert rows[0]["rollout/bonus"] > 0
+    assert rows[2]["rollout/bonus"] == 0
+    assert all(row["episode/return"] <= 1.0 for row in rows)
+
+
+@pytest.mark.parametrize(
+    "id",
+    ["CartPole-v1", "Pendulum-v1", "probe/Pixels-v0", "probe/Masked-v0"],
+)
+def test_spaces_of_every_kind_take_a_learning_step(id):
+    env = make(id, 4, seed=2, prev_action=True, prev_reward=True)
+    row = learn(make_agent("gru", env, normalise_returns=True), 2)[-1]
+    assert math.isfinite(row["train/value"])
+
+
+def test_masked_actions_are_never_taken():
+    env = make("probe/Masked-v0", 7, seed=1)
+    agent = make_agent("gru", env)
+    agent.collector.collect(agent.rollout)
+    mask = agent.rollout.obs["action_mask"]
+    assert not mask.all()
+    assert mask.gather(-1, agent.rollout.action.unsqueeze(-1)).all()
+
+
+def test_gradients_are_reported_by_distance_and_end_at_the_horizon():
+    row = learn(make_agent("framestack"), 1)[0]  # three frames: a gradient reaches two steps back
+    assert row["memory/reach_1"] > 0
+    assert row["memory/reach_4"] == 0
+    assert learn(make_agent("gru"), 1)[0]["memory/reach_4"] > 0
+
+
+def test_bf16_learns_the_same_within_its_precision():
+    full, half = (learn(make_agent("gru", precision=p), 1)[0] for p in ("float32", "bf16"))
+    assert half["train/ratio_error"] < 0.05
+    assert abs(full["train/value"] - half["train/value"]) < 0.05
