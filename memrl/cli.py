@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -131,7 +132,10 @@ def check(
 
 @bench.command("train")
 def bench_train(options: Words = None, json: Json = False) -> None:
-    """Training throughput against a peer's recurrent PPO; ratio > 1: memrl is faster."""
+    """Training throughput against a peer's recurrent PPO; ratio > 1: memrl is faster.
+
+    Keys: env, memory, hidden_dim, num, iterations, windows, peer_steps, precision, device.
+    """
     from memrl.commands.bench import measure_training
 
     measure_training(options or [], as_json=json)
@@ -149,6 +153,9 @@ def bench_env(
 
 def main() -> None:
     """The console script: run a command; a mistake is one sentence and a non-zero exit code."""
+    # torch's threads spin while they wait for each other; where another process holds a core, a run
+    # that spins is a hundred times slower than one that sleeps. Read once, when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     try:

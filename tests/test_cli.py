@@ -10,10 +10,12 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from memrl.bench.env import bench_env
 from memrl.cli import main
 from memrl.memory import registry
 
@@ -196,6 +198,21 @@ def test_envs_lists_tasks_of_both_kinds(memrl):
 
 def test_config_prints_what_train_would_do(memrl):
     assert "hidden_dim: 7" in memrl("config", "memory=gru", "memory.hidden_dim=7").out
+
+
+def test_bench_env_as_json_is_one_value(memrl, monkeypatch):
+    quick = partial(bench_env, copies=3, seconds=0.01, windows=1)
+    monkeypatch.setattr("memrl.commands.bench.bench_env", quick)
+    value = json.loads(memrl("bench", "env", "MiniGrid-MemoryS7-v0", "--json").out)
+    assert list(value) == ["MiniGrid-MemoryS7-v0"]
+    assert value["MiniGrid-MemoryS7-v0"]["env_steps_per_s"] > 0
+    assert "S7" in memrl("bench", "env", "MiniGrid-MemoryS7-v0").out
+
+
+def test_bench_train_as_json_is_one_value(memrl, monkeypatch):
+    assert "did you mean num?" in sentence(memrl("bench", "train", "nun=3"))
+    words = ["num=4", "iterations=1", "windows=1", "peer_steps=128", "hidden_dim=8"]
+    assert json.loads(memrl("bench", "train", *words, "--json").out)["ratio"] > 0
 
 
 CORE = """

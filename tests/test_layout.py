@@ -95,8 +95,8 @@ def test_every_room_exists():
 @pytest.mark.parametrize(
     ("package", "homes"),
     [
-        ("stable_baselines3", {"agents.sb3", "envs.sb3"}),
-        ("sb3_contrib", {"bench.train"}),
+        ("stable_baselines3", {"agents.sb3", "envs.sb3", "bench.peer"}),
+        ("sb3_contrib", {"bench.peer"}),
         ("wandb", {"run.wandb"}),
         ("hydra", {"composition", "commands.train"}),
         ("typer", {"cli"}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from inspect import signature
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -11,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from memrl.bench.env import bench_env
+from memrl.bench.train import bench_train
+from memrl.config import nearest
 
 
 def measure_environments(ids: Sequence[str], *, as_json: bool) -> None:
@@ -28,9 +31,13 @@ def measure_environments(ids: Sequence[str], *, as_json: bool) -> None:
 
 def measure_training(words: Sequence[str], *, as_json: bool) -> None:
     """Training throughput beside sb3-contrib's recurrent PPO on the same task and network."""
-    from memrl.bench.train import bench_train
-
     options: Any = OmegaConf.to_container(OmegaConf.from_dotlist(list(words)))
+    known = list(signature(bench_train).parameters)
+    for option in options:
+        if option not in known:
+            raise ValueError(
+                f"unknown key {option}{nearest(option, known)} (known: {', '.join(known)})"
+            )
     result = bench_train(**options)
     if as_json:
         print(json.dumps(result))
