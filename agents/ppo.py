@@ -78,8 +78,7 @@ class PPO:
             progress = self.env_steps / total_steps
             self.policy.core.silence(None)
             self.collector.collect(self.rollout)
-            bonus_scale = self._assess()
-            averages = self._improve(progress)
+            bonus_scale, averages = self.improve(progress)
             self.env_steps += int(self.rollout.valid.sum())
             self.iteration += 1
             self._update_norms()
@@ -96,6 +95,11 @@ class PPO:
     def memory(self) -> dict[str, Tensor]:
         """See ``memrl.agent.Agent.memory``."""
         return self.actor.memory()
+
+    def improve(self, progress: float) -> tuple[float, Averages]:
+        """Learn from the rollout as collected; ``progress`` in 0 … 1 sets the schedules."""
+        bonus_scale = self._assess()
+        return bonus_scale, self._improve(progress)
 
     def _assess(self) -> float:
         """Advantages and value targets of the rollout; returns the bonus scale in force."""

@@ -1,0 +1,169 @@
+"""Training throughput beside sb3-contrib's RecurrentPPO: same task, same sizes, same machine."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from memrl.agents.config import PPOConfig
+from memrl.agents.ppo import PPO
+from memrl.bench.peer import make_peer
+from memrl.envs.make import make
+from memrl.policy import PolicyConfig, build_policy
+from memrl.rollout.env import BatchedEnv, Obs, Transition
+
+PRODUCT = 2048  # side of the square matrices whose product gauges the machine
+
+
+class Timed(BatchedEnv):
+    """The same environments with a stop-watch."""
+
+    def __init__(self, env: BatchedEnv) -> None:
+        self.env, self.seconds = env, 0.0
+        self.num_envs, self.device = env.num_envs, env.device
+        self.observation_space, self.action_space = env.observation_space, env.action_space
+        self.metric_names, self.exact_resume = env.metric_names, env.exact_resume
+
+    def reset(self, seed: int | None = None) -> Obs:
+        return self.env.reset(seed)
+
+    def step(self, action: Tensor) -> Transition:
+        begin = time.perf_counter()
+        transition = self.env.step(action)
+        self.seconds += time.perf_counter() - begin
+        return transition
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.env.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> Obs:
+        return self.env.load_state_dict(state)
+
+
+class Window(NamedTuple):
+    """Seconds of one iteration by what they went to."""
+
+    environment: float
+    acting: float
+    learning: float
+
+    @property
+    def total(self) -> float:
+        """All of it."""
+        return sum(self)
+
+
+def bench_train(
+    env: str = "MiniGrid-MemoryS17Random-v0",
+    memory: str = "lstm",
+    hidden_dim: int = 128,
+    num: int = 256,
+    iterations: int = 12,
+    windows: int = 3,
+    peer_steps: int = 4096,
+    precision: str = "float32",
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """Env steps per second of whole training iterations; the median of alternating windows.
+
+    Ours runs ``num`` copies for 64 steps, the peer 16 copies for 128, both with 4 epochs and an
+    LSTM (or ``memory``) of ``hidden_dim``. The learner's arithmetic is counted by torch's
+    FlopCounterMode and set against a square float32 product with the same threads. On a GPU the
+    shares of an iteration are those of the host's clock.
+
+    Returns:
+        ``ratio`` (ours over the peer's), ``env_steps_per_s``, ``peer_env_steps_per_s``, the shares
+        of time ``environment``, ``acting``, ``learning`` (they add up to 1), ``learner_gflops``,
+        ``product_gflops``, ``arithmetic`` (their quotient), and what was run.
+
+    Raises:
+        ValueError: an unknown environment or memory.
+    """
+    agent, timed = _ours(env, memory, hidden_dim, num, precision, device)
+    peer_window, peer = make_peer(env, hidden_dim=hidden_dim, steps=peer_steps)
+    _iteration(agent, timed)  # warm-up
+    peer_window()
+    ours: list[Window] = []
+    theirs: list[float] = []
+    for _ in range(windows):
+        ours += [_iteration(agent, timed) for _ in range(iterations)]
+        theirs.append(peer_steps / peer_window())
+    steps = agent.rollout.start.numel()
+    speed = steps / statistics.median(window.total for window in ours)
+    peer_speed = statistics.median(theirs)
+    shares = [statistics.median(w[i] / w.total for w in ours) for i in range(3)]
+    flops = _flops(agent)
+    learner = flops / statistics.median(w.learning for w in ours) / 1e9
+    product = _product_rate(device)
+    return {
+        "ratio": speed / peer_speed,
+        "env_steps_per_s": speed,
+        "peer_env_steps_per_s": peer_speed,
+        "environment": shares[0],
+        "acting": shares[1],
+        "learning": shares[2],
+        "learner_gflops": learner,
+        "product_gflops": product,
+        "arithmetic": learner / product,
+        "env": env,
+        "memory": memory,
+        "hidden_dim": hidden_dim,
+        "num": num,
+        "precision": precision,
+        "peer": peer,
+        "threads": torch.get_num_threads(),
+        "device": device,
+    }
+
+
+def _ours(
+    env: str, memory: str, hidden_dim: int, num: int, precision: str, device: str
+) -> tuple[PPO, Timed]:
+    timed = Timed(make(env, num, device, prev_action=True, prev_reward=True))
+    torch.manual_seed(0)
+    options = {"name": memory, "hidden_dim": hidden_dim}
+    policy = build_policy(timed.observation_space, timed.action_space, options, PolicyConfig())
+    config = PPOConfig.model_validate({"epochs": 4, "minibatches": 4, "precision": precision})
+    return PPO(timed, policy.to(timed.device), config, seed=0), timed
+
+
+def _iteration(agent: PPO, timed: Timed) -> Window:
+    timed.seconds = 0.0
+    begin = time.perf_counter()
+    agent.collector.collect(agent.rollout)
+    middle = time.perf_counter()
+    agent.improve(progress=0.0)
+    end = time.perf_counter()
+    return Window(timed.seconds, middle - begin - timed.seconds, end - middle)
+
+
+def _flops(agent: PPO) -> int:
+    """Floating-point operations of the products of one learning pass."""
+    with FlopCounterMode(display=False) as counter:
+        agent.improve(progress=0.0)
+    return int(counter.get_total_flops())
+
+
+def _product_rate(device: str) -> float:
+    a, b = (torch.randn(PRODUCT, PRODUCT, device=device) for _ in "ab")
+
+    def product() -> None:
+        float((a @ b)[0, 0])  # waits for the device
+
+    return 2 * PRODUCT**3 / _median_seconds(product) / 1e9
+
+
+def _median_seconds(work: Callable[[], None], repeats: int = 7) -> float:
+    work()
+    seconds = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - begin)
+    return statistics.median(seconds)

@@ -1,0 +1,77 @@
+"""GRU and LSTM sequences: fused with resets inside, equal to the loop and to torch's cells."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from memrl.memory.core import MemoryCore
+from memrl.memory.gru import GRU
+from memrl.memory.lstm import LSTM
+from memrl.memory.ops.gated import gru_sequence, lstm_sequence
+
+T, B, DIM, H = 5, 3, 2, 7
+STARTS = {
+    "none": torch.zeros(T, B, dtype=torch.bool),
+    "everywhere": torch.ones(T, B, dtype=torch.bool),
+    "some": torch.tensor([[1, 0, 0], [0, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 0]]).bool(),
+}
+
+
+def rand(*shape):
+    return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
+
+
+@pytest.mark.parametrize("start", STARTS.values(), ids=STARTS.keys())
+def test_gradients_of_the_gru_match_finite_differences(start):
+    inputs = (rand(T, B, 3 * 2), rand(B, 2), rand(3 * 2, 2), rand(2))
+    assert torch.autograd.gradcheck(lambda *args: gru_sequence(*args, start), inputs)
+
+
+@pytest.mark.parametrize("start", STARTS.values(), ids=STARTS.keys())
+def test_gradients_of_the_lstm_match_finite_differences(start):
+    inputs = (rand(T, B, 4 * 2), rand(B, 2), rand(B, 2), rand(4 * 2, 2))
+    assert torch.autograd.gradcheck(lambda *args: lstm_sequence(*args, start), inputs)
+
+
+@pytest.mark.parametrize("start", STARTS.values(), ids=STARTS.keys())
+@pytest.mark.parametrize("core_class", [GRU, LSTM])
+def test_the_fused_sequence_equals_the_plain_loop_with_every_gradient(core_class, start):
+    core = core_class(DIM, hidden_dim=H).double()
+    x = rand(T, B, DIM)
+    state = type(core.initial_state(B))(*(rand(B, H) for _ in core.initial_state(B)))
+    fused, loop = core(x, state, start), MemoryCore.forward(core, x, state, start)
+    leaves = (x, *state, *core.parameters())
+    upstream = torch.randn(T, B, H, dtype=torch.float64)
+    last = [torch.randn(B, H, dtype=torch.float64) for _ in state]
+    gradients = [
+        torch.autograd.grad([out.y, *out.state], leaves, [upstream, *last]) for out in (fused, loop)
+    ]
+    torch.testing.assert_close(fused.y, loop.y)
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_the_gru_is_torchs_gru():
+    core, reference = GRU(DIM, hidden_dim=H).double(), torch.nn.GRU(DIM, H).double()
+    for mine, name in ((core.weight_ih, "weight_ih_l0"), (core.weight_hh, "weight_hh_l0")):
+        getattr(reference, name).data.copy_(mine)
+    for mine, name in ((core.bias_ih, "bias_ih_l0"), (core.bias_hh, "bias_hh_l0")):
+        mine.data.normal_()
+        getattr(reference, name).data.copy_(mine)
+    x = rand(T, B, DIM)
+    want, _ = reference(x)
+    torch.testing.assert_close(core(x, core.initial_state(B), STARTS["none"]).y, want)
+
+
+def test_the_lstm_is_torchs_lstm():
+    core, reference = LSTM(DIM, hidden_dim=H).double(), torch.nn.LSTM(DIM, H).double()
+    reference.weight_ih_l0.data.copy_(core.weight_ih)
+    reference.weight_hh_l0.data.copy_(core.weight_hh)
+    reference.bias_ih_l0.data.copy_(core.bias)
+    reference.bias_hh_l0.data.zero_()
+    x = rand(T, B, DIM)
+    want, (_, c) = reference(x)
+    out = core(x, core.initial_state(B), STARTS["none"])
+    torch.testing.assert_close(out.y, want)
+    torch.testing.assert_close(out.state.c, c[0])
