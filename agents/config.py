@@ -22,7 +22,7 @@ class BonusConfig(BaseModel):
     scale: NonNegative = 0.02  # reward for an observation not seen before in the episode
     anneal: Positive | None = 4.0e6  # env steps until the scale is zero; null: constant
     capacity: Count = 512  # distinct observations that an episode's set holds
-    key: str = "image"  # the entry of the observation that counts as what was seen
+    key: str | None = None  # the entry that counts as what was seen; see `agents/novelty.py`
 
 
 class PPOConfig(BaseModel):
@@ -40,7 +40,7 @@ class PPOConfig(BaseModel):
     lr: Positive = 1.0e-3
     lr_end: NonNegative = 0.0  # reached linearly at total_steps
     lr_memory: NonNegative = 1.0  # the core's learning rate, a multiple of lr
-    entropy: NonNegative = 0.01
+    entropy: NonNegative = 0.003
     entropy_end: NonNegative | None = None  # reached linearly at total_steps; null: constant
     gamma: Share = 0.99
     lam: Share = 0.95

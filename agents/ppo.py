@@ -14,9 +14,9 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from memrl.agent import Metrics
 from memrl.agents.acting import Actor
 from memrl.agents.config import PPOConfig
+from memrl.agents.novelty import make_bonus
 from memrl.agents.reach import DISTANCES, gradient_reach
 from memrl.agents.report import Averages, diagnose, episodes
-from memrl.bonus.first_visit import FirstVisit
 from memrl.losses.ppo import PPOLoss, masked_mean, normalise, ppo_loss
 from memrl.losses.returns import gae
 from memrl.memory import state as states
@@ -44,11 +44,9 @@ class PPO:
         self.policy, self.config, self.env_steps, self.iteration = policy, config, 0, 0
         device = env.device
         env_seed, act_seed, batch_seed = np.random.SeedSequence(seed).generate_state(3).tolist()
-        bonus = _bonus(env, config)
+        bonus = make_bonus(env, config.bonus)
         generator = torch.Generator(device).manual_seed(act_seed)
-        self.collector = Collector(
-            env, policy, generator, seed=env_seed, bonus=bonus, bonus_key=config.bonus.key
-        )
+        self.collector = Collector(env, policy, generator, seed=env_seed, bonus=bonus)
         self.rollout = self.collector.rollout(
             steps=config.steps, bptt=config.bptt, burn_in=config.burn_in
         )
@@ -59,7 +57,7 @@ class PPO:
         self.groups: dict[str, list[nn.Parameter]] = {
             "encoder": list(policy.encoder.parameters()),
             "memory": list(policy.core.parameters()),
-            "heads": [*policy.actor.parameters(), *policy.critic.parameters()],
+            "heads": _others(policy),
         }
         self.optimizer = torch.optim.Adam(
             [{"params": group} for group in self.groups.values() if group],
@@ -275,14 +273,10 @@ class PPO:
             self.return_norm.load_state_dict(state["return_norm"])
 
 
-def _bonus(env: BatchedEnv, config: PPOConfig) -> FirstVisit | None:
-    bonus = config.bonus
-    if bonus.kind == "none":
-        return None
-    if bonus.key not in env.observation_space.spaces:
-        entries = ", ".join(env.observation_space.spaces)
-        raise ValueError(f"bonus.key {bonus.key!r} is no entry of the observation ({entries})")
-    return FirstVisit(env.num_envs, env.device, capacity=bonus.capacity)
+def _others(policy: Policy) -> list[nn.Parameter]:
+    """All parameters behind the memory: heads and their hidden layers."""
+    before = {id(p) for part in (policy.encoder, policy.core) for p in part.parameters()}
+    return [p for p in policy.parameters() if id(p) not in before]
 
 
 def _between(begin: float, end: float | None, progress: float) -> float:

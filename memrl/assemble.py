@@ -16,8 +16,13 @@ from memrl.agent import Agent
 from memrl.agents.ppo import PPO
 from memrl.config import Config, check
 from memrl.envs.make import make
+from memrl.envs.minigrid.memory import MEMORY_IDS
+from memrl.envs.minigrid.reference import reference_levels
+from memrl.envs.minigrid.render import render_view
+from memrl.nn.observation import GRID_SIDE
 from memrl.policy import build_policy
-from memrl.rollout.env import BatchedEnv
+from memrl.rollout.env import BatchedEnv, Obs
+from memrl.run.allocator import keep_freed_memory
 from memrl.run.checkpoints import Checkpoint, Checkpoints
 from memrl.run.directory import RunDirectory
 from memrl.run.errors import CheckpointError, RunError
@@ -34,6 +39,7 @@ def prepare(config: Config) -> None:
     """
     find_device(config.device)
     torch.set_num_threads(config.threads or os.cpu_count() or 1)
+    keep_freed_memory()
     random.seed(config.seed)
     np.random.seed(config.seed)
     torch.manual_seed(config.seed)
@@ -82,6 +88,22 @@ def make_env(config: Config, *, num: int | None = None, seed: int | None = None)
         )
     except TypeError as error:  # an argument that the environment's own constructor lacks
         raise ValueError(f"env.id={task.id}: {error}") from error
+
+
+def references(config: Config) -> dict[str, float]:
+    """Success rates to hold a run against, by name; empty where none are known for its task."""
+    if config.env.id not in MEMORY_IDS:
+        return {}
+    options = config.env.model_extra or {}
+    return reference_levels(config.env.id, options.get("agent_view_size", 7))
+
+
+def draw_seen(obs: Obs) -> Any:
+    """What copy 0 sees, as a picture, where its observation is a grid of symbols; else None."""
+    image = obs.get("image")
+    if image is None or image.dtype != torch.uint8 or image.shape[1] >= GRID_SIDE:
+        return None
+    return render_view(image[0])
 
 
 def make_agent(config: Config, env: BatchedEnv) -> PPO:

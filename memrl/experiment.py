@@ -10,11 +10,13 @@ from memrl.agent import Agent
 from memrl.agents.ppo import PPO
 from memrl.assemble import (
     checkpoints_of,
+    draw_seen,
     dump,
     make_agent,
     make_env,
     new_directory,
     prepare,
+    references,
     stream,
 )
 from memrl.config import Config
@@ -119,11 +121,14 @@ def _conclude(
     env.close()
     say(described(evaluation))
     stage = make_env(config, num=1)
-    recording = record_episode(agent, stage, seed=stream(config.seed, "watch"), greedy=greedy)
+    seed = stream(config.seed, "watch")
+    recording = record_episode(agent, stage, seed=seed, greedy=greedy, view=draw_seen)
     stage.close()
     title = f"{config.memory['name']} on {config.env.id}"
     for draw in (
-        lambda: draw_curve(directory.metrics, directory.curve, title=title),
+        lambda: draw_curve(
+            directory.metrics, directory.curve, references=references(config), title=title
+        ),
         lambda: draw_episode(recording, directory.episode, title=title),
         lambda: draw_memory(recording, directory.memory, title=title),
     ):

@@ -29,6 +29,7 @@ class PolicyConfig(BaseModel):
     cell_dim: Annotated[int, Ge(1)] = 8  # embedding of a grid cell
     layers: Annotated[int, Ge(1)] = 1  # cores stacked on each other
     skip: bool = False  # the heads also see what the core saw
+    head_dim: Annotated[int, Ge(0)] = 0  # hidden layer of actor and critic, each its own; 0: none
     normalise_obs: bool = True  # vectors standardised by what was seen so far
 
 
@@ -53,14 +54,22 @@ class Policy(nn.Module):
     """Actor and critic on one memory."""
 
     def __init__(
-        self, encoder: ObsEncoder, core: MemoryCore[Any], actor: ActionHead, *, skip: bool
-    ):
+        self,
+        encoder: ObsEncoder,
+        core: MemoryCore[Any],
+        action_space: spaces.Space[Any],
+        *,
+        skip: bool,
+        head_dim: int,
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.core = core
-        self.actor = actor
-        self.critic = linear(_width(core, skip), 1, gain=1.0)
         self.skip = skip
+        width = core.out_dim + (core.in_dim if skip else 0)
+        self.actor_body, self.critic_body = (_body(width, head_dim) for _ in range(2))
+        self.actor = ActionHead(head_dim or width, action_space)
+        self.critic = linear(head_dim or width, 1, gain=1.0)
 
     def initial_state(self, batch_size: int) -> Any:
         """The core's state before an episode."""
@@ -87,7 +96,8 @@ class Policy(nn.Module):
 
     def _heads(self, obs: Obs, x: Tensor, y: Tensor) -> tuple[Actions, Tensor]:
         features = torch.cat([y, x], dim=-1) if self.skip else y
-        return self.actor(features, obs.get(ACTION_MASK)), self.critic(features).squeeze(-1)
+        actions = self.actor(self.actor_body(features), obs.get(ACTION_MASK))
+        return actions, self.critic(self.critic_body(features)).squeeze(-1)
 
 
 @final
@@ -127,9 +137,7 @@ class Stacked(MemoryCore[tuple[Any, ...]]):
         layers = zip(self._layers(), state, initial, strict=True)
         return tuple(core.reset(old, new, start, donate=donate) for core, old, new in layers)
 
-    def forward(
-        self, x: Tensor, state: tuple[Any, ...], start: Tensor
-    ) -> Unrolled:
+    def forward(self, x: Tensor, state: tuple[Any, ...], start: Tensor) -> Unrolled:
         states, cost = [], None
         for core, below in zip(self._layers(), state, strict=True):
             x, after, own = core(x, below, start)
@@ -176,9 +184,13 @@ def build_policy(
         cores.append(registry.build(memory["name"], width, options))
         width = cores[-1].out_dim
     core = cores[0] if config.layers == 1 else Stacked(cores)
-    actor = ActionHead(_width(core, config.skip), action_space)
-    return Policy(encoder, core, actor, skip=config.skip)
+    return Policy(encoder, core, action_space, skip=config.skip, head_dim=config.head_dim)
 
 
-def _width(core: MemoryCore[Any], skip: bool) -> int:
-    return core.out_dim + (core.in_dim if skip else 0)
+def _body(in_dim: int, hidden_dim: int) -> nn.Module:
+    """What lies between the memory and a head.
+
+    A recalled cue and a sight often mean something only together (the object *like the one I
+    saw*): a linear head on the memory's output could not say so.
+    """
+    return nn.Sequential(linear(in_dim, hidden_dim), nn.ReLU()) if hidden_dim else nn.Identity()

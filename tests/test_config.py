@@ -108,8 +108,13 @@ def test_yaml_of_a_memory_names_every_option(name):
     assert given == {"name", *registry.schema(name).model_fields}
 
 
+def test_the_memory_family_brings_the_bonus_it_needs_and_others_do_not():
+    kinds = [memrl.compose(words).agent.bonus.kind for words in ([], ["env=CartPole-v1"])]
+    assert kinds == ["first_visit", "none"]
+
+
 def test_yaml_defaults_are_the_models_defaults():
-    config = memrl.compose()
+    config = memrl.compose(["env=probe"])
     assert config.agent == PPOConfig()
     assert config.policy == PolicyConfig()
 
@@ -191,7 +196,10 @@ def test_a_million_may_be_written_as_people_write_it():
         (["device=tpu"], "device=tpu cannot be used on this machine .it has: cpu"),
         (["device=cuda:99"], "device=cuda:99 cannot be used on this machine"),
         (["env=probe", "agent.bptt=5"], "5"),
-        (["env=probe", "agent.bonus.kind=first_visit"], "'image' is no entry of the observation"),
+        (
+            ["env=probe", "agent.bonus={kind: first_visit, key: image}"],
+            "'image' is no entry of the observation",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from memrl.agent import Agent
-from memrl.assemble import load, make_env, prepare, read_config, stream
+from memrl.assemble import draw_seen, load, make_env, prepare, read_config, references, stream
 from memrl.config import Config, LaxPath, Strict, check
 from memrl.experiment import described
 from memrl.run.compare import comparison_table, group_runs, read_run
@@ -68,7 +68,9 @@ def watch_run(path: Path, words: Sequence[str]) -> None:
     env = make_env(config, num=1)
     seed = options.seed if options.seed is not None else stream(config.seed, "watch")
     greedy = config.evaluate.greedy if options.greedy is None else options.greedy
-    recording = record_episode(agent, env, seed=seed, greedy=greedy, ablate=options.ablate)
+    recording = record_episode(
+        agent, env, seed=seed, greedy=greedy, ablate=options.ablate, view=draw_seen
+    )
     draw_episode(recording, out)
     draw_memory(recording, out.with_suffix(".png"))
     outcome = {True: "a success", False: "a failure", None: "over"}[recording.success]
@@ -92,8 +94,11 @@ def compare_ablation(config: Config, agent: Agent, options: EvaluateOptions) -> 
 
 def compare_runs(paths: Sequence[Path], out: Path) -> None:
     """Draw the curves of several runs and print their table."""
-    groups = group_runs(read_run(RunDirectory.open(path)) for path in paths)
-    draw_comparison(groups, out)
+    runs = [RunDirectory.open(path) for path in paths]
+    groups = group_runs(read_run(run) for run in runs)
+    tasks = [references(read_config(run)) for run in runs]
+    shared = tasks[0] if all(task == tasks[0] for task in tasks) else {}
+    draw_comparison(groups, out, references=shared)
     Console().print(comparison_table(groups))
     print(out)
 

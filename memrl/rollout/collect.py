@@ -28,17 +28,16 @@ class Collector:
         *,
         seed: int,
         bonus: FirstVisit | None = None,
-        bonus_key: str = "",
     ) -> None:
         self.env, self.policy, self.generator = env, policy, generator
-        self.bonus, self.bonus_key = bonus, bonus_key
+        self.bonus = bonus
         self.obs: Obs = env.reset(seed)
         self.start = torch.ones(env.num_envs, dtype=torch.bool, device=env.device)
         self.state = states.clone(policy.initial_state(env.num_envs))
         self.episode_return = torch.zeros(env.num_envs, device=env.device)
         self.episode_length = torch.zeros(env.num_envs, device=env.device)
         if bonus is not None:
-            bonus.begin(self.obs[bonus_key])
+            bonus.begin(self.obs)
 
     def rollout(self, *, steps: int, bptt: int, burn_in: int) -> Rollout:
         """Storage for ``steps`` × B transitions, to be filled by ``collect`` again and again."""
@@ -69,7 +68,7 @@ class Collector:
             rollout.put_transition(t, transition)
             rollout.bootstrap[t] = self._bootstrap(transition)
             if self.bonus is not None:
-                new = self.bonus.visit(transition.obs[self.bonus_key], transition.ended)
+                new = self.bonus.visit(transition.obs, transition.ended)
                 rollout.bonus[t] = new.to(rollout.bonus.dtype)
             self._count(rollout, t, transition)
             self.obs = transition.obs
@@ -120,7 +119,7 @@ class Collector:
         if not self.env.exact_resume:
             self.start = torch.ones_like(self.start)
             if self.bonus is not None:
-                self.bonus.begin(self.obs[self.bonus_key])
+                self.bonus.begin(self.obs)
             return
         self.start = saved["start"].to(self.start)
         self.state = states.unflatten(self.state, saved["core"])

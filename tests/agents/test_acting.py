@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from small_agents import make_agent
 
 from memrl.envs.make import make
-from small_agents import make_agent
 
 
 def trajectory(agent, *, give_start, rows=3, steps=8):
@@ -24,9 +24,7 @@ def trajectory(agent, *, give_start, rows=3, steps=8):
 
 def test_without_start_the_first_call_opens_episodes_and_later_ones_go_on():
     agent = make_agent("ntm")
-    assert torch.equal(
-        trajectory(agent, give_start=True), trajectory(agent, give_start=False)
-    )
+    assert torch.equal(trajectory(agent, give_start=True), trajectory(agent, give_start=False))
 
 
 def test_acting_does_not_touch_training():

@@ -8,16 +8,18 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from small_agents import learn, make_agent
 
 from memrl.agents.config import BonusConfig
 from memrl.envs.make import make
 from memrl.rollout.env import BatchedEnv, Transition
-from small_agents import learn, make_agent
 
 
 def test_the_same_seed_gives_the_same_run_bit_for_bit():
     a, b = (learn(make_agent("ntm", seed=5), 3) for _ in "ab")
-    assert [list(map(str, row.values())) for row in a] == [list(map(str, row.values())) for row in b]
+    assert [list(map(str, row.values())) for row in a] == [
+        list(map(str, row.values())) for row in b
+    ]
 
 
 def test_another_seed_gives_another_run():
@@ -91,7 +93,7 @@ def test_a_nan_loss_stops_before_it_spoils_the_policy():
     with torch.no_grad():
         agent.policy.critic.bias.fill_(math.nan)
     before = {k: v.clone() for k, v in agent.policy.state_dict().items()}
-    with pytest.raises(FloatingPointError, match="value loss.* became NaN or infinite after 105"):
+    with pytest.raises(FloatingPointError, match=r"value loss.* became NaN or infinite after 105"):
         learn(agent, 1)
     after = agent.policy.state_dict()
     assert all(torch.equal(before[k], after[k]) or k == "critic.bias" for k in before)
@@ -119,7 +121,9 @@ def test_refreshed_states_are_those_of_the_present_core():
 
 
 def test_chunks_must_cover_the_rollout():
-    with pytest.raises(ValueError, match="20 steps are not covered by chunks of bptt 7.* 21 steps"):
+    with pytest.raises(
+        ValueError, match=r"20 steps are not covered by chunks of bptt 7.* 21 steps"
+    ):
         make_agent(steps=20)
 
 
@@ -130,7 +134,7 @@ def test_more_minibatches_than_chunks_are_refused():
 
 def test_a_bonus_on_an_unknown_entry_names_those_that_exist():
     with pytest.raises(ValueError, match=r"bonus.key 'image' is no entry .*obs, prev_action"):
-        make_agent(bonus=BonusConfig(kind="first_visit"))
+        make_agent(bonus=BonusConfig(kind="first_visit", key="image"))
 
 
 class Tape(BatchedEnv):
@@ -174,7 +178,9 @@ def test_the_policy_sees_the_same_with_and_without_a_bonus():
         agent = make_agent(env=Previous(Tape()), bonus=bonus)
         agent.collector.policy.actor.layer.weight.data.zero_()  # the same actions for both
         agent.collector.collect(agent.rollout)
-        seen.append({k: v.clone() for k, v in agent.rollout.obs.items()} | {"r": agent.rollout.reward})
+        seen.append(
+            {k: v.clone() for k, v in agent.rollout.obs.items()} | {"r": agent.rollout.reward}
+        )
         assert agent.rollout.bonus.sum() > 0
     for key in seen[0]:
         assert torch.equal(seen[0][key], seen[1][key]), key

@@ -1,4 +1,4 @@
-"""The ratio of the first minibatch is one: acting and learning see the same policy and the same state.
+"""The ratio of the first minibatch is one: acting and learning see one policy and one state.
 
 One number that catches resets forgotten in training, states stored at the wrong step, starts that
 are shifted by one, and cores whose sequence is not their step.
@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from small_agents import learn, make_agent
 
 from memrl.envs.make import make
 from memrl.memory import names
-from small_agents import learn, make_agent
 
 
 @pytest.mark.parametrize("memory", names())

@@ -30,7 +30,12 @@ def test_losses_match_the_definition():
         value += 0.5 * float(b["value"][i] - b["target"][i]) ** 2 / N
         kl += (r - 1 - math.log(r)) / N
         clipped += (abs(r - 1) > 0.2) / N
-    for have, want in ((got.policy, policy), (got.value, value), (got.kl, kl), (got.clipped, clipped)):
+    for have, want in (
+        (got.policy, policy),
+        (got.value, value),
+        (got.kl, kl),
+        (got.clipped, clipped),
+    ):
         torch.testing.assert_close(float(have), want)
 
 
