@@ -17,6 +17,7 @@ from memrl.bench.peer import make_peer
 from memrl.envs.make import make
 from memrl.policy import PolicyConfig, build_policy
 from memrl.rollout.env import BatchedEnv, Obs, Transition
+from memrl.run.allocator import keep_freed_memory
 
 PRODUCT = 2048  # side of the square matrices whose product gauges the machine
 
@@ -85,6 +86,7 @@ def bench_train(
     Raises:
         ValueError: an unknown environment or memory.
     """
+    keep_freed_memory()
     agent, timed = _ours(env, memory, hidden_dim, num, precision, device)
     peer_window, peer = make_peer(env, hidden_dim=hidden_dim, steps=peer_steps)
     _iteration(agent, timed)  # warm-up

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import math
 import subprocess
@@ -42,7 +43,7 @@ def test_a_summary_says_what_was_made_with_what(tmp_path):
     assert read["success"] == evaluation.success.mean
     assert read["evaluation"]["success"]["low"] == evaluation.success.low
     assert read["evaluation"]["episodes"] == 7
-    assert read["versions"]["torch"] == torch.__version__
+    assert read["versions"]["torch"] == importlib.metadata.version("torch")
     assert read["machine"]["threads"] == torch.get_num_threads()
     assert read["peak_rss_bytes"] > 10_000_000
 

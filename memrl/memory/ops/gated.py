@@ -150,18 +150,20 @@ class _LSTMSequence(torch.autograd.Function):
         h_in, c_in, gates, tanh_c, weight_hh, start = ctx.saved_tensors
         T, B, H = h_in.shape
         i, f, g, o = gates.view(T, B, 4, H).unbind(2)
-        through_c = o * (1 - tanh_c * tanh_c)  # dc' / dh'
-        factors = torch.stack(
-            [g * i * (1 - i), c_in * f * (1 - f), i * (1 - g * g)], dim=2
-        )  # d(i, f, g before the nonlinearity) / dc'
-        through_o = tanh_c * o * (1 - o)
-        dgates = torch.empty_like(gates).view(T, B, 4, H)
+        one = dy.new_ones(())
+        through_c = torch.addcmul(one, tanh_c, tanh_c, value=-1).mul_(o)  # dc' / dh'
+        dgates = torch.empty_like(gates).view(T, B, 4, H)  # first d gates/dc' (o: /dh'), then times
+        di, df, dg, do = dgates.unbind(2)
+        torch.mul(g, i, out=di).mul_(1 - i)
+        torch.mul(c_in, f, out=df).mul_(1 - f)
+        torch.addcmul(one, g, g, value=-1, out=dg).mul_(i)
+        torch.mul(tanh_c, o, out=do).mul_(1 - o)
         dh = torch.zeros_like(h_in[0])
         for t in range(T - 1, -1, -1):
-            dh_out = dh.add_(dy[t])
-            dc = torch.addcmul(dc, dh_out, through_c[t])
-            torch.mul(factors[t], dc.unsqueeze(1), out=dgates[t, :, :3])
-            torch.mul(through_o[t], dh_out, out=dgates[t, :, 3])
+            dh = dh.add_(dy[t])
+            dc = torch.addcmul(dc, dh, through_c[t])
+            dgates[t, :, :3].mul_(dc.unsqueeze(1))
+            do[t].mul_(dh)
             dh = dgates[t].view(B, 4 * H) @ weight_hh
             dc = dc * f[t]
             if ctx.resets[t]:
