@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from memrl.memory.core import MemoryCore, Unrolled
-from memrl.memory.ops.gated import gru_sequence, init_gates
+from memrl.memory.ops.gated import gru_sequence, init_gates, unbroken
 from memrl.memory.registry import register
 
 
@@ -53,11 +53,20 @@ class GRU(MemoryCore[GRUState]):
         return h, GRUState(h)
 
     def forward(self, x: Tensor, state: GRUState, start: Tensor) -> Unrolled:
+        if x.is_cuda and unbroken(start):
+            return self._unbroken(x, self.reset(state, self.initial_state(1), start[0]))
         bias_rz, bias_n = self.bias_hh.split_with_sizes([2 * self.out_dim, self.out_dim])
         gates_x = F.linear(x, self.weight_ih, self.bias_ih + F.pad(bias_rz, (0, self.out_dim)))
         gates_x = gates_x.to(state.h.dtype)  # autocast may have made it half as wide
         y = gru_sequence(gates_x, state.h, self.weight_hh, bias_n, start)
         return Unrolled(y, GRUState(y[-1]))
+
+    def _unbroken(self, x: Tensor, state: GRUState) -> Unrolled:
+        """The library's fused call; on a CPU it is slower than ours, so only a GPU takes it."""
+        weights: list[Tensor] = [self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh]
+        first = state.h.unsqueeze(0)
+        y, h = torch.gru(x, first, weights, True, 1, 0.0, self.training, False, False)
+        return Unrolled(y, GRUState(h[0]))
 
     def diagnostics(self, state: GRUState) -> dict[str, Tensor]:
         return {"hidden": state.h}

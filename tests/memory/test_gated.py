@@ -8,7 +8,7 @@ import torch
 from memrl.memory.core import MemoryCore
 from memrl.memory.gru import GRU
 from memrl.memory.lstm import LSTM
-from memrl.memory.ops.gated import gru_sequence, lstm_sequence
+from memrl.memory.ops.gated import gru_sequence, lstm_sequence, unbroken
 
 T, B, DIM, H = 5, 3, 2, 7
 STARTS = {
@@ -75,3 +75,28 @@ def test_the_lstm_is_torchs_lstm():
     out = core(x, core.initial_state(B), STARTS["none"])
     torch.testing.assert_close(out.y, want)
     torch.testing.assert_close(out.state.c, c[0])
+
+
+@pytest.mark.parametrize("core_class", [GRU, LSTM])
+def test_the_librarys_call_on_an_unbroken_sequence_equals_the_loop_with_every_gradient(core_class):
+    core = core_class(DIM, hidden_dim=H).double()
+    x = rand(T, B, DIM)
+    state = type(core.initial_state(B))(*(rand(B, H) for _ in core.initial_state(B)))
+    library = core._unbroken(x, state)
+    loop = MemoryCore.forward(core, x, state, STARTS["none"])
+    leaves = (x, *state, *core.parameters())
+    upstream = torch.randn(T, B, H, dtype=torch.float64)
+    gradients = [
+        torch.autograd.grad(out.y, leaves, upstream, allow_unused=True) for out in (library, loop)
+    ]
+    torch.testing.assert_close(library.y, loop.y)
+    torch.testing.assert_close(library.state, loop.state)
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_a_start_at_the_first_step_alone_leaves_a_sequence_unbroken():
+    start = STARTS["none"].clone()
+    start[0] = True
+    assert unbroken(start)
+    assert not unbroken(STARTS["some"])

@@ -46,6 +46,16 @@ def lstm_sequence(
     return _LSTMSequence.apply(gates_x, h0, c0, weight_hh, start)  # type: ignore[no-any-return, no-untyped-call]
 
 
+def unbroken(start: Bool[Tensor, "T B"]) -> bool:
+    """Does no episode begin after the first step, and may the library's fused calls be used?
+
+    Under autocast they may not: they would carry the state in half precision. Waits for the device.
+    """
+    if torch.is_autocast_enabled(start.device.type):
+        return False
+    return not bool(start[1:].any())
+
+
 def init_gates(weight_ih: Tensor, weight_hh: Tensor) -> None:
     """Xavier for what reads the input, orthogonal for what reads the state, gate by gate."""
     hidden_dim = weight_hh.shape[1]
