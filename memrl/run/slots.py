@@ -95,11 +95,11 @@ def _mark_heads(axes: Axes, heads: int, slots: int) -> None:
 
 def _headline(picture: Figure, recording: Recording, title: str) -> None:
     ending = {True: "solved", False: "failed", None: f"return {recording.rewards.sum():.3g}"}
-    parts = [title] if title else []
-    parts.append(f"one episode, {recording.length} steps, {ending[recording.success]}")
+    facts = f"one episode, {recording.length} steps, {ending[recording.success]}"
     if recording.cue_step is not None:
-        parts.append(f"dashed: cue first seen, step {recording.cue_step}")
-    headline = picture.suptitle("  ·  ".join(parts), x=0.01, ha="left", fontsize=look.FONT)
+        facts += f"  ·  dashed: cue first seen, step {recording.cue_step}"
+    lines = [title, facts] if title else [facts]
+    headline = picture.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=look.FONT)
     headline.set_color(look.INK)
 
 
