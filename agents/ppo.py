@@ -222,9 +222,10 @@ class PPO:
         metrics["rollout/bonus"] = bonus_scale * masked_mean(r.bonus, r.valid)
         metrics["rollout/bonus_scale"] = torch.tensor(bonus_scale)
         metrics |= averages.means() | diagnose(self.policy, self.collector.state)
-        due = self.iteration % REACH_EVERY == 1
-        chunk = r.chunks(torch.arange(min(32, r.num_chunks()), device=r.start.device))
-        reach = gradient_reach(self.policy, chunk) if due else {}
+        reach: dict[int, Tensor] = {}
+        if self.iteration % REACH_EVERY == 1:
+            few = torch.arange(min(32, r.num_chunks()), device=r.start.device)
+            reach = gradient_reach(self.policy, r.chunks(few))
         for k in DISTANCES:
             if k < self.config.bptt:
                 metrics[f"memory/reach_{k}"] = reach.get(k, torch.tensor(math.nan))

@@ -221,7 +221,9 @@ def test_a_step_waits_for_nothing():
         bool(torch.ones(()))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="no CUDA device: run the suite on a machine with one"
+)
 def test_cuda_plays_the_same_game():
     actions = torch.randint(7, (300, 19), generator=torch.Generator().manual_seed(0))
     cpu, gpu = MemoryEnv(S7, 19), MemoryEnv(S7, 19, device="cuda")
