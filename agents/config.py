@@ -40,7 +40,7 @@ class PPOConfig(BaseModel):
     lr: Positive = 1.0e-3
     lr_end: NonNegative = 0.0  # reached linearly at total_steps
     lr_memory: NonNegative = 1.0  # the core's learning rate, a multiple of lr
-    entropy: NonNegative = 0.003
+    entropy: NonNegative = 0.01
     entropy_end: NonNegative | None = None  # reached linearly at total_steps; null: constant
     gamma: Share = 0.99
     lam: Share = 0.95

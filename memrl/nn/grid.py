@@ -14,11 +14,17 @@ class GridEncoder(nn.Module):
     """A uint8 grid [*N, W, H, C] to features [*N, encoder_dim].
 
     The embeddings of a cell's channels are added and all cells mixed by a linear layer with ReLU.
+    Embeddings start so that what most cells share is no large offset, which would leave the ReLUs
+    all open or all shut: code 0 ("unseen", "nothing") adds nothing, and channels behind the first,
+    which only qualify what a cell holds (colour, state), add little. Agents whose features had that
+    offset did not learn a task that asks for "the same as before".
+
     On the CPU a large batch is encoded once per distinct grid: an agent sees the same few hundred
     views again and again, and a look-up costs less than a product.
     """
 
     DEDUPLICATE_FROM = 1024  # rows; below, sorting costs more than it saves
+    QUALIFIER_STD = 0.1  # of the first embeddings of the channels behind the first
     offset: Tensor
 
     def __init__(self, shape: tuple[int, ...], encoder_dim: int, cell_dim: int) -> None:
@@ -27,6 +33,9 @@ class GridEncoder(nn.Module):
         self.shape = shape
         self.out_dim = encoder_dim
         self.cells = nn.Parameter(torch.randn(channels * 256, cell_dim))
+        with torch.no_grad():
+            self.cells[256:] *= self.QUALIFIER_STD
+            self.cells[::256] = 0.0
         self.mix = linear(width * height * cell_dim, encoder_dim)
         self.register_buffer("offset", torch.arange(channels) * 256, persistent=False)
 
