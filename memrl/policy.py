@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Annotated, Any, NamedTuple, final
 
 import torch
-from annotated_types import Ge, Gt
+from annotated_types import Ge
 from gymnasium import spaces
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
@@ -30,7 +30,6 @@ class PolicyConfig(BaseModel):
     layers: Annotated[int, Ge(1)] = 1  # cores stacked on each other
     skip: bool = False  # the heads also see what the core saw
     head_dim: Annotated[int, Ge(0)] = 0  # hidden layer of actor and critic, each its own; 0: none
-    actor_gain: Annotated[float, Gt(0.0)] = 1.0  # of the actor's first weights; 0.01: near uniform
     normalise_obs: bool = True  # vectors standardised by what was seen so far
 
 
@@ -62,7 +61,6 @@ class Policy(nn.Module):
         *,
         skip: bool,
         head_dim: int,
-        actor_gain: float,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -70,7 +68,7 @@ class Policy(nn.Module):
         self.skip = skip
         width = core.out_dim + (core.in_dim if skip else 0)
         self.actor_body, self.critic_body = (_body(width, head_dim) for _ in range(2))
-        self.actor = ActionHead(head_dim or width, action_space, gain=actor_gain)
+        self.actor = ActionHead(head_dim or width, action_space)
         self.critic = linear(head_dim or width, 1, gain=1.0)
 
     def initial_state(self, batch_size: int) -> Any:
@@ -186,14 +184,7 @@ def build_policy(
         cores.append(registry.build(memory["name"], width, options))
         width = cores[-1].out_dim
     core = cores[0] if config.layers == 1 else Stacked(cores)
-    return Policy(
-        encoder,
-        core,
-        action_space,
-        skip=config.skip,
-        head_dim=config.head_dim,
-        actor_gain=config.actor_gain,
-    )
+    return Policy(encoder, core, action_space, skip=config.skip, head_dim=config.head_dim)
 
 
 def _body(in_dim: int, hidden_dim: int) -> nn.Module:

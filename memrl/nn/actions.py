@@ -14,6 +14,8 @@ from torch.nn import functional as F
 
 from memrl.nn.init import linear
 
+HEAD_GAIN = 0.01  # a first policy close to uniform
+
 
 class Actions(ABC):
     """A distribution over actions for every row of the batch axes N."""
@@ -104,13 +106,11 @@ class Gaussian(Actions):
 class ActionHead(nn.Module):
     """The last layer of the actor: features to a distribution that suits the action space.
 
-    ``gain`` scales its first weights: 0.01 makes a first policy close to uniform.
-
     Raises:
         ValueError: the action space is none of Discrete, MultiDiscrete, MultiBinary, Box [D].
     """
 
-    def __init__(self, in_dim: int, space: spaces.Space[Any], *, gain: float) -> None:
+    def __init__(self, in_dim: int, space: spaces.Space[Any]) -> None:
         super().__init__()
         self.sizes: list[int] = []
         self.log_std: nn.Parameter | None = None
@@ -130,7 +130,7 @@ class ActionHead(nn.Module):
                     f"and Box with one axis"
                 )
         width = sum(self.sizes) if self.log_std is None else self.log_std.shape[0]
-        self.layer = linear(in_dim, width, gain=gain)
+        self.layer = linear(in_dim, width, gain=HEAD_GAIN)
 
     def forward(self, features: Tensor, mask: Tensor | None = None) -> Actions:
         out = self.layer(features).to(self.layer.weight.dtype)  # whatever autocast made of it

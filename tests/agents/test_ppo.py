@@ -226,9 +226,3 @@ def test_bf16_learns_the_same_within_its_precision():
     full, half = (learn(make_agent("gru", precision=p), 1)[0] for p in ("float32", "bf16"))
     assert half["train/ratio_error"] < 0.05
     assert abs(full["train/value"] - half["train/value"]) < 0.05
-
-
-@pytest.mark.parametrize("gain", [0.01, 1.0])
-def test_the_actors_first_weights_have_the_gain_that_was_asked_for(gain):
-    weight = make_agent(policy={"actor_gain": gain, "layers": 2}).policy.actor.layer.weight
-    torch.testing.assert_close(weight @ weight.t(), gain**2 * torch.eye(len(weight)))
