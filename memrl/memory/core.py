@@ -26,8 +26,9 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
     """A recurrent map from features to features, with an explicit state.
 
     ``start[t, b]`` is True when ``x[t, b]`` opens an episode: that row's state is replaced by the
-    initial state *before* ``x[t, b]`` is read. A memory writes ``initial_state`` and ``_update``;
-    resets, steps and sequences are written here, once. The state is a (nested) NamedTuple whose
+    initial state *before* ``x[t, b]`` is read. A memory writes ``initial_state`` and ``_update``,
+    and ``_project`` and ``_emit`` where a share of the work needs no state; resets, steps and
+    sequences are written here, once. The state is a (nested) NamedTuple whose
     every leaf leads with B; a leaf named ``cost`` [B] holds the loss of the last ``_update``.
 
     Attributes:
@@ -58,7 +59,21 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
 
     @abstractmethod
     def _update(self, x: Tensor, state: S) -> tuple[Tensor, S]:
-        """One step without resets: x [B, I] -> y [B, O] and the next state; edits nothing."""
+        """One step without resets: x [B, I] -> y [B, O] and the next state; edits nothing.
+
+        What it is given went through ``_project``, what it returns goes through ``_emit``.
+        """
+
+    def _project(self, x: Tensor) -> Tensor:
+        """What the update takes from the input whatever the state: [*N, I] -> [*N, any width].
+
+        A sequence's inputs go through it in one product.
+        """
+        return x
+
+    def _emit(self, seen: Tensor) -> Tensor:
+        """The output, of what the update saw: [*N, any width] -> [*N, O], as ``_project``."""
+        return seen
 
     def diagnostics(self, state: S) -> dict[str, Tensor]:
         """What can be looked at in a state: weights over slots, usage, gates, all [B, ...]."""
@@ -100,20 +115,24 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
         """Act: one step for every row. ``donate`` lets the old state be edited (no_grad only)."""
         if donate and torch.is_grad_enabled():
             raise ValueError("donate=True edits the old state: call it under torch.no_grad()")
-        return self._update(x, self.reset(state, self.initial_state(1), start, donate=donate))
+        state = self.reset(state, self.initial_state(1), start, donate=donate)
+        seen, state = self._update(self._project(x), state)
+        return self._emit(seen), state
 
     def forward(self, x: Float[Tensor, "T B I"], state: S, start: Bool[Tensor, "T B"]) -> Unrolled:
         """Learn: a sequence, equal to ``step`` called T times. Reads ``start`` once on the host."""
         initial = self.initial_state(1)
-        ys, costs = [], []
+        seen: list[Tensor] = []
+        costs: list[Tensor] = []
+        inputs, resets = self._project(x), start.any(dim=1).tolist()
         # Not x[t]: the gradient of every such index is a tensor as long as the whole sequence.
-        steps = zip(x.unbind(), start.unbind(), start.any(dim=1).tolist(), strict=True)
-        for x_t, start_t, any_start in steps:
+        for x_t, start_t, any_start in zip(inputs.unbind(), start.unbind(), resets, strict=True):
             if any_start:
                 state = self.reset(state, initial, start_t)
-            y, state = self._update(x_t, state)
-            ys.append(y)
+            seen_t, state = self._update(x_t, state)
+            seen.append(seen_t)
             cost = getattr(state, "cost", None)
             if cost is not None:
                 costs.append(cost)
-        return Unrolled(torch.stack(ys), state, torch.stack(costs) if costs else None)
+        y = self._emit(torch.stack(seen))
+        return Unrolled(y, state, torch.stack(costs) if costs else None)

@@ -8,7 +8,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from memrl.memory.core import MemoryCore, Unrolled
+from memrl.memory.core import MemoryCore
 from memrl.memory.ops.addressing import content_weights, entropy, write
 from memrl.memory.ops.allocation import allocation_weights, update_usage
 from memrl.memory.ops.linkage import (
@@ -137,16 +137,11 @@ class DNC(MemoryCore[DNCState]):
             controller=ControllerState(hidden, hidden.clone()) if self.recurrent else (),
         )
 
-    def step(
-        self, x: Tensor, state: DNCState, start: Tensor, *, donate: bool = False
-    ) -> tuple[Tensor, DNCState]:
-        seen, state = super().step(self.input(x), state, start, donate=donate)
-        return self.output(seen), state
+    def _project(self, x: Tensor) -> Tensor:
+        return self.input(x)  # type: ignore[no-any-return]
 
-    def forward(self, x: Tensor, state: DNCState, start: Tensor) -> Unrolled:
-        # What does not depend on the state is one product for the whole sequence.
-        seen, state, _ = super().forward(self.input(x), state, start)
-        return Unrolled(self.output(seen), state)
+    def _emit(self, seen: Tensor) -> Tensor:
+        return self.output(seen)  # type: ignore[no-any-return]
 
     def _update(self, x: Tensor, state: DNCState) -> tuple[Tensor, DNCState]:
         """From the controller's share of the input [B, 4H or H] to [h_t, r_t], unmixed."""

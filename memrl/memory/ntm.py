@@ -8,7 +8,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from memrl.memory.core import MemoryCore, Unrolled
+from memrl.memory.core import MemoryCore
 from memrl.memory.ops.addressing import content_weights, entropy, sharpen, shift, write
 from memrl.memory.ops.lstm import lstm_cell
 from memrl.memory.registry import register
@@ -154,16 +154,11 @@ class NTM(MemoryCore[NTMState]):
             controller=ControllerState(rows(h), rows(c)),
         )
 
-    def step(
-        self, x: Tensor, state: NTMState, start: Tensor, *, donate: bool = False
-    ) -> tuple[Tensor, NTMState]:
-        seen, state = super().step(self.input(x), state, start, donate=donate)
-        return self.output(seen), state
+    def _project(self, x: Tensor) -> Tensor:
+        return self.input(x)  # type: ignore[no-any-return]
 
-    def forward(self, x: Tensor, state: NTMState, start: Tensor) -> Unrolled:
-        # What does not depend on the state is one product for the whole sequence.
-        seen, state, _ = super().forward(self.input(x), state, start)
-        return Unrolled(self.output(seen), state)
+    def _emit(self, seen: Tensor) -> Tensor:
+        return self.output(seen)  # type: ignore[no-any-return]
 
     def _update(self, x: Tensor, state: NTMState) -> tuple[Tensor, NTMState]:
         """From the controller's share of the input [B, 4H] to [h_t, r_t], unmixed."""
