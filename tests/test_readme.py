@@ -70,7 +70,8 @@ def test_every_block_runs(tmp_path):
 def test_the_table_of_memories_is_measured(name):
     facts = describe(name)
     state = f"{facts['state_bytes']:,} B"
-    row = f"| {name} | {facts['paper'] or '–'} | {state} | {facts['parameters']:,} |"
+    cost = f"{facts['parameters']:,} | {facts['flop_per_step']:,}"
+    row = f"| {name} | {facts['paper'] or '–'} | {state} | {cost} | `{facts['file']}` |"
     assert row in README, row
 
 

@@ -8,9 +8,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
+from torch.utils.flop_counter import FlopCounterMode
 
 from memrl.assemble import dump
 from memrl.composition import compose
@@ -27,25 +29,34 @@ def list_memories(*, as_json: bool) -> None:
     if as_json:
         print(json.dumps(rows))
         return
-    table = Table("memory", "paper", "state", "parameters", box=None)
+    table = Table("memory", "paper", "state", "parameters", "flop per step", box=None)
     for row in rows:
         kib = row["state_bytes"] / 1024
-        table.add_row(row["name"], row["paper"], f"{kib:,.1f} KiB", f"{row['parameters']:,}")
+        numbers = (f"{row[key]:,}" for key in ("parameters", "flop_per_step"))
+        table.add_row(row["name"], row["paper"], f"{kib:,.1f} KiB", *numbers)
     Console().print(table)
     print("\nmemrl train memory=NAME; the options of one: memrl config memory=NAME")
 
 
 def describe(name: str) -> dict[str, Any]:
-    """What a memory is and weighs: bytes of one environment's state, parameters of the core."""
+    """What a memory is, weighs and costs.
+
+    Bytes of one environment's state, parameters of the core, and floating-point operations of the
+    products in one step of one environment, forward (learning takes about three times as many).
+    """
     config = compose([f"memory={name}"])
     options = {key: value for key, value in config.memory.items() if key != "name"}
     core = registry.build(name, config.policy.encoder_dim, options)
+    state, x = core.initial_state(1), torch.zeros(1, core.in_dim)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        core.step(x, state, torch.zeros(1, dtype=torch.bool))
     return {
         "name": name,
         "class": type(core).__name__,
         "paper": core.paper,
-        "state_bytes": nbytes(core.initial_state(1)),
+        "state_bytes": nbytes(state),
         "parameters": sum(weight.numel() for weight in core.parameters()),
+        "flop_per_step": counter.get_total_flops(),
         "horizon": core.horizon,
         "file": f"{type(core).__module__.replace('.', '/')}.py",
     }
