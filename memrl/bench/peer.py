@@ -1,18 +1,27 @@
-"""sb3-contrib's RecurrentPPO on a MiniGrid task, set up to run as fast as it can."""
+"""sb3-contrib's RecurrentPPO on a MiniGrid task, in a process of its own.
+
+There it runs as its users run it. What ``memrl`` sets for its own process (how threads wait, how
+freed memory is kept) makes the peer faster as well, and is no part of what they install. The
+network is the smallest that it offers.
+"""
 
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
+import importlib.util
+import os
+import subprocess
+import sys
 import time
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-COPIES, STEPS, EPOCHS, BATCH = 16, 128, 4, 512
+COPIES, STEPS, EPOCHS = 16, 128, 4
 
 
 class Flat(gymnasium.ObservationWrapper[Any, Any, Any]):
@@ -29,18 +38,51 @@ class Flat(gymnasium.ObservationWrapper[Any, Any, Any]):
         return np.clip(np.concatenate([image, direction]), 0.0, 1.0)
 
 
-def make_peer(env: str, *, hidden_dim: int, steps: int) -> tuple[Callable[[], float], str]:
-    """A function that trains the peer for ``steps`` env steps and returns the seconds it took.
+class Peer:
+    """A process that trains the peer, a window of ``steps`` env steps at a time, when told to.
 
-    One LSTM serves actor and critic, as in ours.
+    One LSTM serves actor and critic, as in ours; ``batch`` env steps are a minibatch.
 
     Raises:
         ValueError: sb3-contrib is not installed; how to get it is said.
     """
-    try:
-        contrib = importlib.import_module("sb3_contrib")
-    except ImportError:
-        raise ValueError("the peer is missing: pip install 'memrl[peer]'") from None
+
+    def __init__(self, env: str, *, hidden_dim: int, steps: int, batch: int) -> None:
+        if importlib.util.find_spec("sb3_contrib") is None:
+            raise ValueError("the peer is missing: pip install 'memrl[peer]'")
+        version = importlib.metadata.version("sb3-contrib")
+        self.name = f"RecurrentPPO of sb3-contrib {version}, {COPIES} × {STEPS}, minibatch {batch}"
+        self.steps = steps
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__, env, str(hidden_dim), str(batch)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={key: value for key, value in os.environ.items() if key != "GOMP_SPINCOUNT"},
+        )
+
+    def speed(self) -> float:
+        """Train one window; env steps per second.
+
+        Raises:
+            RuntimeError: the process ended.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(self.steps, file=self._process.stdin, flush=True)
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"{self.name} ended with code {self._process.wait()}")
+        return self.steps / float(answer)
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate("")
+
+
+def serve(env: str, hidden_dim: int, batch: int) -> None:
+    """Read numbers of env steps, train for that many, print the seconds each took."""
+    contrib = importlib.import_module("sb3_contrib")
     importlib.import_module("minigrid")
     from_sb3 = importlib.import_module("stable_baselines3.common.vec_env")
     vector = from_sb3.DummyVecEnv([lambda: Flat(gymnasium.make(env)) for _ in range(COPIES)])
@@ -55,19 +97,17 @@ def make_peer(env: str, *, hidden_dim: int, steps: int) -> tuple[Callable[[], fl
         vector,
         n_steps=STEPS,
         n_epochs=EPOCHS,
-        batch_size=BATCH,
+        batch_size=batch,
         policy_kwargs=sizes,
         device="cpu",
         seed=0,
     )
-
-    def window() -> float:
+    for line in sys.stdin:
         begin = time.perf_counter()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model.learn(steps, reset_num_timesteps=False)
-        return time.perf_counter() - begin
+        model.learn(int(line), reset_num_timesteps=False)
+        print(time.perf_counter() - begin, flush=True)
 
-    version = importlib.import_module("importlib.metadata").version("sb3-contrib")
-    name = f"RecurrentPPO of sb3-contrib {version}, {COPIES} copies × {STEPS} steps, batch {BATCH}"
-    return window, name
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    serve(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

@@ -13,12 +13,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from memrl.agents.config import PPOConfig
 from memrl.agents.ppo import PPO
-from memrl.bench.peer import make_peer
+from memrl.bench.peer import Peer
 from memrl.envs.make import make
 from memrl.policy import PolicyConfig, build_policy
 from memrl.rollout.env import BatchedEnv, Obs, Transition
 from memrl.run.allocator import keep_freed_memory
 
+DEFAULT_BATCH, WIDE_BATCH = 128, 512  # the peer's own default, and as many minibatches as ours
 PRODUCT = 2048  # side of the square matrices whose product gauges the machine
 
 
@@ -65,62 +66,81 @@ def bench_train(
     memory: str = "lstm",
     hidden_dim: int = 128,
     num: int = 256,
-    iterations: int = 12,
-    windows: int = 3,
-    peer_steps: int = 4096,
+    iterations: int = 6,
+    windows: int = 8,
+    peer_steps: int = 8192,
     precision: str = "float32",
     device: str = "cpu",
 ) -> dict[str, Any]:
-    """Env steps per second of whole training iterations; the median of alternating windows.
+    """Env steps per second of whole training iterations; medians of alternating windows.
 
     Ours runs ``num`` copies for 64 steps, the peer 16 copies for 128, both with 4 epochs and an
-    LSTM (or ``memory``) of ``hidden_dim``. The learner's arithmetic is counted by torch's
-    FlopCounterMode and set against a square float32 product with the same threads. On a GPU the
-    shares of an iteration are those of the host's clock.
+    LSTM (or ``memory``) of ``hidden_dim``. The peer runs twice, in processes of its own: with its
+    default minibatch of 128 env steps, and with one of 512, which makes as many minibatches as
+    ours. The learner's arithmetic is counted by torch's FlopCounterMode and set against a square
+    float32 product with the same threads. On a GPU the shares are those of the host's clock.
+
+    The peer pads episodes to the longest, so that its speed changes as it trains: eight windows are
+    its first 65,000 env steps.
 
     Returns:
-        ``ratio`` (ours over the peer's), ``env_steps_per_s``, ``peer_env_steps_per_s``, the shares
-        of time ``environment``, ``acting``, ``learning`` (they add up to 1), ``learner_gflops``,
-        ``product_gflops``, ``arithmetic`` (their quotient), and what was run.
+        ``ratio`` (ours over the peer's), ``env_steps_per_s``, ``peer_env_steps_per_s``, the last
+        two of the peer with the wide minibatch as ``ratio_wide`` and ``peer_wide_env_steps_per_s``,
+        the shares of time ``environment``, ``acting``, ``learning`` (they add up to 1),
+        ``learner_gflops``, ``product_gflops``, ``arithmetic`` (their quotient), and what was run.
 
     Raises:
         ValueError: an unknown environment or memory.
     """
     keep_freed_memory()
     agent, timed = _ours(env, memory, hidden_dim, num, precision, device)
-    peer_window, peer = make_peer(env, hidden_dim=hidden_dim, steps=peer_steps)
+    peers = [
+        Peer(env, hidden_dim=hidden_dim, steps=peer_steps, batch=batch)
+        for batch in (DEFAULT_BATCH, WIDE_BATCH)
+    ]
     _iteration(agent, timed)  # warm-up
-    peer_window()
     ours: list[Window] = []
-    theirs: list[float] = []
+    theirs: list[list[float]] = [[] for _ in peers]
+    for peer in peers:
+        peer.speed()
     for _ in range(windows):
         ours += [_iteration(agent, timed) for _ in range(iterations)]
-        theirs.append(peer_steps / peer_window())
+        for peer, speeds in zip(peers, theirs, strict=True):
+            speeds.append(peer.speed())
+    for peer in peers:
+        peer.close()
     steps = agent.rollout.start.numel()
     speed = steps / statistics.median(window.total for window in ours)
-    peer_speed = statistics.median(theirs)
-    shares = [statistics.median(w[i] / w.total for w in ours) for i in range(3)]
-    flops = _flops(agent)
-    learner = flops / statistics.median(w.learning for w in ours) / 1e9
-    product = _product_rate(device)
+    narrow, wide = (statistics.median(speeds) for speeds in theirs)
     return {
-        "ratio": speed / peer_speed,
+        "ratio": speed / narrow,
         "env_steps_per_s": speed,
-        "peer_env_steps_per_s": peer_speed,
-        "environment": shares[0],
-        "acting": shares[1],
-        "learning": shares[2],
-        "learner_gflops": learner,
-        "product_gflops": product,
-        "arithmetic": learner / product,
+        "peer_env_steps_per_s": narrow,
+        "ratio_wide": speed / wide,
+        "peer_wide_env_steps_per_s": wide,
+        **_where_time_went(agent, ours, device),
         "env": env,
         "memory": memory,
         "hidden_dim": hidden_dim,
         "num": num,
         "precision": precision,
-        "peer": peer,
+        "peer": peers[0].name,
+        "peer_wide": peers[1].name,
         "threads": torch.get_num_threads(),
         "device": device,
+    }
+
+
+def _where_time_went(agent: PPO, windows: list[Window], device: str) -> dict[str, float]:
+    """Shares of an iteration, and the learner's arithmetic rate beside a plain product's."""
+    shares = [statistics.median(w[i] / w.total for w in windows) for i in range(3)]
+    learner = _flops(agent) / statistics.median(w.learning for w in windows) / 1e9
+    product = _product_rate(device)
+    return {
+        **dict(zip(Window._fields, shares, strict=True)),
+        "learner_gflops": learner,
+        "product_gflops": product,
+        "arithmetic": learner / product,
     }
 
 
