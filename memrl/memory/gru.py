@@ -56,9 +56,8 @@ class GRU(MemoryCore[GRUState]):
         if x.is_cuda and unbroken(start):
             return self._unbroken(x, self.reset(state, self.initial_state(1), start[0]))
         bias_rz, bias_n = self.bias_hh.split_with_sizes([2 * self.out_dim, self.out_dim])
-        gates_x = F.linear(x, self.weight_ih, self.bias_ih + F.pad(bias_rz, (0, self.out_dim)))
-        gates_x = gates_x.to(state.h.dtype)  # autocast may have made it half as wide
-        y = gru_sequence(gates_x, state.h, self.weight_hh, bias_n, start)
+        bias = self.bias_ih + F.pad(bias_rz, (0, self.out_dim))
+        y = gru_sequence(x, state.h, self.weight_ih, self.weight_hh, bias, bias_n, start)
         return Unrolled(y, GRUState(y[-1]))
 
     def _unbroken(self, x: Tensor, state: GRUState) -> Unrolled:

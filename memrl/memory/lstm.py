@@ -57,8 +57,7 @@ class LSTM(MemoryCore[LSTMState]):
     def forward(self, x: Tensor, state: LSTMState, start: Tensor) -> Unrolled:
         if unbroken(start):
             return self._unbroken(x, self.reset(state, self.initial_state(1), start[0]))
-        gates_x = F.linear(x, self.weight_ih, self.bias).to(state.h.dtype)  # see GRU
-        y, c = lstm_sequence(gates_x, state.h, state.c, self.weight_hh, start)
+        y, c = lstm_sequence(x, state.h, state.c, self.weight_ih, self.weight_hh, self.bias, start)
         return Unrolled(y, LSTMState(y[-1], c))
 
     def _unbroken(self, x: Tensor, state: LSTMState) -> Unrolled:

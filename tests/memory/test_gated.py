@@ -24,13 +24,13 @@ def rand(*shape):
 
 @pytest.mark.parametrize("start", STARTS.values(), ids=STARTS.keys())
 def test_gradients_of_the_gru_match_finite_differences(start):
-    inputs = (rand(T, B, 3 * 2), rand(B, 2), rand(3 * 2, 2), rand(2))
+    inputs = (rand(T, B, DIM), rand(B, 2), rand(6, DIM), rand(6, 2), rand(6), rand(2))
     assert torch.autograd.gradcheck(lambda *args: gru_sequence(*args, start), inputs)
 
 
 @pytest.mark.parametrize("start", STARTS.values(), ids=STARTS.keys())
 def test_gradients_of_the_lstm_match_finite_differences(start):
-    inputs = (rand(T, B, 4 * 2), rand(B, 2), rand(B, 2), rand(4 * 2, 2))
+    inputs = (rand(T, B, DIM), rand(B, 2), rand(B, 2), rand(8, DIM), rand(8, 2), rand(8))
     assert torch.autograd.gradcheck(lambda *args: lstm_sequence(*args, start), inputs)
 
 

@@ -1,9 +1,10 @@
 """GRU and LSTM over a whole sequence with resets inside: one product and one fused gate a step.
 
-The input products of all T steps are one matrix product, made by the caller. Forward keeps the gate
-activations; backward folds every factor that does not depend on the incoming gradient into arrays
+The input's share of all gates is one matrix product, which the gate activations overwrite; forward
+keeps those. Backward folds every factor that does not depend on the incoming gradient into arrays
 over [T, B, ...] first, so that its loop is a multiplication and a product a step, and each weight
-gradient is one product at the end. Rows are reset by selection: a NaN state does not survive.
+gradient is one product at the end. Rows are reset by selection: a NaN state does not survive. Under
+autocast the products over all steps are bfloat16; those inside the loop and the state are not.
 """
 
 from __future__ import annotations
@@ -14,36 +15,40 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 
 def gru_sequence(
-    gates_x: Float[Tensor, "T B G"],
+    x: Float[Tensor, "T B I"],
     h0: Float[Tensor, "B H"],
+    weight_ih: Float[Tensor, "G I"],
     weight_hh: Float[Tensor, "G H"],
+    bias: Float[Tensor, " G"],
     bias_n: Float[Tensor, " H"],
     start: Bool[Tensor, "T B"],
 ) -> Float[Tensor, "T B H"]:
-    """All hidden states of a GRU (r, z, n in torch's order) from the input's share of its gates.
+    """All hidden states of a GRU (r, z, n in torch's order).
 
-    A row with ``start[t]`` begins step t from zeros. Biases belong into ``gates_x``, but for
-    ``bias_n``, which the reset gate scales. First derivatives only.
+    A row with ``start[t]`` begins step t from zeros. The reset gate scales ``bias_n`` and leaves
+    ``bias`` alone. First derivatives only.
     """
-    return _GRUSequence.apply(gates_x, h0, weight_hh, bias_n, start)  # type: ignore[no-any-return, no-untyped-call]
+    return _GRUSequence.apply(x, h0, weight_ih, weight_hh, bias, bias_n, start)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def lstm_sequence(
-    gates_x: Float[Tensor, "T B G"],
+    x: Float[Tensor, "T B I"],
     h0: Float[Tensor, "B H"],
     c0: Float[Tensor, "B H"],
+    weight_ih: Float[Tensor, "G I"],
     weight_hh: Float[Tensor, "G H"],
+    bias: Float[Tensor, " G"],
     start: Bool[Tensor, "T B"],
 ) -> tuple[Float[Tensor, "T B H"], Float[Tensor, "B H"]]:
     """All hidden states and the last cell of an LSTM (gates i, f, g, o as in torch).
 
-    A row with ``start[t]`` begins step t from zeros. Biases belong into ``gates_x``.
-    First derivatives only.
+    A row with ``start[t]`` begins step t from zeros. First derivatives only.
     """
-    return _LSTMSequence.apply(gates_x, h0, c0, weight_hh, start)  # type: ignore[no-any-return, no-untyped-call]
+    return _LSTMSequence.apply(x, h0, c0, weight_ih, weight_hh, bias, start)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def unbroken(start: Bool[Tensor, "T B"]) -> bool:
@@ -68,37 +73,43 @@ def init_gates(weight_ih: Tensor, weight_hh: Tensor) -> None:
 class _GRUSequence(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, gates_x: Tensor, h0: Tensor, weight_hh: Tensor, bias_n: Tensor, start: Tensor
+        ctx: Any,
+        x: Tensor,
+        h0: Tensor,
+        weight_ih: Tensor,
+        weight_hh: Tensor,
+        bias: Tensor,
+        bias_n: Tensor,
+        start: Tensor,
     ) -> Tensor:
-        T, B, G = gates_x.shape
-        H = G // 3
+        (T, B), H = start.shape, h0.shape[1]
+        gates = F.linear(x, weight_ih, bias).to(h0.dtype)
         resets = start.any(dim=1).tolist()
-        new = gates_x.new_empty
-        h_in, h_out = new(T, B, H), new(T, B, H)  # what step t read after its reset, and wrote
-        rz, hidden_n, n = new(T, B, 2 * H), new(T, B, H), new(T, B, H)  # hidden_n = U_n h + b_n
-        x_rz, x_n = gates_x[..., : 2 * H], gates_x[..., 2 * H :]
+        # What step t read after its reset, and wrote; U_n h + b_n.
+        h_in, h_out, hidden_n = (h0.new_empty(T, B, H) for _ in range(3))
+        rz, n = gates[..., : 2 * H], gates[..., 2 * H :]
         u_rz, u_n = weight_hh[: 2 * H].t(), weight_hh[2 * H :].t()
-        h, zero = h0, gates_x.new_zeros(())
+        h, zero = h0, h0.new_zeros(())
         for t in range(T):
             if resets[t]:
                 h = torch.where(start[t].unsqueeze(1), zero, h, out=h_in[t])
             else:
                 h = h_in[t].copy_(h)
-            r, z = torch.addmm(x_rz[t], h, u_rz, out=rz[t]).sigmoid_().split_with_sizes([H, H], 1)
+            r, z = rz[t].addmm_(h, u_rz).sigmoid_().split_with_sizes([H, H], 1)
             torch.addmm(bias_n, h, u_n, out=hidden_n[t])
-            torch.addcmul(x_n[t], r, hidden_n[t], out=n[t]).tanh_()
+            n[t].addcmul_(r, hidden_n[t]).tanh_()
             h = torch.lerp(n[t], h, z, out=h_out[t])  # (1 - z) n + z h
-        ctx.save_for_backward(h_in, rz, hidden_n, n, weight_hh, start)
+        ctx.save_for_backward(x, h_in, gates, hidden_n, weight_ih, weight_hh, start)
         ctx.resets = resets
-        ctx.half = torch.is_autocast_enabled(gates_x.device.type)
+        ctx.half = torch.is_autocast_enabled(x.device.type)
         return h_out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        h_in, rz, hidden_n, n, weight_hh, start = ctx.saved_tensors
-        T, B, H = n.shape
-        r, z = rz[..., :H], rz[..., H:]
+        x, h_in, gates, hidden_n, weight_ih, weight_hh, start = ctx.saved_tensors
+        T, B, H = h_in.shape
+        r, z, n = gates.split_with_sizes([H, H, H], 2)
         dgates = dy.new_empty(T, B, 3, H)  # first d(U h)/dh', then times dh': d loss / d(U h)
         through_n = (1 - z).mul_(torch.addcmul(dy.new_ones(()), n, n, value=-1))  # dn_pre / dh'
         through_r, through_z, through_un = dgates.unbind(2)
@@ -114,26 +125,32 @@ class _GRUSequence(torch.autograd.Function):
             if ctx.resets[t]:
                 dh.masked_fill_(start[t].unsqueeze(1), 0)
         flat = dgates.view(T * B, 3 * H)
-        dweight = _product(flat, h_in.view(T * B, H), ctx.half)
+        dweight = _product(flat.t(), h_in.view(T * B, H), ctx.half)
         dbias_n = through_un.sum((0, 1))
         torch.mul(through_n, dh_out, out=through_un)  # the input enters n beside r ∘ (U_n h)
-        return dgates.view(T, B, 3 * H), dh, dweight, dbias_n, None
+        dx, dweight_ih, dbias = _linear_backward(flat, x, weight_ih, ctx.half)
+        return dx, dh, dweight_ih, dweight, dbias, dbias_n, None
 
 
 class _LSTMSequence(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, gates_x: Tensor, h0: Tensor, c0: Tensor, weight_hh: Tensor, start: Tensor
+        ctx: Any,
+        x: Tensor,
+        h0: Tensor,
+        c0: Tensor,
+        weight_ih: Tensor,
+        weight_hh: Tensor,
+        bias: Tensor,
+        start: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        T, B, G = gates_x.shape
-        H = G // 4
+        (T, B), H = start.shape, h0.shape[1]
+        gates = F.linear(x, weight_ih, bias).to(h0.dtype)
         resets = start.any(dim=1).tolist()
-        h_in, c_in = gates_x.new_empty(T, B, H), gates_x.new_empty(T, B, H)
-        h_out, tanh_c = gates_x.new_empty(T, B, H), gates_x.new_empty(T, B, H)
-        gates = gates_x.new_empty(T, B, G)
+        h_in, c_in, h_out, tanh_c = (h0.new_empty(T, B, H) for _ in range(4))
         u = weight_hh.t()
         h, c = h0, c0
-        zero = gates_x.new_zeros(())
+        zero = h0.new_zeros(())
         for t in range(T):
             if resets[t]:
                 fresh = start[t].unsqueeze(1)
@@ -141,23 +158,22 @@ class _LSTMSequence(torch.autograd.Function):
                 c = torch.where(fresh, zero, c, out=c_in[t])
             else:
                 h, c = h_in[t].copy_(h), c_in[t].copy_(c)
-            torch.addmm(gates_x[t], h, u, out=gates[t])
-            gate = gates[t]
+            gate = gates[t].addmm_(h, u)
             gate[:, : 2 * H].sigmoid_()
             gate[:, 2 * H : 3 * H].tanh_()
             gate[:, 3 * H :].sigmoid_()
             c = torch.addcmul(gate[:, H : 2 * H] * c, gate[:, :H], gate[:, 2 * H : 3 * H])
             torch.tanh(c, out=tanh_c[t])
             h = torch.mul(gate[:, 3 * H :], tanh_c[t], out=h_out[t])
-        ctx.save_for_backward(h_in, c_in, gates, tanh_c, weight_hh, start)
+        ctx.save_for_backward(x, h_in, c_in, gates, tanh_c, weight_ih, weight_hh, start)
         ctx.resets = resets
-        ctx.half = torch.is_autocast_enabled(gates_x.device.type)
+        ctx.half = torch.is_autocast_enabled(x.device.type)
         return h_out, c
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor, dc: Tensor) -> tuple[Tensor | None, ...]:
-        h_in, c_in, gates, tanh_c, weight_hh, start = ctx.saved_tensors
+        x, h_in, c_in, gates, tanh_c, weight_ih, weight_hh, start = ctx.saved_tensors
         T, B, H = h_in.shape
         i, f, g, o = gates.view(T, B, 4, H).unbind(2)
         one = dy.new_ones(())
@@ -180,12 +196,21 @@ class _LSTMSequence(torch.autograd.Function):
                 dh.masked_fill_(start[t].unsqueeze(1), 0)
                 dc.masked_fill_(start[t].unsqueeze(1), 0)
         flat = dgates.view(T * B, 4 * H)
-        dweight = _product(flat, h_in.view(T * B, H), ctx.half)
-        return dgates.view(T, B, 4 * H), dh, dc, dweight, None
+        dweight = _product(flat.t(), h_in.view(T * B, H), ctx.half)
+        dx, dweight_ih, dbias = _linear_backward(flat, x, weight_ih, ctx.half)
+        return dx, dh, dc, dweight_ih, dweight, dbias, None
+
+
+def _linear_backward(
+    dy: Tensor, x: Tensor, weight: Tensor, half: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of ``W x + b`` in x, W and b, from the one in it over all steps [T · B, G]."""
+    dx = _product(dy, weight, half).view_as(x)
+    return dx, _product(dy.t(), x.reshape(len(dy), -1), half), dy.sum(0)
 
 
 def _product(a: Tensor, b: Tensor, half: bool) -> Tensor:
-    """aᵀ b over all steps, in bfloat16 where autocast asked for it."""
+    """The product a b, in bfloat16 where autocast asked for it."""
     if not half:
-        return a.t() @ b
-    return (a.bfloat16().t() @ b.bfloat16()).to(a.dtype)
+        return a @ b
+    return (a.bfloat16() @ b.bfloat16()).to(a.dtype)
