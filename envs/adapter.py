@@ -11,8 +11,8 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from torch import Tensor
 
-from memrl.envs.spaces import MASK, Array, canonical_action, decode_action, encode, leaves
 from memrl.rollout.env import BatchedEnv, Obs, Transition
+from memrl.rollout.spaces import MASK, Array, canonical_action, decode_action, encode, leaves
 
 Arrays: TypeAlias = dict[str, Array]
 
@@ -24,7 +24,7 @@ REWARD_MEANS_SUCCESS = ("MiniGrid-", "BabyAI-")
 class GymnasiumAdapter(BatchedEnv):
     """B copies of a Gymnasium task, stepped on the host, seen as tensors on ``device``.
 
-    ``memrl.envs.spaces`` says what each space becomes. A vector environment that resets in the
+    ``memrl.rollout.spaces`` says what each space becomes. A vector environment that resets in the
     next step spends one row per episode on its reset; that row has ``valid`` False, reward 0, and
     its action was not used. An action mask is found in the observation or in the info under
     ``action_mask``, and becomes ``obs["action_mask"]``, bool [B, A].

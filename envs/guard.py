@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
-from memrl.envs.spaces import leaves
+from memrl.rollout.spaces import leaves
 
 
 def vector_env(

@@ -10,8 +10,8 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from memrl.envs.spaces import MASK
 from memrl.rollout.env import BatchedEnv, Obs, Transition
+from memrl.rollout.spaces import MASK
 
 State: TypeAlias = dict[str, Tensor]
 

@@ -17,9 +17,9 @@ from stable_baselines3.common.vec_env.base_vec_env import (
 )
 from torch import Tensor
 
-from memrl.envs.spaces import MASK, Array, encode_action, export, exported, row
 from memrl.envs.vector import checked_render_mode
 from memrl.rollout.env import BatchedEnv, Obs
+from memrl.rollout.spaces import MASK, Array, encode_action, export, exported, row
 
 
 @final

@@ -10,9 +10,9 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from memrl.envs.spaces import MASK, Array, encode_action, export, exported, row
 from memrl.envs.wrappers import Previous
 from memrl.rollout.env import BatchedEnv, Obs, Transition
+from memrl.rollout.spaces import MASK, Array, encode_action, export, exported, row
 
 
 def draws(env: BatchedEnv) -> bool:

@@ -66,7 +66,7 @@ def test_a_state_of_another_memory_is_refused_by_name():
 
 def test_every_parameter_is_in_the_optimiser_once():
     agent = make_agent("ntm", policy={"layers": 2, "skip": True})
-    mine = [id(p) for group in agent.optimizer.param_groups for p in group["params"]]
+    mine = [id(p) for group in agent.learner.optimizer.param_groups for p in group["params"]]
     assert sorted(mine) == sorted(id(p) for p in agent.policy.parameters())
 
 
@@ -103,7 +103,7 @@ def test_a_target_kl_ends_the_epochs_early():
     patient = make_agent(lr=0.05, epochs=6)
     hasty = make_agent(lr=0.05, epochs=6, target_kl=1e-6)
     learn(patient, 1), learn(hasty, 1)
-    steps = [agent.optimizer.state_dict()["state"][0]["step"] for agent in (patient, hasty)]
+    steps = [agent.learner.optimizer.state_dict()["state"][0]["step"] for agent in (patient, hasty)]
     assert steps == [18, 3]
 
 
@@ -116,7 +116,7 @@ def test_refreshed_states_are_those_of_the_present_core():
         type(agent.collector.state)(*(leaf[0] for leaf in agent.rollout.states)),
         agent.rollout.start[:7],
     )
-    agent._refresh_states()
+    agent.learner._refresh_states(agent.rollout)
     torch.testing.assert_close(agent.rollout.states.h[1], out.state.h)
 
 

@@ -10,7 +10,7 @@ from gymnasium.vector.utils import batch_space
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memrl.envs.spaces import (
+from memrl.rollout.spaces import (
     canonical_action,
     decode_action,
     encode,

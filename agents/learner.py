@@ -1,0 +1,156 @@
+"""PPO's learner: epochs over a rollout, minibatches of whole chunks, one optimiser."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+
+from memrl.agents.config import PPOConfig
+from memrl.agents.report import Averages
+from memrl.losses.ppo import PPOLoss, masked_mean, normalise, ppo_loss
+from memrl.memory import state as states
+from memrl.policy import Policy
+from memrl.rollout.storage import Chunk, Rollout
+
+
+class Rates(NamedTuple):
+    """What a schedule may move from iteration to iteration."""
+
+    lr: float
+    entropy: float
+    clip: float
+    value_clip: float | None
+
+
+class Learner:
+    """Improves a policy on rollouts (Schulman et al. 2017); ``shuffler`` deals out the chunks."""
+
+    def __init__(self, policy: Policy, config: PPOConfig, shuffler: torch.Generator) -> None:
+        self.policy, self.config, self.shuffler = policy, config, shuffler
+        self.groups: dict[str, list[nn.Parameter]] = {
+            "encoder": list(policy.encoder.parameters()),
+            "memory": list(policy.core.parameters()),
+            "heads": _others(policy),
+        }
+        self.optimizer = torch.optim.Adam(
+            [{"params": group} for group in self.groups.values() if group],
+            lr=config.lr,
+            eps=1e-5,
+            fused=True,
+        )
+
+    def improve(self, rollout: Rollout, rates: Rates) -> Averages:
+        """Epochs of minibatches over a rollout with its advantages and targets.
+
+        Raises:
+            FloatingPointError: a loss or a gradient is not finite; nothing was changed by it.
+        """
+        config, averages = self.config, Averages()
+        self._set_lr(rates.lr)
+        for epoch in range(config.epochs):
+            if epoch and config.refresh_states:
+                averages.add({"memory/state_drift": self._refresh_states(rollout)})
+            for chunk in self._minibatches(rollout):
+                first = not averages
+                loss, total, cost = self._loss(chunk, rates)
+                named = loss._asdict() | {"core_cost": cost}
+                norms = self._step(total, named)
+                scalars = {f"train/{name}": x for name, x in named.items() if name != "ratio_error"}
+                averages.add(scalars | {f"grad_norm/{name}": x for name, x in norms.items()})
+                if first:
+                    averages.set("train/ratio_error", loss.ratio_error)
+            if config.target_kl is not None and averages.last("train/kl") > config.target_kl:
+                break
+        averages.set("train/lr", torch.tensor(rates.lr))
+        return averages
+
+    def _loss(self, chunk: Chunk, rates: Rates) -> tuple[PPOLoss, Tensor, Tensor]:
+        config = self.config
+        device = chunk.start.device.type
+        with torch.autocast(device, torch.bfloat16, enabled=config.precision == "bf16"):
+            out = self.policy(chunk.obs, chunk.state, chunk.start)
+        advantage = chunk.advantage
+        if config.normalise_advantages:
+            advantage = normalise(advantage, chunk.valid)
+        loss = ppo_loss(
+            out.actions.log_prob(chunk.action),
+            chunk.log_prob,
+            advantage,
+            out.actions.entropy(),
+            out.value.to(chunk.target.dtype),
+            chunk.value,
+            chunk.target,
+            chunk.valid,
+            clip=rates.clip,
+            value_clip=rates.value_clip,
+        )
+        cost = torch.zeros_like(loss.value)
+        if out.cost is not None:
+            cost = masked_mean(out.cost, chunk.valid)
+        total = loss.policy + config.value_coef * loss.value - rates.entropy * loss.entropy
+        return loss, total + config.core_cost * cost, cost
+
+    def _step(self, total: Tensor, named: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """One optimiser step; nothing is changed when a loss or a gradient is not finite."""
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        grads = {
+            name: [p.grad for p in group if p.grad is not None]
+            for name, group in self.groups.items()
+        }
+        norms = {name: get_total_norm(group) for name, group in grads.items() if group}
+        norm = torch.stack(list(norms.values())).norm()
+        if not math.isfinite(float(norm)) or not math.isfinite(float(total.detach())):
+            raise FloatingPointError(_what_went_bad(named, norms))
+        everything = [p for group in self.groups.values() for p in group]
+        clip_grads_with_norm_(everything, self.config.max_grad_norm, norm)
+        self.optimizer.step()
+        return {name: value.detach() for name, value in norms.items()} | {"all": norm.detach()}
+
+    def _minibatches(self, rollout: Rollout) -> Iterator[Chunk]:
+        order = torch.randperm(rollout.num_chunks(), generator=self.shuffler)
+        for index in order.to(rollout.start.device).tensor_split(self.config.minibatches):
+            yield rollout.chunks(index)
+
+    @torch.no_grad()
+    def _refresh_states(self, r: Rollout) -> Tensor:
+        """Chunk-start states as the present core would have them; returns their relative change."""
+        state = states.map_state(lambda kept: kept[0], r.states)
+        change = size = torch.zeros((), device=r.start.device)
+        for c, begin in enumerate(r.chunk_starts[1:], start=1):
+            span = slice(r.chunk_starts[c - 1], begin)
+            obs = {key: value[span] for key, value in r.obs.items()}
+            state = self.policy(obs, state, r.start[span]).state
+            for kept, leaf in zip(states.leaves(r.states), states.leaves(state), strict=True):
+                change = change + (kept[c] - leaf).square().sum()
+                size = size + leaf.square().sum()
+                kept[c] = leaf
+        return (change / size.clamp(min=1e-12)).sqrt()
+
+    def _set_lr(self, lr: float) -> None:
+        memory = {id(p) for p in self.groups["memory"]}
+        for group in self.optimizer.param_groups:
+            multiple = self.config.lr_memory if id(group["params"][0]) in memory else 1.0
+            group["lr"] = lr * multiple
+
+
+def _others(policy: Policy) -> list[nn.Parameter]:
+    """All parameters behind the memory: heads and their hidden layers."""
+    before = {id(p) for part in (policy.encoder, policy.core) for p in part.parameters()}
+    return [p for p in policy.parameters() if id(p) not in before]
+
+
+def _what_went_bad(named: Mapping[str, Tensor], norms: Mapping[str, Tensor]) -> str:
+    bad = [f"the {name} loss" for name, x in named.items() if not math.isfinite(float(x.detach()))]
+    bad += [
+        f"the gradient of {name}"
+        for name, x in norms.items()
+        if not math.isfinite(float(x.detach()))
+    ]
+    what = " and ".join(bad) or "the total loss"
+    return f"{what} became NaN or infinite"
