@@ -12,13 +12,13 @@ from torch import Tensor
 
 from memrl.agent import Metrics
 from memrl.agents.acting import Actor
+from memrl.agents.assess import assess
 from memrl.agents.config import PPOConfig
 from memrl.agents.learner import Learner, Rates
 from memrl.agents.novelty import make_bonus
 from memrl.agents.reach import DISTANCES, gradient_reach
 from memrl.agents.report import Averages, diagnose, episodes
 from memrl.losses.ppo import masked_mean
-from memrl.losses.returns import gae
 from memrl.nn.normalise import RunningNorm
 from memrl.policy import Policy
 from memrl.rollout.collect import Collector
@@ -97,25 +97,17 @@ class PPO:
 
     def _assess(self) -> float:
         """Advantages and value targets of the rollout; returns the bonus scale in force."""
-        r, config = self.rollout, self.config
+        config = self.config
         scale, anneal = config.bonus.scale, config.bonus.anneal
         if anneal is not None:
             scale *= max(0.0, 1.0 - self.env_steps / anneal)
-        value, last, bootstrap = self._raw(r.value), self._raw(r.last_value), self._raw(r.bootstrap)
-        cut = r.truncated & ~r.terminated
-        r.advantage = gae(
-            r.reward + scale * r.bonus,
-            value,
-            r.ended,
-            torch.where(cut, bootstrap, 0.0),
-            last,
+        self._returns = assess(
+            self.rollout,
             gamma=config.gamma,
             lam=config.lam,
+            bonus_scale=scale,
+            return_norm=self.return_norm,
         )
-        r.target = r.advantage + value
-        self._returns = r.target
-        if self.return_norm is not None:
-            r.target = self.return_norm(r.target.unsqueeze(-1)).squeeze(-1)
         return scale
 
     def _update_norms(self) -> None:
@@ -139,12 +131,6 @@ class PPO:
             if k < self.config.bptt:
                 metrics[f"memory/reach_{k}"] = reach.get(k, torch.tensor(math.nan))
         return {name: float(value) for name, value in metrics.items()}
-
-    def _raw(self, value: Tensor) -> Tensor:
-        """The critic's output in units of reward."""
-        if self.return_norm is None:
-            return value
-        return self.return_norm.inverse(value.unsqueeze(-1)).squeeze(-1)
 
     def state_dict(self) -> dict[str, Any]:
         """See ``memrl.agent.Agent.state_dict``."""

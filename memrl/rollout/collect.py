@@ -31,13 +31,18 @@ class Collector:
     ) -> None:
         self.env, self.policy, self.generator = env, policy, generator
         self.bonus = bonus
-        self.obs: Obs = env.reset(seed)
-        self.start = torch.ones(env.num_envs, dtype=torch.bool, device=env.device)
-        self.state = states.clone(policy.initial_state(env.num_envs))
-        self.episode_return = torch.zeros(env.num_envs, device=env.device)
-        self.episode_length = torch.zeros(env.num_envs, device=env.device)
-        if bonus is not None:
-            bonus.begin(self.obs)
+        self.begin(env.reset(seed))
+
+    def begin(self, obs: Obs) -> None:
+        """Go on from environments that were reset and gave out ``obs``."""
+        B, device = self.env.num_envs, self.env.device
+        self.obs = obs
+        self.start = torch.ones(B, dtype=torch.bool, device=device)
+        self.state = states.clone(self.policy.initial_state(B))
+        self.episode_return = torch.zeros(B, device=device)
+        self.episode_length = torch.zeros(B, device=device)
+        if self.bonus is not None:
+            self.bonus.begin(obs)
 
     def rollout(self, *, steps: int, bptt: int, burn_in: int) -> Rollout:
         """Storage for ``steps`` × B transitions, to be filled by ``collect`` again and again."""
@@ -53,25 +58,34 @@ class Collector:
             dtype=first.value.dtype,
         )
 
-    @torch.no_grad()
     def collect(self, rollout: Rollout) -> None:
         """Fill ``rollout`` with the next steps of every environment."""
         for t in range(len(rollout.reward)):
-            rollout.put_observation(t, self.obs, self.start, self.state)
-            out = self.policy.step(self.obs, self.state, self.start, donate=True)
-            action = out.actions.sample(self.generator)
-            rollout.action[t] = action
-            rollout.log_prob[t] = out.actions.log_prob(action)
-            rollout.value[t] = out.value
-            self.state = out.state
-            transition = self.env.step(action)
-            rollout.put_transition(t, transition)
-            rollout.bootstrap[t] = self._bootstrap(transition)
-            if self.bonus is not None:
-                new = self.bonus.visit(transition.obs, transition.ended)
-                rollout.bonus[t] = new.to(rollout.bonus.dtype)
-            self._count(rollout, t, transition)
-            self.obs = transition.obs
+            self.step(rollout, t)
+        self.finish(rollout)
+
+    @torch.no_grad()
+    def step(self, rollout: Rollout, t: int) -> None:
+        """Act once in every environment and write it down as step ``t``."""
+        rollout.put_observation(t, self.obs, self.start, self.state)
+        out = self.policy.step(self.obs, self.state, self.start, donate=True)
+        action = out.actions.sample(self.generator)
+        rollout.action[t] = action
+        rollout.log_prob[t] = out.actions.log_prob(action)
+        rollout.value[t] = out.value
+        self.state = out.state
+        transition = self.env.step(action)
+        rollout.put_transition(t, transition)
+        rollout.bootstrap[t] = self._bootstrap(transition)
+        if self.bonus is not None:
+            new = self.bonus.visit(transition.obs, transition.ended)
+            rollout.bonus[t] = new.to(rollout.bonus.dtype)
+        self._count(rollout, t, transition)
+        self.obs = transition.obs
+
+    @torch.no_grad()
+    def finish(self, rollout: Rollout) -> None:
+        """The value of what comes after the last step."""
         rollout.last_value = self.policy.step(self.obs, self.state, self.start).value
 
     def _bootstrap(self, transition: Transition) -> Tensor:
