@@ -211,6 +211,7 @@ def test_bench_env_as_json_is_one_value(memrl, monkeypatch):
 
 def test_bench_train_as_json_is_one_value(memrl, monkeypatch):
     assert "did you mean num?" in sentence(memrl("bench", "train", "nun=3"))
+    assert "for MiniGrid only" in sentence(memrl("bench", "train", "env=probe/Recall-v0"))
     words = ["num=4", "iterations=1", "windows=1", "peer_steps=128", "hidden_dim=8"]
     assert json.loads(memrl("bench", "train", *words, "--json").out)["ratio"] > 0
 

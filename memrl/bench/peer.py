@@ -11,6 +11,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -44,12 +45,14 @@ class Peer:
     One LSTM serves actor and critic, as in ours; ``batch`` env steps are a minibatch.
 
     Raises:
-        ValueError: sb3-contrib is not installed; how to get it is said.
+        ValueError: sb3-contrib is not installed (how to get it is said), or no MiniGrid task.
     """
 
     def __init__(self, env: str, *, hidden_dim: int, steps: int, batch: int) -> None:
         if importlib.util.find_spec("sb3_contrib") is None:
             raise ValueError("the peer is missing: pip install 'memrl[peer]'")
+        if not env.startswith("MiniGrid-"):
+            raise ValueError(f"the peer is set up for MiniGrid only, env is {env}")
         version = importlib.metadata.version("sb3-contrib")
         self.name = f"RecurrentPPO of sb3-contrib {version}, {COPIES} × {STEPS}, minibatch {batch}"
         self.steps = steps
@@ -102,6 +105,7 @@ def serve(env: str, hidden_dim: int, batch: int) -> None:
         device="cpu",
         seed=0,
     )
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the one who asks, and so this
     for line in sys.stdin:
         begin = time.perf_counter()
         model.learn(int(line), reset_num_timesteps=False)

@@ -98,17 +98,7 @@ def bench_train(
         Peer(env, hidden_dim=hidden_dim, steps=peer_steps, batch=batch)
         for batch in (DEFAULT_BATCH, WIDE_BATCH)
     ]
-    _iteration(agent, timed)  # warm-up
-    ours: list[Window] = []
-    theirs: list[list[float]] = [[] for _ in peers]
-    for peer in peers:
-        peer.speed()
-    for _ in range(windows):
-        ours += [_iteration(agent, timed) for _ in range(iterations)]
-        for peer, speeds in zip(peers, theirs, strict=True):
-            speeds.append(peer.speed())
-    for peer in peers:
-        peer.close()
+    ours, theirs = _alternate(agent, timed, peers, iterations, windows)
     steps = agent.rollout.start.numel()
     speed = steps / statistics.median(window.total for window in ours)
     narrow, wide = (statistics.median(speeds) for speeds in theirs)
@@ -129,6 +119,24 @@ def bench_train(
         "threads": torch.get_num_threads(),
         "device": device,
     }
+
+
+def _alternate(
+    agent: PPO, timed: Timed, peers: list[Peer], iterations: int, windows: int
+) -> tuple[list[Window], list[list[float]]]:
+    """Our iterations and each peer's speeds, taken in turns after one window that warms up."""
+    ours: list[Window] = []
+    theirs: list[list[float]] = [[] for _ in peers]
+    _iteration(agent, timed)
+    for peer in peers:
+        peer.speed()
+    for _ in range(windows):
+        ours += [_iteration(agent, timed) for _ in range(iterations)]
+        for peer, speeds in zip(peers, theirs, strict=True):
+            speeds.append(peer.speed())
+    for peer in peers:
+        peer.close()
+    return ours, theirs
 
 
 def _where_time_went(agent: PPO, windows: list[Window], device: str) -> dict[str, float]:
