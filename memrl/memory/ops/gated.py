@@ -145,10 +145,13 @@ class _LSTMSequence(torch.autograd.Function):
         start: Tensor,
     ) -> tuple[Tensor, Tensor]:
         (T, B), H = start.shape, h0.shape[1]
-        gates = F.linear(x, weight_ih, bias).to(h0.dtype)
+        # One σ serves all gates: tanh a = 2 σ(2a) - 1, so the rows of g are doubled.
+        scale = h0.new_ones(4 * H, 1)
+        scale[2 * H : 3 * H] = 2.0
+        gates = F.linear(x, weight_ih * scale, bias * scale[:, 0]).to(h0.dtype)
         resets = start.any(dim=1).tolist()
         h_in, c_in, h_out, tanh_c = (h0.new_empty(T, B, H) for _ in range(4))
-        u = weight_hh.t()
+        u = (weight_hh * scale).t()
         h, c = h0, c0
         zero = h0.new_zeros(())
         for t in range(T):
@@ -158,13 +161,9 @@ class _LSTMSequence(torch.autograd.Function):
                 c = torch.where(fresh, zero, c, out=c_in[t])
             else:
                 h, c = h_in[t].copy_(h), c_in[t].copy_(c)
-            gate = gates[t].addmm_(h, u)
-            gate[:, : 2 * H].sigmoid_()
-            gate[:, 2 * H : 3 * H].tanh_()
-            gate[:, 3 * H :].sigmoid_()
-            c = torch.addcmul(gate[:, H : 2 * H] * c, gate[:, :H], gate[:, 2 * H : 3 * H])
-            torch.tanh(c, out=tanh_c[t])
-            h = torch.mul(gate[:, 3 * H :], tanh_c[t], out=h_out[t])
+            i, f, s, o = gates[t].addmm_(h, u).sigmoid_().view(B, 4, H).unbind(1)
+            c = (f * c).addcmul_(i, s, value=2).sub_(i)  # f c + i g
+            h = torch.mul(o, torch.tanh(c, out=tanh_c[t]), out=h_out[t])
         ctx.save_for_backward(x, h_in, c_in, gates, tanh_c, weight_ih, weight_hh, start)
         ctx.resets = resets
         ctx.half = torch.is_autocast_enabled(x.device.type)
@@ -175,15 +174,15 @@ class _LSTMSequence(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor, dc: Tensor) -> tuple[Tensor | None, ...]:
         x, h_in, c_in, gates, tanh_c, weight_ih, weight_hh, start = ctx.saved_tensors
         T, B, H = h_in.shape
-        i, f, g, o = gates.view(T, B, 4, H).unbind(2)
-        one = dy.new_ones(())
-        through_c = torch.addcmul(one, tanh_c, tanh_c, value=-1).mul_(o)  # dc' / dh'
-        dgates = torch.empty_like(gates).view(T, B, 4, H)  # first d gates/dc' (o: /dh'), then times
+        i, f, s, o = gates.view(T, B, 4, H).unbind(2)
+        through_c = torch.addcmul(dy.new_ones(()), tanh_c, tanh_c, value=-1).mul_(o)  # dc' / dh'
+        slopes = torch.addcmul(gates, gates, gates, value=-1)  # σ' of all gates
+        dgates = slopes.view(T, B, 4, H)  # then d gates/dc' (o: /dh'), then times dc', dh'
         di, df, dg, do = dgates.unbind(2)
-        torch.mul(g, i, out=di).mul_(1 - i)
-        torch.mul(c_in, f, out=df).mul_(1 - f)
-        torch.addcmul(one, g, g, value=-1, out=dg).mul_(i)
-        torch.mul(tanh_c, o, out=do).mul_(1 - o)
+        di.mul_(s.mul(2).sub_(1))
+        df.mul_(c_in)
+        dg.mul_(i).mul_(4)
+        do.mul_(tanh_c)
         dh = torch.zeros_like(h_in[0])
         for t in range(T - 1, -1, -1):
             dh = dh.add_(dy[t])
