@@ -32,6 +32,10 @@ class Averages:
         """A value that stands for the whole iteration."""
         self._sums[name], self._counts[name] = value.detach(), 1
 
+    def count(self, name: str) -> int:
+        """How many values a mean is of."""
+        return self._counts[name]
+
     def last(self, name: str) -> float:
         """The latest value, on the host."""
         return float(self._last[name])

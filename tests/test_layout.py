@@ -79,6 +79,9 @@ def imports(path: Path) -> set[str]:
     return names
 
 
+SB3_FILES = {"agents.sb3.algorithm", "agents.sb3.policy", "agents.sb3.source"}
+
+
 @pytest.mark.parametrize(("module", "path"), sources(), ids=lambda value: str(value))
 def test_imports_point_downwards(module, path):
     own = room(module)
@@ -96,7 +99,7 @@ def test_every_room_exists():
 @pytest.mark.parametrize(
     ("package", "homes"),
     [
-        ("stable_baselines3", {"agents.sb3", "envs.sb3", "bench.peer"}),
+        ("stable_baselines3", {*SB3_FILES, "envs.sb3", "bench.peer"}),
         ("sb3_contrib", {"bench.peer"}),
         ("wandb", {"run.wandb"}),
         ("hydra", {"composition", "commands.train"}),

@@ -1,0 +1,6 @@
+"""Stable-Baselines3's surface on this project's memories, chunks and losses."""
+
+from memrl.agents.sb3.algorithm import MemoryPPO
+from memrl.agents.sb3.policy import MemoryPolicy
+
+__all__ = ["MemoryPPO", "MemoryPolicy"]

@@ -1,0 +1,153 @@
+"""The policy that Stable-Baselines3's loop holds: ``predict`` with any memory's state."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from pydantic import ValidationError
+from stable_baselines3.common.policies import BasePolicy
+from torch import Tensor
+
+from memrl.agents.sb3.source import Reader
+from memrl.memory import state as states
+from memrl.policy import PolicyConfig, build_policy
+from memrl.rollout.env import Obs
+from memrl.rollout.spaces import MASK, Array, canonical_action, decode_action
+
+FORGOT = (
+    "predict was called again without the state that it returned, so that the memory starts empty "
+    "at every step; keep it: action, state = model.predict(obs, state=state, episode_start=dones)"
+)
+
+
+class MemoryPolicy(BasePolicy):
+    """Encoder → memory → heads behind SB3's interface.
+
+    Args:
+        observation_space: Box, Discrete, MultiDiscrete, MultiBinary, or a flat Dict of these.
+        action_space: Discrete, MultiDiscrete, MultiBinary or Box.
+        masks: entries of an action mask that comes with every observation; 0: none.
+        memory: name of the core.
+        memory_kwargs: its options.
+        kwargs: fields of `memrl.policy.PolicyConfig`; ``normalise_obs`` is off by default, because
+            ``VecNormalize`` does that here.
+
+    Raises:
+        ValueError: a space, a memory or an option that is not known; the sentence names it.
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Space[Any],
+        *,
+        masks: int = 0,
+        memory: str = "lstm",
+        memory_kwargs: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(observation_space, action_space)
+        self.masks = masks
+        self.reader = Reader(observation_space, torch.device("cpu"))
+        seen = dict(self.reader.space.spaces)
+        if masks:
+            seen[MASK] = spaces.MultiBinary(masks)
+        self.net = build_policy(
+            spaces.Dict(seen),
+            canonical_action(action_space),
+            {"name": memory, **(memory_kwargs or {})},
+            _config(kwargs),
+        )
+        self.generator = torch.Generator()
+        self._handed_out = False
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Array | None = None,
+        deterministic: bool = False,
+        action_masks: Array | None = None,
+    ) -> tuple[Array, Any]:
+        """Actions and the memory's next state, for one observation or a batch of them.
+
+        Args:
+            observation: as the environment gives it.
+            state: what the last call returned; None at the beginning.
+            episode_start: bool [B], True where an episode begins: there the state is replaced.
+            deterministic: the most probable actions instead of drawn ones.
+            action_masks: bool, True where an action is allowed, as in sb3-contrib.
+
+        Raises:
+            ValueError: an observation outside its space, or a state of another batch size.
+        """
+        self.set_training_mode(False)
+        single = self.reader.is_single(observation)
+        obs = self._obs(observation, single, action_masks)
+        batch = len(next(iter(obs.values())))
+        fresh = state is None
+        self._warn_if_forgotten(fresh, episode_start)
+        state = self.net.initial_state(batch) if fresh else state
+        self._check(state, batch)
+        start = torch.as_tensor(
+            np.full(batch, fresh) if episode_start is None else np.asarray(episode_start, bool),
+            device=self.device,
+        ).reshape(batch)
+        with torch.no_grad():
+            out = self.net.step(obs, state, start)
+        chosen = out.actions.mode() if deterministic else out.actions.sample(self.generator)
+        actions = decode_action(self.action_space, chosen)
+        return (actions[0] if single else actions), out.state
+
+    def _predict(self, observation: Any, deterministic: bool = False) -> Tensor:
+        raise NotImplementedError("a memory acts through predict(observation, state)")
+
+    def _obs(self, observation: Any, single: bool, masks: Array | None) -> Obs:
+        if single:
+            observation = (
+                {key: np.asarray(part)[None] for key, part in observation.items()}
+                if isinstance(observation, Mapping)
+                else np.asarray(observation)[None]
+            )
+        obs = {key: part.to(self.device) for key, part in self.reader.read(observation).items()}
+        batch = len(next(iter(obs.values())))
+        if self.masks:
+            given = np.ones((batch, self.masks)) if masks is None else np.asarray(masks)
+            flat = given.reshape(batch, self.masks)
+            obs[MASK] = torch.as_tensor(flat, dtype=torch.bool, device=self.device)
+        return obs
+
+    def _check(self, state: Any, batch: int) -> None:
+        for leaf in states.leaves(state):
+            if len(leaf) != batch:
+                raise ValueError(f"the state is of {len(leaf)} rows, the observation of {batch}")
+
+    def _warn_if_forgotten(self, fresh: bool, episode_start: Array | None) -> None:
+        """A state was handed out, and the next call of the same episode does without it."""
+        remembers = self.net.core.horizon != 0
+        begins = episode_start is not None and bool(np.all(episode_start))
+        if remembers and fresh and not begins and self._handed_out:
+            warnings.warn(FORGOT, UserWarning, stacklevel=4)
+        self._handed_out = fresh
+
+
+def _config(given: Mapping[str, Any]) -> PolicyConfig:
+    try:
+        return PolicyConfig(**{"normalise_obs": False, "head_dim": 64, **given})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        if first["type"] != "extra_forbidden":
+            raise ValueError(f"policy_kwargs: {name}: {first['msg']}") from None
+        known = ["memory", "memory_kwargs", *PolicyConfig.model_fields]
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(
+            f"unknown policy option {name!r}{hint} (known: {', '.join(known)})"
+        ) from None
