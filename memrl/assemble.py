@@ -19,13 +19,13 @@ from memrl.envs.make import make
 from memrl.envs.minigrid.memory import MEMORY_IDS
 from memrl.envs.minigrid.reference import reference_levels
 from memrl.envs.minigrid.render import render_view
+from memrl.errors import CheckpointError, RunError
 from memrl.nn.observation import GRID_SIDE
 from memrl.policy import build_policy
 from memrl.rollout.env import BatchedEnv, Obs
 from memrl.run.allocator import keep_freed_memory
 from memrl.run.checkpoints import Checkpoint, Checkpoints
 from memrl.run.directory import RunDirectory
-from memrl.run.errors import CheckpointError, RunError
 
 RunPath: TypeAlias = str | os.PathLike[str]
 Which: TypeAlias = Literal["last", "best"]

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from memrl.run.errors import RunError
+from memrl.errors import RunError
 
 # Every command imports what it needs when it is called: ``memrl --help`` answers at once.
 

@@ -20,11 +20,11 @@ from memrl.assemble import (
     stream,
 )
 from memrl.config import Config
+from memrl.errors import RunError
 from memrl.run.checkpoints import Checkpoint
 from memrl.run.curve import draw_curve
-from memrl.run.directory import RunDirectory, write_atomically
+from memrl.run.directory import RunDirectory
 from memrl.run.episode import draw_episode
-from memrl.run.errors import RunError
 from memrl.run.evaluation import Evaluation, evaluate
 from memrl.run.loop import Fitted, fit
 from memrl.run.progress import Style, progress_bar
@@ -32,6 +32,7 @@ from memrl.run.recording import record_episode
 from memrl.run.slots import draw_memory
 from memrl.run.summary import About, summarize, write_summary
 from memrl.run.tracking import Tracker
+from memrl.saved.atomic import write_atomically
 
 Say = Callable[[str], None]
 

@@ -14,6 +14,8 @@ LINKED = ("agents", "configs", "envs")
 
 # A room and the rooms right below it; it may import these and everything below them.
 BELOW = {
+    "errors": (),
+    "saved": ("errors",),
     "memory.ops": (),
     "memory": ("memory.ops",),
     "rollout.env": (),
@@ -24,9 +26,9 @@ BELOW = {
     "losses": (),
     "bonus": ("nn",),
     "agent": ("rollout.env",),
-    "agents": ("rollout", "losses", "agent"),
+    "agents": ("rollout", "losses", "agent", "saved"),
     "envs": ("rollout.env", "rollout.spaces"),
-    "run": ("agent",),
+    "run": ("agent", "saved"),
     "trial": ("memory",),
     "testing": ("trial",),
     "config": ("agents", "run"),
@@ -79,7 +81,12 @@ def imports(path: Path) -> set[str]:
     return names
 
 
-SB3_FILES = {"agents.sb3.algorithm", "agents.sb3.policy", "agents.sb3.source"}
+SB3_FILES = {
+    f"agents.sb3.{name}"
+    for name in (
+        *("algorithm", "archive", "normalisation", "policy", "saving", "schedules", "source"),
+    )
+}
 
 
 @pytest.mark.parametrize(("module", "path"), sources(), ids=lambda value: str(value))

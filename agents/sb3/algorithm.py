@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, ClassVar, cast, final
 
 import gymnasium
@@ -15,7 +14,8 @@ from stable_baselines3.common.env_util import is_wrapped
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.utils import explained_variance
+from stable_baselines3.common.type_aliases import GymEnv
+from stable_baselines3.common.utils import explained_variance, get_system_info
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from torch import Tensor
 
@@ -23,13 +23,15 @@ from memrl.agents.assess import assess
 from memrl.agents.config import PPOConfig
 from memrl.agents.learner import Learner, Rates
 from memrl.agents.report import diagnose
+from memrl.agents.sb3 import archive, normalisation, saving
 from memrl.agents.sb3.policy import MemoryPolicy
+from memrl.agents.sb3.schedules import Schedule, at
 from memrl.agents.sb3.source import MASK_METHOD, VecSource, mask_size
 from memrl.rollout.collect import Collector
 from memrl.rollout.spaces import Array
 from memrl.rollout.storage import Rollout
+from memrl.saved.spaces import space_to_data
 
-Schedule = float | Callable[[float], float]
 SB3_NAMES = {  # this project's metric -> what SB3's users plot
     "train/policy": "train/policy_gradient_loss",
     "train/value": "train/value_loss",
@@ -132,6 +134,9 @@ class MemoryPPO(OnPolicyAlgorithm):
         self.normalize_advantage, self.target_kl = normalize_advantage, target_kl
         self.bptt = math.gcd(n_steps, batch_size) if bptt is None else bptt
         self.burn_in, self.refresh_states = burn_in, refresh_states
+        self.masks = 0  # entries of an action mask
+        self._kept: dict[str, Any] | None = None  # of a collector, from a file
+        self._normalisation: dict[str, Any] | None = None  # of a ``VecNormalize``, from a file
         super().__init__(
             policy,  # type: ignore[arg-type]
             env,  # type: ignore[arg-type]
@@ -154,30 +159,29 @@ class MemoryPPO(OnPolicyAlgorithm):
         )
 
     def _setup_model(self) -> None:
+        if not hasattr(self, "observation_space"):
+            raise ValueError("MemoryPPO needs an environment, env is None")
         self._setup_lr_schedule()
         self.set_random_seed(self.seed)
-        env = self.env
-        asks_masks = env is not None and env.has_attr(MASK_METHOD)
+        if self.env is not None and self.env.has_attr(MASK_METHOD):
+            self.masks = mask_size(self.action_space)
         self.policy = MemoryPolicy(
-            self.observation_space,
-            self.action_space,
-            masks=mask_size(self.action_space) if asks_masks else 0,
-            **self.policy_kwargs,
+            self.observation_space, self.action_space, masks=self.masks, **self.policy_kwargs
         ).to(self.device)
-        config = self._config(math.inf if env is None else env.num_envs * self.n_steps)
-        entropy = None if self.seed is None else self.seed
-        act_seed, batch_seed, predict_seed = np.random.SeedSequence(entropy).generate_state(3)
+        config = self._config(self.n_envs * self.n_steps)
+        act_seed, batch_seed, predict_seed = np.random.SeedSequence(self.seed).generate_state(3)
         self.generator = torch.Generator(self.device).manual_seed(int(act_seed))
-        shuffler = torch.Generator().manual_seed(int(batch_seed))
         self.policy.generator = torch.Generator(self.device).manual_seed(int(predict_seed))
+        shuffler = torch.Generator().manual_seed(int(batch_seed))
         self.learner = Learner(self.policy.net, config, shuffler)
-        self.rollout_buffer = None  # type: ignore[assignment]  # a `Rollout`, once environments are known
+        self.policy.optimizer = self.learner.optimizer  # where SB3 looks for it
+        self.rollout_buffer = None  # type: ignore[assignment]  # a `Rollout`, made by the first `learn`
         self._collector: Collector | None = None
         self._source: VecSource | None = None
 
-    def _config(self, steps: float) -> PPOConfig:
+    def _config(self, steps: int) -> PPOConfig:
         """The learner's options; the sizes are checked here, in SB3's words."""
-        if steps % self.batch_size and math.isfinite(steps):
+        if steps % self.batch_size:
             raise ValueError(
                 f"batch_size {self.batch_size} does not divide a rollout of {steps} env steps "
                 f"(n_steps {self.n_steps} × {self.n_envs} copies)"
@@ -194,7 +198,7 @@ class MemoryPPO(OnPolicyAlgorithm):
                 burn_in=self.burn_in,
                 refresh_states=self.refresh_states,
                 epochs=self.n_epochs,
-                minibatches=int(steps // self.batch_size) if math.isfinite(steps) else 1,
+                minibatches=steps // self.batch_size,
                 lr=float(self.lr_schedule(1.0)),
                 entropy=self.ent_coef,
                 gamma=self.gamma,
@@ -209,8 +213,8 @@ class MemoryPPO(OnPolicyAlgorithm):
             name = ".".join(str(part) for part in first["loc"])
             raise ValueError(f"{name} is {first['input']!r}: {first['msg']}") from None
 
-    def collect_rollouts(  # type: ignore[override]
-        self, env: VecEnv, callback: BaseCallback, rollout_buffer: Rollout, n_rollout_steps: int
+    def collect_rollouts(
+        self, env: VecEnv, callback: BaseCallback, rollout_buffer: Any, n_rollout_steps: int
     ) -> bool:
         """One rollout; False when a callback asked to stop."""
         self.policy.set_training_mode(False)
@@ -243,6 +247,9 @@ class MemoryPPO(OnPolicyAlgorithm):
             self.rollout_buffer = collector.rollout(  # type: ignore[assignment]
                 steps=self.n_steps, bptt=self.bptt, burn_in=self.burn_in
             )
+            if self._kept is not None:
+                collector.load_state_dict(self._kept)
+                self._kept = None
             self._collector = collector
         elif self._last_obs is not source.answer.obs:
             collector.begin(source.adopt(self._last_obs))
@@ -259,8 +266,8 @@ class MemoryPPO(OnPolicyAlgorithm):
         rates = Rates(
             lr=float(self.lr_schedule(left)),
             entropy=self.ent_coef,
-            clip=_at(self.clip_range, left),
-            value_clip=None if vf is None else _at(vf, left),
+            clip=at(self.clip_range, left),
+            value_clip=None if vf is None else at(vf, left),
         )
         averages = self.learner.improve(rollout, rates)
         self.policy.net.encoder.update(rollout.obs, rollout.valid)
@@ -297,6 +304,105 @@ class MemoryPPO(OnPolicyAlgorithm):
         """See `MemoryPolicy.predict`; the state is opaque: hand back what was returned."""
         return self.policy.predict(observation, state, episode_start, deterministic, action_masks)
 
+    def save(self, path: archive.Place) -> None:  # type: ignore[override]
+        """Everything but the environments: safetensors and JSON in a zip, written atomically.
+
+        With it go the statistics of a ``VecNormalize`` and the memory's state in every copy.
+
+        Args:
+            path: without an ending it gets ``.zip``; or a stream.
+
+        Raises:
+            TypeError: ``policy_kwargs`` or an environment's episode infos hold what is no data.
+            RunError: the disk is full or not writable; an older file is as it was.
+        """
+        archive.write(path, saving.parts(self), kind=saving.KIND)
+
+    @classmethod
+    def load(
+        cls,
+        path: archive.Place,
+        env: GymEnv | None = None,
+        device: torch.device | str = "auto",
+        custom_objects: dict[str, Any] | None = None,
+        print_system_info: bool = False,
+        force_reset: bool = True,
+        **kwargs: Any,
+    ) -> MemoryPPO:
+        """A model as it was saved; no code of the file runs.
+
+        Args:
+            path: as for `save`.
+            env: to learn on in; of as many copies as the saved one. One without a ``VecNormalize``
+                gets the one that was saved.
+            device: where the model shall live.
+            custom_objects: as ``kwargs``, for SB3's users.
+            print_system_info: print this machine's.
+            force_reset: begin new episodes; False goes on with the memory's state, for an ``env``
+                that was not touched since.
+            kwargs: arguments of the constructor that shall differ, and ``n_envs``.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: no file of a `MemoryPPO`, or one that does not fit; the sentence says why.
+        """
+        if print_system_info:
+            get_system_info()
+        given = {**(custom_objects or {}), **kwargs}
+        saved = archive.read(path, kind=saving.KIND)
+        return saving.revive(cls, saved, env, device=device, given=given, force_reset=force_reset)
+
+    def set_parameters(
+        self,
+        load_path_or_dict: Any,
+        exact_match: bool = True,
+        device: torch.device | str = "auto",
+    ) -> None:
+        """Parameters of a file or of ``get_parameters``, into this model.
+
+        Raises:
+            ValueError: the file's policy is another one.
+        """
+        given = load_path_or_dict
+        if not isinstance(given, dict):
+            given = saving.read_parameters(given, self)
+        super().set_parameters(given, exact_match, device)
+
+    def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
+        """Learn on in other environments of the same kind and number.
+
+        Raises:
+            ValueError: another number of copies, or other spaces.
+        """
+        vec = self._wrap_env(env, self.verbose)
+        if vec.num_envs != self.n_envs:
+            raise ValueError(
+                f"the model learns in {self.n_envs} copies and env has {vec.num_envs}: give as "
+                f"many, or load(path, env, n_envs={vec.num_envs}) to change it"
+            )
+        if self._normalisation is not None:
+            vec = normalisation.normalised(vec, self._normalisation)
+            self._normalisation = None
+        for what in ("observation_space", "action_space"):
+            there, here = getattr(vec, what), getattr(self, what)
+            if space_to_data(there) != space_to_data(here):
+                raise ValueError(f"the {what} of env is {there}, the model's is {here}")
+        self.observation_space, self.action_space = vec.observation_space, vec.action_space
+        super().set_env(vec, force_reset)
+
+    def generators(self) -> list[torch.Generator]:
+        """All that draws: actions in learning, minibatches, actions in `predict`."""
+        return [self.generator, self.learner.shuffler, self.policy.generator]
+
+    def collector_state(self) -> dict[str, Any] | None:
+        """What lasts from rollout to rollout; None before the first."""
+        return self._kept if self._collector is None else self._collector.state_dict()
+
+    def normalisation_state(self) -> dict[str, Any] | None:
+        """Statistics of the environments' ``VecNormalize``, if there is one."""
+        own = self._vec_normalize_env
+        return self._normalisation if own is None else normalisation.statistics(own)
+
     @staticmethod
     def _wrap_env(env: Any, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
         """A single environment in a ``Monitor`` and a ``DummyVecEnv``; pictures stay [H, W, C]."""
@@ -305,7 +411,3 @@ class MemoryPPO(OnPolicyAlgorithm):
         if monitor_wrapper and not is_wrapped(env, Monitor):
             env = Monitor(env)
         return DummyVecEnv([lambda: env])
-
-
-def _at(schedule: Schedule, progress_remaining: float) -> float:
-    return float(schedule(progress_remaining)) if callable(schedule) else float(schedule)

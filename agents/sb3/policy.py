@@ -12,14 +12,18 @@ import torch
 from gymnasium import spaces
 from pydantic import ValidationError
 from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.utils import get_device
 from torch import Tensor
 
+from memrl.agents.sb3 import archive
 from memrl.agents.sb3.source import Reader
 from memrl.memory import state as states
 from memrl.policy import PolicyConfig, build_policy
 from memrl.rollout.env import Obs
 from memrl.rollout.spaces import MASK, Array, canonical_action, decode_action
+from memrl.saved.spaces import space_from_data, space_to_data
 
+KIND = "MemoryPolicy"
 FORGOT = (
     "predict was called again without the state that it returned, so that the memory starts empty "
     "at every step; keep it: action, state = model.predict(obs, state=state, episode_start=dones)"
@@ -54,6 +58,7 @@ class MemoryPolicy(BasePolicy):
     ) -> None:
         super().__init__(observation_space, action_space)
         self.masks = masks
+        self.options = {"masks": masks, "memory": memory, "memory_kwargs": memory_kwargs, **kwargs}
         self.reader = Reader(observation_space, torch.device("cpu"))
         seen = dict(self.reader.space.spaces)
         if masks:
@@ -104,6 +109,34 @@ class MemoryPolicy(BasePolicy):
         chosen = out.actions.mode() if deterministic else out.actions.sample(self.generator)
         actions = decode_action(self.action_space, chosen)
         return (actions[0] if single else actions), out.state
+
+    def save(self, path: archive.Place) -> None:
+        """The policy alone, as `MemoryPPO.save` writes files.
+
+        Raises:
+            RunError: the disk is full or not writable; an older file is as it was.
+        """
+        given = {
+            "observation_space": space_to_data(self.observation_space),
+            "action_space": space_to_data(self.action_space),
+            "options": self.options,
+        }
+        archive.write(path, {"data": given, "policy": dict(self.state_dict())}, kind=KIND)
+
+    @classmethod
+    def load(cls, path: archive.Place, device: torch.device | str = "auto") -> MemoryPolicy:
+        """A policy as it was saved; no code of the file runs.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: no file of a `MemoryPolicy`; the sentence says why.
+        """
+        saved = archive.read(path, kind=KIND)
+        given = saved["data"]
+        seen, does = (space_from_data(given[f"{n}_space"]) for n in ("observation", "action"))
+        policy = cls(seen, does, **given["options"])
+        policy.load_state_dict(saved["policy"])
+        return policy.to(get_device(device))
 
     def _predict(self, observation: Any, deterministic: bool = False) -> Tensor:
         raise NotImplementedError("a memory acts through predict(observation, state)")

@@ -37,6 +37,8 @@ class VecSource(BatchedEnv):
         ValueError: a space that no tensor stands for.
     """
 
+    exact_resume = True  # the VecEnv goes on living: whether it begins anew is SB3's loop's to say
+
     def __init__(self, env: VecEnv, device: torch.device) -> None:
         self.env, self.num_envs, self.device = env, env.num_envs, device
         self.reader = Reader(env.observation_space, device)

@@ -7,9 +7,8 @@ in its header. Reading it runs no code from the file. A checksum covers both par
 from __future__ import annotations
 
 import json
-import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -19,8 +18,9 @@ from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
-from memrl.run.directory import write_atomically
-from memrl.run.errors import CheckpointError
+from memrl.errors import CheckpointError
+from memrl.saved.atomic import write_atomically
+from memrl.saved.tree import Encoder, decode
 
 FORMAT: Final = 1
 _HEADER_LIMIT: Final = 100_000_000  # bytes; safetensors' own limit
@@ -58,7 +58,7 @@ def save(
         TypeError: the state holds a value that cannot be stored; the message says where.
         RunError: the disk is full or not writable.
     """
-    encoder = _Encoder()
+    encoder = Encoder()
     content = {
         "env_steps": env_steps,
         "score": encoder.encode(score, "score"),
@@ -92,7 +92,7 @@ def load(path: Path, *, fingerprint: Mapping[str, Any] | None = None) -> dict[st
     text = _metadata(path)["memrl"]
     if _checksum(text, tensors) != header.checksum:
         raise CheckpointError(f"checkpoint {path} is damaged: its checksum does not match")
-    state: dict[str, Any] = _decode(header.state, tensors)
+    state: dict[str, Any] = decode(header.state, tensors)
     return state
 
 
@@ -113,8 +113,8 @@ def read_header(path: Path) -> Header:
         content = json.loads(metadata["memrl"])
         return Header(
             env_steps=content["env_steps"],
-            score=_decode(content["score"], {}),
-            fingerprint=_decode(content["fingerprint"], {}),
+            score=decode(content["score"], {}),
+            fingerprint=decode(content["fingerprint"], {}),
             state=content["state"],
             checksum=int(metadata["checksum"]),
         )
@@ -168,89 +168,12 @@ def differences(saved: Any, present: Any, key: str = "") -> list[str]:
 
 def _check_fingerprint(path: Path, saved: Any, present: Mapping[str, Any]) -> None:
     # Through the same encoding, so that tuples and lists compare equal.
-    differing = differences(saved, _decode(_Encoder().encode(present, "fingerprint"), {}))
+    differing = differences(saved, decode(Encoder().encode(present, "fingerprint"), {}))
     if differing:
         raise CheckpointError(
             f"checkpoint {path} belongs to another configuration: {', '.join(differing)}",
             another=True,
         )
-
-
-class _Encoder:
-    """Splits a tree into JSON and named tensors; a tensor that stands twice is stored once."""
-
-    def __init__(self) -> None:
-        self.tensors: dict[str, Tensor] = {}
-        self._names: dict[tuple[Any, ...], str] = {}
-
-    def encode(self, value: Any, path: str) -> Any:
-        if isinstance(value, Tensor):
-            return self._tensor(value, path)
-        if value is None or isinstance(value, (bool, str)):
-            return value
-        if isinstance(value, int):
-            return int(value)
-        if isinstance(value, float):
-            return float(value) if math.isfinite(value) else {"$float": str(float(value))}
-        if isinstance(value, Mapping):
-            return self._mapping(value, path)
-        if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):
-            return [self.encode(item, _join(path, i)) for i, item in enumerate(value)]
-        raise TypeError(
-            f"a checkpoint cannot hold a {type(value).__name__} (at {path}): "
-            "tensors, int, float, str, bool, None, dicts and lists are allowed"
-        )
-
-    def _mapping(self, value: Mapping[Any, Any], path: str) -> Any:
-        for key in value:
-            if type(key) not in (str, int):
-                raise TypeError(f"a checkpoint's keys are str or int, not {key!r} (at {path})")
-        items = [(key, self.encode(item, _join(path, key))) for key, item in value.items()]
-        plain = all(isinstance(key, str) and not key.startswith("$") for key, _ in items)
-        return dict(items) if plain else {"$dict": [list(item) for item in items]}
-
-    def _tensor(self, value: Tensor, path: str) -> dict[str, str]:
-        if value.layout is not torch.strided or value.is_meta:
-            raise TypeError(f"a checkpoint cannot hold a {value.layout} tensor (at {path})")
-        tag = "$complex" if value.is_complex() else "$tensor"
-        place = (
-            *(value.device, value.dtype, value.untyped_storage().data_ptr()),
-            *(value.storage_offset(), value.shape, value.stride(), value.is_conj(), value.is_neg()),
-        )
-        if value.numel() and place in self._names:
-            return {tag: self._names[place]}
-        plain = value.detach().resolve_conj().resolve_neg()
-        plain = torch.view_as_real(plain) if plain.is_complex() else plain
-        name = self._free(path or "tensor")
-        self.tensors[name] = plain.to("cpu").clone(memory_format=torch.contiguous_format)
-        self._names[place] = name
-        return {tag: name}
-
-    def _free(self, name: str) -> str:
-        free, copy = name, 2
-        while free in self.tensors or free == "__metadata__":
-            free, copy = f"{name}#{copy}", copy + 1
-        return free
-
-
-def _decode(value: Any, tensors: Mapping[str, Tensor]) -> Any:
-    if isinstance(value, list):
-        return [_decode(item, tensors) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if "$tensor" in value:
-        return tensors[value["$tensor"]]
-    if "$complex" in value:
-        return torch.view_as_complex(tensors[value["$complex"]])
-    if "$float" in value:
-        return float(value["$float"])
-    if "$dict" in value:
-        return {key: _decode(item, tensors) for key, item in value["$dict"]}
-    return {key: _decode(item, tensors) for key, item in value.items()}
-
-
-def _join(path: str, key: object) -> str:
-    return f"{path}.{key}" if path else str(key)
 
 
 def _checksum(text: str, tensors: Mapping[str, Tensor]) -> int:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, final
 
+from memrl.errors import CheckpointError
 from memrl.run import checkpoint
-from memrl.run.directory import TEMPORARY
-from memrl.run.errors import CheckpointError
+from memrl.saved.atomic import TEMPORARY
 
 _NAME: Final = re.compile(r"steps-(\d+)\.safetensors")
 KEPT: Final = 2  # the last two: one may turn out damaged

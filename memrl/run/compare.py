@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from rich.table import Table
 
+from memrl.errors import RunError
 from memrl.run.curve import Curve, read_curve
 from memrl.run.directory import RunDirectory
-from memrl.run.errors import RunError
 from memrl.run.statistics import Estimate, mean
 from memrl.run.summary import read_summary
 

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from memrl.errors import RunError
 from memrl.run import figure as look
-from memrl.run.errors import RunError
 from memrl.run.metrics import STEPS, read_metrics
 
 _PARTS: Final = 50  # a window of smoothing is this part of the run

@@ -1,4 +1,4 @@
-"""A run's directory: what its files are called, and how they are written without being torn."""
+"""A run's directory: what its files are called."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 from typing import Final, final
 
-from memrl.run.errors import RunError, disk_errors_explained
+from memrl.errors import RunError, disk_errors_explained
+from memrl.saved.atomic import write_atomically
 
 _CONFIG: Final = "config.yaml"
-TEMPORARY: Final = ".tmp"  # ending of files that a kill left half written
 
 
 @final
@@ -69,37 +69,3 @@ class RunDirectory:
     def resume_command(self) -> str:
         """What to type to continue this run."""
         return f"memrl train --resume {self.path}"
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader, a crash or a full disk sees the old one or all of the new.
-
-    The bytes go to a temporary file beside ``path``, reach the disk (fsync), and take the name in
-    one rename; the directory is synced too, or a power cut could undo the rename.
-
-    Raises:
-        RunError: the disk is full or not writable; ``path`` is as it was.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
-    with disk_errors_explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        _sync_directory(path.parent)
-
-
-def _sync_directory(path: Path) -> None:
-    if os.name == "nt":  # Windows cannot open a directory
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -15,11 +15,11 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
+from memrl.errors import RunError
 from memrl.run import figure as look
-from memrl.run.directory import write_atomically
-from memrl.run.errors import RunError
 from memrl.run.recording import Picture, Recording
 from memrl.run.slots import colour_range, plain_name
+from memrl.saved.atomic import write_atomically
 
 _MAX_FRAMES: Final = 200
 _MAX_BARS: Final = 64  # a row with more slots than this is a strip of colour

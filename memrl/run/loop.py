@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, final
 import torch
 
 from memrl.agent import Agent, Metrics
+from memrl.errors import Interrupted, RunError
 from memrl.run.checkpoints import Checkpoint, Checkpoints
 from memrl.run.directory import RunDirectory
-from memrl.run.errors import Interrupted, RunError
 from memrl.run.metrics import SECONDS, STEPS
 from memrl.run.progress import Progress, SilentProgress
 from memrl.run.randomness import randomness_state, restore_randomness

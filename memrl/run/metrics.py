@@ -13,8 +13,8 @@ from typing import Any, Final, TypeAlias, final
 import numpy as np
 from numpy.typing import NDArray
 
-from memrl.run.directory import write_atomically
-from memrl.run.errors import RunError, disk_errors_explained
+from memrl.errors import RunError, disk_errors_explained
+from memrl.saved.atomic import write_atomically
 
 STEPS: Final = "env_steps"  # single-environment transitions
 SECONDS: Final = "wall_seconds"  # spent training, all parts of a resumed run together

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from memrl.errors import RunError
 from memrl.run import figure as look
-from memrl.run.errors import RunError
 from memrl.run.recording import Recording
 
 _CUE: Final = "#009E73"

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import torch
 
-from memrl.run.directory import write_atomically
-from memrl.run.errors import RunError
+from memrl.errors import RunError
 from memrl.run.evaluation import Evaluation
 from memrl.run.loop import Fitted
 from memrl.run.machine import commit, machine, peak_rss_bytes, versions
+from memrl.saved.atomic import write_atomically
 
 
 class About(NamedTuple):

@@ -13,8 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from memrl.errors import CheckpointError, RunError
 from memrl.run import checkpoint
-from memrl.run.errors import CheckpointError, RunError
 
 DTYPES = [
     *(torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),

@@ -6,8 +6,8 @@ import os
 import pytest
 import torch
 
+from memrl.errors import CheckpointError, RunError
 from memrl.run.checkpoints import Checkpoints
-from memrl.run.errors import CheckpointError, RunError
 
 
 def filled(folder, scores, **kwargs):

@@ -15,9 +15,9 @@ import pytest
 import torch
 from run_fakes import Clock, WalkAgent
 
+from memrl.errors import Interrupted, RunError
 from memrl.run.checkpoints import Checkpoints
 from memrl.run.directory import RunDirectory
-from memrl.run.errors import Interrupted, RunError
 from memrl.run.loop import fit
 from memrl.run.metrics import is_time, read_metrics
 from memrl.run.randomness import randomness_state, restore_randomness

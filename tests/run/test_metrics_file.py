@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memrl.run.errors import RunError
+from memrl.errors import RunError
 from memrl.run.metrics import MetricsFile, is_time, read_metrics
 
 

@@ -9,11 +9,11 @@ from PIL import Image
 from rich.console import Console
 from run_fakes import Countdown, WalkAgent
 
+from memrl.errors import RunError
 from memrl.run.compare import ComparedRun, comparison_table, group_runs
 from memrl.run.compare_picture import band, draw_comparison
 from memrl.run.curve import Curve, draw_curve, moving_mean, read_curve
 from memrl.run.episode import draw_episode
-from memrl.run.errors import RunError
 from memrl.run.metrics import MetricsFile
 from memrl.run.recording import record_episode
 from memrl.run.slots import colour_range, draw_memory

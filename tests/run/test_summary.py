@@ -9,9 +9,9 @@ import pytest
 import torch
 from run_fakes import Countdown, WalkAgent
 
+from memrl.errors import RunError
 from memrl.run.compare import read_run
 from memrl.run.directory import RunDirectory
-from memrl.run.errors import RunError
 from memrl.run.evaluation import evaluate
 from memrl.run.loop import Fitted
 from memrl.run.machine import commit, peak_rss_bytes, versions

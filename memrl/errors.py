@@ -46,7 +46,7 @@ def disk_errors_explained(path: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             why = "the disk is full: free some space; what was written before is intact"
         elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            why = "the folder cannot be written to: choose another run.dir"
+            why = "the folder cannot be written to: choose another place"
         else:
             raise
         raise RunError(f"could not write {path}: {why}") from error

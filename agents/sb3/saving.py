@@ -1,0 +1,153 @@
+"""What a saved `MemoryPPO` consists of, and how one is made of it again."""
+
+from __future__ import annotations
+
+import difflib
+from collections import deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from stable_baselines3.common.type_aliases import GymEnv
+
+from memrl.agents.sb3 import archive, schedules
+from memrl.agents.sb3.policy import MemoryPolicy
+from memrl.saved.spaces import space_from_data, space_to_data
+
+if TYPE_CHECKING:
+    from memrl.agents.sb3.algorithm import MemoryPPO
+
+KIND = "MemoryPPO"
+SCHEDULES = ("learning_rate", "clip_range", "clip_range_vf")
+ARGUMENTS = (
+    *("n_steps", "batch_size", "n_epochs", "gamma", "gae_lambda", "normalize_advantage"),
+    *("ent_coef", "vf_coef", "max_grad_norm", "bptt", "burn_in", "refresh_states", "target_kl"),
+    *("tensorboard_log", "policy_kwargs", "verbose", "seed"),
+)
+COUNTERS = (
+    *("num_timesteps", "_total_timesteps", "_num_timesteps_at_start", "_episode_num"),
+    *("_n_updates", "_current_progress_remaining"),
+)
+
+
+def parts(model: MemoryPPO) -> dict[str, Any]:
+    """Everything that acting, and learning on, needs but the environments themselves."""
+    arguments = {name: getattr(model, name) for name in ARGUMENTS}
+    arguments |= {name: schedules.to_data(getattr(model, name)) for name in SCHEDULES}
+    arguments["stats_window_size"] = model._stats_window_size
+    return {
+        "data": {
+            "arguments": arguments,
+            "counters": {name: getattr(model, name) for name in COUNTERS},
+            "observation_space": space_to_data(model.observation_space),
+            "action_space": space_to_data(model.action_space),
+            "n_envs": model.n_envs,
+            "masks": model.policy.masks,
+            "episodes": None if model.ep_info_buffer is None else list(model.ep_info_buffer),
+            "successes": None if model.ep_success_buffer is None else list(model.ep_success_buffer),
+        },
+        "policy": dict(model.policy.state_dict()),
+        "policy.optimizer": model.learner.optimizer.state_dict(),
+        "pytorch_variables": {
+            "generators": [generator.get_state() for generator in model.generators()],
+            "collector": model.collector_state(),
+            "last_obs": model._last_obs,
+            "last_episode_starts": model._last_episode_starts,
+            "normalisation": model.normalisation_state(),
+        },
+    }
+
+
+def revive(
+    cls: type[MemoryPPO],
+    saved: Mapping[str, Any],
+    env: GymEnv | None,
+    *,
+    device: Any,
+    given: Mapping[str, Any],
+    force_reset: bool,
+) -> MemoryPPO:
+    """A model of ``parts``, in ``env``; ``given`` arguments stand before the saved ones.
+
+    Raises:
+        ValueError: an argument that is unknown, or that only the caller can give; another memory,
+            other spaces, or another number of copies.
+    """
+    data, variables = saved["data"], saved["pytorch_variables"]
+    arguments, n_envs = _arguments(data, dict(given))
+    if n_envs != data["n_envs"] and not force_reset:
+        raise ValueError(
+            f"the file holds the memory of {data['n_envs']} copies, which {n_envs} cannot go on "
+            "from: leave force_reset=True"
+        )
+    model = cls(MemoryPolicy, None, device=device, _init_setup_model=False, **arguments)
+    model.observation_space = space_from_data(data["observation_space"])
+    model.action_space = space_from_data(data["action_space"])
+    model.n_envs, model.masks = n_envs, data["masks"]
+    model._setup_model()
+    _fill(model, saved)
+    model._normalisation = variables["normalisation"]
+    if not force_reset:
+        model._kept = variables["collector"]
+        model._last_obs = variables["last_obs"]
+        model._last_episode_starts = variables["last_episode_starts"]
+    if env is not None:
+        model.set_env(env, force_reset=force_reset)
+    return model
+
+
+def _fill(model: MemoryPPO, saved: Mapping[str, Any]) -> None:
+    data = saved["data"]
+    for name, value in data["counters"].items():
+        setattr(model, name, value)
+    window = model._stats_window_size
+    if data["episodes"] is not None:
+        model.ep_info_buffer = deque(data["episodes"], maxlen=window)
+        model.ep_success_buffer = deque(data["successes"], maxlen=window)
+    model.set_parameters({name: saved[name] for name in ("policy", "policy.optimizer")})
+    states = saved["pytorch_variables"]["generators"]
+    for generator, state in zip(model.generators(), states, strict=True):
+        generator.set_state(state)
+
+
+def _arguments(data: Mapping[str, Any], given: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    """The constructor's arguments and the number of copies."""
+    n_envs = int(given.pop("n_envs", data["n_envs"]))
+    if "lr_schedule" in given:  # how SB3's users replace a learning rate: custom_objects
+        given.setdefault("learning_rate", given["lr_schedule"])
+        del given["lr_schedule"]
+    own = dict(data["arguments"])
+    for name in given:
+        if name not in own:
+            near = difflib.get_close_matches(name, own, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"load knows no argument {name!r}{hint}")
+    if "policy_kwargs" in given:
+        check_policy(own["policy_kwargs"], given["policy_kwargs"] or {})
+    for name in SCHEDULES:
+        if name not in given:
+            own[name] = schedules.from_data(own[name], name)
+    return own | given, n_envs
+
+
+def check_policy(saved: Mapping[str, Any], present: Mapping[str, Any]) -> None:
+    """The file's policy must be the present one.
+
+    Raises:
+        ValueError: another memory, or other options; both are named.
+    """
+    there, here = (kwargs.get("memory", "lstm") for kwargs in (saved, present))
+    if there != here:
+        raise ValueError(f"the file holds a policy with memory {there!r}, not {here!r}")
+    if dict(saved) != dict(present):
+        raise ValueError(f"the file holds a policy of {dict(saved)}, not of {dict(present)}")
+
+
+def read_parameters(place: archive.Place, model: MemoryPPO) -> dict[str, Any]:
+    """Parameters and optimiser of a file, for a model of the same policy.
+
+    Raises:
+        ValueError: as `archive.read`; or the file's policy is another one.
+    """
+    saved = archive.read(place, kind=KIND)
+    check_policy(saved["data"]["arguments"]["policy_kwargs"], model.policy_kwargs)
+    return {name: saved[name] for name in ("policy", "policy.optimizer")}
