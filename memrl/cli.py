@@ -151,6 +151,30 @@ def bench_env(
     measure_environments(ids or [], as_json=json)
 
 
+@bench.command("sb3")
+def bench_sb3(options: Words = None, json: Json = False) -> None:
+    """MemoryPPO's speed and storage against RecurrentPPO's, both behind Stable-Baselines3's loop.
+
+    Keys: env, source=tensor|package, memories=lstm,dnc, hidden_dim, copies, n_steps, batch_size,
+    n_epochs, windows, steps.
+    """
+    from memrl.commands.bench import measure_sb3
+
+    measure_sb3(options or [], as_json=json)
+
+
+@bench.command("cartpole")
+def bench_cartpole(options: Words = None, json: Json = False) -> None:
+    """What MemoryPPO and RecurrentPPO learn on CartPole without velocities; runs for an hour.
+
+    Keys: learners=RecurrentPPO,lstm,dnc,none, seeds, total_steps, episodes, hidden_dim, bptt,
+    threads.
+    """
+    from memrl.commands.bench import measure_cartpole
+
+    measure_cartpole(options or [], as_json=json)
+
+
 def main() -> None:
     """The console script: run a command; a mistake is one sentence and a non-zero exit code."""
     # torch's threads spin while they wait for each other. For ever, and a run that shares its cores

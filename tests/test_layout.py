@@ -106,8 +106,8 @@ def test_every_room_exists():
 @pytest.mark.parametrize(
     ("package", "homes"),
     [
-        ("stable_baselines3", {*SB3_FILES, "envs.sb3", "bench.peer"}),
-        ("sb3_contrib", {"bench.peer"}),
+        ("stable_baselines3", {*SB3_FILES, "envs.sb3", "bench.served"}),
+        ("sb3_contrib", {"bench.served"}),
         ("wandb", {"run.wandb"}),
         ("hydra", {"composition", "commands.train"}),
         ("typer", {"cli"}),

@@ -27,6 +27,7 @@ from memrl.agents.sb3 import archive, normalisation, saving
 from memrl.agents.sb3.policy import MemoryPolicy
 from memrl.agents.sb3.schedules import Schedule, at
 from memrl.agents.sb3.source import MASK_METHOD, VecSource, mask_size
+from memrl.nn.normalise import RunningNorm
 from memrl.rollout.collect import Collector
 from memrl.rollout.spaces import Array
 from memrl.rollout.storage import Rollout
@@ -71,6 +72,8 @@ class MemoryPPO(OnPolicyAlgorithm):
             ``n_steps`` and ``batch_size``.
         burn_in: env steps that only warm the state of a chunk that begins inside a rollout.
         refresh_states: recompute the states at chunk starts before each further epoch.
+        normalize_returns: the critic predicts returns standardised by those seen, so that its loss
+            does not drown the policy's in the memory that both share.
         target_kl: nats; an epoch beyond it ends the update.
         stats_window_size: episodes that the logged means cover.
         tensorboard_log: where TensorBoard's files go.
@@ -111,6 +114,7 @@ class MemoryPPO(OnPolicyAlgorithm):
         bptt: int | None = None,
         burn_in: int = 0,
         refresh_states: bool = False,
+        normalize_returns: bool = True,
         target_kl: float | None = None,
         stats_window_size: int = 100,
         tensorboard_log: str | None = None,
@@ -134,6 +138,7 @@ class MemoryPPO(OnPolicyAlgorithm):
         self.normalize_advantage, self.target_kl = normalize_advantage, target_kl
         self.bptt = math.gcd(n_steps, batch_size) if bptt is None else bptt
         self.burn_in, self.refresh_states = burn_in, refresh_states
+        self.normalize_returns = normalize_returns
         self.masks = 0  # entries of an action mask
         self._kept: dict[str, Any] | None = None  # of a collector, from a file
         self._normalisation: dict[str, Any] | None = None  # of a ``VecNormalize``, from a file
@@ -175,6 +180,9 @@ class MemoryPPO(OnPolicyAlgorithm):
         shuffler = torch.Generator().manual_seed(int(batch_seed))
         self.learner = Learner(self.policy.net, config, shuffler)
         self.policy.optimizer = self.learner.optimizer  # where SB3 looks for it
+        self.return_norm: RunningNorm | None = None
+        if self.normalize_returns:
+            self.return_norm = RunningNorm(1, clip=None).to(self.device)
         self.rollout_buffer = None  # type: ignore[assignment]  # a `Rollout`, made by the first `learn`
         self._collector: Collector | None = None
         self._source: VecSource | None = None
@@ -260,7 +268,8 @@ class MemoryPPO(OnPolicyAlgorithm):
         assert self._collector is not None
         self.policy.set_training_mode(True)
         rollout = cast("Rollout", self.rollout_buffer)
-        returns = assess(rollout, gamma=self.gamma, lam=self.gae_lambda)
+        norm = self.return_norm
+        returns = assess(rollout, gamma=self.gamma, lam=self.gae_lambda, return_norm=norm)
         left = self._current_progress_remaining
         vf = self.clip_range_vf
         rates = Rates(
@@ -271,20 +280,20 @@ class MemoryPPO(OnPolicyAlgorithm):
         )
         averages = self.learner.improve(rollout, rates)
         self.policy.net.encoder.update(rollout.obs, rollout.valid)
+        if norm is not None:
+            norm.update(returns.reshape(-1, 1), rollout.valid.flatten())
         self._n_updates += averages.count("train/kl") // self.learner.config.minibatches
-        self._record(averages.means(), rates, rollout.value, returns)
+        self._record(averages.means(), rates, rollout.value, rollout.target)
 
     def _record(
-        self, means: dict[str, Tensor], rates: Rates, value: Tensor, returns: Tensor
+        self, means: dict[str, Tensor], rates: Rates, value: Tensor, target: Tensor
     ) -> None:
         """The update's metrics under SB3's names, and what the memory shows of itself."""
         assert self._collector is not None
         for name, known in SB3_NAMES.items():
             if name in means:
                 self.logger.record(known, float(means[name]))
-        variance = explained_variance(
-            value.flatten().cpu().numpy(), returns.flatten().cpu().numpy()
-        )
+        variance = explained_variance(value.flatten().cpu().numpy(), target.flatten().cpu().numpy())
         self.logger.record("train/entropy_loss", -float(means["train/entropy"]))
         self.logger.record("train/explained_variance", float(variance))
         self.logger.record("train/learning_rate", rates.lr)

@@ -21,6 +21,7 @@ SCHEDULES = ("learning_rate", "clip_range", "clip_range_vf")
 ARGUMENTS = (
     *("n_steps", "batch_size", "n_epochs", "gamma", "gae_lambda", "normalize_advantage"),
     *("ent_coef", "vf_coef", "max_grad_norm", "bptt", "burn_in", "refresh_states", "target_kl"),
+    "normalize_returns",
     *("tensorboard_log", "policy_kwargs", "verbose", "seed"),
 )
 COUNTERS = (
@@ -50,6 +51,9 @@ def parts(model: MemoryPPO) -> dict[str, Any]:
         "pytorch_variables": {
             "generators": [generator.get_state() for generator in model.generators()],
             "collector": model.collector_state(),
+            "return_norm": None
+            if model.return_norm is None
+            else dict(model.return_norm.state_dict()),
             "last_obs": model._last_obs,
             "last_episode_starts": model._last_episode_starts,
             "normalisation": model.normalisation_state(),
@@ -104,9 +108,11 @@ def _fill(model: MemoryPPO, saved: Mapping[str, Any]) -> None:
         model.ep_info_buffer = deque(data["episodes"], maxlen=window)
         model.ep_success_buffer = deque(data["successes"], maxlen=window)
     model.set_parameters({name: saved[name] for name in ("policy", "policy.optimizer")})
-    states = saved["pytorch_variables"]["generators"]
-    for generator, state in zip(model.generators(), states, strict=True):
+    variables = saved["pytorch_variables"]
+    for generator, state in zip(model.generators(), variables["generators"], strict=True):
         generator.set_state(state)
+    if model.return_norm is not None and variables["return_norm"] is not None:
+        model.return_norm.load_state_dict(variables["return_norm"])
 
 
 def _arguments(data: Mapping[str, Any], given: dict[str, Any]) -> tuple[dict[str, Any], int]:

@@ -1,117 +1,100 @@
-"""sb3-contrib's RecurrentPPO on a MiniGrid task, in a process of its own.
+"""An SB3-style learner in a process of its own, trained a window at a time when told to.
 
 There it runs as its users run it. What ``memrl`` sets for its own process (how threads wait, how
-freed memory is kept) makes the peer faster as well, and is no part of what they install. The
-network is the smallest that it offers.
+freed memory is kept) makes others faster as well, and is no part of what they install.
 """
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
 import importlib.util
+import json
 import os
-import signal
 import subprocess
 import sys
-import time
-import warnings
-from typing import Any
+from typing import Any, Literal
 
-import gymnasium
-import numpy as np
-from gymnasium import spaces
+from pydantic import BaseModel, ConfigDict
 
-COPIES, STEPS, EPOCHS = 16, 128, 4
+POSITION_ONLY = "PositionOnlyCartPole"  # CartPole-v1 without its two velocities
 
 
-class Flat(gymnasium.ObservationWrapper[Any, Any, Any]):
-    """Image and direction of MiniGrid as one vector; SB3 has no encoder for a 7 × 7 grid."""
+class Spec(BaseModel):
+    """What the process trains; the words are SB3's."""
 
-    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
-        super().__init__(env)
-        image = env.observation_space["image"]  # type: ignore[index]
-        self.observation_space = spaces.Box(0.0, 1.0, (int(np.prod(image.shape)) + 4,), np.float32)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    def observation(self, observation: Any) -> Any:
-        direction = np.eye(4, dtype=np.float32)[observation["direction"]]
-        image = observation["image"].astype(np.float32).ravel() / 10
-        return np.clip(np.concatenate([image, direction]), 0.0, 1.0)
+    learner: Literal["RecurrentPPO", "MemoryPPO"] = "RecurrentPPO"
+    env: str  # an id of MiniGrid, or `POSITION_ONLY`
+    source: Literal["package", "tensor"] = "package"  # which MiniGrid: the package's or ours
+    copies: int = 16
+    n_steps: int = 128
+    batch_size: int = 128
+    n_epochs: int = 4
+    learning_rate: float = 3e-4
+    memory: str = "lstm"
+    hidden_dim: int = 128
+    bptt: int | None = None  # of MemoryPPO; RecurrentPPO cuts at episodes and minibatches
+    one_memory: bool = True  # actor and critic of RecurrentPPO on one LSTM, as in MemoryPPO
+    seed: int = 0
+    threads: int | None = None
+
+    @property
+    def name(self) -> str:
+        """For tables."""
+        sizes = f"{self.copies} × {self.n_steps}, minibatch {self.batch_size}"
+        if self.learner == "RecurrentPPO":
+            return f"RecurrentPPO of sb3-contrib {_version()}, {sizes}"
+        return f"MemoryPPO {self.memory}, {sizes}"
 
 
 class Peer:
-    """A process that trains the peer, a window of ``steps`` env steps at a time, when told to.
-
-    One LSTM serves actor and critic, as in ours; ``batch`` env steps are a minibatch.
+    """A process that holds the learner of ``spec``.
 
     Raises:
-        ValueError: sb3-contrib is not installed (how to get it is said), or no MiniGrid task.
+        ValueError: sb3-contrib is not installed (how to get it is said), or no such task.
     """
 
-    def __init__(self, env: str, *, hidden_dim: int, steps: int, batch: int) -> None:
+    def __init__(self, spec: Spec) -> None:
         if importlib.util.find_spec("sb3_contrib") is None:
             raise ValueError("the peer is missing: pip install 'memrl[peer]'")
-        if not env.startswith("MiniGrid-"):
-            raise ValueError(f"the peer is set up for MiniGrid only, env is {env}")
-        version = importlib.metadata.version("sb3-contrib")
-        self.name = f"RecurrentPPO of sb3-contrib {version}, {COPIES} × {STEPS}, minibatch {batch}"
-        self.steps = steps
+        if not spec.env.startswith("MiniGrid-") and spec.env != POSITION_ONLY:
+            raise ValueError(f"the peer is set up for MiniGrid only, env is {spec.env}")
+        self.name = spec.name
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, env, str(hidden_dim), str(batch)],
+            [sys.executable, "-m", "memrl.bench.served", spec.model_dump_json()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             env={key: value for key, value in os.environ.items() if key != "GOMP_SPINCOUNT"},
         )
 
-    def speed(self) -> float:
-        """Train one window; env steps per second.
+    def ask(self, **question: int) -> dict[str, Any]:
+        """``learn=N``: train for N env steps; ``evaluate=N``: play N episodes. See `served`.
 
         Raises:
             RuntimeError: the process ended.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        print(self.steps, file=self._process.stdin, flush=True)
+        print(json.dumps(question), file=self._process.stdin, flush=True)
         answer = self._process.stdout.readline()
         if not answer:
             raise RuntimeError(f"{self.name} ended with code {self._process.wait()}")
-        return self.steps / float(answer)
+        parsed: dict[str, Any] = json.loads(answer)
+        return parsed
+
+    def speed(self, steps: int) -> float:
+        """Env steps per second of a window of ``steps``."""
+        return steps / float(self.ask(learn=steps)["seconds"])
 
     def close(self) -> None:
         """End the process."""
         self._process.communicate("")
 
 
-def serve(env: str, hidden_dim: int, batch: int) -> None:
-    """Read numbers of env steps, train for that many, print the seconds each took."""
-    contrib = importlib.import_module("sb3_contrib")
-    importlib.import_module("minigrid")
-    from_sb3 = importlib.import_module("stable_baselines3.common.vec_env")
-    vector = from_sb3.DummyVecEnv([lambda: Flat(gymnasium.make(env)) for _ in range(COPIES)])
-    sizes = {
-        "lstm_hidden_size": hidden_dim,
-        "shared_lstm": True,
-        "enable_critic_lstm": False,
-        "net_arch": [],
-    }
-    model = contrib.RecurrentPPO(
-        "MlpLstmPolicy",
-        vector,
-        n_steps=STEPS,
-        n_epochs=EPOCHS,
-        batch_size=batch,
-        policy_kwargs=sizes,
-        device="cpu",
-        seed=0,
-    )
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the one who asks, and so this
-    for line in sys.stdin:
-        begin = time.perf_counter()
-        model.learn(int(line), reset_num_timesteps=False)
-        print(time.perf_counter() - begin, flush=True)
-
-
-if __name__ == "__main__":
-    warnings.simplefilter("ignore")
-    serve(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+def _version() -> str:
+    try:
+        return importlib.metadata.version("sb3-contrib")
+    except importlib.metadata.PackageNotFoundError:
+        return "(missing)"

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from memrl.agents.config import PPOConfig
 from memrl.agents.ppo import PPO
-from memrl.bench.peer import Peer
+from memrl.bench.peer import Peer, Spec
 from memrl.envs.make import make
 from memrl.policy import PolicyConfig, build_policy
 from memrl.rollout.env import BatchedEnv, Obs, Transition
@@ -95,10 +95,10 @@ def bench_train(
     keep_freed_memory()
     agent, timed = _ours(env, memory, hidden_dim, num, precision, device)
     peers = [
-        Peer(env, hidden_dim=hidden_dim, steps=peer_steps, batch=batch)
+        Peer(Spec(env=env, hidden_dim=hidden_dim, batch_size=batch))
         for batch in (DEFAULT_BATCH, WIDE_BATCH)
     ]
-    ours, theirs = _alternate(agent, timed, peers, iterations, windows)
+    ours, theirs = _alternate(agent, timed, peers, peer_steps, iterations, windows)
     steps = agent.rollout.start.numel()
     speed = steps / statistics.median(window.total for window in ours)
     narrow, wide = (statistics.median(speeds) for speeds in theirs)
@@ -122,18 +122,18 @@ def bench_train(
 
 
 def _alternate(
-    agent: PPO, timed: Timed, peers: list[Peer], iterations: int, windows: int
+    agent: PPO, timed: Timed, peers: list[Peer], peer_steps: int, iterations: int, windows: int
 ) -> tuple[list[Window], list[list[float]]]:
     """Our iterations and each peer's speeds, taken in turns after one window that warms up."""
     ours: list[Window] = []
     theirs: list[list[float]] = [[] for _ in peers]
     _iteration(agent, timed)
     for peer in peers:
-        peer.speed()
+        peer.speed(peer_steps)
     for _ in range(windows):
         ours += [_iteration(agent, timed) for _ in range(iterations)]
         for peer, speeds in zip(peers, theirs, strict=True):
-            speeds.append(peer.speed())
+            speeds.append(peer.speed(peer_steps))
     for peer in peers:
         peer.close()
     return ours, theirs

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from inspect import signature
+from collections.abc import Callable, Sequence
+from functools import partial
+from inspect import Parameter, signature
 from typing import Any
 
 from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
+from memrl.bench.cartpole import bench_cartpole
 from memrl.bench.env import bench_env
+from memrl.bench.sb3 import bench_sb3
 from memrl.bench.train import bench_train
 from memrl.config import nearest
 
@@ -31,16 +34,54 @@ def measure_environments(ids: Sequence[str], *, as_json: bool) -> None:
 
 def measure_training(words: Sequence[str], *, as_json: bool) -> None:
     """Training throughput beside sb3-contrib's recurrent PPO on the same task and network."""
-    options: Any = OmegaConf.to_container(OmegaConf.from_dotlist(list(words)))
-    known = list(signature(bench_train).parameters)
-    for option in options:
-        if option not in known:
-            raise ValueError(
-                f"unknown key {option}{nearest(option, known)} (known: {', '.join(known)})"
-            )
-    result = bench_train(**options)
+    result = _called(bench_train, words)
     if as_json:
         print(json.dumps(result))
         return
     for name, value in result.items():
         print(f"{name:24} {value:,.4g}" if isinstance(value, float) else f"{name:24} {value}")
+
+
+def measure_sb3(words: Sequence[str], *, as_json: bool) -> None:
+    """MemoryPPO's speed and storage beside RecurrentPPO's."""
+    rows = _called(bench_sb3, words)
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table("learner", "env steps/s", "ms a minibatch", "MB a rollout", "speed-up", box=None)
+    for name, row in rows.items():
+        cells = (f"{row['env_steps_per_s']:,.0f}", f"{row['minibatch_ms']:.3g}")
+        table.add_row(name, *cells, f"{row['rollout_bytes'] / 1e6:.3g}", f"{row['ratio']:.3g} ×")
+    Console().print(table)
+
+
+def measure_cartpole(words: Sequence[str], *, as_json: bool) -> None:
+    """What MemoryPPO and RecurrentPPO learn on CartPole without velocities."""
+    told = Console(stderr=True, highlight=False).print
+    rows = _called(partial(bench_cartpole, say=told), words)
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table("learner", "return", "95 % interval", "seconds", box=None)
+    for name, row in rows.items():
+        known = row["low"] is not None
+        interval = f"{row['low']:.1f} … {row['high']:.1f}" if known else "one seed"
+        table.add_row(name, f"{row['mean']:.1f}", interval, f"{row['seconds']:,.0f}")
+    Console().print(table)
+
+
+def _called(bench: Callable[..., dict[str, Any]], words: Sequence[str]) -> dict[str, Any]:
+    """``bench`` with KEY=VALUE as its arguments.
+
+    Raises:
+        ValueError: an unknown key; the nearest one is named.
+    """
+    options: Any = OmegaConf.to_container(OmegaConf.from_dotlist(list(words)))
+    parameters = signature(bench).parameters.values()
+    known = [p.name for p in parameters if p.kind is not Parameter.KEYWORD_ONLY]
+    for option in options:
+        if option not in known:
+            raise ValueError(
+                f"unknown key {option}{nearest(option, known)} (known: {', '.join(known)})"
+            )
+    return bench(**options)

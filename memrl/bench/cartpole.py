@@ -1,0 +1,74 @@
+"""What MemoryPPO and RecurrentPPO learn on CartPole without velocities, seed by seed."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+from memrl.bench.peer import POSITION_ONLY, Peer, Spec
+from memrl.run.statistics import mean
+
+
+def bench_cartpole(
+    learners: str = "RecurrentPPO,lstm,dnc,none",
+    seeds: int = 5,
+    total_steps: int = 300_000,
+    episodes: int = 100,
+    hidden_dim: int = 64,
+    bptt: int = 16,
+    threads: int = 1,
+    *,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Returns of the final policies, mean over ``episodes`` with the most probable actions.
+
+    8 copies × 128 steps, minibatches of 512, learning rate 1e-3, and for the rest the defaults that
+    MemoryPPO and RecurrentPPO share: 10 epochs, γ 0.99, λ 0.95, clip 0.2, no entropy bonus.
+    RecurrentPPO has its default network (the critic has an LSTM of its own). The optimum is 500.
+
+    Args:
+        learners: ``RecurrentPPO`` or memories of MemoryPPO, separated by commas.
+        seeds: 0 … seeds - 1, one run each.
+        total_steps: env steps of a run.
+        episodes: of the evaluation.
+        hidden_dim: width of all memories.
+        bptt: env steps a gradient of MemoryPPO may travel back.
+        threads: of torch.
+        say: told of every run that ends.
+
+    Returns:
+        A row per learner: ``returns`` (one a seed), ``mean``, ``low`` and ``high`` (95 % interval
+        of the mean, Student's t over seeds; None for one seed) and ``seconds`` of training, the
+        median of the runs.
+    """
+    rows = {}
+    for learner in learners.split(","):
+        own = {"learner": "MemoryPPO", "memory": learner}
+        named = {"learner": learner, "one_memory": False} if learner == "RecurrentPPO" else own
+        returns, seconds = [], []
+        for seed in range(seeds):
+            spec = Spec.model_validate(
+                {
+                    **named,
+                    **{"env": POSITION_ONLY, "copies": 8, "batch_size": 512, "n_epochs": 10},
+                    **{"learning_rate": 1e-3, "bptt": bptt},
+                    **{"hidden_dim": hidden_dim, "seed": seed, "threads": threads},
+                }
+            )
+            process = Peer(spec)
+            seconds.append(process.ask(learn=total_steps)["seconds"])
+            returns.append(statistics.fmean(process.ask(evaluate=episodes)["returns"]))
+            process.close()
+            say(f"{spec.name}, seed {seed}: {returns[-1]:.1f} after {seconds[-1]:.0f} s")
+        all_seeds = mean(returns)
+        known = math.isfinite(all_seeds.low)  # one seed has no interval
+        rows[learner] = {
+            "returns": returns,
+            "mean": all_seeds.mean,
+            "low": all_seeds.low if known else None,
+            "high": all_seeds.high if known else None,
+            "seconds": statistics.median(seconds),
+        }
+    return rows
