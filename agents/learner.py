@@ -15,6 +15,7 @@ from memrl.agents.report import Averages
 from memrl.losses.ppo import PPOLoss, masked_mean, normalise, ppo_loss
 from memrl.memory import state as states
 from memrl.policy import Policy
+from memrl.rollout.packing import by_episode
 from memrl.rollout.storage import Chunk, Rollout
 
 
@@ -115,7 +116,7 @@ class Learner:
     def _minibatches(self, rollout: Rollout) -> Iterator[Chunk]:
         order = torch.randperm(rollout.num_chunks(), generator=self.shuffler)
         for index in order.to(rollout.start.device).tensor_split(self.config.minibatches):
-            yield rollout.chunks(index)
+            yield by_episode(rollout.chunks(index))
 
     @torch.no_grad()
     def _refresh_states(self, r: Rollout) -> Tensor:

@@ -407,6 +407,10 @@ class MemoryPPO(OnPolicyAlgorithm):
         """What lasts from rollout to rollout; None before the first."""
         return self._kept if self._collector is None else self._collector.state_dict()
 
+    def return_statistics(self) -> dict[str, Any] | None:
+        """What the critic's returns are standardised by, if they are."""
+        return None if self.return_norm is None else dict(self.return_norm.state_dict())
+
     def normalisation_state(self) -> dict[str, Any] | None:
         """Statistics of the environments' ``VecNormalize``, if there is one."""
         own = self._vec_normalize_env

@@ -17,6 +17,7 @@ def bench_sb3(
     n_steps: int = 128,
     batch_size: int = 128,
     n_epochs: int = 4,
+    bptt: int | None = None,
     windows: int = 8,
     steps: int = 8192,
 ) -> dict[str, Any]:
@@ -35,6 +36,7 @@ def bench_sb3(
         n_steps: env steps per copy and rollout.
         batch_size: env steps per minibatch.
         n_epochs: passes over a rollout.
+        bptt: env steps a gradient of MemoryPPO may travel back; its own default if None.
         windows: how often each learner has its turn, after one that warms up.
         steps: env steps per window.
 
@@ -51,7 +53,7 @@ def bench_sb3(
     }
     learners = {"RecurrentPPO": Spec(**sizes)}
     for memory in memories.split(","):
-        learners[f"MemoryPPO {memory}"] = Spec(learner="MemoryPPO", memory=memory, **sizes)
+        learners[f"MemoryPPO {memory}"] = Spec(learner="MemoryPPO", memory=memory, bptt=bptt, **sizes)
     processes = {name: Peer(spec) for name, spec in learners.items()}
     answers: dict[str, list[dict[str, Any]]] = {name: [] for name in processes}
     for turn in range(windows + 1):
