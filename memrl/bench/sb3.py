@@ -53,7 +53,9 @@ def bench_sb3(
     }
     learners = {"RecurrentPPO": Spec(**sizes)}
     for memory in memories.split(","):
-        learners[f"MemoryPPO {memory}"] = Spec(learner="MemoryPPO", memory=memory, bptt=bptt, **sizes)
+        learners[f"MemoryPPO {memory}"] = Spec(
+            learner="MemoryPPO", memory=memory, bptt=bptt, **sizes
+        )
     processes = {name: Peer(spec) for name, spec in learners.items()}
     answers: dict[str, list[dict[str, Any]]] = {name: [] for name in processes}
     for turn in range(windows + 1):
