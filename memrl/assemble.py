@@ -12,7 +12,6 @@ import torch
 import yaml  # type: ignore[import-untyped]
 from omegaconf import OmegaConf
 
-from memrl.agent import Agent
 from memrl.agents.ppo import PPO
 from memrl.config import Config, check
 from memrl.envs.make import make
@@ -118,7 +117,7 @@ def make_agent(config: Config, env: BatchedEnv) -> PPO:
     return PPO(env, policy, config.agent, seed=seed)
 
 
-def load(run: RunPath, checkpoint: Which = "last", *, device: str | None = None) -> Agent:
+def load(run: RunPath, checkpoint: Which = "last", *, device: str | None = None) -> PPO:
     """The agent of a run, as it was at its last or best checkpoint.
 
     Raises:

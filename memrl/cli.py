@@ -85,6 +85,20 @@ def watch(run: RunPath, options: Words = None) -> None:
 
 
 @app.command()
+def export(run: RunPath, options: Words = None) -> None:
+    """One step of a trained policy, memory included, as ONNX or torch.export: runs without memrl.
+
+    Keys: to=PATH.onnx|PATH.pt2 (RUN/policy.onnx), checkpoint=last|best.
+
+    Feed each observation, `start` (True where an episode opens) and `state.*`; take `action` and
+    feed `next_state.*` as the next `state.*`. Where `start` is True any `state.*` will do.
+    """
+    from memrl.commands.export import export_run
+
+    export_run(run, options or [])
+
+
+@app.command()
 def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run directories.")],
     out: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("compare.png"),

@@ -69,8 +69,9 @@ def sentence(outcome: Outcome) -> str:
 
 @pytest.mark.parametrize(
     "command",
-    [[], *[[name] for name in ("train", "evaluate", "watch", "compare", "memories", "envs",
-                               "config", "check", "bench")], ["bench", "train"], ["bench", "env"]],
+    [[], *[[name] for name in ("train", "evaluate", "watch", "export", "compare", "memories",
+                               "envs", "config", "check", "bench")],
+     ["bench", "train"], ["bench", "env"]],
     ids=" ".join,
 )  # fmt: skip
 def test_every_command_has_help(memrl, command):
@@ -172,6 +173,32 @@ def test_watch_draws_and_says_what_an_ablation_changes(memrl, trained, tmp_path)
     assert "without reads" in outcome.out
     assert gif.read_bytes().startswith(b"GIF")
     assert gif.with_suffix(".png").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "file"),
+    [([], "policy.onnx"), (["checkpoint=best", "to=there/step.pt2"], "there/step.pt2")],
+    ids=["onnx", "pt2"],
+)
+def test_export_writes_one_file_and_says_what_goes_in_and_out(
+    memrl, trained, tmp_path, words, file
+):
+    if file.endswith(".onnx"):
+        for package in ("onnx", "onnxscript"):
+            pytest.importorskip(package, reason=f"pip install {package}")
+    run, _ = copied(trained, tmp_path)
+    outcome = memrl("export", run, *words)
+    assert outcome.code == 0, outcome.err
+    assert outcome.err == ""
+    written = (run if file == "policy.onnx" else tmp_path) / file
+    assert written.stat().st_size > 0
+    assert [*written.parent.glob(".*")] == []
+    first, *ports = outcome.out.splitlines()
+    assert first.endswith(f"{file}: one step for any batch size B")
+    assert "in  start: bool [B]" in ports
+    assert "in  state.memory: float32 [B, 16, 16]" in ports
+    assert "out action: int64 [B]" in ports
+    assert "out next_state.memory: float32 [B, 16, 16]" in ports
 
 
 def test_compare_draws_and_prints_a_table(memrl, trained, tmp_path):
@@ -310,7 +337,7 @@ def test_a_directory_that_exists(memrl, trained):
     assert sorted(trained.rglob("*")) == before
 
 
-@pytest.mark.parametrize("command", ["evaluate", "watch", "compare"])
+@pytest.mark.parametrize("command", ["evaluate", "watch", "export", "compare"])
 def test_a_run_that_is_not_there(memrl, command):
     assert "there is no run at nowhere" in sentence(memrl(command, "nowhere"))
 
@@ -320,6 +347,7 @@ def test_an_option_that_is_not_known(memrl, trained):
     assert "write KEY=VALUE" in sentence(memrl("evaluate", trained, "best"))
     assert "checkpoint='worst'" in sentence(memrl("evaluate", trained, "checkpoint=worst"))
     assert "ablate='eyes'" in sentence(memrl("watch", trained, "ablate=eyes"))
+    assert "allowed are .onnx and .pt2" in sentence(memrl("export", trained, "to=policy.pth"))
 
 
 def copied(trained: Path, folder: Path) -> tuple[Path, Path]:

@@ -36,6 +36,10 @@ class Actions(ABC):
     def entropy(self) -> Tensor:
         """[*N] in nats."""
 
+    @abstractmethod
+    def parameters(self) -> dict[str, Tensor]:
+        """What the distribution is made of: logits [*N, A], or mean and std [*N, D]."""
+
 
 class Categorical(Actions):
     """One of A actions; ``mask`` [*N, A] forbids where False (a row without any is left open)."""
@@ -59,6 +63,9 @@ class Categorical(Actions):
     def entropy(self) -> Tensor:
         return -(self.log_probs.exp() * self.log_probs).sum(dim=-1)
 
+    def parameters(self) -> dict[str, Tensor]:
+        return {"logits": self.log_probs}
+
 
 class Independent(Actions):
     """Several categorical choices at once: actions int64 [*N, D]."""
@@ -79,6 +86,9 @@ class Independent(Actions):
 
     def entropy(self) -> Tensor:
         return sum_of([part.entropy() for part in self.parts])
+
+    def parameters(self) -> dict[str, Tensor]:
+        return {"logits": torch.cat([part.log_probs for part in self.parts], dim=-1)}
 
 
 class Gaussian(Actions):
@@ -101,6 +111,9 @@ class Gaussian(Actions):
 
     def entropy(self) -> Tensor:
         return (self.log_std + 0.5 * math.log(2 * math.pi * math.e)).sum(dim=-1)
+
+    def parameters(self) -> dict[str, Tensor]:
+        return {"mean": self.mean, "std": self.log_std.exp()}
 
 
 class ActionHead(nn.Module):

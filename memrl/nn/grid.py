@@ -44,7 +44,9 @@ class GridEncoder(nn.Module):
     def forward(self, grid: Tensor) -> Tensor:
         batch = grid.shape[:-3]
         flat = grid.reshape(-1, *self.shape)
-        if flat.device.type != "cpu" or len(flat) < self.DEDUPLICATE_FROM:
+        # An exported step has no batch size to ask for yet.
+        small = torch.compiler.is_exporting() or len(flat) < self.DEDUPLICATE_FROM
+        if small or flat.device.type != "cpu":
             return self._encode(flat).view(*batch, self.out_dim)
         distinct, place = torch.unique(fingerprint(flat), return_inverse=True)
         example = place.new_empty(len(distinct))
