@@ -84,9 +84,7 @@ def imports(path: Path) -> set[str]:
 
 SB3_FILES = {
     f"agents.sb3.{name}"
-    for name in (
-        *("algorithm", "archive", "normalisation", "policy", "saving", "schedules", "source"),
-    )
+    for name in "algorithm archive normalisation persistent policy saving schedules source".split()
 }
 
 

@@ -16,7 +16,7 @@ from stable_baselines3.common.utils import get_device
 from torch import Tensor
 
 from memrl.agents.sb3 import archive
-from memrl.agents.sb3.source import Reader
+from memrl.agents.sb3.source import Reader, mask_size
 from memrl.memory import state as states
 from memrl.policy import PolicyConfig, build_policy
 from memrl.rollout.env import Obs
@@ -63,8 +63,9 @@ class MemoryPolicy(BasePolicy):
         seen = dict(self.reader.space.spaces)
         if masks:
             seen[MASK] = spaces.MultiBinary(masks)
+        self.seen = spaces.Dict(seen)
         self.net = build_policy(
-            spaces.Dict(seen),
+            self.seen,
             canonical_action(action_space),
             {"name": memory, **(memory_kwargs or {})},
             _config(kwargs),
@@ -87,12 +88,14 @@ class MemoryPolicy(BasePolicy):
             state: what the last call returned; None at the beginning.
             episode_start: bool [B], True where an episode begins: there the state is replaced.
             deterministic: the most probable actions instead of drawn ones.
-            action_masks: bool, True where an action is allowed, as in sb3-contrib.
+            action_masks: bool, True where an action is allowed, as in sb3-contrib; None: the mask
+                within the observation, if it has one.
 
         Raises:
             ValueError: an observation outside its space, or a state of another batch size.
         """
         self.set_training_mode(False)
+        self._refuse_others(observation)
         single = self.reader.is_single(observation)
         obs = self._obs(observation, single, action_masks)
         batch = len(next(iter(obs.values())))
@@ -100,15 +103,15 @@ class MemoryPolicy(BasePolicy):
         self._warn_if_forgotten(fresh, episode_start)
         state = self.net.initial_state(batch) if fresh else state
         self._check(state, batch)
-        start = torch.as_tensor(
-            np.full(batch, fresh) if episode_start is None else np.asarray(episode_start, bool),
-            device=self.device,
-        ).reshape(batch)
+        begins = np.full(batch, fresh) if episode_start is None else np.asarray(episode_start, bool)
+        if begins.size != batch:
+            raise ValueError(f"episode_start is of {begins.size} rows, the observation of {batch}")
+        start = torch.as_tensor(begins.reshape(batch), device=self.device)
         with torch.no_grad():
             out = self.net.step(obs, state, start)
         chosen = out.actions.mode() if deterministic else out.actions.sample(self.generator)
         actions = decode_action(self.action_space, chosen)
-        return (actions[0] if single else actions), out.state
+        return (np.asarray(actions[0]) if single else actions), out.state
 
     def save(self, path: archive.Place) -> None:
         """The policy alone, as `MemoryPPO.save` writes files.
@@ -141,6 +144,21 @@ class MemoryPolicy(BasePolicy):
     def _predict(self, observation: Any, deterministic: bool = False) -> Tensor:
         raise NotImplementedError("a memory acts through predict(observation, state)")
 
+    def _refuse_others(self, observation: Any) -> None:
+        """Say what an observation is that cannot be one of this space."""
+        if isinstance(observation, tuple):
+            raise ValueError(
+                "the observation is a tuple: Gymnasium's reset returns obs, info = env.reset()"
+            )
+        space = self.observation_space
+        if isinstance(space, spaces.Dict) != isinstance(observation, Mapping):
+            given, wanted = type(observation).__name__, type(space).__name__
+            raise ValueError(f"the observation is a {given}, but its space is a {wanted}")
+        if isinstance(space, spaces.Dict):
+            for name in (leaf.path[0] for leaf in self.reader.leaves.values()):
+                if name not in observation:
+                    raise ValueError(f"the observation has no {name!r}")
+
     def _obs(self, observation: Any, single: bool, masks: Array | None) -> Obs:
         if single:
             observation = (
@@ -149,11 +167,12 @@ class MemoryPolicy(BasePolicy):
                 else np.asarray(observation)[None]
             )
         obs = {key: part.to(self.device) for key, part in self.reader.read(observation).items()}
-        batch = len(next(iter(obs.values())))
-        if self.masks:
-            given = np.ones((batch, self.masks)) if masks is None else np.asarray(masks)
-            flat = given.reshape(batch, self.masks)
-            obs[MASK] = torch.as_tensor(flat, dtype=torch.bool, device=self.device)
+        if masks is not None:
+            given, batch = np.asarray(masks, bool), len(next(iter(obs.values())))
+            size = mask_size(self.action_space)
+            if given.size != batch * size:
+                raise ValueError(f"action_masks has shape {given.shape}, not ({batch}, {size})")
+            obs[MASK] = torch.as_tensor(given.reshape(batch, size), device=self.device)
         return obs
 
     def _check(self, state: Any, batch: int) -> None:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections import deque
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from stable_baselines3.common.type_aliases import GymEnv
 
 from memrl.agents.sb3 import archive, schedules
 from memrl.agents.sb3.policy import MemoryPolicy
 from memrl.saved.spaces import space_from_data, space_to_data
-
-if TYPE_CHECKING:
-    from memrl.agents.sb3.algorithm import MemoryPPO
 
 KIND = "MemoryPPO"
 SCHEDULES = ("learning_rate", "clip_range", "clip_range_vf")
@@ -30,7 +27,7 @@ COUNTERS = (
 )
 
 
-def parts(model: MemoryPPO) -> dict[str, Any]:
+def parts(model: Any) -> dict[str, Any]:
     """Everything that acting, and learning on, needs but the environments themselves."""
     arguments = {name: getattr(model, name) for name in ARGUMENTS}
     arguments |= {name: schedules.to_data(getattr(model, name)) for name in SCHEDULES}
@@ -38,6 +35,7 @@ def parts(model: MemoryPPO) -> dict[str, Any]:
     return {
         "data": {
             "arguments": arguments,
+            "policy_class": model.policy_class.__name__,
             "counters": {name: getattr(model, name) for name in COUNTERS},
             "observation_space": space_to_data(model.observation_space),
             "action_space": space_to_data(model.action_space),
@@ -62,14 +60,14 @@ def parts(model: MemoryPPO) -> dict[str, Any]:
 
 
 def revive(
-    cls: type[MemoryPPO],
+    cls: Callable[..., Any],
     saved: Mapping[str, Any],
     env: GymEnv | None,
     *,
     device: Any,
     given: Mapping[str, Any],
     force_reset: bool,
-) -> MemoryPPO:
+) -> Any:
     """A model of ``parts``, in ``env``; ``given`` arguments stand before the saved ones.
 
     Raises:
@@ -77,13 +75,21 @@ def revive(
             other spaces, or another number of copies.
     """
     data, variables = saved["data"], saved["pytorch_variables"]
-    arguments, n_envs = _arguments(data, dict(given))
+    given = dict(given)
+    policy = given.pop("policy", MemoryPolicy)
+    if policy.__name__ != data["policy_class"]:
+        raise ValueError(
+            f"the file holds a policy of the class {data['policy_class']}, not {policy.__name__}: "
+            "pass it, load(path, policy=…)"
+        )
+    arguments, n_envs = _arguments(data, given)
     if n_envs != data["n_envs"] and not force_reset:
         raise ValueError(
             f"the file holds the memory of {data['n_envs']} copies, which {n_envs} cannot go on "
             "from: leave force_reset=True"
         )
-    model = cls(MemoryPolicy, None, device=device, _init_setup_model=False, **arguments)
+    nowhere: Any = None  # spaces and sizes follow from the file
+    model = cls(policy, nowhere, device=device, _init_setup_model=False, **arguments)
     model.observation_space = space_from_data(data["observation_space"])
     model.action_space = space_from_data(data["action_space"])
     model.n_envs, model.masks = n_envs, data["masks"]
@@ -99,7 +105,7 @@ def revive(
     return model
 
 
-def _fill(model: MemoryPPO, saved: Mapping[str, Any]) -> None:
+def _fill(model: Any, saved: Mapping[str, Any]) -> None:
     data = saved["data"]
     for name, value in data["counters"].items():
         setattr(model, name, value)
@@ -148,7 +154,7 @@ def check_policy(saved: Mapping[str, Any], present: Mapping[str, Any]) -> None:
         raise ValueError(f"the file holds a policy of {dict(saved)}, not of {dict(present)}")
 
 
-def read_parameters(place: archive.Place, model: MemoryPPO) -> dict[str, Any]:
+def read_parameters(place: archive.Place, model: Any) -> dict[str, Any]:
     """Parameters and optimiser of a file, for a model of the same policy.
 
     Raises:

@@ -21,6 +21,11 @@ def at(schedule: Schedule, progress_remaining: float) -> float:
     return float(schedule(progress_remaining)) if callable(schedule) else float(schedule)
 
 
+def at_first(schedule: Schedule) -> float:
+    """A number as it is, to be checked; 1 for a function, whose values show when it is called."""
+    return 1.0 if callable(schedule) else float(schedule)
+
+
 def to_data(schedule: Schedule | None) -> Any:
     """A number, None, a known class with its fields, or a note that there was a function."""
     if not callable(schedule):

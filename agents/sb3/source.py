@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, final
 import numpy as np
 import torch
 from gymnasium import spaces
+from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
@@ -61,6 +62,7 @@ class VecSource(BatchedEnv):
 
     def step(self, action: Tensor) -> Transition:
         obs, rewards, dones, infos = self.env.step(decode_action(self.env.action_space, action))
+        infos = list(infos)  # a tuple where the copies are processes
         self.answer = Answer(obs, rewards, dones, infos)
         tensors = self._with_mask(self.reader.read(obs))
         done = torch.as_tensor(dones, dtype=torch.bool, device=self.device)
@@ -102,25 +104,60 @@ class VecSource(BatchedEnv):
 
 
 class Reader:
-    """Turns SB3's observations (numpy, single or batched) into tensors."""
+    """Turns SB3's observations (numpy, single or batched) into tensors; pictures to [H, W, C]."""
 
     def __init__(self, space: spaces.Space[Any], device: torch.device) -> None:
         self.leaves: dict[str, Leaf] = leaves(space)
-        self.space = spaces.Dict({key: leaf.space for key, leaf in self.leaves.items()})
+        self.turned = {key for key, leaf in self.leaves.items() if _channels_first(leaf.space)}
+        self.space = spaces.Dict(
+            {
+                key: _channels_last(leaf.space) if key in self.turned else leaf.space
+                for key, leaf in self.leaves.items()
+            }
+        )
         self.device = device
 
     def read(self, obs: Any) -> Obs:
         """A batch of observations [B, ...]."""
-        return {
-            key: torch.as_tensor(encode(leaf, leaf.pick(obs), f"observation {key!r}"))
-            .to(self.device, copy=True)
-            for key, leaf in self.leaves.items()
-        }  # fmt: skip
+        read = {}
+        for key, leaf in self.leaves.items():
+            part = torch.as_tensor(encode(leaf, leaf.pick(obs), f"observation {key!r}"))
+            part = part.movedim(1, -1) if key in self.turned else part
+            read[key] = part.to(self.device, copy=True)
+        return read
 
     def is_single(self, obs: Any) -> bool:
         """Is this one observation rather than a batch?"""
         leaf = next(iter(self.leaves.values()))
         return np.ndim(leaf.pick(obs)) == len(leaf.given.shape or ())
+
+
+def check_arrays(space: spaces.Space[Any]) -> None:
+    """Refuse what ``DummyVecEnv`` has no array for, before it fails in words of its own.
+
+    Raises:
+        ValueError: a space without a tensor, or text.
+    """
+    leaves(space)
+    if isinstance(space, spaces.Dict):
+        text = [k for k, part in space.items() if part.shape is None and part.dtype is not None]
+        fine = [key for key in space if key not in text]
+        if text:
+            raise ValueError(
+                f"observation {text[0]!r} is text, for which Stable-Baselines3 has no array; "
+                f"leave it out: gymnasium.wrappers.FilterObservation(env, {fine})"
+            )
+
+
+def _channels_first(space: spaces.Space[Any]) -> bool:
+    """Is this a picture [C, H, W], as ``VecTransposeImage`` makes them?"""
+    shape = space.shape or ()
+    return bool(is_image_space(space)) and shape[0] < min(shape[1:])
+
+
+def _channels_last(space: spaces.Space[Any]) -> spaces.Space[Any]:
+    channels, *sides = space.shape or ()
+    return spaces.Box(0, 255, (*sides, channels), np.uint8)
 
 
 def stack(parts: list[Any]) -> Any:

@@ -1,0 +1,76 @@
+"""SB3's options as this project's; what does not fit is said in SB3's words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from memrl.agents.config import PPOConfig
+from memrl.agents.sb3.schedules import at_first
+
+SB3_OPTIONS = {  # this project's option -> what SB3's users call it
+    "steps": "n_steps",
+    "epochs": "n_epochs",
+    "lr": "learning_rate",
+    "entropy": "ent_coef",
+    "lam": "gae_lambda",
+    "clip": "clip_range",
+    "value_clip": "clip_range_vf",
+    "value_coef": "vf_coef",
+}
+
+
+def learner_config(model: Any) -> PPOConfig:
+    """Options of the learner, from a `MemoryPPO`'s attributes.
+
+    Raises:
+        ValueError: a number out of its range, or sizes that do not fit each other.
+    """
+    steps = model.n_envs * model.n_steps
+    for name in ("n_steps", "batch_size", "bptt"):
+        if getattr(model, name) < 1:
+            raise ValueError(f"{name} is {getattr(model, name)}, allowed: at least 1")
+    if steps % model.batch_size:
+        raise ValueError(
+            f"batch_size {model.batch_size} does not divide a rollout of {steps} env steps "
+            f"(n_steps {model.n_steps} × {model.n_envs} copies)"
+        )
+    if model.batch_size % model.bptt:
+        raise ValueError(
+            f"batch_size {model.batch_size} is not a multiple of the chunk length bptt "
+            f"{model.bptt}: minibatches are whole chunks"
+        )
+    if not 0 <= model.burn_in < model.bptt:
+        raise ValueError(f"burn_in is {model.burn_in}, allowed: 0 to below bptt {model.bptt}")
+    if model.n_steps < model.bptt or (model.n_steps - model.burn_in) % (model.bptt - model.burn_in):
+        raise ValueError(
+            f"n_steps {model.n_steps} is not covered by chunks of bptt {model.bptt} with burn_in "
+            f"{model.burn_in}"
+        )
+    vf = model.clip_range_vf
+    try:
+        return PPOConfig(
+            steps=model.n_steps,
+            bptt=model.bptt,
+            burn_in=model.burn_in,
+            refresh_states=model.refresh_states,
+            epochs=model.n_epochs,
+            minibatches=steps // model.batch_size,
+            lr=at_first(model.learning_rate),
+            entropy=model.ent_coef,
+            gamma=model.gamma,
+            lam=model.gae_lambda,
+            clip=at_first(model.clip_range),
+            value_clip=None if vf is None else at_first(vf),
+            value_coef=2 * model.vf_coef,  # of half the mean square; SB3's is of all of it
+            max_grad_norm=model.max_grad_norm,
+            target_kl=model.target_kl,
+            normalise_advantages=model.normalize_advantage,
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        known = SB3_OPTIONS.get(name, name)
+        given = getattr(model, known)
+        raise ValueError(f"{known} is {given!r}: {first['msg'].lower()}") from None
