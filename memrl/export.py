@@ -22,6 +22,8 @@ that was fed, whatever that was. So begin with zeros and ``start`` True::
     out = dict(zip(names, session.run(names, inputs)))      # a dict of numpy arrays
 
     out = torch.export.load("policy.pt2").module()(inputs)  # a dict of tensors on the CPU
+
+Older versions of torch ask for the keys of a .pt2 in the order in which they are listed here.
 """
 
 from __future__ import annotations

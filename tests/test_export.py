@@ -111,7 +111,7 @@ def follow(policy: Policy, space: spaces.Dict, step: Step, starts: Tensor) -> No
         state = want.state
         expected |= {"value": want.value}
         expected |= {f"next_state.{name}": leaf for name, leaf in flatten(state).items()}
-        got = step({**fed, "start": start, **obs})  # in any order
+        got = step({**obs, "start": start, **fed})
         assert list(got) == list(expected)
         torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
         fed = {f"state.{name}": got[f"next_state.{name}"].clone() for name in flatten(state)}
