@@ -340,3 +340,12 @@ def test_a_model_without_environments_says_so_when_it_shall_be_made():
 def test_a_single_environment_can_be_given_to_load(tmp_path):
     model(TimeLimit(Counter(), 5)).learn(16).save(tmp_path / "m")
     assert MemoryPPO.load(tmp_path / "m", Counter()).learn(16).num_timesteps == 16
+
+
+@pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
+def test_a_step_of_the_policy_is_exported(suffix, tmp_path):
+    if suffix == ".onnx":
+        pytest.importorskip("onnxscript", reason="pip install 'memrl[onnx]'")
+    written = model(vec()).export(tmp_path / f"step{suffix}")
+    assert written.path.stat().st_size > 0
+    assert [port.name for port in written.inputs] == ["obs", "start", "state.h"]
