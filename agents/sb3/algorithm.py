@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, ClassVar, cast, final
 
@@ -20,7 +19,7 @@ from torch import Tensor
 from memrl.agents.assess import assess
 from memrl.agents.learner import Learner, Rates
 from memrl.agents.report import diagnose
-from memrl.agents.sb3.options import learner_config
+from memrl.agents.sb3.options import chunk_length, learner_config
 from memrl.agents.sb3.persistent import Persistent
 from memrl.agents.sb3.policy import MemoryPolicy
 from memrl.agents.sb3.schedules import Schedule, at
@@ -65,8 +64,8 @@ class MemoryPPO(Persistent):
         ent_coef: weight of the entropy.
         vf_coef: weight of the value loss.
         max_grad_norm: longer gradients are shortened to it.
-        bptt: env steps a gradient may travel back, the chunk length; None: the longest that divides
-            ``n_steps`` and ``batch_size``.
+        bptt: env steps a gradient may travel back, the chunk length; None: the longest up to 64
+            that divides ``n_steps`` and ``batch_size``.
         burn_in: env steps that only warm the state of a chunk that begins inside a rollout.
         refresh_states: recompute the states at chunk starts before each further epoch.
         normalize_returns: the critic predicts returns standardised by those seen, so that its loss
@@ -134,7 +133,7 @@ class MemoryPPO(Persistent):
         self.batch_size, self.n_epochs = batch_size, n_epochs
         self.clip_range, self.clip_range_vf = clip_range, clip_range_vf
         self.normalize_advantage, self.target_kl = normalize_advantage, target_kl
-        self.bptt = math.gcd(n_steps, batch_size) if bptt is None else bptt
+        self.bptt = chunk_length(n_steps, batch_size) if bptt is None else bptt
         self.burn_in, self.refresh_states = burn_in, refresh_states
         self.normalize_returns = normalize_returns
         self.masks = 0  # entries of an action mask

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from pydantic import ValidationError
@@ -19,6 +20,13 @@ SB3_OPTIONS = {  # this project's option -> what SB3's users call it
     "value_clip": "clip_range_vf",
     "value_coef": "vf_coef",
 }
+LONGEST = 64  # env steps of a chunk, unless the user wants longer ones
+
+
+def chunk_length(n_steps: int, batch_size: int) -> int:
+    """The longest chunk of which whole numbers make a copy's rollout and a minibatch."""
+    common = math.gcd(n_steps, batch_size)
+    return max((d for d in range(1, LONGEST + 1) if common % d == 0), default=1)
 
 
 def learner_config(model: Any) -> PPOConfig:
