@@ -71,7 +71,7 @@ def sentence(outcome: Outcome) -> str:
     "command",
     [[], *[[name] for name in ("train", "evaluate", "watch", "export", "compare", "memories",
                                "envs", "config", "check", "bench")],
-     ["bench", "train"], ["bench", "env"]],
+     *[["bench", name] for name in ("train", "env", "sb3", "cartpole")]],
     ids=" ".join,
 )  # fmt: skip
 def test_every_command_has_help(memrl, command):
@@ -437,3 +437,30 @@ def test_a_signal_saves_and_says_how_to_go_on(tmp_path, signum, code):
     assert "Traceback" not in out + err
     assert "continue with: memrl train --resume here" in err
     assert len([*(tmp_path / "here" / "checkpoints").iterdir()]) == 1
+
+
+def test_bench_sb3_as_json_has_a_row_per_learner(memrl):
+    words = ["windows=1", "steps=32", "copies=2", "n_steps=16", "batch_size=16", "n_epochs=1"]
+    words += ["memories=gru", "hidden_dim=3"]
+    rows = json.loads(memrl("bench", "sb3", *words, "--json").out)
+    assert rows.keys() == {"RecurrentPPO", "MemoryPPO gru"}
+    assert rows["RecurrentPPO"]["ratio"] == 1
+    # 32 steps of 49 × 3 cells as bytes, kept as float32 by the peer
+    assert rows["RecurrentPPO"]["rollout_bytes"] > rows["MemoryPPO gru"]["rollout_bytes"] > 32 * 147
+    assert all(row["minibatch_ms"] > 0 for row in rows.values())
+
+
+def test_bench_sb3_prints_a_table_and_knows_its_keys(memrl):
+    words = ["windows=1", "steps=32", "copies=2", "n_steps=16", "batch_size=16", "n_epochs=1"]
+    words += ["memories=none", "source=package", "hidden_dim=3"]
+    assert "MemoryPPO none" in memrl("bench", "sb3", *words).out
+    assert "did you mean copies?" in sentence(memrl("bench", "sb3", "copis=3"))
+
+
+def test_bench_cartpole_trains_and_evaluates_seed_by_seed(memrl):
+    words = ["learners=RecurrentPPO,gru", "total_steps=1024", "episodes=2", "hidden_dim=3"]
+    outcome = memrl("bench", "cartpole", *words, "seeds=2", "--json")
+    rows = json.loads(outcome.out)
+    assert all(len(row["returns"]) == 2 and row["low"] <= row["mean"] for row in rows.values())
+    assert "RecurrentPPO" in outcome.err
+    assert "one seed" in memrl("bench", "cartpole", *words[1:], "learners=none", "seeds=1").out

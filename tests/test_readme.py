@@ -1,4 +1,5 @@
 """README's code blocks run, in order, in one empty folder; its table and its links are true.
+The page for users of Stable-Baselines3 runs as one program.
 
 Training is shortened: ``memrl train`` gets fewer steps and episodes and a task of five steps in
 MiniGrid's place, ``evaluate`` and ``watch`` fewer episodes, a sweep fewer values. ``make`` lines
@@ -78,3 +79,10 @@ def test_the_table_of_memories_is_measured(name):
 def test_links_lead_somewhere():
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_the_page_for_users_of_sb3_runs(tmp_path):
+    page = (ROOT / "docs" / "sb3.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "page.py").write_text("\n".join(blocks))
+    run(["page.py"], tmp_path)

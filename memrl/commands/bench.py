@@ -57,7 +57,7 @@ def measure_sb3(words: Sequence[str], *, as_json: bool) -> None:
 
 def measure_cartpole(words: Sequence[str], *, as_json: bool) -> None:
     """What MemoryPPO and RecurrentPPO learn on CartPole without velocities."""
-    told = Console(stderr=True, highlight=False).print
+    told = partial(Console(stderr=True, highlight=False).print, soft_wrap=True)
     rows = _called(partial(bench_cartpole, say=told), words)
     if as_json:
         print(json.dumps(rows))

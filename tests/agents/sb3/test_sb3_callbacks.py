@@ -15,6 +15,7 @@ from stable_baselines3.common.callbacks import (
     StopTrainingOnRewardThreshold,
 )
 
+from memrl.agents.sb3 import MemoryPPO
 from memrl.memory import names
 
 PER = 2 * STEPS
@@ -161,3 +162,15 @@ def test_events_in_steps_fire():
 def test_a_progress_bar_is_drawn():
     pytest.importorskip("tqdm", reason="pip install 'stable-baselines3[extra]'")
     make_model().learn(PER, progress_bar=True)
+
+
+def test_weights_and_biases_own_callback_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    wandb = pytest.importorskip("wandb", reason="pip install wandb")
+    from wandb.integration.sb3 import WandbCallback
+
+    run = wandb.init(dir=tmp_path)
+    model = make_model()
+    model.learn(PER, WandbCallback(model_save_path=str(tmp_path / "models"), verbose=0))
+    run.finish()
+    assert MemoryPPO.load(tmp_path / "models" / "model").num_timesteps == model.num_timesteps
