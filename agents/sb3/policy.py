@@ -57,6 +57,8 @@ class MemoryPolicy(BasePolicy):
         **kwargs: Any,
     ) -> None:
         super().__init__(observation_space, action_space)
+        if "name" in (memory_kwargs or {}):
+            raise ValueError("memory_kwargs are a memory's options; its name is memory=…")
         self.masks = masks
         self.options = {"masks": masks, "memory": memory, "memory_kwargs": memory_kwargs, **kwargs}
         self.reader = Reader(observation_space, torch.device("cpu"))

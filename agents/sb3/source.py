@@ -66,8 +66,10 @@ class VecSource(BatchedEnv):
         self.answer = Answer(obs, rewards, dones, infos)
         tensors = self._with_mask(self.reader.read(obs))
         done = torch.as_tensor(dones, dtype=torch.bool, device=self.device)
+        # Without its last observation there is nothing to bootstrap from, as in SB3.
         late = torch.tensor(
-            [bool(info.get("TimeLimit.truncated", False)) for info in infos], device=self.device
+            [bool(i.get("TimeLimit.truncated")) and "terminal_observation" in i for i in infos],
+            device=self.device,
         )
         return Transition(
             obs=tensors,

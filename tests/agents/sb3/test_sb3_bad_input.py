@@ -39,6 +39,7 @@ from memrl.agents.sb3 import MemoryPPO
         ({"policy": {"memory": "grru"}}, "unknown memory 'grru'; did you mean 'gru'"),
         ({"policy": {"memory_kwargs": {"hidden": 3}}}, "did you mean 'hidden_dim'"),
         ({"policy": {"memory_kwargs": {"hidden_dim": 0}}}, "hidden_dim=0"),
+        ({"policy": {"memory_kwargs": {"name": "dnc"}}}, "its name is memory="),
         ({"policy": {"memroy": "gru"}}, "unknown policy option 'memroy'; did you mean 'memory'"),
         ({"policy": {"net_arch": [64]}}, "unknown policy option 'net_arch'"),
         ({"policy": {"layers": 0}}, "layers"),

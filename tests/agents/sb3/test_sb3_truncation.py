@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from small_models import STEPS, Sampled, Watch, logged, make_model
-from stable_baselines3.common.vec_env import DummyVecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnvWrapper
 
 from memrl.memory import names
 from memrl.memory import state as states
@@ -112,3 +112,24 @@ def test_ratios_of_the_first_minibatch_are_one_over_many_episodes():
     rows = logged(model)
     model.learn(3 * STEPS * B, callback=watch)
     assert max(row["train/ratio_error"] for row in rows[1:]) < 1e-9
+
+
+def test_without_its_last_observation_an_episode_cut_off_is_not_bootstrapped():
+    class Forgets(VecEnvWrapper):
+        """A wrapper that passes on that time ran out, and not what was seen then."""
+
+        def reset(self):
+            return self.venv.reset()
+
+        def step_wait(self):
+            obs, rewards, dones, infos = self.venv.step_wait()
+            for info in infos:
+                info.pop("terminal_observation", None)
+            return obs, rewards, dones, infos
+
+    env = Forgets(DummyVecEnv([lambda: Sampled(length=3, late=True)]))
+    model = make_model(env, "gru", n_steps=6, batch_size=6)
+    model.learn(6)
+    assert not model.rollout_buffer.truncated.any()
+    assert int(model.rollout_buffer.terminated.sum()) == 2
+    assert not model.rollout_buffer.bootstrap.any()
