@@ -205,15 +205,21 @@ class MemoryPPO(Persistent):
         for n_steps in range(n_rollout_steps):
             collector.step(rollout_buffer, n_steps)
             self.num_timesteps += env.num_envs
-            new_obs, rewards, dones, infos = source.answer
-            actions, values = rollout_buffer.action[n_steps], rollout_buffer.value[n_steps]
-            log_probs = rollout_buffer.log_prob[n_steps]
-            self._last_obs, self._last_episode_starts = new_obs, dones
-            callback.update_locals(locals())  # what SB3's callbacks look for, under its names
+            answer = source.answer
+            self._last_obs, self._last_episode_starts = answer.obs, answer.dones
+            named = {  # what SB3's callbacks look for among its loop's variables
+                "new_obs": answer.obs,
+                "rewards": answer.rewards,
+                "dones": answer.dones,
+                "infos": answer.infos,
+                "actions": rollout_buffer.action[n_steps],
+                "values": rollout_buffer.value[n_steps],
+                "log_probs": rollout_buffer.log_prob[n_steps],
+            }
+            callback.update_locals(locals() | named)
             if not callback.on_step():
                 return False
-            self._update_info_buffer(infos, dones)
-        del actions, values, log_probs, rewards
+            self._update_info_buffer(answer.infos, answer.dones)
         collector.finish(rollout_buffer)
         callback.update_locals(locals())
         callback.on_rollout_end()
