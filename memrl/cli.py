@@ -169,7 +169,7 @@ def bench_env(
 def bench_sb3(options: Words = None, json: Json = False) -> None:
     """MemoryPPO's speed and storage against RecurrentPPO's, both behind Stable-Baselines3's loop.
 
-    Keys: env, source=tensor|package, memories=lstm,dnc, hidden_dim, copies, n_steps, batch_size,
+    Keys: env, source=tensor|package, memories=lstm, hidden_dim, copies, n_steps, batch_size,
     n_epochs, bptt, windows, steps.
     """
     from memrl.commands.bench import measure_sb3

@@ -11,20 +11,20 @@ from memrl.bench.peer import Peer, Spec
 def bench_sb3(
     env: str = "MiniGrid-MemoryS13-v0",
     source: str = "tensor",
-    memories: str = "lstm,dnc",
+    memories: str = "lstm",
     hidden_dim: int = 128,
     copies: int = 16,
     n_steps: int = 128,
     batch_size: int = 128,
     n_epochs: int = 4,
     bptt: int | None = None,
-    windows: int = 8,
+    windows: int = 16,
     steps: int = 8192,
 ) -> dict[str, Any]:
     """Env steps per second of whole training; medians of alternating windows.
 
-    RecurrentPPO pads episodes to the longest, so that its speed changes as it trains: eight windows
-    are the first 65,000 env steps of each learner.
+    RecurrentPPO pads episodes to the longest, so that its speed changes as it trains: sixteen
+    windows are the first 131,000 env steps of each learner.
 
     Args:
         env: a MiniGrid task.
