@@ -169,7 +169,7 @@ def test_weights_and_biases_own_callback_runs(tmp_path, monkeypatch):
     wandb = pytest.importorskip("wandb", reason="pip install wandb")
     from wandb.integration.sb3 import WandbCallback
 
-    run = wandb.init(dir=tmp_path)
+    run = wandb.init(dir=str(tmp_path))
     model = make_model()
     model.learn(PER, WandbCallback(model_save_path=str(tmp_path / "models"), verbose=0))
     run.finish()
