@@ -164,6 +164,7 @@ def test_a_progress_bar_is_drawn():
     make_model().learn(PER, progress_bar=True)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of old versions of wandb, in itself
 def test_weights_and_biases_own_callback_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "disabled")
     wandb = pytest.importorskip("wandb", reason="pip install wandb")
