@@ -4,7 +4,9 @@ from memrl.memory.core import MemoryCore, Unrolled
 from memrl.memory.dnc import DNC
 from memrl.memory.framestack import FrameStack
 from memrl.memory.gru import GRU
+from memrl.memory.lru import LRU
 from memrl.memory.lstm import LSTM
+from memrl.memory.mingru import MinGRU
 from memrl.memory.none import NoMemory
 from memrl.memory.ntm import NTM
 from memrl.memory.registry import build, core_class, names, register, schema
@@ -12,10 +14,12 @@ from memrl.memory.registry import build, core_class, names, register, schema
 __all__ = [
     "DNC",
     "GRU",
+    "LRU",
     "LSTM",
     "NTM",
     "FrameStack",
     "MemoryCore",
+    "MinGRU",
     "NoMemory",
     "Unrolled",
     "build",
