@@ -1,7 +1,9 @@
 """Memories: the contract of a core, the menu, and every core on it (imported, so registered)."""
 
 from memrl.memory.core import MemoryCore, Unrolled
+from memrl.memory.deltanet import DeltaNet
 from memrl.memory.dnc import DNC
+from memrl.memory.fart import FART
 from memrl.memory.framestack import FrameStack
 from memrl.memory.gru import GRU
 from memrl.memory.lru import LRU
@@ -13,10 +15,12 @@ from memrl.memory.registry import build, core_class, names, register, schema
 
 __all__ = [
     "DNC",
+    "FART",
     "GRU",
     "LRU",
     "LSTM",
     "NTM",
+    "DeltaNet",
     "FrameStack",
     "MemoryCore",
     "MinGRU",

@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 def linear_scan(
     a: Inexact[Tensor, "T B *N"],
     b: Inexact[Tensor, "T B *N"],
-    h0: Inexact[Tensor, "B *N"],
+    h0: Inexact[Tensor, " B *N"],
     start: Bool[Tensor, "T B"],
 ) -> Inexact[Tensor, "T B *N"]:
     """All h_t = a_t ∘ h_{t-1} + b_t; a row with ``start[t]`` begins step t from zeros.
@@ -32,7 +32,7 @@ def linear_scan(
 def one_by_one(
     a: Inexact[Tensor, "T B *N"],
     b: Inexact[Tensor, "T B *N"],
-    h0: Inexact[Tensor, "B *N"],
+    h0: Inexact[Tensor, " B *N"],
     start: Bool[Tensor, "T B"],
 ) -> Inexact[Tensor, "T B *N"]:
     """The scan as T steps; no gradient. Reads ``start`` once on the host."""
@@ -48,7 +48,7 @@ def one_by_one(
 def by_doubling(
     a: Inexact[Tensor, "T B *N"],
     b: Inexact[Tensor, "T B *N"],
-    h0: Inexact[Tensor, "B *N"],
+    h0: Inexact[Tensor, " B *N"],
     start: Bool[Tensor, "T B"],
 ) -> Inexact[Tensor, "T B *N"]:
     """The scan as log₂ T rounds of ``compose``; no gradient."""
