@@ -9,6 +9,7 @@ from memrl.memory.gru import GRU
 from memrl.memory.lru import LRU
 from memrl.memory.lstm import LSTM
 from memrl.memory.mingru import MinGRU
+from memrl.memory.mlstm import MLSTM
 from memrl.memory.none import NoMemory
 from memrl.memory.ntm import NTM
 from memrl.memory.registry import build, core_class, names, register, schema
@@ -19,6 +20,7 @@ __all__ = [
     "GRU",
     "LRU",
     "LSTM",
+    "MLSTM",
     "NTM",
     "DeltaNet",
     "FrameStack",
