@@ -4,6 +4,7 @@ from memrl.memory.core import MemoryCore, Unrolled
 from memrl.memory.deltanet import DeltaNet
 from memrl.memory.dnc import DNC
 from memrl.memory.fart import FART
+from memrl.memory.ffm import FFM
 from memrl.memory.framestack import FrameStack
 from memrl.memory.gru import GRU
 from memrl.memory.lru import LRU
@@ -17,6 +18,7 @@ from memrl.memory.registry import build, core_class, names, register, schema
 __all__ = [
     "DNC",
     "FART",
+    "FFM",
     "GRU",
     "LRU",
     "LSTM",

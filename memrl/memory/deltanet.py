@@ -78,7 +78,7 @@ class DeltaNet(MemoryCore[DeltaNetState]):
         def unit(raw: Tensor) -> Tensor:
             by_head = F.silu(raw).unflatten(-1, (self.heads, self.head_dim))  # type: ignore[no-untyped-call]
             size = (by_head.square().sum(-1, keepdim=True) + NORM_EPS).sqrt()
-            return (by_head / size).flatten(-2)
+            return (by_head / size).flatten(-2)  # type: ignore[no-any-return]
 
         beta = self.beta(x).sigmoid()
         fade = torch.zeros_like(beta) if self.alpha is None else F.logsigmoid(self.alpha(x))
