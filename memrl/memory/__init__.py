@@ -14,6 +14,7 @@ from memrl.memory.mlstm import MLSTM
 from memrl.memory.none import NoMemory
 from memrl.memory.ntm import NTM
 from memrl.memory.registry import build, core_class, names, register, schema
+from memrl.memory.shm import SHM
 
 __all__ = [
     "DNC",
@@ -24,6 +25,7 @@ __all__ = [
     "LSTM",
     "MLSTM",
     "NTM",
+    "SHM",
     "DeltaNet",
     "FrameStack",
     "MemoryCore",
