@@ -115,6 +115,7 @@ class DeltaNet(MemoryCore[DeltaNetState]):
     def _piece(
         self, x: Tensor, state: DeltaNetState, start: Tensor
     ) -> tuple[Tensor, DeltaNetState]:
+        state = self.reset(state, self.initial_state(1), start[0])
         qkv, gate, beta, fade = self._split(x)
         q, k, v = qkv.permute(2, 1, 3, 0, 4).unbind()  # [B, heads, T, K]
         seen = episodes(start)

@@ -93,6 +93,7 @@ class FART(MemoryCore[FARTState]):
         return Unrolled(self._emit(seen), state)
 
     def _piece(self, x: Tensor, state: FARTState, start: Tensor) -> tuple[Tensor, FARTState]:
+        state = self.reset(state, self.initial_state(1), start[0])
         qkv, direct = self._split(x)
         q, k, v = qkv.permute(2, 1, 3, 0, 4).unbind()  # [B, heads, T, K]
         within, carried = episodes(start)

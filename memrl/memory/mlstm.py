@@ -98,6 +98,7 @@ class MLSTM(MemoryCore[MLSTMState]):
         return Unrolled(self._emit(seen), state)
 
     def _piece(self, x: Tensor, state: MLSTMState, start: Tensor) -> tuple[Tensor, MLSTMState]:
+        state = self.reset(state, self.initial_state(1), start[0])
         qkv, gate, i, f = self._split(x)
         q, k, v = qkv.permute(2, 1, 3, 0, 4).unbind()  # [B, heads, T, K]
         i, f = i.permute(1, 2, 0), f.permute(1, 2, 0)

@@ -14,8 +14,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from memrl.memory.state import map_state, where
-
 S = TypeVar("S")
 PIECE = 64  # steps at once: products of T² steps stay smaller than those of K × V a step
 
@@ -39,11 +37,10 @@ def in_pieces(
 ) -> tuple[Tensor, S]:
     """``piece(x, state, start)`` over at most 64 steps at a time, the state handed over.
 
-    A row that starts with a piece gets a state of zeros: its gradients see no NaN of the old one.
+    ``piece`` resets the rows that start with it, so that no gradient sees a NaN of the old state.
     """
     seen = []
     for x_part, start_part in zip(x.split(PIECE), start.split(PIECE), strict=True):  # type: ignore[no-untyped-call]
-        state = where(start_part[0], map_state(torch.zeros_like, state), state)
         y, state = piece(x_part, state, start_part)
         seen.append(y)
     return torch.cat(seen), state
