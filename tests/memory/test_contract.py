@@ -35,6 +35,7 @@ OTHER_OPTIONS = [
     ("ntm", {"memory_init": "random", "shift_range": 0}),
     ("dnc", {"read_heads": 3, "slots": 5, "word_dim": 2}),
     ("dnc", {"controller": "feedforward"}),
+    ("deltanet", {"gated": True, "heads": 3}),
     ("framestack", {"frames": 2}),
 ]
 

@@ -1,0 +1,110 @@
+"""Linear transformer (FART): attention whose past is one matrix, the sum of key-value products."""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple, final
+
+import torch
+from annotated_types import Ge
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from memrl.memory.core import MemoryCore, Unrolled
+from memrl.memory.ops.linear_attention import attend, episodes, in_pieces
+from memrl.memory.registry import register
+
+EPS = 1e-5  # added to the normaliser (POPGym)
+
+
+class FARTState(NamedTuple):
+    """The attended past of every head."""
+
+    memory: Tensor  # [B, heads, K, K]  S, keys by values
+    norm: Tensor  # [B, heads, K]  z, the sum of the keys; not negative
+
+
+@final
+@register("fart")
+class FART(MemoryCore[FARTState]):
+    """Fast autoregressive transformer: linear attention in POPGym's block.
+
+    S' = S + φ(k) vᵀ, z' = z + φ(k), read φ(q)ᵀ S' / (φ(q)ᵀ z' + ε) with φ = elu + 1 (eq. 7,
+    16-20). Keys, queries and values are of the input after a layer norm; the output is
+    relu(W₂ relu(W₁ read)) plus a linear shortcut from the normed input. Nothing is ever forgotten.
+
+    Args:
+        in_dim: width of the input features.
+        heads: memories side by side.
+        head_dim: K, width of a key and of a value.
+        hidden_dim: width of the output.
+    """
+
+    paper = "Katharopoulos et al. 2020, Transformers are RNNs"
+
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        heads: Annotated[int, Ge(1)] = 4,
+        head_dim: Annotated[int, Ge(1)] = 16,
+        hidden_dim: Annotated[int, Ge(1)] = 128,
+    ) -> None:
+        super().__init__(in_dim, hidden_dim)
+        self.heads, self.head_dim = heads, head_dim
+        self.norm = nn.LayerNorm(in_dim)
+        self.key = nn.Linear(in_dim, heads * head_dim, bias=False)
+        self.query = nn.Linear(in_dim, heads * head_dim, bias=False)
+        self.value = nn.Linear(in_dim, heads * head_dim, bias=False)
+        self.inner = nn.Linear(heads * head_dim, hidden_dim)
+        self.outer = nn.Linear(hidden_dim, hidden_dim)
+        self.shortcut = nn.Linear(in_dim, hidden_dim)
+
+    def initial_state(self, batch_size: int) -> FARTState:
+        zeros, width = self.key.weight.new_zeros, self.head_dim
+        return FARTState(
+            zeros(batch_size, self.heads, width, width), zeros(batch_size, self.heads, width)
+        )
+
+    def _project(self, x: Tensor) -> Tensor:
+        x = self.norm(x)
+        q, k = F.elu(self.query(x)) + 1, F.elu(self.key(x)) + 1  # φ(q), φ(k)
+        return torch.cat([q, k, self.value(x), self.shortcut(x)], dim=-1)
+
+    def _emit(self, seen: Tensor) -> Tensor:
+        read, direct = seen.split_with_sizes([self.heads * self.head_dim, self.out_dim], -1)
+        return self.outer(self.inner(read).relu()).relu() + direct  # type: ignore[no-any-return]
+
+    def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """φ(q), φ(k), v [..., 3, heads, K] and the shortcut [..., O]."""
+        qkv, direct = x.split_with_sizes([3 * self.heads * self.head_dim, self.out_dim], -1)
+        return qkv.unflatten(-1, (3, self.heads, self.head_dim)), direct  # type: ignore[no-untyped-call]
+
+    def _update(self, x: Tensor, state: FARTState) -> tuple[Tensor, FARTState]:
+        qkv, direct = self._split(x)
+        q, k, v = qkv.unbind(1)  # [B, heads, K]
+        memory = state.memory + k.unsqueeze(-1) * v.unsqueeze(-2)
+        norm = state.norm + k
+        read = (q.unsqueeze(-2) @ memory).squeeze(-2)
+        read = read / ((q * norm).sum(-1, keepdim=True) + EPS)
+        return torch.cat([read.flatten(1), direct], dim=-1), FARTState(memory, norm)
+
+    def forward(self, x: Tensor, state: FARTState, start: Tensor) -> Unrolled:
+        seen, state = in_pieces(self._piece, self._project(x), state, start)
+        return Unrolled(self._emit(seen), state)
+
+    def _piece(self, x: Tensor, state: FARTState, start: Tensor) -> tuple[Tensor, FARTState]:
+        state = self.reset(state, self.initial_state(1), start[0])
+        qkv, direct = self._split(x)
+        q, k, v = qkv.permute(2, 1, 3, 0, 4).unbind()  # [B, heads, T, K]
+        within, carried = episodes(start)
+        # The normaliser is the read of one more value, always 1.
+        v = torch.cat([v, torch.ones_like(v[..., :1])], dim=-1)
+        first = torch.cat([state.memory, state.norm.unsqueeze(-1)], dim=-1)
+        weights, carry = within.to(v.dtype), carried.to(v.dtype)
+        reads, last = attend(q, k, v, first, weights, carry, carried)
+        read = reads[..., :-1] / (reads[..., -1:] + EPS)
+        read = read.permute(2, 0, 1, 3).flatten(2)  # [T, B, heads · K]
+        return torch.cat([read, direct], -1), FARTState(last[..., :-1], last[..., -1])
+
+    def diagnostics(self, state: FARTState) -> dict[str, Tensor]:
+        return {"memory": state.memory.flatten(1, 2)}

@@ -1,0 +1,109 @@
+"""FFM: traces of the input that fade and turn at fixed rates, a forgetting that is built in."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, NamedTuple, final
+
+import torch
+from annotated_types import Ge
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from memrl.memory.core import MemoryCore, Unrolled
+from memrl.memory.ops.scan import linear_scan
+from memrl.memory.registry import register
+
+LONGEST = 1024  # t_e, steps: what the slowest trace still holds a hundredth of (the authors' code)
+LEFT = 0.01  # of the slowest trace after LONGEST steps; also the authors' margin of the fastest
+
+
+class FFMState(NamedTuple):
+    """The complex traces, as two real leaves."""
+
+    re: Tensor  # [B, M, C]
+    im: Tensor  # [B, M, C]
+
+
+@final
+@register("ffm")
+class FFM(MemoryCore[FFMState]):
+    """Fast and forgetful memory.
+
+    S' = γ ∘ S + (x̃ ∘ σ(i)) 1ᵀ with γ_mc = exp(-|α_m| + i ω_c);  z = W [Re S', Im S'] + b;
+    y = LN(z) ∘ σ(o) + s ∘ (1 - σ(o)), where x̃, s, i, o are linear in x and LN has no parameters.
+    The decays start evenly spaced from 0.67 to 0.0045 a step, the periods from 1 to 1,024 steps.
+    The authors clamp α below zero after every use; the absolute value keeps |γ| ≤ 1 without that.
+
+    Args:
+        in_dim: width of the input features.
+        trace_dim: M, traces, each with a rate of decay.
+        context_dim: C, frequencies at which every trace turns.
+        hidden_dim: width of the output.
+    """
+
+    paper = "Morad et al. 2023, Reinforcement Learning with Fast and Forgetful Memory"
+
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        trace_dim: Annotated[int, Ge(1)] = 32,
+        context_dim: Annotated[int, Ge(1)] = 4,
+        hidden_dim: Annotated[int, Ge(1)] = 128,
+    ) -> None:
+        super().__init__(in_dim, hidden_dim)
+        self.shape = trace_dim, context_dim
+        fastest = math.log(torch.finfo(torch.float64).max) / LONGEST - 2 * LEFT
+        self.alpha = nn.Parameter(torch.linspace(-fastest, math.log(LEFT) / LONGEST, trace_dim))
+        self.omega = nn.Parameter(2 * math.pi / torch.linspace(1, LONGEST, context_dim))
+        self.split = [trace_dim, hidden_dim, trace_dim, hidden_dim]
+        self.input = nn.Linear(in_dim, sum(self.split))  # x̃, s, i, o
+        self.mix = nn.Linear(2 * trace_dim * context_dim, hidden_dim)
+
+    def initial_state(self, batch_size: int) -> FFMState:
+        zeros = self.alpha.new_zeros
+        return FFMState(zeros(batch_size, *self.shape), zeros(batch_size, *self.shape))
+
+    def rates(self) -> tuple[Tensor, Tensor]:
+        """Re γ and Im γ, each [M, C]."""
+        size = (-self.alpha.abs()).exp().unsqueeze(1)
+        return size * self.omega.cos(), size * self.omega.sin()
+
+    def _project(self, x: Tensor) -> Tensor:
+        trace, direct, gate_in, gate_out = self.input(x).split_with_sizes(self.split, -1)
+        return torch.cat([trace * gate_in.sigmoid(), direct, gate_out.sigmoid()], dim=-1)
+
+    def _emit(self, seen: Tensor) -> Tensor:
+        traces = 2 * self.shape[0] * self.shape[1]
+        S, direct, gate = seen.split_with_sizes([traces, self.out_dim, self.out_dim], -1)
+        z = F.layer_norm(self.mix(S), (self.out_dim,))
+        return torch.lerp(direct, z, gate)
+
+    def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What is added to the traces [..., M, 1], and the rest."""
+        add, rest = x.split_with_sizes([self.shape[0], 2 * self.out_dim], -1)
+        return add.unsqueeze(-1), rest
+
+    def _update(self, x: Tensor, state: FFMState) -> tuple[Tensor, FFMState]:
+        add, rest = self._split(x)
+        real, imag = self.rates()
+        re = real * state.re - imag * state.im + add
+        im = real * state.im + imag * state.re
+        return self._seen(re, im, rest), FFMState(re, im)
+
+    @staticmethod
+    def _seen(re: Tensor, im: Tensor, rest: Tensor) -> Tensor:
+        return torch.cat([torch.stack([re, im], dim=-1).flatten(-3), rest], dim=-1)
+
+    def forward(self, x: Tensor, state: FFMState, start: Tensor) -> Unrolled:
+        add, rest = self._split(self._project(x))
+        drive = torch.complex(add, torch.zeros_like(add)).expand(*start.shape, *self.shape)
+        turn = torch.complex(*self.rates()).expand_as(drive)
+        S = linear_scan(turn, drive, torch.complex(state.re, state.im), start)
+        return Unrolled(
+            self._emit(self._seen(S.real, S.imag, rest)), FFMState(S.real[-1], S.imag[-1])
+        )
+
+    def diagnostics(self, state: FFMState) -> dict[str, Tensor]:
+        return {"amplitude": torch.hypot(state.re, state.im)}

@@ -1,0 +1,113 @@
+"""LRU: a bank of damped oscillators driven by the input, read out by a gated layer."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, NamedTuple, final
+
+import torch
+from annotated_types import Ge, Le
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from memrl.memory.core import MemoryCore, Unrolled
+from memrl.memory.ops.scan import linear_scan
+from memrl.memory.registry import register
+
+EDGE = 1e-6  # how near |λ|² may be drawn to 0 and 1, where its logarithms end
+
+
+class LRUState(NamedTuple):
+    """The complex state of the oscillators, as two real leaves."""
+
+    re: Tensor  # [B, N]
+    im: Tensor  # [B, N]
+
+
+@final
+@register("lru")
+class LRU(MemoryCore[LRUState]):
+    """Linear recurrent unit with complex diagonal transitions.
+
+    h' = λ ∘ h + e^γ ∘ (B x) and v = Re(C h') + D x, with λ = exp(-e^ν + i e^θ), hence |λ| < 1 for
+    any parameters (eq. 5-7). As in the paper's blocks a gated linear unit follows:
+    y = p ∘ σ(q) with [p, q] = W GELU(v). Normalisation and skips are the policy's.
+
+    |λ|² starts uniform in [r_min², r_max²], the phase in [0, 2π), γ at log √(1 - |λ|²).
+
+    Args:
+        in_dim: width of the input features.
+        state_dim: N, oscillators.
+        hidden_dim: width of the output.
+        r_min: least |λ| at the start; 0.9 and above for long memories.
+        r_max: greatest |λ| at the start.
+
+    Raises:
+        ValueError: the ring between r_min and r_max is empty.
+    """
+
+    paper = "Orvieto et al. 2023, Resurrecting Recurrent Neural Networks for Long Sequences"
+
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        state_dim: Annotated[int, Ge(1)] = 128,
+        hidden_dim: Annotated[int, Ge(1)] = 128,
+        r_min: Annotated[float, Ge(0), Le(1)] = 0.0,
+        r_max: Annotated[float, Ge(0), Le(1)] = 1.0,
+    ) -> None:
+        super().__init__(in_dim, hidden_dim)
+        if r_min >= r_max:
+            raise ValueError(f"r_min {r_min} has to be below r_max {r_max}")
+        self.state_dim = state_dim
+        square = r_min**2 + torch.rand(state_dim) * (r_max**2 - r_min**2)  # |λ|²
+        square = square.clamp(EDGE, 1 - EDGE)
+        phase = (2 * math.pi * torch.rand(state_dim)).clamp(min=EDGE)
+        self.nu = nn.Parameter((-0.5 * square.log()).log())
+        self.theta = nn.Parameter(phase.log())
+        self.gamma = nn.Parameter(0.5 * (1 - square).log())
+        self.B = nn.Parameter(torch.randn(2 * state_dim, in_dim) / math.sqrt(2 * in_dim))
+        self.C = nn.Parameter(torch.randn(hidden_dim, 2 * state_dim) / math.sqrt(state_dim))
+        self.D = nn.Parameter(torch.randn(hidden_dim, in_dim) / math.sqrt(in_dim))
+        self.output = nn.Linear(hidden_dim, 2 * hidden_dim)
+
+    def initial_state(self, batch_size: int) -> LRUState:
+        zeros = self.nu.new_zeros
+        return LRUState(zeros(batch_size, self.state_dim), zeros(batch_size, self.state_dim))
+
+    def eigenvalues(self) -> tuple[Tensor, Tensor]:
+        """Re λ and Im λ, each [N]."""
+        size, phase = torch.exp(-self.nu.exp()), self.theta.exp()
+        return size * phase.cos(), size * phase.sin()
+
+    def _project(self, x: Tensor) -> Tensor:
+        scaled = self.gamma.exp().repeat(2).unsqueeze(1) * self.B
+        return F.linear(x, torch.cat([scaled, self.D]))  # Re e^γ B x, Im e^γ B x, D x
+
+    def _emit(self, seen: Tensor) -> Tensor:
+        h, direct = seen.split_with_sizes([2 * self.state_dim, self.out_dim], -1)
+        v = F.linear(h, self.C) + direct  # C holds Re C and -Im C side by side
+        value, gate = self.output(F.gelu(v)).chunk(2, dim=-1)
+        return value * gate.sigmoid()  # type: ignore[no-any-return]
+
+    def _split(self, x: Tensor) -> tuple[Tensor, ...]:
+        return x.split_with_sizes([self.state_dim, self.state_dim, self.out_dim], -1)
+
+    def _update(self, x: Tensor, state: LRUState) -> tuple[Tensor, LRUState]:
+        drive_re, drive_im, direct = self._split(x)
+        real, imag = self.eigenvalues()
+        re = real * state.re - imag * state.im + drive_re
+        im = real * state.im + imag * state.re + drive_im
+        return torch.cat([re, im, direct], dim=-1), LRUState(re, im)
+
+    def forward(self, x: Tensor, state: LRUState, start: Tensor) -> Unrolled:
+        drive_re, drive_im, direct = self._split(self._project(x))
+        drive = torch.complex(drive_re, drive_im)
+        turn = torch.complex(*self.eigenvalues()).expand_as(drive)
+        h = linear_scan(turn, drive, torch.complex(state.re, state.im), start)
+        y = self._emit(torch.cat([h.real, h.imag, direct], dim=-1))
+        return Unrolled(y, LRUState(h.real[-1], h.imag[-1]))
+
+    def diagnostics(self, state: LRUState) -> dict[str, Tensor]:
+        return {"amplitude": torch.hypot(state.re, state.im)}

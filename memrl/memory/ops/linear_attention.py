@@ -1,0 +1,105 @@
+"""Matrix memories over a piece of a sequence at once, episodes kept apart by masks.
+
+A memory S_t that only adds, fades and corrects equals attention over the steps of its episode so
+far plus what the state handed in holds. That costs T² products of width K in place of T products
+of K × V, all of them large; long sequences are taken in pieces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+S = TypeVar("S")
+PIECE = 64  # steps at once: products of T² steps stay smaller than those of K × V a step
+
+
+class Episodes(NamedTuple):
+    """Which steps of a piece see which, and the state handed in."""
+
+    within: Tensor  # [B, 1, T, T]  bool: step s ≤ t is of t's episode
+    carried: Tensor  # [B, 1, T]  bool: no episode has started yet, the handed-in state is alive
+
+
+def episodes(start: Bool[Tensor, "T B"]) -> Episodes:
+    """The masks of a piece."""
+    number = start.cumsum(dim=0).t()  # [B, T]
+    same = number.unsqueeze(2) == number.unsqueeze(1)  # [B, T, T]
+    return Episodes(same.tril().unsqueeze(1), (number == 0).unsqueeze(1))
+
+
+def in_pieces(
+    piece: Callable[..., tuple[Tensor, S]], x: Tensor, state: S, start: Bool[Tensor, "T B"]
+) -> tuple[Tensor, S]:
+    """``piece(x, state, start)`` over at most 64 steps at a time, the state handed over.
+
+    ``piece`` resets the rows that start with it, so that no gradient sees a NaN of the old state.
+    """
+    seen = []
+    for x_part, start_part in zip(x.split(PIECE), start.split(PIECE), strict=True):  # type: ignore[no-untyped-call]
+        y, state = piece(x_part, state, start_part)
+        seen.append(y)
+    return torch.cat(seen), state
+
+
+def keep_where(mask: Bool[Tensor, "B 1 T"], x: Float[Tensor, "B H T *W"]) -> Tensor:
+    """``x`` at the masked steps, zeros elsewhere: by selection, what is dropped may be NaN."""
+    return torch.where(mask.view(*mask.shape, *[1] * (x.dim() - 3)), x, 0)
+
+
+def fading(
+    log_keep: Float[Tensor, "B H T"], seen: Episodes
+) -> tuple[Float[Tensor, "B H T T"], Float[Tensor, "B H T"]]:
+    """Logarithms of what is left at step t of step s, -∞ where t does not see s, and of S_0.
+
+    Sums within the episode, never differences of longer sums: no gradient leaves it by rounding.
+    """
+    after = torch.where(seen.within.tril(-1), log_keep.unsqueeze(-1), 0)  # [B, H, T, T]
+    between = torch.where(seen.within, after.cumsum(dim=-2), -torch.inf)
+    return between, torch.where(seen.carried, log_keep, 0).cumsum(dim=-1)
+
+
+def attend(
+    q: Float[Tensor, "B H T K"],
+    k: Float[Tensor, "B H T K"],
+    v: Float[Tensor, "B H T V"],
+    first: Float[Tensor, "B H K V"],
+    weights: Float[Tensor, " B #H T T"],
+    carry: Float[Tensor, " B #H T"],
+    carried: Bool[Tensor, "B 1 T"],
+) -> tuple[Float[Tensor, "B H T V"], Float[Tensor, "B H K V"]]:
+    """Reads qᵀ S_t of every step, and the last S, where S_t = Σ_s w_ts k_s v_sᵀ + c_t S_0.
+
+    ``weights`` are zero where s > t or an episode starts between; ``carry`` counts only where
+    ``carried``.
+    """
+    before = keep_where(carried, carry.unsqueeze(-1) * (q @ first))
+    reads = ((q @ k.mT) * weights) @ v + before
+    added = (k * weights[:, :, -1].unsqueeze(-1)).mT @ v
+    faded = carry[:, :, -1, None, None] * first
+    return reads, added + torch.where(carried[:, :, -1, None, None], faded, 0)
+
+
+def corrections(
+    k: Float[Tensor, "B H T K"],
+    v: Float[Tensor, "B H T V"],
+    beta: Float[Tensor, "B H T"],
+    first: Float[Tensor, "B H K V"],
+    weights: Float[Tensor, " B #H T T"],
+    carry: Float[Tensor, " B #H T"],
+    carried: Bool[Tensor, "B 1 T"],
+) -> Float[Tensor, "B H T V"]:
+    """What the delta rule adds under each key: u_t = β_t (v_t - what S_{t-1}, faded, returns).
+
+    S_{t-1} holds the earlier u, so they solve a unit lower triangular system (DeltaNet, the UT
+    transform): (1 + β w_ts k_t·k_s) u = β (v - c S_0ᵀ k). Then ``attend`` with u for v reads S_t.
+    """
+    known = v - keep_where(carried, carry.unsqueeze(-1) * (k @ first))
+    system = (beta.unsqueeze(-1) * weights * (k @ k.mT)).tril(-1)
+    return torch.linalg.solve_triangular(  # type: ignore[no-any-return]
+        system, beta.unsqueeze(-1) * known, upper=False, unitriangular=True
+    )

@@ -1,0 +1,107 @@
+"""Linear recurrences h_t = a_t ∘ h_{t-1} + b_t over a sequence, with resets inside.
+
+Affine maps compose: (a₂, b₂) after (a₁, b₁) is (a₂ a₁, a₂ b₁ + b₂), and one that starts an episode
+forgets what it comes after. That operator is associative, so a sequence may be composed pair by
+pair, in log₂ T rounds; a CPU is faster one step after the other, which is T rounds of less work.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Inexact
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+def linear_scan(
+    a: Inexact[Tensor, "T B *N"],
+    b: Inexact[Tensor, "T B *N"],
+    h0: Inexact[Tensor, " B *N"],
+    start: Bool[Tensor, "T B"],
+) -> Inexact[Tensor, "T B *N"]:
+    """All h_t = a_t ∘ h_{t-1} + b_t; a row with ``start[t]`` begins step t from zeros.
+
+    Real or complex. Nothing is divided and no logarithm is taken: any ``a`` will do. First
+    derivatives only.
+    """
+    return _LinearScan.apply(a, b, h0, start)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def one_by_one(
+    a: Inexact[Tensor, "T B *N"],
+    b: Inexact[Tensor, "T B *N"],
+    h0: Inexact[Tensor, " B *N"],
+    start: Bool[Tensor, "T B"],
+) -> Inexact[Tensor, "T B *N"]:
+    """The scan as T steps; no gradient. Reads ``start`` once on the host."""
+    h, out, zero = h0, torch.empty_like(b), b.new_zeros(())
+    resets = start.any(dim=1).tolist()
+    for t in range(len(b)):
+        if resets[t]:
+            h = torch.where(_mask(start[t], h), zero, h)
+        h = torch.addcmul(b[t], a[t], h, out=out[t])
+    return out
+
+
+def by_doubling(
+    a: Inexact[Tensor, "T B *N"],
+    b: Inexact[Tensor, "T B *N"],
+    h0: Inexact[Tensor, " B *N"],
+    start: Bool[Tensor, "T B"],
+) -> Inexact[Tensor, "T B *N"]:
+    """The scan as log₂ T rounds of ``compose``; no gradient."""
+    first = torch.where(_mask(start[0], h0), b[0], torch.addcmul(b[0], a[0], h0))
+    b = torch.cat([first.unsqueeze(0), b[1:]])
+    fresh, reach = _mask(start, b), 1
+    while reach < len(b):
+        left = (a[:-reach], b[:-reach], fresh[:-reach])
+        whole = compose(left, (a[reach:], b[reach:], fresh[reach:]))
+        a, b, fresh = (
+            torch.cat([part[:reach], more]) for part, more in zip((a, b, fresh), whole, strict=True)
+        )
+        reach *= 2
+    return b
+
+
+def compose(
+    left: tuple[Tensor, Tensor, Tensor], right: tuple[Tensor, Tensor, Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The affine map ``right`` after ``left``, each (a, b, fresh): a fresh one forgets the other.
+
+    By selection: what is forgotten may be NaN.
+    """
+    (a1, b1, fresh1), (a2, b2, fresh2) = left, right
+    b = torch.where(fresh2, b2, torch.addcmul(b2, a2, b1))
+    return torch.where(fresh2, a2, a2 * a1), b, fresh1 | fresh2
+
+
+class _LinearScan(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor, h0: Tensor, start: Tensor) -> Tensor:
+        h = _scan(a, b, h0, start)
+        ctx.save_for_backward(a, h, h0, start)
+        return h
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dh: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradient g_t = dh_t + a*_{t+1} g_{t+1} is the same recurrence, run backwards."""
+        a, h, h0, start = ctx.saved_tensors
+        after = torch.cat([a[1:], torch.zeros_like(a[:1])]).conj()
+        ends = torch.cat([start[1:], start.new_ones(1, start.shape[1])])
+        g = _scan(after.flip(0).resolve_conj(), dh.flip(0), torch.zeros_like(h0), ends.flip(0))
+        g = g.flip(0)
+        before = torch.cat([h0.unsqueeze(0), h[:-1]]).conj()
+        fresh = _mask(start, g)
+        da = torch.where(fresh, 0, g * before)
+        return da, g, torch.where(fresh[0], 0, g[0] * a[0].conj()), None
+
+
+def _scan(a: Tensor, b: Tensor, h0: Tensor, start: Tensor) -> Tensor:
+    return by_doubling(a, b, h0, start) if b.is_cuda else one_by_one(a, b, h0, start)
+
+
+def _mask(start: Tensor, like: Tensor) -> Tensor:
+    return start.view(*start.shape, *[1] * (like.dim() - start.dim()))

@@ -1,0 +1,89 @@
+"""What a linear transformer computes; POPGym's numbers among it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from memrl.memory import FART
+
+FOLDER = Path(os.environ.get("MEMRL_GOLDEN", Path(__file__).parents[1] / "golden"))
+T, B, IN, HEADS, K, OUT = 7, 3, 5, 2, 11, 13
+
+
+def build(**options):
+    return FART(IN, **{"heads": HEADS, "head_dim": K, "hidden_dim": OUT, **options}).double()
+
+
+def never(steps=T):
+    return torch.zeros(steps, B, dtype=torch.bool)
+
+
+def test_popgyms_numbers_come_out():
+    with np.load(FOLDER / "fart_popgym.npz") as stored:
+        a = {name: torch.tensor(stored[name], dtype=torch.float64) for name in stored.files}
+    width, in_dim = a["param/key.weight"].shape
+    core = FART(in_dim, heads=1, head_dim=width, hidden_dim=a["y"].shape[-1]).double()
+    ours = {"ff.0": "inner", "ff.2": "outer"}
+    with torch.no_grad():
+        for name, value in a.items():
+            if name.startswith("param/"):
+                layer, kind = name.removeprefix("param/").rsplit(".", 1)
+                core.get_parameter(f"{ours.get(layer, layer)}.{kind}").copy_(value)
+    x = a["x"].transpose(0, 1)  # [T, B, I]
+    start = torch.zeros(x.shape[:2], dtype=torch.bool)
+    state = core.initial_state(x.shape[1])
+    y = core(x, state, start).y.transpose(0, 1)
+    torch.testing.assert_close(y, a["y"], rtol=0, atol=1e-5)
+    for t in range(len(x)):
+        state = core.step(x[t], state, start[t])[1]
+        torch.testing.assert_close(state.memory[:, 0], a["S"][:, t], rtol=0, atol=1e-5)
+        torch.testing.assert_close(state.norm[:, 0], a["Z"][:, t], rtol=0, atol=1e-5)
+
+
+def test_a_read_is_attention_over_all_steps_so_far():
+    core = build()
+    x = torch.randn(T, B, IN, dtype=torch.float64)
+    seen, _ = core._piece(core._project(x), core.initial_state(B), never())
+    normed = core.norm(x)
+    q, k, v = (f(normed).unflatten(-1, (HEADS, K)) for f in (core.query, core.key, core.value))
+    for b in range(B):
+        for h in range(HEADS):
+            for t in range(T):
+                phi = [torch.nn.functional.elu(each) + 1 for each in (q[t, b, h], k[: t + 1, b, h])]
+                score = phi[1] @ phi[0]
+                want = (score / (score.sum() + 1e-5)) @ v[: t + 1, b, h]
+                torch.testing.assert_close(seen[t, b, h * K : (h + 1) * K], want)
+
+
+def test_one_pair_is_read_whatever_the_query():
+    core = build()
+    x = torch.randn(2, B, IN, dtype=torch.float64)
+    state = core.step(x[0], core.initial_state(B), never()[0])[1]
+    value = core.value(core.norm(x[0])).view(B, HEADS, K)
+    q = torch.rand(B, HEADS, K, dtype=torch.float64) + 0.5
+    read = torch.einsum("bhk,bhkv->bhv", q, state.memory) / (q * state.norm).sum(-1, keepdim=True)
+    torch.testing.assert_close(read, value)
+
+
+def test_a_sequence_longer_than_a_piece_equals_its_steps():
+    core = build()
+    x = torch.randn(131, B, IN, dtype=torch.float64)
+    start = torch.rand(131, B) < 0.02
+    state, ys = core.initial_state(B), []
+    for t in range(len(x)):
+        y, state = core.step(x[t], state, start[t])
+        ys.append(y)
+    got = core(x, core.initial_state(B), start)
+    torch.testing.assert_close(got.y, torch.stack(ys))
+    torch.testing.assert_close(got.state, state)
+
+
+def test_extreme_inputs_stay_finite_with_their_gradients():
+    core = build().float()
+    x = torch.randn(T, B, IN) * torch.tensor([0.0, 1e4, 1.0]).view(1, B, 1)
+    core(x, core.initial_state(B), never()).y.sum().backward()
+    assert all(p.grad.isfinite().all() for p in core.parameters())
