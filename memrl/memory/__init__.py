@@ -8,12 +8,14 @@ from memrl.memory.lstm import LSTM
 from memrl.memory.none import NoMemory
 from memrl.memory.ntm import NTM
 from memrl.memory.registry import build, core_class, names, register, schema
+from memrl.memory.rmc import RMC
 
 __all__ = [
     "DNC",
     "GRU",
     "LSTM",
     "NTM",
+    "RMC",
     "FrameStack",
     "MemoryCore",
     "NoMemory",
