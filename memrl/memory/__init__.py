@@ -4,6 +4,7 @@ from memrl.memory.core import MemoryCore, Unrolled
 from memrl.memory.dnc import DNC
 from memrl.memory.framestack import FrameStack
 from memrl.memory.gru import GRU
+from memrl.memory.lrua import LRUA
 from memrl.memory.lstm import LSTM
 from memrl.memory.none import NoMemory
 from memrl.memory.ntm import NTM
@@ -13,6 +14,7 @@ from memrl.memory.rmc import RMC
 __all__ = [
     "DNC",
     "GRU",
+    "LRUA",
     "LSTM",
     "NTM",
     "RMC",
