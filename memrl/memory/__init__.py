@@ -2,6 +2,7 @@
 
 from memrl.memory.core import MemoryCore, Unrolled
 from memrl.memory.dnc import DNC
+from memrl.memory.entnet import EntNet
 from memrl.memory.framestack import FrameStack
 from memrl.memory.gru import GRU
 from memrl.memory.lrua import LRUA
@@ -18,6 +19,7 @@ __all__ = [
     "LSTM",
     "NTM",
     "RMC",
+    "EntNet",
     "FrameStack",
     "MemoryCore",
     "NoMemory",

@@ -20,8 +20,9 @@ def attend(
     """
 
     def split(rows: Tensor) -> Tensor:
-        return rows.unflatten(-1, (heads, -1)).transpose(1, 2)  # [B, heads, rows, d]
+        return rows.view(*rows.shape[:-1], heads, width).transpose(1, 2)  # [B, heads, rows, d]
 
-    scale = (queries.shape[-1] // heads) ** -0.5
+    width = queries.shape[-1] // heads  # d
+    scale = width**-0.5
     weights = torch.matmul(scale * split(queries), split(keys).mT).softmax(dim=-1)
     return torch.matmul(weights, split(values)).transpose(1, 2).flatten(2)
