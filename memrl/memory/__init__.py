@@ -4,6 +4,7 @@ from memrl.memory.core import MemoryCore, Unrolled
 from memrl.memory.dnc import DNC
 from memrl.memory.entnet import EntNet
 from memrl.memory.framestack import FrameStack
+from memrl.memory.graph import GraphMemory
 from memrl.memory.gru import GRU
 from memrl.memory.lrua import LRUA
 from memrl.memory.lstm import LSTM
@@ -21,6 +22,7 @@ __all__ = [
     "RMC",
     "EntNet",
     "FrameStack",
+    "GraphMemory",
     "MemoryCore",
     "NoMemory",
     "Unrolled",

@@ -11,10 +11,13 @@ from torch import Tensor, nn
 from memrl.memory.core import MemoryCore
 from memrl.memory.ops.addressing import content_weights, entropy
 from memrl.memory.ops.lstm import lstm_cell
-from memrl.memory.ops.usage import decayed_usage, least_used, least_used_write_weights
+from memrl.memory.ops.usage import (
+    decayed_usage,
+    first_usage,
+    least_used,
+    least_used_write_weights,
+)
 from memrl.memory.registry import register
-
-FIRST_USAGE = 1e-3  # of the last slot at the start: slots that nothing told apart have an order
 
 
 class ControllerState(NamedTuple):
@@ -97,11 +100,10 @@ class LRUA(MemoryCore[LRUAState]):
 
     def initial_state(self, batch_size: int) -> LRUAState:
         zeros, n, w, r = self.output.weight.new_zeros, self.slots, self.word_dim, self.read_heads
-        order = torch.arange(n, device=self.output.weight.device).to(self.output.weight)
         hidden = zeros(batch_size, self.out_dim)
         return LRUAState(
             memory=zeros(batch_size, n, w),
-            usage=(FIRST_USAGE / n * order).repeat(batch_size, 1),
+            usage=first_usage(zeros(batch_size, n)),
             read_weights=zeros(batch_size, r, n),
             reads=zeros(batch_size, r, w),
             controller=ControllerState(hidden, hidden.clone()),

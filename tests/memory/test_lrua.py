@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from memrl.memory import LRUA
-from memrl.memory.ops.usage import decayed_usage, least_used, least_used_write_weights
+from memrl.memory.ops.usage import decayed_usage, first_usage, least_used, least_used_write_weights
 
 T, B, IN, N, W, R, H = 5, 3, 2, 7, 11, 2, 13
 EXACT = {"rtol": 0, "atol": 1e-10}
@@ -49,12 +49,20 @@ def smallest(usage, count):
 
 
 def test_usage_matches_the_definition():
-    usage, read, written = draw(B, N).abs(), weights(B, R, N), weights(B, R, N)
+    usage, read, written = draw(B, N).abs(), weights(B, R, N), weights(B, 3, N)
     got = decayed_usage(usage, read, written, 0.95)
     for b in range(B):
         for n in range(N):
-            heads = sum(float(read[b, r, n] + written[b, r, n]) for r in range(R))
+            heads = float(sum(read[b, :, n]) + sum(written[b, :, n]))
             assert math.isclose(got[b, n], 0.95 * float(usage[b, n]) + heads, abs_tol=1e-12)
+
+
+def test_no_two_slots_begin_equally_used_nor_by_more_than_a_glance():
+    for dtype in (torch.float32, torch.float64):
+        used = first_usage(torch.zeros(B, 1024, dtype=dtype))
+        assert used.dtype == dtype
+        assert (used.diff(dim=-1) > 0).all()
+        assert used.max() < 1e-3
 
 
 def test_usage_has_no_gradient():

@@ -6,18 +6,31 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+FIRST_USAGE = 1e-3  # below this every slot at the start
+
+
+def first_usage(like: Float[Tensor, "B N"]) -> Float[Tensor, "B N"]:
+    """Usage before anything was accessed: it rises by a hair from slot to slot.
+
+    So slots that nothing tells apart yet have an order that does not hang on rounding. ``like``
+    lends shape, type and device.
+    """
+    slots = like.shape[-1]
+    order = torch.arange(slots, dtype=like.dtype, device=like.device)
+    return (FIRST_USAGE / slots * order).repeat(like.shape[0], 1)
+
 
 def decayed_usage(
     usage: Float[Tensor, "B N"],
     read_weights: Float[Tensor, "B R N"],
-    write_weights: Float[Tensor, "B R N"],
+    write_weights: Float[Tensor, "B D N"],
     decay: float,
 ) -> Float[Tensor, "B N"]:
     """w^u_t = γ w^u_{t-1} + Σ w^r_t + Σ w^w_t (LRUA, eq. 5; sums over heads), without gradient.
 
     Only the order of usage is ever looked at, so that there is no gradient to lose.
     """
-    accessed = (read_weights.detach() + write_weights.detach()).sum(dim=1)
+    accessed = read_weights.detach().sum(dim=1) + write_weights.detach().sum(dim=1)
     return decay * usage + accessed
 
 
