@@ -3,17 +3,21 @@
 from memrl.memory.core import MemoryCore, Unrolled
 from memrl.memory.deltanet import DeltaNet
 from memrl.memory.dnc import DNC
+from memrl.memory.entnet import EntNet
 from memrl.memory.fart import FART
 from memrl.memory.ffm import FFM
 from memrl.memory.framestack import FrameStack
+from memrl.memory.graph import GraphMemory
 from memrl.memory.gru import GRU
 from memrl.memory.lru import LRU
+from memrl.memory.lrua import LRUA
 from memrl.memory.lstm import LSTM
 from memrl.memory.mingru import MinGRU
 from memrl.memory.mlstm import MLSTM
 from memrl.memory.none import NoMemory
 from memrl.memory.ntm import NTM
 from memrl.memory.registry import build, core_class, names, register, schema
+from memrl.memory.rmc import RMC
 from memrl.memory.shm import SHM
 
 __all__ = [
@@ -22,12 +26,16 @@ __all__ = [
     "FFM",
     "GRU",
     "LRU",
+    "LRUA",
     "LSTM",
     "MLSTM",
     "NTM",
+    "RMC",
     "SHM",
     "DeltaNet",
+    "EntNet",
     "FrameStack",
+    "GraphMemory",
     "MemoryCore",
     "MinGRU",
     "NoMemory",

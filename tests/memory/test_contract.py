@@ -37,6 +37,10 @@ OTHER_OPTIONS = [
     ("dnc", {"controller": "feedforward"}),
     ("deltanet", {"gated": True, "heads": 3}),
     ("framestack", {"frames": 2}),
+    ("rmc", {"blocks": 2, "gate": "memory"}),
+    ("rmc", {"gate": "none", "slots": 1}),
+    ("lrua", {"read_heads": 3, "slots": 5, "word_dim": 2}),
+    ("graph", {"rounds": 2, "read_heads": 2, "slots": 5}),
 ]
 
 

@@ -1,0 +1,168 @@
+"""Graph: a memory whose slots are nodes, joined by the order in which they were written."""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple, final
+
+import torch
+from annotated_types import Ge, Gt, Lt
+from torch import Tensor, nn
+
+from memrl.memory.core import MemoryCore
+from memrl.memory.ops.addressing import content_weights
+from memrl.memory.ops.linkage import update_link, update_precedence
+from memrl.memory.ops.lstm import lstm_cell
+from memrl.memory.ops.messages import pass_messages
+from memrl.memory.ops.usage import decayed_usage, first_usage, least_used
+from memrl.memory.registry import register
+
+CLIP = 20.0  # bound on what the controller asks of the memory (as in the DNC)
+
+
+class ControllerState(NamedTuple):
+    """What the LSTM controller carries."""
+
+    h: Tensor  # [B, H]
+    c: Tensor  # [B, H]
+
+
+class GraphState(NamedTuple):
+    """What a graph memory carries from step to step; at a start all zero but the usage."""
+
+    memory: Tensor  # [B, N, W]  nodes m_i, in [-1, 1]
+    link: Tensor  # [B, N, N]  edges L (i, j): node i was written right after node j
+    precedence: Tensor  # [B, N]  what was written last; sums to at most 1
+    usage: Tensor  # [B, N]  ≥ 0; no gradient
+    reads: Tensor  # [B, R, W]
+    controller: ControllerState
+
+
+class Interface(NamedTuple):
+    """What the controller asks of the memory at one step."""
+
+    keys: Tensor  # [B, R + 1, W]  read keys, then the write key
+    word: Tensor  # [B, 1, W]  v in (-1, 1)
+    strengths: Tensor  # [B, R + 1]  β ≥ 1
+    gates: Tensor  # [B, 2, 1]  g^a: a new node, or one like the key; g^w: how much at all
+
+
+@final
+@register("graph")
+class GraphMemory(MemoryCore[GraphState]):
+    """Nodes joined by temporal edges, read after a round of messages along the edges.
+
+    w = g^w (g^a w^lu + (1 − g^a) c): the node used least, or those like the write key;
+    m_i ← m_i + w_i (v − m_i); the edges L are the temporal links of the DNC;
+    m̂_i = tanh(m_i + V_b Σ_j L(i, j) m_j + V_f Σ_j L(j, i) m_j), ``rounds`` times over;
+    r = Σ_i softmax_i(β cos(k, m̂_i)) m̂_i;  y_t = W_y [h_t, r_t] with an LSTM as controller, which
+    sees r_{t-1}.
+
+    After Pham et al., whose memory is a graph of several relations that a controller attends to.
+    Theirs is given with its edges; an agent is given none, so here they are the order of writing,
+    and messages do not write the nodes: rewritten in every step, old nodes would blur into their
+    neighbours. A node can be found by what was written before or after it.
+
+    Args:
+        in_dim: width of the input features.
+        slots: N, nodes.
+        word_dim: W, width of a node.
+        read_heads: R.
+        rounds: of messages before a read; how many edges away a node can be heard.
+        usage_decay: share of a node's usage that is left after one env step.
+        hidden_dim: width of the controller and of the output.
+    """
+
+    paper = "after Pham et al. 2018, Relational dynamic memory networks; links: Graves et al. 2016"
+    ablations = frozenset({"reads"})
+
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        slots: Annotated[int, Ge(2)] = 16,
+        word_dim: Annotated[int, Ge(1)] = 16,
+        read_heads: Annotated[int, Ge(1)] = 1,
+        rounds: Annotated[int, Ge(1)] = 1,
+        usage_decay: Annotated[float, Gt(0), Lt(1)] = 0.95,
+        hidden_dim: Annotated[int, Ge(1)] = 128,
+    ) -> None:
+        super().__init__(in_dim, hidden_dim)
+        self.slots, self.word_dim, self.read_heads = slots, word_dim, read_heads
+        self.rounds, self.usage_decay = rounds, usage_decay
+        read_dim = read_heads * word_dim
+        # The order is that of the fields of Interface.
+        self.split = [(read_heads + 1) * word_dim, word_dim, read_heads + 1, 2]
+        self.input = nn.Linear(in_dim, 4 * hidden_dim)
+        self.feedback = nn.Linear(read_dim + hidden_dim, 4 * hidden_dim, bias=False)
+        self.interface = nn.Linear(hidden_dim, sum(self.split))
+        self.messages = nn.Linear(2 * word_dim, word_dim, bias=False)  # V_b, V_f
+        self.output = nn.Linear(hidden_dim + read_dim, hidden_dim)
+        for layer in (self.input, self.feedback, self.interface, self.messages, self.output):
+            nn.init.xavier_uniform_(layer.weight)
+        for layer in (self.input, self.interface, self.output):
+            nn.init.zeros_(layer.bias)
+        with torch.no_grad():
+            self.interface.bias[-1] = -1.0  # g^w: begin by writing little (as in the DNC)
+            self.input.bias[hidden_dim : 2 * hidden_dim] = 1.0  # forget gate
+
+    def initial_state(self, batch_size: int) -> GraphState:
+        zeros, n, w = self.output.weight.new_zeros, self.slots, self.word_dim
+        hidden = zeros(batch_size, self.out_dim)
+        return GraphState(
+            memory=zeros(batch_size, n, w),
+            link=zeros(batch_size, n, n),
+            precedence=zeros(batch_size, n),
+            usage=first_usage(zeros(batch_size, n)),
+            reads=zeros(batch_size, self.read_heads, w),
+            controller=ControllerState(hidden, hidden.clone()),
+        )
+
+    def _project(self, x: Tensor) -> Tensor:
+        return self.input(x)  # type: ignore[no-any-return]
+
+    def _emit(self, seen: Tensor) -> Tensor:
+        return self.output(seen)  # type: ignore[no-any-return]
+
+    def _update(self, x: Tensor, state: GraphState) -> tuple[Tensor, GraphState]:
+        """From the controller's share of the input [B, 4H] to [h_t, r_t], unmixed."""
+        h, c = state.controller
+        fed_back = torch.cat([self._audible(state.reads).flatten(1), h], dim=-1)
+        h, c = lstm_cell(torch.addmm(x, fed_back, self.feedback.weight.t()), c)
+        ask = self._interface(h)
+
+        like = content_weights(ask.keys[:, -1:], ask.strengths[:, -1:], state.memory).squeeze(1)
+        new_gate, write_gate = ask.gates.unbind(dim=1)
+        weights = write_gate * torch.lerp(like, least_used(state.usage, 1), new_gate)  # w
+        memory = torch.lerp(state.memory, ask.word, weights.unsqueeze(-1))  # m
+        link = update_link(state.link, state.precedence, weights)  # L
+        precedence = update_precedence(state.precedence, weights)
+
+        heard = memory  # m̂
+        for _ in range(self.rounds):
+            heard = pass_messages(heard, link, self.messages.weight)
+        looks = content_weights(ask.keys[:, :-1], ask.strengths[:, :-1], heard)
+        reads = self._audible(torch.bmm(looks, heard))  # r
+        usage = decayed_usage(state.usage, looks, weights.unsqueeze(1), self.usage_decay)
+        after = GraphState(memory, link, precedence, usage, reads, ControllerState(h, c))
+        return torch.cat([h, reads.flatten(1)], dim=-1), after
+
+    def _interface(self, hidden: Tensor) -> Interface:
+        asked = self.interface(hidden).clamp(-CLIP, CLIP)
+        keys, word, strengths, gates = torch.split(asked, self.split, dim=-1)
+        return Interface(
+            keys=keys.reshape(-1, self.read_heads + 1, self.word_dim),
+            word=word.tanh().unsqueeze(1),
+            strengths=1 + nn.functional.softplus(strengths),
+            gates=gates.sigmoid().unsqueeze(-1),
+        )
+
+    def _audible(self, reads: Tensor) -> Tensor:
+        return torch.zeros_like(reads) if "reads" in self.ablate else reads
+
+    def diagnostics(self, state: GraphState) -> dict[str, Tensor]:
+        return {
+            "memory": state.memory,
+            "usage": state.usage,
+            "precedence": state.precedence,
+            "edges": state.link.sum(dim=(1, 2)),
+        }

@@ -1,0 +1,147 @@
+"""LRUA: an external memory that is written where it was just read or least used."""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple, final
+
+import torch
+from annotated_types import Ge, Gt, Lt
+from torch import Tensor, nn
+
+from memrl.memory.core import MemoryCore
+from memrl.memory.ops.addressing import content_weights, entropy
+from memrl.memory.ops.lstm import lstm_cell
+from memrl.memory.ops.usage import (
+    decayed_usage,
+    first_usage,
+    least_used,
+    least_used_write_weights,
+)
+from memrl.memory.registry import register
+
+
+class ControllerState(NamedTuple):
+    """What the LSTM controller carries."""
+
+    h: Tensor  # [B, H]
+    c: Tensor  # [B, H]
+
+
+class LRUAState(NamedTuple):
+    """What an LRUA memory carries from step to step; at a start all zero but the usage."""
+
+    memory: Tensor  # [B, N, W]
+    usage: Tensor  # [B, N]  w^u ≥ 0; no gradient
+    read_weights: Tensor  # [B, R, N]  w^r; rows sum to 1, at a start to 0
+    reads: Tensor  # [B, R, W]
+    controller: ControllerState
+
+
+@final
+@register("lrua")
+class LRUA(MemoryCore[LRUAState]):
+    """Memory-augmented network (MANN) with least recently used access and an LSTM controller.
+
+    w^w_t = σ(α) w^r_{t-1} + (1 − σ(α)) w^lu_{t-1} (eq. 7); the least used slots are set to zero,
+    then M_t = M_{t-1} + Σ w^w_t k_t (eq. 8); w^r_t = softmax cos(k_t, M_t) and r_t = w^r_t M_t
+    (eq. 2–4); w^u_t = γ w^u_{t-1} + w^r_t + w^w_t (eq. 5), and w^lu marks its R smallest (eq. 6).
+    ``y_t = W_y [h_t, r_t]``, and the controller sees r_{t-1}.
+
+    As in the paper the key k is also the word that is written, reads see what was just written, and
+    the similarity has no strength: no slot gets more than e² times the attention of another. Each
+    head has a key and a gate α of its own; k = tanh, which bounds what one step can write.
+    Usage has no gradient, for only its order counts. It begins at 0 … 0.001 along the slots: with
+    none used yet, the first writes go to the first slots, whatever the rounding.
+
+    Args:
+        in_dim: width of the input features.
+        slots: N, rows of the memory; more than there are heads.
+        word_dim: W, width of a row.
+        read_heads: R; each writes too.
+        usage_decay: γ, share of the usage that is left after one env step.
+        hidden_dim: width of the controller and of the output.
+
+    Raises:
+        ValueError: there are not more slots than heads, so that every slot would be the least used.
+    """
+
+    paper = "Santoro et al. 2016, Meta-Learning with Memory-Augmented Neural Networks"
+    ablations = frozenset({"reads"})
+
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        slots: Annotated[int, Ge(2)] = 16,
+        word_dim: Annotated[int, Ge(1)] = 16,
+        read_heads: Annotated[int, Ge(1)] = 1,
+        usage_decay: Annotated[float, Gt(0), Lt(1)] = 0.95,
+        hidden_dim: Annotated[int, Ge(1)] = 128,
+    ) -> None:
+        super().__init__(in_dim, hidden_dim)
+        if read_heads >= slots:
+            raise ValueError(
+                f"{read_heads} read heads erase the {read_heads} least used slots in every step: "
+                f"more slots are needed than {slots}"
+            )
+        self.slots, self.word_dim, self.read_heads = slots, word_dim, read_heads
+        self.usage_decay = usage_decay
+        read_dim = read_heads * word_dim
+        self.input = nn.Linear(in_dim, 4 * hidden_dim)
+        self.feedback = nn.Linear(read_dim + hidden_dim, 4 * hidden_dim, bias=False)
+        self.interface = nn.Linear(hidden_dim, read_dim + read_heads)  # keys k, gates α
+        self.output = nn.Linear(hidden_dim + read_dim, hidden_dim)
+        for layer in (self.input, self.feedback, self.interface, self.output):
+            nn.init.xavier_uniform_(layer.weight)
+        for layer in (self.input, self.interface, self.output):
+            nn.init.zeros_(layer.bias)
+        with torch.no_grad():
+            self.input.bias[hidden_dim : 2 * hidden_dim] = 1.0  # forget gate
+
+    def initial_state(self, batch_size: int) -> LRUAState:
+        zeros, n, w, r = self.output.weight.new_zeros, self.slots, self.word_dim, self.read_heads
+        hidden = zeros(batch_size, self.out_dim)
+        return LRUAState(
+            memory=zeros(batch_size, n, w),
+            usage=first_usage(zeros(batch_size, n)),
+            read_weights=zeros(batch_size, r, n),
+            reads=zeros(batch_size, r, w),
+            controller=ControllerState(hidden, hidden.clone()),
+        )
+
+    def _project(self, x: Tensor) -> Tensor:
+        return self.input(x)  # type: ignore[no-any-return]
+
+    def _emit(self, seen: Tensor) -> Tensor:
+        return self.output(seen)  # type: ignore[no-any-return]
+
+    def _update(self, x: Tensor, state: LRUAState) -> tuple[Tensor, LRUAState]:
+        """From the controller's share of the input [B, 4H] to [h_t, r_t], unmixed."""
+        h, c = state.controller
+        fed_back = torch.cat([self._audible(state.reads).flatten(1), h], dim=-1)
+        h, c = lstm_cell(torch.addmm(x, fed_back, self.feedback.weight.t()), c)
+        asked, gates = torch.split(
+            self.interface(h), [self.read_heads * self.word_dim, self.read_heads], dim=-1
+        )
+        keys = asked.tanh().view(-1, self.read_heads, self.word_dim)  # k_t
+
+        least = least_used(state.usage, self.read_heads)  # w^lu_{t-1}
+        write_weights = least_used_write_weights(gates.sigmoid(), state.read_weights, least)
+        erased = state.memory * (1 - least).unsqueeze(-1)
+        memory = torch.baddbmm(erased, write_weights.mT, keys)  # M_t
+
+        read_weights = content_weights(keys, torch.ones_like(gates), memory)  # w^r_t
+        reads = self._audible(torch.bmm(read_weights, memory))
+        usage = decayed_usage(state.usage, read_weights, write_weights, self.usage_decay)
+        after = LRUAState(memory, usage, read_weights, reads, ControllerState(h, c))
+        return torch.cat([h, reads.flatten(1)], dim=-1), after
+
+    def _audible(self, reads: Tensor) -> Tensor:
+        return torch.zeros_like(reads) if "reads" in self.ablate else reads
+
+    def diagnostics(self, state: LRUAState) -> dict[str, Tensor]:
+        return {
+            "read_weights": state.read_weights,
+            "usage": state.usage,
+            "read_entropy": entropy(state.read_weights),
+        }

@@ -1,0 +1,151 @@
+"""RMC: memory slots that attend to one another and to the input, then are rewritten by gates."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, NamedTuple, final
+
+import torch
+from annotated_types import Ge
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from memrl.memory.core import MemoryCore
+from memrl.memory.ops.relational import attend
+from memrl.memory.registry import register
+
+FORGET_BIAS = 1.0  # added inside the forget gate (the authors' code; the input gate's is 0)
+
+
+class RMCState(NamedTuple):
+    """What an RMC carries from step to step."""
+
+    memory: Tensor  # [B, N, F]
+
+
+@final
+class Block(nn.Module):
+    """What one round of attention has of its own; the MLP is shared by all rounds."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(width, 3 * width)
+        self.norm_qkv = nn.LayerNorm(3 * width)
+        self.norm_attended = nn.LayerNorm(width)
+        self.norm_thought = nn.LayerNorm(width)
+
+    def project(self, rows: Tensor) -> Tensor:
+        """Query, key and value of every row side by side: [..., F] -> [..., 3F]."""
+        return self.norm_qkv(self.qkv(rows))  # type: ignore[no-any-return]
+
+
+@final
+@register("rmc")
+class RMC(MemoryCore[RMCState]):
+    """Relational memory core, as in the authors' code.
+
+    x' = W x; Z = [M; x']; in each block Z = LN(Z + A(Z)), then Z = LN(Z + MLP(Z)), with
+    A = softmax(Q Kᵀ / √d) V and [Q, K, V] = LN(W_qkv Z) (eq. 1–2); M̃ = the rows of Z that were M.
+    [i, f] = W_i x' + W_m tanh M; M' = σ(f + 1) ∘ M + σ(i) ∘ tanh M̃. There is no output gate (the
+    paper: not necessary), and M' is flattened and projected: y = W_y M'.
+
+    Every LayerNorm is over the features of one row, and no weight belongs to a slot: slots differ
+    by their first rows alone, those of the unit matrix. The input's query is left out of the last
+    block, where nothing would see what it finds; with one block that is the paper's eq. 2.
+
+    Args:
+        in_dim: width of the input features.
+        slots: N, rows of the memory; at most F = heads · head_dim, so that first rows differ.
+        heads: attention heads.
+        head_dim: width of a head.
+        blocks: rounds of attention in one step.
+        gate: "unit", one for every cell of the memory; "memory", one for every row; or "none":
+            M' = M̃.
+        hidden_dim: width of the output.
+
+    Raises:
+        ValueError: there are more slots than rows of the unit matrix.
+    """
+
+    paper = "Santoro et al. 2018, Relational recurrent neural networks"
+    first_memory: Tensor  # [N, F]  a buffer
+
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        slots: Annotated[int, Ge(1)] = 4,
+        heads: Annotated[int, Ge(1)] = 4,
+        head_dim: Annotated[int, Ge(1)] = 16,
+        blocks: Annotated[int, Ge(1)] = 1,
+        gate: Literal["unit", "memory", "none"] = "unit",
+        hidden_dim: Annotated[int, Ge(1)] = 128,
+    ) -> None:
+        super().__init__(in_dim, hidden_dim)
+        width = heads * head_dim
+        if slots > width:
+            raise ValueError(
+                f"{slots} slots of width {width} (heads · head_dim) cannot all begin differently: "
+                f"at most {width}"
+            )
+        self.slots, self.heads, self.width = slots, heads, width
+        gates = {"unit": 2 * width, "memory": 2, "none": 0}[gate]
+
+        self.input = nn.Linear(in_dim, width)
+        self.blocks = nn.ModuleList(Block(width) for _ in range(blocks))
+        self.mlp = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
+        self.gate_input = nn.Linear(width, gates) if gates else None
+        self.gate_memory = nn.Linear(width, gates, bias=False) if gates else None
+        self.output = nn.Linear(slots * width, hidden_dim)
+        for layer in self.modules():
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+        self.register_buffer("first_memory", torch.eye(slots, width))
+
+    def initial_state(self, batch_size: int) -> RMCState:
+        return RMCState(self.first_memory.repeat(batch_size, 1, 1))
+
+    def _project(self, x: Tensor) -> Tensor:
+        """x', its query, key and value in the first block, and its share of the gates."""
+        row = self.input(x)
+        parts = [row, self.blocks[0].project(row)]  # type: ignore[operator]
+        if self.gate_input is not None:
+            parts.append(self.gate_input(row))
+        return torch.cat(parts, dim=-1)
+
+    def _emit(self, seen: Tensor) -> Tensor:
+        return self.output(seen)  # type: ignore[no-any-return]
+
+    def _update(self, x: Tensor, state: RMCState) -> tuple[Tensor, RMCState]:
+        """From x', its query, key and value and its gates, side by side, to M' [B, N · F]."""
+        width = self.width
+        parts = [width, 3 * width, x.shape[-1] - 4 * width]
+        row, qkv, gates = torch.split(x.unsqueeze(1), parts, dim=-1)
+        memory = self._think(row, qkv, state.memory)  # M̃
+        if self.gate_memory is not None:
+            i, f = (gates + self.gate_memory(state.memory.tanh())).chunk(2, dim=-1)
+            kept = (f + FORGET_BIAS).sigmoid() * state.memory
+            memory = kept + i.sigmoid() * memory.tanh()
+        return memory.flatten(1), RMCState(memory)
+
+    def _think(self, row: Tensor, qkv_row: Tensor, memory: Tensor) -> Tensor:
+        """M̃ from M and x' with its query, key and value in the first block."""
+        rows = torch.cat([memory, row], dim=1)  # Z [B, N + 1, F]
+        for index, block in enumerate(self.blocks):
+            assert isinstance(block, Block)
+            if index == 0:
+                qkv = torch.cat([block.project(memory), qkv_row], dim=1)
+            else:
+                qkv = block.project(rows)
+            queries, keys, values = qkv.chunk(3, dim=-1)
+            if index == len(self.blocks) - 1:
+                queries, rows = queries[:, : self.slots], rows[:, : self.slots]
+            rows = block.norm_attended(rows + attend(queries, keys, values, self.heads))
+            rows = block.norm_thought(rows + self.mlp(rows))
+        return rows
+
+    def diagnostics(self, state: RMCState) -> dict[str, Tensor]:
+        cosine = F.normalize(state.memory, dim=-1)
+        alike = (cosine @ cosine.mT).flatten(1).mean(dim=-1)
+        return {"memory": state.memory, "slot_similarity": alike}
