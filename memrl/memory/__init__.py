@@ -4,6 +4,7 @@ from memrl.memory.core import MemoryCore, Unrolled
 from memrl.memory.dnc import DNC
 from memrl.memory.framestack import FrameStack
 from memrl.memory.gru import GRU
+from memrl.memory.gtrxl import GTrXL
 from memrl.memory.lstm import LSTM
 from memrl.memory.none import NoMemory
 from memrl.memory.ntm import NTM
@@ -15,6 +16,7 @@ __all__ = [
     "LSTM",
     "NTM",
     "FrameStack",
+    "GTrXL",
     "MemoryCore",
     "NoMemory",
     "Unrolled",

@@ -36,6 +36,7 @@ OTHER_OPTIONS = [
     ("dnc", {"read_heads": 3, "slots": 5, "word_dim": 2}),
     ("dnc", {"controller": "feedforward"}),
     ("framestack", {"frames": 2}),
+    ("gtrxl", {"layers": 3, "memory_len": 2, "heads": 1, "head_dim": 5}),
 ]
 
 
