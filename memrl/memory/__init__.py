@@ -1,5 +1,6 @@
 """Memories: the contract of a core, the menu, and every core on it (imported, so registered)."""
 
+from memrl.memory.compressive import CompressiveTransformer
 from memrl.memory.core import MemoryCore, Unrolled
 from memrl.memory.dnc import DNC
 from memrl.memory.framestack import FrameStack
@@ -15,6 +16,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "NTM",
+    "CompressiveTransformer",
     "FrameStack",
     "GTrXL",
     "MemoryCore",

@@ -36,6 +36,8 @@ OTHER_OPTIONS = [
     ("dnc", {"read_heads": 3, "slots": 5, "word_dim": 2}),
     ("dnc", {"controller": "feedforward"}),
     ("framestack", {"frames": 2}),
+    ("compressive", {"layers": 3, "memory_len": 3, "compressed_len": 2, "rate": 2}),
+    ("compressive", {"layers": 1, "memory_len": 2, "compressed_len": 5, "rate": 1}),
     ("gtrxl", {"layers": 3, "memory_len": 2, "heads": 1, "head_dim": 5}),
 ]
 
