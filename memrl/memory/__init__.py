@@ -1,5 +1,6 @@
 """Memories: the contract of a core, the menu, and every core on it (imported, so registered)."""
 
+from memrl.memory.compressive import CompressiveTransformer
 from memrl.memory.core import MemoryCore, Unrolled
 from memrl.memory.deltanet import DeltaNet
 from memrl.memory.dnc import DNC
@@ -9,6 +10,7 @@ from memrl.memory.ffm import FFM
 from memrl.memory.framestack import FrameStack
 from memrl.memory.graph import GraphMemory
 from memrl.memory.gru import GRU
+from memrl.memory.gtrxl import GTrXL
 from memrl.memory.lru import LRU
 from memrl.memory.lrua import LRUA
 from memrl.memory.lstm import LSTM
@@ -32,9 +34,11 @@ __all__ = [
     "NTM",
     "RMC",
     "SHM",
+    "CompressiveTransformer",
     "DeltaNet",
     "EntNet",
     "FrameStack",
+    "GTrXL",
     "GraphMemory",
     "MemoryCore",
     "MinGRU",

@@ -41,6 +41,9 @@ OTHER_OPTIONS = [
     ("rmc", {"gate": "none", "slots": 1}),
     ("lrua", {"read_heads": 3, "slots": 5, "word_dim": 2}),
     ("graph", {"rounds": 2, "read_heads": 2, "slots": 5}),
+    ("compressive", {"layers": 3, "memory_len": 3, "compressed_len": 2, "rate": 2}),
+    ("compressive", {"layers": 1, "memory_len": 2, "compressed_len": 5, "rate": 1}),
+    ("gtrxl", {"layers": 3, "memory_len": 2, "heads": 1, "head_dim": 5}),
 ]
 
 

@@ -1,0 +1,210 @@
+"""Compressive Transformer: a window of recent steps, and behind it older ones, c to a slot."""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple, final
+
+import torch
+from annotated_types import Ge
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from memrl.memory.core import MemoryCore, Unrolled
+from memrl.memory.ops.attention import RelativeAttention, ages, attend, push, skew, window
+from memrl.memory.registry import register
+
+
+class CompressiveState(NamedTuple):
+    """What a Compressive Transformer carries from step to step."""
+
+    memory: Tensor  # [B, L, M, D]  the last M inputs of every layer, oldest first
+    compressed: Tensor  # [B, L, C, D]  c older inputs each, oldest first
+    age: Tensor  # [B]  steps of the episode so far; counts on modulo c once every slot is filled
+    cost: Tensor  # [B]  attention-reconstruction loss of what was compressed at this step
+
+
+class Slots(NamedTuple):
+    """Who sees which compressed slot: the C handed in, then one for each of T steps."""
+
+    visible: Tensor  # [B, T + 1, C + T]  the last query is the step after the sequence
+    place: Tensor  # [B, T + 1, C + T]  1: newest of the slots it sees … C: oldest
+    due: Tensor  # [B, T]  a group is compressed at this step
+
+
+class Layer(nn.Module):
+    """Transformer-XL's layer, norms after the sums, and the compression of its old inputs."""
+
+    def __init__(self, dim: int, *, heads: int, head_dim: int, mlp_dim: int, rate: int) -> None:
+        super().__init__()
+        self.attention = RelativeAttention(dim, heads=heads, head_dim=head_dim)
+        self.mlp = nn.Sequential(nn.Linear(dim, mlp_dim), nn.ReLU(), nn.Linear(mlp_dim, dim))
+        self.norm, self.mlp_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.compress = nn.Linear(rate * dim, dim)  # f_c: a convolution, kernel = stride = c
+        self.rate = rate
+
+    def forward(
+        self, x: Tensor, past: Tensor, seen: Tensor, groups: Tensor, slots: Slots
+    ) -> Tensor:
+        """Steps x [B, T, D] after M past inputs and the C + T compressed ``groups``."""
+        attention, places = self.attention, slots.visible.shape[2] - x.shape[1]
+        queries = attention.queries(x)
+        keys, values = attention.keys_values(torch.cat([groups, past, x], dim=1))
+        positions = attention.by_position(queries, past.shape[1] + places)  # places M + C … 0
+        column = (places - slots.place[:, :-1]).clamp(0, places - 1).unsqueeze(1)
+        of_groups = positions.gather(-1, column.expand(-1, positions.shape[1], -1, -1))
+        logits = torch.cat([of_groups, skew(positions[..., places:])], dim=-1)
+        visible = torch.cat([slots.visible[:, :-1], seen], dim=-1)
+        read = attend(attention.by_content(queries, keys) + logits, visible, values)
+        x = self.norm(x + attention.mix(read))
+        return self.mlp_norm(x + self.mlp(x))  # type: ignore[no-any-return]
+
+    def compressing(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """For every step, f_c of the c inputs from the one that leaves on [B, T, D], and its loss.
+
+        ‖attn(h, old) − attn(h, f_c(old))‖² by content, per feature [B, T]; attention over the one
+        new slot is its value. h, old and the attention's weights are held fixed: only f_c learns.
+        """
+        queries, weight = self.attention.query.weight, self.attention.key_value.weight
+        heads, length = self.attention.heads, x.shape[1]
+        old = torch.cat([past, x], dim=1).detach().unfold(1, self.rate, 1)[:, :length].mT
+        new = self.compress(old.flatten(2))  # [B, T, D]
+        q = F.linear(x.detach(), queries.detach()).reshape(
+            *x.shape[:2], heads, 1, -1
+        )  # [B, T, H, 1, K]
+        both = F.linear(old, weight.detach())  # [B, T, c, 2 H K]
+        k, v = both.reshape(*both.shape[:3], 2 * heads, -1).chunk(2, dim=3)
+        weights = (q @ k.permute(0, 1, 3, 4, 2) * q.shape[-1] ** -0.5).softmax(dim=-1)
+        want = (weights @ v.transpose(2, 3)).flatten(2)  # [B, T, H K]
+        got = F.linear(new, weight.detach().chunk(2)[1])
+        return new, (got - want).square().mean(dim=-1)
+
+
+@final
+@register("compressive")
+class CompressiveTransformer(MemoryCore[CompressiveState]):
+    """Transformer-XL whose memory is not dropped at its end but compressed by a convolution.
+
+    A step attends to [compressed; memory; itself] with one count of places through all three. The
+    paper compresses a segment at a time; here, step by step, every c-th step compresses the c
+    oldest inputs of the memory, the first of which leaves it at this step: until the last has
+    left too, they are seen both ways. The range is M + c C steps a layer.
+
+    The convolution learns from the attention-reconstruction loss alone (``cost``): the policy's
+    gradient stops at compressed slots. Into the memory it passes, as far as a chunk goes.
+
+    Args:
+        in_dim: width of the input features.
+        layers: L; a gradient reaches back L M steps.
+        memory_len: M, past steps that a layer sees as they were.
+        compressed_len: C, slots behind them.
+        rate: c, steps to a slot; at most M.
+        heads: of the attention.
+        head_dim: width of a head.
+        mlp_dim: hidden width of the position-wise network.
+        hidden_dim: D, width of the stream and of the output.
+
+    Raises:
+        ValueError: more steps to a slot than the memory holds.
+    """
+
+    paper = "Rae et al. 2020, Compressive Transformers for Long-Range Sequence Modelling"
+
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        layers: Annotated[int, Ge(1)] = 2,
+        memory_len: Annotated[int, Ge(1)] = 32,
+        compressed_len: Annotated[int, Ge(1)] = 16,
+        rate: Annotated[int, Ge(1)] = 4,
+        heads: Annotated[int, Ge(1)] = 4,
+        head_dim: Annotated[int, Ge(1)] = 32,
+        mlp_dim: Annotated[int, Ge(1)] = 256,
+        hidden_dim: Annotated[int, Ge(1)] = 128,
+    ) -> None:
+        super().__init__(in_dim, hidden_dim)
+        if rate > memory_len:
+            raise ValueError(f"rate {rate} compresses more than the {memory_len} steps of memory")
+        self.memory_len, self.compressed_len, self.rate = memory_len, compressed_len, rate
+        self.horizon = layers * memory_len
+        self.embed = nn.Linear(in_dim, hidden_dim)
+        self.layers = nn.ModuleList(
+            Layer(hidden_dim, heads=heads, head_dim=head_dim, mlp_dim=mlp_dim, rate=rate)
+            for _ in range(layers)
+        )
+
+    def initial_state(self, batch_size: int) -> CompressiveState:
+        zeros, layers, dim = self.embed.weight.new_zeros, len(self.layers), self.out_dim
+        return CompressiveState(
+            memory=zeros(batch_size, layers, self.memory_len, dim),
+            compressed=zeros(batch_size, layers, self.compressed_len, dim),
+            age=zeros(batch_size),
+            cost=zeros(batch_size),
+        )
+
+    def _project(self, x: Tensor) -> Tensor:
+        return self.embed(x)  # type: ignore[no-any-return]
+
+    def _update(self, x: Tensor, state: CompressiveState) -> tuple[Tensor, CompressiveState]:
+        y, _, state = self._see(x.unsqueeze(1), state, state.age.unsqueeze(1))
+        return y.squeeze(1), state
+
+    def forward(self, x: Tensor, state: CompressiveState, start: Tensor) -> Unrolled:
+        state = self.reset(state, self.initial_state(1), start[0])
+        x = self._project(x).transpose(0, 1)
+        y, cost, state = self._see(x, state, ages(state.age, start))
+        return Unrolled(y.transpose(0, 1), state, cost.T)
+
+    def _see(
+        self, x: Tensor, state: CompressiveState, age: Tensor
+    ) -> tuple[Tensor, Tensor, CompressiveState]:
+        """All layers over steps [B, T, D] of the given ages [B, T]."""
+        seen, next_age = window(age, self.memory_len), age[:, -1] + 1
+        slots = self._slots(state.age, torch.cat([age, next_age.unsqueeze(1)], dim=1))
+        cost = torch.zeros_like(age)
+        memory, compressed = [], []
+        layers = (layer for layer in self.layers if isinstance(layer, Layer))
+        parts = zip(layers, state.memory.unbind(1), state.compressed.unbind(1), strict=True)
+        for layer, past, old in parts:
+            new, loss = layer.compressing(x, past)
+            groups = torch.cat([old, new], dim=1).detach()
+            cost = cost + torch.where(slots.due, loss, 0)
+            memory.append(push(past, x, next_age))
+            compressed.append(self._kept(groups, slots))
+            x = layer(x, past, seen, groups, slots)
+        full = self.memory_len + self.rate * self.compressed_len
+        after = CompressiveState(
+            memory=torch.stack(memory, dim=1),
+            compressed=torch.stack(compressed, dim=1),
+            age=torch.where(next_age < full, next_age, full + (next_age - full) % self.rate),
+            cost=cost[:, -1],
+        )
+        return x, cost, after
+
+    def _slots(self, first_age: Tensor, age: Tensor) -> Slots:
+        """Of queries [B, T + 1], the last one after the sequence; all in steps before the query."""
+        size, rate, length = self.memory_len, self.rate, age.shape[1] - 1
+        now = torch.arange(length + 1, device=age.device)
+        behind = torch.arange(self.compressed_len - 1, -1, -1, device=age.device) * rate
+        phase = (first_age.unsqueeze(1) - 1 - size) % rate + 1  # of the newest slot handed in
+        handed = (phase + behind).unsqueeze(1) + now.unsqueeze(1)  # [B, T + 1, C]
+        made = (now.unsqueeze(1) - now[:-1]).to(age.dtype).expand(age.shape[0], -1, -1)
+        due = (age[:, :-1] >= size) & ((age[:, :-1] - size) % rate == 0)
+        past = torch.cat([handed, made], dim=-1)  # [B, T + 1, C + T]  steps beyond the memory
+        exists = torch.cat(
+            [torch.ones_like(handed, dtype=torch.bool), due.unsqueeze(1) & (made > 0)], -1
+        )
+        reach = (age - size).clamp(max=rate * self.compressed_len).unsqueeze(-1)
+        place = ((past - 1) / rate).floor().long() + 1
+        return Slots(exists & (past <= reach), place, due)
+
+    def _kept(self, groups: Tensor, slots: Slots) -> Tensor:
+        """The C slots that the next step sees, each at its place; zero where there is none."""
+        place = torch.arange(self.compressed_len, 0, -1, device=groups.device).unsqueeze(-1)
+        here = slots.visible[:, -1:] & (slots.place[:, -1:] == place)  # [B, C, C + T]
+        index = here.to(groups.dtype).argmax(dim=-1, keepdim=True)
+        chosen = groups.gather(1, index.expand(-1, -1, groups.shape[-1]))
+        return torch.where(here.any(dim=-1, keepdim=True), chosen, 0)
+
+    def diagnostics(self, state: CompressiveState) -> dict[str, Tensor]:
+        return {"memory": state.memory[:, -1], "compressed": state.compressed[:, -1]}

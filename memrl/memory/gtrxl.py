@@ -1,0 +1,135 @@
+"""GTrXL: a transformer over the last steps, whose layers are joined by gates instead of sums."""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple, final
+
+import torch
+from annotated_types import Ge
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from memrl.memory.core import MemoryCore, Unrolled
+from memrl.memory.ops.attention import RelativeAttention, ages, push, window
+from memrl.memory.registry import register
+
+GATE_BIAS = 2.0  # b_g: z starts near σ(−2) = 0.12, every layer near the identity
+
+
+class GTrXLState(NamedTuple):
+    """What a GTrXL carries from step to step."""
+
+    memory: Tensor  # [B, L, M, D]  the last M inputs of every layer, oldest first; zero: none yet
+    age: Tensor  # [B]  steps of the episode so far, at most M
+
+
+class GRUGate(nn.Module):
+    """g(x, y) = (1 − z) ∘ x + z ∘ ĥ, a GRU cell in place of the residual sum.
+
+    r = σ(W_r y + U_r x);  z = σ(W_z y + U_z x − b_g);  ĥ = tanh(W_g y + U_g (r ∘ x)).
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.w = nn.Linear(dim, 3 * dim, bias=False)  # r, z, g
+        self.u = nn.Linear(dim, 2 * dim, bias=False)  # r, z
+        self.u_g = nn.Linear(dim, dim, bias=False)
+        self.bias = nn.Parameter(torch.full((dim,), GATE_BIAS))
+        for layer in (self.w, self.u, self.u_g):
+            for block in layer.weight.detach().chunk(layer.out_features // dim):
+                nn.init.xavier_uniform_(block)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """The stream ``x`` after a layer that proposes ``y``: [..., D]."""
+        from_y, from_x = self.w(y).chunk(3, dim=-1), self.u(x).chunk(2, dim=-1)
+        r = (from_y[0] + from_x[0]).sigmoid()
+        z = (from_y[1] + from_x[1] - self.bias).sigmoid()
+        return torch.lerp(x, (from_y[2] + self.u_g(r * x)).tanh(), z)
+
+
+class Layer(nn.Module):
+    """Attention and a position-wise network, each read through a norm and joined by a gate."""
+
+    def __init__(self, dim: int, *, heads: int, head_dim: int, mlp_dim: int) -> None:
+        super().__init__()
+        self.norm, self.mlp_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.attention = RelativeAttention(dim, heads=heads, head_dim=head_dim)
+        self.mlp = nn.Sequential(nn.Linear(dim, mlp_dim), nn.ReLU(), nn.Linear(mlp_dim, dim))
+        self.gate, self.mlp_gate = GRUGate(dim), GRUGate(dim)
+
+    def forward(self, e: Tensor, past: Tensor, visible: Tensor) -> Tensor:
+        """E^(l−1) [B, T, D] and the M inputs before it to E^(l)."""
+        read = self.attention(self.norm(e), self.norm(past), visible)  # Ȳ
+        y = self.gate(e, F.relu(read))
+        return self.mlp_gate(y, F.relu(self.mlp(self.mlp_norm(y))))  # type: ignore[no-any-return]
+
+
+@final
+@register("gtrxl")
+class GTrXL(MemoryCore[GTrXLState]):
+    """Gated Transformer-XL: identity map reordering (norms before the layers) and GRU gates.
+
+    Y = g(E, ReLU(RelMHA(LN [M, E])));  E' = g'(Y, ReLU(MLP(LN Y))). A step sees itself and the M
+    steps before it, as far as they are of its episode: places without a step are masked, not zeros
+    to look at. The paper stops gradients between segments, at SG(M); here the segment is the
+    trainer's chunk, whose first state has no history, and within it gradients pass into the memory.
+
+    Args:
+        in_dim: width of the input features.
+        layers: L; a gradient reaches back L M steps.
+        memory_len: M, past steps that a layer sees.
+        heads: of the attention.
+        head_dim: width of a head.
+        mlp_dim: hidden width of the position-wise network.
+        hidden_dim: D, width of the stream and of the output.
+    """
+
+    paper = "Parisotto et al. 2020, Stabilizing Transformers for Reinforcement Learning"
+
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        layers: Annotated[int, Ge(1)] = 2,
+        memory_len: Annotated[int, Ge(1)] = 64,
+        heads: Annotated[int, Ge(1)] = 4,
+        head_dim: Annotated[int, Ge(1)] = 32,
+        mlp_dim: Annotated[int, Ge(1)] = 256,
+        hidden_dim: Annotated[int, Ge(1)] = 128,
+    ) -> None:
+        super().__init__(in_dim, hidden_dim)
+        self.memory_len, self.horizon = memory_len, layers * memory_len
+        self.embed = nn.Linear(in_dim, hidden_dim)
+        self.layers = nn.ModuleList(
+            Layer(hidden_dim, heads=heads, head_dim=head_dim, mlp_dim=mlp_dim)
+            for _ in range(layers)
+        )
+
+    def initial_state(self, batch_size: int) -> GTrXLState:
+        zeros = self.embed.weight.new_zeros
+        shape = (batch_size, len(self.layers), self.memory_len, self.out_dim)
+        return GTrXLState(zeros(shape), zeros(batch_size))
+
+    def _project(self, x: Tensor) -> Tensor:
+        return self.embed(x)  # type: ignore[no-any-return]
+
+    def _update(self, x: Tensor, state: GTrXLState) -> tuple[Tensor, GTrXLState]:
+        y, state = self._see(x.unsqueeze(1), state, state.age.unsqueeze(1))
+        return y.squeeze(1), state
+
+    def forward(self, x: Tensor, state: GTrXLState, start: Tensor) -> Unrolled:
+        state = self.reset(state, self.initial_state(1), start[0])
+        y, state = self._see(self._project(x).transpose(0, 1), state, ages(state.age, start))
+        return Unrolled(y.transpose(0, 1), state)
+
+    def _see(self, e: Tensor, state: GTrXLState, age: Tensor) -> tuple[Tensor, GTrXLState]:
+        """All layers over steps [B, T, D] of the given ages [B, T]."""
+        visible, next_age = window(age, self.memory_len), age[:, -1] + 1
+        memory = []
+        for layer, past in zip(self.layers, state.memory.unbind(dim=1), strict=True):
+            memory.append(push(past, e, next_age))
+            e = layer(e, past, visible)
+        return e, GTrXLState(torch.stack(memory, dim=1), next_age.clamp(max=self.memory_len))
+
+    def diagnostics(self, state: GTrXLState) -> dict[str, Tensor]:
+        return {"age": state.age, "memory": state.memory[:, -1]}

@@ -1,0 +1,117 @@
+"""Windowed attention with relative positions is what plain loops over its definition give."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from memrl.memory.ops.attention import (
+    RelativeAttention,
+    ages,
+    attend,
+    push,
+    sinusoids,
+    skew,
+    window,
+)
+
+T, B, M, D, H, K = 5, 3, 7, 11, 2, 13
+
+
+def rand(*shape):
+    return torch.randn(*shape, dtype=torch.float64)
+
+
+def test_ages_count_the_steps_since_the_last_start():
+    start = torch.tensor([[0, 1], [0, 0], [1, 0], [0, 1], [0, 0]]).bool()
+    got = ages(torch.tensor([4.0, 6.0]), start)
+    assert got.tolist() == [[4, 5, 0, 1, 2], [0, 1, 2, 0, 1]]
+
+
+def test_a_query_sees_itself_and_what_its_episode_holds_of_the_window():
+    age = torch.tensor([[0.0, 1, 2, 3, 0], [9, 10, 11, 12, 13]])
+    got = window(age, 3)
+    for b in range(2):
+        for t in range(5):
+            for s in range(8):
+                back = 3 + t - s
+                assert got[b, t, s] == (0 <= back <= min(3, int(age[b, t])))
+
+
+def test_push_keeps_the_newest_and_nothing_of_another_episode():
+    past, new = torch.arange(1.0, 4.0).view(1, 3, 1), torch.tensor([4.0, 5.0]).view(1, 2, 1)
+    assert push(past, new, torch.tensor([9.0])).flatten().tolist() == [3, 4, 5]
+    assert push(past, new, torch.tensor([1.0])).flatten().tolist() == [0, 0, 5]
+
+
+def test_push_selects_so_that_nan_of_another_episode_is_gone():
+    past = torch.full((1, 3, 1), torch.nan)
+    assert push(past, torch.ones(1, 1, 1), torch.tensor([1.0])).flatten().tolist() == [0, 0, 1]
+
+
+def test_sinusoids_match_the_definition():
+    got = sinusoids(torch.tensor([0.0, 3.0, 17.0], dtype=torch.float64), 5)
+    for row, position in enumerate((0, 3, 17)):
+        angles = [position / 1e4 ** (i / 3) for i in range(3)]
+        want = [*map(math.sin, angles), *map(math.cos, angles)][:5]
+        assert got[row].tolist() == pytest.approx(want, abs=1e-12)
+
+
+def test_skew_moves_column_w_of_row_t_to_column_t_plus_w():
+    logits = rand(B, H, T, M + 1)
+    got = skew(logits)
+    assert got.shape == (B, H, T, M + T)
+    for t in range(T):
+        torch.testing.assert_close(got[:, :, t, t : t + M + 1], logits[:, :, t], rtol=0, atol=0)
+
+
+def test_attend_is_blind_to_what_is_not_visible():
+    logits, values = rand(B, H, T, 3), rand(B, H, 3, K)
+    visible = torch.tensor([True, False, True]).expand(B, T, 3)
+    want = attend(logits[..., [0, 2]], visible[..., [0, 2]], values[:, :, [0, 2]])
+    torch.testing.assert_close(attend(logits, visible, values), want)
+
+
+def plain_attention(layer, x, past, age):
+    """Transformer-XL's attention, one query, head and key at a time."""
+    keys_of = torch.cat([past, x], dim=1)
+    w_k, w_v = layer.key_value.weight.chunk(2)
+    out = torch.zeros_like(x)
+    for b in range(x.shape[0]):
+        for t in range(x.shape[1]):
+            reads = []
+            for h in range(H):
+                rows = slice(h * K, (h + 1) * K)
+                q = layer.query.weight[rows] @ x[b, t]
+                u, v = layer.content_bias[h, 0], layer.position_bias[h, 0]
+                logits, values = [], []
+                for back in range(min(M, int(age[b, t])) + 1):
+                    seen = keys_of[b, M + t - back]
+                    place = sinusoids(torch.tensor([float(back)], dtype=x.dtype), D)[0]
+                    r = layer.position.weight[rows] @ place
+                    logits.append(((q + u) @ (w_k[rows] @ seen) + (q + v) @ r) / K**0.5)
+                    values.append(w_v[rows] @ seen)
+                weights = torch.stack(logits).softmax(dim=0)
+                reads.append(weights @ torch.stack(values))
+            out[b, t] = layer.output.weight @ torch.cat(reads)
+    return out
+
+
+def test_relative_attention_matches_the_plain_loops():
+    layer = RelativeAttention(D, heads=H, head_dim=K).double()
+    torch.nn.init.normal_(layer.content_bias)
+    torch.nn.init.normal_(layer.position_bias)
+    x, past = rand(B, T, D), rand(B, M, D)
+    age = torch.tensor([[0, 1, 2, 0, 1], [9, 10, 11, 12, 13], [4, 5, 6, 7, 8]]).double()
+    with torch.no_grad():
+        got = layer(x, past, window(age, M))
+        torch.testing.assert_close(got, plain_attention(layer, x, past, age))
+
+
+def test_relative_attention_has_the_gradient_of_finite_differences():
+    layer = RelativeAttention(3, heads=2, head_dim=2).double()
+    x, past = rand(1, 2, 3).requires_grad_(), rand(1, 3, 3).requires_grad_()
+    visible = window(torch.tensor([[1.0, 2.0]]), 3)
+    assert torch.autograd.gradcheck(lambda *given: layer(*given, visible), (x, past))
