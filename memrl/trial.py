@@ -83,6 +83,22 @@ def gradients(
     return dict(zip(wanted, found, strict=True))
 
 
+def read_where(core: Core, x: Tensor, start: Tensor, mask: Tensor, cut: int = 0) -> dict[str, Any]:
+    """The last state, and outputs, cost and their gradients in the inputs, all where ``mask`` is.
+
+    In two pieces where ``cut`` says so.
+    """
+    x = x.clone().requires_grad_()
+    state, ys, costs = used_state(core), [], []
+    for now in (slice(None, cut), slice(cut, None)) if cut else (slice(None),):
+        y, state, cost = core(x[now], state, start[now])
+        ys.append(y)
+        costs.append(y.new_zeros(y.shape[:2]) if cost is None else cost)
+    y, cost = torch.cat(ys)[mask], torch.cat(costs)[mask]
+    gradient = torch.autograd.grad(weigh(y) + weigh(cost), x)[0][mask]
+    return {"outputs": y, "the cost": cost, "the last state": state, "gradients": gradient}
+
+
 def gradient_sizes(core: Core, start_at: int | None = None) -> Tensor:
     """Size of the gradient of the last output with respect to the input of every step: [T]."""
     x = inputs(core).requires_grad_()
@@ -163,6 +179,11 @@ def _tensors(value: Any) -> Iterator[Tensor]:
     elif isinstance(value, list | tuple | set | frozenset):
         for part in value:
             yield from _tensors(part)
+
+
+def finite(*results: Any) -> bool:
+    """No leaf of these tensors and states holds NaN or infinity."""
+    return all(bool(leaf.isfinite().all()) for leaf in states.leaves(results))
 
 
 def bits_equal(a: Tensor, b: Tensor) -> bool:

@@ -75,13 +75,6 @@ def test_every_config_is_of_a_memory():
     assert {path.stem for path in CONFIGS.glob("*.yaml")} == set(memory.names())
 
 
-@pytest.mark.parametrize("name", memory.names())
-def test_diagnostics_lead_with_the_batch(name):
-    core = memory.build(name, 5)
-    for shown in core.diagnostics(core.initial_state(3)).values():
-        assert shown.shape[0] == 3
-
-
 @pytest.mark.parametrize("name", [n for n in memory.names() if memory.core_class(n).ablations])
 def test_silenced_reads_change_what_comes_out(name):
     core = memory.build(name, 5).double()
