@@ -14,6 +14,7 @@ from memrl.memory.core import MemoryCore, Unrolled
 Core: TypeAlias = MemoryCore[Any]
 
 STEPS, ROWS = 7, 3
+EXTREMES = (0.0, 0.0, 1e4, 1.0)  # what every feature is in the rows of a long run; row 0 is noise
 
 
 class BrokenContract(AssertionError):
@@ -128,6 +129,13 @@ def inputs(core: Core, length: int | None = None, rows: int = ROWS) -> Tensor:
     noise = torch.Generator().manual_seed(3)
     shape = (length or span(core), rows, core.in_dim)
     return torch.randn(shape, generator=noise, dtype=torch.float64).to(device_of(core))
+
+
+def extreme_inputs(core: Core, length: int, noise: torch.Generator) -> Tensor:
+    """Features [T, rows, I] in float32: ``EXTREMES``, one a row, and noise in the first."""
+    x = torch.tensor(EXTREMES).view(1, -1, 1).repeat(length, 1, core.in_dim)
+    x[:, 0] = torch.randn(length, core.in_dim, generator=noise)
+    return x.to(device_of(core))
 
 
 def no_starts(x: Tensor) -> Tensor:
