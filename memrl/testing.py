@@ -2,7 +2,7 @@
 
 ``check_core(MyCore)`` says for every property whether it holds and, if not, what went wrong. Each
 property is also a function of one core that raises ``BrokenContract``, for use with a test runner.
-Everything runs in float64; what is random is drawn from fixed seeds.
+All but the long run is in float64; what is random is drawn from fixed seeds.
 """
 
 from __future__ import annotations
@@ -17,17 +17,21 @@ from safetensors.torch import load, save
 from memrl.memory import state as states
 from memrl.memory.core import MemoryCore
 from memrl.trial import (
+    EXTREMES,
     ROWS,
     BrokenContract,
     Core,
     bits_equal,
     device_of,
+    extreme_inputs,
+    finite,
     gradient_sizes,
     gradients,
     held,
     inputs,
     no_starts,
     poison,
+    read_where,
     require,
     run,
     same,
@@ -42,6 +46,7 @@ Make: TypeAlias = Callable[[int], Core]  # input width -> a core
 
 IN_DIM = 5  # width of the input
 LONG_RUN = 2_000  # steps
+PIECE = 50  # steps of a long run at a time
 
 
 class Result(NamedTuple):
@@ -149,6 +154,24 @@ def a_start_forgets_everything_even_nan(core: Core) -> None:
     same(y, want.y[0], "in step(), a row that starts still sees the state that was handed in")
 
 
+def a_start_forgets_inputs_even_nan(core: Core) -> None:
+    """NaN inputs of one episode reach neither the next one nor another row, nor their gradients.
+
+    Gradients in inputs, that is: a weight's is a sum over all steps, with 0 times NaN among them.
+    """
+    x, start = inputs(core), no_starts(inputs(core))
+    opened = len(x) - 3
+    start[opened, ::2] = True
+    spoiled = x.clone()
+    spoiled[:opened, ::2] = torch.nan
+    late = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+    late[:opened, ::2] = False
+    for cut in (0, opened - 1):  # one piece, or a state that holds NaN in the middle of an episode
+        want, got = (read_where(core, each, start, late, cut) for each in (x, spoiled))
+        for what in want:
+            same(got[what], want[what], f"NaN of an earlier episode or another row reaches {what}")
+
+
 def a_long_row_with_starts_equals_short_rows(core: Core) -> None:
     """Episodes one after the other in a row give what they give side by side, padded."""
     lengths = (4, 1, 6)
@@ -254,7 +277,7 @@ def a_copy_of_the_core_continues_alike(core: Core) -> None:
 def nothing_is_kept_on_the_core(core: Core) -> None:
     """A call leaves no tensor behind, edits no buffer, and repeats itself exactly."""
     x, start, state = inputs(core), some_starts(core), used_state(core)
-    already = {id(tensor) for _, tensor in held(core)}
+    already = {id(tensor): tensor for _, tensor in held(core)}  # alive, so that no id is reused
     buffers = {name: buffer.clone() for name, buffer in core.named_buffers()}
     first = core(x, state, start).y
     core.step(x[0], state, start[0])
@@ -278,16 +301,43 @@ def every_parameter_learns(core: Core) -> None:
         require(bool(gradient.any()), f"the gradient of {name} is zero")
 
 
+def diagnostics_are_plain_numbers(core: Core) -> None:
+    """What a state shows leads with B, keeps its shape, and hangs on no parameter's gradient."""
+    first, later = (
+        core.diagnostics(state) for state in (core.initial_state(ROWS), used_state(core))
+    )
+    require(first.keys() == later.keys(), f"shown are first {[*first]}, later {[*later]}")
+    for name, shown in later.items():
+        shape = list(shown.shape)
+        require(not shown.requires_grad, f"the diagnostic {name} requires a gradient")
+        require(shape[:1] == [ROWS], f"the diagnostic {name} {shape} does not lead with B")
+        before = list(first[name].shape)
+        require(shape == before, f"the diagnostic {name} changes from {before} to {shape}")
+
+
 def a_long_run_stays_finite(core: Core, steps: int = LONG_RUN) -> None:
-    """An episode of many random inputs leaves neither NaN nor infinity in outputs or state."""
+    """In float32, an episode of noise, zeros, 1e4 or ones leaves neither NaN nor infinity.
+
+    In outputs and state as long as it lasts, and in the gradients of its last 50 steps.
+    """
+    core = copy.deepcopy(core).float()
     noise = torch.Generator().manual_seed(1)
-    state, start = core.initial_state(2), torch.zeros(2, dtype=torch.bool, device=device_of(core))
+    state = states.clone(core.initial_state(len(EXTREMES)))
+    pieces = [PIECE] * (steps // PIECE) + [steps % PIECE] * (steps % PIECE > 0)
     with torch.no_grad():
-        for t in range(steps):
-            x = torch.randn(2, core.in_dim, generator=noise, dtype=torch.float64)
-            y, state = core.step(x.to(device_of(core)), state, start)
-            finite = all(leaf.isfinite().all() for leaf in (y, *states.leaves(state)))
-            require(finite, f"after {t + 1} random steps a value is not finite")
+        for number, length in enumerate(pieces):
+            x = extreme_inputs(core, length, noise)
+            y, state, _ = core(x, state, no_starts(x))
+            done = PIECE * number + length
+            require(finite(y, state), f"after {done} steps a value is not finite")
+        x = extreme_inputs(core, PIECE, noise)
+        stepped, never = state, no_starts(x)
+        for t in range(PIECE):
+            y, stepped = core.step(x[t], stepped, never[t])
+        require(finite(y, stepped), f"{PIECE} steps later, taken one by one, a value is not finite")
+    last = core(x.requires_grad_(), state, never)
+    for name, gradient in gradients(core, last.y, x, last.cost).items():
+        require(finite(gradient), f"the gradient of {name} is not finite")
 
 
 def donating_changes_no_value(core: Core) -> None:
@@ -323,6 +373,7 @@ CHECKS: tuple[Callable[[Core], None], ...] = (
     a_sequence_equals_its_steps,
     a_sequence_may_be_cut_anywhere,
     a_start_forgets_everything_even_nan,
+    a_start_forgets_inputs_even_nan,
     a_long_row_with_starts_equals_short_rows,
     rows_do_not_mix,
     nothing_is_seen_ahead_of_time,
@@ -333,6 +384,7 @@ CHECKS: tuple[Callable[[Core], None], ...] = (
     a_copy_of_the_core_continues_alike,
     nothing_is_kept_on_the_core,
     every_parameter_learns,
+    diagnostics_are_plain_numbers,
     a_long_run_stays_finite,
     donating_changes_no_value,
     the_old_state_stays_valid,

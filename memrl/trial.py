@@ -14,6 +14,7 @@ from memrl.memory.core import MemoryCore, Unrolled
 Core: TypeAlias = MemoryCore[Any]
 
 STEPS, ROWS = 7, 3
+EXTREMES = (0.0, 0.0, 1e4, 1.0)  # what every feature is in the rows of a long run; row 0 is noise
 
 
 class BrokenContract(AssertionError):
@@ -83,6 +84,22 @@ def gradients(
     return dict(zip(wanted, found, strict=True))
 
 
+def read_where(core: Core, x: Tensor, start: Tensor, mask: Tensor, cut: int = 0) -> dict[str, Any]:
+    """The last state, and outputs, cost and their gradients in the inputs, all where ``mask`` is.
+
+    In two pieces where ``cut`` says so.
+    """
+    x = x.clone().requires_grad_()
+    state, ys, costs = used_state(core), [], []
+    for now in (slice(None, cut), slice(cut, None)) if cut else (slice(None),):
+        y, state, cost = core(x[now], state, start[now])
+        ys.append(y)
+        costs.append(y.new_zeros(y.shape[:2]) if cost is None else cost)
+    y, cost = torch.cat(ys)[mask], torch.cat(costs)[mask]
+    gradient = torch.autograd.grad(weigh(y) + weigh(cost), x)[0][mask]
+    return {"outputs": y, "the cost": cost, "the last state": state, "gradients": gradient}
+
+
 def gradient_sizes(core: Core, start_at: int | None = None) -> Tensor:
     """Size of the gradient of the last output with respect to the input of every step: [T]."""
     x = inputs(core).requires_grad_()
@@ -112,6 +129,13 @@ def inputs(core: Core, length: int | None = None, rows: int = ROWS) -> Tensor:
     noise = torch.Generator().manual_seed(3)
     shape = (length or span(core), rows, core.in_dim)
     return torch.randn(shape, generator=noise, dtype=torch.float64).to(device_of(core))
+
+
+def extreme_inputs(core: Core, length: int, noise: torch.Generator) -> Tensor:
+    """Features [T, rows, I] in float32: ``EXTREMES``, one a row, and noise in the first."""
+    x = torch.tensor(EXTREMES).view(1, -1, 1).repeat(length, 1, core.in_dim)
+    x[:, 0] = torch.randn(length, core.in_dim, generator=noise)
+    return x.to(device_of(core))
 
 
 def no_starts(x: Tensor) -> Tensor:
@@ -163,6 +187,11 @@ def _tensors(value: Any) -> Iterator[Tensor]:
     elif isinstance(value, list | tuple | set | frozenset):
         for part in value:
             yield from _tensors(part)
+
+
+def finite(*results: Any) -> bool:
+    """No leaf of these tensors and states holds NaN or infinity."""
+    return all(bool(leaf.isfinite().all()) for leaf in states.leaves(results))
 
 
 def bits_equal(a: Tensor, b: Tensor) -> bool:

@@ -1,5 +1,6 @@
 """Memories: the contract of a core, the menu, and every core on it (imported, so registered)."""
 
+from memrl.memory.act import ACT
 from memrl.memory.compressive import CompressiveTransformer
 from memrl.memory.core import MemoryCore, Unrolled
 from memrl.memory.deltanet import DeltaNet
@@ -21,8 +22,10 @@ from memrl.memory.ntm import NTM
 from memrl.memory.registry import build, core_class, names, register, schema
 from memrl.memory.rmc import RMC
 from memrl.memory.shm import SHM
+from memrl.memory.universal import UniversalTransformer
 
 __all__ = [
+    "ACT",
     "DNC",
     "FART",
     "FFM",
@@ -43,6 +46,7 @@ __all__ = [
     "MemoryCore",
     "MinGRU",
     "NoMemory",
+    "UniversalTransformer",
     "Unrolled",
     "build",
     "core_class",

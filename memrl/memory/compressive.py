@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from memrl.memory.core import MemoryCore, Unrolled
-from memrl.memory.ops.attention import RelativeAttention, ages, attend, push, skew, window
+from memrl.memory.ops.attention import ages, push, skew, window
+from memrl.memory.ops.compressed import Slots, find_slots, kept_slots
+from memrl.memory.parts.attention import RelativeAttention
 from memrl.memory.registry import register
 
 
@@ -21,14 +23,6 @@ class CompressiveState(NamedTuple):
     compressed: Tensor  # [B, L, C, D]  c older inputs each, oldest first
     age: Tensor  # [B]  steps of the episode so far; counts on modulo c once every slot is filled
     cost: Tensor  # [B]  attention-reconstruction loss of what was compressed at this step
-
-
-class Slots(NamedTuple):
-    """Who sees which compressed slot: the C handed in, then one for each of T steps."""
-
-    visible: Tensor  # [B, T + 1, C + T]  the last query is the step after the sequence
-    place: Tensor  # [B, T + 1, C + T]  1: newest of the slots it sees … C: oldest
-    due: Tensor  # [B, T]  a group is compressed at this step
 
 
 class Layer(nn.Module):
@@ -47,15 +41,15 @@ class Layer(nn.Module):
     ) -> Tensor:
         """Steps x [B, T, D] after M past inputs and the C + T compressed ``groups``."""
         attention, places = self.attention, slots.visible.shape[2] - x.shape[1]
-        queries = attention.queries(x)
-        keys, values = attention.keys_values(torch.cat([groups, past, x], dim=1))
+        everything, spoiled = attention.seen(groups, past, x)
+        queries = attention.queries(everything[:, -x.shape[1] :])
         positions = attention.by_position(queries, past.shape[1] + places)  # places M + C … 0
         column = (places - slots.place[:, :-1]).clamp(0, places - 1).unsqueeze(1)
         of_groups = positions.gather(-1, column.expand(-1, positions.shape[1], -1, -1))
         logits = torch.cat([of_groups, skew(positions[..., places:])], dim=-1)
         visible = torch.cat([slots.visible[:, :-1], seen], dim=-1)
-        read = attend(attention.by_content(queries, keys) + logits, visible, values)
-        x = self.norm(x + attention.mix(read))
+        logits = logits + attention.by_content(queries, everything)
+        x = self.norm(x + attention.read(logits, visible, everything, spoiled))
         return self.mlp_norm(x + self.mlp(x))  # type: ignore[no-any-return]
 
     def compressing(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
@@ -160,7 +154,10 @@ class CompressiveTransformer(MemoryCore[CompressiveState]):
     ) -> tuple[Tensor, Tensor, CompressiveState]:
         """All layers over steps [B, T, D] of the given ages [B, T]."""
         seen, next_age = window(age, self.memory_len), age[:, -1] + 1
-        slots = self._slots(state.age, torch.cat([age, next_age.unsqueeze(1)], dim=1))
+        ages_and_next = torch.cat([age, next_age.unsqueeze(1)], dim=1)
+        slots = find_slots(
+            ages_and_next, state.age, self.memory_len, self.rate, self.compressed_len
+        )
         cost = torch.zeros_like(age)
         memory, compressed = [], []
         layers = (layer for layer in self.layers if isinstance(layer, Layer))
@@ -170,7 +167,7 @@ class CompressiveTransformer(MemoryCore[CompressiveState]):
             groups = torch.cat([old, new], dim=1).detach()
             cost = cost + torch.where(slots.due, loss, 0)
             memory.append(push(past, x, next_age))
-            compressed.append(self._kept(groups, slots))
+            compressed.append(kept_slots(groups, slots, self.compressed_len))
             x = layer(x, past, seen, groups, slots)
         full = self.memory_len + self.rate * self.compressed_len
         after = CompressiveState(
@@ -180,31 +177,6 @@ class CompressiveTransformer(MemoryCore[CompressiveState]):
             cost=cost[:, -1],
         )
         return x, cost, after
-
-    def _slots(self, first_age: Tensor, age: Tensor) -> Slots:
-        """Of queries [B, T + 1], the last one after the sequence; all in steps before the query."""
-        size, rate, length = self.memory_len, self.rate, age.shape[1] - 1
-        now = torch.arange(length + 1, device=age.device)
-        behind = torch.arange(self.compressed_len - 1, -1, -1, device=age.device) * rate
-        phase = (first_age.unsqueeze(1) - 1 - size) % rate + 1  # of the newest slot handed in
-        handed = (phase + behind).unsqueeze(1) + now.unsqueeze(1)  # [B, T + 1, C]
-        made = (now.unsqueeze(1) - now[:-1]).to(age.dtype).expand(age.shape[0], -1, -1)
-        due = (age[:, :-1] >= size) & ((age[:, :-1] - size) % rate == 0)
-        past = torch.cat([handed, made], dim=-1)  # [B, T + 1, C + T]  steps beyond the memory
-        exists = torch.cat(
-            [torch.ones_like(handed, dtype=torch.bool), due.unsqueeze(1) & (made > 0)], -1
-        )
-        reach = (age - size).clamp(max=rate * self.compressed_len).unsqueeze(-1)
-        place = ((past - 1) / rate).floor().long() + 1
-        return Slots(exists & (past <= reach), place, due)
-
-    def _kept(self, groups: Tensor, slots: Slots) -> Tensor:
-        """The C slots that the next step sees, each at its place; zero where there is none."""
-        place = torch.arange(self.compressed_len, 0, -1, device=groups.device).unsqueeze(-1)
-        here = slots.visible[:, -1:] & (slots.place[:, -1:] == place)  # [B, C, C + T]
-        index = here.to(groups.dtype).argmax(dim=-1, keepdim=True)
-        chosen = groups.gather(1, index.expand(-1, -1, groups.shape[-1]))
-        return torch.where(here.any(dim=-1, keepdim=True), chosen, 0)
 
     def diagnostics(self, state: CompressiveState) -> dict[str, Tensor]:
         return {"memory": state.memory[:, -1], "compressed": state.compressed[:, -1]}

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from memrl.memory.core import MemoryCore, Unrolled
-from memrl.memory.ops.linear_attention import attend, corrections, episodes, fading, in_pieces
+from memrl.memory.ops.linear_attention import attend, corrections, episodes, fading
+from memrl.memory.parts.pieces import in_pieces
 from memrl.memory.registry import register
 
 NORM_EPS = 1e-6  # added to ‖k‖² and ‖q‖²
@@ -109,13 +110,12 @@ class DeltaNet(MemoryCore[DeltaNetState]):
         return torch.cat([read.flatten(1), gate], dim=-1), DeltaNetState(memory)
 
     def forward(self, x: Tensor, state: DeltaNetState, start: Tensor) -> Unrolled:
-        seen, state = in_pieces(self._piece, self._project(x), state, start)
+        seen, state = in_pieces(self, self._piece, self._project(x), state, start)
         return Unrolled(self._emit(seen), state)
 
     def _piece(
         self, x: Tensor, state: DeltaNetState, start: Tensor
     ) -> tuple[Tensor, DeltaNetState]:
-        state = self.reset(state, self.initial_state(1), start[0])
         qkv, gate, beta, fade = self._split(x)
         q, k, v = qkv.permute(2, 1, 3, 0, 4).unbind()  # [B, heads, T, K]
         seen = episodes(start)

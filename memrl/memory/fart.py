@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from memrl.memory.core import MemoryCore, Unrolled
-from memrl.memory.ops.linear_attention import attend, episodes, in_pieces
+from memrl.memory.ops.linear_attention import attend, episodes
+from memrl.memory.parts.pieces import in_pieces
 from memrl.memory.registry import register
 
 EPS = 1e-5  # added to the normaliser (POPGym)
@@ -89,11 +90,10 @@ class FART(MemoryCore[FARTState]):
         return torch.cat([read.flatten(1), direct], dim=-1), FARTState(memory, norm)
 
     def forward(self, x: Tensor, state: FARTState, start: Tensor) -> Unrolled:
-        seen, state = in_pieces(self._piece, self._project(x), state, start)
+        seen, state = in_pieces(self, self._piece, self._project(x), state, start)
         return Unrolled(self._emit(seen), state)
 
     def _piece(self, x: Tensor, state: FARTState, start: Tensor) -> tuple[Tensor, FARTState]:
-        state = self.reset(state, self.initial_state(1), start[0])
         qkv, direct = self._split(x)
         q, k, v = qkv.permute(2, 1, 3, 0, 4).unbind()  # [B, heads, T, K]
         within, carried = episodes(start)

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from memrl.memory.core import MemoryCore, Unrolled
-from memrl.memory.ops.attention import RelativeAttention, ages, push, window
+from memrl.memory.ops.attention import ages, push, window
+from memrl.memory.parts.attention import RelativeAttention
 from memrl.memory.registry import register
 
 GATE_BIAS = 2.0  # b_g: z starts near σ(−2) = 0.12, every layer near the identity

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from memrl.memory.core import MemoryCore, Unrolled
-from memrl.memory.ops.linear_attention import attend, episodes, fading, in_pieces
+from memrl.memory.ops.linear_attention import attend, episodes, fading
+from memrl.memory.parts.pieces import in_pieces
 from memrl.memory.registry import register
 
 GATE_CAP = 15.0  # both gates' logits pass 15 tanh(· / 15) (Beck et al. 2025, xLSTM 7B)
@@ -94,11 +95,10 @@ class MLSTM(MemoryCore[MLSTMState]):
         return read.flatten(1) * gate, MLSTMState(memory, norm, m)
 
     def forward(self, x: Tensor, state: MLSTMState, start: Tensor) -> Unrolled:
-        seen, state = in_pieces(self._piece, self._project(x), state, start)
+        seen, state = in_pieces(self, self._piece, self._project(x), state, start)
         return Unrolled(self._emit(seen), state)
 
     def _piece(self, x: Tensor, state: MLSTMState, start: Tensor) -> tuple[Tensor, MLSTMState]:
-        state = self.reset(state, self.initial_state(1), start[0])
         qkv, gate, i, f = self._split(x)
         q, k, v = qkv.permute(2, 1, 3, 0, 4).unbind()  # [B, heads, T, K]
         i, f = i.permute(1, 2, 0), f.permute(1, 2, 0)

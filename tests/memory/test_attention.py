@@ -7,15 +7,8 @@ import math
 import pytest
 import torch
 
-from memrl.memory.ops.attention import (
-    RelativeAttention,
-    ages,
-    attend,
-    push,
-    sinusoids,
-    skew,
-    window,
-)
+from memrl.memory.ops.attention import ages, push, sinusoids, skew, softmax_of, window
+from memrl.memory.parts.attention import RelativeAttention
 
 T, B, M, D, H, K = 5, 3, 7, 11, 2, 13
 
@@ -67,11 +60,12 @@ def test_skew_moves_column_w_of_row_t_to_column_t_plus_w():
         torch.testing.assert_close(got[:, :, t, t : t + M + 1], logits[:, :, t], rtol=0, atol=0)
 
 
-def test_attend_is_blind_to_what_is_not_visible():
-    logits, values = rand(B, H, T, 3), rand(B, H, 3, K)
+def test_what_is_not_visible_has_no_weight():
+    logits = rand(B, H, T, 3)
     visible = torch.tensor([True, False, True]).expand(B, T, 3)
-    want = attend(logits[..., [0, 2]], visible[..., [0, 2]], values[:, :, [0, 2]])
-    torch.testing.assert_close(attend(logits, visible, values), want)
+    got = softmax_of(logits, visible)
+    assert not got[..., 1].any()
+    torch.testing.assert_close(got[..., [0, 2]], logits[..., [0, 2]].softmax(-1))
 
 
 def plain_attention(layer, x, past, age):
@@ -99,19 +93,34 @@ def plain_attention(layer, x, past, age):
     return out
 
 
-def test_relative_attention_matches_the_plain_loops():
+@pytest.mark.parametrize("length", [1, T], ids=["acting", "learning"])
+def test_relative_attention_matches_the_plain_loops(length):
     layer = RelativeAttention(D, heads=H, head_dim=K).double()
     torch.nn.init.normal_(layer.content_bias)
     torch.nn.init.normal_(layer.position_bias)
-    x, past = rand(B, T, D), rand(B, M, D)
+    x, past = rand(B, length, D), rand(B, M, D)
     age = torch.tensor([[0, 1, 2, 0, 1], [9, 10, 11, 12, 13], [4, 5, 6, 7, 8]]).double()
+    age = age[:, :length]
     with torch.no_grad():
         got = layer(x, past, window(age, M))
         torch.testing.assert_close(got, plain_attention(layer, x, past, age))
 
 
-def test_relative_attention_has_the_gradient_of_finite_differences():
+@pytest.mark.parametrize("length", [1, 2], ids=["acting", "learning"])
+def test_relative_attention_has_the_gradient_of_finite_differences(length):
     layer = RelativeAttention(3, heads=2, head_dim=2).double()
-    x, past = rand(1, 2, 3).requires_grad_(), rand(1, 3, 3).requires_grad_()
-    visible = window(torch.tensor([[1.0, 2.0]]), 3)
+    x, past = rand(1, length, 3).requires_grad_(), rand(1, 3, 3).requires_grad_()
+    visible = window(torch.tensor([[1.0, 2.0]])[:, :length], 3)
     assert torch.autograd.gradcheck(lambda *given: layer(*given, visible), (x, past))
+
+
+def test_nan_stays_with_the_steps_that_see_it():
+    layer = RelativeAttention(D, heads=H, head_dim=K).double()
+    x, past = rand(B, T, D), rand(B, M, D)
+    age = torch.tensor([[0, 1, 2, 0, 1], [9, 10, 11, 12, 13], [4, 5, 6, 7, 8]]).double()
+    want = layer(x, past, window(age, M))
+    x[0, 1], past[2, 3] = torch.nan, torch.nan  # seen by steps 1 and 2, and by steps 0 to 3
+    got = layer(x, past, window(age, M))
+    lost = got.isnan().all(-1)
+    assert lost.tolist() == [[False, True, True, False, False], [False] * 5, [True] * 4 + [False]]
+    torch.testing.assert_close(got[~lost], want[~lost])

@@ -155,6 +155,52 @@ class Grows(Good):
         return trace.tanh(), Trace(trace)
 
 
+class CannotTakeZeros(Good):
+    """The length of x is added, and its gradient at zero is NaN."""
+
+    def _update(self, x, state):
+        y, state = super()._update(x, state)
+        return y + x.square().sum(-1, keepdim=True).sqrt(), state
+
+
+class OverflowsInSinglePrecision(Good):
+    def _update(self, x, state):
+        y, state = super()._update(x, state)
+        return y + x.sum(-1, keepdim=True).pow(10), state
+
+
+class HidesStepsBehindZeros(Good):
+    """All steps enter every output, those of other episodes and rows times zero."""
+
+    def forward(self, x, state, start):
+        y, state, _ = super().forward(x, state, start)
+        return Unrolled(y + 0 * x.sum(), state)
+
+
+class LeaksOnlyGradients(Good):
+    """A later step's gradient meets an earlier one's NaN."""
+
+    def forward(self, x, state, start):
+        y, state, _ = super().forward(x, state, start)
+        others = x.detach().sum(dim=(0, 1)) * (x - x.detach())  # zero unless it is NaN
+        return Unrolled(y + others.nan_to_num().sum(-1, keepdim=True), state)
+
+
+class ShowsAParameter(Good):
+    def diagnostics(self, state):
+        return {"distance": state.trace - self.first}
+
+
+class ShowsSlotsFirst(Good):
+    def diagnostics(self, state):
+        return {"trace": state.trace.t()}
+
+
+class ShowsWhatItHas(Good):
+    def diagnostics(self, state):
+        return {"trace": state.trace[:, state.trace[0] > 0]}
+
+
 class LeadsWithSlots(Good):
     def initial_state(self, batch_size):
         return Trace(super().initial_state(batch_size).trace.t())
@@ -209,6 +255,13 @@ FAULTS = [
     (HasADeadParameter, testing.every_parameter_learns),
     (FreezesItself, testing.every_parameter_learns),
     (Grows, testing.a_long_run_stays_finite),
+    (CannotTakeZeros, testing.a_long_run_stays_finite),
+    (OverflowsInSinglePrecision, testing.a_long_run_stays_finite),
+    (HidesStepsBehindZeros, testing.a_start_forgets_inputs_even_nan),
+    (LeaksOnlyGradients, testing.a_start_forgets_inputs_even_nan),
+    (ShowsAParameter, testing.diagnostics_are_plain_numbers),
+    (ShowsSlotsFirst, testing.diagnostics_are_plain_numbers),
+    (ShowsWhatItHas, testing.diagnostics_are_plain_numbers),
     (LeadsWithSlots, testing.shapes_and_types_are_as_promised),
     (ChangesItsDtype, testing.shapes_and_types_are_as_promised),
     (MakesTensorsAnywhere, testing.tensors_are_made_where_the_parameters_are),

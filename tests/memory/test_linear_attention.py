@@ -6,12 +6,10 @@ import pytest
 import torch
 
 from memrl.memory.ops.linear_attention import (
-    PIECE,
     attend,
     corrections,
     episodes,
     fading,
-    in_pieces,
 )
 
 T, B, H, K, V = 7, 3, 2, 5, 11
@@ -62,17 +60,3 @@ def test_masks_are_those_of_the_definition():
             for s in range(T):
                 alike = s <= t and not start[s + 1 : t + 1, b].any()
                 assert bool(within[b, 0, t, s]) == bool(alike)
-
-
-def test_a_long_sequence_is_taken_in_pieces_that_hand_the_state_over():
-    lengths = []
-
-    def piece(x, state, start):
-        lengths.append(len(x))
-        return x.cumsum(0) + state, state + x.sum(0)
-
-    x = rand(2 * PIECE + 5, B, K)
-    y, state = in_pieces(piece, x, rand(B, K) * 0, torch.zeros(len(x), B, dtype=torch.bool))
-    assert lengths == [PIECE, PIECE, 5]
-    torch.testing.assert_close(y, x.cumsum(0))
-    torch.testing.assert_close(state, x.sum(0))

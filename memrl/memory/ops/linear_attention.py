@@ -7,15 +7,11 @@ of K × V, all of them large; long sequences are taken in pieces.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-
-S = TypeVar("S")
-PIECE = 64  # steps at once: products of T² steps stay smaller than those of K × V a step
 
 
 class Episodes(NamedTuple):
@@ -30,20 +26,6 @@ def episodes(start: Bool[Tensor, "T B"]) -> Episodes:
     number = start.cumsum(dim=0).t()  # [B, T]
     same = number.unsqueeze(2) == number.unsqueeze(1)  # [B, T, T]
     return Episodes(same.tril().unsqueeze(1), (number == 0).unsqueeze(1))
-
-
-def in_pieces(
-    piece: Callable[..., tuple[Tensor, S]], x: Tensor, state: S, start: Bool[Tensor, "T B"]
-) -> tuple[Tensor, S]:
-    """``piece(x, state, start)`` over at most 64 steps at a time, the state handed over.
-
-    ``piece`` resets the rows that start with it, so that no gradient sees a NaN of the old state.
-    """
-    seen = []
-    for x_part, start_part in zip(x.split(PIECE), start.split(PIECE), strict=True):  # type: ignore[no-untyped-call]
-        y, state = piece(x_part, state, start_part)
-        seen.append(y)
-    return torch.cat(seen), state
 
 
 def keep_where(mask: Bool[Tensor, "B 1 T"], x: Float[Tensor, "B H T *W"]) -> Tensor:

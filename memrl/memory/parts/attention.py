@@ -1,0 +1,125 @@
+"""Transformer-XL's attention over a window of past steps: its parameters and their use."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from memrl.memory.ops.attention import sinusoids, skew, softmax_of
+from memrl.memory.ops.spoiled import without_spoiled
+
+
+class RelativeAttention(nn.Module):
+    """Attention by content and distance.
+
+    logit(i, j) = [(q_i + u)·k_j + (q_i + v)·r_{i−j}] / √K, r = W_r R (Dai et al. 2019, §3.3).
+
+    One query a row, as in acting, needs no key and no value of the past: (W_k m)·q = m·(W_kᵀ q)
+    and Σ w_j W_v m_j = W_v Σ w_j m_j, which are S D + K D products a head in place of S K D.
+
+    Args:
+        dim: D, width of queries, keys and output.
+        heads: H.
+        head_dim: K; D need not be H K.
+    """
+
+    def __init__(self, dim: int, *, heads: int, head_dim: int) -> None:
+        super().__init__()
+        self.heads, self.dim = heads, dim
+        self.query = nn.Linear(dim, heads * head_dim, bias=False)
+        self.key_value = nn.Linear(dim, 2 * heads * head_dim, bias=False)
+        self.position = nn.Linear(dim, heads * head_dim, bias=False)  # W_r
+        self.output = nn.Linear(heads * head_dim, dim, bias=False)
+        self.content_bias = nn.Parameter(torch.zeros(heads, 1, head_dim))  # u
+        self.position_bias = nn.Parameter(torch.zeros(heads, 1, head_dim))  # v
+        for layer in (self.query, self.position, self.output):
+            nn.init.xavier_uniform_(layer.weight)
+        for block in self.key_value.weight.detach().chunk(2):
+            nn.init.xavier_uniform_(block)
+
+    def forward(
+        self,
+        x: Float[Tensor, "B T D"],
+        past: Float[Tensor, "B M D"],
+        visible: Bool[Tensor, "B T S"],
+    ) -> Float[Tensor, "B T D"]:
+        """What each step reads from [past; x] where ``visible`` (of ``window``) is True."""
+        seen, spoiled = self.seen(past, x)
+        queries = self.queries(seen[:, past.shape[1] :])
+        logits = self.by_content(queries, seen) + skew(self.by_position(queries, past.shape[1]))
+        return self.read(logits, visible, seen, spoiled)
+
+    @staticmethod
+    def seen(*parts: Float[Tensor, "B _ D"]) -> tuple[Float[Tensor, "B S D"], Tensor | None]:
+        """``parts`` one after the other, zeros for what is spoiled, and where that is [B, S].
+
+        One step, the last part, sees no other episode: what is spoiled then is not looked for.
+        """
+        together = torch.cat(parts, dim=1)
+        return (together, None) if parts[-1].shape[1] == 1 else without_spoiled(together)
+
+    def queries(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B H T K"]:
+        """q, scaled by 1/√K, as are u and v where they are added."""
+        return self._heads(self.query(x)) * self._scale
+
+    def by_content(
+        self, queries: Float[Tensor, "B H T K"], seen: Float[Tensor, "B S D"]
+    ) -> Float[Tensor, "B H T S"]:
+        """(q_i + u)·k_j."""
+        weight = self.key_value.weight.chunk(2)[0]
+        queries = queries + self.content_bias * self._scale
+        if queries.shape[2] == 1:
+            return torch.matmul(self._through(weight, queries), seen.mT).unsqueeze(2)
+        return torch.matmul(queries, self._heads(F.linear(seen, weight)).mT)
+
+    def by_position(
+        self, queries: Float[Tensor, "B H T K"], farthest: int
+    ) -> Float[Tensor, "B H T W"]:
+        """(q_i + v)·r_d for the distances d = ``farthest`` … 0, in this order."""
+        weight = self.position.weight
+        back = torch.arange(farthest, -1, -1, device=weight.device, dtype=weight.dtype)
+        distances = sinusoids(back, self.dim)  # R [W, D]
+        queries = queries + self.position_bias * self._scale
+        if queries.shape[2] == 1:
+            return torch.matmul(self._through(weight, queries), distances.T).unsqueeze(2)
+        r = self._heads(F.linear(distances, weight).unsqueeze(0))  # [1, H, W, K]
+        return torch.matmul(queries, r.mT)
+
+    def read(
+        self,
+        logits: Float[Tensor, "B H T S"],
+        visible: Bool[Tensor, "B T S"],
+        seen: Float[Tensor, "B S D"],
+        spoiled: Bool[Tensor, "B S"] | None,
+    ) -> Float[Tensor, "B T D"]:
+        """The values at what is visible, weighed by the softmax of the logits, through W_o.
+
+        NaN where one of them is ``spoiled``.
+        """
+        weight, weights = self.key_value.weight.chunk(2)[1], softmax_of(logits, visible)
+        if logits.shape[2] == 1:
+            by_head = torch.matmul(weights.squeeze(2), seen).transpose(0, 1)  # [H, B, D]
+            values = torch.matmul(by_head, self._by_head(weight).mT).transpose(0, 1).unsqueeze(1)
+        else:
+            values = torch.matmul(weights, self._heads(F.linear(seen, weight))).transpose(1, 2)
+        found: Tensor = self.output(values.flatten(2))
+        if spoiled is None:
+            return found
+        return found.masked_fill((visible & spoiled.unsqueeze(1)).any(-1, keepdim=True), torch.nan)
+
+    @property
+    def _scale(self) -> float:
+        return float(self.content_bias.shape[-1] ** -0.5)
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.reshape(*x.shape[:2], self.heads, -1).transpose(1, 2)
+
+    def _by_head(self, weight: Tensor) -> Tensor:
+        return weight.reshape(self.heads, -1, self.dim)  # [H, K, D]
+
+    def _through(self, weight: Tensor, queries: Tensor) -> Tensor:
+        """Wᵀ q of every head for one query a row: [B, H, 1, K] -> [B, H, D]."""
+        by_head = queries.squeeze(2).transpose(0, 1)  # [H, B, K]
+        return torch.matmul(by_head, self._by_head(weight)).transpose(0, 1)

@@ -1,0 +1,135 @@
+"""Universal Transformer: one layer applied over and over, as often as a step needs."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, NamedTuple, final
+
+import torch
+from annotated_types import Ge
+from torch import Tensor, nn
+
+from memrl.memory.core import MemoryCore, Unrolled
+from memrl.memory.ops.attention import ages, push, window
+from memrl.memory.ops.halting import first_thought, goes_on, halt
+from memrl.memory.parts.attention import RelativeAttention
+from memrl.memory.registry import register
+
+
+class UniversalState(NamedTuple):
+    """What a Universal Transformer carries from step to step."""
+
+    memory: Tensor  # [B, N, M, D]  the last M inputs of every round, oldest first; zero: none yet
+    age: Tensor  # [B]  steps of the episode so far, at most M
+    ponder: Tensor  # [B]  ρ of the last step: rounds it took, and the remainder
+    cost: Tensor  # [B]  ponder_cost · ρ
+
+
+class Block(nn.Module):
+    """The one layer: attention and a position-wise network, norms after the sums."""
+
+    def __init__(self, dim: int, *, heads: int, head_dim: int, mlp_dim: int) -> None:
+        super().__init__()
+        self.attention = RelativeAttention(dim, heads=heads, head_dim=head_dim)
+        self.mlp = nn.Sequential(nn.Linear(dim, mlp_dim), nn.ReLU(), nn.Linear(mlp_dim, dim))
+        self.norm, self.mlp_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
+
+    def forward(self, x: Tensor, past: Tensor, visible: Tensor) -> Tensor:
+        """Steps x [B, T, D] after M past inputs of the same round."""
+        x = self.norm(x + self.attention(x, past, visible))
+        return self.mlp_norm(x + self.mlp(x))  # type: ignore[no-any-return]
+
+
+@final
+@register("universal")
+class UniversalTransformer(MemoryCore[UniversalState]):
+    """A layer shared by all rounds n, and adaptive computation time for every step of its own.
+
+    s_n = Block(s_{n−1} + e_n, what the last M steps had in round n);  h_n = σ(w·s_n + b);
+    y = Σ p_n s_n, with p and the number of rounds from ``ops.halting``. A step that has halted is
+    copied from round to round, so that later steps still find it. Distances are told by relative
+    attention, rounds by the learned e_n. The ponder cost is the core's ``cost``.
+
+    At first every h_n is 1/N: all rounds run, with equal weights.
+
+    Args:
+        in_dim: width of the input features.
+        max_steps: N, rounds at most; all are computed, a gradient reaches back N M steps.
+        memory_len: M, past steps that a round sees.
+        heads: of the attention.
+        head_dim: width of a head.
+        mlp_dim: hidden width of the position-wise network.
+        hidden_dim: D, width of the stream and of the output.
+        ponder_cost: τ, loss for every round of a step.
+    """
+
+    paper = "Dehghani et al. 2019, Universal Transformers; halting: Graves 2016"
+
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        max_steps: Annotated[int, Ge(2)] = 3,
+        memory_len: Annotated[int, Ge(1)] = 32,
+        heads: Annotated[int, Ge(1)] = 4,
+        head_dim: Annotated[int, Ge(1)] = 32,
+        mlp_dim: Annotated[int, Ge(1)] = 256,
+        hidden_dim: Annotated[int, Ge(1)] = 128,
+        ponder_cost: Annotated[float, Ge(0)] = 0.001,
+    ) -> None:
+        super().__init__(in_dim, hidden_dim)
+        self.memory_len, self.horizon = memory_len, max_steps * memory_len
+        self.ponder_cost = ponder_cost
+        self.embed = nn.Linear(in_dim, hidden_dim)
+        self.block = Block(hidden_dim, heads=heads, head_dim=head_dim, mlp_dim=mlp_dim)
+        self.rounds = nn.Parameter(torch.randn(max_steps, hidden_dim) / math.sqrt(hidden_dim))
+        self.halting = nn.Linear(hidden_dim, 1)
+        nn.init.zeros_(self.halting.weight)
+        nn.init.constant_(self.halting.bias, -math.log(max_steps - 1))
+
+    def initial_state(self, batch_size: int) -> UniversalState:
+        zeros = self.rounds.new_zeros
+        return UniversalState(
+            memory=zeros(batch_size, len(self.rounds), self.memory_len, self.out_dim),
+            age=zeros(batch_size),
+            ponder=zeros(batch_size),
+            cost=zeros(batch_size),
+        )
+
+    def _project(self, x: Tensor) -> Tensor:
+        return self.embed(x)  # type: ignore[no-any-return]
+
+    def _update(self, x: Tensor, state: UniversalState) -> tuple[Tensor, UniversalState]:
+        y, _, state = self._see(x.unsqueeze(1), state, state.age.unsqueeze(1))
+        return y.squeeze(1), state
+
+    def forward(self, x: Tensor, state: UniversalState, start: Tensor) -> Unrolled:
+        state = self.reset(state, self.initial_state(1), start[0])
+        x = self._project(x).transpose(0, 1)
+        y, cost, state = self._see(x, state, ages(state.age, start))
+        return Unrolled(y.transpose(0, 1), state, cost.T)
+
+    def _see(
+        self, s: Tensor, state: UniversalState, age: Tensor
+    ) -> tuple[Tensor, Tensor, UniversalState]:
+        """All rounds over steps [B, T, D] of the given ages [B, T]: outputs, cost [B, T], state."""
+        visible, next_age = window(age, self.memory_len), age[:, -1] + 1
+        y, thought, memory = torch.zeros_like(s), first_thought(s), []
+        for n, past in enumerate(state.memory.unbind(dim=1), 1):
+            x = s + self.rounds[n - 1]
+            memory.append(push(past, x, next_age))
+            s = torch.where(goes_on(thought).unsqueeze(-1), self.block(x, past, visible), s)
+            h = self.halting(s).squeeze(-1).sigmoid()
+            p, thought = halt(h, thought, last=n == len(self.rounds))
+            y = y + p.unsqueeze(-1) * s
+        cost = self.ponder_cost * thought.ponder
+        after = UniversalState(
+            memory=torch.stack(memory, dim=1),
+            age=next_age.clamp(max=self.memory_len),
+            ponder=thought.ponder[:, -1],
+            cost=cost[:, -1],
+        )
+        return y, cost, after
+
+    def diagnostics(self, state: UniversalState) -> dict[str, Tensor]:
+        return {"age": state.age, "ponder": state.ponder, "memory": state.memory[:, -1]}
