@@ -11,6 +11,7 @@ from memrl.memory.framestack import FrameStack
 from memrl.memory.graph import GraphMemory
 from memrl.memory.gru import GRU
 from memrl.memory.gtrxl import GTrXL
+from memrl.memory.kvmemnn import KeyValueMemNN
 from memrl.memory.lru import LRU
 from memrl.memory.lrua import LRUA
 from memrl.memory.lstm import LSTM
@@ -41,6 +42,7 @@ __all__ = [
     "FrameStack",
     "GTrXL",
     "GraphMemory",
+    "KeyValueMemNN",
     "MemN2N",
     "MemoryCore",
     "MinGRU",
