@@ -20,6 +20,7 @@ from memrl.memory.mingru import MinGRU
 from memrl.memory.mlstm import MLSTM
 from memrl.memory.none import NoMemory
 from memrl.memory.ntm import NTM
+from memrl.memory.pointer import PointerMemory
 from memrl.memory.registry import build, core_class, names, register, schema
 from memrl.memory.rmc import RMC
 from memrl.memory.shm import SHM
@@ -47,6 +48,7 @@ __all__ = [
     "MemoryCore",
     "MinGRU",
     "NoMemory",
+    "PointerMemory",
     "Unrolled",
     "build",
     "core_class",

@@ -47,6 +47,7 @@ OTHER_OPTIONS = [
     ("kvmemnn", {"lag": 1, "slots": 5, "hops": 3}),
     ("memn2n", {"tying": "layerwise", "slots": 3, "hops": 2}),
     ("memn2n", {"temporal": False, "slots": 5, "hops": 1}),
+    ("pointer", {"slots": 5, "key_dim": 2}),
 ]
 
 
