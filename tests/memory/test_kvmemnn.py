@@ -121,6 +121,15 @@ def test_a_nan_of_an_earlier_episode_is_not_read_and_one_of_this_episode_is():
     torch.testing.assert_close(y[4:, 0], fresh[:, 0])
 
 
+def test_a_step_reads_the_nan_that_its_sequence_reads():
+    core, x = make(), rand(T, B, I)
+    x[2, 1, 0], x[3, 2, 0] = torch.nan, torch.inf
+    state, want = core.initial_state(B), unroll(core, x).y
+    for t in range(T):
+        y, state = core.step(x[t], state, never()[t])
+        torch.testing.assert_close(y, want[t], equal_nan=True)
+
+
 @pytest.mark.parametrize("size", [0.0, 1.0, 1e4])
 def test_two_thousand_equal_steps_stay_finite_in_single_precision(size):
     core = KeyValueMemNN(I, slots=N, hidden_dim=D, lag=1)

@@ -93,6 +93,12 @@ def test_what_is_not_finite_is_taken_out_and_named_to_who_would_see_it(value):
     assert torch.equal(seen.spoiled, want)
 
 
+def test_a_single_step_is_told_of_a_nan_of_its_own_episode():
+    past, x, age = rand(B, N, I), rand(B, 1, I), torch.tensor([[2.0], [7.0], [7.0]]).double()
+    past[0, 5, 1] = past[1, 0, 0] = torch.nan
+    assert look_back(past, x, age).spoiled.flatten().tolist() == [True, True, False]
+
+
 def test_reading_has_the_gradient_of_finite_differences():
     queries, items = rand(2, 3, 2).requires_grad_(), rand(2, 7, 2).requires_grad_()
     visible = torch.arange(5, 0, -1) <= torch.tensor([[0, 1, 2], [3, 4, 9]]).unsqueeze(-1)

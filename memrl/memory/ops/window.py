@@ -22,7 +22,7 @@ from memrl.memory.ops.attention import skew
 class Window(NamedTuple):
     """What T steps can look back on."""
 
-    items: Tensor  # [B, S, I]  the N handed in, then all new ones but the last; zero: not finite
+    items: Tensor  # [B, S, I]  the N handed in, then all new ones but the last
     visible: Tensor  # [B, T, N]  which of the N items before a step are of its episode
     spoiled: Tensor  # [B, T, 1]  one of these is not finite: so is what the step reads
 
@@ -33,15 +33,19 @@ def look_back(
     """The items before every step of ``x``, of which ``age`` are of its episode.
 
     A NaN is taken out here, since a masked weight does not stop it (0·NaN is NaN): a reader whose
-    window is ``spoiled`` owes its caller a NaN, everyone else is untouched by it.
+    window is ``spoiled`` owes its caller a NaN, everyone else is untouched by it. A single step has
+    no one else: ``past`` holds its own episode and, as ``push`` leaves it, zeros.
     """
-    items = torch.cat([past, x[:, :-1]], dim=1)
+    alone = x.shape[1] == 1
+    items = past if alone else torch.cat([past, x[:, :-1]], dim=1)
     back = torch.arange(past.shape[1], 0, -1, device=age.device)
     visible = back <= age.unsqueeze(-1)
-    sound = items.detach().abs().amax(dim=-1).isfinite()  # [B, S]; sooner than .all()
+    # isfinite().all() makes copies, which cost more than all products of a step.
+    known = items.detach()
+    sound = known.amin(dim=-1).isfinite() & known.amax(dim=-1).isfinite()  # [B, S]
     spoiled = visible & ~sound.unfold(1, past.shape[1], 1)
-    items = torch.where(sound.unsqueeze(-1), items, 0)
-    return Window(items, visible, spoiled.any(dim=-1, keepdim=True))
+    kept = items if alone else torch.where(sound.unsqueeze(-1), items, 0)
+    return Window(kept, visible, spoiled.any(dim=-1, keepdim=True))
 
 
 def compare(
