@@ -12,13 +12,16 @@ from memrl.memory.framestack import FrameStack
 from memrl.memory.graph import GraphMemory
 from memrl.memory.gru import GRU
 from memrl.memory.gtrxl import GTrXL
+from memrl.memory.kvmemnn import KeyValueMemNN
 from memrl.memory.lru import LRU
 from memrl.memory.lrua import LRUA
 from memrl.memory.lstm import LSTM
+from memrl.memory.memn2n import MemN2N
 from memrl.memory.mingru import MinGRU
 from memrl.memory.mlstm import MLSTM
 from memrl.memory.none import NoMemory
 from memrl.memory.ntm import NTM
+from memrl.memory.pointer import PointerMemory
 from memrl.memory.registry import build, core_class, names, register, schema
 from memrl.memory.rmc import RMC
 from memrl.memory.shm import SHM
@@ -43,9 +46,12 @@ __all__ = [
     "FrameStack",
     "GTrXL",
     "GraphMemory",
+    "KeyValueMemNN",
+    "MemN2N",
     "MemoryCore",
     "MinGRU",
     "NoMemory",
+    "PointerMemory",
     "UniversalTransformer",
     "Unrolled",
     "build",

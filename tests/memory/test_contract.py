@@ -47,6 +47,10 @@ OTHER_OPTIONS = [
     ("universal", {"max_steps": 2, "memory_len": 3, "heads": 1, "head_dim": 5}),
     ("universal", {"max_steps": 4, "memory_len": 2, "ponder_cost": 0.5}),
     ("gtrxl", {"layers": 3, "memory_len": 2, "heads": 1, "head_dim": 5}),
+    ("kvmemnn", {"lag": 1, "slots": 5, "hops": 3}),
+    ("memn2n", {"tying": "layerwise", "slots": 3, "hops": 2}),
+    ("memn2n", {"temporal": False, "slots": 5, "hops": 1}),
+    ("pointer", {"slots": 5, "key_dim": 2}),
 ]
 
 

@@ -1,0 +1,140 @@
+"""Key-value memory network: its equations, its pairs, and that MemN2N is a case of it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from memrl.memory.kvmemnn import KeyValueMemNN
+from memrl.memory.memn2n import MemN2N
+from memrl.testing import check_core
+
+T, B, N, I, D, H = 11, 3, 5, 7, 2, 3  # noqa: E741
+
+
+def make(in_dim=I, **options):
+    sizes = {"slots": N, "hops": H, "hidden_dim": D, "init_std": 0.5}
+    core = KeyValueMemNN(in_dim, **{**sizes, **options}).double()
+    with torch.no_grad():
+        core.update += 0.3 * torch.randn_like(core.update)
+    return core
+
+
+def rand(*shape):
+    return torch.randn(*shape, dtype=torch.float64)
+
+
+def never(length=T):
+    return torch.zeros(length, B, dtype=torch.bool)
+
+
+def unroll(core, x):
+    return core(x, core.initial_state(B), never(len(x)))
+
+
+@pytest.mark.parametrize("lag", [0, 1, 3])
+def test_outputs_match_the_plain_loops(lag):
+    core, x = make(lag=lag), rand(T, B, I)
+    y = unroll(core, x).y
+    A, V = core.key, core.value
+    for t in range(T):
+        for b in range(B):
+            q = A @ x[t, b]
+            known = range(max(0, t - N), t - lag)  # keys whose values lie before t
+            for R in core.update:
+                o = torch.zeros_like(q)
+                if len(known):
+                    p = torch.stack([q @ (A @ x[s, b]) for s in known]).softmax(dim=0)
+                    o = sum(w * (V @ x[s + lag, b]) for w, s in zip(p, known, strict=True))
+                q = R @ (q + o)
+            torch.testing.assert_close(y[t, b], q)
+
+
+def test_keys_that_are_their_values_and_hops_that_add_are_memn2n():
+    other = MemN2N(I, slots=N, hops=H, tying="layerwise", temporal=False, hidden_dim=D).double()
+    core, x, eye = make(), rand(T, B, I), torch.eye(D)
+    with torch.no_grad():
+        core.value.copy_(core.key)
+        core.update.copy_(eye.expand(H, D, D))
+        other.between.copy_(eye)
+        other.embeddings.copy_(core.key.expand(3, D, I))
+    got, want = unroll(core, x), unroll(other, x)
+    torch.testing.assert_close(got.y, want.y)
+    torch.testing.assert_close(got.state.read_weights, want.state.read_weights)
+
+
+def test_a_hop_adds_at_first():
+    core = KeyValueMemNN(I, hops=H, hidden_dim=D)
+    assert torch.equal(core.update, torch.eye(D).expand(H, D, D))
+
+
+def test_with_a_lag_of_one_it_recalls_what_followed():
+    symbols, sharp = 7, 30.0
+    core = make(symbols, slots=10, hops=1, lag=1, hidden_dim=symbols)
+    with torch.no_grad():
+        core.key.copy_(sharp * torch.eye(symbols))
+        core.value.copy_(torch.eye(symbols))
+        core.update.copy_(torch.eye(symbols).unsqueeze(0))
+    told = torch.tensor([4, 0, 2, 6, 5, 1])  # 0 follows 4, 6 follows 2, 1 follows 5
+    for asked, follows in ((4, 0), (2, 6), (5, 1)):
+        sequence = torch.cat([told, torch.tensor([asked])])
+        x = torch.eye(symbols, dtype=torch.float64)[sequence].unsqueeze(1).expand(-1, B, -1)
+        answer = unroll(core, x).y[-1] - sharp * x[-1]
+        torch.testing.assert_close(answer, torch.eye(symbols).double()[follows].expand(B, -1))
+
+
+def test_weights_lie_at_the_place_of_the_key():
+    core, x = make(lag=2), rand(T, B, I)
+    weights = unroll(core, x).state.read_weights
+    torch.testing.assert_close(weights.sum(dim=-1), torch.ones(B, H).double())
+    assert weights[..., : N - 2].all()
+    assert not weights[..., N - 2 :].any()
+
+
+def test_a_lag_leaves_a_pair():
+    with pytest.raises(ValueError, match="lag 5 leaves no pair in 5 slots"):
+        make(lag=5)
+
+
+def test_the_key_of_an_only_pair_changes_nothing():
+    core = KeyValueMemNN(I, slots=3, lag=2)
+    assert core.horizon == 1
+    failed = [result for result in check_core(core, steps=50) if not result.passed]
+    assert not failed
+
+
+def test_what_is_shown_carries_no_gradient():
+    core, x = make(), rand(T, B, I).requires_grad_()
+    shown = core.diagnostics(unroll(core, x).state)
+    assert not any(value.requires_grad for value in shown.values())
+
+
+def test_a_nan_of_an_earlier_episode_is_not_read_and_one_of_this_episode_is():
+    core, x, start = make(), rand(T, B, I), never()
+    x[1, 0, 2] = torch.nan
+    start[4, 0] = True
+    y = core(x, core.initial_state(B), start).y
+    broken = y.isnan().all(dim=-1)
+    assert broken[:, 0].tolist() == [False, *[True] * 3, *[False] * 7]
+    assert y[:, 1:].isfinite().all()
+    fresh = core(x[4:], core.initial_state(B), never(T - 4)).y
+    torch.testing.assert_close(y[4:, 0], fresh[:, 0])
+
+
+def test_a_step_reads_the_nan_that_its_sequence_reads():
+    core, x = make(), rand(T, B, I)
+    x[2, 1, 0], x[3, 2, 0] = torch.nan, torch.inf
+    state, want = core.initial_state(B), unroll(core, x).y
+    for t in range(T):
+        y, state = core.step(x[t], state, never()[t])
+        torch.testing.assert_close(y, want[t], equal_nan=True)
+
+
+@pytest.mark.parametrize("size", [0.0, 1.0, 1e4])
+def test_two_thousand_equal_steps_stay_finite_in_single_precision(size):
+    core = KeyValueMemNN(I, slots=N, hidden_dim=D, lag=1)
+    x, start = torch.full((2000, 2, I), size), torch.zeros(2000, 2, dtype=torch.bool)
+    out = core(x, core.initial_state(2), start)
+    out.y[-1].sum().backward()
+    assert out.y.isfinite().all()
+    assert all(weight.grad.isfinite().all() for weight in core.parameters())

@@ -1,0 +1,122 @@
+"""Pointer attention: its equation, and that its output is a distribution over places."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from memrl.memory.pointer import PointerMemory, additive_logits
+
+T, B, N, I, D, O = 11, 3, 5, 7, 2, 13  # noqa: E741
+
+
+def make():
+    return PointerMemory(I, slots=N, key_dim=D, hidden_dim=O).double()
+
+
+def rand(*shape):
+    return torch.randn(*shape, dtype=torch.float64)
+
+
+def never(length=T):
+    return torch.zeros(length, B, dtype=torch.bool)
+
+
+def unroll(core, x):
+    return core(x, core.initial_state(B), never(len(x)))
+
+
+def test_outputs_match_the_plain_loops():
+    core, x = make(), rand(T, B, I)
+    y = unroll(core, x).y
+    for t in range(T):
+        for b in range(B):
+            past = [(i, x[t - i, b]) for i in range(1, min(t, N) + 1)]
+            p, pointed = torch.zeros(N, dtype=torch.float64), torch.zeros_like(x[t, b])
+            if past:
+                asked = core.query.weight @ x[t, b]
+                u = [core.score @ (core.key.weight @ item + asked).tanh() for _, item in past]
+                for (i, item), weight in zip(past, torch.stack(u).softmax(dim=0), strict=True):
+                    p[N - i] = weight
+                    pointed = pointed + weight * item
+            seen = core.output.weight @ torch.cat([pointed, x[t, b]]) + core.output.bias
+            torch.testing.assert_close(y[t, b], torch.cat([p, seen]))
+
+
+def test_the_first_outputs_are_a_distribution_over_what_the_episode_has():
+    core, x, start = make(), rand(T, B, I), never()
+    start[4, 0] = True
+    p = core(x, core.initial_state(B), start).y[..., :N]
+    sums = p.sum(dim=-1)
+    opened = torch.zeros(T, B, dtype=torch.bool)
+    opened[0], opened[4, 0] = True, True
+    assert not p[opened].any()
+    torch.testing.assert_close(sums[~opened], torch.ones_like(sums[~opened]))
+    assert (p[6, 0] > 0).tolist() == [False] * (N - 2) + [True] * 2
+
+
+def test_it_points_at_the_place_of_what_it_is_asked_for():
+    core = PointerMemory(N, slots=N, key_dim=N, hidden_dim=O).double()
+    eye = torch.eye(N, dtype=torch.float64)
+    with torch.no_grad():  # tanh of 0, 2 and 4 for neither, one and both: both is worth least
+        core.key.weight.copy_(2 * eye)
+        core.query.weight.copy_(2 * eye)
+        core.score.fill_(-1e3)
+    order = torch.tensor([3, 0, 4, 1, 2])
+    for place, symbol in enumerate(order):
+        x = eye[torch.cat([order, symbol.view(1)])].unsqueeze(1).expand(-1, B, -1)
+        p = unroll(core, x).y[-1, :, :N]
+        torch.testing.assert_close(p, eye[place].expand(B, -1))
+
+
+def test_logits_in_parts_are_the_logits_of_the_whole_with_their_gradients():
+    queries, keys, v = rand(B, T, D), rand(B, N + T - 1, D), rand(D)
+    given = [each.requires_grad_() for each in (queries, keys, v)]
+    weights, found = rand(B, T, N), []
+    for piece in (10**6, 2 * B * N * D, 1):
+        logits = additive_logits(queries, keys, v, piece=piece)
+        found.append([logits, *torch.autograd.grad((weights * logits).sum(), given)])
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0])
+
+
+def test_the_gradient_of_logits_is_that_of_finite_differences():
+    given = [each.requires_grad_() for each in (rand(2, 3, 2), rand(2, 7, 2), rand(2))]
+    assert torch.autograd.gradcheck(lambda *each: additive_logits(*each, piece=20), given)
+
+
+def test_what_is_shown_carries_no_gradient():
+    core, x = make(), rand(T, B, I).requires_grad_()
+    shown = core.diagnostics(unroll(core, x).state)
+    assert not any(value.requires_grad for value in shown.values())
+
+
+def test_a_nan_of_an_earlier_episode_is_not_read_and_one_of_this_episode_is():
+    core, x, start = make(), rand(T, B, I), never()
+    x[1, 0, 2] = torch.nan
+    start[4, 0] = True
+    y = core(x, core.initial_state(B), start).y
+    broken = y[..., N:].isnan().all(dim=-1)
+    assert broken[:, 0].tolist() == [False, *[True] * 3, *[False] * 7]
+    assert y[:, 1:].isfinite().all()
+    fresh = core(x[4:], core.initial_state(B), never(T - 4)).y
+    torch.testing.assert_close(y[4:, 0], fresh[:, 0])
+
+
+def test_a_step_reads_the_nan_that_its_sequence_reads():
+    core, x = make(), rand(T, B, I)
+    x[2, 1, 0], x[3, 2, 0] = torch.nan, torch.inf
+    state, want = core.initial_state(B), unroll(core, x).y
+    for t in range(T):
+        y, state = core.step(x[t], state, never()[t])
+        torch.testing.assert_close(y, want[t], equal_nan=True)
+
+
+@pytest.mark.parametrize("size", [0.0, 1.0, 1e4])
+def test_two_thousand_equal_steps_stay_finite_in_single_precision(size):
+    core = PointerMemory(I, slots=N, hidden_dim=O)
+    x, start = torch.full((2000, 2, I), size), torch.zeros(2000, 2, dtype=torch.bool)
+    out = core(x, core.initial_state(2), start)
+    out.y[-1].sum().backward()
+    assert out.y.isfinite().all()
+    assert all(weight.grad.isfinite().all() for weight in core.parameters())
