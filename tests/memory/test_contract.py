@@ -44,6 +44,13 @@ OTHER_OPTIONS = [
     ("compressive", {"layers": 3, "memory_len": 3, "compressed_len": 2, "rate": 2}),
     ("compressive", {"layers": 1, "memory_len": 2, "compressed_len": 5, "rate": 1}),
     ("gtrxl", {"layers": 3, "memory_len": 2, "heads": 1, "head_dim": 5}),
+    ("memnn", {"write": "append", "read": "hard", "slots": 3}),
+    ("memnn", {"write": "oldest", "read": "topk", "topk": 3, "slots": 5, "forget": "decay"}),
+    ("memnn", {"write": "oldest", "forget": "importance", "hops": 1}),
+    ("memnn", {"write": "least_used", "forget": "importance", "hops": 3, "slots": 7}),
+    ("memnn", {"write": "gated", "slots": 3}),
+    ("memnn", {"write": "gated", "forget": "importance", "read": "hard", "slots": 5}),
+    ("memnn", {"write": "merge", "likeness": 0.1, "slots": 7}),
 ]
 
 
