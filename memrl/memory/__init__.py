@@ -3,6 +3,7 @@
 from memrl.memory.compressive import CompressiveTransformer
 from memrl.memory.core import MemoryCore, Unrolled
 from memrl.memory.deltanet import DeltaNet
+from memrl.memory.dmn import DMN
 from memrl.memory.dnc import DNC
 from memrl.memory.entnet import EntNet
 from memrl.memory.fart import FART
@@ -14,6 +15,7 @@ from memrl.memory.gtrxl import GTrXL
 from memrl.memory.lru import LRU
 from memrl.memory.lrua import LRUA
 from memrl.memory.lstm import LSTM
+from memrl.memory.memn2n import MemN2N
 from memrl.memory.memnn import MemNN
 from memrl.memory.mingru import MinGRU
 from memrl.memory.mlstm import MLSTM
@@ -24,6 +26,7 @@ from memrl.memory.rmc import RMC
 from memrl.memory.shm import SHM
 
 __all__ = [
+    "DMN",
     "DNC",
     "FART",
     "FFM",
@@ -41,6 +44,7 @@ __all__ = [
     "FrameStack",
     "GTrXL",
     "GraphMemory",
+    "MemN2N",
     "MemNN",
     "MemoryCore",
     "MinGRU",

@@ -75,4 +75,4 @@ def band(pairs: Float[Tensor, "B T S"]) -> Float[Tensor, "B T N"]:
     """
     length, size = pairs.shape[-2:]
     padded = F.pad(pairs.flatten(-2), (0, length))
-    return padded.unflatten(-1, (length, size + 1))[..., : size - length + 1]
+    return padded.view(-1, length, size + 1)[..., : size - length + 1]
