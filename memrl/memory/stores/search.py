@@ -19,7 +19,7 @@ class Neighbours(NamedTuple):
     """The keys found for each query, the nearest first."""
 
     score: Tensor  # [B, Q, k]  cosine similarity, or the negative squared distance; no gradient
-    index: Tensor  # [B, Q, k]  which key; in range even where nothing was found
+    slot: Tensor  # [B, Q, k]  which key; in range even where nothing was found
     found: Tensor  # bool [B, Q, k]  False beyond the last valid key
 
 
@@ -55,25 +55,25 @@ def nearest(
         raise ValueError(f"{k} neighbours cannot be found among {size} keys")
     queries, keys = queries.detach(), keys.detach()
     width = max(k, block // max(1, queries.shape[0] * queries.shape[1]))
-    scores, indices = [], []
+    scores, slots = [], []
     for low in range(0, size, width):
         part = keys[:, low : low + width]
         score = _scores(queries, part, metric)
         allowed = None if valid is None else valid[:, low : low + width]
         if count is not None:
-            place = torch.arange(low, low + part.shape[1], device=keys.device)
-            below = place < count.unsqueeze(1)
+            number = torch.arange(low, low + part.shape[1], device=keys.device)
+            below = number < count.unsqueeze(1)
             allowed = below if allowed is None else allowed & below
         if allowed is not None:
             score = score.masked_fill_(~allowed.unsqueeze(1), -math.inf)
-        best, index = first_largest(score, min(k, part.shape[1]))
+        best, place = first_largest(score, min(k, part.shape[1]))
         scores.append(best)
-        indices.append(index + low)
-    score, index = torch.cat(scores, dim=-1), torch.cat(indices, dim=-1)
+        slots.append(place + low)
+    score, slot = torch.cat(scores, dim=-1), torch.cat(slots, dim=-1)
     if len(scores) > 1:
         score, among = first_largest(score, k)
-        index = index.gather(-1, among)
-    return Neighbours(score, index, score > -math.inf)
+        slot = slot.gather(-1, among)
+    return Neighbours(score, slot, score > -math.inf)
 
 
 def _scores(queries: Tensor, keys: Tensor, metric: Metric) -> Tensor:
@@ -98,7 +98,7 @@ def first_largest(
     size = values.shape[-1]
     width = max(1, math.isqrt(size))
     padded = torch.nn.functional.pad(values, (0, -size % width), value=-math.inf)  # a copy
-    groups = padded.unflatten(-1, (-1, width))  # [*B, G, S]
+    groups = padded.view(*padded.shape[:-1], -1, width)  # [*B, G, S]
     winners = groups.amax(dim=-1)
     place = torch.arange(width, device=values.device)
     chosen, found = [], []

@@ -39,7 +39,7 @@ def test_the_nearest_are_those_of_a_full_sort(metric, block):
     for b in range(B):
         for q in range(Q):
             want = ranked(queries[b, q].tolist(), keys[b].tolist(), metric, valid[b].tolist())[:K]
-            assert got.index[b, q].tolist() == [n for _, n in want]
+            assert got.slot[b, q].tolist() == [n for _, n in want]
             scores = torch.tensor([score for score, _ in want], dtype=torch.float64)
             torch.testing.assert_close(got.score[b, q], scores, rtol=0, atol=1e-10)
 
@@ -48,7 +48,7 @@ def test_the_nearest_are_those_of_a_full_sort(metric, block):
 def test_of_equal_keys_the_lower_goes_first(block):
     keys = draw(B, 1, W).expand(B, N, W)
     got = nearest(draw(B, Q, W), keys, K, block=block)
-    assert got.index.tolist() == [[[*range(K)]] * Q] * B
+    assert got.slot.tolist() == [[[*range(K)]] * Q] * B
 
 
 @pytest.mark.parametrize("size", [1, 2, 9, 41, 100])
@@ -74,7 +74,7 @@ def test_keys_that_are_not_valid_are_never_found_not_even_nan(metric):
     want = nearest(queries, keys, K, metric=metric, valid=valid)
     keys[~valid] = torch.nan
     got = nearest(queries, keys, K, metric=metric, valid=valid)
-    assert got.index.equal(want.index)
+    assert got.slot.equal(want.slot)
     assert got.score.equal(want.score)
 
 
@@ -82,8 +82,8 @@ def test_fewer_valid_keys_than_asked_for_are_all_found_and_the_rest_says_so():
     count = torch.tensor([0, 3, N])
     got = nearest(draw(B, Q, W), draw(B, N, W), K, count=count, block=30)
     assert got.found.sum(dim=-1).tolist() == [[0] * Q, [3] * Q, [K] * Q]
-    assert got.index[1, :, :3].sort(dim=-1).values.tolist() == [[0, 1, 2]] * Q
-    assert ((got.index >= 0) & (got.index < N)).all()
+    assert got.slot[1, :, :3].sort(dim=-1).values.tolist() == [[0, 1, 2]] * Q
+    assert ((got.slot >= 0) & (got.slot < N)).all()
     assert got.found.sort(dim=-1, descending=True).values.equal(got.found)  # found ones lead
 
 
@@ -93,7 +93,7 @@ def test_a_count_and_a_mask_hold_together():
     both = nearest(queries, keys, K, valid=valid, count=count)
     below = torch.arange(N) < count.unsqueeze(1)
     one = nearest(queries, keys, K, valid=valid & below)
-    assert both.index[both.found].equal(one.index[one.found])
+    assert both.slot[both.found].equal(one.slot[one.found])
     assert both.found.equal(one.found)
 
 
