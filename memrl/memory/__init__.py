@@ -4,6 +4,7 @@ from memrl.memory.act import ACT
 from memrl.memory.compressive import CompressiveTransformer
 from memrl.memory.core import MemoryCore, Unrolled
 from memrl.memory.deltanet import DeltaNet
+from memrl.memory.dmn import DMN
 from memrl.memory.dnc import DNC
 from memrl.memory.entnet import EntNet
 from memrl.memory.fart import FART
@@ -17,6 +18,7 @@ from memrl.memory.lru import LRU
 from memrl.memory.lrua import LRUA
 from memrl.memory.lstm import LSTM
 from memrl.memory.memn2n import MemN2N
+from memrl.memory.memnn import MemNN
 from memrl.memory.mingru import MinGRU
 from memrl.memory.mlstm import MLSTM
 from memrl.memory.none import NoMemory
@@ -29,6 +31,7 @@ from memrl.memory.universal import UniversalTransformer
 
 __all__ = [
     "ACT",
+    "DMN",
     "DNC",
     "FART",
     "FFM",
@@ -48,6 +51,7 @@ __all__ = [
     "GraphMemory",
     "KeyValueMemNN",
     "MemN2N",
+    "MemNN",
     "MemoryCore",
     "MinGRU",
     "NoMemory",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
@@ -81,4 +81,9 @@ def _explain(name: str, model: type[BaseModel], error: ValidationError) -> str:
         hint = f"; did you mean {near[0]!r}?" if near else ""
         known = ", ".join(model.model_fields) or "none"
         return f"memory {name!r} has no option {option!r}{hint} (options: {known})"
-    return f"memory {name!r}, option {option}={first['input']!r}: {first['msg'].lower()}"
+    hint = ""
+    if first["type"] == "literal_error":
+        words = get_args(model.model_fields[option].annotation)
+        near = difflib.get_close_matches(str(first["input"]), words, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"memory {name!r}, option {option}={first['input']!r}: {first['msg'].lower()}{hint}"

@@ -51,6 +51,14 @@ OTHER_OPTIONS = [
     ("memn2n", {"tying": "layerwise", "slots": 3, "hops": 2}),
     ("memn2n", {"temporal": False, "slots": 5, "hops": 1}),
     ("pointer", {"slots": 5, "key_dim": 2}),
+    ("dmn", {"slots": 3, "word_dim": 2, "passes": 2}),
+    ("memnn", {"write": "append", "read": "hard", "slots": 3}),
+    ("memnn", {"write": "oldest", "read": "topk", "topk": 3, "slots": 5, "forget": "decay"}),
+    ("memnn", {"write": "oldest", "forget": "importance", "hops": 1}),
+    ("memnn", {"write": "least_used", "forget": "importance", "hops": 3, "slots": 7}),
+    ("memnn", {"write": "gated", "slots": 3}),
+    ("memnn", {"write": "gated", "forget": "importance", "read": "hard", "slots": 5}),
+    ("memnn", {"write": "merge", "likeness": 0.1, "slots": 7}),
 ]
 
 

@@ -53,6 +53,16 @@ def test_a_choice_out_of_the_list_names_the_list():
         memory.build("ntm", 5, {"memory_init": "zero"})
 
 
+def test_a_choice_out_of_the_list_gets_the_nearest_one():
+    with pytest.raises(ValueError, match=r"write='olden': .*'merge'; did you mean 'oldest'\?$"):
+        memory.build("memnn", 5, {"write": "olden"})
+
+
+def test_a_choice_like_no_other_gets_the_list_only():
+    with pytest.raises(ValueError, match=r"write=7: .*'append', .* or 'merge'$"):
+        memory.build("memnn", 5, {"write": 7})
+
+
 def test_an_input_without_width_is_refused():
     with pytest.raises(ValueError, match="got widths 0 to 128"):
         memory.build("lstm", 0)

@@ -1,0 +1,158 @@
+"""MemNN: a memory network of four parts, I, G, O and R, whose rules are chosen by words."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, NamedTuple, final
+
+import torch
+from annotated_types import Ge, Gt, Le, Lt
+from torch import Tensor, nn
+
+from memrl.memory.core import MemoryCore
+from memrl.memory.ops.addressing import entropy
+from memrl.memory.ops.reading import READ
+from memrl.memory.ops.writing import ASKED, WRITE, New, Slots, empty_slots, put
+from memrl.memory.registry import register
+
+FAINTEST = 1e-6  # importance below this counts as this: its logarithm enters the scores
+
+
+class MemNNState(NamedTuple):
+    """What a MemNN carries from step to step; all zero at the start of an episode."""
+
+    slots: Slots
+    read_weights: Tensor  # [B, K, N]  where each hop looked last; for pictures only
+
+
+@final
+@register("memnn")
+class MemNN(MemoryCore[MemNNState]):
+    """Memory network: input features I, generalisation G, output features O, response R.
+
+    I: m = Φ(x), linear. O: hop j scores memories by s_O = Φ_x(x, o_1 … o_{j−1})ᵀ U_Oᵀ U_O Φ_y(m_i)
+    and reads o_j. As in the paper the supports found so far are summed, U_O is the same in every
+    hop, and Φ_y knows when a memory was written: here by log(1 + age). R: y = ReLU(U_R Φ_x(x, o_1 …
+    o_k)), U_R ≠ U_O; to compare it with words, or actions, is left to the policy. G: a rule of
+    ``ops/writing.py`` says what x replaces.
+
+    O reads before G writes: x is both a question and the next memory, and would find itself. An
+    empty memory reads zeros. Only reads and gates have gradients; which slot is written by a rule
+    other than "gated" is decided without.
+
+    Args:
+        in_dim: width of the input features.
+        slots: N.
+        word_dim: W, width of a memory, of a question, and of what U_O compares.
+        hops: k, reads of one step.
+        write: G. "append" fills free slots, then stops; "oldest" is a ring; "least_used" replaces
+            what was read and written least of late; "merge" averages with the most similar memory,
+            or else is "oldest"; "gated" writes a share of every slot.
+        forget: "decay" lets memories fade; "importance" learns from x how important a memory is:
+            reads look at it in proportion, and it is protected from being overwritten.
+        read: "soft" attention; "topk", over the best few; "hard", the best by straight-through.
+        topk: memories that read=topk looks at.
+        likeness: cosine from which write=merge takes two memories for one.
+        usage_decay: share of a slot's usage that write=least_used still counts a step later.
+        keep: share of a memory that forget=decay leaves after one env step.
+        hidden_dim: width of the output.
+
+    Raises:
+        ValueError: read=topk is to look at more memories than there are slots.
+    """
+
+    paper = "Weston, Chopra & Bordes 2015, Memory Networks"
+
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        slots: Annotated[int, Ge(1)] = 64,
+        word_dim: Annotated[int, Ge(1)] = 32,
+        hops: Annotated[int, Ge(1)] = 2,
+        write: Literal["append", "oldest", "least_used", "gated", "merge"] = "oldest",
+        forget: Literal["none", "decay", "importance"] = "none",
+        read: Literal["soft", "topk", "hard"] = "soft",
+        topk: Annotated[int, Ge(1)] = 4,
+        likeness: Annotated[float, Gt(-1), Le(1)] = 0.9,
+        usage_decay: Annotated[float, Gt(0), Lt(1)] = 0.95,
+        keep: Annotated[float, Gt(0), Lt(1)] = 0.99,
+        hidden_dim: Annotated[int, Ge(1)] = 128,
+    ) -> None:
+        super().__init__(in_dim, hidden_dim)
+        if read == "topk" and topk > slots:
+            raise ValueError(f"topk {topk} looks at more memories than there are slots: {slots}")
+        self.slots, self.word_dim, self.hops = slots, word_dim, hops
+        self.write, self.read = WRITE[write], READ[read]
+        self.topk, self.likeness, self.usage_decay = topk, likeness, usage_decay
+        self.keep = keep if forget == "decay" else None
+        self.weighs = forget == "importance"
+        self.horizon = slots if write == "oldest" and not self.weighs else None
+
+        asked = ASKED[write](slots, word_dim) if write in ASKED else 0
+        self.split = [word_dim, word_dim, hidden_dim, int(self.weighs), asked]
+        self.input = nn.Linear(in_dim, sum(self.split))  # I; U_O and U_R of x; what G asks
+        self.of_memory = nn.Linear(word_dim + 1, word_dim, bias=False)  # U_O of m_i and its age
+        self.of_support = nn.Linear(word_dim, word_dim, bias=False) if hops > 1 else None  # U_O
+        self.response = nn.Linear(word_dim, hidden_dim, bias=False)  # U_R of o_1 … o_k
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for block in self.input.weight.detach().split([size for size in self.split if size]):  # type: ignore[no-untyped-call]
+            nn.init.xavier_uniform_(block)
+        nn.init.zeros_(self.input.bias)
+        for layer in (self.of_memory, self.of_support, self.response):
+            if layer is not None:
+                nn.init.xavier_uniform_(layer.weight)
+
+    def initial_state(self, batch_size: int) -> MemNNState:
+        like = self.response.weight
+        slots = empty_slots(like, batch_size, self.slots, self.word_dim)
+        return MemNNState(slots, like.new_zeros(batch_size, self.hops, self.slots))
+
+    def _project(self, x: Tensor) -> Tensor:
+        return self.input(x)  # type: ignore[no-any-return]
+
+    def _emit(self, seen: Tensor) -> Tensor:
+        """R, from U_R Φ(x) and the sum of the supports."""
+        of_x, supports = torch.split(seen, [self.out_dim, self.word_dim], dim=-1)
+        return (of_x + self.response(supports)).relu()  # type: ignore[no-any-return]
+
+    def _update(self, x: Tensor, state: MemNNState) -> tuple[Tensor, MemNNState]:
+        """O, then G, from what ``_project`` makes of x."""
+        word, question, response, weight, asked = torch.split(x, self.split, dim=-1)
+        supports, read_weights = self._look(question, state.slots)
+        importance = weight.sigmoid() if self.weighs else torch.zeros_like(x[:, :1])
+        slots = state.slots
+        if self.keep is not None:
+            slots = slots._replace(memory=self.keep * slots.memory)
+        new = New(word, importance, asked, self.likeness)
+        slots = put(slots, new, self.write(slots, new), read_weights.sum(1), self.usage_decay)
+        return torch.cat([response, supports], dim=-1), MemNNState(slots, read_weights)
+
+    def _look(self, question: Tensor, slots: Slots) -> tuple[Tensor, Tensor]:
+        """The sum of what k hops read [B, W], and where they looked [B, K, N]."""
+        filled, when = slots.filled > 0, slots.age.log1p()
+        supports, looks = torch.zeros_like(question), []
+        for _ in range(self.hops):
+            if self.of_support is not None:
+                asks = question + self.of_support(supports)  # U_O Φ_x
+            else:
+                asks = question
+            asks = (asks @ self.of_memory.weight) * self.word_dim**-0.5  # ᵀ U_O, [B, W + 1]
+            scores = torch.bmm(slots.memory, asks[:, :-1].unsqueeze(-1)).squeeze(-1)
+            scores = torch.addcmul(scores, when, asks[:, -1:])  # s_O
+            if self.weighs:
+                scores = scores + slots.importance.clamp(min=FAINTEST).log()
+            weights = self.read(scores, filled, self.topk)
+            supports = supports + torch.bmm(weights.unsqueeze(1), slots.memory).squeeze(1)  # + o_j
+            looks.append(weights)
+        return supports, torch.stack(looks, dim=1)
+
+    def diagnostics(self, state: MemNNState) -> dict[str, Tensor]:
+        return {
+            "read_weights": state.read_weights,
+            "usage": state.slots.usage,
+            "age": state.slots.age,
+            "filled": state.slots.filled.mean(dim=-1),
+            "read_entropy": entropy(state.read_weights),
+        }

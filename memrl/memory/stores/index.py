@@ -1,0 +1,154 @@
+"""Nearest neighbours by an index that is approximate: time hardly grows with what it holds."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, final
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from memrl.memory.stores.search import Metric, Neighbours
+
+POINTS = 64  # words a list is found from, when an index is built (the library: 39 to 256)
+PROBES = 8  # lists that a query looks into
+
+
+def import_faiss() -> Any:
+    """The library behind the index.
+
+    Raises:
+        ValueError: it is not installed.
+    """
+    try:
+        import faiss
+    except ImportError:
+        raise ValueError("an approximate index needs faiss: pip install 'memrl[index]'") from None
+    return faiss
+
+
+@final
+class Index:
+    """The words of one row, in lists around centres; a query looks into the nearest lists only.
+
+    It is built anew after as many insertions as it held words when it was built last: every N
+    insertions in a memory of N words that is full (SAM's rule), at each doubling in one that fills.
+
+    Args:
+        capacity: slots that a word may lie in, 0 … capacity − 1.
+        word_dim: W.
+        metric: what nearest means, as in ``search.nearest``.
+        probes: lists that a query looks into; as many as there are make it exact.
+
+    Raises:
+        ValueError: faiss is not installed.
+    """
+
+    def __init__(
+        self, capacity: int, word_dim: int, *, metric: Metric = "cosine", probes: int = PROBES
+    ) -> None:
+        self._faiss = import_faiss()
+        self.word_dim, self.metric, self.probes = word_dim, metric, probes
+        self._held = np.zeros(capacity, dtype=np.bool_)
+        self._lists: Any = None
+        self._left = 0  # insertions until it is built again
+
+    def __len__(self) -> int:
+        return 0 if self._lists is None else int(self._lists.ntotal)
+
+    def put(self, slots: Int[Tensor, " n"], words: Float[Tensor, "n W"]) -> None:
+        """Insert words, or replace those that lay in their slots; a slot's last word counts."""
+        vectors = self._vectors(words)
+        reverse, last = np.unique(slots.cpu().numpy()[::-1], return_index=True)
+        keys, vectors = reverse.astype(np.int64), vectors[::-1][last]
+        if self._lists is None or len(keys) > self._left:
+            self._build(keys, vectors)
+            return
+        old = self._held[keys]
+        if old.any():
+            self._lists.update_vectors(keys[old], vectors[old])
+        if not old.all():
+            self._lists.add_with_ids(vectors[~old], keys[~old])
+            self._held[keys] = True
+        self._left -= len(keys)
+
+    def search(
+        self, queries: Float[Tensor, "Q W"], k: int
+    ) -> tuple[Float[Tensor, "Q k"], Int[Tensor, "Q k"]]:
+        """Scores and slots of the k nearest words that were seen; slot −1 where there are fewer."""
+        if self._lists is None:
+            none = queries.new_full((len(queries), k), -math.inf)
+            return none, torch.full_like(none, -1, dtype=torch.long)
+        found, slots = self._lists.search(self._vectors(queries), k)
+        score = torch.from_numpy(-found if self.metric == "l2" else found)
+        return score.to(queries), torch.from_numpy(slots).to(queries.device)
+
+    def _vectors(self, words: Tensor) -> NDArray[np.float32]:
+        """What the library is given: directions where these count, and no NaN, which it loses."""
+        vectors = words.detach().float().nan_to_num()
+        if self.metric == "cosine":
+            vectors = torch.nn.functional.normalize(vectors, dim=-1)
+        return np.ascontiguousarray(vectors.cpu().numpy())
+
+    def _build(self, keys: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
+        """Centres and lists anew, of all that is held and what is put."""
+        self._held[keys] = False
+        others = np.flatnonzero(self._held)
+        if len(others):
+            vectors = np.concatenate([self._lists.reconstruct_batch(others), vectors])
+            keys = np.concatenate([others, keys])
+        self._held[keys] = True
+        faiss, count = self._faiss, max(1, min(math.isqrt(len(keys)), len(keys) // POINTS))
+        flat, kind = faiss.IndexFlatIP, faiss.METRIC_INNER_PRODUCT
+        if self.metric == "l2":
+            flat, kind = faiss.IndexFlatL2, faiss.METRIC_L2
+        lists = faiss.IndexIVFFlat(flat(self.word_dim), self.word_dim, count, kind)
+        lists.cp.min_points_per_centroid, lists.cp.max_points_per_centroid = 1, POINTS
+        lists.nprobe = min(self.probes, count)
+        lists.set_direct_map_type(faiss.DirectMap.Hashtable)
+        lists.train(vectors)
+        lists.add_with_ids(vectors, keys)
+        self._lists, self._left = lists, len(keys)
+
+
+@final
+class Indexes:
+    """An index for each row of a batch."""
+
+    def __init__(
+        self, rows: int, capacity: int, word_dim: int, *, metric: Metric = "cosine"
+    ) -> None:
+        self._capacity, self._word_dim, self._metric = capacity, word_dim, metric
+        self._rows = [self._new() for _ in range(rows)]
+
+    def _new(self) -> Index:
+        return Index(self._capacity, self._word_dim, metric=self._metric)
+
+    def fill(self, words: Float[Tensor, "B N W"], count: Int[Tensor, " B"]) -> None:
+        """Put the first ``count[b]`` words of every row."""
+        for index, row, held in zip(self._rows, words.unbind(), count.tolist(), strict=True):
+            if held:
+                index.put(torch.arange(held), row[:held])
+
+    def forget(self, rows: list[bool]) -> None:
+        """Empty the indexes of these rows."""
+        self._rows = [
+            self._new() if gone else index for index, gone in zip(self._rows, rows, strict=True)
+        ]
+
+    def put(self, slots: Int[Tensor, "B A"], words: Float[Tensor, "B A W"]) -> None:
+        """Insert or replace words, as many in every row."""
+        for index, where, what in zip(self._rows, slots.unbind(), words.unbind(), strict=True):
+            index.put(where, what)
+
+    def nearest(self, queries: Float[Tensor, "B Q W"], k: int) -> Neighbours:
+        """As ``search.nearest``; a near word in a list that was not looked into is missed."""
+        found = [
+            index.search(asked, k)
+            for index, asked in zip(self._rows, queries.unbind(), strict=True)
+        ]
+        score, slot = (torch.stack(part) for part in zip(*found, strict=True))
+        return Neighbours(score, slot.clamp(min=0), slot >= 0)

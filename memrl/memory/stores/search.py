@@ -1,0 +1,115 @@
+"""The nearest of many keys for a batch of queries: exact, in bounded memory, ties by index."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple, TypeAlias
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.linalg import vector_norm
+
+Metric: TypeAlias = Literal["cosine", "l2"]
+BLOCK = 2**19  # scores that exist at a time: 2 MB in float32
+EPSILON = 1e-6  # added to the product of norms, so that a zero key has similarity 0
+
+
+class Neighbours(NamedTuple):
+    """The keys found for each query, the nearest first."""
+
+    score: Tensor  # [B, Q, k]  cosine similarity, or the negative squared distance; no gradient
+    slot: Tensor  # [B, Q, k]  which key; in range even where nothing was found
+    found: Tensor  # bool [B, Q, k]  False beyond the last valid key
+
+
+def nearest(
+    queries: Float[Tensor, "B Q W"],
+    keys: Float[Tensor, "B N W"],
+    k: int,
+    *,
+    metric: Metric = "cosine",
+    valid: Bool[Tensor, "B N"] | None = None,
+    count: Int[Tensor, " B"] | None = None,
+    block: int = BLOCK,
+) -> Neighbours:
+    """The k nearest keys of every query, each row of the batch among its own keys.
+
+    Of equally near keys the lower index comes first. Scores are for choosing: they have no
+    gradient, and a caller that wants one computes its own from the rows it gathers.
+
+    Args:
+        queries: Q a row.
+        keys: N a row; what is in those that are not valid does not matter, be it NaN.
+        k: at most N.
+        metric: ``cosine``, or ``l2`` (computed as |q|² − 2 q·k + |k|², hence to its rounding).
+        valid: the keys that may be found; all if None.
+        count: only the first ``count[b]`` keys of row b may be found; all if None.
+        block: scores that exist at a time; only speed and memory depend on it.
+
+    Raises:
+        ValueError: k is not in 1 … N.
+    """
+    size = keys.shape[1]
+    if not 1 <= k <= size:
+        raise ValueError(f"{k} neighbours cannot be found among {size} keys")
+    queries, keys = queries.detach(), keys.detach()
+    width = max(k, block // max(1, queries.shape[0] * queries.shape[1]))
+    scores, slots = [], []
+    for low in range(0, size, width):
+        part = keys[:, low : low + width]
+        score = _scores(queries, part, metric)
+        allowed = None if valid is None else valid[:, low : low + width]
+        if count is not None:
+            number = torch.arange(low, low + part.shape[1], device=keys.device)
+            below = number < count.unsqueeze(1)
+            allowed = below if allowed is None else allowed & below
+        if allowed is not None:
+            score = score.masked_fill_(~allowed.unsqueeze(1), -math.inf)
+        best, place = first_largest(score, min(k, part.shape[1]))
+        scores.append(best)
+        slots.append(place + low)
+    score, slot = torch.cat(scores, dim=-1), torch.cat(slots, dim=-1)
+    if len(scores) > 1:
+        score, among = first_largest(score, k)
+        slot = slot.gather(-1, among)
+    return Neighbours(score, slot, score > -math.inf)
+
+
+def _scores(queries: Tensor, keys: Tensor, metric: Metric) -> Tensor:
+    """The larger, the nearer: [B, Q, n]."""
+    products = torch.bmm(queries, keys.mT)
+    norms: Tensor = vector_norm(keys, dim=-1).unsqueeze(1)  # [B, 1, n]
+    query_norms: Tensor = vector_norm(queries, dim=-1, keepdim=True)
+    if metric == "cosine":
+        return products.div_(query_norms * norms + EPSILON)
+    return products.mul_(2).sub_(norms.square()).sub_(query_norms.square())
+
+
+def first_largest(
+    values: Float[Tensor, "*B N"], k: int
+) -> tuple[Float[Tensor, "*B k"], Int[Tensor, "*B k"]]:
+    """The k largest in descending order and where they are; of equal ones the first goes first.
+
+    A tournament: one pass for the largest of each of √N groups, then k rounds that look at one
+    group and at all winners. No sort, which would cost more than all else, and unlike ``topk`` it
+    says which of two equals it takes. Where all that is left is -inf, an index may repeat.
+    """
+    size = values.shape[-1]
+    width = max(1, math.isqrt(size))
+    padded = torch.nn.functional.pad(values, (0, -size % width), value=-math.inf)  # a copy
+    groups = padded.view(*padded.shape[:-1], -1, width)  # [*B, G, S]
+    winners = groups.amax(dim=-1)
+    place = torch.arange(width, device=values.device)
+    chosen, found = [], []
+    for _ in range(k):
+        group = winners.argmax(dim=-1, keepdim=True)  # [*B, 1]; the first of equals
+        there = group.unsqueeze(-1).expand(*group.shape, width)
+        members = groups.gather(-2, there).squeeze(-2)  # [*B, S]
+        member = members.argmax(dim=-1, keepdim=True)
+        chosen.append(members.gather(-1, member))
+        found.append((group * width + member).clamp(max=size - 1))
+        rest = members.masked_fill(place == member, -math.inf)
+        groups.scatter_(-2, there, rest.unsqueeze(-2))
+        winners = winners.scatter(-1, group, rest.amax(dim=-1, keepdim=True))
+    return torch.cat(chosen, dim=-1), torch.cat(found, dim=-1)

@@ -1,0 +1,113 @@
+"""The approximate index: exact when it looks everywhere, and how it grows, changes and forgets."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+
+import pytest
+import torch
+
+from memrl.memory.stores.index import Index, Indexes
+from memrl.memory.stores.search import nearest
+
+B, Q, N, W, K = 3, 2, 997, 5, 7
+
+
+pytestmark = pytest.mark.skipif(find_spec("faiss") is None, reason="pip install 'memrl[index]'")
+
+
+def draw(*shape):
+    return torch.randn(*shape)
+
+
+def exact(queries, words, metric="cosine", k=K):
+    return nearest(queries.unsqueeze(0), words.unsqueeze(0), k, metric=metric).slot[0]
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
+def test_looking_into_every_list_is_exact(metric):
+    words, queries = draw(N, W), draw(31, W)
+    index = Index(N, W, metric=metric, probes=N)
+    index.put(torch.arange(N), words)
+    score, slot = index.search(queries, K)
+    want = nearest(queries.unsqueeze(0), words.unsqueeze(0), K, metric=metric)
+    assert slot.equal(want.slot[0])
+    torch.testing.assert_close(score, want.score[0], rtol=1e-4, atol=1e-4)
+
+
+def test_looking_into_a_few_lists_finds_most():
+    words, queries = draw(N, W), draw(101, W)
+    index = Index(N, W)
+    index.put(torch.arange(N), words)
+    slot, want = index.search(queries, K)[1], exact(queries, words)
+    hits = (slot.unsqueeze(-1) == want.unsqueeze(-2)).any(dim=-1).float().mean()
+    assert 0.8 < hits
+
+
+def test_words_that_come_and_change_are_found_through_every_rebuilding():
+    words, index = draw(N, W), Index(N, W, probes=N)
+    held = torch.zeros(N, dtype=torch.bool)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(200):
+        slots = torch.randint(0, N, (11,), generator=generator)  # some of them twice
+        new = torch.randn(11, W, generator=generator)
+        index.put(slots, new)
+        for slot, word in zip(slots, new, strict=True):
+            words[slot] = word  # the last one stays
+        held[slots] = True
+    assert len(index) == held.sum()
+    queries = draw(13, W)
+    want = nearest(queries[None], words[None], K, valid=held[None]).slot[0]
+    assert index.search(queries, K)[1].equal(want)
+
+
+def test_it_is_built_again_after_as_many_insertions_as_it_held(monkeypatch):
+    index, built = Index(N, W), []
+    build = index._build
+    monkeypatch.setattr(index, "_build", lambda *a: (built.append(1), build(*a)))
+    index.put(torch.arange(100), draw(100, W))
+    for slot in range(100):
+        index.put(torch.tensor([slot]), draw(1, W))
+    assert len(built) == 1
+    index.put(torch.tensor([0]), draw(1, W))
+    assert len(built) == 2
+    assert len(index) == 100
+
+
+def test_an_empty_index_finds_nothing_and_one_of_few_words_finds_these():
+    index = Index(N, W)
+    assert (index.search(draw(Q, W), K)[1] == -1).all()
+    index.put(torch.tensor([3, 5]), draw(2, W))
+    slot = index.search(draw(Q, W), K)[1]
+    assert slot[:, :2].sort(dim=-1).values.tolist() == [[3, 5]] * Q
+    assert (slot[:, 2:] == -1).all()
+
+
+def test_a_word_of_nan_is_held_as_nothing():
+    index, words = Index(N, W), draw(N, W)
+    index.put(torch.arange(N), words)
+    index.put(torch.tensor([7]), torch.full((1, W), torch.nan))
+    index.put(torch.tensor([7]), words[7:8])
+    assert index.search(words[7:8], 1)[1].item() == 7
+
+
+def test_rows_have_indexes_of_their_own():
+    words, count = draw(B, N, W), torch.tensor([0, 3, N])
+    indexes, queries = Indexes(B, N, W), draw(B, Q, W)
+    indexes.fill(words, count)
+    got, want = indexes.nearest(queries, 1), nearest(queries, words, 1, count=count)
+    assert got.found.squeeze(-1).tolist() == [[False] * Q, [True] * Q, [True] * Q]
+    assert got.slot[1].equal(want.slot[1])
+    assert ((got.slot >= 0) & (got.slot < N)).all()
+
+    indexes.put(torch.tensor([[4, 4], [5, 6], [7, 8]]), queries)
+    assert indexes.nearest(queries, 1).slot.squeeze(-1)[1:].tolist() == [[5, 6], [7, 8]]
+    indexes.forget([False, True, False])
+    assert indexes.nearest(queries, 1).found.squeeze(-1).all(dim=-1).tolist() == [True, False, True]
+
+
+def test_without_the_library_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(ValueError, match=r"needs faiss: pip install 'memrl\[index\]'"):
+        Index(N, W)

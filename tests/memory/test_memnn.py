@@ -1,0 +1,138 @@
+"""Memory network: scores, hops and the response as the equations say; every rule of reading."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from memrl.memory.memnn import MemNN
+from memrl.memory.ops.reading import READ
+
+T, B, N, W, H, I = 11, 3, 7, 2, 5, 13  # noqa: E741
+WRITES = ["append", "oldest", "least_used", "gated", "merge"]
+
+
+def rand(*shape):
+    return torch.randn(*shape, dtype=torch.float64)
+
+
+def never(length=T, rows=B):
+    return torch.zeros(length, rows, dtype=torch.bool)
+
+
+def make(**options):
+    sizes = {"slots": N, "word_dim": W, "hidden_dim": H}
+    return MemNN(I, **{**sizes, **options}).double()
+
+
+def by_the_equations(core, x, hops, forget="none"):
+    """The outputs for one row of an episode, memories in a list; the newest comes last."""
+    stored, out = [], []
+    projected = core.input(x)
+    for t in range(len(x)):
+        word, question, response, weight, _ = torch.split(projected[t], core.split)
+        supports = torch.zeros(W, dtype=torch.float64)
+        for _ in range(hops if stored else 0):
+            asks = question + core.of_support(supports)
+            scores = []
+            for m, written, importance in stored:
+                age = torch.tensor([t - 1.0 - written]).double()
+                features = torch.cat([m, age.log1p()])
+                score = asks @ core.of_memory.weight @ features / W**0.5
+                scores.append(score + importance.log() if forget == "importance" else score)
+            p = torch.stack(scores).softmax(0)
+            supports = supports + sum(p[i] * stored[i][0] for i in range(len(stored)))
+        out.append((response + core.response.weight @ supports).relu())
+        if forget == "decay":
+            stored = [(0.9 * m, written, a) for m, written, a in stored]
+        stored.append((word, t, weight.sigmoid()))
+        if forget != "importance":
+            stored = stored[-N:]
+    return torch.stack(out)
+
+
+@pytest.mark.parametrize("forget", ["none", "decay"])
+@pytest.mark.parametrize("hops", [2, 3])
+def test_a_ring_read_softly_is_the_equations(hops, forget):
+    core, x = make(hops=hops, forget=forget, keep=0.9), rand(T, B, I)
+    got = core(x, core.initial_state(B), never()).y
+    for b in range(B):
+        torch.testing.assert_close(got[:, b], by_the_equations(core, x[:, b], hops, forget))
+
+
+def test_importance_scales_how_much_is_looked_at_a_memory():
+    core, x = make(forget="importance"), rand(N, B, I)
+    got = core(x, core.initial_state(B), never(N)).y
+    for b in range(B):
+        torch.testing.assert_close(got[:, b], by_the_equations(core, x[:, b], 2, "importance"))
+
+
+@pytest.mark.parametrize("read", list(READ))
+@pytest.mark.parametrize("write", WRITES)
+def test_an_empty_memory_reads_zeros(read, write):
+    core, x = make(read=read, write=write), rand(1, B, I)
+    response = core.input(x[0])[:, 2 * W : 2 * W + H]
+    torch.testing.assert_close(core(x, core.initial_state(B), never(1)).y[0], response.relu())
+
+
+@pytest.mark.parametrize("read", list(READ))
+def test_weights_are_those_of_a_plain_loop(read):
+    scores, filled, count = rand(B, N), torch.rand(B, N) < 0.6, 3
+    filled[:2] = torch.tensor([False, True]).view(2, 1)
+    scores[1, 2] = scores[1, 5] = scores[1].max() + 1  # a tie: the lower goes first
+    got = READ[read](scores, filled, count)
+    limit = {"soft": N, "topk": count, "hard": 1}[read]
+    for b in range(B):
+        known = [i for i in range(N) if filled[b, i]]
+        best = sorted(known, key=lambda i: (-scores[b, i].item(), i))[:limit]
+        total = sum(scores[b, i].exp() for i in best)
+        want = [scores[b, i].exp() / total if i in best else torch.zeros(()) for i in range(N)]
+        torch.testing.assert_close(got[b], torch.stack([w.double() for w in want]))
+
+
+def test_a_hard_read_returns_a_memory_itself_and_has_the_gradient_of_a_soft_one():
+    scores, filled, values = rand(B, N).requires_grad_(), torch.ones(B, N).bool(), rand(B, N)
+    hard, soft = (READ[read](scores, filled, 1) for read in ("hard", "soft"))
+    assert set(hard.flatten().tolist()) == {0.0, 1.0}
+    for of_hard, of_soft in zip(
+        torch.autograd.grad((hard * values).sum(), scores),
+        torch.autograd.grad((soft * values).sum(), scores),
+        strict=True,
+    ):
+        assert torch.equal(of_hard, of_soft)
+
+
+@pytest.mark.parametrize("read", list(READ))
+def test_a_read_of_nothing_has_no_nan_in_its_gradient(read):
+    scores = rand(B, N).requires_grad_()
+    weights = READ[read](scores, torch.zeros(B, N, dtype=torch.bool), 2)
+    (gradient,) = torch.autograd.grad((weights * rand(B, N)).sum(), scores)
+    assert not weights.any()
+    assert not gradient.any()
+
+
+def test_reading_with_the_best_of_all_is_reading_softly():
+    soft, few = make(), make(read="topk", topk=N)
+    few.load_state_dict(soft.state_dict())
+    x = rand(T, B, I)
+    torch.testing.assert_close(
+        few(x, few.initial_state(B), never()).y, soft(x, soft.initial_state(B), never()).y
+    )
+
+
+def test_more_best_memories_than_slots_are_refused():
+    with pytest.raises(ValueError, match="topk 8 looks at more memories than there are slots: 7"):
+        make(read="topk", topk=8)
+
+
+RULES = [*((write, "none") for write in WRITES), ("gated", "importance"), ("append", "decay")]
+
+
+@pytest.mark.parametrize(("write", "forget"), RULES)
+def test_two_thousand_equal_steps_stay_finite_in_single_precision(write, forget):
+    core = MemNN(I, slots=N, word_dim=W, hidden_dim=H, write=write, forget=forget)
+    sizes = torch.tensor([0.0, 1.0, 1e4]).view(1, B, 1)  # rows do not mix
+    out = core(sizes.expand(2000, B, I), core.initial_state(B), never(2000))
+    out.y.sum().backward()
+    assert out.y.isfinite().all()
+    assert all(weight.grad.isfinite().all() for weight in core.parameters())
