@@ -9,8 +9,14 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from memrl.memory.core import MemoryCore
-from memrl.memory.ops.addressing import content_weights, entropy, write
-from memrl.memory.ops.allocation import allocation_weights, update_usage
+from memrl.memory.ops.addressing import (
+    content_weights,
+    entropy,
+    masked_content_weights,
+    sharpen,
+    write,
+)
+from memrl.memory.ops.allocation import allocation_weights, retention, update_usage
 from memrl.memory.ops.linkage import (
     backward_weights,
     forward_weights,
@@ -21,6 +27,7 @@ from memrl.memory.ops.lstm import lstm_cell
 from memrl.memory.registry import register
 
 CLIP = 20.0  # bound on what the controller asks of the memory (the authors' code: outputs ±20)
+LINK_EPS = 1e-6  # floor of a followed link before it is sharpened (Csordás' code)
 
 
 class ControllerState(NamedTuple):
@@ -54,6 +61,8 @@ class Interface(NamedTuple):
     free_gates: Tensor  # [B, R]
     allocation_gate: Tensor  # [B, 1]
     write_gate: Tensor  # [B, 1]
+    sharpness: Tensor | None  # [B, 2R]  s in [1, 21]: backward, then forward; link_sharpness only
+    masks: Tensor | None  # [B, R + 1, W]  in [0, 1], in the order of keys; masking only
 
 
 @final
@@ -67,6 +76,12 @@ class DNC(MemoryCore[DNCState]):
     inside the allocation; the interface is clipped to ±20. No gradient flows from usage into the
     write weights (as in the authors' code); everything else is differentiated.
 
+    Three repairs of Csordás & Schmidhuber 2019 can be switched on, each alone or together:
+    ``masking`` looks rows up by C(M ∘ m, k ∘ m, β) with a mask m per head, so that a row is found
+    by a part of it; ``deallocation`` also erases what is freed, M_t = M_{t-1} ∘ ψ 1ᵀ ∘ (1 − w eᵀ)
+    + w vᵀ; ``link_sharpness`` raises f and b to a power s ≥ 1 and renormalises them, so that links
+    followed one after the other do not blur (an empty link then points everywhere alike).
+
     Args:
         in_dim: width of the input features.
         slots: N, rows of the memory.
@@ -75,6 +90,9 @@ class DNC(MemoryCore[DNCState]):
         hidden_dim: width of the controller and of the output.
         controller: "lstm", or "feedforward" for one rectified layer that leaves all remembering
             to the memory.
+        masking: a learned mask for each key, on key and memory, in every look by content.
+        deallocation: a slot that is freed loses its content, too.
+        link_sharpness: a learned power sharpens where the links lead.
     """
 
     paper = (
@@ -91,21 +109,29 @@ class DNC(MemoryCore[DNCState]):
         read_heads: Annotated[int, Ge(1)] = 1,
         hidden_dim: Annotated[int, Ge(1)] = 128,
         controller: Literal["lstm", "feedforward"] = "lstm",
+        masking: bool = False,
+        deallocation: bool = False,
+        link_sharpness: bool = False,
     ) -> None:
         super().__init__(in_dim, hidden_dim)
         self.slots, self.word_dim, self.read_heads = slots, word_dim, read_heads
         self.recurrent = controller == "lstm"
+        self.masking, self.deallocation = masking, deallocation
+        self.link_sharpness = link_sharpness
         read_dim = read_heads * word_dim
         width = 4 * hidden_dim if self.recurrent else hidden_dim
         fed_back = read_dim + hidden_dim if self.recurrent else read_dim
 
-        # Neighbours share an activation; the order is that of the fields of Interface.
+        # Neighbours share an activation: oneplus of strengths and sharpness, sigmoid of the rest.
+        self.positive = [read_heads + 1, 2 * read_heads if link_sharpness else 0]
+        masked = (read_heads + 1) * word_dim if masking else 0
+        self.squashed = [masked, word_dim, read_heads, 1, 1]
         self.split = [
             (read_heads + 1) * word_dim,
             word_dim,
             3 * read_heads,
-            read_heads + 1,
-            word_dim + read_heads + 2,
+            sum(self.positive),
+            sum(self.squashed),
         ]
         self.input = nn.Linear(in_dim, width)
         self.feedback = nn.Linear(fed_back, width, bias=False)
@@ -149,28 +175,43 @@ class DNC(MemoryCore[DNCState]):
         ask = self._interface(hidden)
         usage = update_usage(state.usage, state.write_weights, state.read_weights, ask.free_gates)
 
-        sought = content_weights(ask.keys[:, -1:], ask.strengths[:, -1:], state.memory).squeeze(1)
+        sought = self._alike(ask, slice(self.read_heads, None), state.memory).squeeze(1)
         where = torch.lerp(sought, allocation_weights(usage), ask.allocation_gate)
         write_weights = ask.write_gate * where
-        memory = write(state.memory, write_weights.unsqueeze(1), ask.erase, ask.add)
+        memory = state.memory
+        if self.deallocation:
+            memory = memory * retention(state.read_weights, ask.free_gates).unsqueeze(-1)  # M ∘ ψ
+        memory = write(memory, write_weights.unsqueeze(1), ask.erase, ask.add)
 
         link = update_link(state.link, state.precedence, write_weights)
         precedence = update_precedence(state.precedence, write_weights)
 
-        backward, content, forward = ask.modes.chunk(3, dim=-1)
-        read_weights = content * content_weights(ask.keys[:, :-1], ask.strengths[:, :-1], memory)
-        read_weights = torch.addcmul(
-            read_weights, backward, backward_weights(link, state.read_weights)
-        )
-        read_weights = torch.addcmul(
-            read_weights, forward, forward_weights(link, state.read_weights)
-        )
+        back, content, ahead = ask.modes.chunk(3, dim=-1)
+        before, after = self._linked(ask, link, state.read_weights)
+        read_weights = content * self._alike(ask, slice(self.read_heads), memory)
+        read_weights = torch.addcmul(read_weights, back, before)
+        read_weights = torch.addcmul(read_weights, ahead, after)
         reads = self._audible(torch.bmm(read_weights, memory))
 
-        after = DNCState(
+        state = DNCState(
             memory, usage, link, precedence, write_weights, read_weights, reads, controller
         )
-        return torch.cat([hidden, reads.flatten(1)], dim=-1), after
+        return torch.cat([hidden, reads.flatten(1)], dim=-1), state
+
+    def _alike(self, ask: Interface, heads: slice, memory: Tensor) -> Tensor:
+        """Where rows are like the keys of some heads: [B, heads, N]."""
+        keys, strengths = ask.keys[:, heads], ask.strengths[:, heads]
+        if ask.masks is None:
+            return content_weights(keys, strengths, memory)
+        return masked_content_weights(keys, ask.masks[:, heads], strengths, memory)
+
+    def _linked(self, ask: Interface, link: Tensor, reads: Tensor) -> tuple[Tensor, Tensor]:
+        """What was written right before and right after the last reads: [B, R, N] each."""
+        before, after = backward_weights(link, reads), forward_weights(link, reads)
+        if ask.sharpness is None:
+            return before, after
+        back, ahead = ask.sharpness.chunk(2, dim=-1)
+        return sharpen(before, back, eps=LINK_EPS), sharpen(after, ahead, eps=LINK_EPS)
 
     def _control(self, x: Tensor, state: DNCState) -> tuple[Tensor, ControllerState | tuple[()]]:
         reads = self._audible(state.reads).flatten(1)
@@ -184,19 +225,24 @@ class DNC(MemoryCore[DNCState]):
     def _interface(self, hidden: Tensor) -> Interface:
         batch, r, w = hidden.shape[0], self.read_heads, self.word_dim
         asked = self.interface(hidden).clamp(-CLIP, CLIP)
-        keys, add, modes, strengths, gates = torch.split(asked, self.split, dim=-1)
-        erase, free, allocation_gate, write_gate = torch.split(
-            gates.sigmoid(), [w, r, 1, 1], dim=-1
+        keys, add, modes, positive, squashed = torch.split(asked, self.split, dim=-1)
+        strengths, sharpness = torch.split(
+            1 + nn.functional.softplus(positive), self.positive, dim=-1
+        )
+        masks, erase, free, allocation_gate, write_gate = torch.split(
+            squashed.sigmoid(), self.squashed, dim=-1
         )
         return Interface(
             keys=keys.view(batch, r + 1, w),
             add=add.unsqueeze(1),
             modes=modes.view(batch, r, 3).softmax(dim=-1),
-            strengths=1 + nn.functional.softplus(strengths),
+            strengths=strengths,
             erase=erase.unsqueeze(1),
             free_gates=free,
             allocation_gate=allocation_gate,
             write_gate=write_gate,
+            sharpness=sharpness if self.link_sharpness else None,
+            masks=masks.view(batch, r + 1, w) if self.masking else None,
         )
 
     def _audible(self, reads: Tensor) -> Tensor:

@@ -7,7 +7,14 @@ import math
 import pytest
 import torch
 
-from memrl.memory.ops.addressing import content_weights, entropy, sharpen, shift, write
+from memrl.memory.ops.addressing import (
+    content_weights,
+    entropy,
+    masked_content_weights,
+    sharpen,
+    shift,
+    write,
+)
 
 B, N, W, H = 3, 7, 2, 5
 
@@ -47,6 +54,40 @@ def test_a_zero_memory_gives_uniform_weights_and_finite_gradients():
     memory = torch.zeros(B, N, W, dtype=torch.float64, requires_grad=True)
     weights = content_weights(normal(B, H, W), normal(B, H).exp(), memory)
     close(weights, torch.full((B, H, N), 1 / N))
+    (gradient,) = torch.autograd.grad((weights * normal(B, H, N)).sum(), memory)
+    assert gradient.isfinite().all()
+
+
+def test_masked_content_weights_match_the_definition():
+    keys, strengths, memory = normal(B, H, W), normal(B, H).exp(), normal(B, N, W)
+    masks = normal(B, H, W).sigmoid()
+    for b in range(B):
+        for h in range(H):
+            key = [keys[b, h, w] * masks[b, h, w] for w in range(W)]
+            scores = []
+            for n in range(N):
+                row = [memory[b, n, w] * masks[b, h, w] for w in range(W)]
+                dot = sum(k * m for k, m in zip(key, row, strict=True))
+                norms = math.hypot(*key) * math.hypot(*row)
+                scores.append(math.exp(strengths[b, h] * dot / (norms + 1e-6)))
+            want = [score / sum(scores) for score in scores]
+            close(masked_content_weights(keys, masks, strengths, memory)[b, h], want)
+
+
+def test_a_row_is_found_by_a_part_of_it():
+    """The example of the paper: the unknown part of a row outweighs the part that is known."""
+    key, mask = torch.tensor([[[0.0, 1, 1]]]).double(), torch.tensor([[[0.0, 1, 1]]]).double()
+    memory, strong = torch.tensor([[[10.0, 1, 1], [1, 1, 0.1]]]).double(), torch.tensor([[99.0]])
+    assert content_weights(key, strong.double(), memory).argmax() == 1
+    assert masked_content_weights(key, mask, strong.double(), memory)[0, 0, 0] > 0.99
+
+
+def test_an_open_mask_changes_nothing_and_a_zero_memory_is_looked_at_evenly():
+    keys, strengths, memory = normal(B, H, W), normal(B, H).exp(), normal(B, N, W)
+    memory[:, ::2] = 0
+    memory.requires_grad_()
+    weights = masked_content_weights(keys, torch.ones_like(keys), strengths, memory)
+    close(weights, content_weights(keys, strengths, memory))
     (gradient,) = torch.autograd.grad((weights * normal(B, H, N)).sum(), memory)
     assert gradient.isfinite().all()
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memrl.memory.ops.allocation import allocation_weights, update_usage
+from memrl.memory.ops.allocation import allocation_weights, retention, update_usage
 
 B, N, R = 3, 7, 2
 usages = st.lists(st.integers(0, 1000).map(lambda n: n / 1000), min_size=1, max_size=9)
@@ -39,6 +39,15 @@ def test_usage_matches_the_definition():
                 kept *= 1 - f[b, h] * r[b, h, n]
             want[b, n] = (u[b, n] + w[b, n] - u[b, n] * w[b, n]) * kept
     close(update_usage(u, w, r, f), want, 1e-12)
+
+
+def test_what_is_retained_matches_the_definition():
+    r, f = weighting(B, R, N), uniform(B, R)
+    want = [
+        [(1 - f[b, 0] * r[b, 0, n]) * (1 - f[b, 1] * r[b, 1, n]) for n in range(N)]
+        for b in range(B)
+    ]
+    close(retention(r, f), want, 1e-12)
 
 
 def test_usage_stays_between_zero_and_one():

@@ -35,6 +35,7 @@ OTHER_OPTIONS = [
     ("ntm", {"memory_init": "random", "shift_range": 0}),
     ("dnc", {"read_heads": 3, "slots": 5, "word_dim": 2}),
     ("dnc", {"controller": "feedforward"}),
+    ("dnc", {"masking": True, "deallocation": True, "link_sharpness": True, "read_heads": 2}),
     ("deltanet", {"gated": True, "heads": 3}),
     ("framestack", {"frames": 2}),
     ("rmc", {"blocks": 2, "gate": "memory"}),

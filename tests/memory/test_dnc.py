@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from memrl.memory import DNC
-from memrl.memory.ops.addressing import content_weights
+from memrl.memory.ops.addressing import content_weights, masked_content_weights
 
 T, B, IN, N, W, R = 5, 3, 2, 7, 11, 2
 # Where the scalars of the interface lie in its bias, from the end.
@@ -136,6 +136,85 @@ def test_unused_slots_do_not_matter_where_allocation_decides():
         state.read_weights[:, :, 0] = 1
         outputs.append(run(core, state, x=x).y)
     torch.testing.assert_close(*outputs, rtol=0, atol=1e-4)
+
+
+OPTIONS = ("masking", "deallocation", "link_sharpness")
+EXACT = {"rtol": 0, "atol": 1e-12}
+
+
+def one_step(**options):
+    """A core, its state after some steps, what it then asks for, and the state one step later."""
+    core = build(**options)
+    before = run(core).state
+    after = run(core, before, steps=1).state
+    return core, before, core._interface(after.controller.h), after
+
+
+def test_options_widen_the_interface_only_by_what_they_ask_for():
+    plain = build().interface.out_features
+    wider = [build(**{name: True}).interface.out_features - plain for name in OPTIONS]
+    assert wider == [(R + 1) * W, 0, 2 * R]
+
+
+def test_masked_looks_see_what_the_masks_let_through():
+    core, before, _, _ = one_step(masking=True)
+    modes(core, 1)
+    force(core, ALLOCATION_GATE=-1e3)
+    after = run(core, before, steps=1).state
+    ask = core._interface(after.controller.h)
+    assert ((ask.masks > 0) & (ask.masks < 1)).all()
+    looks = [keys.split([R, 1], dim=1) for keys in (ask.keys, ask.masks)]
+    strengths = ask.strengths.split([R, 1], dim=1)
+    for head, memory, got in (
+        (0, after.memory, after.read_weights),
+        (1, before.memory, after.write_weights.unsqueeze(1)),
+    ):
+        keys, masks = (part[head] for part in looks)
+        want = masked_content_weights(keys, masks, strengths[head], memory)
+        want = want * ask.write_gate.unsqueeze(1) if head else want
+        torch.testing.assert_close(got, want, rtol=0, atol=1e-7)  # clipped gates leave 2e-9
+
+
+def test_deallocation_erases_what_is_freed():
+    _, before, ask, after = one_step(deallocation=True)
+    want = torch.empty_like(before.memory)
+    for b in range(B):
+        for n in range(N):
+            kept = 1.0
+            for h in range(R):
+                kept *= 1 - ask.free_gates[b, h] * before.read_weights[b, h, n]
+            for w in range(W):
+                written = after.write_weights[b, n]
+                old = before.memory[b, n, w] * kept * (1 - written * ask.erase[b, 0, w])
+                want[b, n, w] = old + written * ask.add[b, 0, w]
+    torch.testing.assert_close(after.memory, want, **EXACT)
+
+
+def test_links_are_followed_sharply():
+    core, before, _, _ = one_step(link_sharpness=True)
+    for mode in (0, 2):
+        modes(core, mode)
+        after = run(core, before, steps=1).state
+        ask = core._interface(after.controller.h)
+        assert (ask.sharpness > 1).all()
+        want = torch.empty(B, R, N, dtype=torch.float64)
+        for b in range(B):
+            for h in range(R):
+                s = ask.sharpness[b, h + (R if mode else 0)].item()
+                link = after.link[b] if mode else after.link[b].T
+                looked = before.read_weights[b, h]
+                d = [sum(link[n, j] * looked[j] for j in range(N)).item() + 1e-6 for n in range(N)]
+                powers = [(each / max(d)) ** s for each in d]
+                want[b, h] = torch.tensor(powers).double() / sum(powers)
+        torch.testing.assert_close(after.read_weights, want, rtol=0, atol=1e-7)
+
+
+def test_the_repairs_stay_finite_with_their_gradients():
+    core = build(**dict.fromkeys(OPTIONS, True)).float()
+    for x in (torch.zeros(97, B, IN), torch.full((97, B, IN), 1e4), torch.ones(97, B, IN)):
+        core.zero_grad()
+        run(core, x=x).y.sum().backward()
+        assert all(p.grad.isfinite().all() for p in core.parameters())
 
 
 def test_a_feedforward_controller_carries_nothing_but_the_memory():

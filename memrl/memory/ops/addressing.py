@@ -27,6 +27,28 @@ def content_weights(
     return (similarity * (strengths.unsqueeze(-1) / (norms + eps))).softmax(dim=-1)
 
 
+def masked_content_weights(
+    keys: Float[Tensor, "B H W"],
+    masks: Float[Tensor, "B H W"],
+    strengths: Float[Tensor, "B H"],
+    memory: Float[Tensor, "B N W"],
+    *,
+    eps: float = 1e-6,
+) -> Float[Tensor, "B H N"]:
+    """Attention by those components only that a head's mask m in [0, 1] lets through.
+
+    C(M ∘ m, k ∘ m, β) of Csordás & Schmidhuber 2019: what is not part of the key disturbs neither
+    the product nor the norm of a row. ``eps`` as in ``content_weights``.
+    """
+    squared = masks * masks
+    similarity = torch.bmm(keys * squared, memory.mT)  # [B, H, N]
+    key_norms: Tensor = vector_norm(keys * masks, dim=-1, keepdim=True)
+    # The root has no gradient at the zero row of a fresh memory; 1e-12 is nothing beside eps.
+    row_norms = torch.bmm(squared, (memory * memory).mT).clamp_min(1e-24).sqrt()
+    norms = key_norms * row_norms
+    return (similarity * (strengths.unsqueeze(-1) / (norms + eps))).softmax(dim=-1)
+
+
 def shift(
     weights: Float[Tensor, "B H N"], kernel: Float[Tensor, "B H K"]
 ) -> Float[Tensor, "B H N"]:
@@ -52,7 +74,7 @@ def sharpen(
     """Raise attention to a power γ ≥ 1 and renormalise (NTM, eq. 9).
 
     In log space: w^γ has the gradient w^γ log w, which is NaN at w = 0. ``weights`` need not sum
-    to 1.
+    to 1. S(d, s) of Csordás & Schmidhuber 2019 is the same function.
     """
     return (power.unsqueeze(-1) * (weights + eps).log()).softmax(dim=-1)
 

@@ -23,11 +23,18 @@ def update_usage(
     """
     write_weights = write_weights.detach()
     usage = torch.addcmul(write_weights, usage, 1 - write_weights)
-    freed = (free_gates.unsqueeze(-1) * read_weights).unbind(dim=1)
+    return usage * retention(read_weights, free_gates)
+
+
+def retention(
+    read_weights: Float[Tensor, "B R N"], free_gates: Float[Tensor, "B R"]
+) -> Float[Tensor, "B N"]:
+    """How much of each slot is not set free, ψ = Π_r (1 − f_r w_r), by the last reads."""
     # One factor a head: the backward pass of prod() looks for zeros on the host.
-    for head in freed:
-        usage = usage - usage * head
-    return usage
+    first, *others = (1 - free_gates.unsqueeze(-1) * read_weights).unbind(dim=1)
+    for head in others:
+        first = first * head
+    return first
 
 
 def allocation_weights(usage: Float[Tensor, "B N"]) -> Float[Tensor, "B N"]:
