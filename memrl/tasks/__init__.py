@@ -1,1 +1,7 @@
-"""Supervised probes of a memory: what it is asked to remember, and how it learns to."""
+"""Supervised probes of memory: the protocol of a task, and every task (imported, so registered)."""
+
+from memrl.tasks.babi.task import Babi
+from memrl.tasks.copy import Copy
+from memrl.tasks.task import MENU, Batch, Task
+
+__all__ = ["MENU", "Babi", "Batch", "Copy", "Task"]
