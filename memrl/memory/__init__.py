@@ -14,6 +14,7 @@ from memrl.memory.gtrxl import GTrXL
 from memrl.memory.lru import LRU
 from memrl.memory.lrua import LRUA
 from memrl.memory.lstm import LSTM
+from memrl.memory.memn2n import MemN2N
 from memrl.memory.mingru import MinGRU
 from memrl.memory.mlstm import MLSTM
 from memrl.memory.none import NoMemory
@@ -40,6 +41,7 @@ __all__ = [
     "FrameStack",
     "GTrXL",
     "GraphMemory",
+    "MemN2N",
     "MemoryCore",
     "MinGRU",
     "NoMemory",

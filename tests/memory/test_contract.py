@@ -44,6 +44,8 @@ OTHER_OPTIONS = [
     ("compressive", {"layers": 3, "memory_len": 3, "compressed_len": 2, "rate": 2}),
     ("compressive", {"layers": 1, "memory_len": 2, "compressed_len": 5, "rate": 1}),
     ("gtrxl", {"layers": 3, "memory_len": 2, "heads": 1, "head_dim": 5}),
+    ("memn2n", {"tying": "layerwise", "slots": 3, "hops": 2}),
+    ("memn2n", {"temporal": False, "slots": 5, "hops": 1}),
 ]
 
 

@@ -55,7 +55,7 @@ def sinusoids(position: Float[Tensor, " R"], dim: int) -> Float[Tensor, "R D"]:
 def skew(logits: Float[Tensor, "B H T W"]) -> Float[Tensor, "B H T S"]:
     """From logits by offset in a query's window to logits by key: column w of row t moves to t + w.
 
-    S = W + T − 1. What no window covers is filled with other entries and must be masked.
+    S = W + T − 1. What no window covers is zero: of logits it must be masked.
     """
     length, size = logits.shape[-2:]
     padded = F.pad(logits, (0, length)).flatten(-2)  # [B, H, T (W + T)]
