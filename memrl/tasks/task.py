@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from memrl.memory.core import MemoryCore
 from memrl.menu import Menu
 
 
@@ -97,9 +98,14 @@ class Task(ABC):
         """A new module from ``Batch.x`` [T, B, ...] to what the memory reads [T, B, I]."""
         return nn.Identity()
 
-    def head(self, width: int) -> nn.Module:
-        """A new module from what the memory says [T, B, width] to logits [T, B, O]."""
-        return nn.Linear(width, self.out_dim)
+    def head(self, core: MemoryCore[Any]) -> nn.Module:
+        """A new module from what the memory says [T, B, core.out_dim] to logits [T, B, O]."""
+        return nn.Linear(core.out_dim, self.out_dim)
+
+    def prepare(  # noqa: B027  most recipes change nothing
+        self, core: MemoryCore[Any], sequences: int
+    ) -> None:
+        """What a task's recipe changes in a memory after so many ``sequences``; often nothing."""
 
     def exam(self, batch: int) -> Iterator[Batch] | None:
         """Held-out sequences in batches, always the same; None: they are drawn like any others."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, final
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -26,3 +25,21 @@ def answer_head(core: MemoryCore[Any], vocabulary: Vocabulary) -> nn.Module:
             indices = [vocabulary.word_index[answer] - 1 for answer in vocabulary.answers]
             return TiedAnswers(core, indices)
     return nn.Linear(core.out_dim, len(vocabulary.answers))
+
+
+@final
+class TiedAnswers(nn.Module):
+    """W = (C^K)ᵀ, the rows of the words that are answers (MemN2N, adjacent tying).
+
+    Args:
+        core: owns the weights; they are read at each call and are no parameters of this module.
+        indices: of the answers among the words, each of which counts from 0.
+    """
+
+    def __init__(self, core: MemN2N, indices: list[int]) -> None:
+        super().__init__()
+        self._core = [core]  # in a list, so that it does not become a part of this module
+        self.indices = indices
+
+    def forward(self, y: Float[Tensor, "*N D"]) -> Float[Tensor, "*N O"]:
+        return y @ self._core[0].answer_weight[:, self.indices]

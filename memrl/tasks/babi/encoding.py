@@ -57,6 +57,14 @@ class Stories(NamedTuple):
     answer: Tensor  # [Q]  indices of answers
     support: Tensor  # [T, Q]  True at the facts that suffice for the answer
 
+    def rows(self, rows: Tensor) -> Stories:
+        """Some of the questions, padded no further than the longest of them."""
+        length = self.length[rows]
+        steps = int(length.max())
+        return Stories(
+            self.words[:steps, rows], length, self.answer[rows], self.support[:steps, rows]
+        )
+
 
 def encode(questions: Sequence[Question], vocabulary: Vocabulary, limit: int) -> Stories:
     """Questions as tensors; of a long story the last ``limit`` facts."""

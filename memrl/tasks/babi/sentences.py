@@ -9,8 +9,6 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memrl.tasks.babi.encoding import NIL
-
 Reading: TypeAlias = Literal["bag", "position", "mask"]
 STD = 0.1  # of embeddings at first (MemN2N and EntNet alike)
 
@@ -18,7 +16,7 @@ STD = 0.1  # of embeddings at first (MemN2N and EntNet alike)
 def sentence_reader(reading: Reading, num_words: int, sentence_len: int, dim: int) -> nn.Module:
     """A module from words and a last column that is 1 where a question is asked, [*N, J + 1]."""
     if reading == "bag":
-        return Bag(num_words)
+        return Bag(num_words, sentence_len)
     return Embedded(num_words, sentence_len, dim, masked=reading == "mask")
 
 
@@ -31,20 +29,22 @@ class Bag(nn.Module):
 
     Args:
         num_words: V, the index 0 of no word not counted.
+        sentence_len: J, words of the longest sentence.
     """
 
-    def __init__(self, num_words: int) -> None:
+    places: Tensor  # [J]
+
+    def __init__(self, num_words: int, sentence_len: int) -> None:
         super().__init__()
         self.num_words = num_words
+        self.register_buffer("places", places(sentence_len), persistent=False)
 
     def forward(self, said: Int[Tensor, "*N K"]) -> Float[Tensor, "*N I"]:
         words = said[..., :-1]
-        counted = torch.zeros(
-            *words.shape[:-1], self.num_words + 1, device=words.device, dtype=torch.get_default_dtype()
-        )
-        weighed = torch.zeros_like(counted)
-        counted.scatter_add_(-1, words, torch.ones_like(words, dtype=counted.dtype))
-        weighed.scatter_add_(-1, words, place(words).to(counted.dtype).expand(words.shape))
+        counted = self.places.new_zeros(*words.shape[:-1], self.num_words + 1)
+        ones = torch.ones_like(words, dtype=counted.dtype)
+        weighed = counted.scatter_add(-1, words, ones * self.places)
+        counted = counted.scatter_add(-1, words, ones)
         return torch.cat([counted[..., 1:], weighed[..., 1:]], dim=-1)
 
 
@@ -52,8 +52,8 @@ class Bag(nn.Module):
 class Embedded(nn.Module):
     """Σ_j l_j ∘ e(x_j): embedded words, weighed by their place in the sentence.
 
-    Fixed weights l_kj = 1 + 4 (k − (d+1)/2) b_j are MemN2N's and DMN+'s position encoding; learned
-    ones, 1 at first and others for a question than for a statement, are EntNet's input mask.
+    Fixed weights l_kj = 1 + 4 (k − (d+1)/2) b_j / d are MemN2N's and DMN+'s position encoding;
+    learned ones, 1 at first and others for a question than for a statement, EntNet's input mask.
 
     Args:
         num_words: V, the index 0 of no word not counted.
@@ -62,27 +62,25 @@ class Embedded(nn.Module):
         masked: weights are learned.
     """
 
+    weights: Tensor  # [J, d]
+
     def __init__(self, num_words: int, sentence_len: int, dim: int, *, masked: bool) -> None:
         super().__init__()
         self.words = nn.Parameter(STD * torch.randn(num_words, dim))
         self.mask = nn.Parameter(torch.ones(2, sentence_len, dim)) if masked else None
-        j = torch.arange(1, sentence_len + 1)
-        k = torch.arange(1, dim + 1).unsqueeze(0)
-        b = (j - (sentence_len + 1) / 2).unsqueeze(1) / sentence_len
-        self.register_buffer("weights", 1 + 4 * (k - (dim + 1) / 2) / dim * b, persistent=False)
+        k = torch.arange(1, dim + 1)
+        slant = 4 * (k - (dim + 1) / 2) / dim  # [d]
+        weights = 1 + slant * places(sentence_len).unsqueeze(1)
+        self.register_buffer("weights", weights, persistent=False)
 
     def forward(self, said: Int[Tensor, "*N K"]) -> Float[Tensor, "*N I"]:
         words, asks = said[..., :-1], said[..., -1]
-        embedded = F.embedding(words, F.pad(self.words, (0, 0, 1, 0)))  # [*N, J, d], 0 for no word
+        embedded = F.embedding(words, F.pad(self.words, (0, 0, 1, 0)))  # [*N, J, d]
         weights = self.weights if self.mask is None else self.mask[asks]
         return (embedded * weights).sum(dim=-2)
 
 
-def place(words: Int[Tensor, "*N J"]) -> Float[Tensor, " J"]:
-    """b_j = (j − (J+1)/2) / J for j = 1 … J, the place in the longest sentence."""
-    longest = words.shape[-1]
-    j = torch.arange(1, longest + 1, device=words.device)
-    return (j - (longest + 1) / 2) / longest
-
-
-assert NIL == 0, "the readers above drop or pad the first word"
+def places(sentence_len: int) -> Float[Tensor, " J"]:
+    """b_j = (j − (J+1)/2) / J for the words j = 1 … J of a sentence."""
+    j = torch.arange(1, sentence_len + 1)
+    return (j - (sentence_len + 1) / 2) / sentence_len

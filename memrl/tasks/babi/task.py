@@ -11,6 +11,7 @@ from annotated_types import Ge, Le
 from pydantic import Field
 from torch import Tensor, nn
 
+from memrl.memory import MemN2N
 from memrl.memory.core import MemoryCore
 from memrl.tasks.babi.answers import answer_head
 from memrl.tasks.babi.encoding import Stories, Vocabulary, encode, last_step, with_nil_facts
@@ -39,6 +40,7 @@ class Babi(Task):
             (``memory.position=true``), "position" for embeddings weighed by place (MemN2N, DMN+),
             "mask" for embeddings under learned weights (EntNet).
         embed_dim: width of the embeddings, where there are any.
+        linear_start: epochs in which a memory that can do without its softmax does (MemN2N: 20).
 
     Raises:
         ValueError: there is no such folder or file, or a line in it is malformed.
@@ -56,11 +58,13 @@ class Babi(Task):
         nil: Annotated[float, Ge(0), Le(1)] = 0.1,
         reading: Reading = "position",
         embed_dim: Annotated[int, Ge(1)] = 20,
+        linear_start: Annotated[int, Ge(0)] = 20,
     ) -> None:
         train, test = (read(path) for path in files(folder, number))
         self.vocabulary = Vocabulary([*train, *test])
         self.train, self.test = (encode(part, self.vocabulary, facts) for part in (train, test))
         self.nil, self.reading, self.embed_dim = nil, reading, embed_dim
+        self.linear_start = linear_start * len(self.train.answer)  # sequences
         words = len(self.vocabulary.words)
         super().__init__(
             in_dim=2 * words if reading == "bag" else embed_dim,
@@ -80,6 +84,10 @@ class Babi(Task):
     def head(self, core: MemoryCore[Any]) -> nn.Module:
         return answer_head(core, self.vocabulary)
 
+    def prepare(self, core: MemoryCore[Any], sequences: int) -> None:
+        if isinstance(core, MemN2N):
+            core.linear = sequences < self.linear_start
+
     def sample(self, batch: int, length: int, generator: torch.Generator) -> Batch:
         while len(self._order) < batch:
             again = torch.randperm(len(self.train.answer), generator=generator)
@@ -88,8 +96,9 @@ class Babi(Task):
         return as_batch(with_nil_facts(self.train.rows(rows), self.nil, generator))
 
     def exam(self, batch: int) -> Iterator[Batch]:
-        for rows in torch.arange(len(self.test.answer)).split(batch):
-            yield as_batch(self.test.rows(rows))
+        asked = len(self.test.answer)
+        for first in range(0, asked, batch):
+            yield as_batch(self.test.rows(torch.arange(first, min(first + batch, asked))))
 
     def state_dict(self) -> dict[str, Any]:
         return {"order": self._order}
