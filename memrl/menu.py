@@ -83,7 +83,9 @@ class Menu(Generic[T]):
             checked = model(**(options or {}))
         except ValidationError as error:
             raise ValueError(self._explain(name, model, error)) from None
-        return self.find(name)(*fixed, **dict(checked))
+        # Not dict(checked): an option may be called "keys".
+        chosen = {option: getattr(checked, option) for option in model.model_fields}
+        return self.find(name)(*fixed, **chosen)
 
     def _explain(self, name: str, model: type[BaseModel], error: ValidationError) -> str:
         first = error.errors()[0]
