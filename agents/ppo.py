@@ -38,6 +38,8 @@ class PPO:
             an observation that the environments do not have.
     """
 
+    unit = "env_steps"
+
     def __init__(self, env: BatchedEnv, policy: Policy, config: PPOConfig, *, seed: int) -> None:
         self.policy, self.config, self.env_steps, self.iteration = policy, config, 0, 0
         device = env.device
@@ -56,6 +58,11 @@ class PPO:
             RunningNorm(1, clip=None).to(device) if config.normalise_returns else None
         )
         self.actor = Actor(policy)
+
+    @property
+    def experience(self) -> int:
+        """See ``memrl.agent.Learner.experience``."""
+        return self.env_steps
 
     def learn(self, total_steps: int, on_iteration: Callable[[Metrics], None]) -> None:
         """See ``memrl.agent.Agent.learn``; ``total_steps`` also ends the schedules."""

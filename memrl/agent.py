@@ -1,4 +1,4 @@
-"""The Agent protocol: all that a run, an evaluation or a picture needs to know about an agent."""
+"""The protocols of what learns: all that a run, an evaluation or a picture needs to know of it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ Metrics: TypeAlias = Mapping[str, float]
 
 
 @runtime_checkable  # so that annotations can be checked while tests run
-class Agent(Protocol):
-    """Learns from environments that it was given, and acts with a memory of its own.
+class Learner(Protocol):
+    """Learns in iterations, counts what it has experienced, and continues from a saved state."""
 
-    Attributes:
-        env_steps: single-environment transitions experienced so far.
-    """
+    @property
+    def unit(self) -> str:
+        """What is counted: "env_steps" or "sequences", a column of metrics.csv."""
 
-    env_steps: int
+    @property
+    def experience(self) -> int:
+        """How many of them it has seen so far."""
 
-    def learn(self, total_steps: int, on_iteration: Callable[[Metrics], None]) -> None:
-        """Learn until ``env_steps`` reaches ``total_steps``; report after every iteration.
+    def learn(self, total: int, on_iteration: Callable[[Metrics], None], /) -> None:
+        """Learn until ``experience`` reaches ``total``; report after every iteration.
 
         ``on_iteration`` may call ``state_dict`` and may raise to stop. Metrics are host floats by
         name (``train/…`` of learning, ``episode/…`` of the episodes that ended; NaN when none did).
@@ -31,6 +33,27 @@ class Agent(Protocol):
         Raises:
             FloatingPointError: a loss or gradient became NaN or Inf; the message names it.
         """
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a bit-exact continuation needs: nested dicts of tensors and plain values."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from ``state_dict``.
+
+        Raises:
+            ValueError: the state belongs to another configuration; the message names what differs.
+        """
+
+
+@runtime_checkable
+class Agent(Learner, Protocol):
+    """Learns from environments that it was given, and acts with a memory of its own.
+
+    Attributes:
+        env_steps: single-environment transitions experienced so far; its ``experience``.
+    """
+
+    env_steps: int
 
     def begin(self, seed: int = 0, *, greedy: bool = False, ablate: str | None = None) -> None:
         """Forget the acting state and seed acting; training state is untouched.
@@ -50,13 +73,3 @@ class Agent(Protocol):
 
     def memory(self) -> dict[str, Tensor]:
         """Diagnostics of the acting state after the last ``act``: each [B, ...]."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything a bit-exact continuation needs: nested dicts of tensors and plain values."""
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from ``state_dict``.
-
-        Raises:
-            ValueError: the state belongs to another configuration; the message names what differs.
-        """

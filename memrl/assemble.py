@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ import yaml  # type: ignore[import-untyped]
 from omegaconf import OmegaConf
 
 from memrl.agents.ppo import PPO
-from memrl.config import Config, check
+from memrl.config import Common, Config, check
 from memrl.envs.make import make
 from memrl.envs.minigrid.memory import MEMORY_IDS
 from memrl.envs.minigrid.reference import reference_levels
@@ -24,13 +24,14 @@ from memrl.policy import build_policy
 from memrl.rollout.env import BatchedEnv, Obs
 from memrl.run.allocator import keep_freed_memory
 from memrl.run.checkpoints import Checkpoint, Checkpoints
-from memrl.run.directory import RunDirectory
+from memrl.run.directory import Command, RunDirectory
 
 RunPath: TypeAlias = str | os.PathLike[str]
+C = TypeVar("C", bound=Common)
 Which: TypeAlias = Literal["last", "best"]
 
 
-def prepare(config: Config) -> None:
+def prepare(config: Common) -> None:
     """Seed the global generators and set torch's threads; the device must exist.
 
     Raises:
@@ -149,39 +150,47 @@ def find_checkpoint(directory: RunDirectory, config: Config, which: Which = "las
     return found
 
 
-def checkpoints_of(directory: RunDirectory, config: Config, **options: Any) -> Checkpoints:
+def checkpoints_of(directory: RunDirectory, config: Common, **options: Any) -> Checkpoints:
     """The checkpoints of a run, which must agree with ``config`` in all that shapes a state."""
-    parts = config.model_dump(mode="json", include={"seed", "env", "memory", "policy", "agent"})
+    parts = config.model_dump(mode="json", include=set(config.identity))
     return Checkpoints(directory.checkpoints, fingerprint=parts, **options)
 
 
-def dump(config: Config) -> str:
+def dump(config: Common) -> str:
     """The config as YAML, the way a run keeps it."""
     return OmegaConf.to_yaml(config.model_dump(mode="json"))
 
 
 def read_config(run: RunDirectory, **changes: Any) -> Config:
+    """The config of a run of ``memrl train``, as ``read_config_as``."""
+    return read_config_as(Config, run, **changes)
+
+
+def read_config_as(model: type[C], run: RunDirectory, **changes: Any) -> C:
     """The config of a run; keys that are given and not None replace what it says.
 
     Raises:
-        RunError: its config.yaml is not readable as one.
+        RunError: its config.yaml is not readable as one, or another command made it.
     """
     try:
         plain: Any = OmegaConf.to_container(OmegaConf.load(run.config))
+        made_by: Command = "fit" if "task" in plain else "train"
+        if made_by != run.command:
+            raise RunError(f"{run} was made by memrl {made_by}, which this command cannot use")
         changed = {key: value for key, value in changes.items() if value is not None}
-        return check({**plain, **changed}, Config)
+        return check({**plain, **changed}, model)
     except (ValueError, TypeError, yaml.YAMLError) as error:
         raise RunError(f"{run.config} does not hold a config of this version: {error}") from error
 
 
-def new_directory(config: Config, *, sweep: bool = False) -> Path:
+def new_directory(config: Common, *, sweep: bool = False) -> Path:
     """Where a new run goes: ``run.dir``, or a name of its own under ``run.root``.
 
     The jobs of a sweep share their config's ``run.dir``: each gets a directory inside it.
     """
     if config.run.dir is not None and not sweep:
         return config.run.dir
-    task = config.env.id.replace("/", "-")
+    task = config.subject.replace("/", "-")
     name = f"{task}-{config.memory['name']}-seed{config.seed}"
     root = config.run.dir or config.run.root
     tries = (root / (f"{name}-{n}" if n > 1 else name) for n in range(1, 1_000_000))

@@ -59,6 +59,35 @@ def train(
         start_runs(words or [], as_json=json)
 
 
+@app.command(context_settings=PASS_ON)
+def fit(
+    words: Words = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Continue this run where it was saved.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Teach a memory a supervised task, and examine it at lengths it was not trained on.
+
+    KEY=VALUE changes the config and -m sweeps, as in Hydra:
+
+    memrl fit memory=ntm task=copy
+
+    memrl fit -m memory=lstm,ntm,dnc task=first_input
+
+    memrl fit --resume runs/NAME sequences=1_000_000
+
+    `memrl config --fit` prints every key; `memrl memories` and `memrl tasks` list what can be
+    chosen.
+    """
+    from memrl.commands.fit import resume_fit, start_fits
+
+    if resume is not None:
+        resume_fit(resume, words or [], as_json=json)
+    else:
+        start_fits(words or [], as_json=json)
+
+
 @app.command()
 def evaluate(run: RunPath, options: Words = None, json: Json = False) -> None:
     """Success, return and length of a trained agent over fresh episodes.
@@ -125,12 +154,23 @@ def envs(json: Json = False) -> None:
     list_envs(as_json=json)
 
 
+@app.command()
+def tasks(json: Json = False) -> None:
+    """The supervised tasks that a memory can be taught."""
+    from memrl.commands.menus import list_tasks
+
+    list_tasks(as_json=json)
+
+
 @app.command(context_settings=PASS_ON)
-def config(words: Words = None) -> None:
+def config(
+    words: Words = None,
+    fit: Annotated[bool, typer.Option("--fit", help="The config of `memrl fit` instead.")] = False,
+) -> None:
     """Print the config that `memrl train` would run with, after KEY=VALUE changes."""
     from memrl.commands.menus import show_config
 
-    show_config(words or [])
+    show_config(words or [], fit=fit)
 
 
 @app.command()

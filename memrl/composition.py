@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_module
@@ -12,10 +12,12 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from memrl.config import Config, check, nearest
+from memrl.config import Common, Config, check, nearest
 from memrl.envs.make import family_of
 
 CONFIGS = "memrl.configs"
+TRAIN = "config"  # the root config of memrl train, a file of memrl.configs
+C = TypeVar("C", bound=Common)
 _ID = re.compile(r"[A-Z/:]|-v\d+$")
 
 
@@ -25,18 +27,26 @@ def compose(overrides: Iterable[str] = ()) -> Config:
     Raises:
         ValueError: an override that Hydra or the config's models refuse, in one sentence.
     """
-    overrides = expand(overrides)
+    return compose_as(Config, TRAIN, expand(overrides))
+
+
+def compose_as(model: type[C], root: str, overrides: Iterable[str]) -> C:
+    """The checked config that overrides make of the root config of a command.
+
+    Raises:
+        ValueError: an override that Hydra or the model refuse, in one sentence.
+    """
     try:
         with initialize_config_module(CONFIGS, version_base="1.3"):
-            return resolve(hydra_compose("config", overrides))
+            return resolve(hydra_compose(root, list(overrides)), model)
     except (HydraException, OmegaConfBaseException) as error:
-        raise ValueError(sentence(error)) from None
+        raise ValueError(sentence(error, root)) from None
 
 
-def resolve(composed: DictConfig) -> Config:
+def resolve(composed: DictConfig, model: type[C]) -> C:
     """Check what Hydra composed."""
     plain = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
-    return check(cast("dict[str, Any]", plain), Config)
+    return check(cast("dict[str, Any]", plain), model)
 
 
 def expand(overrides: Iterable[str]) -> list[str]:
@@ -61,7 +71,7 @@ def expand(overrides: Iterable[str]) -> list[str]:
     return expanded
 
 
-def sentence(error: Exception) -> str:
+def sentence(error: Exception, root: str = TRAIN) -> str:
     """What a user did wrong, out of an error of Hydra or OmegaConf."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, choice = error.missing_cfg_file.rpartition("/")
@@ -73,16 +83,17 @@ def sentence(error: Exception) -> str:
     if asked := re.search(r"Could not override '(\w+)'\. No match in the defaults list", text):
         return f"{asked[1]} is not chosen yet: write +{asked[1]}=NAME"
     if key := re.search(r"Could not override '([^']+)'", text):
-        return f"unknown key {key[1]}{nearest(key[1], _keys())} (memrl config prints every key)"
+        command = "memrl config" if root == TRAIN else f"memrl config --{root}"
+        return f"unknown key {key[1]}{nearest(key[1], _keys(root))} ({command} prints every key)"
     if many := re.search(r"Ambiguous value for argument '([^']+)'", text):
         return f"{many[1]} holds several values: add -m to train once for each of them"
     return text
 
 
-def _keys() -> list[str]:
-    """Every dotted key of the default config."""
+def _keys(root: str) -> list[str]:
+    """Every dotted key of a root config as it is without changes."""
     with initialize_config_module(CONFIGS, version_base="1.3"):
-        return list(_dotted(OmegaConf.to_container(hydra_compose("config"))))
+        return list(_dotted(OmegaConf.to_container(hydra_compose(root))))
 
 
 def _dotted(node: Any, prefix: str = "") -> Iterator[str]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
 
 from annotated_types import Ge, Gt, Lt
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from memrl.agents.config import PPOConfig
 from memrl.memory import registry
+from memrl.menu import choices
 from memrl.policy import PolicyConfig
 from memrl.run.wandb import Mode
 
@@ -31,7 +32,7 @@ def _whole(value: Any) -> Any:
 
 # OmegaConf delivers strings where Python has paths.
 LaxPath: TypeAlias = Annotated[Path, Field(strict=False)]
-EnvSteps: TypeAlias = Annotated[int, BeforeValidator(_whole), Gt(0)]
+Count: TypeAlias = Annotated[int, BeforeValidator(_whole), Gt(0)]
 
 
 class EnvConfig(Strict):
@@ -69,27 +70,45 @@ class TrackConfig(Strict):
     project: str
 
 
-class Config(Strict):
-    """A whole run: what ``memrl config`` prints and ``memrl.train`` takes."""
+class Common(Strict):
+    """What every run has, whatever it trains."""
+
+    identity: ClassVar[frozenset[str]]  # the keys that a checkpoint must share with its run
 
     seed: Annotated[int, Ge(0), Lt(2**32)]
     device: str
     threads: Annotated[int, Ge(1)] | None
-    total_steps: EnvSteps
     run: RunConfig
-    evaluate: EvaluateConfig
-    env: EnvConfig
     memory: dict[str, Any]
-    policy: PolicyConfig
-    agent: PPOConfig
     track: TrackConfig
 
     @model_validator(mode="after")
-    def _memory_is_known(self) -> Config:
+    def _memory_is_known(self) -> Common:
         options = dict(self.memory)
         name = str(options.pop("name", None))
         check(options, registry.schema(name), within="memory")
         return self
+
+    @property
+    def subject(self) -> str:
+        """What the memory is trained on, in a word."""
+        raise NotImplementedError
+
+
+class Config(Common):
+    """A whole run of an agent: what ``memrl config`` prints and ``memrl.train`` takes."""
+
+    identity = frozenset({"seed", "env", "memory", "policy", "agent"})
+
+    total_steps: Count
+    evaluate: EvaluateConfig
+    env: EnvConfig
+    policy: PolicyConfig
+    agent: PPOConfig
+
+    @property
+    def subject(self) -> str:
+        return self.env.id
 
 
 def check(composed: Mapping[str, Any], model: type[M], within: str = "") -> M:
@@ -120,7 +139,8 @@ def explain(error: ValidationError, model: type[BaseModel], within: str = "") ->
             return str(first["ctx"]["error"])
         case _:
             message = first["msg"][0].lower() + first["msg"][1:]
-            return f"{key}={first['input']!r}: {message.replace('input', 'it', 1)}"
+            hint = nearest(str(first["input"]), choices(first))
+            return f"{key}={first['input']!r}: {message.replace('input', 'it', 1)}{hint}"
 
 
 def nearest(word: str, known: list[str]) -> str:

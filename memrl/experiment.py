@@ -81,13 +81,13 @@ def train(
             say=say,
         ) as tracker,
     ):
-        start = resume.env_steps if resume else 0
+        start = resume.experience if resume else 0
         with progress_bar(config.total_steps, start=start, style=style) as progress:
             fitted = fit(
                 agent,
                 directory,
                 checkpoints_of(directory, config, warn=say),
-                total_steps=config.total_steps,
+                total=config.total_steps,
                 tracker=tracker,
                 progress=progress,
                 resume=resume,
@@ -107,7 +107,7 @@ def _open(
     if resume is None:
         say(f"{target} has no checkpoint yet: it starts anew from its config.yaml")
     else:
-        say(f"continuing {target} after {resume.env_steps:,} env steps")
+        say(f"continuing {target} after {resume.experience:,} env steps")
     write_atomically(target.config, dump(config).encode())  # total_steps may have changed
     return target, resume
 

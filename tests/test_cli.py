@@ -69,8 +69,8 @@ def sentence(outcome: Outcome) -> str:
 
 @pytest.mark.parametrize(
     "command",
-    [[], *[[name] for name in ("train", "evaluate", "watch", "export", "compare", "memories",
-                               "envs", "config", "check", "bench")],
+    [[], *[[name] for name in ("train", "fit", "evaluate", "watch", "export", "compare", "memories",
+                               "envs", "tasks", "config", "check", "bench")],
      *[["bench", name] for name in ("train", "env", "sb3", "cartpole")]],
     ids=" ".join,
 )  # fmt: skip

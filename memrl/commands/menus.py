@@ -20,6 +20,8 @@ from memrl.envs.make import envs
 from memrl.memory import registry
 from memrl.memory.core import MemoryCore
 from memrl.memory.state import nbytes
+from memrl.supervised.config import build_task, compose_fit
+from memrl.tasks import MENU
 from memrl.testing import check_core
 
 
@@ -76,9 +78,38 @@ def list_envs(*, as_json: bool) -> None:
     print("\nmemrl train env=ID; any other id of Gymnasium works too, through an adapter")
 
 
-def show_config(overrides: Sequence[str]) -> None:
+def list_tasks(*, as_json: bool) -> None:
+    """One row a task, with the defaults of its config."""
+    rows = [describe_task(name) for name in MENU.names()]
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table("task", "paper", "in", "out", "lengths", "chance", box=None)
+    for row in rows:
+        out = f"{row['out_dim']} {row['kind']}"
+        table.add_row(
+            row["name"],
+            row["paper"],
+            str(row["in_dim"]),
+            out,
+            row["lengths"],
+            f"{row['chance']:.0%}",
+        )
+    Console().print(table)
+    print("\nmemrl fit task=NAME; the options of one: memrl config --fit task=NAME")
+
+
+def describe_task(name: str) -> dict[str, Any]:
+    """What a task hears, is asked, and how often guessing is right."""
+    task = build_task(compose_fit([f"task={name}"]))
+    lengths = f"{task.min_length}–{task.max_length}"
+    facts = {key: getattr(task, key) for key in ("paper", "kind", "in_dim", "out_dim", "chance")}
+    return {"name": name, **facts, "lengths": lengths}
+
+
+def show_config(overrides: Sequence[str], *, fit: bool) -> None:
     """The composed config as YAML: what ``config.yaml`` of the run would hold."""
-    print(dump(compose(overrides)), end="")
+    print(dump(compose_fit(overrides) if fit else compose(overrides)), end="")
 
 
 def check_class(target: str, options: Sequence[str]) -> None:

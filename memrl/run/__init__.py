@@ -1,6 +1,6 @@
 """A run and everything it leaves behind: directory, checkpoints, tracking, evaluation, pictures.
 
-Agents are known here only through ``memrl.agent`` and environments only through
+What learns is known here only through ``memrl.agent`` and environments only through
 ``memrl.rollout.env``. How the pieces meet, in a training command::
 
     directory = RunDirectory.create(path, yaml_text)   # or RunDirectory.open(path) to resume
@@ -8,9 +8,9 @@ Agents are known here only through ``memrl.agent`` and environments only through
     resume = checkpoints.last()                        # None before the first checkpoint
     with (
         Tracker(directory, config, tensorboard=True, wandb="offline", resume=resume) as tracker,
-        progress_bar(total_steps, resume.env_steps if resume else 0, style="auto") as progress,
+        progress_bar(total, resume.experience if resume else 0, style="auto") as progress,
     ):
-        fitted = fit(agent, directory, checkpoints, total_steps=total_steps, tracker=tracker,
+        fitted = fit(agent, directory, checkpoints, total=total, tracker=tracker,
                      progress=progress, resume=resume)  # raises RunError, Interrupted
         evaluation = evaluate(agent, env, episodes=256, seed=seed)
         write_summary(directory.summary, summarize(about, fitted, evaluation))

@@ -29,7 +29,7 @@ _HEADER_LIMIT: Final = 100_000_000  # bytes; safetensors' own limit
 class Header(NamedTuple):
     """What can be known about a checkpoint without reading its tensors."""
 
-    env_steps: int
+    experience: int  # env steps or sequences
     score: float | None  # success (or return) when it was saved; None when no episode had ended
     fingerprint: dict[str, Any]  # the configuration that the state belongs to
     state: Any  # the encoded tree, with names where tensors stand
@@ -40,7 +40,7 @@ def save(
     path: Path,
     state: Mapping[str, Any],
     *,
-    env_steps: int,
+    experience: int,
     score: float | None = None,
     fingerprint: Mapping[str, Any] | None = None,
 ) -> None:
@@ -50,7 +50,7 @@ def save(
         path: the file; an older one is replaced only when all of the new one is on disk.
         state: nested dicts (keys str or int), lists and tuples of tensors (any dtype, device and
             shape) and int, float, str, bool, None. Tuples come back as lists.
-        env_steps: single-environment transitions experienced so far.
+        experience: env steps or sequences seen so far.
         score: success (or return) at this moment.
         fingerprint: what a configuration must share to read this checkpoint.
 
@@ -60,7 +60,7 @@ def save(
     """
     encoder = Encoder()
     content = {
-        "env_steps": env_steps,
+        "env_steps": experience,  # the name that format 1 began with
         "score": encoder.encode(score, "score"),
         "fingerprint": encoder.encode(fingerprint or {}, "fingerprint"),
         "state": encoder.encode(state, ""),
@@ -112,7 +112,7 @@ def read_header(path: Path) -> Header:
     try:
         content = json.loads(metadata["memrl"])
         return Header(
-            env_steps=content["env_steps"],
+            experience=content["env_steps"],
             score=decode(content["score"], {}),
             fingerprint=decode(content["fingerprint"], {}),
             state=content["state"],

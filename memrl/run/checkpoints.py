@@ -19,7 +19,7 @@ class Checkpoint(NamedTuple):
     """A checkpoint in memory."""
 
     path: Path
-    env_steps: int  # single-environment transitions experienced when it was saved
+    experience: int  # env steps or sequences seen when it was saved
     score: float | None  # success, or return where a task has none
     state: dict[str, Any]  # {"agent": …, "run": …, "tracker": …, "randomness": …}
 
@@ -45,21 +45,21 @@ class Checkpoints:
         self._fingerprint = fingerprint
         self._warn = warn
 
-    def save(self, state: Mapping[str, Any], *, env_steps: int, score: float | None) -> Path:
+    def save(self, state: Mapping[str, Any], *, experience: int, score: float | None) -> Path:
         """Add a checkpoint, then drop what is neither among the last two nor the best.
 
         Raises:
             RunError: the disk is full or not writable; the older checkpoints are as they were.
         """
-        path = self.folder / f"steps-{env_steps:012d}.safetensors"
-        self._write(path, state, env_steps, score)
-        self._prune(env_steps)
+        path = self.folder / f"steps-{experience:012d}.safetensors"
+        self._write(path, state, experience, score)
+        self._prune(experience)
         return path
 
-    def save_failed(self, state: Mapping[str, Any], *, env_steps: int) -> Path:
+    def save_failed(self, state: Mapping[str, Any], *, experience: int) -> Path:
         """Keep the state of a training that diverged, for a look; ``last`` never returns it."""
-        path = self.folder / f"failed-{env_steps:012d}.safetensors"
-        self._write(path, state, env_steps, None)
+        path = self.folder / f"failed-{experience:012d}.safetensors"
+        self._write(path, state, experience, None)
         return path
 
     def last(self) -> Checkpoint | None:
@@ -94,13 +94,13 @@ class Checkpoints:
     def _load(self, path: Path) -> Checkpoint:
         state = checkpoint.load(path, fingerprint=self._fingerprint)
         header = checkpoint.read_header(path)
-        return Checkpoint(path, header.env_steps, header.score, state)
+        return Checkpoint(path, header.experience, header.score, state)
 
     def _write(
-        self, path: Path, state: Mapping[str, Any], env_steps: int, score: float | None
+        self, path: Path, state: Mapping[str, Any], experience: int, score: float | None
     ) -> None:
         checkpoint.save(
-            path, state, env_steps=env_steps, score=score, fingerprint=self._fingerprint
+            path, state, experience=experience, score=score, fingerprint=self._fingerprint
         )
 
     def _files(self) -> list[Path]:
@@ -116,10 +116,10 @@ class Checkpoints:
                 continue
         return headers
 
-    def _prune(self, env_steps: int) -> None:
+    def _prune(self, experience: int) -> None:
         # Files from beyond this step are of a future that a resume gave up: the newest file was
         # damaged, and training went on from the one before it.
-        headers = {p: h for p, h in self._headers().items() if h.env_steps <= env_steps}
+        headers = {p: h for p, h in self._headers().items() if h.experience <= experience}
         kept = {*list(headers)[-KEPT:], _best(headers)}
         for path in self._files():
             if path not in kept:
@@ -130,5 +130,5 @@ class Checkpoints:
 
 def _best(headers: Mapping[Path, checkpoint.Header]) -> Path | None:
     """The highest score; the later one of equals."""
-    scored = [(h.score, h.env_steps, path) for path, h in headers.items() if h.score is not None]
+    scored = [(h.score, h.experience, path) for path, h in headers.items() if h.score is not None]
     return max(scored)[2] if scored else None

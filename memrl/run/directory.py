@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final, final
+from typing import Final, Literal, TypeAlias, final
 
 from memrl.errors import RunError, disk_errors_explained
 from memrl.saved.atomic import write_atomically
 
 _CONFIG: Final = "config.yaml"
+Command: TypeAlias = Literal["train", "fit"]
 
 
 @final
 class RunDirectory:
-    """The files of one run, by name. ``create`` begins a run, ``open`` finds an existing one."""
+    """The files of one run, by name. ``create`` begins a run, ``open`` finds an existing one.
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+    Args:
+        path: of the directory.
+        command: what made the run, and continues it.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, command: Command = "train") -> None:
+        self.path, self.command = Path(path), command
         self.config = self.path / _CONFIG
         self.metrics = self.path / "metrics.csv"
         self.checkpoints = self.path / "checkpoints"
         self.tensorboard = self.path / "tensorboard"
         self.curve = self.path / "curve.png"
         self.episode = self.path / "episode.gif"
+        self.lengths = self.path / "lengths.png"
         self.memory = self.path / "memory.png"
         self.summary = self.path / "summary.json"
 
@@ -34,13 +41,15 @@ class RunDirectory:
         return str(self.path)
 
     @classmethod
-    def create(cls, path: str | os.PathLike[str], config: str) -> RunDirectory:
+    def create(
+        cls, path: str | os.PathLike[str], config: str, *, command: Command = "train"
+    ) -> RunDirectory:
         """Begin a run: make the directory and write ``config`` (YAML text) as its first file.
 
         Raises:
             RunError: the path is a file, or a directory that already holds something.
         """
-        run = cls(path)
+        run = cls(path, command=command)
         if run.path.exists() and not run.path.is_dir():
             raise RunError(f"run.dir={run} is a file: choose another run.dir")
         if run.path.is_dir() and any(run.path.iterdir()):
@@ -53,13 +62,13 @@ class RunDirectory:
         return run
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> RunDirectory:
+    def open(cls, path: str | os.PathLike[str], *, command: Command = "train") -> RunDirectory:
         """Find a run.
 
         Raises:
             RunError: there is no such directory, or it has no config.yaml.
         """
-        run = cls(path)
+        run = cls(path, command=command)
         if not run.path.is_dir():
             raise RunError(f"there is no run at {run}: give the directory of a run")
         if not run.config.is_file():
@@ -68,4 +77,4 @@ class RunDirectory:
 
     def resume_command(self) -> str:
         """What to type to continue this run."""
-        return f"memrl train --resume {self.path}"
+        return f"memrl {self.command} --resume {self.path}"

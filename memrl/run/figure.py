@@ -41,9 +41,9 @@ def tidy(axes: Axes) -> None:
         label.set_fontsize(FONT)
 
 
-def steps_axis(axes: Axes) -> None:
-    """Show x in env steps: 200k, 1M."""
-    axes.set_xlabel("env steps")
+def steps_axis(axes: Axes, unit: str = "env steps") -> None:
+    """Show x in units of experience: 200k, 1M."""
+    axes.set_xlabel(unit)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
 
 

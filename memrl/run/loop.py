@@ -11,11 +11,11 @@ from typing import Any, NamedTuple, final
 
 import torch
 
-from memrl.agent import Agent, Metrics
+from memrl.agent import Learner, Metrics
 from memrl.errors import Interrupted, RunError
 from memrl.run.checkpoints import Checkpoint, Checkpoints
 from memrl.run.directory import RunDirectory
-from memrl.run.metrics import SECONDS, STEPS
+from memrl.run.metrics import SECONDS, spoken
 from memrl.run.progress import Progress, SilentProgress
 from memrl.run.randomness import randomness_state, restore_randomness
 from memrl.run.signals import StopRequest, stop_on_signals
@@ -25,35 +25,36 @@ from memrl.run.tracking import Tracker
 class Fitted(NamedTuple):
     """What training came to, all parts of a resumed run together."""
 
-    env_steps: int  # single-environment transitions
+    experience: int  # env steps or sequences, as the learner counts
     wall_seconds: float  # spent in training; evaluations and pictures are not in it
     checkpoint: Path  # the last one
 
 
 def fit(
-    agent: Agent,
+    learner: Learner,
     directory: RunDirectory,
     checkpoints: Checkpoints,
     *,
-    total_steps: int,
+    total: int,
     tracker: Tracker,
     progress: Progress | None = None,
     resume: Checkpoint | None = None,
     checkpoint_seconds: float = 60.0,
     clock: Callable[[], float] = time.monotonic,
 ) -> Fitted:
-    """Train ``agent`` until it has seen ``total_steps`` env steps, as a run that can be continued.
+    """Train ``learner`` until it has seen ``total`` env steps or sequences, as a run.
 
-    Every iteration writes a row; every ``checkpoint_seconds``, and at the end, a checkpoint. A
+    A learner that returns sooner has nothing left to learn. Every iteration writes a row; every
+    ``checkpoint_seconds``, and at the end, a checkpoint. A
     process that is killed and resumed writes the same rows, bit for bit, except for times: all
     that this function carries from one iteration to the next is the clock and the scores that
     choose the best checkpoint.
 
     Args:
-        agent: as built from the configuration; ``resume`` is loaded into it.
+        learner: as built from the configuration; ``resume`` is loaded into it.
         directory: of the run, named in messages.
         checkpoints: of the run.
-        total_steps: env steps at which to stop, those before ``resume`` included.
+        total: experience at which to stop, that before ``resume`` included.
         tracker: where rows go.
         progress: what the person at the terminal sees.
         resume: the checkpoint to continue from.
@@ -66,7 +67,7 @@ def fit(
     """
     with stop_on_signals() as stop:
         training = _Training(
-            agent=agent,
+            learner=learner,
             directory=directory,
             checkpoints=checkpoints,
             tracker=tracker,
@@ -77,7 +78,7 @@ def fit(
         )
         if resume is not None:
             training.restore(resume)
-        return training.run(total_steps)
+        return training.run(total)
 
 
 @final
@@ -85,7 +86,7 @@ def fit(
 class _Training:
     """``fit`` while it runs."""
 
-    agent: Agent
+    learner: Learner
     directory: RunDirectory
     checkpoints: Checkpoints
     tracker: Tracker
@@ -98,16 +99,16 @@ class _Training:
         self._begin(seconds_before=0.0)
         self._scores: list[float] = []  # of the iterations since the last checkpoint
         self._last: Path | None = None
-        self._last_steps = -1
+        self._last_seen = -1
 
     def _begin(self, seconds_before: float) -> None:
         now = self.clock()
         self._saved_at = now
-        self._row_at = (now, self.agent.env_steps)
+        self._row_at = (now, self.learner.experience)
         self._began = now - seconds_before
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        self.agent.load_state_dict(checkpoint.state["agent"])
+        self.learner.load_state_dict(checkpoint.state["agent"])
         restore_randomness(checkpoint.state["randomness"])
         run = checkpoint.state["run"]
         if run["threads"] != torch.get_num_threads():
@@ -116,31 +117,32 @@ class _Training:
                 f"{torch.get_num_threads()}: its numbers may differ in the last digits"
             )
         self._begin(run["wall_seconds"])
-        self._last, self._last_steps = checkpoint.path, checkpoint.env_steps
+        self._last, self._last_seen = checkpoint.path, checkpoint.experience
 
-    def run(self, total_steps: int) -> Fitted:
+    def run(self, total: int) -> Fitted:
         try:
-            self.agent.learn(total_steps, self._on_iteration)
+            self.learner.learn(total, self._on_iteration)
         except FloatingPointError as error:
             raise self._diverged(error) from error
-        if self._last_steps != self.agent.env_steps:
+        if self._last_seen != self.learner.experience:
             self._save()
         assert self._last is not None
-        return Fitted(self.agent.env_steps, self._seconds(), self._last)
+        return Fitted(self.learner.experience, self._seconds(), self._last)
 
     def _on_iteration(self, metrics: Metrics) -> None:
-        now, steps = self.clock(), self.agent.env_steps
-        before, steps_before = self._row_at
-        speed = (steps - steps_before) / (now - before) if now > before else math.nan
-        self._row_at = (now, steps)
-        row = {STEPS: steps, SECONDS: self._seconds(), "time/env_steps_per_s": speed, **metrics}
+        now, seen = self.clock(), self.learner.experience
+        before, seen_before = self._row_at
+        speed = (seen - seen_before) / (now - before) if now > before else math.nan
+        self._row_at = (now, seen)
+        unit = self.learner.unit
+        row = {unit: seen, SECONDS: self._seconds(), f"time/{unit}_per_s": speed, **metrics}
         self.tracker.log(row)
         self.progress.update(row)
         self._scores.append(_score(metrics))
         if self.stop.signum is not None:
             self._save()
             raise Interrupted(
-                f"stopped after {steps:,} env steps; continue with: "
+                f"stopped after {seen:,} {spoken(unit)}; continue with: "
                 f"{self.directory.resume_command()}",
                 self.stop.signum,
             )
@@ -150,25 +152,25 @@ class _Training:
     def _save(self) -> None:
         scores = [score for score in self._scores if not math.isnan(score)]
         self.tracker.sync()
-        self._last_steps = self.agent.env_steps
+        self._last_seen = self.learner.experience
         self._last = self.checkpoints.save(
             self._state(),
-            env_steps=self._last_steps,
+            experience=self._last_seen,
             score=sum(scores) / len(scores) if scores else None,
         )
         self._scores = []
         self._saved_at = self.clock()
 
     def _diverged(self, error: FloatingPointError) -> RunError:
-        path = self.checkpoints.save_failed(self._state(), env_steps=self.agent.env_steps)
+        seen, unit = self.learner.experience, spoken(self.learner.unit)
+        path = self.checkpoints.save_failed(self._state(), experience=seen)
         return RunError(
-            f"training diverged after {self.agent.env_steps:,} env steps: {error} "
-            f"(that state is kept in {path})"
+            f"training diverged after {seen:,} {unit}: {error} (that state is kept in {path})"
         )
 
     def _state(self) -> dict[str, Any]:
         return {
-            "agent": self.agent.state_dict(),
+            "agent": self.learner.state_dict(),
             "run": {"wall_seconds": self._seconds(), "threads": torch.get_num_threads()},
             "tracker": self.tracker.state_dict(),
             "randomness": randomness_state(),

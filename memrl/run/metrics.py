@@ -16,10 +16,15 @@ from numpy.typing import NDArray
 from memrl.errors import RunError, disk_errors_explained
 from memrl.saved.atomic import write_atomically
 
-STEPS: Final = "env_steps"  # single-environment transitions
+STEPS: Final = "env_steps"  # single-environment transitions: what agents count
 SECONDS: Final = "wall_seconds"  # spent training, all parts of a resumed run together
 
 Row: TypeAlias = Mapping[str, int | float]  # one iteration, by column
+
+
+def spoken(unit: str) -> str:
+    """A unit of experience as a person writes it: ``env steps``."""
+    return unit.replace("_", " ")
 
 
 def is_time(column: str) -> bool:
@@ -33,10 +38,14 @@ class MetricsFile:
 
     Floats are written with all their digits. A name that first appears later becomes a new last
     column: the file is then written anew, and earlier rows are empty there.
+
+    Args:
+        path: of the file.
+        unit: the column that counts experience, by which rows are cut.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, unit: str = STEPS) -> None:
+        self.path, self._unit = path, unit
         self._columns: list[str] = _read_rows(path)[0] if path.exists() else []
 
     def append(self, row: Row) -> None:
@@ -57,8 +66,8 @@ class MetricsFile:
             with disk_errors_explained(self.path), self.path.open("rb") as file:
                 os.fsync(file.fileno())
 
-    def cut(self, env_steps: int) -> Path | None:
-        """Keep the rows up to ``env_steps``; the others, and a torn last one, are set aside.
+    def cut(self, experience: int) -> Path | None:
+        """Keep the rows up to ``experience``; the others, and a torn last one, are set aside.
 
         Returns:
             The file ``metrics.cut-<n>.csv`` that now holds what was cut; None if nothing was.
@@ -66,11 +75,11 @@ class MetricsFile:
         if not self.path.exists():
             return None
         header, rows, torn = _read_rows(self.path)
-        kept = [row for row in rows if int(row[header.index(STEPS)]) <= env_steps]
+        kept = [row for row in rows if int(row[header.index(self._unit)]) <= experience]
         if len(kept) == len(rows) and not torn:
             return None
         aside = _unused(self.path)
-        rest = [row for row in rows if int(row[header.index(STEPS)]) > env_steps]
+        rest = [row for row in rows if int(row[header.index(self._unit)]) > experience]
         text = "".join(_line(row) for row in ([header] if header else []) + rest) + torn
         write_atomically(aside, text.encode())
         if kept:

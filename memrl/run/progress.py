@@ -13,16 +13,21 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-from memrl.run.metrics import STEPS, Row
+from memrl.run.metrics import STEPS, Row, spoken
 
 Style: TypeAlias = Literal["auto", "bar", "lines", "quiet"]
 _LINE_SECONDS: Final = 10.0
-_SHOWN: Final = {  # metric -> word; the first two only where the task has them
+_SHOWN: Final = {  # metric -> word; those only that a row has
+    "train/accuracy": "accuracy",
+    "train/length": "length",
     "episode/success": "success",
     "episode/cue_seen": "cue seen",
     "episode/return": "return",
     "train/entropy": "entropy",
 }
+
+
+_PERCENT: Final = {"success": ".0%", "cue seen": ".0%", "accuracy": ".2%"}
 
 
 @runtime_checkable
@@ -37,14 +42,17 @@ class Progress(Protocol):
 
 
 @contextmanager
-def progress_bar(total_steps: int, start: int = 0, style: Style = "auto") -> Iterator[Progress]:
+def progress_bar(
+    total: int, start: int = 0, style: Style = "auto", unit: str = STEPS
+) -> Iterator[Progress]:
     """A display of training, on the error stream.
 
     Args:
-        total_steps: env steps at which training ends.
-        start: env steps at which this process begins; the rate is measured from there.
+        total: experience at which training ends.
+        start: experience at which this process begins; the rate is measured from there.
         style: ``bar``, ``lines`` (one about every 10 s), ``quiet``, or ``auto``: a bar on a
             terminal and lines elsewhere.
+        unit: the column that counts experience.
     """
     console = Console(stderr=True)
     if style == "auto":
@@ -53,7 +61,7 @@ def progress_bar(total_steps: int, start: int = 0, style: Style = "auto") -> Ite
         yield SilentProgress()
     elif style == "lines":
         yield LineProgress(
-            total_steps, start, lambda line: print(line, file=sys.stderr, flush=True)
+            total, start, lambda line: print(line, file=sys.stderr, flush=True), unit=unit
         )
     else:
         columns = (
@@ -62,7 +70,7 @@ def progress_bar(total_steps: int, start: int = 0, style: Style = "auto") -> Ite
             TimeRemainingColumn(compact=True),
         )
         with RichProgress(*columns, console=console, transient=False) as bar:
-            yield BarProgress(bar, total_steps, start)
+            yield BarProgress(bar, total, start, unit)
 
 
 @final
@@ -81,31 +89,33 @@ class LineProgress:
     """A plain line about every ten seconds, and one at the end.
 
     Args:
-        total_steps: env steps at which training ends.
-        start: env steps at which this process begins.
+        total: experience at which training ends.
+        start: experience at which this process begins.
         write: receives each line.
         clock: seconds, monotonic.
+        unit: the column that counts experience.
     """
 
     def __init__(
         self,
-        total_steps: int,
+        total: int,
         start: int,
         write: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
+        unit: str = STEPS,
     ) -> None:
-        self._total, self._start = total_steps, start
+        self._total, self._start, self._unit = total, start, unit
         self._write, self._clock = write, clock
         self._began = self._shown_at = clock()
 
     def update(self, row: Row) -> None:
-        now, steps = self._clock(), int(row[STEPS])
-        if now - self._shown_at < _LINE_SECONDS and steps < self._total:
+        now, seen = self._clock(), int(row[self._unit])
+        if now - self._shown_at < _LINE_SECONDS and seen < self._total:
             return
         self._shown_at = now
-        rate = (steps - self._start) / (now - self._began) if now > self._began else math.nan
-        left = max(self._total - steps, 0) / rate if rate > 0 else math.nan
-        self._write(f"{describe(row, rate, self._total)}  {_duration(left)} left")
+        rate = (seen - self._start) / (now - self._began) if now > self._began else math.nan
+        left = max(self._total - seen, 0) / rate if rate > 0 else math.nan
+        self._write(f"{describe(row, rate, self._total, self._unit)}  {_duration(left)} left")
 
     def say(self, sentence: str) -> None:
         self._write(sentence)
@@ -115,9 +125,9 @@ class LineProgress:
 class BarProgress:
     """A bar of ``rich``."""
 
-    def __init__(self, bar: RichProgress, total_steps: int, start: int) -> None:
-        self._bar, self._total, self._start = bar, total_steps, start
-        self._task = bar.add_task("starting", total=total_steps, completed=start)
+    def __init__(self, bar: RichProgress, total: int, start: int, unit: str = STEPS) -> None:
+        self._bar, self._total, self._start, self._unit = bar, total, start, unit
+        self._task = bar.add_task("starting", total=total, completed=start)
         self._began = time.monotonic()
         self._known: dict[str, int | float] = {}
 
@@ -125,24 +135,24 @@ class BarProgress:
         # An iteration in which no episode ended has no success: the last one stays on screen.
         self._known |= {name: value for name, value in row.items() if not math.isnan(value)}
         seconds = time.monotonic() - self._began
-        rate = (int(row[STEPS]) - self._start) / seconds if seconds > 0 else math.nan
-        text = describe(self._known, rate, self._total)
-        self._bar.update(self._task, completed=int(row[STEPS]), description=text)
+        rate = (int(row[self._unit]) - self._start) / seconds if seconds > 0 else math.nan
+        text = describe(self._known, rate, self._total, self._unit)
+        self._bar.update(self._task, completed=int(row[self._unit]), description=text)
 
     def say(self, sentence: str) -> None:
         self._bar.console.print(sentence, markup=False, highlight=False)
 
 
-def describe(row: Row, rate: float, total_steps: int) -> str:
-    """Where training is, in one line: steps, rate, and the metrics that say how it goes."""
-    parts = [f"{int(row[STEPS]):,} of {total_steps:,} env steps"]
+def describe(row: Row, rate: float, total: int, unit: str = STEPS) -> str:
+    """Where training is, in one line: experience, rate, and the metrics that say how it goes."""
+    parts = [f"{int(row[unit]):,} of {total:,} {spoken(unit)}"]
     if not math.isnan(rate):
-        parts.append(f"{rate:,.0f} steps/s")
+        parts.append(f"{rate:,.0f} {spoken(unit).removeprefix('env ')}/s")
     has_success = "episode/success" in row
     for name, word in _SHOWN.items():
         if name in row and not math.isnan(row[name]) and not (word == "return" and has_success):
-            percent = word in ("success", "cue seen")
-            parts.append(f"{word} {row[name]:.0%}" if percent else f"{word} {row[name]:.3g}")
+            shown = f"{row[name]:{_PERCENT[word]}}" if word in _PERCENT else f"{row[name]:.3g}"
+            parts.append(f"{word} {shown}")
     return "  ".join(parts)
 
 

@@ -30,13 +30,13 @@ def draw_memory(recording: Recording, path: Path, *, title: str = "") -> Figure:
     if not recording.memory:
         raise RunError("this memory shows no diagnostics: there is nothing to draw in memory.png")
     panels = list(recording.memory.items())
-    heights = [0.9 if _width(values) == 1 else 1.9 for _, values in panels]
+    heights = [panel_height(values) for _, values in panels]
     picture = look.new_figure(8.0, 1.0 + sum(heights))
     column = picture.subplots(
         len(panels), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights}
     )[:, 0]
     for axes, (name, values) in zip(column, panels, strict=True):
-        _panel(axes, name, values)
+        draw_panel(axes, name, values)
         if recording.cue_step is not None:
             axes.axvline(recording.cue_step, color=_CUE, lw=1.8, ls="--")
     column[-1].set_xlabel("step of the episode")
@@ -60,7 +60,15 @@ def plain_name(name: str) -> str:
     return name.replace("_", " ").replace(".", " · ")
 
 
-def _panel(axes: Axes, name: str, values: NDArray[np.float64]) -> None:
+def panel_height(values: NDArray[np.float64]) -> float:
+    """Inches for a panel: a line needs less than a map."""
+    return 0.9 if _width(values) == 1 else 1.9
+
+
+def draw_panel(
+    axes: Axes, name: str, values: NDArray[np.float64], *, rows_are: str | None = None
+) -> None:
+    """Draw values [T], [T, N] or [T, R, N] over time; ``rows_are`` says what N counts."""
     axes.set_title(plain_name(name), loc="left")
     if _width(values) == 1:
         axes.plot(values.reshape(len(values)), color=look.COLOURS[0], lw=1.8)
@@ -77,7 +85,8 @@ def _panel(axes: Axes, name: str, values: NDArray[np.float64]) -> None:
     if heads > 1:
         _mark_heads(axes, heads, values.shape[2])
     else:
-        axes.set_ylabel("slot" if "weights" in name or "usage" in name else "unit")
+        guess = "slot" if "weights" in name or "usage" in name else "unit"
+        axes.set_ylabel(rows_are or guess)
     bar = axes.figure.colorbar(image, ax=axes, pad=0.01, fraction=0.05)
     bar.ax.tick_params(labelsize=look.FONT - 2, colors=look.INK)
     bar.outline.set_visible(False)

@@ -10,7 +10,7 @@ from typing import Any, final
 
 from memrl.run.checkpoints import Checkpoint
 from memrl.run.directory import RunDirectory
-from memrl.run.metrics import STEPS, MetricsFile, Row
+from memrl.run.metrics import STEPS, MetricsFile, Row, spoken
 from memrl.run.wandb import Mode, WandbTracker
 
 
@@ -30,6 +30,7 @@ class Tracker:
         tensorboard: whether to write TensorBoard files.
         wandb: ``online``, ``offline`` or ``disabled``.
         project: name of the W&B project.
+        unit: the column that counts experience.
         resume: the checkpoint that training continues from.
         say: receives sentences for the person at the terminal.
     """
@@ -42,27 +43,29 @@ class Tracker:
         tensorboard: bool = True,
         wandb: Mode = "disabled",
         project: str = "memrl",
+        unit: str = STEPS,
         resume: Checkpoint | None = None,
         say: Callable[[str], None] = print,
     ) -> None:
-        env_steps = resume.env_steps if resume else 0
-        self._say = say
-        self._metrics = MetricsFile(directory.metrics)
-        aside = self._metrics.cut(env_steps)
+        experience = resume.experience if resume else 0
+        self._say, self._unit = say, unit
+        self._metrics = MetricsFile(directory.metrics, unit=unit)
+        aside = self._metrics.cut(experience)
         if aside is not None:
-            say(f"Rows after env step {env_steps:,} are set aside in {aside}")
+            say(f"Rows after {experience:,} {spoken(unit)} are set aside in {aside}")
         self._wandb = WandbTracker(
             directory.path,
             mode=wandb,
             project=project,
             name=directory.path.name,
             config=config,
+            unit=unit,
             run_id=resume.state["tracker"]["wandb_run_id"] if resume else None,
             say=say,
         )
         self._tensorboard: Any = None
         if tensorboard:
-            self._tensorboard = self._guard(_open_tensorboard, directory.tensorboard, env_steps)
+            self._tensorboard = self._guard(_open_tensorboard, directory.tensorboard, experience)
 
     def __enter__(self) -> Tracker:
         return self
@@ -76,7 +79,7 @@ class Tracker:
         self.finish()
 
     def log(self, row: Row) -> None:
-        """Write a row; it has a key ``env_steps``.
+        """Write a row; the unit of experience is among its keys.
 
         Raises:
             RunError: the disk is full.
@@ -103,8 +106,8 @@ class Tracker:
 
     def _log_tensorboard(self, row: Row) -> None:
         for name, value in row.items():
-            if name != STEPS and not math.isnan(value):
-                self._tensorboard.add_scalar(name, value, int(row[STEPS]))
+            if name != self._unit and not math.isnan(value):
+                self._tensorboard.add_scalar(name, value, int(row[self._unit]))
 
     def _guard(self, call: Callable[..., Any], *arguments: Any) -> Any:
         try:
@@ -115,8 +118,8 @@ class Tracker:
             return None
 
 
-def _open_tensorboard(folder: Path, env_steps: int) -> Any:
+def _open_tensorboard(folder: Path, experience: int) -> Any:
     from torch.utils.tensorboard import SummaryWriter
 
     # TensorBoard drops what earlier files of this folder hold from purge_step on.
-    return SummaryWriter(str(folder), purge_step=env_steps + 1)
+    return SummaryWriter(str(folder), purge_step=experience + 1)

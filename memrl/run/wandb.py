@@ -31,6 +31,7 @@ class WandbTracker:
         config: the resolved configuration.
         run_id: of the run to continue; None begins one.
         say: receives sentences for the person at the terminal.
+        unit: the column that counts experience: the horizontal axis of every chart.
 
     Raises:
         ValueError: ``mode`` is none of the three.
@@ -46,10 +47,11 @@ class WandbTracker:
         config: Mapping[str, Any],
         run_id: str | None,
         say: Callable[[str], None],
+        unit: str = STEPS,
     ) -> None:
         if mode not in get_args(Mode):
             raise ValueError(f"W&B mode {mode!r} is not one of {', '.join(get_args(Mode))}")
-        self._say = say
+        self._say, self._unit = say, unit
         self._run: Any = None
         if mode == "online" and not has_key():
             say("No W&B key is present: this run is tracked offline (`wandb login` adds a key)")
@@ -60,7 +62,7 @@ class WandbTracker:
         self.run_id: str | None = self._run.id if self._run is not None else run_id
 
     def log(self, row: Row) -> None:
-        """Send a row, whose key ``env_steps`` is the horizontal axis of every chart."""
+        """Send a row, which has the unit of experience among its keys."""
         if self._run is not None:
             self._guard(self._run.log, dict(row))
 
@@ -87,8 +89,8 @@ class WandbTracker:
             self._say(f"W&B cannot be reached ({_first_line(error)}): this run is tracked offline")
             self._run = wandb.init(mode="offline", **begin)
         # Not wandb's own counter: after a resume its rows could only go forward, ours go back.
-        self._run.define_metric(STEPS)
-        self._run.define_metric("*", step_metric=STEPS)
+        self._run.define_metric(self._unit)
+        self._run.define_metric("*", step_metric=self._unit)
 
     def _finish(self, episode: Path | None, checkpoint: Path | None) -> None:
         import wandb

@@ -82,6 +82,8 @@ class Countdown(BatchedEnv):
 class WalkAgent:
     """Learns nothing: its weight takes a random walk, of which its metrics tell."""
 
+    unit = "env_steps"
+
     def __init__(self, seed: int = 0, poison_at: int | None = None) -> None:
         self.env_steps = 0
         self.weight = torch.zeros(3, dtype=torch.float64)
@@ -89,6 +91,10 @@ class WalkAgent:
         self.poison_at = poison_at
         self.starts: list[torch.Tensor] = []
         self.in_iteration: Any = lambda: None
+
+    @property
+    def experience(self):
+        return self.env_steps
 
     def learn(self, total_steps, on_iteration):
         while self.env_steps < total_steps:

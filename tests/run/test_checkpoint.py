@@ -60,7 +60,7 @@ def bytes_of(tensor):
 
 def small(path, **kwargs):
     state = {"weight": torch.arange(5.0), "rng": torch.get_rng_state(), "count": 3}
-    checkpoint.save(path, state, env_steps=11, **kwargs)
+    checkpoint.save(path, state, experience=11, **kwargs)
     return state
 
 
@@ -68,18 +68,18 @@ def small(path, **kwargs):
 @given(state=st.dictionaries(st.text(), trees, max_size=4))
 def test_what_is_saved_comes_back_bit_for_bit(tmp_path_factory, state):
     path = tmp_path_factory.mktemp("checkpoint") / "state"
-    checkpoint.save(path, state, env_steps=1)
+    checkpoint.save(path, state, experience=1)
     assert same(state, checkpoint.load(path))
 
 
 def test_tuples_come_back_as_lists(tmp_path):
-    checkpoint.save(tmp_path / "x", {"betas": (0.9, (0.99,))}, env_steps=1)
+    checkpoint.save(tmp_path / "x", {"betas": (0.9, (0.99,))}, experience=1)
     assert checkpoint.load(tmp_path / "x") == {"betas": [0.9, [0.99]]}
 
 
 def test_a_tied_tensor_is_stored_once_and_tied_again(tmp_path):
     tied = torch.zeros(1000)
-    checkpoint.save(tmp_path / "x", {"a": tied, "b": {"c": tied}}, env_steps=1)
+    checkpoint.save(tmp_path / "x", {"a": tied, "b": {"c": tied}}, experience=1)
     state = checkpoint.load(tmp_path / "x")
     assert state["a"] is state["b"]["c"]
     assert (tmp_path / "x").stat().st_size < 2 * 4 * 1000
@@ -88,13 +88,13 @@ def test_a_tied_tensor_is_stored_once_and_tied_again(tmp_path):
 def test_views_of_one_storage_keep_their_own_values(tmp_path):
     whole = torch.arange(12.0).reshape(3, 4)
     views = {"whole": whole, "turned": whole.T, "row": whole[1], "column": whole[:, 2]}
-    checkpoint.save(tmp_path / "x", views, env_steps=1)
+    checkpoint.save(tmp_path / "x", views, experience=1)
     assert same(views, checkpoint.load(tmp_path / "x"))
 
 
 def test_conjugates_are_stored_as_what_they_show(tmp_path):
     z = torch.tensor([1 + 2j, 3 - 4j])
-    checkpoint.save(tmp_path / "x", {"z": z, "conjugate": z.conj()}, env_steps=1)
+    checkpoint.save(tmp_path / "x", {"z": z, "conjugate": z.conj()}, experience=1)
     assert checkpoint.load(tmp_path / "x")["conjugate"].tolist() == [1 - 2j, 3 + 4j]
 
 
@@ -109,7 +109,7 @@ def test_an_optimiser_continues_from_its_checkpoint(tmp_path):
     optimiser = torch.optim.Adam([weight], lr=0.1)
     trained(optimiser, weight, 2)
     state = {"weight": weight, "optimiser": optimiser.state_dict()}
-    checkpoint.save(tmp_path / "x", state, env_steps=1)
+    checkpoint.save(tmp_path / "x", state, experience=1)
     trained(optimiser, weight, 3)
 
     loaded = checkpoint.load(tmp_path / "x")
@@ -123,13 +123,13 @@ def test_an_optimiser_continues_from_its_checkpoint(tmp_path):
 @pytest.mark.parametrize("value", [{1, 2}, b"bytes", object(), torch.eye(2).to_sparse()])
 def test_what_cannot_be_stored_is_named_with_its_place(tmp_path, value):
     with pytest.raises(TypeError, match=r"cannot hold .*agent\.odd\.1"):
-        checkpoint.save(tmp_path / "x", {"agent": {"odd": [1, value]}}, env_steps=1)
+        checkpoint.save(tmp_path / "x", {"agent": {"odd": [1, value]}}, experience=1)
     assert not (tmp_path / "x").exists()
 
 
 def test_keys_other_than_words_and_numbers_are_refused(tmp_path):
     with pytest.raises(TypeError, match="keys are str or int"):
-        checkpoint.save(tmp_path / "x", {"a": {(1, 2): 3}}, env_steps=1)
+        checkpoint.save(tmp_path / "x", {"a": {(1, 2): 3}}, experience=1)
 
 
 def test_a_file_cut_anywhere_is_refused(tmp_path):
@@ -213,7 +213,7 @@ def test_another_configuration_is_refused_and_the_keys_are_named(tmp_path):
 def test_a_checkpoint_is_a_safetensors_file_with_standard_json_in_it(tmp_path):
     from safetensors import safe_open
 
-    checkpoint.save(tmp_path / "x", {"w": torch.ones(2), "nan": math.nan}, env_steps=5, score=0.5)
+    checkpoint.save(tmp_path / "x", {"w": torch.ones(2), "nan": math.nan}, experience=5, score=0.5)
 
     def refuse(word):
         raise AssertionError(f"{word} is not JSON")
@@ -227,7 +227,7 @@ def test_a_checkpoint_is_a_safetensors_file_with_standard_json_in_it(tmp_path):
 def test_the_header_can_be_read_alone(tmp_path):
     small(tmp_path / "x", score=0.75, fingerprint={"a": 1})
     header = checkpoint.read_header(tmp_path / "x")
-    assert (header.env_steps, header.score, header.fingerprint) == (11, 0.75, {"a": 1})
+    assert (header.experience, header.score, header.fingerprint) == (11, 0.75, {"a": 1})
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
@@ -239,7 +239,7 @@ def test_a_full_disk_leaves_the_older_checkpoint_intact(tmp_path, monkeypatch, c
 
     monkeypatch.setattr(os, call, full)
     with pytest.raises(RunError, match="disk is full"):
-        checkpoint.save(tmp_path / "x", {"weight": torch.zeros(3)}, env_steps=12)
+        checkpoint.save(tmp_path / "x", {"weight": torch.zeros(3)}, experience=12)
     monkeypatch.undo()
     assert same(old, checkpoint.load(tmp_path / "x"))
     assert os.listdir(tmp_path) == ["x"]
@@ -250,7 +250,7 @@ def test_a_kill_before_the_rename_leaves_the_older_checkpoint_intact(tmp_path):
     script = (
         "import os, pathlib, sys, torch; from memrl.run import checkpoint;"
         "os.replace = lambda *_: os._exit(9);"
-        "checkpoint.save(pathlib.Path(sys.argv[1]), {'weight': torch.zeros(3)}, env_steps=12)"
+        "checkpoint.save(pathlib.Path(sys.argv[1]), {'weight': torch.zeros(3)}, experience=12)"
     )
     killed = subprocess.run([sys.executable, "-c", script, str(tmp_path / "x")], check=False)
     assert killed.returncode == 9

@@ -13,7 +13,7 @@ from memrl.run.checkpoints import Checkpoints
 def filled(folder, scores, **kwargs):
     checkpoints = Checkpoints(folder, **kwargs)
     for i, score in enumerate(scores):
-        checkpoints.save({"agent": {"i": i, "w": torch.ones(50)}}, env_steps=10 * i, score=score)
+        checkpoints.save({"agent": {"i": i, "w": torch.ones(50)}}, experience=10 * i, score=score)
     return checkpoints
 
 
@@ -21,20 +21,20 @@ def steps(folder):
     return sorted(int(p.stem.split("-")[1]) for p in folder.glob("steps-*"))
 
 
-def cut(folder, env_steps):
-    path = folder / f"steps-{env_steps:012d}.safetensors"
+def cut(folder, experience):
+    path = folder / f"steps-{experience:012d}.safetensors"
     path.write_bytes(path.read_bytes()[:-30])
 
 
 def test_the_last_two_and_the_best_are_kept(tmp_path):
     checkpoints = filled(tmp_path, [0.2, 0.9, 0.3, 0.4, None, 0.5])
     assert steps(tmp_path) == [10, 40, 50]
-    assert checkpoints.last().env_steps == 50
-    assert (checkpoints.best().env_steps, checkpoints.best().score) == (10, 0.9)
+    assert checkpoints.last().experience == 50
+    assert (checkpoints.best().experience, checkpoints.best().score) == (10, 0.9)
 
 
 def test_the_best_of_equals_is_the_later_one(tmp_path):
-    assert filled(tmp_path, [1.0, 1.0, 0.0, 0.0]).best().env_steps == 10
+    assert filled(tmp_path, [1.0, 1.0, 0.0, 0.0]).best().experience == 10
 
 
 def test_negative_returns_have_a_best_too(tmp_path):
@@ -51,8 +51,8 @@ def test_before_the_first_checkpoint_there_is_none(tmp_path):
 def test_names_order_by_number_not_by_letters(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     for count in (9, 10, 100):
-        checkpoints.save({}, env_steps=count, score=None)
-    assert checkpoints.last().env_steps == 100
+        checkpoints.save({}, experience=count, score=None)
+    assert checkpoints.last().experience == 100
 
 
 def test_a_damaged_newest_file_is_named_and_the_one_before_it_used(tmp_path):
@@ -82,17 +82,17 @@ def test_another_configuration_is_an_error_not_a_reason_to_go_back(tmp_path):
 def test_a_future_that_a_resume_gave_up_is_dropped(tmp_path):
     checkpoints = filled(tmp_path, [0.1, 0.2, 0.9], warn=lambda _: None)
     cut(tmp_path, 20)
-    checkpoints.save({}, env_steps=15, score=0.3)
+    checkpoints.save({}, experience=15, score=0.3)
     assert steps(tmp_path) == [10, 15]
-    assert checkpoints.last().env_steps == 15
+    assert checkpoints.last().experience == 15
 
 
 def test_a_diverged_state_is_kept_but_never_resumed_from(tmp_path):
     checkpoints = filled(tmp_path, [0.1])
-    kept = checkpoints.save_failed({"agent": {}}, env_steps=77)
+    kept = checkpoints.save_failed({"agent": {}}, experience=77)
     assert kept.name == "failed-000000000077.safetensors"
-    assert checkpoints.last().env_steps == 0
-    checkpoints.save({}, env_steps=80, score=None)
+    assert checkpoints.last().experience == 0
+    checkpoints.save({}, experience=80, score=None)
     assert kept.exists()
 
 
@@ -111,7 +111,7 @@ def test_a_full_disk_costs_no_older_checkpoint(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(RunError, match="disk is full"):
-        checkpoints.save({}, env_steps=99, score=1.0)
+        checkpoints.save({}, experience=99, score=1.0)
     monkeypatch.undo()
     assert steps(tmp_path) == before
-    assert checkpoints.last().env_steps == 20
+    assert checkpoints.last().experience == 20

@@ -43,7 +43,7 @@ class Run:
                 self.agent,
                 self.directory,
                 self.checkpoints,
-                total_steps=total_steps,
+                total=total_steps,
                 tracker=tracker,
                 resume=self.checkpoint,
                 clock=self.clock,
@@ -64,10 +64,10 @@ def assert_same_rows(a, b):
 def test_a_run_leaves_rows_and_a_last_checkpoint(tmp_path):
     run = Run(tmp_path / "run")
     fitted = run.fit(35)
-    assert fitted.env_steps == 35
+    assert fitted.experience == 35
     assert run.rows()["env_steps"].tolist() == [7, 14, 21, 28, 35]
     assert fitted.checkpoint == run.checkpoints.last().path
-    assert run.checkpoints.last().env_steps == 35
+    assert run.checkpoints.last().experience == 35
 
 
 class Killed(BaseException):
@@ -88,7 +88,7 @@ def test_a_killed_and_resumed_run_writes_the_same_rows_bit_for_bit(tmp_path):
     first.agent.in_iteration = in_iteration
     with pytest.raises(Killed):
         first.fit(105, checkpoint_seconds=3.0)
-    assert first.checkpoints.last().env_steps == 42
+    assert first.checkpoints.last().experience == 42
     assert first.rows()["env_steps"][-1] == 56
 
     second = Run(tmp_path / "run", resume=True, agent=WalkAgent(seed=99))
@@ -105,9 +105,9 @@ def test_checkpoints_are_written_by_the_clock(tmp_path):
     def in_iteration():
         run.clock.now += 20.0
 
-    def note(state, *, env_steps, score):
-        saved.append(env_steps)
-        return save(state, env_steps=env_steps, score=score)
+    def note(state, *, experience, score):
+        saved.append(experience)
+        return save(state, experience=experience, score=score)
 
     run.agent.in_iteration = in_iteration
     run.checkpoints.save = note
@@ -162,7 +162,7 @@ def test_a_finished_run_that_is_resumed_stays_as_it_was(tmp_path):
     Run(tmp_path / "run").fit(21)
     before = (tmp_path / "run" / "metrics.csv").read_bytes()
     again = Run(tmp_path / "run", resume=True)
-    assert again.fit(21).env_steps == 21
+    assert again.fit(21).experience == 21
     assert (tmp_path / "run" / "metrics.csv").read_bytes() == before
 
 
@@ -189,7 +189,7 @@ def test_a_signal_lets_the_iteration_finish_and_saves(tmp_path, signum, code):
     ) as it:
         run.fit(70)
     assert it.value.exit_code == code
-    assert run.checkpoints.last().env_steps == 14
+    assert run.checkpoints.last().experience == 14
     assert run.rows()["env_steps"].tolist() == [7, 14]
     assert signal.getsignal(signum) is before
 
@@ -229,7 +229,7 @@ def test_outside_the_main_thread_training_works_without_signals(tmp_path):
     thread = threading.Thread(target=run.fit, args=(21,))
     thread.start()
     thread.join()
-    assert run.checkpoints.last().env_steps == 21
+    assert run.checkpoints.last().experience == 21
 
 
 def test_divergence_keeps_the_state_aside_and_names_the_loss(tmp_path):
@@ -283,6 +283,6 @@ def test_a_process_that_is_killed_minus_nine_loses_nothing(tmp_path):
     child.wait()
     subprocess.run(command, check=True)
     again = Run(tmp_path / "run", resume=True)
-    assert again.checkpoint.env_steps == 700
+    assert again.checkpoint.experience == 700
     assert_same_rows(again.rows(), whole.rows())
     assert math.isfinite(again.rows()["train/noise"][-1])

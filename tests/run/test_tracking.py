@@ -71,7 +71,7 @@ def tracker(path, said, **kwargs):
 
 def resume_at(env_steps, run_id=None):
     state = {"tracker": {"wandb_run_id": run_id}}
-    return Checkpoint(path=None, env_steps=env_steps, score=None, state=state)
+    return Checkpoint(path=None, experience=env_steps, score=None, state=state)
 
 
 def row(env_steps):

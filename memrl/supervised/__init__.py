@@ -1,0 +1,1 @@
+"""Supervised runs: ``memrl fit memory=ntm task=copy``."""

@@ -1,0 +1,69 @@
+"""What a supervised run is made of: the keys of configs/fit.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Final
+
+from annotated_types import Ge
+from pydantic import Field, model_validator
+
+from memrl.composition import compose_as
+from memrl.config import Common, Count, Strict, check
+from memrl.supervised.curriculum import CurriculumConfig
+from memrl.supervised.learner import LearnerConfig
+from memrl.tasks import MENU, Task
+
+ROOT: Final = "fit"  # the root config of memrl fit, a file of memrl.configs
+
+
+class ExamConfig(Strict):
+    """The evaluation that ends a run."""
+
+    lengths: Annotated[tuple[int, ...], Field(strict=False)]
+    sequences: Annotated[int, Ge(1)]  # of each length
+
+
+class FitConfig(Common):
+    """A whole supervised run: what ``memrl config --fit`` prints."""
+
+    identity = frozenset({"seed", "task", "memory", "learner", "curriculum"})
+
+    sequences: Count
+    evaluate: ExamConfig
+    task: dict[str, Any]
+    learner: LearnerConfig
+    curriculum: CurriculumConfig
+
+    @property
+    def subject(self) -> str:
+        return str(self.task["name"])
+
+    @model_validator(mode="after")
+    def _task_is_known(self) -> FitConfig:
+        options = dict(self.task)
+        name = str(options.pop("name", None))
+        check(options, MENU.schema(name), within="task")
+        return self
+
+
+def compose_fit(overrides: Iterable[str] = ()) -> FitConfig:
+    """The checked config that ``memrl fit OVERRIDES`` runs with.
+
+    Raises:
+        ValueError: an override that Hydra or the config's models refuse, in one sentence.
+    """
+    return compose_as(FitConfig, ROOT, overrides)
+
+
+def build_task(config: FitConfig) -> Task:
+    """The task of a config.
+
+    Raises:
+        ValueError: options that do not fit each other, or lengths that make no sense.
+    """
+    options = {key: value for key, value in config.task.items() if key != "name"}
+    task = MENU.build(config.task["name"], options=options)
+    for length in config.evaluate.lengths:
+        task.check_length(length, "evaluate.lengths")
+    return task

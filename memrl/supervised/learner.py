@@ -1,0 +1,155 @@
+"""Learning a task: draw a batch, answer, step; one iteration is a row of metrics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Annotated, Any, Final, Literal, final
+
+import numpy as np
+import torch
+from annotated_types import Ge, Gt, Le
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from memrl.agent import Metrics
+from memrl.supervised.curriculum import Curriculum, CurriculumConfig
+from memrl.supervised.judging import judge
+from memrl.supervised.model import SequenceModel
+from memrl.tasks.task import Task
+
+
+class LearnerConfig(BaseModel):
+    """Gradient descent on batches of whole sequences."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    batch: Annotated[int, Ge(1)] = 32  # sequences
+    batches: Annotated[int, Ge(1)] = 50  # of an iteration
+    optimizer: Literal["adam", "rmsprop", "sgd"] = "adam"
+    lr: Annotated[float, Gt(0)] = 1.0e-3
+    lr_end: Annotated[float, Ge(0)] | None = None  # reached linearly; null: constant
+    halve_every: Annotated[int, Ge(1)] | None = None  # sequences; lr falls by half; null: never
+    max_grad_norm: Annotated[float, Gt(0)] = 10.0
+    core_cost: Annotated[float, Ge(0)] = 1.0  # weight of the core's own loss
+    stop_at: Annotated[float, Gt(0), Le(1)] | None = None  # accuracy that ends learning
+
+
+OPTIMIZERS: Final[Mapping[str, Callable[..., torch.optim.Optimizer]]] = {
+    "adam": partial(torch.optim.Adam, fused=True),
+    "rmsprop": partial(torch.optim.RMSprop, alpha=0.95, momentum=0.9),  # Graves 2013
+    "sgd": torch.optim.SGD,
+}
+
+
+@final
+class SupervisedLearner:
+    """Learns one task by backpropagation through whole sequences.
+
+    Every random draw comes from generators made of ``seed``: lengths and sequences.
+
+    Attributes:
+        experience: sequences seen so far.
+        solved: an iteration of all lengths reached ``stop_at``: there is nothing left to learn.
+    """
+
+    unit = "sequences"
+
+    def __init__(
+        self,
+        task: Task,
+        model: SequenceModel,
+        config: LearnerConfig,
+        curriculum: CurriculumConfig,
+        *,
+        device: torch.device,
+        seed: int,
+    ) -> None:
+        self.task, self.model, self.config, self.device = task, model.to(device), config, device
+        lengths, sequences = np.random.SeedSequence(seed).generate_state(2).tolist()
+        self.curriculum = Curriculum(task, curriculum, torch.Generator().manual_seed(lengths))
+        self.generator = torch.Generator().manual_seed(sequences)
+        self.optimizer = OPTIMIZERS[config.optimizer](model.parameters(), lr=config.lr)
+        self.experience, self.solved = 0, False
+
+    def learn(self, total: int, on_iteration: Callable[[Metrics], None]) -> None:
+        """See ``memrl.agent.Learner.learn``."""
+        while self.experience < total and not self.solved:
+            self._set_lr(self.experience / total)
+            metrics = self._iterate()
+            accuracy = metrics["train/accuracy"]
+            stop_at = self.config.stop_at
+            self.solved = stop_at is not None and self.curriculum.complete and accuracy >= stop_at
+            self.curriculum.update(accuracy)
+            on_iteration(metrics)
+
+    def _iterate(self) -> dict[str, float]:
+        """Learn from some batches; sums stay on the device until the last."""
+        longest = self.curriculum.longest
+        sums = torch.zeros(5, device=self.device, dtype=torch.float64)
+        for _ in range(self.config.batches):
+            sums += self._step()
+        self.experience += self.config.batch * self.config.batches
+        loss, right, count, norm, cost = sums.tolist()
+        if not math.isfinite(loss + norm):
+            raise FloatingPointError("the loss or its gradient became NaN or infinite")
+        batches = self.config.batches
+        return {
+            "train/loss": loss / count,
+            "train/accuracy": right / count,
+            "train/length": longest,
+            "train/core_cost": cost / batches,
+            "train/lr": self.optimizer.param_groups[0]["lr"],
+            "grad_norm/all": norm / batches,
+        }
+
+    def _step(self) -> Tensor:
+        """One optimiser step; loss, right, count, gradient norm and core cost of its batch [5]."""
+        self.task.prepare(self.model.core, self.experience)
+        length = self.curriculum.draw()
+        batch = self.task.sample(self.config.batch, length, self.generator).to(self.device)
+        answer = self.model(batch.x, batch.start)
+        score = judge(self.task, answer.logits, batch)
+        cost = score.loss.new_zeros(()) if answer.cost is None else answer.cost.mean()
+        self.optimizer.zero_grad(set_to_none=True)
+        total = score.loss / score.judged + self.config.core_cost * cost
+        total.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
+        self.optimizer.step()
+        return torch.stack([*score, norm, cost]).detach()
+
+    def _set_lr(self, progress: float) -> None:
+        begin, end = self.config.lr, self.config.lr_end
+        rate = begin if end is None else begin + (end - begin) * min(1.0, progress)
+        if self.config.halve_every is not None:
+            rate *= 0.5 ** (self.experience // self.config.halve_every)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    def state_dict(self) -> dict[str, Any]:
+        """See ``memrl.agent.Learner.state_dict``."""
+        return {
+            "sequences": self.experience,
+            "solved": self.solved,
+            "model": dict(self.model.state_dict()),
+            "optimizer": {str(i): s for i, s in self.optimizer.state_dict()["state"].items()},
+            "curriculum": self.curriculum.state_dict(),
+            "generator": self.generator.get_state(),
+            "task": self.task.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """See ``memrl.agent.Learner.load_state_dict``."""
+        try:
+            self.model.load_state_dict(state["model"])
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1].strip()
+            raise ValueError(f"the saved model is not the one configured here: {reason}") from None
+        self.experience, self.solved = state["sequences"], state["solved"]
+        own = self.optimizer.state_dict()
+        own["state"] = {int(i): s for i, s in state["optimizer"].items()}
+        self.optimizer.load_state_dict(own)
+        self.curriculum.load_state_dict(state["curriculum"])
+        self.generator.set_state(state["generator"])
+        self.task.load_state_dict(state["task"])

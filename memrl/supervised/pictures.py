@@ -1,0 +1,115 @@
+"""curve.png and lengths.png: how accuracy grew while learning, and where it ends by length."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from numpy.typing import NDArray
+
+from memrl.run import figure as look
+from memrl.run.curve import draw_references, moving_mean
+from memrl.run.metrics import read_metrics
+from memrl.supervised.exam import Mark
+from memrl.tasks.task import Task
+
+_PARTS: Final = 50  # a window of smoothing is this part of the run
+
+
+def draw_learning(
+    metrics: Path, path: Path, *, task: Task, marks: Sequence[Mark], title: str
+) -> Figure:
+    """Draw accuracy and loss over sequences, beside chance and the best possible; write a PNG.
+
+    Raises:
+        RunError: the file is missing or has no rows, or the disk is full.
+    """
+    columns = read_metrics(metrics)
+    seen, longest = columns["sequences"], columns["train/length"]
+    best = _last_best(marks)
+    picture = look.new_figure(8.0, 5.6)
+    above, below = picture.subplots(2, 1, sharex=True)
+    _line(above, seen, columns["train/accuracy"], "accuracy")
+    draw_references(above, {"chance": task.chance, **best.accuracy})
+    _percent(above, f"{_scored(task)}s")
+    _line(below, seen, columns["train/loss"], "loss")
+    draw_references(below, best.loss)
+    below.set_yscale("log")
+    below.set_ylabel(f"loss (nats per {_scored(task)})")
+    for at in seen[1:][np.diff(longest) > 0]:
+        for axes in (above, below):
+            axes.axvline(at, color=look.GREY, lw=0.8, alpha=0.6)
+    look.steps_axis(below, "sequences")
+    below.set_xlim(left=0)
+    above.set_title(title, loc="left")
+    for axes in (above, below):
+        look.tidy(axes)
+        axes.legend(frameon=False, fontsize=look.FONT - 1, loc="best")
+    look.save(picture, path)
+    return picture
+
+
+def draw_lengths(marks: Sequence[Mark], path: Path, *, task: Task, title: str) -> Figure:
+    """Draw accuracy by length, with the lengths that were trained on shaded; write a PNG.
+
+    Raises:
+        RunError: the disk is full.
+    """
+    rows = sorted((mark.length or 0, mark) for mark in marks)
+    lengths = [length for length, _ in rows]
+    picture = look.new_figure(8.0, 3.6)
+    axes = picture.subplots()
+    axes.axvspan(task.min_length, task.max_length, color="#E8F0F6", label="trained on", zorder=0)
+    accuracies = [mark.accuracy for _, mark in rows]
+    axes.plot(lengths, accuracies, color=look.COLOURS[0], lw=2.0, marker="o", label="accuracy")
+    if all(mark.best_accuracy is not None for _, mark in rows):
+        best = [mark.best_accuracy or math.nan for _, mark in rows]
+        axes.plot(lengths, best, color=look.COLOURS[2], lw=1.6, ls="--", label="best possible")
+    draw_references(axes, {"chance": task.chance})
+    _percent(axes, f"{_scored(task)}s")
+    axes.set_xlabel("length")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_title(title, loc="left")
+    look.tidy(axes)
+    axes.legend(frameon=False, fontsize=look.FONT - 1, loc="best")
+    look.save(picture, path)
+    return picture
+
+
+class _Best(NamedTuple):
+    accuracy: dict[str, float]
+    loss: dict[str, float]
+
+
+def _last_best(marks: Sequence[Mark]) -> _Best:
+    """The best possible at the last length where it is known, by name; else nothing."""
+    for mark in reversed(marks):
+        if mark.best_accuracy is not None and mark.best_loss is not None:
+            name = "best possible" if mark.length is None else f"best possible at {mark.length}"
+            return _Best({name: mark.best_accuracy}, {name: mark.best_loss})
+    return _Best({}, {})
+
+
+def _line(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], name: str) -> None:
+    window = 2 * (len(y) // _PARTS // 2) + 1
+    colour = look.COLOURS[0]
+    if window > 1:
+        axes.plot(x, y, color=colour, alpha=0.25, lw=0.8)
+        name = f"{name}, mean over {window} iterations"
+    axes.plot(x, moving_mean(y, np.ones_like(y), window), color=colour, lw=2.0, label=name)
+
+
+def _percent(axes: Axes, what: str) -> None:
+    axes.set_ylabel(f"{what} right (%)")
+    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1.0, decimals=0))
+    axes.set_ylim(-0.02, 1.02)
+
+
+def _scored(task: Task) -> str:
+    return "bit" if task.kind == "bits" else "answer"

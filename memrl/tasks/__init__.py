@@ -1,0 +1,29 @@
+"""Supervised probes of memory: the protocol of a task, and every task (imported, so registered)."""
+
+from memrl.tasks.associative_recall import AssociativeRecall
+from memrl.tasks.babi.task import Babi
+from memrl.tasks.copy import Copy
+from memrl.tasks.first_input import FirstInput
+from memrl.tasks.mqar import MQAR
+from memrl.tasks.ngrams import NGrams
+from memrl.tasks.nth_farthest import NthFarthest
+from memrl.tasks.parity import Parity
+from memrl.tasks.priority_sort import PrioritySort
+from memrl.tasks.repeat_copy import RepeatCopy
+from memrl.tasks.task import MENU, Batch, Task
+
+__all__ = [
+    "MENU",
+    "MQAR",
+    "AssociativeRecall",
+    "Babi",
+    "Batch",
+    "Copy",
+    "FirstInput",
+    "NGrams",
+    "NthFarthest",
+    "Parity",
+    "PrioritySort",
+    "RepeatCopy",
+    "Task",
+]

@@ -1,0 +1,1 @@
+"""Question answering over the bAbI stories."""

@@ -1,0 +1,45 @@
+"""From what a memory says to answers: by weights of their own, or by the memory's embeddings."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from memrl.memory import MemN2N
+from memrl.memory.core import MemoryCore
+from memrl.tasks.babi.encoding import Vocabulary
+
+
+def answer_head(core: MemoryCore[Any], vocabulary: Vocabulary) -> nn.Module:
+    """Weights that MemN2N ties to its last embedding under adjacent tying; a linear map else.
+
+    Tied weights want words as features (``task.reading=bag``), so that an answer has an embedding,
+    and answers of a single word.
+    """
+    single = all(answer in vocabulary.word_index for answer in vocabulary.answers)
+    words = len(vocabulary.words)
+    if isinstance(core, MemN2N) and core.adjacent and single:
+        if core.answer_weight.shape[-1] == words:
+            indices = [vocabulary.word_index[answer] - 1 for answer in vocabulary.answers]
+            return TiedAnswers(core, indices)
+    return nn.Linear(core.out_dim, len(vocabulary.answers))
+
+
+@final
+class TiedAnswers(nn.Module):
+    """W = (C^K)ᵀ, the rows of the words that are answers (MemN2N, adjacent tying).
+
+    Args:
+        core: owns the weights; they are read at each call and are no parameters of this module.
+        indices: of the answers among the words, each of which counts from 0.
+    """
+
+    def __init__(self, core: MemN2N, indices: list[int]) -> None:
+        super().__init__()
+        self._core = [core]  # in a list, so that it does not become a part of this module
+        self.indices = indices
+
+    def forward(self, y: Float[Tensor, "*N D"]) -> Float[Tensor, "*N O"]:
+        return y @ self._core[0].answer_weight[:, self.indices]

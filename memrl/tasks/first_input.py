@@ -1,0 +1,55 @@
+"""First-input recall: hear a symbol, wait, and say it when asked."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, final
+
+import torch
+from annotated_types import Ge
+from torch.nn import functional
+
+from memrl.tasks.task import MENU, Batch, Task, opening
+
+
+@final
+@MENU.register("first_input")
+class FirstInput(Task):
+    """A symbol at the first step, asked for ``length`` steps later, at the last one.
+
+    Input: one-hot symbols, and a channel that is 1 at the step that asks. Whatever cannot look
+    ``length`` steps back is left with chance.
+
+    Args:
+        symbols: there are.
+        between: what is heard until the question: "blank", or "symbols" drawn at random, of which
+            only the first counts.
+        min_length: shortest wait to train on, in steps.
+        max_length: longest wait.
+    """
+
+    kind = "classes"
+
+    def __init__(
+        self,
+        *,
+        symbols: Annotated[int, Ge(2)] = 8,
+        between: Literal["blank", "symbols"] = "blank",
+        min_length: int = 32,
+        max_length: int = 32,
+    ) -> None:
+        super().__init__(
+            in_dim=symbols + 1, out_dim=symbols, min_length=min_length, max_length=max_length
+        )
+        self.symbols, self.between, self.chance = symbols, between, 1.0 / symbols
+
+    def sample(self, batch: int, length: int, generator: torch.Generator) -> Batch:
+        heard = torch.randint(0, self.symbols, (length, batch), generator=generator)
+        x = torch.zeros(length + 1, batch, self.in_dim)
+        until = 1 if self.between == "blank" else length
+        x[:until, :, : self.symbols] = functional.one_hot(heard[:until], self.symbols).float()
+        x[length, :, self.symbols] = 1.0
+        target = torch.zeros(length + 1, batch, dtype=torch.int64)
+        target[length] = heard[0]
+        mask = torch.zeros(length + 1, batch, dtype=torch.bool)
+        mask[length] = True
+        return Batch(x, target, mask, opening(length + 1, batch))

@@ -1,0 +1,64 @@
+"""Multi-query associative recall: hear keys with values, then say the value of every key."""
+
+from __future__ import annotations
+
+from typing import Annotated, final
+
+import torch
+from annotated_types import Ge
+from torch.nn import functional
+
+from memrl.tasks.task import MENU, Batch, Task, opening
+
+
+@final
+@MENU.register("mqar")
+class MQAR(Task):
+    """``length`` pairs, key then value, one symbol a step; then all the keys in a new order.
+
+    Input: one-hot symbols, keys and values being different symbols. The keys of a sequence differ,
+    its values may repeat. Scored are the last ``length`` steps: the value of the key just heard.
+
+    The queries follow each other closely; the original spreads them out over a long text.
+
+    Args:
+        keys: symbols that serve as keys; the most pairs of a sequence.
+        values: symbols that serve as values.
+        min_length: pairs of the shortest sequences to train on.
+        max_length: pairs of the longest.
+    """
+
+    kind = "classes"
+    paper = (
+        "Arora et al. 2023, Zoology: Measuring and Improving Recall in Efficient Language Models"
+    )
+
+    def __init__(
+        self,
+        *,
+        keys: Annotated[int, Ge(1)] = 32,
+        values: Annotated[int, Ge(2)] = 32,
+        min_length: int = 1,
+        max_length: int = 8,
+    ) -> None:
+        super().__init__(
+            in_dim=keys + values,
+            out_dim=values,
+            min_length=min_length,
+            max_length=max_length,
+            longest=keys,
+        )
+        self.num_keys, self.num_values, self.chance = keys, values, 1.0 / values
+
+    def sample(self, batch: int, length: int, generator: torch.Generator) -> Batch:
+        keys = torch.rand(self.num_keys, batch, generator=generator).argsort(dim=0)[:length]
+        values = torch.randint(0, self.num_values, (length, batch), generator=generator)
+        order = torch.rand(length, batch, generator=generator).argsort(dim=0)
+        pairs = torch.stack([keys, self.num_keys + values], dim=1).flatten(0, 1)  # k1, v1, k2, …
+        symbols = torch.cat([pairs, keys.gather(0, order)])
+        target = torch.zeros(3 * length, batch, dtype=torch.int64)
+        target[2 * length :] = values.gather(0, order)
+        mask = torch.zeros(3 * length, batch, dtype=torch.bool)
+        mask[2 * length :] = True
+        x = functional.one_hot(symbols, self.in_dim).float()
+        return Batch(x, target, mask, opening(3 * length, batch))

@@ -1,0 +1,22 @@
+"""A fit of a second: a config, and the rows it leaves."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from memrl.run.metrics import is_time
+
+TINY = ["learner.batch=3", "learner.batches=2", "threads=1", "evaluate.sequences=5", "track=off"]
+SMALL = [*TINY, "memory=gru", "memory.hidden_dim=7", "task.max_length=3", "evaluate.lengths=[2,5]"]
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    """metrics.csv without the columns that measure the clock."""
+    with (run / "metrics.csv").open() as file:
+        table = [
+            {name: cell for name, cell in row.items() if not is_time(name)}
+            for row in csv.DictReader(file)
+        ]
+    assert table
+    return table

@@ -1,0 +1,189 @@
+"""memrl fit from the command line: what a run leaves, that it repeats and resumes bit for bit."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from small_fits import SMALL, TINY, rows
+
+from memrl.cli import main
+from memrl.run.checkpoints import Checkpoints
+from memrl.supervised.config import compose_fit
+from memrl.supervised.fitting import fit_task
+from memrl.tasks import MENU
+
+
+@pytest.fixture
+def memrl(monkeypatch, capfd, tmp_path):
+    """Run a command in an empty folder, in this process: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["memrl", *map(str, words)])
+        code = 0
+        try:
+            main()
+        except SystemExit as exit_:
+            code = exit_.code if isinstance(exit_.code, int) else 0 if exit_.code is None else 1
+        return code, *capfd.readouterr()
+
+    return run
+
+
+def sentence(outcome: tuple[int, str, str]) -> str:
+    """The one line that a mistake prints."""
+    code, out, err = outcome
+    assert code != 0
+    assert "Traceback" not in out + err
+    (line,) = [line for line in err.splitlines() if line.startswith("memrl: ")]
+    assert "defect" not in line
+    return line
+
+
+def start(run: Path, *words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "memrl", "fit", *words]
+    return subprocess.Popen(
+        command, cwd=run.parent, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_a_run_leaves_everything_it_promises(memrl, tmp_path):
+    words = [word for word in SMALL if word != "track=off"]
+    code, out, err = memrl("fit", *words, "sequences=12", "run.dir=here")
+    assert code == 0, err
+    assert "parameters" in out
+    assert [line.split()[0] for line in out.splitlines()[-3:-1]] == ["2", "5"]
+    names = {path.name for path in (tmp_path / "here").iterdir()}
+    assert names >= {
+        "config.yaml", "metrics.csv", "checkpoints", "tensorboard", "curve.png", "lengths.png",
+        "memory.png", "summary.json",
+    }  # fmt: skip
+    summary = json.loads((tmp_path / "here" / "summary.json").read_text())
+    assert (summary["task"], summary["memory"], summary["sequences"]) == ("copy", "gru", 12)
+    assert [mark["length"] for mark in summary["evaluation"]] == [2, 5]
+    assert summary["accuracy"] is None  # length 3, the longest trained on, was not examined
+    assert summary["parameters"] == summary["parameters_memory"] + 8 * (7 + 1)
+    assert summary["commit"] is None or len(summary["commit"]["sha"]) == 40
+    table = rows(tmp_path / "here")
+    assert [row["sequences"] for row in table] == ["6", "12"]
+    assert {"train/loss", "train/accuracy", "train/length"} <= set(table[0])
+    assert not Path("outputs").exists()  # of Hydra
+
+
+def test_json_is_one_value(memrl):
+    code, out, _ = memrl("fit", *SMALL, "sequences=6", "run.dir=here", "--json")
+    assert code == 0
+    assert json.loads(out)["run"] == "here"
+
+
+def test_a_sweep_gives_every_job_a_directory(memrl, tmp_path):
+    words = ["fit", "-m", *TINY, "sequences=6", "memory=none,gru", "task=mqar", "run.dir=sweep"]
+    assert memrl(*words)[0] == 0
+    runs = sorted(path.parent.name for path in tmp_path.glob("sweep/*/summary.json"))
+    assert runs == ["mqar-gru-seed1", "mqar-none-seed1"]
+
+
+@pytest.mark.parametrize("memory", ["ntm", "lru", "none"])
+@pytest.mark.parametrize("task", ["copy", "mqar", "ngrams"])
+def test_every_kind_of_task_and_memory_is_drawn(tmp_path, memory, task):
+    small = ["task.min_length=5", "task.max_length=5", "evaluate.lengths=[5,7]"]
+    config = compose_fit([*TINY, *small, f"memory={memory}", f"task={task}", "sequences=12"])
+    run = fit_task(config, tmp_path / "run", style="quiet", say=lambda sentence: None)
+    for name in ("curve.png", "lengths.png", "memory.png"):
+        assert (run.path / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_same_seed_twice_is_bit_equal_and_another_is_not(tmp_path):
+    runs = [
+        fit_task(
+            compose_fit([*SMALL, "sequences=18", f"seed={seed}"]), tmp_path / name, style="quiet"
+        )
+        for name, seed in (("one", 1), ("two", 1), ("three", 2))
+    ]
+    assert rows(runs[0].path) == rows(runs[1].path)
+    assert runs[0].summary["evaluation"] == runs[1].summary["evaluation"]
+    assert rows(runs[0].path) != rows(runs[2].path)
+
+
+def test_a_killed_run_resumes_to_the_same_rows(tmp_path):
+    words = [*SMALL, "sequences=9000", "run.checkpoint_seconds=0.2", "curriculum.kind=grow"]
+    words += ["curriculum.threshold=0.5", "learner.lr_end=1e-4"]
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    process = start(whole, *words, f"run.dir={whole}")
+    assert process.communicate(timeout=300)[1] is not None
+    assert process.returncode == 0
+    process = start(broken, *words, f"run.dir={broken}")
+    while not [*broken.glob("checkpoints/steps-*")]:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    resumed = start(broken, "--resume", str(broken))
+    _, err = resumed.communicate(timeout=300)
+    assert resumed.returncode == 0, err
+    assert rows(broken) == rows(whole)
+    summaries = [json.loads((run / "summary.json").read_text()) for run in (whole, broken)]
+    assert summaries[0]["evaluation"] == summaries[1]["evaluation"]
+
+
+def test_ctrl_c_saves_and_says_how_to_continue(tmp_path):
+    run = tmp_path / "run"
+    process = start(run, *SMALL, "sequences=1_000_000", f"run.dir={run}")
+    while not (run / "metrics.csv").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"memrl fit --resume {run}" in err
+    assert Checkpoints(run / "checkpoints").last() is not None
+
+
+def test_resume_changes_nothing_but_the_length(memrl, tmp_path):
+    assert memrl("fit", *SMALL, "sequences=6", "run.dir=here")[0] == 0
+    assert "only sequences may change, not seed" in sentence(
+        memrl("fit", "--resume", "here", "seed=9")
+    )
+    code, _, err = memrl("fit", "--resume", "here", "sequences=12")
+    assert code == 0, err
+    assert json.loads((tmp_path / "here" / "summary.json").read_text())["sequences"] == 12
+
+
+def test_a_command_refuses_the_runs_of_another(memrl):
+    assert memrl("fit", *SMALL, "sequences=6", "run.dir=here")[0] == 0
+    assert "was made by memrl fit" in sentence(memrl("train", "--resume", "here"))
+    assert "was made by memrl fit" in sentence(memrl("evaluate", "here"))
+    assert "there is no run at nowhere" in sentence(memrl("fit", "--resume", "nowhere"))
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["task=cpoy"], "unknown task 'cpoy'; did you mean copy?"),
+        (["learner.lrr=1"], "unknown key learner.lrr; did you mean learner.lr?"),
+        (["evaluate.lengths=[0]"], "evaluate.lengths=0"),
+        (["memory=ntm", "memory.slots=1"], "only 1"),
+        (["seed"], "write KEY=VALUE"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_word_of_fit(memrl, tmp_path, words, expected):
+    assert expected in sentence(memrl("fit", "run.dir=here", *words))
+    assert not (tmp_path / "here").exists()
+
+
+def test_tasks_lists_the_menu(memrl):
+    assert "copy" in memrl("tasks")[1]
+    listed = json.loads(memrl("tasks", "--json")[1])
+    assert [entry["name"] for entry in listed] == MENU.names()
+
+
+def test_config_prints_what_fit_would_do(memrl):
+    assert "max_length: 10" in memrl("config", "--fit")[1]
+    assert "slots: 64" in memrl("config", "--fit", "memory=ntm", "task=copy")[1]
