@@ -157,6 +157,7 @@ def test_every_kind_of_observation_is_exported(path):
     [
         ("dnc", {"controller": "feedforward"}),
         ("ntm", {"memory_init": "learned"}),
+        ("dnd", {"neighbours": 2}),
         ("memnn", {"write": "merge", "read": "topk", "topk": 2, "forget": "importance"}),
     ],
 )

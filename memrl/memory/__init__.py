@@ -5,6 +5,7 @@ from memrl.memory.core import MemoryCore, Unrolled
 from memrl.memory.deltanet import DeltaNet
 from memrl.memory.dmn import DMN
 from memrl.memory.dnc import DNC
+from memrl.memory.dnd import DND
 from memrl.memory.entnet import EntNet
 from memrl.memory.fart import FART
 from memrl.memory.ffm import FFM
@@ -28,6 +29,7 @@ from memrl.memory.shm import SHM
 __all__ = [
     "DMN",
     "DNC",
+    "DND",
     "FART",
     "FFM",
     "GRU",
