@@ -156,6 +156,7 @@ def test_every_kind_of_observation_is_exported(path):
     ("memory", "options"),
     [
         ("dnc", {"controller": "feedforward"}),
+        ("dnd", {"neighbours": 2}),
         ("memnn", {"write": "merge", "read": "topk", "topk": 2, "forget": "importance"}),
         ("dnc", {"masking": True, "deallocation": True, "link_sharpness": True}),
         ("ntm", {"memory_init": "learned"}),

@@ -6,6 +6,7 @@ from memrl.memory.core import MemoryCore, Unrolled
 from memrl.memory.deltanet import DeltaNet
 from memrl.memory.dmn import DMN
 from memrl.memory.dnc import DNC
+from memrl.memory.dnd import DND
 from memrl.memory.entnet import EntNet
 from memrl.memory.fart import FART
 from memrl.memory.ffm import FFM
@@ -33,6 +34,7 @@ __all__ = [
     "ACT",
     "DMN",
     "DNC",
+    "DND",
     "FART",
     "FFM",
     "GRU",
