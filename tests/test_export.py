@@ -154,7 +154,11 @@ def test_every_kind_of_observation_is_exported(path):
 
 @pytest.mark.parametrize(
     ("memory", "options"),
-    [("dnc", {"controller": "feedforward"}), ("ntm", {"memory_init": "learned"})],
+    [
+        ("dnc", {"controller": "feedforward"}),
+        ("ntm", {"memory_init": "learned"}),
+        ("fart", {"feature_map": "shares"}),
+    ],
 )
 def test_variants_of_a_memory_are_exported(memory, options, path):
     check_export(make_policy(memory, options=options), PLAIN, path)

@@ -36,6 +36,7 @@ OTHER_OPTIONS = [
     ("dnc", {"read_heads": 3, "slots": 5, "word_dim": 2}),
     ("dnc", {"controller": "feedforward"}),
     ("deltanet", {"gated": True, "heads": 3}),
+    ("fart", {"feature_map": "shares", "heads": 3}),
     ("framestack", {"frames": 2}),
     ("rmc", {"blocks": 2, "gate": "memory"}),
     ("rmc", {"gate": "none", "slots": 1}),
