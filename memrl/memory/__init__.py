@@ -15,6 +15,7 @@ from memrl.memory.gtrxl import GTrXL
 from memrl.memory.lru import LRU
 from memrl.memory.lrua import LRUA
 from memrl.memory.lstm import LSTM
+from memrl.memory.mamba import Mamba
 from memrl.memory.mingru import MinGRU
 from memrl.memory.mlstm import MLSTM
 from memrl.memory.none import NoMemory
@@ -43,6 +44,7 @@ __all__ = [
     "FrameStack",
     "GTrXL",
     "GraphMemory",
+    "Mamba",
     "MemoryCore",
     "MinGRU",
     "NoMemory",

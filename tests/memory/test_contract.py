@@ -44,6 +44,7 @@ OTHER_OPTIONS = [
     ("graph", {"rounds": 2, "read_heads": 2, "slots": 5}),
     ("compressive", {"layers": 3, "memory_len": 3, "compressed_len": 2, "rate": 2}),
     ("compressive", {"layers": 1, "memory_len": 2, "compressed_len": 5, "rate": 1}),
+    ("mamba", {"inner_dim": 3, "state_dim": 2, "rank": 1, "conv_width": 2}),
     ("act", {"max_steps": 3, "ponder_cost": 0.5}),
     ("universal", {"max_steps": 2, "memory_len": 3, "heads": 1, "head_dim": 5}),
     ("universal", {"max_steps": 4, "memory_len": 2, "ponder_cost": 0.5}),
