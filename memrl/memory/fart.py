@@ -29,9 +29,9 @@ class FARTState(NamedTuple):
 class FART(MemoryCore[FARTState]):
     """Fast autoregressive transformer: linear attention in POPGym's block.
 
-    S' = S + φ(k) vᵀ, z' = z + φ(k), read φ(q)ᵀ S' / (φ(q)ᵀ z' + ε) with φ = elu + 1 (eq. 7,
-    16-20). Keys, queries and values are of the input after a layer norm; the output is
-    relu(W₂ relu(W₁ read)) plus a linear shortcut from the normed input. Nothing is ever forgotten.
+    S' = S + φ(k) vᵀ, z' = z + φ(k), read φ(q)ᵀ S' / (φ(q)ᵀ z' + ε) with φ = elu + 1. Keys,
+    queries and values are of the input after a layer norm; the output is relu(W₂ relu(W₁ read))
+    plus a linear shortcut from the normed input. Nothing is ever forgotten.
 
     With ``feature_map="shares"`` φ(u) = relu(u) / (ε + Σ relu(u)) and the read is φ(q)ᵀ S' itself:
     POPGym's "fast weight programmer", which has neither the delta rule nor the feature map of
