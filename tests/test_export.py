@@ -160,6 +160,7 @@ def test_every_kind_of_observation_is_exported(path):
         ("memnn", {"write": "merge", "read": "topk", "topk": 2, "forget": "importance"}),
         ("dnc", {"masking": True, "deallocation": True, "link_sharpness": True}),
         ("ntm", {"memory_init": "learned"}),
+        ("fart", {"feature_map": "shares"}),
     ],
 )
 def test_variants_of_a_memory_are_exported(memory, options, path):

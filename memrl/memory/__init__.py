@@ -18,6 +18,7 @@ from memrl.memory.kvmemnn import KeyValueMemNN
 from memrl.memory.lru import LRU
 from memrl.memory.lrua import LRUA
 from memrl.memory.lstm import LSTM
+from memrl.memory.mamba import Mamba
 from memrl.memory.memn2n import MemN2N
 from memrl.memory.memnn import MemNN
 from memrl.memory.mingru import MinGRU
@@ -52,6 +53,7 @@ __all__ = [
     "GTrXL",
     "GraphMemory",
     "KeyValueMemNN",
+    "Mamba",
     "MemN2N",
     "MemNN",
     "MemoryCore",

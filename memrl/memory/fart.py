@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple, final
+from typing import Annotated, Literal, NamedTuple, final
 
 import torch
 from annotated_types import Ge
@@ -14,14 +14,14 @@ from memrl.memory.ops.linear_attention import attend, episodes
 from memrl.memory.parts.pieces import in_pieces
 from memrl.memory.registry import register
 
-EPS = 1e-5  # added to the normaliser (POPGym)
+EPS = 1e-5  # added to the normaliser, and to the sums of "shares" (POPGym)
 
 
 class FARTState(NamedTuple):
     """The attended past of every head."""
 
     memory: Tensor  # [B, heads, K, K]  S, keys by values
-    norm: Tensor  # [B, heads, K]  z, the sum of the keys; not negative
+    norm: Tensor  # [B, heads, K]  z, the sum of the keys; not negative; of no width for "shares"
 
 
 @final
@@ -29,14 +29,19 @@ class FARTState(NamedTuple):
 class FART(MemoryCore[FARTState]):
     """Fast autoregressive transformer: linear attention in POPGym's block.
 
-    S' = S + φ(k) vᵀ, z' = z + φ(k), read φ(q)ᵀ S' / (φ(q)ᵀ z' + ε) with φ = elu + 1 (eq. 7,
-    16-20). Keys, queries and values are of the input after a layer norm; the output is
-    relu(W₂ relu(W₁ read)) plus a linear shortcut from the normed input. Nothing is ever forgotten.
+    S' = S + φ(k) vᵀ, z' = z + φ(k), read φ(q)ᵀ S' / (φ(q)ᵀ z' + ε) with φ = elu + 1. Keys,
+    queries and values are of the input after a layer norm; the output is relu(W₂ relu(W₁ read))
+    plus a linear shortcut from the normed input. Nothing is ever forgotten.
+
+    With ``feature_map="shares"`` φ(u) = relu(u) / (ε + Σ relu(u)) and the read is φ(q)ᵀ S' itself:
+    POPGym's "fast weight programmer", which has neither the delta rule nor the feature map of
+    Schlag et al. 2021; the core ``deltanet`` has the delta rule.
 
     Args:
         in_dim: width of the input features.
         heads: memories side by side.
         head_dim: K, width of a key and of a value.
+        feature_map: φ, "elu" or "shares".
         hidden_dim: width of the output.
     """
 
@@ -48,10 +53,12 @@ class FART(MemoryCore[FARTState]):
         *,
         heads: Annotated[int, Ge(1)] = 4,
         head_dim: Annotated[int, Ge(1)] = 16,
+        feature_map: Literal["elu", "shares"] = "elu",
         hidden_dim: Annotated[int, Ge(1)] = 128,
     ) -> None:
         super().__init__(in_dim, hidden_dim)
         self.heads, self.head_dim = heads, head_dim
+        self.shares = feature_map == "shares"
         self.norm = nn.LayerNorm(in_dim)
         self.key = nn.Linear(in_dim, heads * head_dim, bias=False)
         self.query = nn.Linear(in_dim, heads * head_dim, bias=False)
@@ -63,13 +70,21 @@ class FART(MemoryCore[FARTState]):
     def initial_state(self, batch_size: int) -> FARTState:
         zeros, width = self.key.weight.new_zeros, self.head_dim
         return FARTState(
-            zeros(batch_size, self.heads, width, width), zeros(batch_size, self.heads, width)
+            zeros(batch_size, self.heads, width, width),
+            zeros(batch_size, self.heads, 0 if self.shares else width),
         )
 
     def _project(self, x: Tensor) -> Tensor:
         x = self.norm(x)
-        q, k = F.elu(self.query(x)) + 1, F.elu(self.key(x)) + 1  # φ(q), φ(k)
+        q, k = self._features(self.query(x)), self._features(self.key(x))
         return torch.cat([q, k, self.value(x), self.shortcut(x)], dim=-1)
+
+    def _features(self, u: Tensor) -> Tensor:
+        """φ(u) of every head: [..., heads · K]."""
+        if not self.shares:
+            return F.elu(u) + 1
+        by_head = u.relu().unflatten(-1, (self.heads, self.head_dim))  # type: ignore[no-untyped-call]
+        return (by_head / (EPS + by_head.sum(dim=-1, keepdim=True))).flatten(-2)  # type: ignore[no-any-return]
 
     def _emit(self, seen: Tensor) -> Tensor:
         read, direct = seen.split_with_sizes([self.heads * self.head_dim, self.out_dim], -1)
@@ -84,9 +99,10 @@ class FART(MemoryCore[FARTState]):
         qkv, direct = self._split(x)
         q, k, v = qkv.unbind(1)  # [B, heads, K]
         memory = state.memory + k.unsqueeze(-1) * v.unsqueeze(-2)
-        norm = state.norm + k
+        norm = state.norm if self.shares else state.norm + k
         read = (q.unsqueeze(-2) @ memory).squeeze(-2)
-        read = read / ((q * norm).sum(-1, keepdim=True) + EPS)
+        if not self.shares:
+            read = read / ((q * norm).sum(-1, keepdim=True) + EPS)
         return torch.cat([read.flatten(1), direct], dim=-1), FARTState(memory, norm)
 
     def forward(self, x: Tensor, state: FARTState, start: Tensor) -> Unrolled:
@@ -97,14 +113,16 @@ class FART(MemoryCore[FARTState]):
         qkv, direct = self._split(x)
         q, k, v = qkv.permute(2, 1, 3, 0, 4).unbind()  # [B, heads, T, K]
         within, carried = episodes(start)
-        # The normaliser is the read of one more value, always 1.
-        v = torch.cat([v, torch.ones_like(v[..., :1])], dim=-1)
-        first = torch.cat([state.memory, state.norm.unsqueeze(-1)], dim=-1)
-        weights, carry = within.to(v.dtype), carried.to(v.dtype)
-        reads, last = attend(q, k, v, first, weights, carry, carried)
-        read = reads[..., :-1] / (reads[..., -1:] + EPS)
-        read = read.permute(2, 0, 1, 3).flatten(2)  # [T, B, heads · K]
-        return torch.cat([read, direct], -1), FARTState(last[..., :-1], last[..., -1])
+        weights, carry, first = within.to(v.dtype), carried.to(v.dtype), state.memory
+        if not self.shares:  # the normaliser is the read of one more value, always 1
+            v = torch.cat([v, torch.ones_like(v[..., :1])], dim=-1)
+            first = torch.cat([first, state.norm.unsqueeze(-1)], dim=-1)
+        read, last = attend(q, k, v, first, weights, carry, carried)
+        after = FARTState(last, state.norm)
+        if not self.shares:
+            read = read[..., :-1] / (read[..., -1:] + EPS)
+            after = FARTState(last[..., :-1], last[..., -1])
+        return torch.cat([read.permute(2, 0, 1, 3).flatten(2), direct], dim=-1), after
 
     def diagnostics(self, state: FARTState) -> dict[str, Tensor]:
         return {"memory": state.memory.flatten(1, 2)}

@@ -9,6 +9,7 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from memrl.memory.core import MemoryCore, Unrolled
+from memrl.memory.ops.windows import last_steps
 from memrl.memory.registry import register
 
 
@@ -46,17 +47,8 @@ class FrameStack(MemoryCore[FrameStackState]):
         return self.output(stack.flatten(1)).relu(), FrameStackState(stack[:, 1:])
 
     def forward(self, x: Tensor, state: FrameStackState, start: Tensor) -> Unrolled:
-        length, lag = x.shape[0], self.frames - 1
-        frames = torch.cat([state.past.transpose(0, 1), x])  # [F - 1 + T, B, I]
-        episode = start.cumsum(dim=0)  # [T, B]; the handed-in past belongs to episode 0
-        of_frame = torch.cat([episode.new_zeros(lag, x.shape[1]), episode])  # [F - 1 + T, B]
-
-        windows = frames.unfold(0, self.frames, 1)  # [T, B, I, F]
-        seen = of_frame.unfold(0, self.frames, 1) == episode.unsqueeze(-1)  # [T, B, F]
-        # Selected, not multiplied: a frame of another episode may be NaN.
-        stack = torch.where(seen.unsqueeze(2), windows, 0).permute(0, 1, 3, 2)  # [T, B, F, I]
-
-        y = self.output(stack.reshape(length, x.shape[1], -1)).relu()
+        stack = last_steps(state.past, x, start).mT  # [T, B, F, I]
+        y = self.output(stack.flatten(2)).relu()
         return Unrolled(y, FrameStackState(stack[-1, :, 1:]))
 
     def diagnostics(self, state: FrameStackState) -> dict[str, Tensor]:

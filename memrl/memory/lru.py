@@ -30,7 +30,7 @@ class LRU(MemoryCore[LRUState]):
     """Linear recurrent unit with complex diagonal transitions.
 
     h' = λ ∘ h + e^γ ∘ (B x) and v = Re(C h') + D x, with λ = exp(-e^ν + i e^θ), hence |λ| < 1 for
-    any parameters (eq. 5-7). As in the paper's blocks a gated linear unit follows:
+    any parameters. As in the paper's blocks a gated linear unit follows:
     y = p ∘ σ(q) with [p, q] = W GELU(v). Normalisation and skips are the policy's.
 
     |λ|² starts uniform in [r_min², r_max²], the phase in [0, 2π), γ at log √(1 - |λ|²).
