@@ -20,6 +20,7 @@ from memrl.memory.none import NoMemory
 from memrl.memory.ntm import NTM
 from memrl.memory.registry import build, core_class, names, register, schema
 from memrl.memory.rmc import RMC
+from memrl.memory.sam import SAM
 from memrl.memory.shm import SHM
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "MLSTM",
     "NTM",
     "RMC",
+    "SAM",
     "SHM",
     "CompressiveTransformer",
     "DeltaNet",

@@ -14,7 +14,7 @@ from memrl import memory
 from memrl.testing import CHECKS, a_long_run_stays_finite, fresh
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "memory"
-NOT_MEMORIES = {"core", "state", "registry"}
+NOT_MEMORIES = {"core", "state", "registry", "sparse"}
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -44,6 +44,9 @@ OTHER_OPTIONS = [
     ("compressive", {"layers": 3, "memory_len": 3, "compressed_len": 2, "rate": 2}),
     ("compressive", {"layers": 1, "memory_len": 2, "compressed_len": 5, "rate": 1}),
     ("gtrxl", {"layers": 3, "memory_len": 2, "heads": 1, "head_dim": 5}),
+    ("sam", {"slots": 5, "word_dim": 3, "read_heads": 3, "neighbours": 2}),
+    ("sam", {"slots": 4, "neighbours": 4}),
+    ("sam", {"slots": 1, "neighbours": 1}),
 ]
 
 
