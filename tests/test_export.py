@@ -16,10 +16,12 @@ from torch import Tensor
 from memrl import export
 from memrl.export import SUFFIXES, export_step
 from memrl.memory import registry
+from memrl.memory import state as states
 from memrl.memory.core import MemoryCore
 from memrl.memory.state import flatten
 from memrl.policy import Policy, PolicyConfig, build_policy
 from memrl.rollout.spaces import tensor_dtype
+from memrl.trial import poison
 
 ROOT = Path(export.__file__).parent
 SMALL = {"hidden_dim": 11, "slots": 5, "word_dim": 3, "frames": 3, "read_heads": 2}
@@ -102,8 +104,10 @@ def follow(policy: Policy, space: spaces.Dict, step: Step, starts: Tensor) -> No
     state = policy.initial_state(rows)
     fed = {f"state.{name}": torch.zeros_like(leaf) for name, leaf in flatten(state).items()}
     for start in starts:
+        # A start forgets it all, though it may leave what it will not read where it is.
+        state = states.where(start, states.map_state(poison, state), state)
         for leaf in fed.values():
-            leaf[start] = torch.nan  # which the initial state replaces
+            leaf[start] = poison(leaf[start])
         obs = observe(space, rows)
         with torch.no_grad():
             want = policy.step(obs, state, start)
@@ -113,7 +117,8 @@ def follow(policy: Policy, space: spaces.Dict, step: Step, starts: Tensor) -> No
         expected |= {f"next_state.{name}": leaf for name, leaf in flatten(state).items()}
         got = step({**obs, "start": start, **fed})
         assert list(got) == list(expected)
-        torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5, equal_nan=True)
+        assert got["value"].isfinite().all()
         fed = {f"state.{name}": got[f"next_state.{name}"].clone() for name in flatten(state)}
 
 

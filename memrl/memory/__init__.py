@@ -28,6 +28,7 @@ from memrl.memory.ntm import NTM
 from memrl.memory.pointer import PointerMemory
 from memrl.memory.registry import build, core_class, names, register, schema
 from memrl.memory.rmc import RMC
+from memrl.memory.sam import SAM
 from memrl.memory.shm import SHM
 from memrl.memory.universal import UniversalTransformer
 
@@ -45,6 +46,7 @@ __all__ = [
     "MLSTM",
     "NTM",
     "RMC",
+    "SAM",
     "SHM",
     "CompressiveTransformer",
     "DeltaNet",

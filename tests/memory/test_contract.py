@@ -14,7 +14,7 @@ from memrl import memory
 from memrl.testing import CHECKS, a_long_run_stays_finite, fresh
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "memory"
-NOT_MEMORIES = {"core", "state", "registry"}
+NOT_MEMORIES = {"core", "state", "registry", "sparse"}
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -64,6 +64,9 @@ OTHER_OPTIONS = [
     ("memnn", {"write": "gated", "slots": 3}),
     ("memnn", {"write": "gated", "forget": "importance", "read": "hard", "slots": 5}),
     ("memnn", {"write": "merge", "likeness": 0.1, "slots": 7}),
+    ("sam", {"slots": 5, "word_dim": 3, "read_heads": 3, "neighbours": 2}),
+    ("sam", {"slots": 4, "neighbours": 4}),
+    ("sam", {"slots": 1, "neighbours": 1}),
 ]
 
 

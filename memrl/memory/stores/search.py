@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.linalg import vector_norm
 
 Metric: TypeAlias = Literal["cosine", "l2"]
-BLOCK = 2**19  # scores that exist at a time: 2 MB in float32
+BLOCK = 2**19  # scores of a row that exist at a time: 2 MB in float32
 EPSILON = 1e-6  # added to the product of norms, so that a zero key has similarity 0
 
 
@@ -45,7 +45,7 @@ def nearest(
         metric: ``cosine``, or ``l2`` (computed as |q|² − 2 q·k + |k|², hence to its rounding).
         valid: the keys that may be found; all if None.
         count: only the first ``count[b]`` keys of row b may be found; all if None.
-        block: scores that exist at a time; only speed and memory depend on it.
+        block: scores of a row of the batch that exist at a time; only speed and memory depend on it.
 
     Raises:
         ValueError: k is not in 1 … N.
@@ -54,7 +54,7 @@ def nearest(
     if not 1 <= k <= size:
         raise ValueError(f"{k} neighbours cannot be found among {size} keys")
     queries, keys = queries.detach(), keys.detach()
-    width = max(k, block // max(1, queries.shape[0] * queries.shape[1]))
+    width = max(k, block // max(1, queries.shape[1]))
     scores, slots = [], []
     for low in range(0, size, width):
         part = keys[:, low : low + width]

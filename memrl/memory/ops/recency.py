@@ -1,0 +1,59 @@
+"""Which slot was accessed least recently, without a look at every slot (SAM)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+LATEST = torch.iinfo(torch.long).max  # of a slot that there is not
+
+
+def block_shape(slots: int) -> tuple[int, int]:
+    """Blocks, and slots in each: about √N of each; the last block may be short."""
+    width = math.isqrt(slots - 1) + 1
+    return -(-slots // width), width
+
+
+def touch(
+    last_access: Int[Tensor, "B N"],
+    oldest: Int[Tensor, "B G"],
+    slots: Int[Tensor, "B A"],
+    accessed: Bool[Tensor, "B A"],
+    clock: Int[Tensor, " B"],
+) -> None:
+    """Note that slots were accessed, in place, and what is oldest in their blocks.
+
+    A slot may be named twice, if both say the same of it.
+    """
+    stamps = torch.where(accessed, clock.unsqueeze(1), last_access.gather(1, slots))
+    last_access.scatter_(1, slots, stamps)
+    block = slots // block_shape(last_access.shape[1])[1]
+    oldest.scatter_(1, block, _members(last_access, block).amin(dim=-1))
+
+
+def least_recent(last_access: Int[Tensor, "B N"], oldest: Int[Tensor, "B G"]) -> Int[Tensor, " B"]:
+    """The slot that was accessed the longest ago; of several the lowest."""
+    block = oldest.argmin(dim=1, keepdim=True)
+    member = _members(last_access, block).argmin(dim=-1)
+    return (block * block_shape(last_access.shape[1])[1] + member).squeeze(1)
+
+
+def accessed_slots(
+    slots: Int[Tensor, "B A"], weights: Tensor, threshold: float
+) -> Bool[Tensor, "B A"]:
+    """Whether what went to a slot, w^W + w^R [B, A] over all heads, is above the threshold δ."""
+    same = slots.unsqueeze(2) == slots.unsqueeze(1)  # [B, A, A]
+    above = torch.bmm(same.to(weights.dtype), weights.unsqueeze(2)) > threshold  # [B, A, 1]
+    return (same & above.mT).any(dim=-1)  # the same for all that name a slot, whatever the rounding
+
+
+def _members(last_access: Tensor, block: Tensor) -> Tensor:
+    """When the slots of blocks [B, A] were accessed: [B, A, S]."""
+    slots = last_access.shape[1]
+    width = block_shape(slots)[1]
+    number = block.unsqueeze(-1) * width + torch.arange(width, device=block.device)
+    there = last_access.gather(1, number.clamp(max=slots - 1).flatten(1)).view(number.shape)
+    return torch.where(number < slots, there, LATEST)
