@@ -75,6 +75,7 @@ class Config(Strict):
     seed: Annotated[int, Ge(0), Lt(2**32)]
     device: str
     threads: Annotated[int, Ge(1)] | None
+    compile: bool = False
     total_steps: EnvSteps
     run: RunConfig
     evaluate: EvaluateConfig

@@ -69,6 +69,8 @@ def train(
     """
     prepare(config)
     agent = make_agent(config, make_env(config))  # what does not fit fails before a file is made
+    if config.compile:
+        agent.policy.core.compile_update()
     directory, resume = _open(config, target, say)
     with (
         Tracker(

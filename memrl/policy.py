@@ -157,6 +157,10 @@ class Stacked(MemoryCore[tuple[Any, ...]]):
         for core in self._layers():
             core.silence(part)
 
+    def compile_update(self) -> None:
+        for core in self._layers():
+            core.compile_update()
+
     def _layers(self) -> list[MemoryCore[Any]]:
         return [core for core in self.cores if isinstance(core, MemoryCore)]
 

@@ -14,6 +14,7 @@ from memrl import memory
 from memrl.testing import CHECKS, a_long_run_stays_finite, fresh
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "memory"
+PAGES = Path(__file__).parents[2] / "docs" / "memories"
 NOT_MEMORIES = {"core", "state", "registry"}
 
 
@@ -74,6 +75,10 @@ def test_a_config_lists_every_option_with_its_default(name):
 
 def test_every_config_is_of_a_memory():
     assert {path.stem for path in CONFIGS.glob("*.yaml")} == set(memory.names())
+
+
+def test_every_memory_has_a_page_and_every_page_a_memory():
+    assert {path.stem for path in PAGES.glob("*.md")} == set(memory.names())
 
 
 @pytest.mark.parametrize("name", memory.names())
