@@ -21,6 +21,7 @@ from memrl.assemble import (
 )
 from memrl.config import Config
 from memrl.errors import RunError
+from memrl.memory import MemoryCore
 from memrl.run.checkpoints import Checkpoint
 from memrl.run.curve import draw_curve
 from memrl.run.directory import RunDirectory
@@ -70,7 +71,7 @@ def train(
     prepare(config)
     agent = make_agent(config, make_env(config))  # what does not fit fails before a file is made
     if config.compile:
-        agent.policy.core.compile_update()
+        _compile(agent.policy.core, say)
     directory, resume = _open(config, target, say)
     with (
         Tracker(
@@ -98,6 +99,13 @@ def train(
         summary = _conclude(config, agent, directory, fitted, say)
         tracker.finish(episode=directory.episode, checkpoint=fitted.checkpoint)
     return Run(directory.path, summary, agent)
+
+
+def _compile(core: MemoryCore[Any], say: Say) -> None:
+    if core.loops:
+        core.compile_update()
+    else:
+        say(f"compile=true: {core.nothing_to_compile}")
 
 
 def _open(

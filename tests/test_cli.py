@@ -239,6 +239,13 @@ def test_bench_env_as_json_is_one_value(memrl, monkeypatch):
     assert "S7" in memrl("bench", "env", "MiniGrid-MemoryS7-v0").out
 
 
+def test_a_memory_without_a_loop_says_that_there_is_nothing_to_compile(memrl):
+    words = [*SMOKE, "memory=none", "compile=true", "run.dir=run"]
+    outcome = memrl("train", *words)
+    assert outcome.code == 0
+    assert "compile=true: NoMemory computes a sequence without a loop" in outcome.out + outcome.err
+
+
 def test_bench_cores_as_json_has_a_row_per_memory(memrl):
     words = ["memories=ntm,none", "steps=3", "rows=2", "in_dim=5", "windows=1"]
     rows = json.loads(memrl("bench", "cores", *words, "--json").out)

@@ -100,6 +100,12 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
         """Whether a sequence is a loop over the steps, which compiling makes faster."""
         return type(self).forward is MemoryCore.forward
 
+    @property
+    def nothing_to_compile(self) -> str:
+        """What to say to someone who asks for it all the same."""
+        name = type(self).__name__
+        return f"{name} computes a sequence without a loop over its steps: nothing to compile"
+
     def compile_update(self) -> None:
         """From now on acting and learning run a compiled update; equal within rounding.
 
@@ -111,10 +117,7 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
                 has no C++ compiler.
         """
         if not self.loops:
-            raise ValueError(
-                f"{type(self).__name__} computes a sequence without a loop over its steps: there "
-                "is nothing to compile"
-            )
+            raise ValueError(self.nothing_to_compile)
         need_compiler()
         self.compiled = True
 

@@ -78,7 +78,7 @@ def test_compiled_equals_eager(name):
 def test_a_core_without_a_loop_has_nothing_to_compile():
     with pytest.raises(ValueError, match="LSTM computes a sequence without a loop"):
         build("lstm", 3).compile_update()
-    with pytest.raises(ValueError, match="there is nothing to compile"):
+    with pytest.raises(ValueError, match="nothing to compile"):
         Stacked([build("lstm", 3)]).compile_update()
 
 
@@ -92,6 +92,27 @@ def test_a_core_says_truly_whether_it_loops():
     for name in names():
         own = core_class(name).forward is not MemoryCore.forward
         assert build(name, 3).loops == (not own or name == "dnc")
+
+
+@pytest.mark.slow
+def test_a_compiled_run_ends_and_resumes(tmp_path):
+    """In a process of its own, as the comparisons are."""
+    script = "import sys; from memrl.cli import main; sys.argv[0] = 'memrl'; main()"
+    folder = str(tmp_path / "run")
+    shared = ["train", "threads=1", "evaluate.episodes=4"]
+    begun = run(
+        script,
+        *shared[:1],
+        "+run=smoke",
+        *shared[1:],
+        "memory=entnet",
+        "compile=true",
+        "total_steps=512",
+        f"run.dir={folder}",
+    )
+    assert begun.returncode == 0, begun.stderr
+    resumed = run(script, "train", "--resume", folder, "total_steps=768")
+    assert resumed.returncode == 0, resumed.stderr
 
 
 def test_a_missing_compiler_is_one_sentence():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Callable
 from functools import cache
 from typing import ParamSpec, TypeVar, cast
@@ -29,13 +30,15 @@ def _twin(function: object) -> object:
 
 
 def need_compiler() -> None:
-    """Check what ``torch.compile`` calls on this machine.
+    """Check that what ``torch.compile`` calls is on this machine.
 
     Raises:
         ValueError: there is no C++ compiler.
     """
     from torch._inductor import config  # takes a second to import
 
+    # What it says about its own functions is nothing that its users can change.
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\._inductor")
     names = [name for name in config.cpp.cxx if name]
     if not any(shutil.which(name) for name in names):
         raise ValueError(
