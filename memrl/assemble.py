@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -19,6 +20,7 @@ from memrl.envs.minigrid.memory import MEMORY_IDS
 from memrl.envs.minigrid.reference import reference_levels
 from memrl.envs.minigrid.render import render_view
 from memrl.errors import CheckpointError, RunError
+from memrl.memory.core import MemoryCore
 from memrl.nn.observation import GRID_SIDE
 from memrl.policy import build_policy
 from memrl.rollout.env import BatchedEnv, Obs
@@ -195,3 +197,15 @@ def new_directory(config: Common, *, sweep: bool = False) -> Path:
     root = config.run.dir or config.run.root
     tries = (root / (f"{name}-{n}" if n > 1 else name) for n in range(1, 1_000_000))
     return next(path for path in tries if not path.exists())
+
+
+def compile_memory(core: MemoryCore[Any], say: Callable[[str], None]) -> None:
+    """``compile=true``: compile a memory's update, or ``say`` that there is none to compile.
+
+    Raises:
+        ValueError: this machine has no C++ compiler.
+    """
+    if core.loops:
+        core.compile_update()
+    else:
+        say(f"compile=true: {core.nothing_to_compile}")

@@ -205,6 +205,30 @@ def bench_env(
     measure_environments(ids or [], as_json=json)
 
 
+@bench.command("cores")
+def bench_cores(options: Words = None, json: Json = False) -> None:
+    """Env steps per second of every memory, learning and acting, beside the LSTM's.
+
+    Keys: memories=lstm,dnc, steps, rows, in_dim, episode_steps, windows, compile=true|false,
+    device.
+    """
+    from memrl.commands.bench import measure_cores
+
+    measure_cores(options or [], as_json=json)
+
+
+@bench.command("dnc")
+def bench_dnc(options: Words = None, json: Json = False) -> None:
+    """The DNC, eager and compiled, against the `dnc` package from PyPI.
+
+    Keys: steps, rows, slots, word_dim, read_heads, hidden_dim, in_dim, windows,
+    compile=true|false.
+    """
+    from memrl.commands.bench import measure_dnc
+
+    measure_dnc(options or [], as_json=json)
+
+
 @bench.command("sb3")
 def bench_sb3(options: Words = None, json: Json = False) -> None:
     """MemoryPPO's speed and storage against RecurrentPPO's, both behind Stable-Baselines3's loop.

@@ -78,6 +78,7 @@ class Common(Strict):
     seed: Annotated[int, Ge(0), Lt(2**32)]
     device: str
     threads: Annotated[int, Ge(1)] | None
+    compile: bool = False
     run: RunConfig
     memory: dict[str, Any]
     track: TrackConfig

@@ -10,6 +10,7 @@ from memrl.agent import Agent
 from memrl.agents.ppo import PPO
 from memrl.assemble import (
     checkpoints_of,
+    compile_memory,
     draw_seen,
     dump,
     make_agent,
@@ -69,6 +70,8 @@ def train(
     """
     prepare(config)
     agent = make_agent(config, make_env(config))  # what does not fit fails before a file is made
+    if config.compile:
+        compile_memory(agent.policy.core, say)
     directory, resume = _open(config, target, say)
     with (
         Tracker(

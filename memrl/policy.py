@@ -157,6 +157,18 @@ class Stacked(MemoryCore[tuple[Any, ...]]):
         for core in self._layers():
             core.silence(part)
 
+    @property
+    def loops(self) -> bool:
+        return all(core.loops for core in self._layers())
+
+    @property
+    def nothing_to_compile(self) -> str:
+        return self._layers()[0].nothing_to_compile
+
+    def compile_update(self) -> None:
+        for core in self._layers():
+            core.compile_update()
+
     def _layers(self) -> list[MemoryCore[Any]]:
         return [core for core in self.cores if isinstance(core, MemoryCore)]
 

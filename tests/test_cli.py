@@ -11,9 +11,12 @@ import subprocess
 import sys
 import time
 from functools import partial
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+import torch
 
 from memrl.bench.env import bench_env
 from memrl.cli import main
@@ -71,7 +74,7 @@ def sentence(outcome: Outcome) -> str:
     "command",
     [[], *[[name] for name in ("train", "fit", "evaluate", "watch", "export", "compare", "memories",
                                "envs", "tasks", "config", "check", "bench")],
-     *[["bench", name] for name in ("train", "env", "sb3", "cartpole")]],
+     *[["bench", name] for name in ("train", "env", "cores", "dnc", "sb3", "cartpole")]],
     ids=" ".join,
 )  # fmt: skip
 def test_every_command_has_help(memrl, command):
@@ -234,6 +237,51 @@ def test_bench_env_as_json_is_one_value(memrl, monkeypatch):
     assert list(value) == ["MiniGrid-MemoryS7-v0"]
     assert value["MiniGrid-MemoryS7-v0"]["env_steps_per_s"] > 0
     assert "S7" in memrl("bench", "env", "MiniGrid-MemoryS7-v0").out
+
+
+def test_a_memory_without_a_loop_says_that_there_is_nothing_to_compile(memrl):
+    words = [*SMOKE, "memory=none", "compile=true", "run.dir=run"]
+    outcome = memrl("train", *words)
+    assert outcome.code == 0
+    assert "compile=true: NoMemory computes a sequence without a loop" in outcome.out + outcome.err
+
+
+def test_bench_cores_as_json_has_a_row_per_memory(memrl):
+    words = ["memories=ntm,none", "steps=3", "rows=2", "in_dim=5", "windows=1"]
+    rows = json.loads(memrl("bench", "cores", *words, "--json").out)
+    assert rows.keys() == {"lstm", "none", "ntm"}
+    assert rows["lstm"]["learn_ratio"] == rows["lstm"]["act_ratio"] == 1
+    assert rows["none"]["act_steps_per_s"] > rows["ntm"]["act_steps_per_s"] > 0
+    assert rows["none"]["state_bytes"] == 0
+    assert "parameters" in memrl("bench", "cores", *words).out
+    assert "did you mean rows?" in sentence(memrl("bench", "cores", "row=3"))
+    assert "did you mean 'lstm'?" in sentence(memrl("bench", "cores", "memories=lstn"))
+
+
+class PackagedDNC(torch.nn.Linear):
+    """Called as the package's is."""
+
+    def __init__(self, in_dim, hidden_dim, **sizes):
+        super().__init__(in_dim, hidden_dim)
+        assert sizes["nr_cells"] == 5
+
+    def forward(self, x, state, reset_experience):
+        assert x.shape == (2, 3, 64)
+        return super().forward(x), state
+
+
+def test_bench_dnc_stands_beside_the_package(memrl, monkeypatch):
+    words = ["steps=3", "rows=2", "slots=5", "windows=1", "compile=false"]
+    package = ModuleType("dnc")
+    package.DNC, package.__spec__ = PackagedDNC, ModuleSpec("dnc", None)
+    monkeypatch.setitem(sys.modules, "dnc", package)
+    rows = json.loads(memrl("bench", "dnc", *words, "--json").out)
+    assert rows.keys() == {"dnc", "eager"}
+    assert rows["eager"]["speedup"] == pytest.approx(rows["dnc"]["ms"] / rows["eager"]["ms"])
+    assert "speed-up" in memrl("bench", "dnc", *words).out
+    monkeypatch.setitem(sys.modules, "dnc", None)
+    monkeypatch.setattr("memrl.bench.dnc.PACKAGE", "no_such_package")
+    assert "pip install --no-deps dnc" in sentence(memrl("bench", "dnc"))
 
 
 def test_bench_train_as_json_is_one_value(memrl, monkeypatch):

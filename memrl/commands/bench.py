@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from inspect import Parameter, signature
 from typing import Any
 
 from omegaconf import OmegaConf
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from memrl.bench.cartpole import bench_cartpole
+from memrl.bench.cores import bench_cores
+from memrl.bench.dnc import bench_dnc
 from memrl.bench.env import bench_env
 from memrl.bench.sb3 import bench_sb3
 from memrl.bench.train import bench_train
@@ -68,6 +71,42 @@ def measure_cartpole(words: Sequence[str], *, as_json: bool) -> None:
         interval = f"{row['low']:.1f} … {row['high']:.1f}" if known else "one seed"
         table.add_row(name, f"{row['mean']:.1f}", interval, f"{row['seconds']:,.0f}")
     Console().print(table)
+
+
+def measure_cores(words: Sequence[str], *, as_json: bool) -> None:
+    """Every memory's speed beside the LSTM's."""
+    rows = _called(partial(bench_cores, show=_shown), words)
+    if as_json:
+        print(json.dumps(rows))
+        return
+    heads = ("learning", "/ lstm", "acting", "/ lstm", "parameters", "state", "")
+    table = Table("memory", *heads, box=None, title="env steps/s")
+    for name, row in rows.items():
+        cells = []
+        for verb in ("learn", "act"):
+            cells += [f"{row[f'{verb}_steps_per_s']:,.0f}", f"{row[f'{verb}_ratio']:.2f}"]
+        cells += [f"{row['parameters']:,}", f"{row['state_bytes']:,} B"]
+        table.add_row(name, *cells, "compiled" if row["compiled"] else "")
+    Console().print(table)
+
+
+def measure_dnc(words: Sequence[str], *, as_json: bool) -> None:
+    """The DNC's speed beside the package's."""
+    rows = _called(partial(bench_dnc, show=_shown), words)
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table("dnc", "ms", "forward", "speed-up", box=None)
+    for name, row in rows.items():
+        numbers = (f"{row[key]:,.1f}" for key in ("ms", "forward_ms"))
+        table.add_row(name, *numbers, f"{row['speedup']:.2f} ×")
+    Console().print(table)
+
+
+def _shown(turns: list[int]) -> Iterable[int]:
+    """A bar on a terminal, nothing elsewhere."""
+    console = Console(stderr=True)
+    return track(turns, "measuring", console=console, disable=not console.is_terminal)
 
 
 def _called(bench: Callable[..., dict[str, Any]], words: Sequence[str]) -> dict[str, Any]:

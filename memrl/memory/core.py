@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from memrl.memory.ops.compiled import compiled, need_compiler
 from memrl.memory.state import map_state
 
 S = TypeVar("S")
@@ -38,6 +39,7 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
         paper: author, year and title, for tables and citations.
         autocasts: ``forward`` keeps its state exact under autocast; else it runs without.
         ablate: parts that are silenced (see ``silence``), out of ``ablations``.
+        compiled: whether ``compile_update`` was called.
     """
 
     paper: ClassVar[str] = ""
@@ -52,6 +54,7 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
         self.in_dim = in_dim
         self.out_dim = out_dim
         self.ablate: frozenset[str] = frozenset()
+        self.compiled = False
 
     @abstractmethod
     def initial_state(self, batch_size: int) -> S:
@@ -92,6 +95,38 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
             )
         self.ablate = frozenset() if part is None else frozenset({part})
 
+    @property
+    def loops(self) -> bool:
+        """Whether a sequence is a loop over the steps, which compiling makes faster."""
+        return type(self).forward is MemoryCore.forward
+
+    @property
+    def nothing_to_compile(self) -> str:
+        """What to say to someone who asks for it all the same."""
+        name = type(self).__name__
+        return f"{name} computes a sequence without a loop over its steps: nothing to compile"
+
+    def compile_update(self) -> None:
+        """From now on acting and learning run a compiled update; equal within rounding.
+
+        Parameters, their names, copies and exported steps stay as they are. The first calls take
+        half a minute or more each while the update is translated.
+
+        Raises:
+            ValueError: a sequence is no loop, so that there is nothing to compile, or this machine
+                has no C++ compiler.
+        """
+        if not self.loops:
+            raise ValueError(self.nothing_to_compile)
+        need_compiler()
+        self.compiled = True
+
+    def _advance(self, x: Tensor, state: S) -> tuple[Tensor, S]:
+        """``_update``, compiled where that was asked for; a step that is exported is not."""
+        if self.compiled and not torch.compiler.is_compiling():
+            return compiled(type(self)._update)(self, x, state)
+        return self._update(x, state)
+
     def reset(self, state: S, initial: S, start: Tensor, *, donate: bool = False) -> S:
         """Rows of ``state`` where ``start`` [B] replaced by ``initial`` (leaves [1 or B, ...]).
 
@@ -116,7 +151,7 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
         if donate and torch.is_grad_enabled():
             raise ValueError("donate=True edits the old state: call it under torch.no_grad()")
         state = self.reset(state, self.initial_state(1), start, donate=donate)
-        seen, state = self._update(self._project(x), state)
+        seen, state = self._advance(self._project(x), state)
         return self._emit(seen), state
 
     def forward(self, x: Float[Tensor, "T B I"], state: S, start: Bool[Tensor, "T B"]) -> Unrolled:
@@ -129,7 +164,7 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
         for x_t, start_t, any_start in zip(inputs.unbind(), start.unbind(), resets, strict=True):
             if any_start:
                 state = self.reset(state, initial, start_t)
-            seen_t, state = self._update(x_t, state)
+            seen_t, state = self._advance(x_t, state)
             seen.append(seen_t)
             cost = getattr(state, "cost", None)
             if cost is not None:

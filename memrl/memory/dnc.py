@@ -8,7 +8,8 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from memrl.memory.core import MemoryCore
+from memrl.memory.core import MemoryCore, Unrolled
+from memrl.memory.ops.access import Access
 from memrl.memory.ops.addressing import (
     content_weights,
     entropy,
@@ -17,6 +18,7 @@ from memrl.memory.ops.addressing import (
     write,
 )
 from memrl.memory.ops.allocation import allocation_weights, retention, update_usage
+from memrl.memory.ops.dnc import Carry, Weights, dnc_sequence
 from memrl.memory.ops.linkage import (
     backward_weights,
     forward_weights,
@@ -118,6 +120,7 @@ class DNC(MemoryCore[DNCState]):
         self.recurrent = controller == "lstm"
         self.masking, self.deallocation = masking, deallocation
         self.link_sharpness = link_sharpness
+        self.repaired = masking or deallocation or link_sharpness
         read_dim = read_heads * word_dim
         width = 4 * hidden_dim if self.recurrent else hidden_dim
         fed_back = read_dim + hidden_dim if self.recurrent else read_dim
@@ -169,12 +172,31 @@ class DNC(MemoryCore[DNCState]):
     def _emit(self, seen: Tensor) -> Tensor:
         return self.output(seen)  # type: ignore[no-any-return]
 
+    @property
+    def loops(self) -> bool:
+        return True  # the loop lies inside one operation
+
+    def forward(self, x: Tensor, state: DNCState, start: Tensor) -> Unrolled:
+        plain = not (self.repaired or self.ablate) and torch.is_grad_enabled()
+        if not (plain and isinstance(state.controller, ControllerState)):
+            return super().forward(x, state, start)
+        weights = Weights(self.feedback.weight, self.interface.weight, self.interface.bias)
+        carry = Carry(*state.controller, state.reads, *state[:6])
+        seen, last = dnc_sequence(self._project(x), carry, start, weights, CLIP, self.compiled)
+        after = DNCState(*last[3:], last.reads, ControllerState(last.h, last.c))
+        return Unrolled(self._emit(seen), after)
+
     def _update(self, x: Tensor, state: DNCState) -> tuple[Tensor, DNCState]:
         """From the controller's share of the input [B, 4H or H] to [h_t, r_t], unmixed."""
         hidden, controller = self._control(x, state)
-        ask = self._interface(hidden)
-        usage = update_usage(state.usage, state.write_weights, state.read_weights, ask.free_gates)
+        after = self._access(self._interface(self.interface(hidden)), state)
+        reads = self._audible(after.reads)
+        seen = torch.cat([hidden, reads.flatten(1)], dim=-1)
+        return seen, DNCState(*after[1:], reads, controller)
 
+    def _access(self, ask: Interface, state: DNCState) -> Access:
+        """Write, then read what was written."""
+        usage = update_usage(state.usage, state.write_weights, state.read_weights, ask.free_gates)
         sought = self._alike(ask, slice(self.read_heads, None), state.memory).squeeze(1)
         where = torch.lerp(sought, allocation_weights(usage), ask.allocation_gate)
         write_weights = ask.write_gate * where
@@ -191,12 +213,8 @@ class DNC(MemoryCore[DNCState]):
         read_weights = content * self._alike(ask, slice(self.read_heads), memory)
         read_weights = torch.addcmul(read_weights, back, before)
         read_weights = torch.addcmul(read_weights, ahead, after)
-        reads = self._audible(torch.bmm(read_weights, memory))
-
-        state = DNCState(
-            memory, usage, link, precedence, write_weights, read_weights, reads, controller
-        )
-        return torch.cat([hidden, reads.flatten(1)], dim=-1), state
+        reads = torch.bmm(read_weights, memory)
+        return Access(reads, memory, usage, link, precedence, write_weights, read_weights)
 
     def _alike(self, ask: Interface, heads: slice, memory: Tensor) -> Tensor:
         """Where rows are like the keys of some heads: [B, heads, N]."""
@@ -222,9 +240,9 @@ class DNC(MemoryCore[DNCState]):
             return h, ControllerState(h, c)
         return torch.addmm(x, reads, self.feedback.weight.t()).relu(), ()
 
-    def _interface(self, hidden: Tensor) -> Interface:
-        batch, r, w = hidden.shape[0], self.read_heads, self.word_dim
-        asked = self.interface(hidden).clamp(-CLIP, CLIP)
+    def _interface(self, asked: Tensor) -> Interface:
+        batch, r, w = len(asked), self.read_heads, self.word_dim
+        asked = nn.functional.hardtanh(asked, -CLIP, CLIP)
         keys, add, modes, positive, squashed = torch.split(asked, self.split, dim=-1)
         strengths, sharpness = torch.split(
             1 + nn.functional.softplus(positive), self.positive, dim=-1

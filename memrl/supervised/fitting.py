@@ -8,7 +8,15 @@ from typing import Any, NamedTuple
 
 import torch
 
-from memrl.assemble import checkpoints_of, dump, find_device, new_directory, prepare, stream
+from memrl.assemble import (
+    checkpoints_of,
+    compile_memory,
+    dump,
+    find_device,
+    new_directory,
+    prepare,
+    stream,
+)
 from memrl.run.checkpoints import Checkpoint
 from memrl.run.directory import RunDirectory
 from memrl.run.loop import Fitted, fit
@@ -59,6 +67,8 @@ def fit_task(
     """
     prepare(config)
     learner = make_learner(config)  # what does not fit fails before a file is made
+    if config.compile:
+        compile_memory(learner.model.core, say)
     say(described(learner))
     directory, resume = _open(config, target, say)
     start = resume.experience if resume else 0

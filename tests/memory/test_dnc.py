@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import pytest
 import torch
 
-from memrl.memory import DNC
+from memrl.memory import DNC, MemoryCore
 from memrl.memory.ops.addressing import content_weights, masked_content_weights
+from memrl.memory.state import leaves, map_state
 
 T, B, IN, N, W, R = 5, 3, 2, 7, 11, 2
 # Where the scalars of the interface lie in its bias, from the end.
@@ -115,7 +119,7 @@ def test_without_allocation_and_links_it_writes_and_reads_by_content():
     before = run(core).state
     x = torch.randn(1, B, IN, dtype=torch.float64)
     after = run(core, before, x=x).state
-    ask = core._interface(after.controller.h)
+    ask = core._interface(core.interface(after.controller.h))
     want = content_weights(ask.keys[:, 1:], ask.strengths[:, 1:], before.memory)[:, 0]
     close = {"rtol": 0, "atol": 1e-7}  # the clipped gates leave 2e-9 of the rest
     torch.testing.assert_close(after.write_weights, ask.write_gate * want, **close)
@@ -147,7 +151,7 @@ def one_step(**options):
     core = build(**options)
     before = run(core).state
     after = run(core, before, steps=1).state
-    return core, before, core._interface(after.controller.h), after
+    return core, before, core._interface(core.interface(after.controller.h)), after
 
 
 def test_options_widen_the_interface_only_by_what_they_ask_for():
@@ -161,7 +165,7 @@ def test_masked_looks_see_what_the_masks_let_through():
     modes(core, 1)
     force(core, ALLOCATION_GATE=-1e3)
     after = run(core, before, steps=1).state
-    ask = core._interface(after.controller.h)
+    ask = core._interface(core.interface(after.controller.h))
     assert ((ask.masks > 0) & (ask.masks < 1)).all()
     looks = [keys.split([R, 1], dim=1) for keys in (ask.keys, ask.masks)]
     strengths = ask.strengths.split([R, 1], dim=1)
@@ -195,7 +199,7 @@ def test_links_are_followed_sharply():
     for mode in (0, 2):
         modes(core, mode)
         after = run(core, before, steps=1).state
-        ask = core._interface(after.controller.h)
+        ask = core._interface(core.interface(after.controller.h))
         assert (ask.sharpness > 1).all()
         want = torch.empty(B, R, N, dtype=torch.float64)
         for b in range(B):
@@ -224,6 +228,41 @@ def test_a_feedforward_controller_carries_nothing_but_the_memory():
     x = torch.randn(T, B, IN, dtype=torch.float64)
     y = run(core, x=x).y
     torch.testing.assert_close(run(core, x=x.flip(0)).y.flip(0), y)
+
+
+@pytest.mark.parametrize("heads", [1, 3])
+@pytest.mark.parametrize("starts", ["none", "some", "all"])
+def test_a_sequence_in_one_operation_equals_the_loop_with_every_gradient(starts, heads):
+    core = build(read_heads=heads)
+    with torch.no_grad():
+        core.interface.weight *= 3
+        core.interface.bias[::5] = 21  # beyond the clip
+    x = torch.randn(T, B, IN, dtype=torch.float64, requires_grad=True)
+    start = torch.full((T, B), starts == "all")
+    start[2, 1] = start[3] = starts != "none"
+    state = map_state(lambda leaf: leaf.detach().requires_grad_(), run(core, steps=7).state)
+    inputs = [x, *leaves(state), *core.parameters()]
+    results = []
+    for forward in (core.__call__, partial(MemoryCore.forward, core)):
+        out = forward(x, state, start)
+        loss = sum(
+            (leaf * torch.linspace(-1, 1, leaf.numel()).view_as(leaf)).sum()
+            for leaf in (out.y, *leaves(out.state))
+        )
+        found = torch.autograd.grad(loss, inputs, allow_unused=True, materialize_grads=True)
+        results.append((out.y, leaves(out.state), found))
+    torch.testing.assert_close(*results, rtol=1e-9, atol=1e-11)
+
+
+def test_a_sequence_in_one_operation_equals_the_loop_from_an_empty_memory():
+    """Where norms are zero, usage is tied, and single precision has to do."""
+    core = build().float()
+    x, start = torch.randn(T, B, IN), torch.zeros(T, B, dtype=torch.bool)
+    grads = []
+    for forward in (core.__call__, partial(MemoryCore.forward, core)):
+        y = forward(x, core.initial_state(B), start).y
+        grads.append((y, torch.autograd.grad(y.square().sum(), list(core.parameters()))))
+    torch.testing.assert_close(*grads, rtol=1e-4, atol=1e-5)
 
 
 def test_gradients_are_those_of_the_formula():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
 EPSILON = 1e-6  # usage floor inside the allocation; keeps the logarithm and its gradient finite
 
@@ -44,6 +45,7 @@ def allocation_weights(usage: Float[Tensor, "B N"]) -> Float[Tensor, "B N"]:
     ignores that the order itself depends on usage.
     """
     used, order = (EPSILON + (1 - EPSILON) * usage).sort(dim=-1, stable=True)
-    log = used.log()
-    free = (1 - used) * (log.cumsum(dim=-1) - log).exp()  # the product is exclusive
+    # Exclusive by a shift: taking log u out of its own sum leaves rounding errors, divided by u.
+    product = F.pad(used.log()[:, :-1], (1, 0)).cumsum(dim=-1).exp()
+    free = (1 - used) * product
     return torch.zeros_like(free).scatter(-1, order, free)

@@ -1,0 +1,165 @@
+"""A DNC over a whole sequence as one operation, with resets inside and the gradient written out."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from memrl.memory.ops.access import Access, access, reverse
+from memrl.memory.ops.compiled import compiled
+
+aten = torch.ops.aten
+
+
+class Carry(NamedTuple):
+    """What goes from step to step: the controller's state and the memory's, reads first."""
+
+    h: Tensor  # [B, H]
+    c: Tensor  # [B, H]
+    reads: Tensor  # [B, R, W]
+    memory: Tensor  # [B, N, W]
+    usage: Tensor  # [B, N]
+    link: Tensor  # [B, N, N]
+    precedence: Tensor  # [B, N]
+    write_weights: Tensor  # [B, N]
+    read_weights: Tensor  # [B, R, N]
+
+
+class Weights(NamedTuple):
+    """Of the products inside a step."""
+
+    feedback: Tensor  # [4H, R·W + H]  from the last reads and h to the gates i, f, o, g
+    interface: Tensor  # [S, H]
+    bias: Tensor  # [S]
+
+
+def dnc_sequence(
+    x: Float[Tensor, "T B G"],
+    state: Carry,
+    start: Bool[Tensor, "T B"],
+    weights: Weights,
+    clip: float,
+    compile: bool,
+) -> tuple[Float[Tensor, "T B D"], Carry]:
+    """A DNC with an LSTM as its controller, equal to its update called T times.
+
+    One product a weight and sequence where stepping takes one a step for the gradient, and no graph
+    of small operations.
+
+    Args:
+        x: the controller's share of the inputs [T, B, 4H].
+        state: before the first step; all zero where an episode starts.
+        start: where one does.
+        weights: of the products inside a step.
+        clip: bound of what the controller asks of the memory.
+        compile: whether the steps, forward and backward, are compiled.
+
+    Returns:
+        [h_t, r_t] side by side [T, B, H + R·W], and the last state.
+    """
+    seen, *last = _Sequence.apply(  # type: ignore[no-untyped-call]
+        x, start, clip, compile, *weights, *state
+    )
+    return seen, Carry(*last)
+
+
+def step(x: Tensor, before: Carry, weights: Weights, clip: float) -> tuple[Carry, list[Tensor]]:
+    """One step, and what ``step_backward`` needs of it."""
+    fed = torch.cat([before.reads.flatten(1), before.h], dim=1)
+    gates = torch.addmm(x, fed, weights.feedback.t())
+    width = before.h.shape[1]
+    squashed, g = gates[:, : 3 * width].sigmoid(), gates[:, 3 * width :].tanh()
+    i, f, o = squashed.chunk(3, dim=1)
+    c = torch.addcmul(f * before.c, i, g)
+    tanh_c = c.tanh()
+    h = o * tanh_c
+    asked = torch.addmm(weights.bias, h, weights.interface.t())
+    after, kept = access(asked, Access(*before[2:]), clip)
+    return Carry(h, c, *after), [fed, squashed, g, tanh_c, before.c, h, *kept]
+
+
+def step_backward(
+    kept: list[Tensor], d: Carry, weights: Weights, clip: float
+) -> tuple[Tensor, Tensor, Carry]:
+    """Gradients in the gates, in what was asked, and in the state before, of those after."""
+    fed, squashed, g, tanh_c, c_before, _, *accessed = kept
+    i, f, o = squashed.chunk(3, dim=1)
+    d_asked, d_access = reverse(tuple(accessed), Access(*d[2:]), clip)
+    d_h = torch.addmm(d.h, d_asked, weights.interface)
+    d_c = aten.tanh_backward(d_h * o, tanh_c).add(d.c)
+    d_squashed = torch.cat([d_c * g, d_c * c_before, d_h * tanh_c], dim=1)
+    d_gates = torch.cat(
+        [aten.sigmoid_backward(d_squashed, squashed), aten.tanh_backward(d_c * i, g)], dim=1
+    )
+    d_fed = torch.mm(d_gates, weights.feedback)
+    width = fed.shape[1] - d_h.shape[1]
+    d_reads = d_fed[:, :width].view_as(d.reads)
+    left = Carry(d_fed[:, width:], d_c * f, d_reads, *d_access[1:])
+    return d_gates, d_asked, left
+
+
+def _select(start: Tensor, leaves: Carry) -> Carry:
+    """Zero where an episode starts: by selection, whatever was there."""
+    zero = leaves.h.new_zeros(())
+    return Carry(*(torch.where(start.view(-1, *[1] * (x.dim() - 1)), zero, x) for x in leaves))
+
+
+class _Sequence(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        start: Tensor,
+        clip: float,
+        compile: bool,
+        feedback: Tensor,
+        interface: Tensor,
+        bias: Tensor,
+        *state: Tensor,
+    ) -> tuple[Tensor, ...]:
+        weights, carry = Weights(feedback, interface, bias), Carry(*state)
+        resets = start.any(dim=1).tolist()
+        ctx.clip, ctx.resets, ctx.steps = clip, resets, []
+        ctx.compile = compile
+        advance = compiled(step) if compile else step
+        seen = []
+        for t, x_t in enumerate(x.unbind()):
+            if resets[t]:
+                carry = _select(start[t], carry)
+            carry, kept = advance(x_t, carry, weights, clip)
+            ctx.steps.append(kept)
+            seen += [carry.h, carry.reads.flatten(1)]
+        ctx.save_for_backward(start, *weights)
+        out = torch.cat(seen, dim=1).view(x.shape[1], len(x), -1).transpose(0, 1)
+        # Copies: what is kept must not be what is returned, or the graph would hold itself.
+        return out, *(leaf.clone() for leaf in carry)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_seen: Tensor, *d_last: Tensor) -> tuple[Tensor | None, ...]:
+        start, *saved = ctx.saved_tensors
+        weights, d = Weights(*saved), Carry(*d_last)
+        d_seen_h, d_seen_reads = d_seen.split(  # type: ignore[no-untyped-call]
+            [d.h.shape[1], d_seen.shape[2] - d.h.shape[1]], dim=2
+        )
+        d_gates, d_asked = [], []
+        none = torch.zeros_like(d.write_weights)
+        retreat = compiled(step_backward) if ctx.compile else step_backward
+        for t in range(len(start) - 1, -1, -1):
+            reads = d_seen_reads[t].reshape(d.reads.shape)
+            d = d._replace(h=d.h + d_seen_h[t], reads=d.reads + reads)
+            gates, asked, d = retreat(ctx.steps[t], d, weights, ctx.clip)
+            d = d._replace(write_weights=none)  # usage sends no gradient into the last write
+            d_gates.append(gates)
+            d_asked.append(asked)
+            if ctx.resets[t]:
+                d = _select(start[t], d)
+        d_x, d_asks = torch.stack(d_gates[::-1]), torch.stack(d_asked[::-1])
+        fed, h = (torch.stack([kept[i] for kept in ctx.steps]) for i in (0, 5))
+        d_feedback = d_x.flatten(0, 1).t() @ fed.flatten(0, 1)
+        d_interface = d_asks.flatten(0, 1).t() @ h.flatten(0, 1)
+        return d_x, None, None, None, d_feedback, d_interface, d_asks.sum(dim=(0, 1)), *d
