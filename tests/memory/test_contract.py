@@ -14,12 +14,8 @@ from memrl import memory
 from memrl.testing import CHECKS, a_long_run_stays_finite, fresh
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "memory"
-<<<<<<< HEAD
-NOT_MEMORIES = {"core", "state", "registry", "sparse"}
-=======
 PAGES = Path(__file__).parents[2] / "docs" / "memories"
-NOT_MEMORIES = {"core", "state", "registry"}
->>>>>>> c4-dnc
+NOT_MEMORIES = {"core", "state", "registry", "sparse"}
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -103,20 +99,10 @@ def test_every_config_is_of_a_memory():
     assert {path.stem for path in CONFIGS.glob("*.yaml")} == set(memory.names())
 
 
-<<<<<<< HEAD
-=======
 def test_every_memory_has_a_page_and_every_page_a_memory():
     assert {path.stem for path in PAGES.glob("*.md")} == set(memory.names())
 
 
-@pytest.mark.parametrize("name", memory.names())
-def test_diagnostics_lead_with_the_batch(name):
-    core = memory.build(name, 5)
-    for shown in core.diagnostics(core.initial_state(3)).values():
-        assert shown.shape[0] == 3
-
-
->>>>>>> c4-dnc
 @pytest.mark.parametrize("name", [n for n in memory.names() if memory.core_class(n).ablations])
 def test_silenced_reads_change_what_comes_out(name):
     core = memory.build(name, 5).double()

@@ -45,7 +45,7 @@ def nearest(
         metric: ``cosine``, or ``l2`` (computed as |q|² − 2 q·k + |k|², hence to its rounding).
         valid: the keys that may be found; all if None.
         count: only the first ``count[b]`` keys of row b may be found; all if None.
-        block: scores of a row of the batch that exist at a time; only speed and memory depend on it.
+        block: scores of one row of the batch that exist at a time; only speed and memory depend.
 
     Raises:
         ValueError: k is not in 1 … N.
