@@ -27,19 +27,19 @@ class DMNState(NamedTuple):
 
 
 class Gates(nn.Module):
-    """The weights of a recurrent cell, and the facts' share of its gates."""
+    """The weights of a recurrent cell whose last gate is n, and the facts' share of its gates."""
 
     def __init__(self, dim: int, *, gates: int) -> None:
         super().__init__()
         self.weight_ih = nn.Parameter(torch.empty(gates * dim, dim))
         self.weight_hh = nn.Parameter(torch.empty(gates * dim, dim))
-        self.bias_ih = nn.Parameter(torch.zeros(gates * dim))
-        self.bias_hh = nn.Parameter(torch.zeros(gates * dim))
+        self.bias = nn.Parameter(torch.zeros(gates * dim))
+        self.bias_n = nn.Parameter(torch.zeros(dim))  # within the reset gate
         init_gates(self.weight_ih, self.weight_hh)
 
     def forward(self, facts: Tensor) -> Tensor:
         """[..., D] -> [..., gates x D]."""
-        return F.linear(facts, self.weight_ih, self.bias_ih)
+        return F.linear(facts, self.weight_ih, self.bias)
 
 
 @final
@@ -137,7 +137,7 @@ class DMN(MemoryCore[DMNState]):
     def _fuse(self, items: Tensor, visible: Tensor) -> Tensor:
         """f_i [N, T, B, D] of the window of every step, zeros where nothing is visible."""
         both = [
-            walk(cell(items), visible, cell.weight_hh, cell.bias_hh, back=back)
+            walk(cell(items), visible, cell.weight_hh, cell.bias_n, back=back)
             for cell, back in ((self.onward, False), (self.back, True))
         ]
         return torch.where(visible.unsqueeze(-1), both[0] + both[1], 0)
@@ -154,7 +154,7 @@ class DMN(MemoryCore[DMNState]):
             logits = self.look(hidden.tanh()).squeeze(-1)  # [N, T, B]
             looks.append(weigh(logits.permute(2, 1, 0), visible))  # g
             g = looks[-1].permute(2, 1, 0)
-            context = attention_walk(gates, g, cell.weight_hh, cell.bias_hh)  # c^t
+            context = attention_walk(gates, g, cell.weight_hh, cell.bias_n)  # c^t
             memory = refine(torch.cat([memory, context, question], dim=-1)).relu()
         return memory, looks
 

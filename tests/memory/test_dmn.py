@@ -26,9 +26,19 @@ def make(slots=N, **options):
 def gru(cell):
     """The library's cell with the weights of ours."""
     peer = nn.GRUCell(D, D).double()
-    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    peer.load_state_dict({name: getattr(cell, name) for name in names})
+    weights = {"weight_ih": cell.weight_ih, "weight_hh": cell.weight_hh, "bias_ih": cell.bias}
+    bias_hh = torch.cat([torch.zeros(2 * D).double(), cell.bias_n])
+    peer.load_state_dict({**weights, "bias_hh": bias_hh})
     return peer
+
+
+def stirred(**options):
+    """A core whose every parameter matters."""
+    core = make(**options)
+    with torch.no_grad():
+        for parameter in core.parameters():
+            parameter += 0.3 * torch.randn_like(parameter)
+    return core
 
 
 def visible(ages):
@@ -38,10 +48,10 @@ def visible(ages):
 
 
 def test_a_walk_is_a_gru_over_the_facts_of_the_episode_alone():
-    core, items, ages = make(), rand(N + 3, B, D), [0, 2, 5, 3]
+    core, items, ages = stirred(), rand(N + 3, B, D), [0, 2, 5, 3]
     for cell, back in ((core.onward, False), (core.back, True)):
         peer, mask = gru(cell), visible(ages)
-        got = walk(cell(items), mask, cell.weight_hh, cell.bias_hh, back=back)
+        got = walk(cell(items), mask, cell.weight_hh, cell.bias_n, back=back)
         for t, age in enumerate(ages):
             h = torch.zeros(B, D, dtype=torch.float64)
             known = range(N - age, N)
@@ -51,18 +61,21 @@ def test_a_walk_is_a_gru_over_the_facts_of_the_episode_alone():
 
 
 def test_with_full_attention_the_walk_is_a_gru_that_always_updates():
-    cell = make().attention
+    cell = stirred().attention
     whole = nn.GRUCell(D, D).double()
     with torch.no_grad():
-        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
-            mine, theirs = getattr(cell, name), getattr(whole, name)
-            mine.copy_(rand(*mine.shape))
-            theirs[:D], theirs[2 * D :] = mine[:D], mine[D:]
-            theirs[D : 2 * D] = 0
+        for ours, theirs in (
+            (cell.weight_ih, whole.weight_ih),
+            (cell.weight_hh, whole.weight_hh),
+            (cell.bias, whole.bias_ih),
+        ):
+            theirs.copy_(torch.cat([ours[:D], 0 * ours[:D], ours[D:]]))
         whole.bias_ih[D : 2 * D] = -1e3  # z = 0: nothing of the old state is kept
+        whole.bias_hh.zero_()
+        whole.bias_hh[2 * D :] = cell.bias_n
     facts = rand(N, T, B, D)
     ones = torch.ones(N, T, B, dtype=torch.float64)
-    got = attention_walk(cell(facts), ones, cell.weight_hh, cell.bias_hh)
+    got = attention_walk(cell(facts), ones, cell.weight_hh, cell.bias_n)
     for t in range(T):
         h = torch.zeros(B, D, dtype=torch.float64)
         for n in range(N):
@@ -71,18 +84,18 @@ def test_with_full_attention_the_walk_is_a_gru_that_always_updates():
 
 
 def test_without_attention_the_walk_stays_where_it_began():
-    cell, facts = make().attention, rand(N, T, B, D)
+    cell, facts = stirred().attention, rand(N, T, B, D)
     zeros = torch.zeros(N, T, B, dtype=torch.float64)
-    assert not attention_walk(cell(facts), zeros, cell.weight_hh, cell.bias_hh).any()
+    assert not attention_walk(cell(facts), zeros, cell.weight_hh, cell.bias_n).any()
 
 
 def test_a_fact_without_attention_changes_nothing_bit_for_bit():
-    cell, facts = make().attention, rand(N, T, B, D)
+    cell, facts = stirred().attention, rand(N, T, B, D)
     looks = torch.rand(N, T, B, dtype=torch.float64)
     looks[2] = 0
     rest = [0, 1, 3, 4]
-    with_it = attention_walk(cell(facts), looks, cell.weight_hh, cell.bias_hh)
-    without = attention_walk(cell(facts[rest]), looks[rest], cell.weight_hh, cell.bias_hh)
+    with_it = attention_walk(cell(facts), looks, cell.weight_hh, cell.bias_n)
+    without = attention_walk(cell(facts[rest]), looks[rest], cell.weight_hh, cell.bias_n)
     assert torch.equal(with_it, without)
 
 
@@ -110,9 +123,9 @@ def by_the_equations(core, x):
             g = torch.stack(logits).softmax(0) if f else []
             h = zero.squeeze(0)
             for each, share in zip(f, g, strict=True):
-                r_x, n_x = (cell.weight_ih @ each + cell.bias_ih).chunk(2)
-                r_h, n_h = (cell.weight_hh @ h + cell.bias_hh).chunk(2)
-                candidate = (n_x + (r_x + r_h).sigmoid() * n_h).tanh()
+                r_x, n_x = (cell.weight_ih @ each + cell.bias).chunk(2)
+                r_h, n_h = (cell.weight_hh @ h).chunk(2)
+                candidate = (n_x + (r_x + r_h).sigmoid() * (n_h + cell.bias_n)).tanh()
                 h = share * candidate + (1 - share) * h
             m = (refine.weight @ torch.cat([m, h, q]) + refine.bias).relu()
         out.append(core.output.weight @ torch.cat([m, q]) + core.output.bias)
@@ -121,10 +134,7 @@ def by_the_equations(core, x):
 
 
 def test_a_sequence_is_the_equations():
-    core, x = make(), rand(T, B, I)
-    with torch.no_grad():
-        for parameter in core.parameters():
-            parameter += 0.3 * torch.randn_like(parameter)
+    core, x = stirred(), rand(T, B, I)
     got = core(x, core.initial_state(B), never()).y
     for b in range(B):
         torch.testing.assert_close(got[:, b], by_the_equations(core, x[:, b]))
