@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from memrl.memory.ops.scan import by_doubling, compose, linear_scan, one_by_one
+from memrl.memory.ops.scan import (
+    back_by_doubling,
+    back_one_by_one,
+    by_doubling,
+    compose,
+    linear_scan,
+    one_by_one,
+)
 
 T, B, N, W = 7, 3, 5, 2
 
@@ -48,6 +55,16 @@ def test_gradients_are_those_of_the_recurrence(dtype):
 
     for got, want in zip(gradients(linear_scan), gradients(loop), strict=True):
         torch.testing.assert_close(got, want)
+
+
+@pytest.mark.parametrize("length", [1, 2, 7, 16])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+@pytest.mark.parametrize("back", [back_one_by_one, back_by_doubling])
+def test_a_scan_backwards_is_the_gradient_of_the_recurrence(back, dtype, length):
+    a, b, h0, start = parts(dtype, length)
+    dh = torch.randn(length, B, N, W, dtype=dtype)
+    (want,) = torch.autograd.grad(loop(a, b.requires_grad_(), h0, start), b, dh)
+    torch.testing.assert_close(back(a, dh, start), want)
 
 
 def test_the_operator_is_associative():

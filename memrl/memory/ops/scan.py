@@ -77,6 +77,32 @@ def compose(
     return torch.where(fresh2, a2, a2 * a1), b, fresh1 | fresh2
 
 
+def back_one_by_one(
+    a: Inexact[Tensor, "T B *N"], dh: Inexact[Tensor, "T B *N"], start: Bool[Tensor, "T B"]
+) -> Inexact[Tensor, "T B *N"]:
+    """All g_t = dh_t + a*_{t+1} g_{t+1}, from the last step to the first; starts end it.
+
+    A sequence turned around for ``one_by_one`` would be copied four times.
+    """
+    g, out, zero = dh[-1], torch.empty_like(dh), dh.new_zeros(())
+    out[-1] = g
+    resets = start.any(dim=1).tolist()
+    for t in range(len(dh) - 2, -1, -1):
+        if resets[t + 1]:
+            g = torch.where(_mask(start[t + 1], g), zero, g)
+        g = torch.addcmul(dh[t], a[t + 1].conj(), g, out=out[t])
+    return out
+
+
+def back_by_doubling(
+    a: Inexact[Tensor, "T B *N"], dh: Inexact[Tensor, "T B *N"], start: Bool[Tensor, "T B"]
+) -> Inexact[Tensor, "T B *N"]:
+    """The same as ``by_doubling`` of the sequence turned around."""
+    after = torch.cat([a[1:], torch.zeros_like(a[:1])]).conj().flip(0).resolve_conj()
+    ends = torch.cat([start[1:], start.new_ones(1, start.shape[1])]).flip(0)
+    return by_doubling(after, dh.flip(0), torch.zeros_like(dh[0]), ends).flip(0)
+
+
 class _LinearScan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, h0: Tensor, start: Tensor) -> Tensor:
@@ -89,14 +115,16 @@ class _LinearScan(torch.autograd.Function):
     def backward(ctx: Any, dh: Tensor) -> tuple[Tensor | None, ...]:
         """The gradient g_t = dh_t + a*_{t+1} g_{t+1} is the same recurrence, run backwards."""
         a, h, h0, start = ctx.saved_tensors
-        after = torch.cat([a[1:], torch.zeros_like(a[:1])]).conj()
-        ends = torch.cat([start[1:], start.new_ones(1, start.shape[1])])
-        g = _scan(after.flip(0).resolve_conj(), dh.flip(0), torch.zeros_like(h0), ends.flip(0))
-        g = g.flip(0)
-        before = torch.cat([h0.unsqueeze(0), h[:-1]]).conj()
-        fresh = _mask(start, g)
-        da = torch.where(fresh, 0, g * before)
+        g = _scan_back(a, dh, start)
+        da, fresh = torch.empty_like(g), _mask(start, g)
+        torch.mul(g[0], h0.conj(), out=da[0])
+        torch.mul(g[1:], h[:-1].conj(), out=da[1:])
+        da.masked_fill_(fresh, 0)  # by selection: what came before a start may be NaN
         return da, g, torch.where(fresh[0], 0, g[0] * a[0].conj()), None
+
+
+def _scan_back(a: Tensor, dh: Tensor, start: Tensor) -> Tensor:
+    return (back_by_doubling if dh.is_cuda else back_one_by_one)(a, dh, start)
 
 
 def _scan(a: Tensor, b: Tensor, h0: Tensor, start: Tensor) -> Tensor:
