@@ -2,8 +2,8 @@
 The page for users of Stable-Baselines3 runs as one program.
 
 Training is shortened: ``memrl train`` gets fewer steps and episodes and a task of five steps in
-MiniGrid's place, ``fit`` fewer sequences, ``evaluate`` and ``watch`` fewer episodes, a sweep fewer values. ``make`` lines
-are checked against the Makefile instead of run.
+MiniGrid's place, ``fit`` fewer sequences, ``evaluate`` and ``watch`` fewer episodes, a sweep fewer
+values. ``make`` lines are checked against the Makefile instead of run.
 """
 
 from __future__ import annotations
