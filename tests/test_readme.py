@@ -2,8 +2,8 @@
 The page for users of Stable-Baselines3 runs as one program.
 
 Training is shortened: ``memrl train`` gets fewer steps and episodes and a task of five steps in
-MiniGrid's place, ``evaluate`` and ``watch`` fewer episodes, a sweep fewer values. ``make`` lines
-are checked against the Makefile instead of run.
+MiniGrid's place, ``fit`` fewer sequences, ``evaluate`` and ``watch`` fewer episodes, a sweep fewer
+values. ``make`` lines are checked against the Makefile instead of run.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 SHORTER = {
     "train": ["total_steps=512", "env.num=4", "agent.steps=16", "agent.bptt=16", "threads=1",
               "evaluate.episodes=4"],
+    "fit": ["sequences=16", "learner.batches=1", "evaluate.sequences=2", "threads=1"],
     "evaluate": ["episodes=4"],
     "watch": ["episodes=4"],
 }  # fmt: skip

@@ -34,7 +34,7 @@ class FirstInput(Task):
         *,
         symbols: Annotated[int, Ge(2)] = 8,
         between: Literal["blank", "symbols"] = "blank",
-        min_length: int = 32,
+        min_length: int = 1,
         max_length: int = 32,
     ) -> None:
         super().__init__(

@@ -112,7 +112,7 @@ def test_the_same_seed_twice_is_bit_equal_and_another_is_not(tmp_path):
 
 
 def test_a_killed_run_resumes_to_the_same_rows(tmp_path):
-    words = [*SMALL, "sequences=9000", "run.checkpoint_seconds=0.2", "curriculum.kind=grow"]
+    words = [*SMALL, "sequences=2400", "run.checkpoint_seconds=0.1", "curriculum.kind=grow"]
     words += ["curriculum.threshold=0.5", "learner.lr_end=1e-4"]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     process = start(whole, *words, f"run.dir={whole}")
