@@ -19,7 +19,7 @@ BELOW = {
     "memory.ops": (),
     "menu": (),
     "memory": ("memory.ops", "menu"),
-    "tasks": ("menu",),
+    "tasks": ("menu", "memory"),
     "rollout.env": (),
     "rollout.spaces": (),
     "nn": ("memory.ops", "rollout.env"),
