@@ -11,15 +11,17 @@ from torch import Tensor, nn
 from memrl.memory.core import MemoryCore
 from memrl.memory.ops.gated import init_gates
 from memrl.memory.ops.halting import first_thought, halt
+from memrl.memory.ops.lstm import lstm_cell
 from memrl.memory.registry import register
 
-HALTING_BIAS = 1.0  # b_h: thoughts are short at first, h = σ(1) = 0.73
+HALTING_BIAS = 1.0  # b: few thoughts at first, a = σ(1) = 0.73
 
 
 class ACTState(NamedTuple):
     """What carries over from input to input."""
 
     h: Tensor  # [B, H]
+    c: Tensor  # [B, H]
     ponder: Tensor  # [B]  ρ of the last input: thoughts it took, and the remainder
     cost: Tensor  # [B]  ponder_cost · ρ
 
@@ -27,12 +29,12 @@ class ACTState(NamedTuple):
 @final
 @register("act")
 class ACT(MemoryCore[ACTState]):
-    """Adaptive computation time around a GRU.
+    """Adaptive computation time around an LSTM.
 
-    s_n = GRU([x, δ_{n1}], s_{n−1}), where δ tells the first thought about an input from the others;
-    h_n = σ(w·s_n + b);  the next state and the output are Σ p_n s_n, with p and the number of
-    thoughts from ``ops.halting``. The ponder cost is the core's ``cost``. The paper has a plain RNN
-    or an LSTM in the GRU's place, and outputs W y_n: a linear layer behind this core is the same.
+    s_n = LSTM([x, δ_{n1}], s_{n−1}) with s = (h, c), where δ tells the first thought about an input
+    from the others;  a_n = σ(w·h_n + b);  the next state is Σ p_n s_n, with p and the number of
+    thoughts from ``ops.halting``, which a decides. The output is its h: the paper's Σ p_n y_n is
+    that through a linear layer. The ponder cost is the core's ``cost``. Forget biases start at 1.
 
     Args:
         in_dim: width of the input features.
@@ -53,41 +55,36 @@ class ACT(MemoryCore[ACTState]):
     ) -> None:
         super().__init__(in_dim, hidden_dim)
         self.max_steps, self.ponder_cost = max_steps, ponder_cost
-        self.input = nn.Linear(in_dim, 3 * hidden_dim)  # r, z, n
-        self.first = nn.Parameter(torch.empty(3 * hidden_dim, 1))  # what δ is multiplied by
-        self.hidden = nn.Linear(hidden_dim, 3 * hidden_dim)
+        self.input = nn.Linear(in_dim, 4 * hidden_dim)  # i, f, o, g
+        self.first = nn.Parameter(torch.empty(4 * hidden_dim, 1))  # what δ is multiplied by
+        self.hidden = nn.Linear(hidden_dim, 4 * hidden_dim, bias=False)
         self.halting = nn.Linear(hidden_dim, 1)
         init_gates(self.input.weight, self.hidden.weight)
         nn.init.xavier_uniform_(self.first)
         nn.init.zeros_(self.input.bias)
-        nn.init.zeros_(self.hidden.bias)
+        nn.init.ones_(self.input.bias[hidden_dim : 2 * hidden_dim].detach())
         nn.init.constant_(self.halting.bias, HALTING_BIAS)
 
     def initial_state(self, batch_size: int) -> ACTState:
         zeros = self.first.new_zeros
-        return ACTState(zeros(batch_size, self.out_dim), zeros(batch_size), zeros(batch_size))
+        h, c = zeros(batch_size, self.out_dim), zeros(batch_size, self.out_dim)
+        return ACTState(h, c, zeros(batch_size), zeros(batch_size))
 
     def _project(self, x: Tensor) -> Tensor:
         return self.input(x)  # type: ignore[no-any-return]
 
     def _update(self, x: Tensor, state: ACTState) -> tuple[Tensor, ACTState]:
-        s, y, thought = state.h, torch.zeros_like(state.h), first_thought(state.h)
+        h, c, thought = state.h, state.c, first_thought(state.h)
+        mean_h, mean_c = torch.zeros_like(h), torch.zeros_like(c)
         for n in range(1, self.max_steps + 1):
-            s = self._think(x + self.first.squeeze(1) if n == 1 else x, s)
-            h = self.halting(s).squeeze(-1).sigmoid()
-            p, thought = halt(h, thought, last=n == self.max_steps)
-            y = torch.addcmul(y, p.unsqueeze(-1), s)
-        return y, ACTState(y, thought.ponder, self.ponder_cost * thought.ponder)
-
-    def _think(self, x: Tensor, s: Tensor) -> Tensor:
-        """A GRU's step from gates of the input [B, 3H]; its reset gate scales U_n s + b_n."""
-        both = [2 * self.out_dim, self.out_dim]
-        (x_rz, x_n), (s_rz, s_n) = (
-            x.split_with_sizes(both, 1),
-            self.hidden(s).split_with_sizes(both, 1),
-        )
-        r, z = (x_rz + s_rz).sigmoid().chunk(2, dim=1)
-        return torch.lerp((x_n + r * s_n).tanh(), s, z)
+            gates = x + self.first.squeeze(1) if n == 1 else x
+            h, c = lstm_cell(gates + self.hidden(h), c)
+            a = self.halting(h).squeeze(-1).sigmoid()
+            p, thought = halt(a, thought, last=n == self.max_steps)
+            mean_h = torch.addcmul(mean_h, p.unsqueeze(-1), h)
+            mean_c = torch.addcmul(mean_c, p.unsqueeze(-1), c)
+        cost = self.ponder_cost * thought.ponder
+        return mean_h, ACTState(mean_h, mean_c, thought.ponder, cost)
 
     def diagnostics(self, state: ACTState) -> dict[str, Tensor]:
-        return {"hidden": state.h, "ponder": state.ponder}
+        return {"hidden": state.h, "cell": state.c, "ponder": state.ponder}
