@@ -21,6 +21,7 @@ from memrl.memory.ntm import NTM
 from memrl.memory.registry import build, core_class, names, register, schema
 from memrl.memory.rmc import RMC
 from memrl.memory.sam import SAM
+from memrl.memory.sdnc import SDNC
 from memrl.memory.shm import SHM
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "NTM",
     "RMC",
     "SAM",
+    "SDNC",
     "SHM",
     "CompressiveTransformer",
     "DeltaNet",
