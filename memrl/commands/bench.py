@@ -92,7 +92,7 @@ def measure_sam(words: Sequence[str], *, as_json: bool) -> None:
             cells += [f"{about}÷ {row[ratio]:,.0f}" if ratio in row else ""]
         cells += [f"{row['build_seconds']:.1f}" if "build_seconds" in row else ""]
         table.add_row(*cells)
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, highlight=False, width=100)  # of the table
     console.print(table)
     console.print(
         f"÷: times less than the dense memory; ≈: which was measured at fewer slots. {PAPER}."
