@@ -253,6 +253,18 @@ def bench_cartpole(options: Words = None, json: Json = False) -> None:
     measure_cartpole(options or [], as_json=json)
 
 
+@bench.command("sam")
+def bench_sam(options: Words = None, json: Json = False) -> None:
+    """Time and memory of learning with SAM, exact and indexed, beside a dense NTM.
+
+    Keys: slots=1024,…, lengths=10,100, memories=ntm,exact,index, batch, word_dim, heads,
+    neighbours, hidden_dim, repeats, limit_gb (where the dense memory stops), dense_batch.
+    """
+    from memrl.commands.bench import measure_sam
+
+    measure_sam(options or [], as_json=json)
+
+
 def main() -> None:
     """The console script: run a command; a mistake is one sentence and a non-zero exit code."""
     # torch's threads spin while they wait for each other. For ever, and a run that shares its cores

@@ -74,7 +74,7 @@ def sentence(outcome: Outcome) -> str:
     "command",
     [[], *[[name] for name in ("train", "fit", "evaluate", "watch", "export", "compare", "memories",
                                "envs", "tasks", "config", "check", "bench")],
-     *[["bench", name] for name in ("train", "env", "cores", "dnc", "sb3", "cartpole")]],
+     *[["bench", name] for name in ("train", "env", "cores", "dnc", "sb3", "cartpole", "sam")]],
     ids=" ".join,
 )  # fmt: skip
 def test_every_command_has_help(memrl, command):
@@ -512,3 +512,29 @@ def test_bench_cartpole_trains_and_evaluates_seed_by_seed(memrl):
     assert all(len(row["returns"]) == 2 and row["low"] <= row["mean"] for row in rows.values())
     assert "RecurrentPPO" in outcome.err
     assert "one seed" in memrl("bench", "cartpole", *words[1:], "learners=none", "seeds=1").out
+
+
+SMALL_SAM = ["batch=2", "word_dim=3", "heads=1", "hidden_dim=5", "repeats=1"]
+
+
+def test_bench_sam_has_a_row_for_each_memory_size_and_length(memrl):
+    words = [*SMALL_SAM, "slots=16,64", "lengths=2,5", "memories=ntm,exact"]
+    rows = json.loads(memrl("bench", "sam", *words, "--json").out)
+    assert len(rows) == 8
+    for row in rows.values():
+        assert row["seconds"] > 0
+        assert row["overhead_bytes"] > 0
+    assert rows["exact 64 5"]["memory_ratio"] > 1
+    assert not rows["exact 64 5"]["extrapolated"]
+    assert rows["ntm 64 5"]["per_step_bytes"] > rows["exact 64 5"]["per_step_bytes"]
+
+
+def test_bench_sam_leaves_out_a_dense_memory_that_is_too_large_and_says_so(memrl):
+    words = [*SMALL_SAM, "slots=16,64", "lengths=2", "memories=ntm,exact", "limit_gb=0.00001"]
+    rows = json.loads(memrl("bench", "sam", *words, "--json").out)
+    assert rows["ntm 64 2"]["seconds"] is None
+    assert rows["exact 64 2"]["extrapolated"]
+    shown = memrl("bench", "sam", *words).out
+    assert "too large" in shown
+    assert "1,600 times less time" in shown
+    assert "unknown memory 'ann'" in sentence(memrl("bench", "sam", *SMALL_SAM, "memories=ann"))

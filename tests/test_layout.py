@@ -112,6 +112,7 @@ def test_every_room_exists():
         ("stable_baselines3", {*SB3_FILES, "envs.sb3", "bench.served"}),
         ("sb3_contrib", {"bench.served"}),
         ("wandb", {"run.wandb"}),
+        ("faiss", {"memory.stores.index"}),
         ("hydra", {"composition", "commands.jobs"}),
         ("typer", {"cli"}),
     ],

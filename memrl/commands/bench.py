@@ -17,6 +17,7 @@ from memrl.bench.cartpole import bench_cartpole
 from memrl.bench.cores import bench_cores
 from memrl.bench.dnc import bench_dnc
 from memrl.bench.env import bench_env
+from memrl.bench.sam import PAPER, bench_sam
 from memrl.bench.sb3 import bench_sb3
 from memrl.bench.train import bench_train
 from memrl.config import nearest
@@ -107,6 +108,34 @@ def _shown(turns: list[int]) -> Iterable[int]:
     """A bar on a terminal, nothing elsewhere."""
     console = Console(stderr=True)
     return track(turns, "measuring", console=console, disable=not console.is_terminal)
+
+
+def measure_sam(words: Sequence[str], *, as_json: bool) -> None:
+    """Time and memory of learning with SAM beside a dense memory, by the number of slots."""
+    rows = _called(bench_sam, words)
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table("memory", "slots", "T", box=None)
+    for heading in ("seconds", "overhead MB", "kB a step", "time", "overhead", "build s"):
+        table.add_column(heading, justify="right")
+    for row in rows.values():
+        cells = [row["memory"], f"{row['slots']:,}", str(row["steps"])]
+        if row["seconds"] is None:
+            table.add_row(*cells, "too large")
+            continue
+        cells += [f"{row['seconds']:.3f}", f"{row['overhead_bytes'] / 1e6:,.1f}"]
+        cells += [f"{row['per_step_bytes'] / 1e3:,.1f}" if "per_step_bytes" in row else ""]
+        about = "≈ " if row.get("extrapolated") else ""
+        for ratio in ("time_ratio", "memory_ratio"):
+            cells += [f"{about}÷ {row[ratio]:,.0f}" if ratio in row else ""]
+        cells += [f"{row['build_seconds']:.1f}" if "build_seconds" in row else ""]
+        table.add_row(*cells)
+    console = Console(soft_wrap=True, highlight=False, width=100)  # of the table
+    console.print(table)
+    console.print(
+        f"÷: times less than the dense memory; ≈: which was measured at fewer slots. {PAPER}."
+    )
 
 
 def _called(bench: Callable[..., dict[str, Any]], words: Sequence[str]) -> dict[str, Any]:

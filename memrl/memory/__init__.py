@@ -29,6 +29,7 @@ from memrl.memory.pointer import PointerMemory
 from memrl.memory.registry import build, core_class, names, register, schema
 from memrl.memory.rmc import RMC
 from memrl.memory.sam import SAM
+from memrl.memory.sdnc import SDNC
 from memrl.memory.shm import SHM
 from memrl.memory.universal import UniversalTransformer
 
@@ -47,6 +48,7 @@ __all__ = [
     "NTM",
     "RMC",
     "SAM",
+    "SDNC",
     "SHM",
     "CompressiveTransformer",
     "DeltaNet",

@@ -15,6 +15,7 @@ from memrl.memory.ops.addressing import entropy
 from memrl.memory.ops.edits import Edits
 from memrl.memory.ops.lstm import lstm_cell
 from memrl.memory.ops.recency import accessed_slots, block_shape, least_recent, touch
+from memrl.memory.ops.sparse_linkage import Entries, Links
 from memrl.memory.state import map_state
 from memrl.memory.stores.index import Indexes, import_faiss
 from memrl.memory.stores.search import EPSILON, nearest
@@ -32,22 +33,6 @@ class ControllerState(NamedTuple):
     c: Tensor  # [B, H]
 
 
-class Links(NamedTuple):
-    """In which order slots were written, a few partners a slot; without gradient."""
-
-    before: Tensor  # [B, N, L]  slots that were written right before each slot (rows of N_t)
-    before_weights: Tensor  # [B, N, L]
-    after: Tensor  # [B, N, L]  slots that were written right after each slot (rows of P_t)
-    after_weights: Tensor  # [B, N, L]
-
-
-class Precedence(NamedTuple):
-    """What was written last: p_t, a few entries of it."""
-
-    slots: Tensor  # [B, L]
-    weights: Tensor  # [B, L]
-
-
 class SparseState(NamedTuple):
     """What a sparse memory carries from step to step.
 
@@ -56,7 +41,7 @@ class SparseState(NamedTuple):
     """
 
     memory: Tensor  # [B, N, W]
-    links: Links | tuple[()]  # SDNC's
+    links: Links | tuple[()]  # [B, N, L]  SDNC's
     last_access: Tensor  # int [B, N]  clock at the last access
     oldest: Tensor  # int [B, G]  the least of each of about √N blocks of ``last_access``
     clock: Tensor  # int [B]  env steps since the start
@@ -65,7 +50,7 @@ class SparseState(NamedTuple):
     slots: Tensor  # int [B, R, K]  where each head looked last
     weights: Tensor  # [B, R, K]  w̃^R_{t-1}; rows sum to 1, at a start to 0
     reads: Tensor  # [B, R, W]
-    precedence: Precedence | tuple[()]  # SDNC's
+    precedence: Entries | tuple[()]  # [B, L]  SDNC's p_t: what was written last
     controller: ControllerState
 
 
@@ -342,13 +327,13 @@ class Kept:
     """
 
     def __init__(self) -> None:
-        self._of: weakref.ref[Tensor] | None = None
+        self._of: weakref.ref[torch.UntypedStorage] | None = None
         self._version = 0
         self._indexes: Indexes | None = None
 
     def take(self, core: SparseMemory, state: SparseState) -> Indexes:
         """The indexes that hold the written words of ``state``; they are edited from now on."""
-        same = self._of is not None and self._of() is state.memory
+        same = self._of is not None and self._of() is state.memory.untyped_storage()
         indexes, self._indexes = self._indexes, None
         if indexes is None or not same or state.memory._version != self._version:
             indexes = Indexes(state.memory.shape[0], core.slots, core.word_dim)
@@ -356,8 +341,9 @@ class Kept:
         return indexes
 
     def keep(self, memory: Tensor, indexes: Indexes) -> None:
-        """For the step that goes on with this very tensor."""
-        self._of, self._version, self._indexes = weakref.ref(memory), memory._version, indexes
+        """For the step that goes on with this very tensor, detached or not."""
+        self._of = weakref.ref(memory.untyped_storage())
+        self._version, self._indexes = memory._version, indexes
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Kept:
         return Kept()

@@ -68,6 +68,9 @@ OTHER_OPTIONS = [
     ("sam", {"slots": 5, "word_dim": 3, "read_heads": 3, "neighbours": 2}),
     ("sam", {"slots": 4, "neighbours": 4}),
     ("sam", {"slots": 1, "neighbours": 1}),
+    ("sdnc", {"slots": 5, "word_dim": 3, "read_heads": 3, "neighbours": 2, "partners": 2}),
+    ("sdnc", {"slots": 4, "neighbours": 4, "partners": 4}),
+    ("sdnc", {"slots": 1, "neighbours": 1, "partners": 1}),
 ]
 
 

@@ -14,6 +14,7 @@ from memrl import memory
 from memrl.memory import SAM
 from memrl.memory import state as states
 from memrl.memory.ops.addressing import content_weights
+from memrl.memory.stores.index import Index
 
 T, B, IN, N, W, R, K, H = 5, 3, 2, 17, 11, 2, 3, 13
 EXACT = {"rtol": 0, "atol": 1e-10}
@@ -262,6 +263,10 @@ def test_constant_inputs_stay_finite_with_their_gradients(value):
 # The index
 
 
+def counted(build, calls):
+    return lambda *given: calls.append(1) or build(*given)
+
+
 @needs_faiss
 def test_an_index_that_looks_everywhere_gives_what_an_exact_search_gives(monkeypatch):
     monkeypatch.setattr("memrl.memory.stores.index.POINTS", 4)  # six lists; a look is into eight
@@ -277,7 +282,7 @@ def test_an_index_that_looks_everywhere_gives_what_an_exact_search_gives(monkeyp
 
 
 @needs_faiss
-def test_the_index_follows_the_state_that_it_is_given():
+def test_the_index_follows_the_state_that_it_is_given(monkeypatch):
     core = build(search="index").float()
     x, start = torch.randn(3 * N, B, IN), torch.zeros(3 * N, B, dtype=torch.bool)
     with torch.no_grad():
@@ -288,6 +293,14 @@ def test_the_index_follows_the_state_that_it_is_given():
         other = states.clone(middle)
         torch.testing.assert_close(core(x[N:], other, start[N:]).y, want)
         torch.testing.assert_close(copy.deepcopy(core)(x[N:], middle, start[N:]).y, want)
+        built = []
+        monkeypatch.setattr(Index, "_build", counted(Index._build, built))
+        state = states.detach(core(x[:N], core.initial_state(B), start[:N]).state)
+        del built[:]
+        core(x[N : N + 1], state, start[:1])
+        assert not built  # its index goes on
+        core(x[N : N + 1], state, start[:1])
+        assert len(built) == B
         state = middle
         for t in range(N, 3 * N):
             y, state = core.step(x[t], state, start[t])

@@ -10,6 +10,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.linalg import vector_norm
 
+from memrl.memory.ops.largest import first_largest
+
 Metric: TypeAlias = Literal["cosine", "l2"]
 BLOCK = 2**19  # scores of a row that exist at a time: 2 MB in float32
 EPSILON = 1e-6  # added to the product of norms, so that a zero key has similarity 0
@@ -45,7 +47,7 @@ def nearest(
         metric: ``cosine``, or ``l2`` (computed as |q|² − 2 q·k + |k|², hence to its rounding).
         valid: the keys that may be found; all if None.
         count: only the first ``count[b]`` keys of row b may be found; all if None.
-        block: scores of one row of the batch that exist at a time; only speed and memory depend.
+        block: scores of a row that exist at a time; only speed and memory depend on it.
 
     Raises:
         ValueError: k is not in 1 … N.
@@ -84,32 +86,3 @@ def _scores(queries: Tensor, keys: Tensor, metric: Metric) -> Tensor:
     if metric == "cosine":
         return products.div_(query_norms * norms + EPSILON)
     return products.mul_(2).sub_(norms.square()).sub_(query_norms.square())
-
-
-def first_largest(
-    values: Float[Tensor, "*B N"], k: int
-) -> tuple[Float[Tensor, "*B k"], Int[Tensor, "*B k"]]:
-    """The k largest in descending order and where they are; of equal ones the first goes first.
-
-    A tournament: one pass for the largest of each of √N groups, then k rounds that look at one
-    group and at all winners. No sort, which would cost more than all else, and unlike ``topk`` it
-    says which of two equals it takes. Where all that is left is -inf, an index may repeat.
-    """
-    size = values.shape[-1]
-    width = max(1, math.isqrt(size))
-    padded = torch.nn.functional.pad(values, (0, -size % width), value=-math.inf)  # a copy
-    groups = padded.view(*padded.shape[:-1], -1, width)  # [*B, G, S]
-    winners = groups.amax(dim=-1)
-    place = torch.arange(width, device=values.device)
-    chosen, found = [], []
-    for _ in range(k):
-        group = winners.argmax(dim=-1, keepdim=True)  # [*B, 1]; the first of equals
-        there = group.unsqueeze(-1).expand(*group.shape, width)
-        members = groups.gather(-2, there).squeeze(-2)  # [*B, S]
-        member = members.argmax(dim=-1, keepdim=True)
-        chosen.append(members.gather(-1, member))
-        found.append((group * width + member).clamp(max=size - 1))
-        rest = members.masked_fill(place == member, -math.inf)
-        groups.scatter_(-2, there, rest.unsqueeze(-2))
-        winners = winners.scatter(-1, group, rest.amax(dim=-1, keepdim=True))
-    return torch.cat(chosen, dim=-1), torch.cat(found, dim=-1)

@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from memrl.memory.stores.search import first_largest, nearest
+from memrl.memory.ops.largest import first_largest
+from memrl.memory.stores.search import nearest
 
 B, Q, N, W, K = 3, 2, 41, 5, 7
 

@@ -1,0 +1,190 @@
+"""SAM beside a dense memory: time and memory of learning, as the number of slots grows."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from memrl.bench.allocations import peak_bytes
+from memrl.memory import NTM, SAM
+from memrl.memory import state as states
+from memrl.memory.core import MemoryCore
+from memrl.memory.ops.recency import block_shape
+
+IN_DIM = 32  # width of the input
+PAPER = (
+    "The paper (Rae et al. 2016) reports 1,600 times less time at a million words and 3,700 times "
+    "less memory at 65,536, on its own machine and code"
+)
+
+
+def bench_sam(
+    slots: str | int = "1024,4096,16384,65536,262144,1048576",
+    lengths: str | int = "10,100",
+    memories: str = "ntm,exact,index",
+    batch: int = 8,
+    word_dim: int = 32,
+    heads: int = 4,
+    neighbours: int = 4,
+    hidden_dim: int = 100,
+    repeats: int = 3,
+    limit_gb: float = 4.0,
+    dense_batch: int = 0,
+) -> dict[str, Any]:
+    """One sequence forward and backward, every slot written before; medians of some repeats.
+
+    Overhead is what is allocated at the peak beyond the state that comes in and the one that comes
+    out. An index holds a copy of the words besides, which is built before the clock runs.
+
+    Args:
+        slots: N, separated by commas.
+        lengths: T, steps of a sequence.
+        memories: ntm (dense), exact and index (SAM), separated by commas.
+        batch: rows.
+        word_dim: W.
+        heads: R, each of which reads and writes.
+        neighbours: K of SAM.
+        hidden_dim: width of the controllers.
+        repeats: sequences that are timed, after one that warms up.
+        limit_gb: a dense memory that would take more, by what the one before took, is left out.
+        dense_batch: rows of the dense memory, where it would not fit otherwise; its time and bytes
+            are scaled to ``batch``. As many as ``batch`` if 0.
+
+    Returns:
+        A row for each memory, N and T: ``seconds``, ``overhead_bytes``, ``state_bytes``,
+        ``build_seconds`` (of the index), how many times less than the dense memory's at the same T
+        time and overhead are (``time_ratio``, ``memory_ratio``; ``extrapolated`` where that
+        was measured at a smaller N only, and taken to grow in proportion), and ``per_step_bytes``,
+        what one more step adds to the overhead, from the shortest to the longest T.
+    """
+    rows: dict[str, Any] = {}
+    sizes = [int(size) for size in str(slots).split(",")]
+    steps = sorted(int(length) for length in str(lengths).split(","))
+    for memory in memories.split(","):
+        of = dense_batch if memory == "ntm" and dense_batch else batch
+        for length in steps:
+            bytes_a_slot = 0.0
+            for size in sizes:
+                make = _maker(memory, size, word_dim, heads, neighbours, hidden_dim)
+                if memory == "ntm" and bytes_a_slot * size > limit_gb * 1e9:
+                    rows[f"{memory} {size} {length}"] = {**_key(memory, size, length)}
+                    continue
+                row = _measure(make, memory, length, of, repeats)
+                bytes_a_slot = (row["overhead_bytes"] + 2 * row["state_bytes"]) / size
+                scaled = {name: row[name] * batch / of for name in ("seconds", "overhead_bytes")}
+                rows[f"{memory} {size} {length}"] = {**_key(memory, size, length), **row, **scaled}
+    _compare(rows, steps)
+    return rows
+
+
+def _key(memory: str, size: int, length: int) -> dict[str, Any]:
+    return {"memory": memory, "slots": size, "steps": length, "seconds": None}
+
+
+def _maker(
+    memory: str, size: int, word_dim: int, heads: int, neighbours: int, hidden_dim: int
+) -> Callable[[], MemoryCore[Any]]:
+    if memory == "ntm":
+        return lambda: NTM(
+            IN_DIM,
+            slots=size,
+            word_dim=word_dim,
+            read_heads=heads,
+            write_heads=heads,
+            hidden_dim=hidden_dim,
+        )
+    if memory not in ("exact", "index"):
+        raise ValueError(f"unknown memory {memory!r} to measure (known: ntm, exact, index)")
+    return lambda: SAM(
+        IN_DIM,
+        slots=size,
+        word_dim=word_dim,
+        read_heads=heads,
+        neighbours=neighbours,
+        search="exact" if memory == "exact" else "index",
+        hidden_dim=hidden_dim,
+    )
+
+
+def _measure(
+    make: Callable[[], MemoryCore[Any]], memory: str, length: int, rows: int, repeats: int
+) -> dict[str, Any]:
+    torch.manual_seed(0)
+    core = make()
+    state = _full(core, memory, rows)
+    x = torch.randn(length, rows, IN_DIM)
+    start = torch.zeros(length, rows, dtype=torch.bool)
+
+    def learn(given: Any) -> Any:
+        core.zero_grad()
+        unrolled = core(x, given, start)
+        unrolled.y.square().mean().backward()
+        return states.detach(unrolled.state)
+
+    begin = time.perf_counter()
+    state = learn(state)  # warms up, and builds the index
+    first = time.perf_counter() - begin
+    seconds = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        state = learn(state)
+        seconds.append(time.perf_counter() - begin)
+    returned = states.nbytes(state)
+    row = {
+        "seconds": statistics.median(seconds),
+        "state_bytes": returned,
+        "overhead_bytes": peak_bytes(lambda: learn(state)) - returned,
+    }
+    if memory == "index":
+        row["build_seconds"] = first - row["seconds"]
+    return row
+
+
+def _full(core: MemoryCore[Any], memory: str, rows: int) -> Any:
+    """A state in which every word was written, each at another time."""
+    state = states.detach(core.initial_state(rows))
+    state = state._replace(memory=torch.randn_like(state.memory))
+    if memory == "ntm":
+        return state
+    size = state.memory.shape[1]
+    last = torch.stack([torch.randperm(size) for _ in range(rows)])
+    blocks, width = block_shape(size)
+    latest = torch.iinfo(torch.long).max
+    padded = torch.nn.functional.pad(last, (0, blocks * width - size), value=latest)
+    all_slots: Tensor = torch.full((rows,), size)
+    return state._replace(
+        last_access=last,
+        oldest=padded.view(rows, blocks, width).amin(dim=-1),
+        clock=all_slots,
+        used=all_slots.clone(),
+        written=all_slots.clone(),
+    )
+
+
+def _compare(rows: dict[str, Any], steps: list[int]) -> None:
+    """Ratios to the dense memory, and what a step adds, into the rows."""
+    for row in rows.values():
+        if row["seconds"] is None:
+            continue
+        dense = [
+            other
+            for other in rows.values()
+            if (other["memory"], other["steps"]) == ("ntm", row["steps"])
+            and other["seconds"] is not None
+            and other["slots"] <= row["slots"]
+        ]
+        if row["memory"] != "ntm" and dense:
+            near = max(dense, key=lambda other: other["slots"])
+            larger = row["slots"] / near["slots"]
+            row["extrapolated"] = larger > 1
+            row["time_ratio"] = larger * near["seconds"] / row["seconds"]
+            row["memory_ratio"] = larger * near["overhead_bytes"] / row["overhead_bytes"]
+        shorter = rows.get(f"{row['memory']} {row['slots']} {steps[0]}")
+        if row["steps"] == steps[-1] > steps[0] and shorter is not None:
+            more = row["overhead_bytes"] - shorter["overhead_bytes"]
+            row["per_step_bytes"] = more / (steps[-1] - steps[0])
