@@ -241,7 +241,7 @@ class DNC(MemoryCore[DNCState]):
         return torch.addmm(x, reads, self.feedback.weight.t()).relu(), ()
 
     def _interface(self, asked: Tensor) -> Interface:
-        batch, r, w = len(asked), self.read_heads, self.word_dim
+        batch, r, w = asked.shape[0], self.read_heads, self.word_dim
         asked = nn.functional.hardtanh(asked, -CLIP, CLIP)
         keys, add, modes, positive, squashed = torch.split(asked, self.split, dim=-1)
         strengths, sharpness = torch.split(

@@ -12,9 +12,9 @@ from memrl.memory.core import MemoryCore, Unrolled
 from memrl.memory.ops.addressing import entropy
 from memrl.memory.ops.attention import ages, push
 from memrl.memory.ops.kernel import distances, kernel_weights, pick
+from memrl.memory.ops.largest import first_largest
 from memrl.memory.ops.window import Window, look_back, windows
 from memrl.memory.registry import register
-from memrl.memory.stores.search import first_largest
 
 
 class DNDState(NamedTuple):

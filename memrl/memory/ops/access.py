@@ -75,7 +75,7 @@ def _split(asked: Tensor, heads: int, width: int) -> tuple[Tensor, ...]:
     """Keys [B, R + 1, W], write vector [B, 1, W], modes [B, R, 3], strengths, gates; all views."""
     sizes = [(heads + 1) * width, width, 3 * heads, heads + 1, width + heads + 2]
     keys, add, modes, strengths, gates = torch.split(asked, sizes, dim=-1)
-    batch = len(asked)
+    batch = asked.shape[0]
     keys, modes = keys.view(batch, heads + 1, width), modes.view(batch, heads, 3)
     return keys, add.unsqueeze(1), modes, strengths, gates
 
