@@ -83,7 +83,8 @@ def _explain(name: str, model: type[BaseModel], error: ValidationError) -> str:
         return f"memory {name!r} has no option {option!r}{hint} (options: {known})"
     hint = ""
     if first["type"] == "literal_error":
-        words = get_args(model.model_fields[option].annotation)
+        allowed = get_args(model.model_fields[option].annotation)
+        words = [word for word in allowed if isinstance(word, str)]
         near = difflib.get_close_matches(str(first["input"]), words, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
     return f"memory {name!r}, option {option}={first['input']!r}: {first['msg'].lower()}{hint}"
