@@ -22,8 +22,8 @@ def test_defaults_build_the_class_of_that_name(name):
 
 
 def test_an_unknown_memory_gets_the_nearest_name():
-    with pytest.raises(ValueError, match=r"'dcn'; did you mean 'dnc'\? \(known: .*dnc,"):
-        memory.build("dcn", 5)
+    with pytest.raises(ValueError, match=r"'dncc'; did you mean 'dnc'\? \(known: .*dnc,"):
+        memory.build("dncc", 5)
 
 
 def test_a_name_like_no_other_gets_the_list_only():
