@@ -125,6 +125,19 @@ def test_more_best_memories_than_slots_are_refused():
         make(read="topk", topk=8)
 
 
+@pytest.mark.parametrize("read", list(READ))
+@pytest.mark.parametrize("write", WRITES)
+def test_a_nan_in_the_input_is_forgotten_with_its_episode(write, read):
+    core, start = make(write=write, read=read), never()
+    start[4, 1] = True
+    clean = rand(T, B, I)
+    spoiled = clean.clone()
+    spoiled[2, 1] = torch.nan
+    want, got = (core(x, core.initial_state(B), start).y for x in (clean, spoiled))
+    assert got[2, 1].isnan().all()
+    torch.testing.assert_close(got[4:], want[4:])
+
+
 RULES = [*((write, "none") for write in WRITES), ("gated", "importance"), ("append", "decay")]
 
 
