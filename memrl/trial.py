@@ -85,9 +85,10 @@ def gradients(
 
 
 def read_where(core: Core, x: Tensor, start: Tensor, mask: Tensor, cut: int = 0) -> dict[str, Any]:
-    """The last state, and outputs, cost and their gradients in the inputs, all where ``mask`` is.
+    """Outputs, cost and their gradients in the inputs where ``mask`` is, and what comes afterwards.
 
-    In two pieces where ``cut`` says so.
+    In two pieces where ``cut`` says so. Not the last state itself, in which a memory that resets
+    lazily keeps what it never reads again.
     """
     x = x.clone().requires_grad_()
     state, ys, costs = used_state(core), [], []
@@ -97,7 +98,9 @@ def read_where(core: Core, x: Tensor, start: Tensor, mask: Tensor, cut: int = 0)
         costs.append(y.new_zeros(y.shape[:2]) if cost is None else cost)
     y, cost = torch.cat(ys)[mask], torch.cat(costs)[mask]
     gradient = torch.autograd.grad(weigh(y) + weigh(cost), x)[0][mask]
-    return {"outputs": y, "the cost": cost, "the last state": state, "gradients": gradient}
+    more = 0.5 - inputs(core)
+    after = core(more, state, no_starts(more)).y
+    return {"outputs": y, "the cost": cost, "gradients": gradient, "later outputs": after}
 
 
 def gradient_sizes(core: Core, start_at: int | None = None) -> Tensor:

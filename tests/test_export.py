@@ -24,7 +24,7 @@ from memrl.rollout.spaces import tensor_dtype
 from memrl.trial import poison
 
 ROOT = Path(export.__file__).parent
-SMALL = {"hidden_dim": 11, "slots": 5, "word_dim": 3, "frames": 3, "read_heads": 2}
+SMALL = {"hidden_dim": 11, "slots": 5, "word_dim": 3, "frames": 3, "read_heads": 2, "neighbours": 2}
 SPACE = spaces.Dict(
     {
         "image": spaces.Box(0, 255, (3, 5, 2), np.uint8),

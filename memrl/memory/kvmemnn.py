@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from memrl.memory.core import MemoryCore, Unrolled
 from memrl.memory.ops.attention import ages, push
+from memrl.memory.ops.spoiled import without_spoiled
 from memrl.memory.ops.window import compare, look_back, read, weigh
 from memrl.memory.registry import register
 
@@ -95,7 +96,8 @@ class KeyValueMemNN(MemoryCore[KeyValueMemNNState]):
         seen, next_age = look_back(state.items, x, age), age[:, -1] + 1
         pairs = self.slots - self.lag
         visible = seen.visible[..., :pairs]  # keys whose values are known
-        q = x @ self.key.mT
+        asked, unsound = without_spoiled(x)  # one product serves all questions
+        q = asked @ self.key.mT
         looks = []
         for r in self.update.unbind():
             # No item is embedded: qᵀ A k_i = (Aᵀ q)ᵀ k_i and Σ p_i V v_i = V Σ p_i v_i.
@@ -108,7 +110,7 @@ class KeyValueMemNN(MemoryCore[KeyValueMemNNState]):
             age=next_age.clamp(max=self.slots),
             read_weights=torch.stack(looks, dim=1),
         )
-        return torch.where(seen.spoiled, torch.nan, q), after
+        return torch.where(seen.spoiled | unsound.unsqueeze(-1), torch.nan, q), after
 
     def diagnostics(self, state: KeyValueMemNNState) -> dict[str, Tensor]:
         return {

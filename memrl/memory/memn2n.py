@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from memrl.memory.core import MemoryCore, Unrolled
 from memrl.memory.ops.attention import ages, push
+from memrl.memory.ops.spoiled import without_spoiled
 from memrl.memory.ops.window import compare, look_back, read, weigh
 from memrl.memory.registry import register
 
@@ -120,7 +121,8 @@ class MemN2N(MemoryCore[MemN2NState]):
         """All hops of steps [B, T, I] of the given ages [B, T]."""
         seen, next_age = look_back(state.items, x, age), age[:, -1] + 1
         embed = self._embeddings()
-        u = x @ embed[0 if self.adjacent else 2].mT  # B x_t
+        asked, unsound = without_spoiled(x)  # one product serves all questions
+        u = asked @ embed[0 if self.adjacent else 2].mT  # B x_t
         looks = []
         for hop in range(self.hops):
             a, c = (hop, hop + 1) if self.adjacent else (0, 1)
@@ -138,7 +140,7 @@ class MemN2N(MemoryCore[MemN2NState]):
             age=next_age.clamp(max=self.slots),
             read_weights=torch.stack(looks, dim=1),
         )
-        return torch.where(seen.spoiled, torch.nan, u), after
+        return torch.where(seen.spoiled | unsound.unsqueeze(-1), torch.nan, u), after
 
     def _embeddings(self) -> Tensor:
         """Of whole inputs, [·, d, I]: with ``position`` every one is [A, a ∘ A]."""

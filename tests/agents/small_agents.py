@@ -13,7 +13,7 @@ from memrl.memory.registry import schema
 from memrl.policy import PolicyConfig, build_policy
 from memrl.rollout.env import BatchedEnv
 
-SMALL = {"hidden_dim": 11, "slots": 5, "word_dim": 3, "frames": 3}
+SMALL = {"hidden_dim": 11, "slots": 5, "word_dim": 3, "frames": 3, "neighbours": 2}
 
 
 def options(memory: str) -> dict[str, int]:

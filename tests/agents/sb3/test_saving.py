@@ -12,12 +12,12 @@ import pytest
 import torch
 from gymnasium import spaces
 from gymnasium.wrappers import TimeLimit
+from small_models import MEMORIES
 from stable_baselines3 import PPO
 from stable_baselines3.common import utils
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from memrl.agents.sb3 import MemoryPolicy, MemoryPPO, archive
-from memrl.memory import registry
 from memrl.saved.spaces import space_from_data, space_to_data
 
 SMALL = {
@@ -68,7 +68,7 @@ def same(a, b):
         assert torch.equal(x, y), name
 
 
-@pytest.mark.parametrize("memory", registry.names())
+@pytest.mark.parametrize("memory", MEMORIES)
 def test_learning_goes_on_bit_for_bit_after_save_and_load(memory, tmp_path):
     env = vec()
     whole = model(env, memory).learn(16)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from small_models import STEPS, Sampled, Watch, copies, make_model, parameters
+from small_models import MEMORIES, STEPS, Sampled, Watch, copies, make_model, parameters
 from stable_baselines3.common.callbacks import (
     BaseCallback,
     CallbackList,
@@ -16,12 +16,11 @@ from stable_baselines3.common.callbacks import (
 )
 
 from memrl.agents.sb3 import MemoryPPO
-from memrl.memory import names
 
 PER = 2 * STEPS
 
 
-@pytest.mark.parametrize("memory", names())
+@pytest.mark.parametrize("memory", MEMORIES)
 def test_eval_callback_evaluates_while_training(memory, tmp_path):
     model = make_model(memory=memory)
     callback = EvalCallback(
@@ -34,7 +33,7 @@ def test_eval_callback_evaluates_while_training(memory, tmp_path):
     assert (found["results"] == 15).all()
 
 
-@pytest.mark.parametrize("memory", names())
+@pytest.mark.parametrize("memory", MEMORIES)
 def test_evaluating_while_training_changes_nothing_of_it(memory):
     alone = make_model(memory=memory).learn(PER)
     watched = make_model(memory=memory)

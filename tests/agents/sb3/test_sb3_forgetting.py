@@ -6,13 +6,11 @@ import warnings
 
 import numpy as np
 import pytest
-from small_models import BOX, STEPS, Sampled, copies, make_model
+from small_models import BOX, KINDS, STEPS, Sampled, copies, make_model
 from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.evaluation import evaluate_policy
 
-from memrl.memory import names
-
-REMEMBERING = [name for name in names() if name != "none"]
+REMEMBERING = sorted(KINDS - {"none"})
 OBS = np.zeros(4, np.float32)
 
 

@@ -8,6 +8,7 @@ import torch
 from gymnasium import spaces
 from small_models import (
     BOX,
+    MEMORIES,
     STEPS,
     Sampled,
     Watch,
@@ -18,7 +19,6 @@ from small_models import (
 )
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize
 
-from memrl.memory import names
 from memrl.memory import state as states
 
 PER = 2 * STEPS  # env steps of a rollout of two copies
@@ -28,7 +28,7 @@ def same(a, b):
     return all(torch.equal(x, y) for x, y in zip(states.leaves(a), states.leaves(b), strict=True))
 
 
-@pytest.mark.parametrize("memory", names())
+@pytest.mark.parametrize("memory", MEMORIES)
 def test_the_same_seed_gives_the_same_parameters_bit_for_bit(memory):
     a, b = (make_model(memory=memory, seed=5).learn(PER) for _ in "ab")
     assert parameters(a).equal(parameters(b))
@@ -39,7 +39,7 @@ def test_another_seed_gives_other_parameters():
     assert not parameters(a).equal(parameters(b))
 
 
-@pytest.mark.parametrize("memory", names())
+@pytest.mark.parametrize("memory", MEMORIES)
 def test_learning_in_two_goes_is_learning_in_one(memory):
     """Neither environments nor the memory's state are reset in between."""
     whole = make_model(copies(lambda: Sampled(length=STEPS + 3)), memory).learn(2 * PER)

@@ -6,10 +6,8 @@ import math
 
 import pytest
 from gymnasium import spaces
-from small_models import BOX, STEPS, Sampled, copies, logged, make_model
+from small_models import BOX, MEMORIES, STEPS, Sampled, copies, logged, make_model
 from stable_baselines3.common.logger import configure
-
-from memrl.memory import names
 
 PER = 2 * STEPS
 KNOWN = {
@@ -32,7 +30,7 @@ KNOWN = {
 }
 
 
-@pytest.mark.parametrize("memory", names())
+@pytest.mark.parametrize("memory", MEMORIES)
 def test_known_names_are_logged_and_finite(memory):
     model = make_model(memory=memory)
     rows = logged(model)

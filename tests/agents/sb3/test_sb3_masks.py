@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from small_models import BOX, STEPS, Sampled, copies, make_model
+from small_models import BOX, MEMORIES, STEPS, Sampled, copies, make_model
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecMonitor, VecNormalize
 
 from memrl.envs.probes import Masked
 from memrl.envs.sb3 import TensorVecEnv
-from memrl.memory import names
 
 PARTS = {  # action space -> choices of each of its parts
     "discrete": (spaces.Discrete(5), [5]),
@@ -52,7 +51,7 @@ class Forbidding(Sampled):
         return self.allowed
 
 
-@pytest.mark.parametrize("memory", names())
+@pytest.mark.parametrize("memory", MEMORIES)
 def test_training_takes_allowed_actions_only(memory):
     model = make_model(copies(Forbidding, B=3), memory)
     model.learn(2 * 3 * STEPS)
@@ -108,7 +107,7 @@ def test_a_mask_is_obeyed_by_a_model_that_trained_without():
     assert set(actions) == {1, 4}
 
 
-@pytest.mark.parametrize("memory", names())
+@pytest.mark.parametrize("memory", MEMORIES)
 def test_a_mask_within_the_observation_is_obeyed_everywhere(memory):
     env = VecMonitor(TensorVecEnv(Masked(3)))
     model = make_model(env, memory).learn(3 * STEPS)

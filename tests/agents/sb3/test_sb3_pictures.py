@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from small_models import STEPS, Sampled, copies, make_model
+from small_models import MEMORIES, STEPS, Sampled, copies, make_model
 from stable_baselines3.common.envs import FakeImageEnv
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import VecFrameStack, VecTransposeImage
 
 from memrl.agents.sb3 import MemoryPPO
-from memrl.memory import names
 
 PICTURE = spaces.Box(0, 255, (36, 36, 3), np.uint8)
 
@@ -35,7 +34,7 @@ def cnn(env, **given):
     )
 
 
-@pytest.mark.parametrize("memory", names())
+@pytest.mark.parametrize("memory", MEMORIES)
 def test_every_memory_learns_from_pictures(memory):
     model = make_model(pictures(), memory).learn(2 * STEPS)
     evaluate_policy(model, pictures(), n_eval_episodes=2)

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from small_models import BOX, Sampled, copies, make_model
+from small_models import BOX, MEMORIES, Sampled, copies, make_model
 from stable_baselines3.common.callbacks import BaseCallback
 
-from memrl.memory import names
 from memrl.memory import state as states
 
 T, B = 11, 3
@@ -46,7 +45,7 @@ def close(a, b):
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("memory", names())
+@pytest.mark.parametrize("memory", MEMORIES)
 def test_step_by_step_is_the_sequence(memory, layers):
     model = model_of(memory, policy={"layers": layers})
     net, obs, start = model.policy.net, observations(), starts()
@@ -65,7 +64,7 @@ def test_step_by_step_is_the_sequence(memory, layers):
     close(kept[-1], whole.state)
 
 
-@pytest.mark.parametrize("memory", names())
+@pytest.mark.parametrize("memory", MEMORIES)
 def test_logits_step_by_step_are_those_of_the_sequence(memory):
     model = make_model(memory=memory, double=True)
     net, obs, start = model.policy.net, observations(), starts()
@@ -79,7 +78,7 @@ def test_logits_step_by_step_are_those_of_the_sequence(memory):
             torch.testing.assert_close(out.actions.log_probs, whole[t], rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("memory", names())
+@pytest.mark.parametrize("memory", MEMORIES)
 def test_an_episodes_start_resets_the_rows_it_marks_and_no_other(memory):
     model, obs = model_of(memory), observations()
     _, kept = step_by_step(model, obs[:5], starts()[:5])
@@ -96,7 +95,7 @@ def test_an_episodes_start_resets_the_rows_it_marks_and_no_other(memory):
     assert memory == "none" or not np.allclose(begins, goes_on, atol=1e-9)
 
 
-@pytest.mark.parametrize("memory", names())
+@pytest.mark.parametrize("memory", MEMORIES)
 def test_a_single_observation_and_a_batch_of_one_agree(memory):
     model, obs = model_of(memory), observations()[:, :1]
     one = many = None
@@ -110,7 +109,7 @@ def test_a_single_observation_and_a_batch_of_one_agree(memory):
     close(one, many)
 
 
-@pytest.mark.parametrize("memory", names())
+@pytest.mark.parametrize("memory", MEMORIES)
 def test_a_state_is_a_value_that_predict_does_not_edit(memory):
     model, obs = model_of(memory), observations()
     _, kept = step_by_step(model, obs[:3], starts()[:3])
@@ -121,7 +120,7 @@ def test_a_state_is_a_value_that_predict_does_not_edit(memory):
     close(kept[-1], before)
 
 
-@pytest.mark.parametrize("memory", names())
+@pytest.mark.parametrize("memory", MEMORIES)
 def test_no_start_means_the_episode_goes_on(memory):
     model, obs = model_of(memory), observations()
     _, kept = step_by_step(model, obs[:3], starts()[:3])
@@ -156,7 +155,7 @@ def test_observations_are_not_edited():
     assert np.array_equal(obs, before)
 
 
-@pytest.mark.parametrize("memory", names())
+@pytest.mark.parametrize("memory", MEMORIES)
 def test_acting_in_between_does_not_touch_training(memory):
     class Peek(BaseCallback):
         def _on_step(self):

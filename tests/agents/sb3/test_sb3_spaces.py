@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from small_models import BOX, STEPS, Sampled, copies, make_model, parameters
+from small_models import BOX, MEMORIES, STEPS, Sampled, copies, make_model, parameters
 from stable_baselines3.common.evaluation import evaluate_policy
-
-from memrl.memory import names
 
 SEEN = {
     "box": BOX,
@@ -43,13 +41,13 @@ def improves(env, memory):
     return bool(torch.isfinite(parameters(model)).all()) and not before.equal(parameters(model))
 
 
-@pytest.mark.parametrize("memory", names())
+@pytest.mark.parametrize("memory", MEMORIES)
 @pytest.mark.parametrize("seen", SEEN)
 def test_every_observation_is_learned_from(seen, memory):
     assert improves(copies(lambda: Sampled(SEEN[seen], length=3), B=2), memory)
 
 
-@pytest.mark.parametrize("memory", names())
+@pytest.mark.parametrize("memory", MEMORIES)
 @pytest.mark.parametrize("done", DONE)
 def test_every_action_is_taken_within_its_space(done, memory):
     assert improves(copies(lambda: Sampled(BOX, DONE[done], length=3), B=3), memory)
@@ -69,7 +67,7 @@ def test_a_predicted_action_lies_in_its_space(done, deterministic):
     assert space.contains(single)
 
 
-@pytest.mark.parametrize("memory", names())
+@pytest.mark.parametrize("memory", MEMORIES)
 @pytest.mark.parametrize("done", ["discrete", "box"])
 def test_episodes_are_evaluated_to_their_end(done, memory):
     env = copies(lambda: Sampled(BOX, DONE[done]), B=3)

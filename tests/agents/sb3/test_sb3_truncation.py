@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from small_models import STEPS, Sampled, Watch, logged, make_model
+from small_models import MEMORIES, STEPS, Sampled, Watch, logged, make_model
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnvWrapper
 
-from memrl.memory import names
 from memrl.memory import state as states
 
 GAMMA, LAM = 0.9, 0.7
@@ -71,7 +70,7 @@ def oracle(net, first, seen, state, start):
     return advantage, state, start, obs
 
 
-@pytest.mark.parametrize("memory", names())
+@pytest.mark.parametrize("memory", MEMORIES)
 def test_advantages_are_those_of_plain_loops(memory):
     model, seen, watch = recorded(memory)
     net = model.policy.net

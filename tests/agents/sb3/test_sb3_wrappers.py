@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from small_models import BOX, STEPS, Sampled, copies, make_model, options, parameters
+from small_models import (
+    BOX,
+    KINDS,
+    MEMORIES,
+    STEPS,
+    Sampled,
+    copies,
+    make_model,
+    options,
+    parameters,
+)
 from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.env_checker import check_env
 from stable_baselines3.common.env_util import make_vec_env
@@ -23,14 +33,13 @@ from stable_baselines3.common.vec_env import (
 from memrl.envs.make import TENSOR_FAMILIES, make
 from memrl.envs.registration import exported_id
 from memrl.envs.sb3 import TensorVecEnv
-from memrl.memory import names
 
 PER = 2 * STEPS
 PROBES = ["probe/Recall-v0", "probe/Pixels-v0", "probe/Masked-v0", "probe/OneStep-v0"]
 IDS = [exported_id(name) for family in TENSOR_FAMILIES.values() for name in family.ids]
 
 
-@pytest.mark.parametrize("memory", names())
+@pytest.mark.parametrize("memory", MEMORIES)
 def test_vec_normalize_gives_what_the_policy_learns_from(memory):
     env = VecNormalize(copies(lambda: Sampled(late=True)), gamma=0.9)
     model = make_model(env, memory).learn(2 * PER)
@@ -54,7 +63,7 @@ def test_eval_callback_takes_over_the_statistics_of_vec_normalize():
     assert np.array_equal(train.obs_rms.mean, held_out.obs_rms.mean)
 
 
-@pytest.mark.parametrize("memory", names())
+@pytest.mark.parametrize("memory", MEMORIES)
 def test_vec_frame_stack_is_one_longer_observation(memory):
     model = make_model(VecFrameStack(copies(), 3), memory).learn(2 * PER)
     assert model.rollout_buffer.obs["obs"].shape == (STEPS, 2, 12)
@@ -82,7 +91,7 @@ def test_environments_of_make_vec_env():
 
 @pytest.mark.parametrize(
     ("name", "memory"),
-    [(PROBES[0], memory) for memory in names()] + [(name, "gru") for name in PROBES[1:]],
+    [(PROBES[0], memory) for memory in sorted(KINDS)] + [(name, "gru") for name in PROBES[1:]],
 )
 def test_exported_tensor_environments_are_learned_from(name, memory):
     env = VecMonitor(TensorVecEnv(make(name, 3, seed=1)))
