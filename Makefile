@@ -11,11 +11,12 @@ ARGS ?=
 train: $(VENV)/.installed
 	$(BIN)/memrl train $(ARGS)
 
+# One process for each core; tests set one thread for themselves.
 test: $(VENV)/.installed-dev
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist worksteal
 
 test-slow: $(VENV)/.installed-dev
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -n auto --dist worksteal -m slow
 
 # The oldest versions that pyproject.toml declares, in an environment of their own.
 test-lowest:

@@ -85,6 +85,8 @@ def sentence(error: Exception, root: str = TRAIN) -> str:
     if key := re.search(r"Could not override '([^']+)'", text):
         command = "memrl config" if root == TRAIN else f"memrl config --{root}"
         return f"unknown key {key[1]}{nearest(key[1], _keys(root))} ({command} prints every key)"
+    if missing := re.search(r"Missing mandatory value: .* full_key: (\S+)", text):
+        return f"{missing[1]} has no default: write {missing[1]}=…"
     if many := re.search(r"Ambiguous value for argument '([^']+)'", text):
         return f"{many[1]} holds several values: add -m to train once for each of them"
     return text

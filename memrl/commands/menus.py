@@ -86,25 +86,26 @@ def list_tasks(*, as_json: bool) -> None:
         return
     table = Table("task", "paper", "in", "out", "lengths", "chance", box=None)
     for row in rows:
-        out = f"{row['out_dim']} {row['kind']}"
-        table.add_row(
-            row["name"],
-            row["paper"],
-            str(row["in_dim"]),
-            out,
-            row["lengths"],
-            f"{row['chance']:.0%}",
-        )
+        if row["needs"]:
+            given = " ".join(f"task.{key}=…" for key in row["needs"])
+            table.add_row(row["name"], row["paper"], given, row["kind"], "", "")
+            continue
+        out, chance = f"{row['out_dim']} {row['kind']}", f"{row['chance']:.0%}"
+        table.add_row(row["name"], row["paper"], str(row["in_dim"]), out, row["lengths"], chance)
     Console().print(table)
     print("\nmemrl fit task=NAME; the options of one: memrl config --fit task=NAME")
 
 
 def describe_task(name: str) -> dict[str, Any]:
     """What a task hears, is asked, and how often guessing is right."""
+    cls = MENU.find(name)
+    needs = [key for key, field in MENU.schema(name).model_fields.items() if field.is_required()]
+    row: dict[str, Any] = {"name": name, "paper": cls.paper, "kind": cls.kind, "needs": needs}
+    if needs:  # what it hears and asks is in the files of its user
+        return {**row, "in_dim": None, "out_dim": None, "chance": None, "lengths": None}
     task = build_task(compose_fit([f"task={name}"]))
-    lengths = f"{task.min_length}–{task.max_length}"
-    facts = {key: getattr(task, key) for key in ("paper", "kind", "in_dim", "out_dim", "chance")}
-    return {"name": name, **facts, "lengths": lengths}
+    facts = {key: getattr(task, key) for key in ("in_dim", "out_dim", "chance")}
+    return {**row, **facts, "lengths": f"{task.min_length}–{task.max_length}"}
 
 
 def show_config(overrides: Sequence[str], *, fit: bool) -> None:

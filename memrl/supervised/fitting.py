@@ -159,7 +159,8 @@ def _conclude(
     generator = torch.Generator().manual_seed(stream(config.seed, "watch"))
     one = task.sample(1, lengths[len(lengths) // 2] if lengths else task.max_length, generator)
     draw_learning(directory.metrics, directory.curve, task=task, marks=marks, title=title)
-    draw_lengths(marks, directory.lengths, task=task, title=title)
+    if any(mark.length is not None for mark in marks):
+        draw_lengths(marks, directory.lengths, task=task, title=title)
     draw_tape(task, model, one, directory.memory, title=title)
     summary = summarize(config, learner, fitted, marks)
     write_summary(directory.summary, summary)

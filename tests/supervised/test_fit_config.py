@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from omegaconf import OmegaConf
-from small_fits import TINY
+from small_fits import NEEDED, TINY
 
 import memrl
 from memrl.memory import registry
@@ -31,7 +31,7 @@ def learn_once(config: FitConfig) -> None:
 
 @pytest.mark.parametrize("name", MENU.names())
 def test_every_task_learns_and_its_yaml_names_every_option(name):
-    config = compose_fit([f"task={name}", "memory=gru", *TINY])
+    config = compose_fit([f"task={name}", "memory=gru", *TINY, *NEEDED.get(name, [])])
     assert type(build_task(config)) is MENU.find(name)
     assert set(config.task) == {"name", *MENU.schema(name).model_fields}
     learn_once(config)
@@ -55,16 +55,22 @@ def test_a_recipe_is_used_by_its_memory_on_its_task_and_yields_to_the_command_li
         for task in MENU.names()
         if path.stem.startswith(f"{task}_")
     )
-    words = [f"task={task}", f"memory={memory}"]
+    words = [f"task={task}", f"memory={memory}", *NEEDED.get(task, [])]
     recipe = OmegaConf.load(path)
     config = compose_fit(words)
     for key, value in recipe.get("memory", {}).items():
         assert config.memory[key] == value
-        changed = compose_fit([*words, f"memory.{key}={value + 1}"])
-        assert changed.memory[key] == value + 1
+        if type(value) is int:
+            changed = compose_fit([*words, f"memory.{key}={value + 1}"])
+            assert changed.memory[key] == value + 1
     for key, value in recipe.get("learner", {}).items():
         assert getattr(config.learner, key) == value
     learn_once(compose_fit([*words, *TINY]))
+
+
+def test_what_a_task_needs_is_asked_for_by_its_key():
+    with pytest.raises(ValueError, match=r"task\.folder has no default: write task\.folder=…"):
+        compose_fit(["task=babi"])
 
 
 def test_yaml_defaults_are_the_models_defaults():

@@ -218,6 +218,7 @@ class Fixed(Copy):
 
 def test_a_task_with_a_held_out_set_is_examined_on_it():
     task = Fixed(bits=3)
-    model = SequenceModel(task.encoder(), build("gru", 4, {"hidden_dim": 5}), task.head(5))
+    core = build("gru", 4, {"hidden_dim": 5})
+    model = SequenceModel(task.encoder(), core, task.head(core))
     (mark,) = examine(task, model, [2, 5], 70, seed=3, device=CPU)
     assert (mark.length, mark.sequences) == (None, 2)

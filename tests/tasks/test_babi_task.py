@@ -98,7 +98,7 @@ def test_a_memory_learns_the_slice_by_heart(memory):
     encoder, head = task.encoder(), task.head(core)
     weights = [p for part in (encoder, core, head) for p in part.parameters()]
     optimiser, noise = torch.optim.Adam(weights, lr=1e-2), torch.Generator().manual_seed(0)
-    for _ in range(150):
+    for _ in range(80):
         batch = task.sample(10, 50, noise)
         y = core(encoder(batch.x), core.initial_state(10), batch.start).y
         loss = torch.nn.functional.cross_entropy(head(y)[batch.mask], batch.target[batch.mask])

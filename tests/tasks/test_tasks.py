@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,11 +20,19 @@ from memrl.tasks import (
     Parity,
     PrioritySort,
     RepeatCopy,
+    Task,
 )
+
+SLICE = Path(__file__).parent / "babi"
 
 
 def drawn(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def built(name: str) -> Task:
+    """A task with its defaults; what has none is the slice of bAbI beside this file."""
+    return MENU.build(name, options={"folder": str(SLICE)} if name == "babi" else {})
 
 
 def scored_steps(batch, row: int) -> list[int]:
@@ -35,10 +44,10 @@ def scored_steps(batch, row: int) -> list[int]:
 
 @pytest.mark.parametrize("name", MENU.names())
 def test_a_batch_has_the_shapes_that_the_task_declares(name):
-    task = MENU.build(name)
+    task = built(name)
     batch = task.sample(3, task.max_length, drawn())
     steps = len(batch.x)
-    assert batch.x.shape == (steps, 3, task.in_dim)
+    assert task.encoder()(batch.x).shape == (steps, 3, task.in_dim)
     assert batch.mask.shape == batch.start.shape == (steps, 3)
     assert batch.start.nonzero()[:, 0].tolist() == [0, 0, 0]
     assert batch.mask.any(dim=0).all()
@@ -53,9 +62,9 @@ def test_a_batch_has_the_shapes_that_the_task_declares(name):
 
 @pytest.mark.parametrize("name", MENU.names())
 def test_the_same_generator_draws_the_same_batch_and_touches_no_other(name):
-    task = MENU.build(name)
+    length = built(name).max_length
     before = torch.get_rng_state()
-    first, again, other = (task.sample(5, task.max_length, drawn(seed)) for seed in (1, 1, 2))
+    first, again, other = (built(name).sample(5, length, drawn(seed)) for seed in (1, 1, 2))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert not torch.equal(first.x, other.x)
     assert torch.equal(torch.get_rng_state(), before)
@@ -63,7 +72,7 @@ def test_the_same_generator_draws_the_same_batch_and_touches_no_other(name):
 
 @pytest.mark.parametrize("name", MENU.names())
 def test_guessing_is_right_as_often_as_chance_says(name):
-    task = MENU.build(name)
+    task = built(name)
     batch = task.sample(701, task.max_length, drawn())
     answers = batch.target[batch.mask].double()
     if name == "repeat_copy":  # the end channel is no coin
@@ -75,9 +84,9 @@ def test_guessing_is_right_as_often_as_chance_says(name):
         assert abs(share - task.chance) < 0.05
 
 
-@pytest.mark.parametrize("name", MENU.names())
+@pytest.mark.parametrize("name", [name for name in MENU.names() if name != "babi"])
 def test_a_task_that_keeps_no_state_refuses_one(name):
-    task = MENU.build(name)
+    task = built(name)
     task.load_state_dict(task.state_dict())
     with pytest.raises(ValueError, match="keeps no state"):
         task.load_state_dict({"epoch": 3})
