@@ -44,8 +44,15 @@ def compose_as(model: type[C], root: str, overrides: Iterable[str]) -> C:
 
 
 def resolve(composed: DictConfig, model: type[C]) -> C:
-    """Check what Hydra composed."""
-    plain = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    """Check what Hydra composed.
+
+    Raises:
+        ValueError: a key without a default was not given, or one holds what its model refuses.
+    """
+    try:
+        plain = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ValueError(sentence(error)) from None
     return check(cast("dict[str, Any]", plain), model)
 
 

@@ -178,6 +178,11 @@ def test_a_wrong_word_of_fit(memrl, tmp_path, words, expected):
     assert not (tmp_path / "here").exists()
 
 
+def test_what_has_no_default_is_asked_for(memrl):
+    code, _, said = memrl("fit", "task=babi")
+    assert (code, said) == (1, "memrl: task.folder has no default: write task.folder=…\n")
+
+
 def test_tasks_lists_the_menu(memrl):
     assert "copy" in memrl("tasks")[1]
     listed = json.loads(memrl("tasks", "--json")[1])
