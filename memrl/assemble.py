@@ -27,6 +27,7 @@ from memrl.rollout.env import BatchedEnv, Obs
 from memrl.run.allocator import keep_freed_memory
 from memrl.run.checkpoints import Checkpoint, Checkpoints
 from memrl.run.directory import Command, RunDirectory
+from memrl.saved.atomic import write_atomically
 
 RunPath: TypeAlias = str | os.PathLike[str]
 C = TypeVar("C", bound=Common)
@@ -197,6 +198,38 @@ def new_directory(config: Common, *, sweep: bool = False) -> Path:
     root = config.run.dir or config.run.root
     tries = (root / (f"{name}-{n}" if n > 1 else name) for n in range(1, 1_000_000))
     return next(path for path in tries if not path.exists())
+
+
+def open_run(
+    config: Common,
+    target: Path | RunDirectory | None,
+    command: Command,
+    unit: str,
+    say: Callable[[str], None],
+) -> tuple[RunDirectory, Checkpoint | None]:
+    """The directory of a run, and the checkpoint to continue from.
+
+    Args:
+        config: of the run.
+        target: where a new run goes, by default ``new_directory``; an opened one is continued.
+        command: that makes it.
+        unit: of what a checkpoint counts, for the person at the terminal.
+        say: receives sentences for that person.
+
+    Raises:
+        RunError: the directory is taken, the disk is full, or no checkpoint of a run to be
+            continued is intact.
+    """
+    if not isinstance(target, RunDirectory):
+        path = target or new_directory(config)
+        return RunDirectory.create(path, dump(config), command=command), None
+    resume = checkpoints_of(target, config, warn=say).last()
+    if resume is None:
+        say(f"{target} has no checkpoint yet: it starts anew from its config.yaml")
+    else:
+        say(f"continuing {target} after {resume.experience:,} {unit.replace('_', ' ')}")
+    write_atomically(target.config, dump(config).encode())  # its length may have changed
+    return target, resume
 
 
 def compile_memory(core: MemoryCore[Any], say: Callable[[str], None]) -> None:

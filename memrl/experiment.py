@@ -12,17 +12,15 @@ from memrl.assemble import (
     checkpoints_of,
     compile_memory,
     draw_seen,
-    dump,
     make_agent,
     make_env,
-    new_directory,
+    open_run,
     prepare,
     references,
     stream,
 )
 from memrl.config import Config
 from memrl.errors import RunError
-from memrl.run.checkpoints import Checkpoint
 from memrl.run.curve import draw_curve
 from memrl.run.directory import RunDirectory
 from memrl.run.episode import draw_episode
@@ -33,7 +31,6 @@ from memrl.run.recording import record_episode
 from memrl.run.slots import draw_memory
 from memrl.run.summary import About, summarize, write_summary
 from memrl.run.tracking import Tracker
-from memrl.saved.atomic import write_atomically
 
 Say = Callable[[str], None]
 
@@ -72,7 +69,7 @@ def train(
     agent = make_agent(config, make_env(config))  # what does not fit fails before a file is made
     if config.compile:
         compile_memory(agent.policy.core, say)
-    directory, resume = _open(config, target, say)
+    directory, resume = open_run(config, target, "train", agent.unit, say)
     with (
         Tracker(
             directory,
@@ -99,20 +96,6 @@ def train(
         summary = _conclude(config, agent, directory, fitted, say)
         tracker.finish(episode=directory.episode, checkpoint=fitted.checkpoint)
     return Run(directory.path, summary, agent)
-
-
-def _open(
-    config: Config, target: Path | RunDirectory | None, say: Say
-) -> tuple[RunDirectory, Checkpoint | None]:
-    if not isinstance(target, RunDirectory):
-        return RunDirectory.create(target or new_directory(config), dump(config)), None
-    resume = checkpoints_of(target, config, warn=say).last()
-    if resume is None:
-        say(f"{target} has no checkpoint yet: it starts anew from its config.yaml")
-    else:
-        say(f"continuing {target} after {resume.experience:,} env steps")
-    write_atomically(target.config, dump(config).encode())  # total_steps may have changed
-    return target, resume
 
 
 def _conclude(

@@ -9,7 +9,7 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from memrl.memory.core import MemoryCore, Unrolled
-from memrl.memory.ops.windows import last_steps
+from memrl.memory.ops.last_steps import last_steps
 from memrl.memory.registry import register
 
 

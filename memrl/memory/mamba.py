@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from memrl.memory.core import MemoryCore, Unrolled
+from memrl.memory.ops.last_steps import last_steps
 from memrl.memory.ops.scan import linear_scan
-from memrl.memory.ops.windows import last_steps
 from memrl.memory.registry import register
 
 RMS_EPS = 1e-5  # added to the mean square of the input (the authors' code)

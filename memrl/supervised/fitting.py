@@ -11,20 +11,17 @@ import torch
 from memrl.assemble import (
     checkpoints_of,
     compile_memory,
-    dump,
     find_device,
-    new_directory,
+    open_run,
     prepare,
     stream,
 )
-from memrl.run.checkpoints import Checkpoint
 from memrl.run.directory import RunDirectory
 from memrl.run.loop import Fitted, fit
 from memrl.run.machine import commit, machine, peak_rss_bytes, versions
 from memrl.run.progress import Style, progress_bar
 from memrl.run.summary import write_summary
 from memrl.run.tracking import Tracker
-from memrl.saved.atomic import write_atomically
 from memrl.supervised.config import FitConfig, build_task
 from memrl.supervised.exam import Mark, as_table, examine
 from memrl.supervised.learner import SupervisedLearner
@@ -70,7 +67,7 @@ def fit_task(
     if config.compile:
         compile_memory(learner.model.core, say)
     say(described(learner))
-    directory, resume = _open(config, target, say)
+    directory, resume = open_run(config, target, "fit", learner.unit, say)
     start = resume.experience if resume else 0
     with (
         Tracker(
@@ -126,21 +123,6 @@ def described(learner: SupervisedLearner) -> str:
         for part in (learner.model, learner.model.core)
     )
     return f"{whole:,} parameters, {core:,} of them in the memory"
-
-
-def _open(
-    config: FitConfig, target: Path | RunDirectory | None, say: Say
-) -> tuple[RunDirectory, Checkpoint | None]:
-    if not isinstance(target, RunDirectory):
-        path = target or new_directory(config)
-        return RunDirectory.create(path, dump(config), command="fit"), None
-    resume = checkpoints_of(target, config, warn=say).last()
-    if resume is None:
-        say(f"{target} has no checkpoint yet: it starts anew from its config.yaml")
-    else:
-        say(f"continuing {target} after {resume.experience:,} sequences")
-    write_atomically(target.config, dump(config).encode())  # `sequences` may have changed
-    return target, resume
 
 
 def _conclude(

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from memrl.memory import Mamba
-from memrl.memory.ops.windows import last_steps
+from memrl.memory.ops.last_steps import last_steps
 
 T, B, IN, E, N, WIDTH, OUT = 7, 3, 5, 11, 2, 4, 13
 
