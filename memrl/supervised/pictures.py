@@ -42,9 +42,10 @@ def draw_learning(
     draw_references(below, best.loss)
     below.set_yscale("log")
     below.set_ylabel(f"loss (nats per {_scored(task)})")
-    for at in seen[1:][np.diff(longest) > 0]:
-        for axes in (above, below):
-            axes.axvline(at, color=look.GREY, lw=0.8, alpha=0.6)
+    for axes in (above, below):
+        for index, at in enumerate(seen[1:][np.diff(longest) > 0]):
+            name = "longer sequences from here" if index == 0 else None
+            axes.axvline(at, color=look.GREY, lw=0.8, alpha=0.6, label=name)
     look.steps_axis(below, "sequences")
     below.set_xlim(left=0)
     above.set_title(title, loc="left")
