@@ -8,7 +8,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from memrl.memory.core import MemoryCore, Unrolled
+from memrl.memory.core import Unrolled
 from memrl.memory.ops.access import Access
 from memrl.memory.ops.addressing import (
     content_weights,
@@ -25,18 +25,11 @@ from memrl.memory.ops.linkage import (
     update_link,
     update_precedence,
 )
-from memrl.memory.ops.lstm import lstm_cell
+from memrl.memory.parts.controlled import ControlledMemory, ControllerState
 from memrl.memory.registry import register
 
 CLIP = 20.0  # bound on what the controller asks of the memory (the authors' code: outputs ±20)
 LINK_EPS = 1e-6  # floor of a followed link before it is sharpened (Csordás' code)
-
-
-class ControllerState(NamedTuple):
-    """What the LSTM controller carries."""
-
-    h: Tensor  # [B, H]
-    c: Tensor  # [B, H]
 
 
 class DNCState(NamedTuple):
@@ -69,7 +62,7 @@ class Interface(NamedTuple):
 
 @final
 @register("dnc")
-class DNC(MemoryCore[DNCState]):
+class DNC(ControlledMemory[DNCState]):
     """Differentiable neural computer with one write head.
 
     Equations of the paper, in the order of the authors' code: usage of the previous step, write,
@@ -100,7 +93,6 @@ class DNC(MemoryCore[DNCState]):
     paper = (
         "Graves et al. 2016, Hybrid computing using a neural network with dynamic external memory"
     )
-    ablations = frozenset({"reads"})
 
     def __init__(
         self,
@@ -115,15 +107,14 @@ class DNC(MemoryCore[DNCState]):
         deallocation: bool = False,
         link_sharpness: bool = False,
     ) -> None:
-        super().__init__(in_dim, hidden_dim)
+        read_dim = read_heads * word_dim
+        super().__init__(
+            in_dim, hidden_dim=hidden_dim, read_dim=read_dim, recurrent=controller == "lstm"
+        )
         self.slots, self.word_dim, self.read_heads = slots, word_dim, read_heads
-        self.recurrent = controller == "lstm"
         self.masking, self.deallocation = masking, deallocation
         self.link_sharpness = link_sharpness
         self.repaired = masking or deallocation or link_sharpness
-        read_dim = read_heads * word_dim
-        width = 4 * hidden_dim if self.recurrent else hidden_dim
-        fed_back = read_dim + hidden_dim if self.recurrent else read_dim
 
         # Neighbours share an activation: oneplus of strengths and sharpness, sigmoid of the rest.
         self.positive = [read_heads + 1, 2 * read_heads if link_sharpness else 0]
@@ -136,25 +127,14 @@ class DNC(MemoryCore[DNCState]):
             sum(self.positive),
             sum(self.squashed),
         ]
-        self.input = nn.Linear(in_dim, width)
-        self.feedback = nn.Linear(fed_back, width, bias=False)
         self.interface = nn.Linear(hidden_dim, sum(self.split))
         self.output = nn.Linear(hidden_dim + read_dim, hidden_dim)
         self._initialise()
-
-    def _initialise(self) -> None:
-        for layer in (self.input, self.feedback, self.interface, self.output):
-            nn.init.xavier_uniform_(layer.weight)
-        for layer in (self.input, self.interface, self.output):
-            nn.init.zeros_(layer.bias)
         with torch.no_grad():
             self.interface.bias[-1] = -1.0  # the write gate: begin by writing little (σ = 0.27)
-            if self.recurrent:
-                self.input.bias[self.out_dim : 2 * self.out_dim] = 1.0  # forget gate
 
     def initial_state(self, batch_size: int) -> DNCState:
         zeros, n, w, r = self.output.weight.new_zeros, self.slots, self.word_dim, self.read_heads
-        hidden = zeros(batch_size, self.out_dim)
         return DNCState(
             memory=zeros(batch_size, n, w),
             usage=zeros(batch_size, n),
@@ -163,14 +143,8 @@ class DNC(MemoryCore[DNCState]):
             write_weights=zeros(batch_size, n),
             read_weights=zeros(batch_size, r, n),
             reads=zeros(batch_size, r, w),
-            controller=ControllerState(hidden, hidden.clone()) if self.recurrent else (),
+            controller=self._resting(batch_size) if self.recurrent else (),
         )
-
-    def _project(self, x: Tensor) -> Tensor:
-        return self.input(x)  # type: ignore[no-any-return]
-
-    def _emit(self, seen: Tensor) -> Tensor:
-        return self.output(seen)  # type: ignore[no-any-return]
 
     @property
     def loops(self) -> bool:
@@ -188,7 +162,7 @@ class DNC(MemoryCore[DNCState]):
 
     def _update(self, x: Tensor, state: DNCState) -> tuple[Tensor, DNCState]:
         """From the controller's share of the input [B, 4H or H] to [h_t, r_t], unmixed."""
-        hidden, controller = self._control(x, state)
+        hidden, controller = self._think(x, state)
         after = self._access(self._interface(self.interface(hidden)), state)
         reads = self._audible(after.reads)
         seen = torch.cat([hidden, reads.flatten(1)], dim=-1)
@@ -231,13 +205,11 @@ class DNC(MemoryCore[DNCState]):
         back, ahead = ask.sharpness.chunk(2, dim=-1)
         return sharpen(before, back, eps=LINK_EPS), sharpen(after, ahead, eps=LINK_EPS)
 
-    def _control(self, x: Tensor, state: DNCState) -> tuple[Tensor, ControllerState | tuple[()]]:
-        reads = self._audible(state.reads).flatten(1)
+    def _think(self, x: Tensor, state: DNCState) -> tuple[Tensor, ControllerState | tuple[()]]:
         if isinstance(state.controller, ControllerState):
-            h, c = state.controller
-            gates = torch.addmm(x, torch.cat([reads, h], dim=-1), self.feedback.weight.t())
-            h, c = lstm_cell(gates, c)
-            return h, ControllerState(h, c)
+            controller = self._control(x, state.reads, state.controller)
+            return controller.h, controller
+        reads = self._audible(state.reads).flatten(1)
         return torch.addmm(x, reads, self.feedback.weight.t()).relu(), ()
 
     def _interface(self, asked: Tensor) -> Interface:
@@ -262,9 +234,6 @@ class DNC(MemoryCore[DNCState]):
             sharpness=sharpness if self.link_sharpness else None,
             masks=masks.view(batch, r + 1, w) if self.masking else None,
         )
-
-    def _audible(self, reads: Tensor) -> Tensor:
-        return torch.zeros_like(reads) if "reads" in self.ablate else reads
 
     def diagnostics(self, state: DNCState) -> dict[str, Tensor]:
         return {

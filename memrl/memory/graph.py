@@ -8,22 +8,14 @@ import torch
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
-from memrl.memory.core import MemoryCore
 from memrl.memory.ops.addressing import content_weights
 from memrl.memory.ops.linkage import update_link, update_precedence
-from memrl.memory.ops.lstm import lstm_cell
 from memrl.memory.ops.messages import pass_messages
 from memrl.memory.ops.usage import decayed_usage, first_usage, least_used
+from memrl.memory.parts.controlled import ControlledMemory, ControllerState
 from memrl.memory.registry import register
 
 CLIP = 20.0  # bound on what the controller asks of the memory (as in the DNC)
-
-
-class ControllerState(NamedTuple):
-    """What the LSTM controller carries."""
-
-    h: Tensor  # [B, H]
-    c: Tensor  # [B, H]
 
 
 class GraphState(NamedTuple):
@@ -48,7 +40,7 @@ class Interface(NamedTuple):
 
 @final
 @register("graph")
-class GraphMemory(MemoryCore[GraphState]):
+class GraphMemory(ControlledMemory[GraphState]):
     """Nodes joined by temporal edges, read after a round of messages along the edges.
 
     w = g^w (g^a w^lu + (1 − g^a) c): the node used least, or those like the write key;
@@ -73,7 +65,6 @@ class GraphMemory(MemoryCore[GraphState]):
     """
 
     paper = "after Pham et al. 2018, Relational dynamic memory networks; links: Graves et al. 2016"
-    ablations = frozenset({"reads"})
 
     def __init__(
         self,
@@ -86,49 +77,33 @@ class GraphMemory(MemoryCore[GraphState]):
         usage_decay: Annotated[float, Gt(0), Lt(1)] = 0.95,
         hidden_dim: Annotated[int, Ge(1)] = 128,
     ) -> None:
-        super().__init__(in_dim, hidden_dim)
+        read_dim = read_heads * word_dim
+        super().__init__(in_dim, hidden_dim=hidden_dim, read_dim=read_dim)
         self.slots, self.word_dim, self.read_heads = slots, word_dim, read_heads
         self.rounds, self.usage_decay = rounds, usage_decay
-        read_dim = read_heads * word_dim
         # The order is that of the fields of Interface.
         self.split = [(read_heads + 1) * word_dim, word_dim, read_heads + 1, 2]
-        self.input = nn.Linear(in_dim, 4 * hidden_dim)
-        self.feedback = nn.Linear(read_dim + hidden_dim, 4 * hidden_dim, bias=False)
         self.interface = nn.Linear(hidden_dim, sum(self.split))
         self.messages = nn.Linear(2 * word_dim, word_dim, bias=False)  # V_b, V_f
         self.output = nn.Linear(hidden_dim + read_dim, hidden_dim)
-        for layer in (self.input, self.feedback, self.interface, self.messages, self.output):
-            nn.init.xavier_uniform_(layer.weight)
-        for layer in (self.input, self.interface, self.output):
-            nn.init.zeros_(layer.bias)
+        self._initialise()
         with torch.no_grad():
             self.interface.bias[-1] = -1.0  # g^w: begin by writing little (as in the DNC)
-            self.input.bias[hidden_dim : 2 * hidden_dim] = 1.0  # forget gate
 
     def initial_state(self, batch_size: int) -> GraphState:
         zeros, n, w = self.output.weight.new_zeros, self.slots, self.word_dim
-        hidden = zeros(batch_size, self.out_dim)
         return GraphState(
             memory=zeros(batch_size, n, w),
             link=zeros(batch_size, n, n),
             precedence=zeros(batch_size, n),
             usage=first_usage(zeros(batch_size, n)),
             reads=zeros(batch_size, self.read_heads, w),
-            controller=ControllerState(hidden, hidden.clone()),
+            controller=self._resting(batch_size),
         )
 
-    def _project(self, x: Tensor) -> Tensor:
-        return self.input(x)  # type: ignore[no-any-return]
-
-    def _emit(self, seen: Tensor) -> Tensor:
-        return self.output(seen)  # type: ignore[no-any-return]
-
     def _update(self, x: Tensor, state: GraphState) -> tuple[Tensor, GraphState]:
-        """From the controller's share of the input [B, 4H] to [h_t, r_t], unmixed."""
-        h, c = state.controller
-        fed_back = torch.cat([self._audible(state.reads).flatten(1), h], dim=-1)
-        h, c = lstm_cell(torch.addmm(x, fed_back, self.feedback.weight.t()), c)
-        ask = self._interface(h)
+        controller = self._control(x, state.reads, state.controller)
+        ask = self._interface(controller.h)
 
         like = content_weights(ask.keys[:, -1:], ask.strengths[:, -1:], state.memory).squeeze(1)
         new_gate, write_gate = ask.gates.unbind(dim=1)
@@ -143,8 +118,8 @@ class GraphMemory(MemoryCore[GraphState]):
         looks = content_weights(ask.keys[:, :-1], ask.strengths[:, :-1], heard)
         reads = self._audible(torch.bmm(looks, heard))  # r
         usage = decayed_usage(state.usage, looks, weights.unsqueeze(1), self.usage_decay)
-        after = GraphState(memory, link, precedence, usage, reads, ControllerState(h, c))
-        return torch.cat([h, reads.flatten(1)], dim=-1), after
+        after = GraphState(memory, link, precedence, usage, reads, controller)
+        return torch.cat([controller.h, reads.flatten(1)], dim=-1), after
 
     def _interface(self, hidden: Tensor) -> Interface:
         asked = self.interface(hidden).clamp(-CLIP, CLIP)
@@ -155,9 +130,6 @@ class GraphMemory(MemoryCore[GraphState]):
             strengths=1 + nn.functional.softplus(strengths),
             gates=gates.sigmoid().unsqueeze(-1),
         )
-
-    def _audible(self, reads: Tensor) -> Tensor:
-        return torch.zeros_like(reads) if "reads" in self.ablate else reads
 
     def diagnostics(self, state: GraphState) -> dict[str, Tensor]:
         return {

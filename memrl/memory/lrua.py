@@ -8,23 +8,15 @@ import torch
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
-from memrl.memory.core import MemoryCore
 from memrl.memory.ops.addressing import content_weights, entropy
-from memrl.memory.ops.lstm import lstm_cell
 from memrl.memory.ops.usage import (
     decayed_usage,
     first_usage,
     least_used,
     least_used_write_weights,
 )
+from memrl.memory.parts.controlled import ControlledMemory, ControllerState
 from memrl.memory.registry import register
-
-
-class ControllerState(NamedTuple):
-    """What the LSTM controller carries."""
-
-    h: Tensor  # [B, H]
-    c: Tensor  # [B, H]
 
 
 class LRUAState(NamedTuple):
@@ -39,7 +31,7 @@ class LRUAState(NamedTuple):
 
 @final
 @register("lrua")
-class LRUA(MemoryCore[LRUAState]):
+class LRUA(ControlledMemory[LRUAState]):
     """Memory-augmented network (MANN) with least recently used access and an LSTM controller.
 
     w^w_t = σ(α) w^r_{t-1} + (1 − σ(α)) w^lu_{t-1} (eq. 7); the least used slots are set to zero,
@@ -66,7 +58,6 @@ class LRUA(MemoryCore[LRUAState]):
     """
 
     paper = "Santoro et al. 2016, Meta-Learning with Memory-Augmented Neural Networks"
-    ablations = frozenset({"reads"})
 
     def __init__(
         self,
@@ -78,7 +69,8 @@ class LRUA(MemoryCore[LRUAState]):
         usage_decay: Annotated[float, Gt(0), Lt(1)] = 0.95,
         hidden_dim: Annotated[int, Ge(1)] = 128,
     ) -> None:
-        super().__init__(in_dim, hidden_dim)
+        read_dim = read_heads * word_dim
+        super().__init__(in_dim, hidden_dim=hidden_dim, read_dim=read_dim)
         if read_heads >= slots:
             raise ValueError(
                 f"{read_heads} read heads erase the {read_heads} least used slots in every step: "
@@ -86,42 +78,24 @@ class LRUA(MemoryCore[LRUAState]):
             )
         self.slots, self.word_dim, self.read_heads = slots, word_dim, read_heads
         self.usage_decay = usage_decay
-        read_dim = read_heads * word_dim
-        self.input = nn.Linear(in_dim, 4 * hidden_dim)
-        self.feedback = nn.Linear(read_dim + hidden_dim, 4 * hidden_dim, bias=False)
         self.interface = nn.Linear(hidden_dim, read_dim + read_heads)  # keys k, gates α
         self.output = nn.Linear(hidden_dim + read_dim, hidden_dim)
-        for layer in (self.input, self.feedback, self.interface, self.output):
-            nn.init.xavier_uniform_(layer.weight)
-        for layer in (self.input, self.interface, self.output):
-            nn.init.zeros_(layer.bias)
-        with torch.no_grad():
-            self.input.bias[hidden_dim : 2 * hidden_dim] = 1.0  # forget gate
+        self._initialise()
 
     def initial_state(self, batch_size: int) -> LRUAState:
         zeros, n, w, r = self.output.weight.new_zeros, self.slots, self.word_dim, self.read_heads
-        hidden = zeros(batch_size, self.out_dim)
         return LRUAState(
             memory=zeros(batch_size, n, w),
             usage=first_usage(zeros(batch_size, n)),
             read_weights=zeros(batch_size, r, n),
             reads=zeros(batch_size, r, w),
-            controller=ControllerState(hidden, hidden.clone()),
+            controller=self._resting(batch_size),
         )
 
-    def _project(self, x: Tensor) -> Tensor:
-        return self.input(x)  # type: ignore[no-any-return]
-
-    def _emit(self, seen: Tensor) -> Tensor:
-        return self.output(seen)  # type: ignore[no-any-return]
-
     def _update(self, x: Tensor, state: LRUAState) -> tuple[Tensor, LRUAState]:
-        """From the controller's share of the input [B, 4H] to [h_t, r_t], unmixed."""
-        h, c = state.controller
-        fed_back = torch.cat([self._audible(state.reads).flatten(1), h], dim=-1)
-        h, c = lstm_cell(torch.addmm(x, fed_back, self.feedback.weight.t()), c)
+        controller = self._control(x, state.reads, state.controller)
         asked, gates = torch.split(
-            self.interface(h), [self.read_heads * self.word_dim, self.read_heads], dim=-1
+            self.interface(controller.h), [self.read_heads * self.word_dim, self.read_heads], dim=-1
         )
         keys = asked.tanh().view(-1, self.read_heads, self.word_dim)  # k_t
 
@@ -133,11 +107,8 @@ class LRUA(MemoryCore[LRUAState]):
         read_weights = content_weights(keys, torch.ones_like(gates), memory)  # w^r_t
         reads = self._audible(torch.bmm(read_weights, memory))
         usage = decayed_usage(state.usage, read_weights, write_weights, self.usage_decay)
-        after = LRUAState(memory, usage, read_weights, reads, ControllerState(h, c))
-        return torch.cat([h, reads.flatten(1)], dim=-1), after
-
-    def _audible(self, reads: Tensor) -> Tensor:
-        return torch.zeros_like(reads) if "reads" in self.ablate else reads
+        after = LRUAState(memory, usage, read_weights, reads, controller)
+        return torch.cat([controller.h, reads.flatten(1)], dim=-1), after
 
     def diagnostics(self, state: LRUAState) -> dict[str, Tensor]:
         return {

@@ -143,9 +143,9 @@ class MemNN(MemoryCore[MemNNState]):
             scores = torch.addcmul(scores, when, asks[:, -1:])  # s_O
             if self.weighs:
                 scores = scores + slots.importance.clamp(min=FAINTEST).log()
-            weights = self.read(scores, filled, self.topk)
-            supports = supports + torch.bmm(weights.unsqueeze(1), slots.memory).squeeze(1)  # + o_j
-            looks.append(weights)
+            look = self.read(scores, filled, slots.memory, self.topk)
+            supports = supports + look.words  # + o_j
+            looks.append(look.weights)
         return supports, torch.stack(looks, dim=1)
 
     def diagnostics(self, state: MemNNState) -> dict[str, Tensor]:

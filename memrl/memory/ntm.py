@@ -8,21 +8,13 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from memrl.memory.core import MemoryCore
 from memrl.memory.ops.addressing import content_weights, entropy, sharpen, shift, write
-from memrl.memory.ops.lstm import lstm_cell
+from memrl.memory.parts.controlled import ControlledMemory, ControllerState
 from memrl.memory.registry import register
 
 CLIP = 20.0  # bound on what the controller asks of the memory (Collier & Beel: head outputs ±20)
 MEMORY_0 = 1e-6  # every cell of a constant initial memory (Collier & Beel)
 COSINE_EPS = 1e-8  # below the product of the norms of a key and of a row of MEMORY_0
-
-
-class ControllerState(NamedTuple):
-    """What the LSTM controller carries."""
-
-    h: Tensor  # [B, H]
-    c: Tensor  # [B, H]
 
 
 class NTMState(NamedTuple):
@@ -49,7 +41,7 @@ class Interface(NamedTuple):
 
 @final
 @register("ntm")
-class NTM(MemoryCore[NTMState]):
+class NTM(ControlledMemory[NTMState]):
     """Neural Turing machine with an LSTM controller.
 
     Every head is addressed on the memory of the step before; read heads read it, then the write
@@ -76,7 +68,6 @@ class NTM(MemoryCore[NTMState]):
     """
 
     paper = "Graves, Wayne & Danihelka 2014, Neural Turing Machines"
-    ablations = frozenset({"reads"})
     first_memory: Tensor  # [N, W]  a parameter or a buffer
 
     def __init__(
@@ -91,7 +82,7 @@ class NTM(MemoryCore[NTMState]):
         shift_range: Annotated[int, Ge(0)] = 1,
         memory_init: Literal["constant", "learned", "random"] = "constant",
     ) -> None:
-        super().__init__(in_dim, hidden_dim)
+        super().__init__(in_dim, hidden_dim=hidden_dim, read_dim=read_heads * word_dim)
         shifts, heads = 2 * shift_range + 1, read_heads + write_heads
         if shifts > slots:
             raise ValueError(
@@ -99,7 +90,6 @@ class NTM(MemoryCore[NTMState]):
             )
         self.slots, self.word_dim, self.shifts = slots, word_dim, shifts
         self.read_heads, self.write_heads, self.heads = read_heads, write_heads, heads
-        read_dim = read_heads * word_dim
 
         # Neighbours share an activation; the order is that of the fields of Interface.
         self.split = [
@@ -109,16 +99,9 @@ class NTM(MemoryCore[NTMState]):
             2 * heads,
             heads + write_heads * word_dim,
         ]
-        self.input = nn.Linear(in_dim, 4 * hidden_dim)
-        self.feedback = nn.Linear(read_dim + hidden_dim, 4 * hidden_dim, bias=False)
         self.interface = nn.Linear(hidden_dim, sum(self.split))
-        self.output = nn.Linear(hidden_dim + read_dim, hidden_dim)
-        for layer in (self.input, self.feedback, self.interface, self.output):
-            nn.init.xavier_uniform_(layer.weight)
-        for layer in (self.input, self.interface, self.output):
-            nn.init.zeros_(layer.bias)
-        with torch.no_grad():
-            self.input.bias[hidden_dim : 2 * hidden_dim] = 1.0  # forget gate
+        self.output = nn.Linear(hidden_dim + read_heads * word_dim, hidden_dim)
+        self._initialise()
 
         self.first_weights = nn.Parameter(torch.randn(heads, slots))  # logits
         self.first_reads = nn.Parameter(0.01 * torch.randn(read_heads, word_dim))
@@ -154,19 +137,10 @@ class NTM(MemoryCore[NTMState]):
             controller=ControllerState(rows(h), rows(c)),
         )
 
-    def _project(self, x: Tensor) -> Tensor:
-        return self.input(x)  # type: ignore[no-any-return]
-
-    def _emit(self, seen: Tensor) -> Tensor:
-        return self.output(seen)  # type: ignore[no-any-return]
-
     def _update(self, x: Tensor, state: NTMState) -> tuple[Tensor, NTMState]:
-        """From the controller's share of the input [B, 4H] to [h_t, r_t], unmixed."""
-        h, c = state.controller
-        fed_back = torch.cat([self._audible(state.reads).flatten(1), h], dim=-1)
-        h, c = lstm_cell(torch.addmm(x, fed_back, self.feedback.weight.t()), c)
+        controller = self._control(x, state.reads, state.controller)
 
-        ask = self._interface(h)
+        ask = self._interface(controller.h)
         weights = torch.cat([state.read_weights, state.write_weights], dim=1)  # w_{t-1}
         content = content_weights(ask.keys, ask.strengths, state.memory, eps=COSINE_EPS)
         weights = shift(torch.lerp(weights, content, ask.gates), ask.kernel)
@@ -177,8 +151,8 @@ class NTM(MemoryCore[NTMState]):
 
         reads = self._audible(torch.bmm(read_weights, state.memory))
         memory = write(state.memory, write_weights, ask.erase, ask.add)
-        after = NTMState(memory, read_weights, write_weights, reads, ControllerState(h, c))
-        return torch.cat([h, reads.flatten(1)], dim=-1), after
+        after = NTMState(memory, read_weights, write_weights, reads, controller)
+        return torch.cat([controller.h, reads.flatten(1)], dim=-1), after
 
     def _interface(self, hidden: Tensor) -> Interface:
         batch, heads, writers, w = hidden.shape[0], self.heads, self.write_heads, self.word_dim
@@ -195,9 +169,6 @@ class NTM(MemoryCore[NTMState]):
             gates=gates.unsqueeze(-1),
             erase=erase.view(batch, writers, w),
         )
-
-    def _audible(self, reads: Tensor) -> Tensor:
-        return torch.zeros_like(reads) if "reads" in self.ablate else reads
 
     def diagnostics(self, state: NTMState) -> dict[str, Tensor]:
         return {

@@ -9,8 +9,10 @@ from annotated_types import Ge
 from torch import Tensor
 
 from memrl.memory.ops.edits import Edits
+from memrl.memory.parts.sparse import SparseMemory
+from memrl.memory.parts.sparse_access import look
+from memrl.memory.parts.sparse_state import Ask, SparseState, Written
 from memrl.memory.registry import register
-from memrl.memory.sparse import Ask, SparseMemory, SparseState, Written
 from memrl.memory.stores.index import Indexes
 
 
@@ -79,6 +81,6 @@ class SAM(SparseMemory):
         words: Edits,
         indexes: Indexes | None,
     ) -> tuple[SparseState, Tensor]:
-        slots, weights, rows = self._content(ask, state, words, indexes)
+        slots, weights, rows = look(ask, state, words, indexes, self.neighbours)
         reads = torch.matmul(weights.unsqueeze(-2), rows).squeeze(-2)
         return state._replace(slots=slots, weights=weights), reads

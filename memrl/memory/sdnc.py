@@ -10,8 +10,10 @@ from torch import Tensor
 
 from memrl.memory.ops.edits import Edits
 from memrl.memory.ops.sparse_linkage import Entries, Links, follow, largest, update_links
+from memrl.memory.parts.sparse import SparseMemory
+from memrl.memory.parts.sparse_access import found_words, look
+from memrl.memory.parts.sparse_state import Ask, SparseState, Written
 from memrl.memory.registry import register
-from memrl.memory.sparse import Ask, SparseMemory, SparseState, Written
 from memrl.memory.stores.index import Indexes
 
 
@@ -104,7 +106,7 @@ class SDNC(SparseMemory):
         modes = ask.rest.softmax(dim=-1)  # π [B, R, 3]
         backward = follow(state.links.before, state.slots, state.weights)
         forward = follow(state.links.after, state.slots, state.weights)
-        near, content, _ = self._content(ask, state, words, indexes)
+        near, content, _ = look(ask, state, words, indexes, self.neighbours)
         slots = torch.cat([backward.slots, near, forward.slots], dim=-1)
         mixed = [
             modes[..., mode : mode + 1] * part
@@ -116,7 +118,7 @@ class SDNC(SparseMemory):
         found = chosen.weights > 0
         named = (chosen.slots.unsqueeze(-1) == slots.unsqueeze(-2)) & found.unsqueeze(-1)
         kept = torch.matmul(named.to(weights.dtype), weights.unsqueeze(-1)).squeeze(-1)
-        rows = self._rows(chosen.slots, found, words)
+        rows = found_words(chosen.slots, found, words)
         reads = torch.matmul(kept.unsqueeze(-2), rows).squeeze(-2)
         after = state._replace(slots=chosen.slots, weights=kept, precedence=precedence)
         return after, reads

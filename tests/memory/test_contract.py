@@ -15,7 +15,7 @@ from memrl.testing import CHECKS, a_long_run_stays_finite, fresh
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "memory"
 PAGES = Path(__file__).parents[2] / "docs" / "memories"
-NOT_MEMORIES = {"core", "state", "registry", "sparse"}
+NOT_MEMORIES = {"core", "state", "registry"}
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

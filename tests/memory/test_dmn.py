@@ -153,28 +153,3 @@ def test_more_slots_than_steps_change_nothing():
     x = rand(N + 1, B, I)
     outputs = [core(x, core.initial_state(B), never(N + 1)).y for core in (few, many)]
     torch.testing.assert_close(*outputs)
-
-
-def test_a_nan_in_the_input_is_forgotten_with_its_episode():
-    core, start = make(), never()
-    start[4, 1] = True
-    clean = rand(T, B, I).requires_grad_()
-    spoiled = clean.detach().clone()
-    spoiled[2, 1] = torch.nan
-    spoiled.requires_grad_()
-    want, got = (core(x, core.initial_state(B), start).y for x in (clean, spoiled))
-    assert got[2:4, 1].isnan().all()
-    assert torch.equal(got[:2], want[:2])
-    torch.testing.assert_close(got[4:], want[4:])
-    for y in (want, got):
-        y[4:].cos().sum().backward()
-    torch.testing.assert_close(spoiled.grad[4:], clean.grad[4:])
-
-
-def test_two_thousand_equal_steps_stay_finite_in_single_precision():
-    core = DMN(I, slots=N, word_dim=D, hidden_dim=H)
-    sizes = torch.tensor([0.0, 1.0, 1e4]).view(1, B, 1)  # rows do not mix
-    out = core(sizes.expand(2000, B, I), core.initial_state(B), never(2000))
-    out.y.sum().backward()
-    assert out.y.isfinite().all()
-    assert all(weight.grad.isfinite().all() for weight in core.parameters())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 
 from memrl.memory.pointer import PointerMemory, additive_logits
@@ -83,40 +82,3 @@ def test_logits_in_parts_are_the_logits_of_the_whole_with_their_gradients():
 def test_the_gradient_of_logits_is_that_of_finite_differences():
     given = [each.requires_grad_() for each in (rand(2, 3, 2), rand(2, 7, 2), rand(2))]
     assert torch.autograd.gradcheck(lambda *each: additive_logits(*each, piece=20), given)
-
-
-def test_what_is_shown_carries_no_gradient():
-    core, x = make(), rand(T, B, I).requires_grad_()
-    shown = core.diagnostics(unroll(core, x).state)
-    assert not any(value.requires_grad for value in shown.values())
-
-
-def test_a_nan_of_an_earlier_episode_is_not_read_and_one_of_this_episode_is():
-    core, x, start = make(), rand(T, B, I), never()
-    x[1, 0, 2] = torch.nan
-    start[4, 0] = True
-    y = core(x, core.initial_state(B), start).y
-    broken = y[..., N:].isnan().all(dim=-1)
-    assert broken[:, 0].tolist() == [False, *[True] * 3, *[False] * 7]
-    assert y[:, 1:].isfinite().all()
-    fresh = core(x[4:], core.initial_state(B), never(T - 4)).y
-    torch.testing.assert_close(y[4:, 0], fresh[:, 0])
-
-
-def test_a_step_reads_the_nan_that_its_sequence_reads():
-    core, x = make(), rand(T, B, I)
-    x[2, 1, 0], x[3, 2, 0] = torch.nan, torch.inf
-    state, want = core.initial_state(B), unroll(core, x).y
-    for t in range(T):
-        y, state = core.step(x[t], state, never()[t])
-        torch.testing.assert_close(y, want[t], equal_nan=True)
-
-
-@pytest.mark.parametrize("size", [0.0, 1.0, 1e4])
-def test_two_thousand_equal_steps_stay_finite_in_single_precision(size):
-    core = PointerMemory(I, slots=N, hidden_dim=O)
-    x, start = torch.full((2000, 2, I), size), torch.zeros(2000, 2, dtype=torch.bool)
-    out = core(x, core.initial_state(2), start)
-    out.y[-1].sum().backward()
-    assert out.y.isfinite().all()
-    assert all(weight.grad.isfinite().all() for weight in core.parameters())

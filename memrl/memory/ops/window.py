@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from memrl.memory.ops.attention import skew
+from memrl.memory.ops.spoiled import is_spoiled, without_spoiled
 
 
 class Window(NamedTuple):
@@ -40,12 +41,9 @@ def look_back(
     items = past if alone else torch.cat([past, x[:, :-1]], dim=1)
     back = torch.arange(past.shape[1], 0, -1, device=age.device)
     visible = back <= age.unsqueeze(-1)
-    # isfinite().all() makes copies, which cost more than all products of a step.
-    known = items.detach()
-    sound = known.amin(dim=-1).isfinite() & known.amax(dim=-1).isfinite()  # [B, S]
-    spoiled = visible & ~sound.unfold(1, past.shape[1], 1)
-    kept = items if alone else torch.where(sound.unsqueeze(-1), items, 0)
-    return Window(kept, visible, spoiled.any(dim=-1, keepdim=True))
+    kept, spoiled = (items, is_spoiled(items)) if alone else without_spoiled(items)
+    owed = visible & spoiled.unfold(1, past.shape[1], 1)
+    return Window(kept, visible, owed.any(dim=-1, keepdim=True))
 
 
 def compare(

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from memrl.memory.core import MemoryCore
-from memrl.memory.ops.spoiled import spoiled_so_far, without_spoiled
+from memrl.memory.ops.spoiled import is_spoiled, spoiled_so_far, without_spoiled
 from memrl.memory.state import leaves, map_state
 
 S = TypeVar("S")
@@ -32,7 +32,7 @@ def in_pieces(
     initial, seen = core.initial_state(1), []
     for x_part, start_part in zip(x.split(PIECE), start.split(PIECE), strict=True):  # type: ignore[no-untyped-call]
         state = core.reset(state, initial, start_part[0])
-        lost = torch.stack([(0 * leaf).flatten(1).sum(1) for leaf in leaves(state)]).sum(0).isnan()
+        lost = torch.stack([is_spoiled(leaf.flatten(1)) for leaf in leaves(state)]).any(dim=0)
         x_part, spoiled = without_spoiled(x_part)
         y, state = piece(x_part, _fill(state, lost, 0.0), start_part)
         gone = spoiled_so_far(spoiled, lost, start_part)
