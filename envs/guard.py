@@ -25,7 +25,7 @@ def vector_env(
     go to the environment.
 
     Raises:
-        ValueError: another word for ``vectorization``.
+        ValueError: another word for ``vectorization``, or an id that lacks a package.
     """
     if vectorization == "vector_entry_point":
         return gymnasium.make_vec(id, num, vectorization_mode=vectorization, **kwargs)
@@ -40,7 +40,10 @@ def vector_env(
 
 
 def _copy(id: str, index: int, kwargs: dict[str, Any]) -> Guard:
-    env = gymnasium.make(id, disable_env_checker=True, **kwargs)
+    try:
+        env = gymnasium.make(id, disable_env_checker=True, **kwargs)
+    except (gymnasium.error.Error, ImportError) as error:  # a package that is not installed
+        raise ValueError(f"{id} cannot be made: {error}") from error
     return Guard(env, name=id, copy=index)
 
 

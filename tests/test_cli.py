@@ -20,7 +20,10 @@ import torch
 
 from memrl.bench.env import bench_env
 from memrl.cli import main
+from memrl.commands.train import words_of
+from memrl.composition import compose
 from memrl.memory import registry
+from memrl.tasks import MENU
 
 SMOKE = ["+run=smoke", "threads=1", "total_steps=512", "evaluate.episodes=8"]
 
@@ -111,6 +114,19 @@ def test_train_prints_the_config_and_three_next_commands(memrl):
     assert not Path(".hydra").exists()
 
 
+def test_a_control_is_offered_no_control_and_no_film_of_nothing(memrl):
+    outcome = memrl("train", *SMOKE, "memory=none", "run.dir=here")
+    assert outcome.code == 0
+    assert "without a memory" not in outcome.out
+    assert "memrl watch" not in outcome.out
+
+
+@pytest.mark.parametrize("words", [["+run=recall", "seed=3"], ["env=gymnasium", "env.id=Taxi-v4"]])
+def test_a_resumed_run_offers_words_that_make_its_config(words):
+    config = compose(words)
+    assert compose(words_of(config)) == config
+
+
 def test_train_with_json_prints_one_value(memrl):
     outcome = memrl("train", *SMOKE, "run.dir=here", "--json")
     value = json.loads(outcome.out)
@@ -121,6 +137,7 @@ def test_train_with_json_prints_one_value(memrl):
 def test_a_sweep_gives_every_job_a_directory(memrl, tmp_path):
     outcome = memrl("train", "-m", *SMOKE, "memory=none,gru", "seed=1,2", "run.dir=sweep")
     assert outcome.code == 0
+    assert "checkpoints: sweep/probe-Recall-v0-gru-seed2" in outcome.out
     runs = sorted(path.parent.name for path in tmp_path.glob("sweep/*/summary.json"))
     assert runs == sorted(
         f"probe-Recall-v0-{memory}-seed{seed}" for memory in ("none", "gru") for seed in (1, 2)
@@ -202,6 +219,16 @@ def test_export_writes_one_file_and_says_what_goes_in_and_out(
     assert "in  state.memory: float32 [B, 16, 16]" in ports
     assert "out action: int64 [B]" in ports
     assert "out next_state.memory: float32 [B, 16, 16]" in ports
+
+
+def test_compare_tells_two_settings_of_one_memory_apart(memrl, trained, tmp_path):
+    wide = tmp_path / "wide"
+    shutil.copytree(trained, wide)
+    config = (wide / "config.yaml").read_text()
+    (wide / "config.yaml").write_text(config.replace("slots: 16", "slots: 64"))
+    outcome = memrl("compare", trained, wide)
+    assert outcome.code == 0
+    assert outcome.out.index("slots=16") < outcome.out.index("slots=64")
 
 
 def test_compare_draws_and_prints_a_table(memrl, trained, tmp_path):
@@ -538,3 +565,8 @@ def test_bench_sam_leaves_out_a_dense_memory_that_is_too_large_and_says_so(memrl
     assert "too large" in shown
     assert "1,600 times less time" in shown
     assert "unknown memory 'ann'" in sentence(memrl("bench", "sam", *SMALL_SAM, "memories=ann"))
+
+
+def test_tasks_are_named_in_full(memrl):
+    outcome = memrl("tasks")
+    assert all(name in outcome.out for name in MENU.names())

@@ -9,6 +9,7 @@ values. ``make`` lines are checked against the Makefile instead of run.
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,22 @@ def test_the_table_of_memories_is_measured(name):
     cost = f"{facts['parameters']:,} | {facts['flop_per_step']:,}"
     row = f"| {name} | {facts['paper'] or '–'} | {state} | {cost} | `{facts['file']}` |"
     assert row in README, row
+
+
+def test_the_table_of_memories_names_each_once():
+    assert re.findall(r"^\| (\w+) \|.*`memrl/memory/\w+\.py` \|$", README, re.M) == registry.names()
+
+
+def test_a_memory_of_your_own_can_stand_in_the_package(tmp_path):
+    nothing_built = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "memrl", tmp_path / "memrl", ignore=nothing_built)
+    text = next(text for _, text in BLOCKS if text.startswith("# file: leaky.py"))
+    memory = tmp_path / "memrl" / "memory"
+    (memory / "leaky.py").write_text(text)
+    menu = memory / "__init__.py"
+    menu.write_text("from memrl.memory.leaky import Leaky\n" + menu.read_text())
+    (tmp_path / "memrl" / "configs" / "memory" / "leaky.yaml").write_text("name: leaky\n")
+    run(["-m", "memrl", "config", "memory=leaky"], tmp_path)
 
 
 def test_links_lead_somewhere():

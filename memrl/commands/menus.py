@@ -84,7 +84,10 @@ def list_tasks(*, as_json: bool) -> None:
     if as_json:
         print(json.dumps(rows))
         return
-    table = Table("task", "paper", "in", "out", "lengths", "chance", box=None)
+    table = Table(box=None)
+    table.add_column("task", no_wrap=True, min_width=max(len(row["name"]) for row in rows))
+    for heading in ("paper", "in", "out", "lengths", "chance"):
+        table.add_column(heading)
     for row in rows:
         if row["needs"]:
             given = " ".join(f"task.{key}=…" for key in row["needs"])

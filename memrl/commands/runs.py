@@ -23,6 +23,7 @@ from memrl.run.episode import draw_episode
 from memrl.run.evaluation import Evaluation, evaluate
 from memrl.run.recording import record_episode
 from memrl.run.slots import draw_memory
+from memrl.run.variants import variants
 
 M = TypeVar("M", bound=Strict)
 
@@ -95,8 +96,11 @@ def compare_ablation(config: Config, agent: Agent, options: EvaluateOptions) -> 
 def compare_runs(paths: Sequence[Path], out: Path) -> None:
     """Draw the curves of several runs and print their table."""
     runs = [RunDirectory.open(path) for path in paths]
-    groups = group_runs(read_run(run) for run in runs)
-    tasks = [references(read_config(run)) for run in runs]
+    configs = [read_config(run) for run in runs]
+    names = variants([config.model_dump(mode="json") for config in configs])
+    compared = [read_run(run)._replace(memory=name) for run, name in zip(runs, names, strict=True)]
+    groups = group_runs(compared)
+    tasks = [references(config) for config in configs]
     shared = tasks[0] if all(task == tasks[0] for task in tasks) else {}
     draw_comparison(groups, out, references=shared)
     Console().print(comparison_table(groups))

@@ -10,10 +10,12 @@ from omegaconf import DictConfig
 
 from memrl.assemble import new_directory, read_config
 from memrl.commands.jobs import changes_of, compact, listener, play
-from memrl.composition import TRAIN, expand, resolve
+from memrl.composition import TRAIN, compose, expand, resolve
 from memrl.config import Config
+from memrl.envs.make import family_of
 from memrl.experiment import Run, train
 from memrl.run.directory import RunDirectory
+from memrl.run.variants import flattened
 
 
 def start_runs(overrides: Sequence[str], *, as_json: bool) -> None:
@@ -36,8 +38,7 @@ def resume_run(path: Path, overrides: Sequence[str], *, as_json: bool) -> None:
     """
     run = RunDirectory.open(path)
     config = read_config(run, **changes_of(overrides, "total_steps", path))
-    words = [f"env={config.env.id}", f"total_steps={config.total_steps}"]
-    report(config, run, as_json=as_json, words=words)
+    report(config, run, as_json=as_json, words=words_of(config))
 
 
 def report(
@@ -55,18 +56,37 @@ def report(
     if as_json:
         print(json.dumps({"run": str(run.path), **run.summary}))
     elif words is not None:
-        print("\n".join(next_commands(run, config.memory["name"], words)))
+        print("\n".join(["", *next_commands(run, config.memory["name"], words)]))
+    else:
+        print(f"pictures, metrics and checkpoints: {run.path}")
 
 
 def next_commands(run: Run, memory: str, words: Sequence[str]) -> list[str]:
-    """Three things to try after a run that ``words`` began."""
+    """What to try after a run that ``words`` began: watch it, its control, another memory."""
     same = " ".join(word for word in words if not word.startswith(("memory", "run.dir=")))
     again = f"memrl train {same}".rstrip()
     other = "lstm" if memory == "dnc" else "dnc"
-    return [
-        "",
-        f"watch it             memrl watch {run.path}",
-        f"without a memory     {again} memory=none run.dir={run.path}-none"
-        f" && memrl compare {run.path} {run.path}-none",
-        f"with another memory  {again} memory={other}",
-    ]
+    commands = [f"with another memory  {again} memory={other}"]
+    if memory != "none":
+        commands.insert(
+            0,
+            f"without a memory     {again} memory=none run.dir={run.path}-none"
+            f" && memrl compare {run.path} {run.path}-none",
+        )
+    if (run.path / "episode.gif").exists():
+        commands.insert(0, f"watch it             memrl watch {run.path}")
+    return commands
+
+
+def words_of(config: Config) -> list[str]:
+    """The words that make this config, but for its memory and its place, out of the defaults."""
+    env = config.env
+    short = family_of(env.id) == env.family
+    words = [f"env={env.id}"] if short else [f"env={env.family}", f"env.id={env.id}"]
+    usual = dict(flattened(compose(words).model_dump(mode="json")))
+    for key, value in flattened(config.model_dump(mode="json")):
+        if key.startswith(("memory.", "run.")) or (key in usual and usual[key] == value):
+            continue
+        text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+        words.append(f"{'' if key in usual else '+'}{key}={text}")
+    return words

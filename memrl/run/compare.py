@@ -92,11 +92,12 @@ def group_runs(runs: Iterable[ComparedRun]) -> list[Group]:
 
 def comparison_table(groups: Sequence[Group]) -> Table:
     """A table for the terminal; ranges are 95 % t-intervals over seeds."""
-    table = Table(caption="mean over seeds [95 % t-interval]; steps and times are means over seeds")
+    caption = "mean over seeds [95 % t-interval]; steps and times are means over seeds"
+    table = Table(caption=caption, box=None)
     for name in ("memory", "env"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for name in ("seeds", "success", "return", "env steps", "steps/s", "wall time"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=name not in ("success", "return"))
     for group in groups:
         table.add_row(
             group.memory,

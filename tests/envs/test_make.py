@@ -176,3 +176,13 @@ def test_the_import_brings_neither_minigrid_nor_stable_baselines():
     code = f"import sys, memrl.envs; print({heavy} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("error", [gymnasium.error.DependencyNotInstalled, ModuleNotFoundError])
+def test_a_package_that_an_id_needs_is_named(monkeypatch, error):
+    def without_it(*_args, **_kwargs):
+        raise error("no Box2D: pip install gymnasium[box2d]")
+
+    monkeypatch.setattr(gymnasium, "make", without_it)
+    with pytest.raises(ValueError, match="CartPole-v1 cannot be made: no Box2D: pip install"):
+        make("CartPole-v1")
