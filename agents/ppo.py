@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, final
 
 import numpy as np
@@ -21,6 +22,7 @@ from memrl.agents.report import Averages, diagnose, episodes
 from memrl.losses.ppo import masked_mean
 from memrl.nn.normalise import RunningNorm
 from memrl.policy import Policy
+from memrl.rollout.capture import CapturedCollect
 from memrl.rollout.collect import Collector
 from memrl.rollout.env import BatchedEnv, Obs
 
@@ -50,6 +52,7 @@ class PPO:
         self.rollout = self.collector.rollout(
             steps=config.steps, bptt=config.bptt, burn_in=config.burn_in
         )
+        self._collect: Callable[[], None] = partial(self.collector.collect, self.rollout)
         chunks = self.rollout.num_chunks()
         if config.minibatches > chunks:
             raise ValueError(f"{config.minibatches} minibatches cannot share {chunks} chunks")
@@ -64,12 +67,20 @@ class PPO:
         """See ``memrl.agent.Learner.experience``."""
         return self.env_steps
 
+    def capture(self) -> None:
+        """From now on rollouts are collected by replaying a CUDA graph: the same rollouts.
+
+        Raises:
+            ValueError: see ``CapturedCollect``.
+        """
+        self._collect = CapturedCollect(self.collector, self.rollout)
+
     def learn(self, total_steps: int, on_iteration: Callable[[Metrics], None]) -> None:
         """See ``memrl.agent.Agent.learn``; ``total_steps`` also ends the schedules."""
         while self.env_steps < total_steps:
             progress = self.env_steps / total_steps
             self.policy.core.silence(None)
-            self.collector.collect(self.rollout)
+            self._collect()
             bonus_scale, averages = self.improve(progress)
             self.env_steps += int(self.rollout.valid.sum())
             self.iteration += 1

@@ -10,7 +10,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from memrl.rollout.env import BatchedEnv, Obs, Transition
+from memrl.rollout.env import BatchedEnv, Carried, Obs, Transition
 from memrl.rollout.spaces import MASK
 
 State: TypeAlias = dict[str, Tensor]
@@ -97,6 +97,12 @@ class Probe(BatchedEnv, ABC):
         self._state = {key: value.to(self.device) for key, value in state["state"].items()}
         self.generator.set_state(state["generator"].cpu())
         return self._see(self._state)
+
+    def carried(self) -> Carried:
+        return Carried(tuple(self._state[key] for key in sorted(self._state)), (self.generator,))
+
+    def carry(self, state: Any) -> None:
+        self._state = dict(zip(sorted(self._state), state, strict=True))
 
     def _begin(self) -> State:
         counter = torch.zeros(self.num_envs, dtype=torch.int64, device=self.device)

@@ -9,7 +9,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from memrl.rollout.env import BatchedEnv, Obs, Transition
+from memrl.rollout.env import BatchedEnv, Carried, Obs, Transition
 
 
 @final
@@ -90,6 +90,17 @@ class Previous(BatchedEnv):
         if self.exact_resume:  # otherwise new episodes begin
             self._previous = {k: v.to(self.device) for k, v in state["previous"].items()}
         return self._with_previous(obs)
+
+    def carried(self) -> Carried | None:
+        inner = self.env.carried()
+        if inner is None:
+            return None
+        return inner._replace(state=(inner.state, tuple(self._previous[k] for k in self._start)))
+
+    def carry(self, state: Any) -> None:
+        inner, previous = state
+        self.env.carry(inner)
+        self._previous = dict(zip(self._start, previous, strict=True))
 
     def render(self, copy: int = 0) -> Any:
         return self.env.render(copy)

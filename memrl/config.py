@@ -102,6 +102,7 @@ class Config(Common):
     identity = frozenset({"seed", "env", "memory", "policy", "agent"})
 
     total_steps: Count
+    capture: bool = False
     evaluate: EvaluateConfig
     env: EnvConfig
     policy: PolicyConfig

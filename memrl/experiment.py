@@ -67,6 +67,8 @@ def train(
     """
     prepare(config)
     agent = make_agent(config, make_env(config))  # what does not fit fails before a file is made
+    if config.capture:
+        agent.capture()
     if config.compile:
         compile_memory(agent.policy.core, say)
     directory, resume = open_run(config, target, "train", agent.unit, say)

@@ -370,6 +370,7 @@ def test_check_holds_a_core_to_the_contract(memrl, monkeypatch):
         (["env=MiniGrid-MemoryS31-v0"], "'MiniGrid-MemoryS31-v0' is unknown, did you mean"),
         (["env.num=many"], "env.num='many'"),
         (["device=cuda:77"], "device=cuda:77 cannot be used on this machine (it has: cpu"),
+        (["capture=true"], "capture=true records a CUDA graph, and device=cpu has none"),
         (["seed"], "write KEY=VALUE"),
         (["env=probe", "agent.bptt=5"], "5"),
         (["env=CartPole-v1", "env.num=1", "agent.minibatches=9"], "9 minibatches"),

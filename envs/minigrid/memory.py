@@ -22,7 +22,7 @@ from memrl.envs.minigrid.engine import NUM_ACTIONS, PICKUP, TOGGLE, GridEngine, 
 from memrl.envs.minigrid.levels import LevelBank
 from memrl.envs.minigrid.memory_levels import memory_choices, memory_cue, memory_levels
 from memrl.envs.minigrid.render import TILE_SIZE, render_grid
-from memrl.rollout.env import BatchedEnv, Obs, Transition
+from memrl.rollout.env import BatchedEnv, Carried, Obs, Transition
 
 _LEVELS: Final = {  # id: (size, random length of the hallway)
     "MiniGrid-MemoryS7-v0": (7, False),
@@ -208,6 +208,12 @@ class MemoryEnv(BatchedEnv):
         self._cue_seen = state["cue_seen"].to(self.device, copy=True)
         self._generator.set_state(state["generator"].cpu())
         return self._observe(self._state)
+
+    def carried(self) -> Carried:
+        return Carried((self._state, self._t, self._cue_seen), (self._generator,))
+
+    def carry(self, state: Any) -> None:
+        self._state, self._t, self._cue_seen = state
 
     def render(self, copy: int = 0, tile_size: int = TILE_SIZE) -> NDArray[np.uint8]:
         """The whole grid of one copy, what the agent sees lit up: uint8 [H, W, 3]."""

@@ -48,7 +48,7 @@ class FirstVisit:
         slot = (count % self.seen.shape[1]).unsqueeze(1)
         kept = self.seen.gather(1, slot)
         self.seen.scatter_(1, slot, torch.where(add.unsqueeze(1), mark.unsqueeze(1), kept))
-        self.count = count + add
+        torch.add(count, add, out=self.count)
 
     def _mark(self, obs: Obs) -> Tensor:
         return fingerprint(torch.stack([fingerprint(obs[key]) for key in self.keys], dim=1))
@@ -60,4 +60,4 @@ class FirstVisit:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from ``state_dict``."""
         self.seen.copy_(state["seen"])
-        self.count = state["count"].to(self.count)
+        self.count.copy_(state["count"])

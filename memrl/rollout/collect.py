@@ -17,7 +17,9 @@ from memrl.rollout.storage import Rollout
 class Collector:
     """Keeps what lasts from rollout to rollout: observations, core state, episode sums, bonus sets.
 
-    ``generator`` draws the actions and nothing else.
+    ``generator`` draws the actions and nothing else. ``asks_host`` says whether the host may look
+    if an episode was cut off; where it may not, the critic values the final observation of every
+    step, to the same result.
     """
 
     def __init__(
@@ -31,6 +33,7 @@ class Collector:
     ) -> None:
         self.env, self.policy, self.generator = env, policy, generator
         self.bonus = bonus
+        self.asks_host = True
         self.begin(env.reset(seed))
 
     def begin(self, obs: Obs) -> None:
@@ -86,7 +89,7 @@ class Collector:
     @torch.no_grad()
     def finish(self, rollout: Rollout) -> None:
         """The value of what comes after the last step."""
-        rollout.last_value = self.policy.step(self.obs, self.state, self.start).value
+        rollout.last_value.copy_(self.policy.step(self.obs, self.state, self.start).value)
 
     def _bootstrap(self, transition: Transition) -> Tensor:
         """V(final observation) where an episode was cut off, 0 elsewhere.
@@ -95,7 +98,7 @@ class Collector:
         reaches the host: mostly nothing was truncated, and the critic need not run again.
         """
         cut = transition.truncated & ~transition.terminated
-        if not bool(cut.any()):
+        if self.asks_host and not bool(cut.any()):
             return torch.zeros_like(transition.reward)
         goes_on = torch.zeros_like(cut)
         value = self.policy.step(transition.final_obs, self.state, goes_on).value

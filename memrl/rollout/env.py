@@ -35,6 +35,13 @@ class Transition(NamedTuple):
         return self.terminated | self.truncated
 
 
+class Carried(NamedTuple):
+    """All that a step of environments takes over from the step before."""
+
+    state: Any  # nested tuples of tensors that lead with B
+    generators: tuple[torch.Generator, ...]  # what a step draws from
+
+
 class BatchedEnv(ABC):
     """B copies of one task. Observations are dicts of tensors; a plain Box is ``{"obs": ...}``.
 
@@ -69,6 +76,18 @@ class BatchedEnv(ABC):
     @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> Obs:
         """Continue from ``state_dict``; returns the observations that were last given out."""
+
+    def carried(self) -> Carried | None:
+        """What the next step will go on from; None where a step needs the host.
+
+        Who returns it promises that a step is the same operations on the device every time, that
+        none of them waits for the host or takes a number from it, and that nothing else is kept.
+        """
+        return None
+
+    def carry(self, state: Any) -> None:
+        """Go on from a ``state`` as ``carried`` gives it: same values, other tensors."""
+        raise TypeError(f"{type(self).__name__} carries no state on the device")
 
     def render(self, copy: int = 0) -> Any:
         """A picture of one copy as uint8 [H, W, 3] (numpy), or None where there is none."""

@@ -38,7 +38,7 @@ def make_agent(
         env.action_space,
         {"name": memory, **options(memory)},
         PolicyConfig(encoder_dim=7, cell_dim=2, **(policy or {})),
-    ).to(dtype)
+    ).to(env.device, dtype)
     settings = {"steps": 21, "bptt": 7, "minibatches": 3, "epochs": 2} | config
     return PPO(env, built, PPOConfig(**settings), seed=seed)
 

@@ -42,7 +42,7 @@ class _Look(NamedTuple):
 
 def _look(keys: Tensor, lengths: Tensor, strengths: Tensor, memory: Tensor) -> _Look:
     rows: Tensor = vector_norm(memory, dim=-1)
-    norms = (lengths * rows.unsqueeze(1)).add_(rows.new_tensor(COSINE_EPS))
+    norms = (lengths * rows.unsqueeze(1)).add_(rows.new_full((), COSINE_EPS))
     cosine = torch.bmm(keys, memory.mT).div_(norms)
     return _Look((cosine * strengths.unsqueeze(-1)).softmax(dim=-1), cosine, norms, rows)
 

@@ -46,7 +46,7 @@ def sinusoids(position: Float[Tensor, " R"], dim: int) -> Float[Tensor, "R D"]:
     half = -(-dim // 2)
     rate = torch.exp(
         torch.arange(half, device=position.device, dtype=position.dtype)
-        * (-torch.log(position.new_tensor(1e4)) / half)
+        * (-torch.log(position.new_full((), 1e4)) / half)
     )
     angle = position.unsqueeze(-1) * rate
     return torch.cat([angle.sin(), angle.cos()], dim=-1)[:, :dim]

@@ -1,0 +1,169 @@
+"""A captured collection is the collection: the same rollouts, bit for bit, from the same tensors.
+
+Without a CUDA device a tape stands in for the graph (``tape.py``): it too repeats operations on
+addresses and runs no Python.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import pytest
+import tape
+import torch
+from small_agents import learn, make_agent
+from torch.nn import functional
+
+from memrl.agents.config import BonusConfig
+from memrl.envs.make import make
+from memrl.memory import names
+from memrl.memory import state as states
+from memrl.rollout import capture
+from memrl.rollout.on_device import need_device_only
+
+SHORT = {"steps": 3, "bptt": 3, "minibatches": 1}  # an episode of Recall has four steps
+PREVIOUS = {"prev_action": True, "prev_reward": True}
+
+
+@pytest.fixture
+def captured(monkeypatch):
+    """Let an agent capture, on a tape."""
+    monkeypatch.setattr(capture, "need_device_only", lambda collector: collector.env.carried())
+    monkeypatch.setattr(capture, "run_aside", tape.run_aside)
+    monkeypatch.setattr(capture, "record", tape.record)
+    # On a CPU it looks at its range on the host; on CUDA its kernel does.
+    monkeypatch.setattr(
+        functional, "one_hot", lambda x, n: (x[..., None] == torch.arange(n)).long()
+    )
+
+    def turn(agent):
+        agent.capture()
+        return agent
+
+    return turn
+
+
+def rollout_of(agent):
+    """All that a rollout tells the learner, and all that a checkpoint keeps of collecting."""
+    return tensors_of({"rollout": vars(agent.rollout), "kept": agent.collector.state_dict()})
+
+
+def tensors_of(value, name=""):
+    match value:
+        case torch.Tensor():
+            return {name: value}
+        case dict():
+            items = value.items()
+        case tuple():
+            items = enumerate(value)
+        case _:
+            return {}
+    parts = [tensors_of(part, f"{name}.{key}") for key, part in items]
+    return {name: leaf for part in parts for name, leaf in part.items()}
+
+
+def assert_same_rollouts(ordinary, graphed, calls=4):
+    """The first call warms up, the second records and replays, the others replay."""
+    for _ in range(calls):
+        ordinary._collect()
+        graphed._collect()
+        torch.testing.assert_close(
+            rollout_of(graphed), rollout_of(ordinary), rtol=0, atol=0, equal_nan=True
+        )
+
+
+@pytest.mark.parametrize("memory", names())
+def test_a_replayed_rollout_is_the_rollout(captured, memory):
+    assert_same_rollouts(make_agent(memory, **SHORT), captured(make_agent(memory, **SHORT)))
+
+
+@pytest.mark.parametrize(
+    ("id", "options"),
+    [
+        ("probe/OneStep-v0", {}),
+        ("probe/Pixels-v0", {}),
+        ("probe/Masked-v0", {"length": 3, **PREVIOUS}),  # cut off by time
+        ("MiniGrid-MemoryS7-v0", PREVIOUS),
+    ],
+)
+def test_every_tensor_environment_can_be_replayed(captured, id, options):
+    plain, graphed = (make_agent(env=make(id, 5, seed=1, **options), **SHORT) for _ in "ab")
+    assert_same_rollouts(plain, captured(graphed))
+    assert id != "probe/Masked-v0" or plain.rollout.bootstrap.any()
+
+
+def test_learning_from_replayed_rollouts_is_the_same_learning(captured):
+    bonus = BonusConfig(kind="first_visit", key="obs")
+    plain, graphed = (make_agent(bonus=bonus, normalise_returns=True, **SHORT) for _ in "ab")
+    for row, same in zip(learn(plain, 4), learn(captured(graphed), 4), strict=True):
+        assert {k: str(v) for k, v in row.items()} == {k: str(v) for k, v in same.items()}
+
+
+def test_a_replay_goes_on_from_a_checkpoint_that_was_loaded(captured):
+    plain, graphed = make_agent("ntm", **SHORT), captured(make_agent("ntm", seed=99, **SHORT))
+    for _ in range(3):
+        graphed._collect()
+    plain._collect()
+    graphed.load_state_dict(deepcopy(plain.state_dict()))
+    assert_same_rollouts(plain, graphed, calls=2)
+
+
+def test_between_two_collections_everything_lies_where_it_lay():
+    agent = make_agent("sam", env=make("probe/OneStep-v0", 5), **SHORT)
+    collect = capture.FixedCollect(agent.collector, agent.rollout)
+    places = []
+    for _ in range(2):
+        collect()
+        held = states.leaves(capture._held(agent.collector))
+        places.append([leaf.data_ptr() for leaf in held])
+    assert places[0] == places[1]
+    assert len(set(places[0])) == len(held)
+
+
+# What cannot be captured
+
+
+def test_environments_of_the_host_cannot_be_captured():
+    for options in ({}, PREVIOUS):
+        agent = make_agent(env=make("CartPole-v1", 5, **options))
+        with pytest.raises(ValueError, match="needs environments that step on the device"):
+            agent.capture()
+
+
+def test_a_memory_that_reads_on_the_host_cannot_be_captured():
+    pytest.importorskip("faiss", reason="pip install 'memrl[index]'")
+    agent = make_agent("sam")
+    core = agent.policy.core
+    agent.policy.core = type(core)(core.in_dim, slots=5, search="index")
+    with pytest.raises(ValueError, match="SAM as it is set needs the host"):
+        need_device_only(agent.collector)
+
+
+def test_a_number_taken_from_the_host_cannot_be_captured(monkeypatch):
+    agent = make_agent("gru")
+    update = type(agent.policy.core)._update
+    monkeypatch.setattr(
+        type(agent.policy.core),
+        "_update",
+        lambda self, x, state: update(self, x + x.new_tensor(1.0), state),
+    )
+    with pytest.raises(ValueError, match="GRU as it is set needs the host"):
+        agent.capture()
+
+
+@pytest.mark.parametrize("memory", names())
+def test_nothing_but_the_device_is_missing_for(memory):
+    with pytest.raises(ValueError, match=r"device=cpu has none \(allowed: cuda, cuda:N\)"):
+        make_agent(memory).capture()
+
+
+@pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="no CUDA device: run the suite on a machine with one"
+)
+@pytest.mark.parametrize("memory", ["lstm", "dnc", "sam"])
+def test_a_graph_collects_what_the_collector_does(memory):
+    plain, graphed = (
+        make_agent(memory, env=make("MiniGrid-MemoryS7-v0", 5, "cuda", 1), **SHORT) for _ in "ab"
+    )
+    graphed.capture()
+    assert_same_rollouts(plain, graphed)
