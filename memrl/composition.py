@@ -12,8 +12,9 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from memrl.config import Common, Config, check, nearest
+from memrl.config import Common, Config, check
 from memrl.envs.make import family_of
+from memrl.menu import nearest
 
 CONFIGS = "memrl.configs"
 TRAIN = "config"  # the root config of memrl train, a file of memrl.configs
