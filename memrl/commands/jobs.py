@@ -52,7 +52,7 @@ def play(words: Sequence[str], job: Job, *, root: str, command: str) -> None:
         try:
             main()
         except (HydraException, OmegaConfBaseException) as error:
-            raise ValueError(sentence(error, root)) from None
+            raise ValueError(sentence(error, root, words)) from None
     if failed:
         raise failed[0]
 

@@ -85,6 +85,7 @@ def test_yaml_defaults_are_the_models_defaults():
         (["task=cpoy"], "unknown task 'cpoy'; did you mean copy?"),
         (["memory=ntn"], "unknown memory 'ntn'; did you mean ntm?"),
         (["task.bitz=3"], "unknown key task.bitz; did you mean task.bits?.*memrl config --fit"),
+        (["task=mqar", "task.kyes=3"], "unknown key task.kyes; did you mean task.keys?"),
         (["+task.repeats=3"], "unknown key task.repeats.*known: bits, min_length, max_length"),
         (["task.bits=many"], "task.bits='many': it should be a valid integer"),
         (["learner.lr=0"], "learner.lr=0: it should be greater than 0"),
