@@ -137,6 +137,8 @@ def explain(error: ValidationError, model: type[BaseModel], within: str = "") ->
             return f"{key} is missing"
         case "value_error":
             return str(first["ctx"]["error"])
+        case "tuple_type":
+            return f"{key}={first['input']!r}: a list is wanted, as in {key}=[{first['input']}]"
         case _:
             message = first["msg"][0].lower() + first["msg"][1:]
             hint = nearest(str(first["input"]), choices(first))

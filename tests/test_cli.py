@@ -446,6 +446,9 @@ def test_resume_changes_nothing_but_the_length(memrl, trained, tmp_path):
         memrl("train", "--resume", run, "seed=9")
     )
     assert "'total_steps' is no option" in sentence(memrl("train", "--resume", run, "total_steps"))
+    assert "memrl: total_steps='many': it should be a valid integer" in sentence(
+        memrl("train", "--resume", run, "total_steps=many")
+    )
     assert memrl("train", "--resume", run, "total_steps=768").code == 0
     assert json.loads((run / "summary.json").read_text())["env_steps"] == 768
 

@@ -91,6 +91,7 @@ def test_yaml_defaults_are_the_models_defaults():
         (["learner.lr=0"], "learner.lr=0: it should be greater than 0"),
         (["learner.stop_at=1.5"], "learner.stop_at=1.5: it should be less than or equal to 1"),
         (["sequences=0"], "sequences=0: it should be greater than 0"),
+        (["evaluate.lengths=3"], r"a list is wanted, as in evaluate.lengths=\[3\]"),
         (["evaluate.lengths=[3,x]"], "evaluate.lengths.1='x': it should be a valid integer"),
         (["curriculum.kind=slow"], "curriculum.kind='slow': it should be 'uniform' or 'grow'"),
         (["memory=ntm", "memory.hidden_dim=0"], "memory.hidden_dim=0: it should be greater"),

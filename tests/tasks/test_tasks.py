@@ -303,6 +303,7 @@ def test_parity_is_that_of_the_ones():
         ("mqar", {"keys": 5}, "max_length=8: .*at most 5"),
         ("parity", {"bits": 8}, "max_length=16: .*at most 8"),
         ("ngrams", {"min_length": 4}, "min_length=4: .*at least 5"),
+        ("ngrams", {"n": 40}, "option n=40: input should be less than or equal to 16"),
         ("repeat_copy", {"min_repeats": 4, "max_repeats": 3}, "min_repeats=4 is above"),
         ("first_input", {"between": "noise"}, "'blank' or 'symbols'"),
         ("cpoy", {}, "unknown task 'cpoy'; did you mean copy"),
