@@ -65,9 +65,12 @@ def watch_run(path: Path, words: Sequence[str]) -> None:
     env = make_env(config, num=1)
     seed = options.seed if options.seed is not None else stream(config.seed, "watch")
     greedy = config.evaluate.greedy if options.greedy is None else options.greedy
-    recording = record_episode(
-        agent, env, seed=seed, greedy=greedy, ablate=options.ablate, view=draw_seen
-    )
+    try:
+        recording = record_episode(
+            agent, env, seed=seed, greedy=greedy, ablate=options.ablate, view=draw_seen
+        )
+    finally:
+        env.close()
     draw_episode(recording, out)
     draw_memory(recording, out.with_suffix(".png"))
     outcome = {True: "a success", False: "a failure", None: "over"}[recording.success]
