@@ -174,16 +174,18 @@ def read_config_as(model: type[C], run: RunDirectory, **changes: Any) -> C:
 
     Raises:
         RunError: its config.yaml is not readable as one, or another command made it.
+        ValueError: a change that the config's model refuses.
     """
+    changed = {key: value for key, value in changes.items() if value is not None}
     try:
         plain: Any = OmegaConf.to_container(OmegaConf.load(run.config))
         made_by: Command = "fit" if "task" in plain else "train"
         if made_by != run.command:
             raise RunError(f"{run} was made by memrl {made_by}, which this command cannot use")
-        changed = {key: value for key, value in changes.items() if value is not None}
-        return check({**plain, **changed}, model)
+        check(plain, model)
     except (ValueError, TypeError, yaml.YAMLError) as error:
         raise RunError(f"{run.config} does not hold a config of this version: {error}") from error
+    return check({**plain, **changed}, model)
 
 
 def new_directory(config: Common, *, sweep: bool = False) -> Path:

@@ -12,8 +12,9 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from memrl.config import Common, Config, check, nearest
+from memrl.config import Common, Config, check
 from memrl.envs.make import family_of
+from memrl.menu import nearest
 
 CONFIGS = "memrl.configs"
 TRAIN = "config"  # the root config of memrl train, a file of memrl.configs
@@ -36,11 +37,12 @@ def compose_as(model: type[C], root: str, overrides: Iterable[str]) -> C:
     Raises:
         ValueError: an override that Hydra or the model refuse, in one sentence.
     """
+    words = list(overrides)
     try:
         with initialize_config_module(CONFIGS, version_base="1.3"):
-            return resolve(hydra_compose(root, list(overrides)), model)
+            return resolve(hydra_compose(root, words), model)
     except (HydraException, OmegaConfBaseException) as error:
-        raise ValueError(sentence(error, root)) from None
+        raise ValueError(sentence(error, root, words)) from None
 
 
 def resolve(composed: DictConfig, model: type[C]) -> C:
@@ -78,8 +80,8 @@ def expand(overrides: Iterable[str]) -> list[str]:
     return expanded
 
 
-def sentence(error: Exception, root: str = TRAIN) -> str:
-    """What a user did wrong, out of an error of Hydra or OmegaConf."""
+def sentence(error: Exception, root: str = TRAIN, words: Iterable[str] = ()) -> str:
+    """What a user did wrong with ``words``, out of an error of Hydra or OmegaConf."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, choice = error.missing_cfg_file.rpartition("/")
         known = sorted(error.options)
@@ -91,7 +93,8 @@ def sentence(error: Exception, root: str = TRAIN) -> str:
         return f"{asked[1]} is not chosen yet: write +{asked[1]}=NAME"
     if key := re.search(r"Could not override '([^']+)'", text):
         command = "memrl config" if root == TRAIN else f"memrl config --{root}"
-        return f"unknown key {key[1]}{nearest(key[1], _keys(root))} ({command} prints every key)"
+        known = _keys(root, words)
+        return f"unknown key {key[1]}{nearest(key[1], known)} ({command} prints every key)"
     if missing := re.search(r"Missing mandatory value: .* full_key: (\S+)", text):
         return f"{missing[1]} has no default: write {missing[1]}=…"
     if many := re.search(r"Ambiguous value for argument '([^']+)'", text):
@@ -99,10 +102,11 @@ def sentence(error: Exception, root: str = TRAIN) -> str:
     return text
 
 
-def _keys(root: str) -> list[str]:
-    """Every dotted key of a root config as it is without changes."""
+def _keys(root: str, words: Iterable[str]) -> list[str]:
+    """Every dotted key of a root config with the groups that ``words`` choose, such as memory."""
+    chosen = [word for word in words if re.fullmatch(r"\+?(memory|env|task|run)=[\w-]+", word)]
     with initialize_config_module(CONFIGS, version_base="1.3"):
-        return list(_dotted(OmegaConf.to_container(hydra_compose(root))))
+        return list(_dotted(OmegaConf.to_container(hydra_compose(root, chosen))))
 
 
 def _dotted(node: Any, prefix: str = "") -> Iterator[str]:

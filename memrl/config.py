@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
@@ -12,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from memrl.agents.config import PPOConfig
 from memrl.memory import registry
-from memrl.menu import choices
+from memrl.menu import choices, nearest
 from memrl.policy import PolicyConfig
 from memrl.run.wandb import Mode
 
@@ -140,17 +139,11 @@ def explain(error: ValidationError, model: type[BaseModel], within: str = "") ->
         case "value_error":
             return str(first["ctx"]["error"])
         case "tuple_type":
-            return f"{key}={first['input']!r} is no list: write {key}=[{first['input']}]"
+            return f"{key}={first['input']!r}: a list is wanted, as in {key}=[{first['input']}]"
         case _:
             message = first["msg"][0].lower() + first["msg"][1:]
             hint = nearest(str(first["input"]), choices(first))
             return f"{key}={first['input']!r}: {message.replace('input', 'it', 1)}{hint}"
-
-
-def nearest(word: str, known: list[str]) -> str:
-    """``; did you mean …?``, or nothing where no known word is close."""
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _model_at(model: type[BaseModel], path: list[str]) -> type[BaseModel]:

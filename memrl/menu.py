@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from inspect import Parameter
 from typing import Any, Generic, TypeVar, final, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -53,24 +54,14 @@ class Menu(Generic[T]):
             ValueError: nothing has that name; the nearest one is named.
         """
         if name not in self._classes:
-            near = difflib.get_close_matches(name, self.names(), n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            known = ", ".join(self.names())
+            known, hint = ", ".join(self.names()), nearest(name, self.names())
             raise ValueError(f"unknown {self.kind} {name!r}{hint} (known: {known})")
         return self._classes[name]
 
     def schema(self, name: str) -> type[BaseModel]:
         """The options of a class as a strict pydantic model, read off its constructor."""
-        cls = self.find(name)
-        constructor: Any = cls.__init__
-        hints = get_type_hints(constructor, include_extras=True)
-        options: dict[str, Any] = {
-            option: (hints[option], ... if given.default is given.empty else given.default)
-            for option, given in inspect.signature(constructor).parameters.items()
-            if given.kind is given.KEYWORD_ONLY
-        }
-        config = ConfigDict(extra="forbid", strict=True, frozen=True)
-        return create_model(f"{cls.__name__}Options", __config__=config, **options)
+        constructor: Any = self.find(name).__init__
+        return options_of(constructor, Parameter.KEYWORD_ONLY)
 
     def build(self, name: str, *fixed: Any, options: Mapping[str, Any] | None = None) -> T:
         """Check ``options`` against the schema and construct: positional arguments are ``fixed``.
@@ -92,14 +83,30 @@ class Menu(Generic[T]):
         first = error.errors()[0]
         option = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(option, list(model.model_fields), n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
             known = ", ".join(model.model_fields) or "none"
+            hint = nearest(option, model.model_fields)
             return f"{self.kind} {name!r} has no option {option!r}{hint} (options: {known})"
-        near = difflib.get_close_matches(str(first["input"]), choices(first), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = nearest(str(first["input"]), choices(first))
         given = f"option {option}={first['input']!r}"
         return f"{self.kind} {name!r}, {given}: {first['msg'].lower()}{hint}"
+
+
+def options_of(function: Callable[..., Any], kind: Any) -> type[BaseModel]:
+    """The parameters of one ``kind`` (of ``inspect.Parameter``) as a strict pydantic model."""
+    hints = get_type_hints(function, include_extras=True)
+    options: dict[str, Any] = {
+        option: (hints[option], ... if given.default is given.empty else given.default)
+        for option, given in inspect.signature(function).parameters.items()
+        if given.kind is kind
+    }
+    config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    return create_model("Options", __config__=config, **options)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """``; did you mean …?``, or nothing where no known word is close."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def choices(error: Mapping[str, Any]) -> list[str]:

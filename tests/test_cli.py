@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from memrl.bench.env import bench_env
+from memrl.bench.peer import POSITION_ONLY, Peer, Spec
 from memrl.cli import main
 from memrl.commands.train import words_of
 from memrl.composition import compose
@@ -282,7 +283,7 @@ def test_bench_cores_as_json_has_a_row_per_memory(memrl):
     assert rows["none"]["state_bytes"] == 0
     assert "parameters" in memrl("bench", "cores", *words).out
     assert "did you mean rows?" in sentence(memrl("bench", "cores", "row=3"))
-    assert "did you mean 'lstm'?" in sentence(memrl("bench", "cores", "memories=lstn"))
+    assert "did you mean lstm?" in sentence(memrl("bench", "cores", "memories=lstn"))
 
 
 class PackagedDNC(torch.nn.Linear):
@@ -354,7 +355,10 @@ def test_check_holds_a_core_to_the_contract(memrl, monkeypatch):
     bad = memrl("check", "my_core:Forgets")
     assert "FAIL" in bad.out
     assert "breaks" in sentence(bad)
-    assert "no memory core 'Gud'" in sentence(memrl("check", "my_core:Gud"))
+    assert "no memory core 'Goo'; did you mean Good?" in sentence(memrl("check", "my_core:Goo"))
+    wrong = memrl("check", "my_core:Good", "width=5")
+    assert "my_core:Good cannot be built of width=5: got an unexpected" in sentence(wrong)
+    assert not wrong.out
     assert "write MODULE:CLASS" in sentence(memrl("check", "my_core"))
     assert "no module 'nowhere'" in sentence(memrl("check", "nowhere:X"))
 
@@ -469,6 +473,10 @@ def test_resume_changes_nothing_but_the_length(memrl, trained, tmp_path):
     assert "only total_steps may change, not seed" in sentence(
         memrl("train", "--resume", run, "seed=9")
     )
+    assert "'total_steps' is no option" in sentence(memrl("train", "--resume", run, "total_steps"))
+    assert "memrl: total_steps='many': it should be a valid integer" in sentence(
+        memrl("train", "--resume", run, "total_steps=many")
+    )
     assert memrl("train", "--resume", run, "total_steps=768").code == 0
     assert json.loads((run / "summary.json").read_text())["env_steps"] == 768
 
@@ -531,6 +539,37 @@ def test_bench_sb3_prints_a_table_and_knows_its_keys(memrl):
     words += ["memories=none", "source=package", "hidden_dim=3"]
     assert "MemoryPPO none" in memrl("bench", "sb3", *words).out
     assert "did you mean copies?" in sentence(memrl("bench", "sb3", "copis=3"))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["cores", "steps"], "'steps' is no option: write KEY=VALUE"),
+        (["cores", "steps=many"], "steps='many': it should be a valid integer"),
+        (["cores", "rows=0"], "rows=0: it should be greater than 0"),
+        (["cores", "rows=[1"], "options rows=[1: while parsing"),
+        (["train", "precision=fp8"], "precision='fp8': it should be 'float32' or 'bf16'"),
+        (["sb3", "source=tensors"], "it should be 'tensor' or 'package'; did you mean tensor?"),
+        (["sb3", "memories=lstn"], "unknown memory 'lstn'; did you mean lstm?"),
+        (["sb3", "env=MiniGrid-MemoryS14-v0"], "'MiniGrid-MemoryS14-v0' is unknown, did you mean"),
+        (["cartpole", "learners=none,lstn"], "unknown memory 'lstn'; did you mean lstm?"),
+        (["sam", "slots=16,many"], "slots=16,many: allowed are whole numbers from 1"),
+        (["sam", "lengths=0"], "lengths=0: allowed are whole numbers from 1"),
+        (["sam", "memories=ntm,exct"], "unknown memory 'exct' to measure; did you mean exact?"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_word_of_bench_is_told_before_anything_is_measured(memrl, monkeypatch, words, said):
+    monkeypatch.setattr("memrl.bench.cartpole.Peer", None)
+    monkeypatch.setattr("memrl.bench.sam._measure", None)
+    assert said in sentence(memrl("bench", *words))
+
+
+def test_windows_of_a_peer_count_whole_rollouts():
+    peer = Peer(Spec(env=POSITION_ONLY, copies=2, n_steps=16, batch_size=16, n_epochs=1))
+    answers = [peer.ask(learn=steps) for steps in (33, 32)]
+    peer.close()
+    assert [answer["env_steps"] for answer in answers] == [64, 32]
 
 
 def test_bench_cartpole_trains_and_evaluates_seed_by_seed(memrl):

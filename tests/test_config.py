@@ -153,6 +153,8 @@ def test_a_sweep_over_families_is_refused():
         (["+agent.lrr=1"], "unknown key agent.lrr; did you mean lr?"),
         (["totl_steps=1"], "unknown key totl_steps; did you mean total_steps?"),
         (["memory.hiden_dim=1"], "unknown key memory.hiden_dim; did you mean memory.hidden_dim?"),
+        (["memory=ntm", "memory.slts=3"], "memory.slts; did you mean memory.slots?"),
+        (["+run=recall", "memory=sam", "memory.slts=3"], "did you mean memory.slots?"),
         (["memory.hidden_dim=0"], "memory.hidden_dim=0: it should be greater than or equal to 1"),
         (["memory.hidden_dim=2.5"], "memory.hidden_dim=2.5: it should be a valid integer"),
         (["seed=three"], "seed='three': it should be a valid integer"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +17,7 @@ from torch import Tensor
 from memrl.agents.sb3 import archive
 from memrl.agents.sb3.source import Reader, mask_size
 from memrl.memory import state as states
+from memrl.menu import nearest
 from memrl.policy import PolicyConfig, build_policy
 from memrl.rollout.env import Obs
 from memrl.rollout.spaces import MASK, Array, canonical_action, decode_action
@@ -200,8 +200,6 @@ def _config(given: Mapping[str, Any]) -> PolicyConfig:
         if first["type"] != "extra_forbidden":
             raise ValueError(f"policy_kwargs: {name}: {first['msg']}") from None
         known = ["memory", "memory_kwargs", *PolicyConfig.model_fields]
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(
-            f"unknown policy option {name!r}{hint} (known: {', '.join(known)})"
+            f"unknown policy option {name!r}{nearest(name, known)} (known: {', '.join(known)})"
         ) from None

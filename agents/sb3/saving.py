@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,6 +10,7 @@ from stable_baselines3.common.type_aliases import GymEnv
 
 from memrl.agents.sb3 import archive, schedules
 from memrl.agents.sb3.policy import MemoryPolicy
+from memrl.menu import nearest
 from memrl.saved.spaces import space_from_data, space_to_data
 
 KIND = "MemoryPPO"
@@ -130,9 +130,7 @@ def _arguments(data: Mapping[str, Any], given: dict[str, Any]) -> tuple[dict[str
     own = dict(data["arguments"])
     for name in given:
         if name not in own:
-            near = difflib.get_close_matches(name, own, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"load knows no argument {name!r}{hint}")
+            raise ValueError(f"load knows no argument {name!r}{nearest(name, own)}")
     if "policy_kwargs" in given:
         check_policy(own["policy_kwargs"], given["policy_kwargs"] or {})
     for name in SCHEDULES:

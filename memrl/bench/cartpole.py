@@ -8,17 +8,18 @@ from collections.abc import Callable
 from typing import Any
 
 from memrl.bench.peer import POSITION_ONLY, Peer, Spec
+from memrl.config import Count, check
 from memrl.run.statistics import mean
 
 
 def bench_cartpole(
     learners: str = "RecurrentPPO,lstm,dnc,none",
-    seeds: int = 5,
-    total_steps: int = 300_000,
-    episodes: int = 100,
-    hidden_dim: int = 64,
-    bptt: int = 16,
-    threads: int = 1,
+    seeds: Count = 5,
+    total_steps: Count = 300_000,
+    episodes: Count = 100,
+    hidden_dim: Count = 64,
+    bptt: Count = 16,
+    threads: Count = 1,
     *,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
@@ -42,21 +43,17 @@ def bench_cartpole(
         A row per learner: ``returns`` (one a seed), ``mean``, ``low`` and ``high`` (95 % interval
         of the mean, Student's t over seeds; None for one seed) and ``seconds`` of training, the
         median of the runs.
+
+    Raises:
+        ValueError: sb3-contrib is missing, or an unknown memory.
     """
+    sizes = {"hidden_dim": hidden_dim, "bptt": bptt, "threads": threads}
+    specs = {learner: _spec(learner, **sizes) for learner in learners.split(",")}
     rows = {}
-    for learner in learners.split(","):
-        own = {"learner": "MemoryPPO", "memory": learner}
-        named = {"learner": learner, "one_memory": False} if learner == "RecurrentPPO" else own
+    for learner, plan in specs.items():
         returns, seconds = [], []
         for seed in range(seeds):
-            spec = Spec.model_validate(
-                {
-                    **named,
-                    **{"env": POSITION_ONLY, "copies": 8, "batch_size": 512, "n_epochs": 10},
-                    **{"learning_rate": 1e-3, "bptt": bptt},
-                    **{"hidden_dim": hidden_dim, "seed": seed, "threads": threads},
-                }
-            )
+            spec = plan.model_copy(update={"seed": seed})
             process = Peer(spec)
             seconds.append(process.ask(learn=total_steps)["seconds"])
             returns.append(statistics.fmean(process.ask(evaluate=episodes)["returns"]))
@@ -72,3 +69,10 @@ def bench_cartpole(
             "seconds": statistics.median(seconds),
         }
     return rows
+
+
+def _spec(learner: str, **sizes: int) -> Spec:
+    own = {"learner": "MemoryPPO", "memory": learner}
+    named = {"learner": learner, "one_memory": False} if learner == "RecurrentPPO" else own
+    fixed = {"env": POSITION_ONLY, "copies": 8, "batch_size": 512, "n_epochs": 10}
+    return check({**named, **fixed, "learning_rate": 1e-3, **sizes}, Spec)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from memrl.config import Count
 from memrl.memory import registry
 from memrl.memory.core import MemoryCore
 from memrl.memory.state import nbytes
@@ -27,11 +28,11 @@ class Batch(NamedTuple):
 
 def bench_cores(
     memories: str = "",
-    steps: int = 64,
-    rows: int = 64,
-    in_dim: int = 128,
-    episode_steps: int = 32,
-    windows: int = 7,
+    steps: Count = 64,
+    rows: Count = 64,
+    in_dim: Count = 128,
+    episode_steps: Count = 32,
+    windows: Count = 7,
     compile: bool = False,
     device: str = "cpu",
     *,

@@ -11,20 +11,21 @@ from typing import Any
 
 import torch
 
+from memrl.config import Count
 from memrl.memory import DNC
 
 PACKAGE = "dnc"
 
 
 def bench_dnc(
-    steps: int = 64,
-    rows: int = 16,
-    slots: int = 32,
-    word_dim: int = 16,
-    read_heads: int = 2,
-    hidden_dim: int = 128,
-    in_dim: int = 64,
-    windows: int = 15,
+    steps: Count = 64,
+    rows: Count = 16,
+    slots: Count = 32,
+    word_dim: Count = 16,
+    read_heads: Count = 2,
+    hidden_dim: Count = 128,
+    in_dim: Count = 64,
+    windows: Count = 15,
     compile: bool = True,
     *,
     show: Callable[[list[int]], Iterable[int]] = iter,

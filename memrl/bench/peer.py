@@ -14,7 +14,9 @@ import subprocess
 import sys
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
+
+from memrl.memory import registry
 
 POSITION_ONLY = "PositionOnlyCartPole"  # CartPole-v1 without its two velocities
 
@@ -38,6 +40,12 @@ class Spec(BaseModel):
     one_memory: bool = True  # actor and critic of RecurrentPPO on one LSTM, as in MemoryPPO
     seed: int = 0
     threads: int | None = None
+
+    @field_validator("memory")
+    @classmethod
+    def _memory_is_known(cls, memory: str) -> str:
+        registry.core_class(memory)  # here, not after an hour of other learners
+        return memory
 
     @property
     def name(self) -> str:
@@ -73,6 +81,7 @@ class Peer:
         """``learn=N``: train for N env steps; ``evaluate=N``: play N episodes. See `served`.
 
         Raises:
+            ValueError: the learner cannot be made: what its constructors say.
             RuntimeError: the process ended.
         """
         assert self._process.stdin is not None
@@ -82,15 +91,19 @@ class Peer:
         if not answer:
             raise RuntimeError(f"{self.name} ended with code {self._process.wait()}")
         parsed: dict[str, Any] = json.loads(answer)
+        if "refused" in parsed:
+            raise ValueError(parsed["refused"])
         return parsed
 
     def speed(self, steps: int) -> float:
-        """Env steps per second of a window of ``steps``."""
-        return steps / float(self.ask(learn=steps)["seconds"])
+        """Env steps per second of a window of ``steps``, rounded up to whole rollouts."""
+        answer = self.ask(learn=steps)
+        return float(answer["env_steps"] / answer["seconds"])
 
     def close(self) -> None:
-        """End the process."""
-        self._process.communicate("")
+        """End the process, whatever it is doing."""
+        self._process.terminate()
+        self._process.communicate()
 
 
 def _version() -> str:

@@ -5,18 +5,23 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge, Gt
 from torch import Tensor
 
 from memrl.bench.allocations import peak_bytes
+from memrl.config import Count
 from memrl.memory import NTM, SAM
 from memrl.memory import state as states
 from memrl.memory.core import MemoryCore
 from memrl.memory.ops.recency import block_shape
+from memrl.memory.stores.index import import_faiss
+from memrl.menu import nearest
 
 IN_DIM = 32  # width of the input
+MEMORIES = ("ntm", "exact", "index")
 PAPER = (
     "The paper (Rae et al. 2016) reports 1,600 times less time at a million words and 3,700 times "
     "less memory at 65,536, on its own machine and code"
@@ -27,14 +32,14 @@ def bench_sam(
     slots: str | int = "1024,4096,16384,65536,262144,1048576",
     lengths: str | int = "10,100",
     memories: str = "ntm,exact,index",
-    batch: int = 8,
-    word_dim: int = 32,
-    heads: int = 4,
-    neighbours: int = 4,
-    hidden_dim: int = 100,
-    repeats: int = 3,
-    limit_gb: float = 4.0,
-    dense_batch: int = 0,
+    batch: Count = 8,
+    word_dim: Count = 32,
+    heads: Count = 4,
+    neighbours: Count = 4,
+    hidden_dim: Count = 100,
+    repeats: Count = 3,
+    limit_gb: Annotated[float, Gt(0)] = 4.0,
+    dense_batch: Annotated[int, Ge(0)] = 0,
 ) -> dict[str, Any]:
     """One sequence forward and backward, every slot written before; medians of some repeats.
 
@@ -43,7 +48,7 @@ def bench_sam(
 
     Args:
         slots: N, separated by commas.
-        lengths: T, steps of a sequence.
+        lengths: T, steps of a sequence, separated by commas.
         memories: ntm (dense), exact and index (SAM), separated by commas.
         batch: rows.
         word_dim: W.
@@ -61,11 +66,20 @@ def bench_sam(
         time and overhead are (``time_ratio``, ``memory_ratio``; ``extrapolated`` where that
         was measured at a smaller N only, and taken to grow in proportion), and ``per_step_bytes``,
         what one more step adds to the overhead, from the shortest to the longest T.
+
+    Raises:
+        ValueError: an unknown memory, a size that is none, or no index installed.
     """
     rows: dict[str, Any] = {}
-    sizes = [int(size) for size in str(slots).split(",")]
-    steps = sorted(int(length) for length in str(lengths).split(","))
-    for memory in memories.split(","):
+    sizes, steps = _numbers(slots, "slots"), _numbers(lengths, "lengths")
+    chosen = memories.split(",")
+    for memory in chosen:
+        if memory not in MEMORIES:
+            hint, known = nearest(memory, MEMORIES), ", ".join(MEMORIES)
+            raise ValueError(f"unknown memory {memory!r} to measure{hint} (known: {known})")
+    if "index" in chosen:
+        import_faiss()  # here, not after all that takes no index
+    for memory in chosen:
         of = dense_batch if memory == "ntm" and dense_batch else batch
         for length in steps:
             bytes_a_slot = 0.0
@@ -80,6 +94,14 @@ def bench_sam(
                 rows[f"{memory} {size} {length}"] = {**_key(memory, size, length), **row, **scaled}
     _compare(rows, steps)
     return rows
+
+
+def _numbers(text: str | int, key: str) -> list[int]:
+    """The numbers that are separated by commas, smallest first."""
+    words = str(text).split(",")
+    if not all(word.isascii() and word.isdigit() and int(word) for word in words):
+        raise ValueError(f"{key}={text}: allowed are whole numbers from 1, as in 10,100")
+    return sorted(int(word) for word in words)
 
 
 def _key(memory: str, size: int, length: int) -> dict[str, Any]:
@@ -98,8 +120,6 @@ def _maker(
             write_heads=heads,
             hidden_dim=hidden_dim,
         )
-    if memory not in ("exact", "index"):
-        raise ValueError(f"unknown memory {memory!r} to measure (known: ntm, exact, index)")
     return lambda: SAM(
         IN_DIM,
         slots=size,

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import statistics
-from typing import Any
+from typing import Any, Literal
 
 from memrl.bench.peer import Peer, Spec
+from memrl.config import Count, check
 
 
 def bench_sb3(
     env: str = "MiniGrid-MemoryS13-v0",
-    source: str = "tensor",
+    source: Literal["tensor", "package"] = "tensor",
     memories: str = "lstm",
-    hidden_dim: int = 128,
-    copies: int = 16,
-    n_steps: int = 128,
-    batch_size: int = 128,
-    n_epochs: int = 4,
-    bptt: int | None = None,
-    windows: int = 16,
-    steps: int = 8192,
+    hidden_dim: Count = 128,
+    copies: Count = 16,
+    n_steps: Count = 128,
+    batch_size: Count = 128,
+    n_epochs: Count = 4,
+    bptt: Count | None = None,
+    windows: Count = 16,
+    steps: Count = 8192,
 ) -> dict[str, Any]:
     """Env steps per second of whole training; medians of alternating windows.
 
@@ -38,42 +39,43 @@ def bench_sb3(
         n_epochs: passes over a rollout.
         bptt: env steps a gradient of MemoryPPO may travel back; its own default if None.
         windows: how often each learner has its turn, after one that warms up.
-        steps: env steps per window.
+        steps: env steps per window, rounded up to whole rollouts.
 
     Returns:
         A row per learner: ``env_steps_per_s``, ``minibatch_ms`` (learning, per minibatch),
         ``rollout_bytes`` (all that a rollout keeps) and ``ratio`` (of speeds, over RecurrentPPO's).
 
     Raises:
-        ValueError: sb3-contrib is missing, or no MiniGrid task.
+        ValueError: sb3-contrib is missing, no MiniGrid task, or an unknown memory.
     """
     sizes: dict[str, Any] = {
         **{"env": env, "source": source, "copies": copies, "hidden_dim": hidden_dim},
         **{"n_steps": n_steps, "batch_size": batch_size, "n_epochs": n_epochs},
     }
-    learners = {"RecurrentPPO": Spec(**sizes)}
+    learners = {"RecurrentPPO": check(sizes, Spec)}
     for memory in memories.split(","):
-        learners[f"MemoryPPO {memory}"] = Spec(
-            learner="MemoryPPO", memory=memory, bptt=bptt, **sizes
-        )
+        own = {**sizes, "learner": "MemoryPPO", "memory": memory, "bptt": bptt}
+        learners[f"MemoryPPO {memory}"] = check(own, Spec)
     processes = {name: Peer(spec) for name, spec in learners.items()}
     answers: dict[str, list[dict[str, Any]]] = {name: [] for name in processes}
-    for turn in range(windows + 1):
-        for name, process in processes.items():
-            answer = process.ask(learn=steps)
-            if turn:
-                answers[name].append(answer)
-    for process in processes.values():
-        process.close()
-    rows = {name: _row(given, steps) for name, given in answers.items()}
+    try:
+        for turn in range(windows + 1):
+            for name, process in processes.items():
+                answer = process.ask(learn=steps)
+                if turn:
+                    answers[name].append(answer)
+    finally:
+        for process in processes.values():
+            process.close()
+    rows = {name: _row(given) for name, given in answers.items()}
     slow = rows["RecurrentPPO"]["env_steps_per_s"]
     return {name: {**row, "ratio": row["env_steps_per_s"] / slow} for name, row in rows.items()}
 
 
-def _row(answers: list[dict[str, Any]], steps: int) -> dict[str, float]:
+def _row(answers: list[dict[str, Any]]) -> dict[str, float]:
     per_minibatch = [a["train_seconds"] / a["minibatches"] for a in answers]
     return {
-        "env_steps_per_s": steps / statistics.median(a["seconds"] for a in answers),
+        "env_steps_per_s": statistics.median(a["env_steps"] / a["seconds"] for a in answers),
         "minibatch_ms": 1e3 * statistics.median(per_minibatch),
         "rollout_bytes": answers[-1]["rollout_bytes"],
     }

@@ -1,8 +1,9 @@
 """The process behind `memrl.bench.peer`: questions as JSON lines on stdin, answers on stdout.
 
-``{"learn": N}`` trains for N env steps and answers ``seconds`` of all, ``train_seconds`` of
-learning, ``minibatches`` and ``rollout_bytes``; ``{"evaluate": N}`` plays N episodes and answers
-``returns``.
+``{"learn": N}`` trains for N env steps or a few more, whole rollouts, and answers how many
+``env_steps``, ``seconds`` of all, ``train_seconds`` of learning, ``minibatches`` and
+``rollout_bytes``; ``{"evaluate": N}`` plays N episodes and answers ``returns``. Where the learner
+cannot be made the first answer is ``refused``, a sentence that says why.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ def learner(spec: Spec) -> Any:
         "device": "cpu",
     }
     if spec.learner == "MemoryPPO":
-        width = {} if spec.memory in ("none", "framestack") else {"hidden_dim": spec.hidden_dim}
+        width = {"hidden_dim": spec.hidden_dim}
         kwargs: dict[str, Any] = {"memory": spec.memory, "memory_kwargs": width}
         return MemoryPPO(f"{inputs}Policy", env, bptt=spec.bptt, policy_kwargs=kwargs, **sizes)
     contrib = importlib.import_module("sb3_contrib")
@@ -133,7 +134,11 @@ def serve(spec: Spec) -> None:
     """Answer until stdin ends."""
     if spec.threads is not None:
         torch.set_num_threads(spec.threads)
-    model = learner(spec)
+    try:
+        model = learner(spec)
+    except (ValueError, gymnasium.error.Error) as error:
+        print(json.dumps({"refused": str(error)}), flush=True)
+        return
     per_update = spec.n_epochs * (spec.copies * spec.n_steps // spec.batch_size)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the one who asks, and so this
     for line in sys.stdin:
@@ -147,8 +152,10 @@ def serve(spec: Spec) -> None:
             continue
         model.train = watch = Stopwatch(type(model).train.__get__(model))
         begin = time.perf_counter()
+        before = model.num_timesteps
         model.learn(question["learn"], reset_num_timesteps=False)
         answer = {
+            "env_steps": model.num_timesteps - before,
             "seconds": time.perf_counter() - begin,
             "train_seconds": watch.seconds,
             "minibatches": watch.calls * per_update,

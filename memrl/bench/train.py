@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from memrl.agents.config import PPOConfig
 from memrl.agents.ppo import PPO
 from memrl.bench.peer import Peer, Spec
+from memrl.config import Count
 from memrl.envs.make import make
 from memrl.policy import PolicyConfig, build_policy
 from memrl.rollout.env import BatchedEnv, Obs, Transition
@@ -64,12 +65,12 @@ class Window(NamedTuple):
 def bench_train(
     env: str = "MiniGrid-MemoryS17Random-v0",
     memory: str = "lstm",
-    hidden_dim: int = 128,
-    num: int = 256,
-    iterations: int = 6,
-    windows: int = 8,
-    peer_steps: int = 8192,
-    precision: str = "float32",
+    hidden_dim: Count = 128,
+    num: Count = 256,
+    iterations: Count = 6,
+    windows: Count = 8,
+    peer_steps: Count = 8192,
+    precision: Literal["float32", "bf16"] = "float32",
     device: str = "cpu",
 ) -> dict[str, Any]:
     """Env steps per second of whole training iterations; medians of alternating windows.

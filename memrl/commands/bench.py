@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
-from inspect import Parameter, signature
-from typing import Any
 
-from omegaconf import OmegaConf
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -20,7 +17,7 @@ from memrl.bench.env import bench_env
 from memrl.bench.sam import PAPER, bench_sam
 from memrl.bench.sb3 import bench_sb3
 from memrl.bench.train import bench_train
-from memrl.config import nearest
+from memrl.commands.words import call
 
 
 def measure_environments(ids: Sequence[str], *, as_json: bool) -> None:
@@ -38,7 +35,7 @@ def measure_environments(ids: Sequence[str], *, as_json: bool) -> None:
 
 def measure_training(words: Sequence[str], *, as_json: bool) -> None:
     """Training throughput beside sb3-contrib's recurrent PPO on the same task and network."""
-    result = _called(bench_train, words)
+    result = call(bench_train, words)
     if as_json:
         print(json.dumps(result))
         return
@@ -48,7 +45,7 @@ def measure_training(words: Sequence[str], *, as_json: bool) -> None:
 
 def measure_sb3(words: Sequence[str], *, as_json: bool) -> None:
     """MemoryPPO's speed and storage beside RecurrentPPO's."""
-    rows = _called(bench_sb3, words)
+    rows = call(bench_sb3, words)
     if as_json:
         print(json.dumps(rows))
         return
@@ -62,7 +59,7 @@ def measure_sb3(words: Sequence[str], *, as_json: bool) -> None:
 def measure_cartpole(words: Sequence[str], *, as_json: bool) -> None:
     """What MemoryPPO and RecurrentPPO learn on CartPole without velocities."""
     told = partial(Console(stderr=True, highlight=False).print, soft_wrap=True)
-    rows = _called(partial(bench_cartpole, say=told), words)
+    rows = call(bench_cartpole, words, say=told)
     if as_json:
         print(json.dumps(rows))
         return
@@ -76,7 +73,7 @@ def measure_cartpole(words: Sequence[str], *, as_json: bool) -> None:
 
 def measure_cores(words: Sequence[str], *, as_json: bool) -> None:
     """Every memory's speed beside the LSTM's."""
-    rows = _called(partial(bench_cores, show=_shown), words)
+    rows = call(bench_cores, words, show=_shown)
     if as_json:
         print(json.dumps(rows))
         return
@@ -93,7 +90,7 @@ def measure_cores(words: Sequence[str], *, as_json: bool) -> None:
 
 def measure_dnc(words: Sequence[str], *, as_json: bool) -> None:
     """The DNC's speed beside the package's."""
-    rows = _called(partial(bench_dnc, show=_shown), words)
+    rows = call(bench_dnc, words, show=_shown)
     if as_json:
         print(json.dumps(rows))
         return
@@ -112,7 +109,7 @@ def _shown(turns: list[int]) -> Iterable[int]:
 
 def measure_sam(words: Sequence[str], *, as_json: bool) -> None:
     """Time and memory of learning with SAM beside a dense memory, by the number of slots."""
-    rows = _called(bench_sam, words)
+    rows = call(bench_sam, words)
     if as_json:
         print(json.dumps(rows))
         return
@@ -136,20 +133,3 @@ def measure_sam(words: Sequence[str], *, as_json: bool) -> None:
     console.print(
         f"÷: times less than the dense memory; ≈: which was measured at fewer slots. {PAPER}."
     )
-
-
-def _called(bench: Callable[..., dict[str, Any]], words: Sequence[str]) -> dict[str, Any]:
-    """``bench`` with KEY=VALUE as its arguments.
-
-    Raises:
-        ValueError: an unknown key; the nearest one is named.
-    """
-    options: Any = OmegaConf.to_container(OmegaConf.from_dotlist(list(words)))
-    parameters = signature(bench).parameters.values()
-    known = [p.name for p in parameters if p.kind is not Parameter.KEYWORD_ONLY]
-    for option in options:
-        if option not in known:
-            raise ValueError(
-                f"unknown key {option}{nearest(option, known)} (known: {', '.join(known)})"
-            )
-    return bench(**options)

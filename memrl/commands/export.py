@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from memrl.assemble import load
-from memrl.commands.runs import parse
+from memrl.commands.words import parse
 from memrl.config import LaxPath, Strict
 from memrl.export import export_step
 

@@ -13,9 +13,10 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from memrl.commands.words import values
 from memrl.composition import CONFIGS, sentence
 from memrl.config import Common
 
@@ -51,7 +52,7 @@ def play(words: Sequence[str], job: Job, *, root: str, command: str) -> None:
         try:
             main()
         except (HydraException, OmegaConfBaseException) as error:
-            raise ValueError(sentence(error, root)) from None
+            raise ValueError(sentence(error, root, words)) from None
     if failed:
         raise failed[0]
 
@@ -60,15 +61,15 @@ def changes_of(words: Sequence[str], allowed: str, path: object) -> dict[str, An
     """What the words of a ``--resume`` change.
 
     Raises:
-        ValueError: a key other than the one that may change.
+        ValueError: a key other than the one that may change, or a word without a value.
     """
-    changes: Any = OmegaConf.to_container(OmegaConf.from_dotlist(list(words)))
+    changes = values(words)
     if changes.keys() - {allowed}:
         other = ", ".join(sorted(changes.keys() - {allowed}))
         raise ValueError(
             f"--resume continues {path} as configured: only {allowed} may change, not {other}"
         )
-    return dict(changes)
+    return changes
 
 
 def listener(*, as_json: bool) -> Say:

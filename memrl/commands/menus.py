@@ -6,23 +6,25 @@ import importlib
 import json
 import sys
 from collections.abc import Sequence
+from inspect import signature
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
 from memrl.assemble import dump
+from memrl.commands.words import values
 from memrl.composition import compose
 from memrl.envs.make import envs
 from memrl.memory import registry
 from memrl.memory.core import MemoryCore
 from memrl.memory.state import nbytes
+from memrl.menu import nearest
 from memrl.supervised.config import build_task, compose_fit
 from memrl.tasks import MENU
-from memrl.testing import check_core
+from memrl.testing import IN_DIM, check_core
 
 
 def list_memories(*, as_json: bool) -> None:
@@ -122,8 +124,11 @@ def check_class(target: str, options: Sequence[str]) -> None:
     Raises:
         ValueError: there is no such class, it is not a memory core, or it breaks the contract.
     """
-    core = _core_class(target)
-    given: Any = OmegaConf.to_container(OmegaConf.from_dotlist(list(options)))
+    core, given = _core_class(target), values(options)
+    try:
+        signature(core).bind(IN_DIM, **given)
+    except TypeError as error:
+        raise ValueError(f"{target} cannot be built of {' '.join(options)}: {error}") from None
     results = check_core(lambda in_dim: core(in_dim, **given))
     for result in results:
         print(f"{'ok  ' if result.passed else 'FAIL'} {result.name}")
@@ -144,11 +149,13 @@ def _core_class(target: str) -> type[MemoryCore[Any]]:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise ValueError(f"no module {error.name!r} can be imported from here") from None
-    found = getattr(module, name, None)
-    if not (isinstance(found, type) and issubclass(found, MemoryCore)):
-        cores = [key for key, value in vars(module).items() if _is_core(value)]
-        raise ValueError(f"{module_name} has no memory core {name!r} (it has: {cores})")
-    return found
+    cores: dict[str, type[MemoryCore[Any]]] = {
+        key: value for key, value in vars(module).items() if _is_core(value)
+    }
+    if name not in cores:
+        known, hint = ", ".join(cores) or "none", nearest(name, cores)
+        raise ValueError(f"{module_name} has no memory core {name!r}{hint} (it has: {known})")
+    return cores[name]
 
 
 def _is_core(value: Any) -> bool:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Lt
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from memrl.agent import Agent
 from memrl.assemble import draw_seen, load, make_env, prepare, read_config, references, stream
-from memrl.config import Config, LaxPath, Strict, check
+from memrl.commands.words import parse
+from memrl.config import Config, LaxPath, Strict
 from memrl.experiment import described
 from memrl.run.compare import comparison_table, group_runs, read_run
 from memrl.run.compare_picture import draw_comparison
@@ -24,8 +23,6 @@ from memrl.run.evaluation import Evaluation, evaluate
 from memrl.run.recording import record_episode
 from memrl.run.slots import draw_memory
 from memrl.run.variants import variants
-
-M = TypeVar("M", bound=Strict)
 
 
 class EvaluateOptions(Strict):
@@ -69,9 +66,12 @@ def watch_run(path: Path, words: Sequence[str]) -> None:
     env = make_env(config, num=1)
     seed = options.seed if options.seed is not None else stream(config.seed, "watch")
     greedy = config.evaluate.greedy if options.greedy is None else options.greedy
-    recording = record_episode(
-        agent, env, seed=seed, greedy=greedy, ablate=options.ablate, view=draw_seen
-    )
+    try:
+        recording = record_episode(
+            agent, env, seed=seed, greedy=greedy, ablate=options.ablate, view=draw_seen
+        )
+    finally:
+        env.close()
     draw_episode(recording, out)
     draw_memory(recording, out.with_suffix(".png"))
     outcome = {True: "a success", False: "a failure", None: "over"}[recording.success]
@@ -105,22 +105,6 @@ def compare_runs(paths: Sequence[Path], out: Path) -> None:
     draw_comparison(groups, out, references=shared)
     Console().print(comparison_table(groups))
     print(out)
-
-
-def parse(model: type[M], words: Sequence[str]) -> M:
-    """KEY=VALUE words as options.
-
-    Raises:
-        ValueError: an unknown key, or a value that is not allowed.
-    """
-    for word in words:
-        if "=" not in word:
-            raise ValueError(f"{word!r} is no option: write KEY=VALUE, as in seed=3")
-    try:
-        given: Any = OmegaConf.to_container(OmegaConf.from_dotlist(list(words)))
-    except OmegaConfBaseException as error:
-        raise ValueError(f"options {' '.join(words)}: {error}") from None
-    return check(given, model)
 
 
 def recall(path: Path, options: EvaluateOptions) -> tuple[Config, Agent]:

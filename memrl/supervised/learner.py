@@ -90,7 +90,7 @@ class SupervisedLearner:
         sums = torch.zeros(5, device=self.device, dtype=torch.float64)
         for _ in range(self.config.batches):
             sums += self._step()
-        self.experience += self.config.batch * self.config.batches
+        self.experience += self._per_iteration
         loss, right, count, norm, cost = sums.tolist()
         if not math.isfinite(loss + norm):
             raise FloatingPointError("the loss or its gradient became NaN or infinite")
@@ -118,6 +118,10 @@ class SupervisedLearner:
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
         self.optimizer.step()
         return torch.stack([*score, norm, cost]).detach()
+
+    @property
+    def _per_iteration(self) -> int:
+        return self.config.batch * self.config.batches  # sequences
 
     def _set_lr(self, progress: float) -> None:
         begin, end = self.config.lr, self.config.lr_end
@@ -153,3 +157,5 @@ class SupervisedLearner:
         self.curriculum.load_state_dict(state["curriculum"])
         self.generator.set_state(state["generator"])
         self.task.load_state_dict(state["task"])
+        # As its last iteration was: a run that has nothing left to learn is examined so.
+        self.task.prepare(self.model.core, max(0, self.experience - self._per_iteration))

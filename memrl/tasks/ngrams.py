@@ -6,7 +6,7 @@ import math
 from typing import Annotated, final
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from torch import Tensor
 
 from memrl.tasks.task import MENU, Batch, Task, opening, random_bits
@@ -23,7 +23,7 @@ class NGrams(Task):
     followed by N₁ ones and N₀ zeros so far: ``best_logits``.
 
     Args:
-        n: bits of an n-gram: a context and the bit it predicts.
+        n: bits of an n-gram: a context and the bit it predicts; a table has 2^(n−1) entries.
         min_length: bits heard in the shortest sequences to train on; n − 1 at least.
         max_length: bits heard in the longest.
     """
@@ -34,7 +34,7 @@ class NGrams(Task):
     def __init__(
         self,
         *,
-        n: Annotated[int, Ge(2)] = 6,
+        n: Annotated[int, Ge(2), Le(16)] = 6,
         min_length: int = 200,
         max_length: int = 200,
     ) -> None:

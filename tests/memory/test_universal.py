@@ -84,7 +84,7 @@ def plain(core, x):
 
 def test_outputs_and_cost_match_the_plain_loops_where_some_halt_and_some_do_not():
     core, x, start = make(), rand(T, B, IN), never()
-    halting(core, -1.0, weight=3.0)
+    halting(core, -1.0, weight=6.0)
     start[4, 1] = True
     with torch.no_grad():
         out = core(x, core.initial_state(B), start)
@@ -93,7 +93,8 @@ def test_outputs_and_cost_match_the_plain_loops_where_some_halt_and_some_do_not(
     ponder = torch.stack([wanted[0][1], torch.cat([wanted[1][1], wanted[2][1]])], dim=1)
     torch.testing.assert_close(out.y, y)
     torch.testing.assert_close(out.cost, core.ponder_cost * ponder)
-    assert len(set(ponder.floor().flatten().tolist())) > 1  # both kinds are among them
+    assert (ponder == 2).any()  # one that halts in the first round is seen by later ones
+    assert (ponder > 3).any()  # in the last
 
 
 def test_a_free_thought_costs_nothing():

@@ -7,7 +7,7 @@ import math
 
 import pytest
 import torch
-from small_fits import SMALL, TINY
+from small_fits import NEEDED, SMALL, TINY
 
 from memrl.memory import build
 from memrl.supervised.config import compose_fit
@@ -133,6 +133,15 @@ def test_a_learner_continues_where_it_was_saved(words):
     assert len(want) == 5
     assert want[0]["train/lr"] == 1e-3
     assert want[-1]["train/lr"] == pytest.approx(1e-3 * 6 / 30)
+
+
+@pytest.mark.parametrize(("epochs", "linear"), [(1, True), (0, False)])
+def test_a_loaded_learner_is_examined_with_the_softmax_it_learned_with(epochs, linear):
+    words = [*NEEDED["babi"], *TINY, "task=babi", "memory=memn2n", f"task.linear_start={epochs}"]
+    saved, loaded = (make_learner(compose_fit(words)) for _ in range(2))
+    learned(saved, 1)
+    loaded.load_state_dict(copy.deepcopy(saved.state_dict()))
+    assert saved.model.core.linear is loaded.model.core.linear is linear
 
 
 def test_the_state_of_another_model_is_refused():

@@ -70,6 +70,14 @@ def test_nil_facts_follow_facts_as_often_as_asked():
     assert torch.equal(with_nil_facts(stories, 0.0, torch.Generator()).words, stories.words)
 
 
+def test_a_nil_fact_comes_after_its_fact_and_none_after_the_question():
+    asked = [Question((("mary",), ("john",)), ("where",), "hall", ())]
+    stories = encode(asked, Vocabulary(asked), 9)
+    longer = with_nil_facts(stories, 1.0, torch.Generator())
+    mary, john, where = stories.words[:, 0, 0].tolist()
+    assert longer.words[:, 0, 0].tolist() == [mary, NIL, john, NIL, where]
+
+
 def test_a_row_asks_at_its_last_step():
     asks = last_step(torch.tensor([1, 3, 2]), 4)
     assert asks.nonzero().tolist() == [[0, 0], [1, 2], [2, 1]]

@@ -40,6 +40,7 @@ def test_supporting_lines_may_be_left_out(tmp_path):
         (STORY + "6 Mary left.\n", "4: line 6 of a story follows line 3: numbers rise by one"),
         (STORY + "4 Where is she?\n", "4: a question is followed by a tab, its answer"),
         (STORY + "4 Where?\t\t1\n", "4: a question, a tab, its answer"),
+        (STORY + "4 \thall\t1\n", "4: a question, a tab, its answer"),
         (STORY + "4 Where?\thall\t1\t2\n", "4: a question, a tab, its answer"),
         (STORY + "4 Where?\thall\t3\n", "4: '3' supports the answer but is no statement above it"),
         (STORY + "4 Where?\thall\tone\n", "4: 'one' supports the answer"),

@@ -74,6 +74,11 @@ def test_answers_of_several_words_or_of_another_memory_get_weights_of_their_own(
         assert isinstance(head, torch.nn.Linear)
 
 
+def test_features_that_are_no_words_tie_no_answers_even_where_they_are_as_many():
+    task = babi(embed_dim=len(babi().vocabulary.words))
+    assert isinstance(task.head(build("memn2n", task.in_dim)), torch.nn.Linear)
+
+
 def test_a_linear_start_ends_after_its_epochs():
     task = babi(reading="bag", linear_start=3)
     core, size = build("memn2n", task.in_dim, {"position": True}), len(task.train.answer)

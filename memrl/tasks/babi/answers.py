@@ -10,20 +10,19 @@ from torch import Tensor, nn
 from memrl.memory import MemN2N
 from memrl.memory.core import MemoryCore
 from memrl.tasks.babi.encoding import Vocabulary
+from memrl.tasks.babi.sentences import Reading
 
 
-def answer_head(core: MemoryCore[Any], vocabulary: Vocabulary) -> nn.Module:
+def answer_head(core: MemoryCore[Any], vocabulary: Vocabulary, reading: Reading) -> nn.Module:
     """Weights that MemN2N ties to its last embedding under adjacent tying; a linear map else.
 
-    Tied weights want words as features (``task.reading=bag``), so that an answer has an embedding,
-    and answers of a single word.
+    Tied weights want a memory that embeds words (``task.reading=bag``, ``memory.position=true``),
+    so that an answer has an embedding, and answers of a single word.
     """
-    single = all(answer in vocabulary.word_index for answer in vocabulary.answers)
-    words = len(vocabulary.words)
-    if isinstance(core, MemN2N) and core.adjacent and single:
-        if core.answer_weight.shape[-1] == words:
-            indices = [vocabulary.word_index[answer] - 1 for answer in vocabulary.answers]
-            return TiedAnswers(core, indices)
+    words = reading == "bag" and set(vocabulary.answers) <= vocabulary.word_index.keys()
+    if words and isinstance(core, MemN2N) and core.adjacent and core.position:
+        indices = [vocabulary.word_index[answer] - 1 for answer in vocabulary.answers]
+        return TiedAnswers(core, indices)
     return nn.Linear(core.out_dim, len(vocabulary.answers))
 
 

@@ -89,7 +89,7 @@ def with_nil_facts(stories: Stories, share: float, generator: torch.Generator) -
     """Empty sentences put between the facts, so that the age of a fact is not learned by heart.
 
     Each fact is followed by an empty one with probability ``share`` (MemN2N, "random noise":
-    0.1); sequences grow by as many steps as the story with most of them.
+    0.1); every story grows by its own, and all are padded to the longest.
     """
     steps, rows = stories.words.shape[:2]
     step = torch.arange(steps).unsqueeze(1)  # [T, 1]

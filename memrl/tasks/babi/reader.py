@@ -17,7 +17,7 @@ class Question(NamedTuple):
 
     facts: tuple[Sentence, ...]  # oldest first
     words: Sentence
-    answer: str  # as written: a word, or several joined by commas
+    answer: str  # in lower case: a word, or several joined by commas
     support: tuple[int, ...]  # indices of the facts that suffice for the answer
 
 
@@ -112,7 +112,7 @@ def _numbered(line: str, where: str) -> tuple[int, str]:
 
 def _question(text: str, facts: dict[int, Sentence], where: str) -> Question:
     asked, answer, *support = (part.strip() for part in text.split("\t"))
-    if not answer or len(support) > 1:
+    if not words(asked) or not answer or len(support) > 1:
         raise ValueError(
             f"{where}: a question, a tab, its answer, and where known a tab and the numbers of "
             f"supporting lines; got {text!r}"

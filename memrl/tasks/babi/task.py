@@ -82,7 +82,7 @@ class Babi(Task):
         return sentence_reader(self.reading, words, longest, self.embed_dim)
 
     def head(self, core: MemoryCore[Any]) -> nn.Module:
-        return answer_head(core, self.vocabulary)
+        return answer_head(core, self.vocabulary, self.reading)
 
     def prepare(self, core: MemoryCore[Any], sequences: int) -> None:
         if isinstance(core, MemN2N):

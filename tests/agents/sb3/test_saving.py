@@ -306,7 +306,7 @@ def test_another_memory_is_named(tmp_path):
 
 def test_an_unknown_argument_of_load_is_named(tmp_path):
     model(vec()).save(tmp_path / "m")
-    with pytest.raises(ValueError, match="no argument 'n_epoch'; did you mean 'n_epochs'"):
+    with pytest.raises(ValueError, match="no argument 'n_epoch'; did you mean n_epochs"):
         MemoryPPO.load(tmp_path / "m", n_epoch=3)
 
 
