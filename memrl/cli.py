@@ -129,13 +129,15 @@ def export(run: RunPath, options: Words = None) -> None:
 
 @app.command()
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run directories.")],
-    out: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("compare.png"),
+    words: Annotated[list[str], typer.Argument(metavar="RUN", help="Run directories.")],
 ) -> None:
-    """Learning curves with confidence bands, and a table; runs that differ by seed are one line."""
+    """Learning curves with confidence bands, and a table; runs that differ by seed are one line.
+
+    Keys: out=PATH (compare.png).
+    """
     from memrl.commands.runs import compare_runs
 
-    compare_runs(runs, out)
+    compare_runs(words)
 
 
 @app.command()

@@ -233,10 +233,16 @@ def test_compare_tells_two_settings_of_one_memory_apart(memrl, trained, tmp_path
 
 
 def test_compare_draws_and_prints_a_table(memrl, trained, tmp_path):
-    outcome = memrl("compare", trained, "--out", tmp_path / "both.png")
+    outcome = memrl("compare", trained, f"out={tmp_path / 'both.png'}")
     assert outcome.code == 0
     assert "ntm" in outcome.out
     assert (tmp_path / "both.png").stat().st_size > 0
+
+
+def test_compare_without_a_run_says_what_it_wants(memrl):
+    outcome = memrl("compare", "out=both.png")
+    assert outcome.code == 1
+    assert outcome.err == "memrl: compare asks for at least one run directory\n"
 
 
 def test_memories_lists_the_menu(memrl):

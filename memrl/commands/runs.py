@@ -44,6 +44,12 @@ class WatchOptions(EvaluateOptions):
     window: bool = False
 
 
+class CompareOptions(Strict):
+    """Keys of ``memrl compare``."""
+
+    out: LaxPath = Path("compare.png")
+
+
 def evaluate_run(path: Path, words: Sequence[str], *, as_json: bool) -> None:
     """Play fresh episodes with the agent of a run."""
     options = parse(EvaluateOptions, words)
@@ -93,18 +99,25 @@ def compare_ablation(config: Config, agent: Agent, options: EvaluateOptions) -> 
     print(f"{word} {before} with its memory, {after} without {options.ablate}: {change:+.3g}")
 
 
-def compare_runs(paths: Sequence[Path], out: Path) -> None:
-    """Draw the curves of several runs and print their table."""
-    runs = [RunDirectory.open(path) for path in paths]
+def compare_runs(words: Sequence[str]) -> None:
+    """Draw the curves of several runs and print their table.
+
+    A word with ``=`` is an option, unless it is a folder, as those of a sweep may be called.
+    """
+    given = {word: "=" in word and not Path(word).exists() for word in words}
+    options = parse(CompareOptions, [word for word, is_option in given.items() if is_option])
+    runs = [RunDirectory.open(Path(word)) for word, is_option in given.items() if not is_option]
+    if not runs:
+        raise ValueError("compare asks for at least one run directory")
     configs = [read_config(run) for run in runs]
     names = variants([config.model_dump(mode="json") for config in configs])
     compared = [read_run(run)._replace(memory=name) for run, name in zip(runs, names, strict=True)]
     groups = group_runs(compared)
     tasks = [references(config) for config in configs]
     shared = tasks[0] if all(task == tasks[0] for task in tasks) else {}
-    draw_comparison(groups, out, references=shared)
+    draw_comparison(groups, options.out, references=shared)
     Console().print(comparison_table(groups))
-    print(out)
+    print(options.out)
 
 
 def recall(path: Path, options: EvaluateOptions) -> tuple[Config, Agent]:

@@ -118,8 +118,3 @@ def test_a_mistake_is_one_sentence_that_names_the_key(words, sentence):
 def test_parts_that_do_not_fit_are_one_sentence(words, sentence):
     with pytest.raises(ValueError, match=sentence):
         make_learner(compose_fit(words))
-
-
-def test_a_number_where_a_list_is_asked_for_is_told_how_to_write_one():
-    with pytest.raises(ValueError, match=r"write evaluate.lengths=\[5\]"):
-        compose_fit(["task=copy", "evaluate.lengths=5"])
