@@ -187,6 +187,17 @@ def test_the_core_cost_is_learned_from():
     assert moved[0] < moved[1]  # the compression learns from nothing else
 
 
+def test_the_core_cost_is_a_mean_over_steps():
+    words = [*TINY, "memory=act", "memory.max_steps=2", "memory.ponder_cost=1"]
+    (row,) = learned(make_learner(compose_fit(words)), 6)
+    assert 2 <= row["train/core_cost"] <= 3  # one thought and R = 1, or two and less
+
+
+def test_the_step_size_falls_by_half_at_once():
+    rows = learned(make_learner(compose_fit([*SMALL, "learner.halve_every=12"])), 30)
+    assert [row["train/lr"] for row in rows] == [1e-3, 1e-3, 5e-4, 5e-4, 2.5e-4]
+
+
 def parrot(x, start):
     """Answers copies of 3 bits right, up to five steps: with what was heard so many steps ago."""
     length = len(x) // 2

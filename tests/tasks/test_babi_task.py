@@ -94,6 +94,13 @@ def test_chance_is_the_commonest_answer():
     assert task.chance == pytest.approx(float((task.test.answer == commonest).float().mean()))
 
 
+def test_chance_is_what_the_commonest_answer_of_the_training_part_gets(tmp_path):
+    for part, answers in (("train", "hhg"), ("test", "hggg")):
+        asked = "".join(f"1 Ann came.\n2 Where is Ann?\t{answer}\t1\n" for answer in answers)
+        (tmp_path / f"qa1_some_{part}.txt").write_text(asked)
+    assert babi(folder=str(tmp_path)).chance == 1 / 4
+
+
 @pytest.mark.parametrize("memory", ["lstm", "memn2n", "entnet"])
 def test_a_memory_learns_the_slice_by_heart(memory):
     torch.manual_seed(0)

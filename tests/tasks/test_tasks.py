@@ -244,6 +244,10 @@ def test_nth_farthest_asks_for_a_label_by_distance(length):
             assert ranked[n] == m
 
 
+def test_as_many_labels_as_vectors_are_guessed_among():
+    assert NthFarthest(objects=8, min_length=5, max_length=5).chance == 1 / 5
+
+
 def test_mqar_asks_for_the_value_of_every_key():
     batch = MQAR(keys=7, values=5, max_length=7).sample(13, 3, drawn())
     orders = set()
