@@ -89,8 +89,22 @@ def open_file(path: Path) -> Step:
     return run
 
 
+# What the oldest torch and onnxscript that memrl runs with leave out, and the sentence for it.
+OLD = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 9)
+INFINITE = {"DMN", "DND", "KeyValueMemNN", "MemN2N", "PointerMemory"}
+BEYOND_OLD = {
+    **{(".pt2", name): "writes no infinities to .pt2" for name in INFINITE},
+    **{(".onnx", name): "writes at no places of an unknown batch" for name in ("SAM", "SDNC")},
+}
+
+
 def check_export(policy: Policy, space: spaces.Dict, path: Path) -> list[str]:
     """Export, and follow policy and file, each with its own state; returns the names of inputs."""
+    refusal = BEYOND_OLD.get((path.suffix, type(policy.core).__name__)) if OLD else None
+    if refusal is not None:
+        with pytest.raises(ValueError, match=refusal):
+            export_step(policy, space, path)
+        return []
     exported = export_step(policy, space, path)
     step = open_file(path)
     for rows in (3, 1, 13):
