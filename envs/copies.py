@@ -92,6 +92,10 @@ class Watched(VectorWrapper):
         except (EOFError, ConnectionError) as error:
             raise self._died("step") from error
 
+    def close(self, **kwargs: Any) -> None:
+        """End the copies; a step under way may take its limit and no longer."""
+        self.env.close(timeout=self._limit, **kwargs)
+
     def _wait(self, verb: str) -> None:
         for copy, pipe in enumerate(self.env.parent_pipes):
             if not pipe.poll(self._limit):

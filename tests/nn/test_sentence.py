@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from gymnasium import spaces
 
+from memrl.envs.missions import LONGEST_BABYAI, VOCABULARY, encode
 from memrl.nn.observation import ObsEncoder
 from memrl.nn.sentence import SentenceEncoder
 from memrl.rollout.tokens import Tokens
@@ -77,3 +80,26 @@ def test_an_observation_of_tokens_is_read_as_a_sentence():
     features = whole({"mission": tokens, "count": tokens})
     torch.testing.assert_close(features[:, 77:], whole.parts[1](tokens))
     assert isinstance(whole.parts[1], SentenceEncoder)
+
+
+def test_what_comes_first_is_learned_and_known_of_new_sentences():
+    """ "A, then B" and "B after you A" ask for A first; no bag of words tells A from B."""
+    colours = ("red", "green", "blue", "purple", "yellow", "grey")
+    sentences, first = [], []
+    for a, b in itertools.permutations(range(6), 2):
+        for one, two in itertools.product(("door", "ball", "key"), repeat=2):
+            go = f"go to the {colours[a]} {one}", f"go to the {colours[b]} {two}"
+            sentences += [f"{go[0]}, then {go[1]}", f"{go[0]} after you {go[1]}"]
+            first += [a, b]
+    torch.manual_seed(0)
+    tokens, answers = encode(sentences, LONGEST_BABYAI), torch.tensor(first)
+    learned, new = torch.randperm(len(sentences)).split([400, 140])
+    network = torch.nn.Sequential(SentenceEncoder(len(VOCABULARY), 128, 8), torch.nn.Linear(128, 6))
+    optimiser = torch.optim.Adam(network.parameters(), 3e-3)
+    for _ in range(200):
+        loss = torch.nn.functional.cross_entropy(network(tokens[learned]), answers[learned])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    right = network(tokens[new]).argmax(1) == answers[new]
+    assert right.float().mean() > 0.95
