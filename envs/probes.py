@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, NamedTuple, TypeAlias, final
+from typing import Any, ClassVar, NamedTuple, final
 
 import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from memrl.rollout.env import BatchedEnv, Obs, Transition
+from memrl.envs.deals import Deals, Tensors
+from memrl.envs.episodes import Episodes, Outcome, State
+from memrl.rollout.env import Obs
 from memrl.rollout.spaces import MASK
 
-State: TypeAlias = dict[str, Tensor]
 
-
-class Outcome(NamedTuple):
-    """What an action did to B copies, before any reset."""
+class Verdict(NamedTuple):
+    """What an action did to B copies of a probe."""
 
     state: State
     reward: Tensor  # float32 [B]
     success: Tensor  # bool [B]; counts in the last step of an episode
 
 
-class Probe(BatchedEnv, ABC):
-    """B copies of a task whose whole state is a few tensors that lead with B.
-
-    The base owns what every task needs: the step counter ``state["t"]``, autoreset, seeding and
-    saving. Episodes last ``length`` steps. A task writes how a state is drawn, seen and changed.
+class Probe(Episodes, ABC):
+    """B copies of a task whose episodes all last ``length`` env steps.
 
     Args:
         num_envs: B.
@@ -37,74 +34,27 @@ class Probe(BatchedEnv, ABC):
     """
 
     metric_names = ("success",)
-    exact_resume = True
     ends_by_time: ClassVar[bool] = False  # the last step truncates instead of terminating
 
     def __init__(self, num_envs: int, *, length: int, device: torch.device | str = "cpu") -> None:
         if length < 1:
             raise ValueError(f"an episode of {length} steps is too short; allowed: at least 1")
-        self.num_envs = num_envs
-        self.device = torch.device(device)
+        super().__init__(num_envs, shortest=length, device=device)
         self.length = length
-        self.generator = torch.Generator(self.device)
-        self.generator.seed()
-        self._state: State = {}
 
     @abstractmethod
-    def _draw(self) -> State:
-        """The state of B new episodes, without the step counter."""
+    def _judge(self, deals: Deals, state: State, action: Tensor) -> Verdict:
+        """What an action does; ``state["t"]`` counts the steps before it."""
 
-    @abstractmethod
-    def _see(self, state: State) -> Obs:
-        """The observation of a state; ``state["t"]`` counts steps and ends at ``length``."""
-
-    @abstractmethod
-    def _act(self, state: State, action: Tensor) -> Outcome:
-        """The outcome of an action chosen in ``state``; the step counter is the base's."""
-
-    def reset(self, seed: int | None = None) -> Obs:
-        if seed is not None:
-            self.generator.manual_seed(seed)
-        self._state = self._begin()
-        return self._see(self._state)
-
-    def step(self, action: Tensor) -> Transition:
-        if not self._state:
-            raise RuntimeError(f"{type(self).__name__}.step was called before reset")
-        state, reward, success = self._act(self._state, action)
-        state = {**state, "t": self._state["t"] + 1}
-        ended = state["t"] == self.length
+    def _act(self, deals: Deals, state: State, action: Tensor) -> Outcome:
+        state, reward, success = self._judge(deals, state, action)
+        ended = state["t"] == self.length - 1
         never = torch.zeros_like(ended)
-        # New episodes are drawn for all rows at every step: no transfer to the host asks who ended.
-        begun = self._begin()
-        self._state = {
-            key: torch.where(ended.view(-1, *[1] * (now.dim() - 1)), begun[key], now)
-            for key, now in state.items()
-        }
-        return Transition(
-            obs=self._see(self._state),
-            reward=reward,
-            terminated=never if self.ends_by_time else ended,
-            truncated=ended if self.ends_by_time else never,
-            final_obs=self._see(state),
-            metrics={"success": success.float()},
-        )
+        ends = (never, ended) if self.ends_by_time else (ended, never)
+        return Outcome(state, reward, *ends, {"success": success.float()})
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"state": dict(self._state), "generator": self.generator.get_state()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> Obs:
-        self._state = {key: value.to(self.device) for key, value in state["state"].items()}
-        self.generator.set_state(state["generator"].cpu())
-        return self._see(self._state)
-
-    def _begin(self) -> State:
-        counter = torch.zeros(self.num_envs, dtype=torch.int64, device=self.device)
-        return {**self._draw(), "t": counter}
-
-    def _integers(self, high: int, *shape: int, dtype: torch.dtype = torch.int64) -> Tensor:
-        """Uniform on 0 … high - 1: [B, ...]."""
-        size = (self.num_envs, *shape)
+    def _integers(self, high: int, *size: int, dtype: torch.dtype = torch.int64) -> Tensor:
+        """Uniform on 0 … high - 1."""
         return torch.randint(high, size, generator=self.generator, dtype=dtype, device=self.device)
 
 
@@ -138,17 +88,20 @@ class Recall(Probe):
         self.observation_space = spaces.Dict({"obs": spaces.Discrete(cues + 2)})
         self.action_space = spaces.Discrete(cues)
 
-    def _draw(self) -> State:
-        return {"cue": self._integers(self.cues)}
+    def _draw(self, num: int) -> Tensors:
+        return {"cue": self._integers(self.cues, num)}
 
-    def _see(self, state: State) -> Obs:
+    def _begin(self, deals: Deals) -> State:
+        return {}
+
+    def _see(self, deals: Deals, state: State) -> Obs:
         t = state["t"]
         later = torch.where(t == self.length - 1, self.cues + 1, self.cues)
-        return {"obs": torch.where(t == 0, state["cue"], later)}
+        return {"obs": torch.where(t == 0, deals["cue"], later)}
 
-    def _act(self, state: State, action: Tensor) -> Outcome:
-        right = (action == state["cue"]) & (state["t"] == self.length - 1)
-        return Outcome(state, right.float(), right)
+    def _judge(self, deals: Deals, state: State, action: Tensor) -> Verdict:
+        right = (action == deals["cue"]) & (state["t"] == self.length - 1)
+        return Verdict(state, right.float(), right)
 
 
 @final
@@ -174,28 +127,32 @@ class Pixels(Probe):
         self.observation_space = spaces.Dict({"obs": image})
         self.action_space = spaces.Discrete(4)
 
-    def _draw(self) -> State:
+    def _draw(self, num: int) -> Tensors:
         return {
-            "quarter": self._integers(4, self.length + 1),
-            "noise": self._integers(64, self.side, self.side, dtype=torch.uint8),
-            "right": torch.ones(self.num_envs, dtype=torch.bool, device=self.device),
+            "quarter": self._integers(4, num, self.length + 1),
+            "noise": self._integers(64, num, self.side, self.side, dtype=torch.uint8),
         }
 
-    def _see(self, state: State) -> Obs:
-        quarter = state["quarter"].gather(1, state["t"].unsqueeze(1))  # [B, 1]
+    def _begin(self, deals: Deals) -> State:
+        return {"right": self._flags(True)}
+
+    def _see(self, deals: Deals, state: State) -> Obs:
+        quarter = deals.at("quarter", state["t"]).unsqueeze(1)  # [B, 1]
         half = torch.arange(self.side, device=self.device) // (self.side // 2)  # [64]
         rows, columns = half == quarter // 2, half == quarter % 2  # each [B, 64]
         lit = rows.unsqueeze(2) & columns.unsqueeze(1)  # [B, 64, 64]
-        grey = torch.where(lit, torch.full_like(state["noise"], 255), state["noise"])
+        grey = deals["noise"].masked_fill_(lit, 255)
         return {"obs": grey.unsqueeze(-1).expand(-1, -1, -1, 3).contiguous()}
 
-    def _act(self, state: State, action: Tensor) -> Outcome:
-        hit = action == state["quarter"].gather(1, state["t"].unsqueeze(1)).squeeze(1)
+    def _judge(self, deals: Deals, state: State, action: Tensor) -> Verdict:
+        hit = action == deals.at("quarter", state["t"])
         right = state["right"] & hit
-        return Outcome({**state, "right": right}, hit.float() / self.length, right)
+        return Verdict({**state, "right": right}, hit.float() / self.length, right)
 
     def render(self, copy: int = 0) -> Any:
-        return self._see(self._state)["obs"][copy].cpu().numpy() if self._state else None
+        if self._deals is None:
+            return None
+        return self._see(self._deals, self._state)["obs"][copy].cpu().numpy()
 
 
 @final
@@ -231,25 +188,25 @@ class Masked(Probe):
             {"obs": spaces.Box(0.0, 1.0, (1,), np.float32), MASK: spaces.MultiBinary(actions)}
         )
 
-    def _draw(self) -> State:
-        return {
-            "mask": self._mask(),
-            "right": torch.ones(self.num_envs, dtype=torch.bool, device=self.device),
-        }
+    def _draw(self, num: int) -> Tensors:
+        return {"mask": self._mask(num)}
 
-    def _mask(self) -> Tensor:
+    def _begin(self, deals: Deals) -> State:
+        return {"mask": deals["mask"], "right": self._flags(True)}
+
+    def _mask(self, num: int) -> Tensor:
         actions = int(self.action_space.n)  # type: ignore[attr-defined]
-        chosen = torch.nn.functional.one_hot(self._integers(actions), actions).bool()
-        return chosen | self._integers(2, actions).bool()
+        chosen = torch.nn.functional.one_hot(self._integers(actions, num), actions).bool()
+        return chosen | self._integers(2, num, actions).bool()
 
-    def _see(self, state: State) -> Obs:
+    def _see(self, deals: Deals, state: State) -> Obs:
         return {"obs": (state["t"] / self.length).unsqueeze(1), MASK: state["mask"]}
 
-    def _act(self, state: State, action: Tensor) -> Outcome:
+    def _judge(self, deals: Deals, state: State, action: Tensor) -> Verdict:
         allowed = state["mask"].gather(1, action.unsqueeze(1)).squeeze(1)
         right = state["right"] & allowed
-        state = {**state, "mask": self._mask(), "right": right}
-        return Outcome(state, allowed.float() - 1.0, right)
+        state = {**state, "mask": self._mask(self.num_envs), "right": right}
+        return Verdict(state, allowed.float() - 1.0, right)
 
 
 @final
@@ -269,16 +226,18 @@ class OneStep(Probe):
         self.observation_space = spaces.Dict({"obs": spaces.Box(0.0, 1.0, (3,), np.float32)})
         self.action_space = spaces.Discrete(3)
 
-    def _draw(self) -> State:
-        size = (self.num_envs, 3)
-        return {"numbers": torch.rand(size, generator=self.generator, device=self.device)}
+    def _draw(self, num: int) -> Tensors:
+        return {"numbers": torch.rand((num, 3), generator=self.generator, device=self.device)}
 
-    def _see(self, state: State) -> Obs:
-        return {"obs": state["numbers"]}
+    def _begin(self, deals: Deals) -> State:
+        return {}
 
-    def _act(self, state: State, action: Tensor) -> Outcome:
-        right = action == state["numbers"].argmax(1)
-        return Outcome(state, right.float(), right)
+    def _see(self, deals: Deals, state: State) -> Obs:
+        return {"obs": deals["numbers"]}
+
+    def _judge(self, deals: Deals, state: State, action: Tensor) -> Verdict:
+        right = action == deals["numbers"].argmax(1)
+        return Verdict(state, right.float(), right)
 
 
 PROBES: dict[str, type[Recall | Pixels | Masked | OneStep]] = {
