@@ -147,11 +147,20 @@ def memories(json: Json = False) -> None:
 
 
 @app.command()
-def envs(json: Json = False) -> None:
-    """The environments that can be chosen."""
+def envs(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[WORD]", help="Only ids that hold these.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """The environments that can be chosen: is a memory needed, what can be reached, what is seen.
+
+    memory: strict (what decides is out of sight when it counts), search (it helps to remember where
+    one has been), not needed; empty: nobody measured it. The levels are a success or a return.
+    """
     from memrl.commands.menus import list_envs
 
-    list_envs(as_json=json)
+    list_envs(words or [], as_json=json)
 
 
 @app.command()

@@ -226,6 +226,13 @@ def test_envs_lists_tasks_of_both_kinds(memrl):
     assert kinds["MiniGrid-DoorKey-5x5-v0"] == "adapter"
 
 
+def test_envs_says_what_can_be_reached_and_lists_what_was_asked_for(memrl):
+    row, *rest = [line for line in memrl("envs", "probe", "recall").out.splitlines() if "/" in line]
+    assert rest == []
+    assert row.split() == "probe/Recall-v0 tensor strict success 0.25 · 0.25 · 1 1 of 6".split()
+    assert "no environment has zzz in its id" in sentence(memrl("envs", "zzz"))
+
+
 def test_config_prints_what_train_would_do(memrl):
     assert "hidden_dim: 7" in memrl("config", "memory=gru", "memory.hidden_dim=7").out
 
