@@ -138,6 +138,20 @@ def compare(
     compare_runs(runs, out)
 
 
+@app.command(context_settings=PASS_ON)
+def play(
+    env: Annotated[str, typer.Argument(metavar="ENV", help="An id, as in `memrl envs`.")],
+    words: Words = None,
+) -> None:
+    """Act in the agent's place, in this terminal: you see what it would see, and nothing else.
+
+    KEY=VALUE are those of `memrl train`: env.prev_action=true, seed=3. Q quits.
+    """
+    from memrl.commands.play import play as play_task
+
+    play_task(env, words or [])
+
+
 @app.command()
 def memories(json: Json = False) -> None:
     """The memories that can be chosen, with their papers and state sizes."""

@@ -73,7 +73,7 @@ def sentence(outcome: Outcome) -> str:
 @pytest.mark.parametrize(
     "command",
     [[], *[[name] for name in ("train", "fit", "evaluate", "watch", "export", "compare", "memories",
-                               "envs", "tasks", "config", "check", "bench")],
+                               "envs", "play", "tasks", "config", "check", "bench")],
      *[["bench", name] for name in ("train", "env", "cores", "dnc", "sb3", "cartpole", "sam")]],
     ids=" ".join,
 )  # fmt: skip

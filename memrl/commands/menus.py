@@ -86,7 +86,7 @@ def list_envs(words: Sequence[str], *, as_json: bool) -> None:
         table.add_row(row["id"], row["kind"], row["memory"] or "", known, row["observation"])
     # A file or a pipe gets whole lines.
     Console(width=None if sys.stdout.isatty() else 160).print(table)
-    print("\nmemrl train env=ID; any other id of Gymnasium works too, through an adapter")
+    print("\nmemrl train env=ID, memrl play ID; any other id of Gymnasium works too, by an adapter")
 
 
 def _levels(levels: dict[str, Any] | None) -> str:
