@@ -15,6 +15,7 @@ import torch
 from memrl.envs.adapter import GymnasiumAdapter
 from memrl.envs.guard import vector_env
 from memrl.envs.minigrid import MEMORY_IDS, MemoryEnv
+from memrl.envs.popgym import POPGYM
 from memrl.envs.probes import PROBES
 from memrl.envs.wrappers import Previous
 from memrl.rollout.env import BatchedEnv
@@ -40,11 +41,12 @@ class TensorFamily(NamedTuple):
 TENSOR_FAMILIES: dict[str, TensorFamily] = {
     "minigrid_memory": TensorFamily(tuple(MEMORY_IDS), lambda id: partial(MemoryEnv, id)),
     "probe": TensorFamily(tuple(PROBES), PROBES.__getitem__),
+    "popgym": TensorFamily(tuple(POPGYM), POPGYM.__getitem__),
 }
 
 
 def family_of(id: str) -> str:
-    """The family that makes an id: ``minigrid_memory``, ``probe``, or else ``gymnasium``."""
+    """The family that makes an id: one of ``TENSOR_FAMILIES``, or else ``gymnasium``."""
     return next((name for name, f in TENSOR_FAMILIES.items() if id in f.ids), GYMNASIUM)
 
 
