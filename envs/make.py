@@ -73,6 +73,7 @@ def make(
     *,
     prev_action: bool = False,
     prev_reward: bool = False,
+    antialias: bool = False,
     family: str | None = None,
     **kwargs: Any,
 ) -> BatchedEnv:
@@ -85,6 +86,7 @@ def make(
         seed: seeds the environments, so that a later ``reset()`` is repeatable.
         prev_action: add the previous action to the observation (see `Previous`).
         prev_reward: add the previous reward to the observation.
+        antialias: mark first observations by a flag of their own, as POPGym's paper does.
         family: who makes it; by default `family_of` the id. ``gymnasium`` asks for the original
             of a task that has a tensor implementation too.
         kwargs: options of the family; for Gymnasium ``vectorization`` (sync, async or
@@ -108,8 +110,8 @@ def make(
     else:
         allowed = [*TENSOR_FAMILIES, GYMNASIUM]
         raise ValueError(f"the family {name!r} is unknown, allowed: {', '.join(allowed)}")
-    if prev_action or prev_reward:
-        env = Previous(env, action=prev_action, reward=prev_reward)
+    if prev_action or prev_reward or antialias:
+        env = Previous(env, action=prev_action, reward=prev_reward, antialias=antialias)
     if seed is not None:
         env.reset(seed)
     return env

@@ -87,6 +87,7 @@ def make_env(config: Config, *, num: int | None = None, seed: int | None = None)
             family=task.family,
             prev_action=task.prev_action,
             prev_reward=task.prev_reward,
+            antialias=task.antialias,
             **(task.model_extra or {}),
         )
     except TypeError as error:  # an argument that the environment's own constructor lacks

@@ -14,6 +14,7 @@ from memrl.envs.popgym.fleets import Harbour
 from memrl.rollout.env import Obs
 
 FLEET: Final = (2, 3, 3, 4)  # cells
+SMALLEST: Final = 8  # cells; its 16 separate places for the last ship cannot all be taken by 8
 
 
 @final
@@ -29,18 +30,18 @@ class Battleship(Episodes):
 
     Args:
         num_envs: B.
-        side: S, at least 4.
+        side: S, at least 8: there the last ship finds a place wherever the others lie.
         device: where everything lives.
 
     Raises:
-        ValueError: the fleet does not fit on such a board.
+        ValueError: a smaller board.
     """
 
     metric_names = ("success", "length")
 
     def __init__(self, num_envs: int, *, side: int, device: torch.device | str = "cpu") -> None:
-        if side < max(FLEET):
-            raise ValueError(f"side is {side}; allowed: at least {max(FLEET)} cells")
+        if side < SMALLEST:
+            raise ValueError(f"side is {side}; allowed: at least {SMALLEST} cells")
         super().__init__(num_envs, shortest=sum(FLEET), device=device)
         self.side = side
         self.observation_space = spaces.Dict({"obs": spaces.Discrete(2)})

@@ -21,8 +21,16 @@ def symbols(kinds: int, decks: int) -> UInt8[Tensor, " N"]:
 
     Args:
         kinds: 2 (colours), 4 (suits) or 13 (ranks).
-        decks: how many decks of 52 cards lie on each other.
+        decks: how many decks of 52 cards lie on each other, at least 1.
+
+    Raises:
+        ValueError: another number of kinds, or no deck.
     """
+    if kinds not in (COLOURS, SUITS, RANKS) or decks < 1:
+        raise ValueError(
+            f"{kinds} kinds, {decks} decks; allowed: {COLOURS}, {SUITS} or {RANKS} kinds, "
+            "at least 1 deck"
+        )
     card = torch.arange(CARDS, dtype=torch.uint8)
     face = card // SUITS if kinds == RANKS else card % kinds
     return face.repeat(decks)

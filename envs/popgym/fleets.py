@@ -18,7 +18,8 @@ class Harbour:
 
     Args:
         side: of the board, in cells.
-        ships: lengths in cells, each 2 to ``side``, in the order in which they are placed.
+        ships: lengths in cells, each 2 to ``side``, in the order in which they are placed; each
+            must find a free place wherever those before it lie.
         device: where everything lives.
     """
 

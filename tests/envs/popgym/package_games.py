@@ -31,6 +31,7 @@ class Dealer:
         for _ in range(num):
             game = gymnasium.make(self.id).unwrapped
             self.first_obs.append(game.reset(seed=len(self.games))[0])
+            game.action_space.seed(len(self.games))
             self.games.append(game)
             deals.append({**dealt(self.family, game), "serial": torch.tensor(len(self.games) - 1)})
         return {key: torch.stack([deal[key] for deal in deals]) for key in deals[0]}
@@ -97,7 +98,9 @@ def worst(family: str, game: Any, rng: np.random.Generator) -> Any:
         waiting = game.deck["in_play_idx"]
         troubles = [up[-1:], waiting, [int(rng.integers(len(game.deck)))]]
         troubles = [t for t in troubles if t]
-        return troubles[rng.integers(len(troubles))][0] if rng.random() < 0.8 else _partner(game, rng)
+        return (
+            troubles[rng.integers(len(troubles))][0] if rng.random() < 0.8 else _partner(game, rng)
+        )
     if family == "Battleship":
         water = np.argwhere(game.board == 0)
         return water[rng.integers(2)] if rng.random() < 0.9 else best(family, game, rng)

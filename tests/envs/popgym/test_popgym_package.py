@@ -52,12 +52,7 @@ def test_every_step_equals_the_package(id, monkeypatch):
     finished, steps = np.zeros(len(PLAYERS), int), 0
     while finished.min() < EPISODES:
         games = [dealer.games[i] for i in env._deals["serial"]]
-        for game in games:
-            if steps == 0:
-                game.action_space.seed(0)
-        actions = np.stack(
-            [choose(p, dealer, g, rng) for p, g in zip(PLAYERS, games, strict=True)]
-        )
+        actions = np.stack([choose(p, dealer, g, rng) for p, g in zip(PLAYERS, games, strict=True)])
         if dealer.family == "MultiarmedBandit":
             luck = torch.tensor([next_luck(game) for game in games])
             monkeypatch.setattr(env, "_luck", lambda luck=luck: luck)
@@ -91,29 +86,26 @@ def test_spaces_are_those_of_the_package(id):
 
 @pytest.mark.parametrize("id", [f"popgym-{name}Easy-v0" for name in (*BLIND, "CountRecall")])
 def test_the_papers_wrappers_are_a_matter_of_options(id, monkeypatch):
-    dealer = Dealer(id)
-    env = make(id, prev_action=True, antialias=True)
+    dealer, env = Dealer(id), make(id, prev_action=True, antialias=True)
     monkeypatch.setattr(env.env, "_draw", dealer.draw)
     keys = ("obs", "prev_action", "is_t0")  # the order of the package's tuple
-    spaces = gymnasium.spaces.Tuple([env.observation_space[key] for key in keys])
-    obs, finished, steps = env.reset(), 0, 0
-    while finished < EPISODES:
-        game = dealer.games[env.env._deals["serial"]]
-        if steps == 0:
-            wrapped = Flatten(Antialias(PreviousAction(game)))
-            begun, _ = wrapped.reset(seed=int(env.env._deals["serial"]))
-        else:
-            begun = theirs
-        ours = gymnasium.spaces.flatten(spaces, tuple(obs[key][0].numpy() for key in keys))
-        assert np.array_equal(ours, begun)
-        action = game.action_space.sample()
-        if dealer.family == "MultiarmedBandit":
-            luck = torch.tensor([next_luck(game)])
-            monkeypatch.setattr(env.env, "_luck", lambda luck=luck: luck)
-        theirs, *_ = wrapped.step(action)
-        after = env.step(torch.as_tensor(action).long()[None])
-        obs, steps = after.obs, steps + 1
-        if after.ended:
-            finished, steps = finished + 1, 0
-            last = tuple(after.final_obs[key][0].numpy() for key in keys)
-            assert np.array_equal(gymnasium.spaces.flatten(spaces, last), theirs)
+    entries = gymnasium.spaces.Tuple([env.observation_space[key] for key in keys])
+
+    def one_hot(obs):
+        return gymnasium.spaces.flatten(entries, tuple(obs[key][0].numpy() for key in keys))
+
+    obs = env.reset()
+    for _ in range(EPISODES):
+        serial = int(env.env._deals["serial"])
+        wrapped = Flatten(Antialias(PreviousAction(dealer.games[serial])))
+        assert np.array_equal(one_hot(obs), wrapped.reset(seed=serial)[0])
+        ended = False
+        while not ended:
+            action = wrapped.action_space.sample()
+            if dealer.family == "MultiarmedBandit":
+                luck = torch.tensor([next_luck(dealer.games[serial])])
+                monkeypatch.setattr(env.env, "_luck", lambda luck=luck: luck)
+            theirs, _, terminated, truncated, _ = wrapped.step(action)
+            after = env.step(torch.as_tensor(action).long()[None])
+            assert np.array_equal(one_hot(after.final_obs), theirs)
+            obs, ended = after.obs, terminated or truncated
