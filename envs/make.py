@@ -18,7 +18,8 @@ from memrl.envs.guard import vector_env
 from memrl.envs.minigrid import MEMORY_IDS, MemoryEnv
 from memrl.envs.minigrid.needs import grid_card
 from memrl.envs.minigrid.reference import memory_card
-from memrl.envs.popgym import CONTROL, control_card
+from memrl.envs.popgym import POPGYM
+from memrl.envs.popgym.catalogue import package_card, popgym_card
 from memrl.envs.probes import PROBES, probe_card
 from memrl.envs.wrappers import Previous
 from memrl.rollout.env import BatchedEnv
@@ -38,6 +39,7 @@ PROVIDERS = {
 PACKAGE_CARDS: dict[str, Callable[[str], EnvCard]] = {
     "MiniGrid-": grid_card,
     "BabyAI-": grid_card,
+    "popgym-": package_card,
 }
 
 
@@ -57,13 +59,13 @@ TENSOR_FAMILIES: dict[str, TensorFamily] = {
     "minigrid_memory": TensorFamily(
         tuple(MEMORY_IDS), lambda id: partial(MemoryEnv, id), memory_card
     ),
-    "popgym": TensorFamily(tuple(CONTROL), CONTROL.__getitem__, control_card),
+    "popgym": TensorFamily(tuple(POPGYM), POPGYM.__getitem__, popgym_card),
     "probe": TensorFamily(tuple(PROBES), PROBES.__getitem__, probe_card),
 }
 
 
 def family_of(id: str) -> str:
-    """The family that makes an id: a tensor family, or else ``gymnasium``."""
+    """The family that makes an id: one of ``TENSOR_FAMILIES``, or else ``gymnasium``."""
     return next((name for name, f in TENSOR_FAMILIES.items() if id in f.ids), GYMNASIUM)
 
 
@@ -111,6 +113,7 @@ def make(
     *,
     prev_action: bool = False,
     prev_reward: bool = False,
+    antialias: bool = False,
     family: str | None = None,
     **kwargs: Any,
 ) -> BatchedEnv:
@@ -123,6 +126,7 @@ def make(
         seed: seeds the environments, so that a later ``reset()`` is repeatable.
         prev_action: add the previous action to the observation (see `Previous`).
         prev_reward: add the previous reward to the observation.
+        antialias: mark first observations by a flag of their own, as POPGym's paper does.
         family: who makes it; by default `family_of` the id. ``gymnasium`` asks for the original
             of a task that has a tensor implementation too.
         kwargs: options of the family; for Gymnasium ``vectorization`` (sync, async or
@@ -146,8 +150,8 @@ def make(
     else:
         allowed = [*TENSOR_FAMILIES, GYMNASIUM]
         raise ValueError(f"the family {name!r} is unknown, allowed: {', '.join(allowed)}")
-    if prev_action or prev_reward:
-        env = Previous(env, action=prev_action, reward=prev_reward)
+    if prev_action or prev_reward or antialias:
+        env = Previous(env, action=prev_action, reward=prev_reward, antialias=antialias)
     if seed is not None:
         env.reset(seed)
     return env

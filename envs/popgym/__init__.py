@@ -1,5 +1,12 @@
-"""POPGym's tasks on tensors, under the ids and with the quirks of popgym 1.0.7."""
+"""POPGym's tasks for thousands of copies at once, each compared with the package step by step."""
 
-from memrl.envs.popgym.control_tasks import CONTROL, control_card
+from collections.abc import Callable
+from typing import Final
 
-__all__ = ["CONTROL", "control_card"]
+from memrl.envs.episodes import Episodes
+from memrl.envs.popgym.control_tasks import CONTROL
+from memrl.envs.popgym.tasks import CARD_AND_BOARD_TASKS
+
+POPGYM: Final[dict[str, Callable[..., Episodes]]] = {**CARD_AND_BOARD_TASKS, **CONTROL}
+
+__all__ = ["POPGYM"]
