@@ -1,4 +1,4 @@
-"""A minute tells whether an agent has a memory: with a GRU each probe is solved, without it none."""
+"""With a GRU each probe is solved in half a minute, without a memory none."""
 
 from __future__ import annotations
 
