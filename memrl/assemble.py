@@ -15,9 +15,8 @@ from omegaconf import OmegaConf
 
 from memrl.agents.ppo import PPO
 from memrl.config import Common, Config, check
-from memrl.envs.make import make
-from memrl.envs.minigrid.memory import MEMORY_IDS
-from memrl.envs.minigrid.reference import reference_levels
+from memrl.envs.catalogue import EnvCard
+from memrl.envs.make import card, make
 from memrl.envs.minigrid.render import render_view
 from memrl.errors import CheckpointError, RunError
 from memrl.memory.core import MemoryCore
@@ -94,12 +93,16 @@ def make_env(config: Config, *, num: int | None = None, seed: int | None = None)
         raise ValueError(f"env.id={task.id}: {error}") from error
 
 
+def card_of(config: Config) -> EnvCard:
+    """What is known of the task of a config."""
+    task = config.env
+    return card(task.id, prev_action=task.prev_action, **(task.model_extra or {}))
+
+
 def references(config: Config) -> dict[str, float]:
-    """Success rates to hold a run against, by name; empty where none are known for its task."""
-    if config.env.id not in MEMORY_IDS:
-        return {}
-    options = config.env.model_extra or {}
-    return reference_levels(config.env.id, options.get("agent_view_size", 7))
+    """Levels to hold a run against, by name, in the score of its curve; empty if unknown."""
+    levels = card_of(config).levels
+    return levels.lines() if levels else {}
 
 
 def draw_seen(obs: Obs) -> Any:
