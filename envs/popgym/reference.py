@@ -1,18 +1,13 @@
-"""Mean returns on POPGym's card and board tasks, exact: guessing, without memory, the best.
+"""Mean returns on POPGym's card and board tasks, exact: at random, without memory, the best.
 
-Cards are told apart by suit, colour or rank; every position of a shuffled deck is alike, so that
-most levels follow from drawing one or two cards. N is the number of cards.
+Every position of a shuffled deck is alike, so that most levels follow from one or two cards.
 """
 
 from __future__ import annotations
 
 from functools import cache
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from memrl.envs.episodes import Episodes
 from memrl.envs.popgym.autoencode import Autoencode
 from memrl.envs.popgym.bandit import MultiarmedBandit
 from memrl.envs.popgym.battleship import FLEET, Battleship
@@ -22,52 +17,41 @@ from memrl.envs.popgym.concentration import Concentration
 from memrl.envs.popgym.count_recall import CountRecall
 from memrl.envs.popgym.higher_lower import HigherLower
 from memrl.envs.popgym.minesweeper import MineSweeper
+from memrl.envs.popgym.odds import count_chances, counting_cards
 from memrl.envs.popgym.repeat import RepeatFirst, RepeatPrevious
 from memrl.envs.popgym.tasks import CARD_AND_BOARD_TASKS
 
 
-class Levels(NamedTuple):
+class Returns(NamedTuple):
     """Mean returns of an episode; None where no closed form is known."""
 
-    guess: float  # uniformly random actions
+    guess: float | None  # the best that reads nothing at all
     memoryless: float | None  # the best that reads nothing but the observation in hand
     optimum: float | None  # the best that remembers all it saw
     ceiling: float  # whoever knows the deal
 
 
 @cache
-def levels(id: str) -> Levels:
-    """The levels of one id of ``CARD_AND_BOARD_TASKS`` (KeyError for others)."""
-    env = CARD_AND_BOARD_TASKS[id](1)
-    guess = _guess(env)
+def returns(id: str, **options: int) -> Returns:
+    """The levels of one id of ``CARD_AND_BOARD_TASKS`` (KeyError for others) under its options."""
+    env = CARD_AND_BOARD_TASKS[id](1, **options)
     match env:
-        case RepeatPrevious():
-            # The card in view is not the one asked for: another suit is a little more likely.
-            right = (env.cards / SUITS) / (env.cards - 1)
-            return Levels(guess, 2 * right - 1, 1.0, 1.0)
-        case RepeatFirst():
-            # The suit in view: certain in the first step, a little less than 1/4 in the others.
-            later = (env.cards / SUITS - 1) / (env.cards - 1)
-            return Levels(guess, 2 * (1 + (env.length - 1) * later) / env.length - 1, 1.0, 1.0)
-        case Autoencode():
-            # The suit in view: certain for the card in hand, 1/4 for the others (suit 0 is shown).
-            return Levels(guess, 2 * (1 + (env.cards - 1) / SUITS) / env.cards - 1, 1.0, 1.0)
+        case RepeatPrevious() | RepeatFirst() | Autoencode():
+            return Returns(_pays(1 / SUITS), _pays(_suits_in_view(env)), 1.0, 1.0)
         case CountRecall():
-            return Levels(guess, _count_without_memory(env), 1.0, 1.0)
+            blind, seeing = count_chances(env.length + 1, env.kinds)
+            return Returns(_pays(blind), _pays(seeing), 1.0, 1.0)
         case HigherLower():
-            alike = env.cards / RANKS
-            without = (RANKS**2 - 1) / 2 / RANKS  # mean of |higher - lower| ranks over the ranks
-            memoryless = without * alike / env.cards
-            ties = (alike - 1) / (env.cards - 1)
-            ceiling = env.length * (1 - ties) / env.cards
-            return Levels(guess, memoryless, counting_cards(env.cards), ceiling)
+            return _higher_lower(env.cards)
         case MultiarmedBandit():
-            # Knowing the chances: twice the expected largest of K uniform numbers, minus one.
-            return Levels(guess, None, None, 2 * env.arms / (env.arms + 1) - 1)
-    return Levels(guess, None, None, 1.0)
+            # Knowing the chances: the largest of K uniform numbers is K / (K + 1) on average.
+            return Returns(0.0, None, None, _pays(env.arms / (env.arms + 1)))
+    return Returns(None, None, None, 1.0)
 
 
-def _guess(env: Episodes) -> float:
+def random_return(id: str, **options: int) -> float:
+    """The mean return of uniformly random actions."""
+    env = CARD_AND_BOARD_TASKS[id](1, **options)
     match env:
         case Concentration():
             return random_concentration(env.cards, env.kinds, env.max_steps)
@@ -77,54 +61,32 @@ def _guess(env: Episodes) -> float:
             return random_minesweeper(env.side**2, env.mines)
         case HigherLower() | MultiarmedBandit():
             return 0.0
-    return 2 / int(env.action_space.n) - 1  # type: ignore[attr-defined]
+    return _pays(1 / int(env.action_space.n))  # type: ignore[attr-defined]
 
 
-def _count_without_memory(env: CountRecall) -> float:
-    """The likeliest count where the face in question is that in view, and where it is another."""
-    cards, alike = env.length + 1, (env.length + 1) // env.kinds
-    before = np.arange(env.length)  # cards dealt before the one in view
-    own = _hypergeometric(cards - 1, alike - 1, before).mean(0).max()  # …, and it counts as well
-    other = _hypergeometric(cards - 1, alike, before).mean(0).max()
-    right = own / env.kinds + other * (1 - 1 / env.kinds)
-    return float(2 * right - 1)
+def _pays(right: float) -> float:
+    """The return where steps pay or cost the same, and a fraction of them is right."""
+    return 2 * right - 1
 
 
-@cache
-def counting_cards(cards: int, ranks: int = RANKS) -> float:
-    """HigherLower for who knows which cards are left: the sign of (higher - lower) is guessed.
-
-    After ``cards - 1 - left`` others, any ``left`` of the cards beside that in view are left. The
-    mean of |higher - lower| / left is summed over the rank in view and over ``left``.
-    """
-    alike, total = cards // ranks, 0.0
-    for rank in range(ranks):
-        above, below, same = (ranks - 1 - rank) * alike, rank * alike, alike - 1
-        higher, lower = np.arange(above + 1)[:, None], np.arange(below + 1)[None, :]
-        ways = _log_choose(above)[:, None] + _log_choose(below)[None, :]
-        for left in range(1, cards):
-            rest = left - higher - lower
-            possible = (rest >= 0) & (rest <= same)
-            log = ways + _log_choose(same)[np.clip(rest, 0, same)] - _log_choose(cards - 1)[left]
-            chance = np.where(possible, np.exp(log), 0)
-            total += float((chance * np.abs(higher - lower)).sum()) / left
-    return total / ranks / cards
+def _suits_in_view(env: RepeatPrevious | RepeatFirst | Autoencode) -> float:
+    """How many answers are right by the suit in view, at best."""
+    same = (env.cards / SUITS - 1) / (env.cards - 1)  # another card has this very suit
+    match env:
+        case RepeatPrevious(lookback=0):
+            return 1.0
+        case RepeatPrevious():  # any other suit
+            return (1 - same) / (SUITS - 1)
+        case RepeatFirst():  # this suit: certain in the first step
+            return (1 + (env.length - 1) * same) / env.length
+    # Autoencode: this suit, certain for the card in hand; later 0 is shown, as good as another.
+    return (1 + (env.cards - 1) / SUITS) / env.cards
 
 
-def _hypergeometric(among: int, marked: int, drawn: NDArray[np.int_]) -> NDArray[np.float64]:
-    """P(k of the drawn cards are marked), k = 0 … marked: [len(drawn), marked + 1]."""
-    hits = np.arange(marked + 1)[None, :]
-    misses = drawn[:, None] - hits
-    possible = (misses >= 0) & (misses <= among - marked)
-    log = (
-        _log_choose(marked)[hits] + _log_choose(among - marked)[np.clip(misses, 0, among - marked)]
-    )
-    log = log - _log_choose(among)[drawn][:, None]
-    return np.where(possible, np.exp(log), 0)
-
-
-@cache
-def _log_choose(items: int) -> NDArray[np.float64]:
-    """The log of C(items, k) for k = 0 … items."""
-    logs = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, items + 1)))])
-    return cast("NDArray[np.float64]", logs[-1] - logs - logs[::-1])
+def _higher_lower(cards: int) -> Returns:
+    """Without memory: the side with more ranks; of N cards, N / 13 have each rank."""
+    alike = cards / RANKS
+    more = (RANKS**2 - 1) / (2 * RANKS)  # |higher - lower| ranks, averaged over the rank in view
+    ties = (alike - 1) / (cards - 1)
+    ceiling = (1 - ties) * (cards - 1) / cards
+    return Returns(0.0, more * alike / cards, counting_cards(cards), ceiling)

@@ -60,8 +60,17 @@ _TASKS: Final[dict[str, tuple[Callable[..., Episodes], Options, Options, Options
 # Observations of these do not say what was done: agents need the previous action beside them.
 BLIND: Final = ("Concentration", "Battleship", "MineSweeper", "MultiarmedBandit")
 
+_FAMILY: Final = {
+    f"popgym-{name}{difficulty}-v0": name for name in _TASKS for difficulty in DIFFICULTIES
+}
+
 CARD_AND_BOARD_TASKS: Final[dict[str, Callable[..., Episodes]]] = {
     f"popgym-{name}{difficulty}-v0": partial(task, **options)
     for name, (task, *versions) in _TASKS.items()
     for difficulty, options in zip(DIFFICULTIES, versions, strict=True)
 }
+
+
+def family(id: str) -> str:
+    """The game of an id: ``popgym-RepeatFirstEasy-v0`` is ``RepeatFirst``."""
+    return _FAMILY[id]

@@ -11,11 +11,7 @@ import popgym  # noqa: F401  (registers its ids)
 import torch
 
 from memrl.envs.popgym.count_recall import count
-
-
-def family(id: str) -> str:
-    name = id.removeprefix("popgym-").removesuffix("-v0")
-    return name.removesuffix("Easy").removesuffix("Medium").removesuffix("Hard")
+from memrl.envs.popgym.tasks import family
 
 
 class Dealer:

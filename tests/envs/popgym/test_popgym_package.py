@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from memrl.envs import make
-from memrl.envs.popgym.tasks import BLIND, CARD_AND_BOARD_TASKS
+from memrl.envs.popgym.tasks import BLIND, CARD_AND_BOARD_TASKS, family
 
 pytestmark = pytest.mark.skipif(find_spec("popgym") is None, reason="pip install 'memrl[popgym]'")
 
 if find_spec("popgym") is not None:
     import gymnasium
-    from package_games import Dealer, best, family, next_luck, worst
+    from package_games import Dealer, best, next_luck, worst
     from popgym.wrappers import Antialias, Flatten, PreviousAction
 
 PLAYERS = ("random", "best", "worst", "mixed")

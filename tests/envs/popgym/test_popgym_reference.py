@@ -10,14 +10,16 @@ import torch
 from gymnasium import spaces
 
 from memrl.envs import make
+from memrl.envs.popgym import popgym_card
 from memrl.envs.popgym.chains import random_battleship, random_minesweeper
-from memrl.envs.popgym.reference import counting_cards, levels
+from memrl.envs.popgym.odds import counting_cards
+from memrl.envs.popgym.reference import random_return, returns
 from memrl.envs.popgym.tasks import CARD_AND_BOARD_TASKS
 
 EASY = [id for id in CARD_AND_BOARD_TASKS if "Easy" in id]
 
 
-def returns(env, player, episodes):
+def played(env, player, episodes):
     """Returns of whole episodes, the first ones of every copy: float64 [≥ episodes]."""
     generator = torch.Generator().manual_seed(1)
     obs, total = env.reset(0), torch.zeros(env.num_envs, dtype=torch.float64)
@@ -50,7 +52,7 @@ def assert_mean(values, want):
 
 @pytest.mark.parametrize("id", [*EASY, "popgym-ConcentrationHard-v0"])
 def test_random_players_reach_the_guessing_level(id):
-    assert_mean(returns(make(id, 512), random, 2048), levels(id).guess)
+    assert_mean(played(make(id, 512), random, 2048), random_return(id))
 
 
 def forgetful(env, obs, generator):
@@ -69,9 +71,29 @@ def forgetful(env, obs, generator):
     "id", [id for id in EASY if any(w in id for w in ("Repeat", "Autoencode", "Higher"))]
 )
 def test_the_memoryless_level_is_that_of_a_forgetful_player(id):
-    known = levels(id)
-    assert_mean(returns(make(id, 512), forgetful, 8192), known.memoryless)
-    assert known.guess <= known.memoryless < known.optimum <= known.ceiling <= 1
+    known = returns(id)
+    assert_mean(played(make(id, 512), forgetful, 8192), known.memoryless)
+    assert (
+        random_return(id) <= known.guess <= known.memoryless < known.optimum <= known.ceiling <= 1
+    )
+
+
+def test_with_the_previous_action_the_first_suit_can_be_passed_on_without_a_memory():
+    def passing_on(env, obs, generator):
+        none_yet = obs["prev_action"] == 4
+        return torch.where(none_yet, obs["obs"], obs["prev_action"])
+
+    env = make("popgym-RepeatFirstEasy-v0", 7, prev_action=True)
+    assert (played(env, passing_on, 7) > 1 - 1e-5).all()
+    card = popgym_card("popgym-RepeatFirstEasy-v0", prev_action=True)
+    assert (card.memory, card.levels.memoryless) == ("not needed", 1.0)
+    assert popgym_card("popgym-RepeatFirstEasy-v0").memory == "strict"
+    assert popgym_card("popgym-AutoencodeEasy-v0", prev_action=True).levels.memoryless is None
+
+
+def test_levels_follow_the_options():
+    assert returns("popgym-RepeatPreviousEasy-v0", lookback=0).memoryless == 1
+    assert returns("popgym-HigherLowerEasy-v0", decks=2) == returns("popgym-HigherLowerMedium-v0")
 
 
 @pytest.mark.parametrize("difficulty", ["Easy", "Medium", "Hard"])
@@ -83,7 +105,9 @@ def test_counting_without_memory_is_answering_the_likeliest_count(difficulty):
     same = (deals["dealt"] == deals["asked"])[:, : env.length]
     count = deals["count"][:, : env.length]
     right = sum(count[rows].bincount().max() for rows in (same, ~same)) / count.numel()
-    assert float(2 * right - 1) == pytest.approx(levels(id).memoryless, abs=3e-3)
+    blind = count.flatten().bincount().max() / count.numel()
+    assert float(2 * right - 1) == pytest.approx(returns(id).memoryless, abs=3e-3)
+    assert float(2 * blind - 1) == pytest.approx(returns(id).guess, abs=3e-3)
 
 
 @pytest.mark.parametrize("cards", [(0, 1, 2, 3, 4), (0, 0, 1, 1, 2, 2), (0, 0, 0, 1, 1, 1)])
