@@ -12,8 +12,8 @@ import torch
 from gymnasium.envs.classic_control import PendulumEnv
 
 from memrl.envs import make
-from memrl.envs.popgym import CONTROL, control_card
 from memrl.envs.popgym.control import CartPole, Control, Pendulum
+from memrl.envs.popgym.control_tasks import CONTROL, control_card
 
 ABSENT = "popgym is not installed: pip install popgym==1.0.7"
 CARTS = [id for id in CONTROL if "art" in id]
@@ -21,7 +21,7 @@ RODS = [id for id in CONTROL if "Pendulum" in id]
 
 
 def original(id: str) -> gymnasium.Env:
-    pytest.importorskip("popgym", reason=ABSENT)
+    pytest.importorskip("popgym.envs", reason=ABSENT)
     return gymnasium.make(id).unwrapped
 
 
@@ -105,7 +105,7 @@ def test_spaces_are_the_packages(id):
 
 
 def test_every_control_task_of_the_package_is_here():
-    pytest.importorskip("popgym", reason=ABSENT)
+    pytest.importorskip("popgym.envs", reason=ABSENT)
     theirs = {id for id in gymnasium.registry if id.startswith("popgym-") and "Only" in id}
     assert theirs == set(CONTROL)
 
