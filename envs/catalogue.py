@@ -17,13 +17,13 @@ Need: TypeAlias = Literal["strict", "search", "not needed"]
 
 
 class Levels(NamedTuple):
-    """What can be reached, in the score that a curve shows; None where it is not known.
+    """Mean success or return that can be reached; None where it is not known.
 
-    ``memoryless`` is the best known of policies that see nothing but the present observation,
-    ``guess`` the best of those that look at nothing that tells the answer.
+    ``memoryless`` is the best known of policies that see nothing but the present observation.
+    ``guess`` is the best of those that ignore whatever tells the answer.
     """
 
-    score: Literal["success", "return"]  # success wherever the task has one
+    score: Literal["success", "return"]
     optimum: float | None = None
     memoryless: float | None = None
     guess: float | None = None

@@ -18,7 +18,8 @@ from memrl.envs.guard import vector_env
 from memrl.envs.minigrid import MEMORY_IDS, MemoryEnv
 from memrl.envs.minigrid.needs import grid_card
 from memrl.envs.minigrid.reference import memory_card
-from memrl.envs.popgym import POPGYM, popgym_card
+from memrl.envs.popgym import POPGYM
+from memrl.envs.popgym.catalogue import package_card, popgym_card
 from memrl.envs.probes import PROBES, probe_card
 from memrl.envs.wrappers import Previous
 from memrl.rollout.env import BatchedEnv
@@ -38,8 +39,7 @@ PROVIDERS = {
 PACKAGE_CARDS: dict[str, Callable[[str], EnvCard]] = {
     "MiniGrid-": grid_card,
     "BabyAI-": grid_card,
-    # The package itself warns that its labyrinths are solved without a memory.
-    "popgym-Labyrinth": lambda id: EnvCard(memory="not needed"),
+    "popgym-": package_card,
 }
 
 
@@ -65,7 +65,7 @@ TENSOR_FAMILIES: dict[str, TensorFamily] = {
 
 
 def family_of(id: str) -> str:
-    """The family that makes an id: a tensor family, or else ``gymnasium``."""
+    """The family that makes an id: one of ``TENSOR_FAMILIES``, or else ``gymnasium``."""
     return next((name for name, f in TENSOR_FAMILIES.items() if id in f.ids), GYMNASIUM)
 
 

@@ -99,10 +99,11 @@ def card_of(config: Config) -> EnvCard:
     return card(task.id, prev_action=task.prev_action, **(task.model_extra or {}))
 
 
-def references(config: Config) -> dict[str, float]:
-    """Levels to hold a run against, by name, in the score of its curve; empty if unknown."""
+def references(config: Config, *, success: bool) -> dict[str, float]:
+    """Levels to hold a curve of success, or else of returns, against; empty if none is known."""
     levels = card_of(config).levels
-    return levels.lines() if levels else {}
+    comparable = levels is not None and (levels.score == "success") == success
+    return levels.lines() if levels and comparable else {}
 
 
 def draw_seen(obs: Obs) -> Any:

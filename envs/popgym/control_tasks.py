@@ -29,14 +29,13 @@ CONTROL: Final[dict[str, Callable[..., Control]]] = {
 }
 
 
-def control_card(id: str, *, prev_action: bool = False, **options: Any) -> EnvCard:
+def control_card(id: str, **options: Any) -> EnvCard:
     """The card of an id of ``CONTROL``.
 
     Without noise two observations tell the whole state of a cart and its pole, which can then be
     balanced for good: the best return is 1. Noise and swinging up have no closed form, and neither
     has what an agent without a memory reaches.
     """
-    del prev_action  # tells nobody where the body is
     task = CONTROL[id](1, **options)
     is_cart = isinstance(task, CartPole)
     best = 1.0 if is_cart and not task.noise else None

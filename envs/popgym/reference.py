@@ -25,7 +25,7 @@ from memrl.envs.popgym.tasks import CARD_AND_BOARD_TASKS
 class Returns(NamedTuple):
     """Mean returns of an episode; None where no closed form is known."""
 
-    guess: float | None  # the best that reads nothing at all
+    guess: float  # the best that reads nothing at all; on the boards, random actions
     memoryless: float | None  # the best that reads nothing but the observation in hand
     optimum: float | None  # the best that remembers all it saw
     ceiling: float  # whoever knows the deal
@@ -46,7 +46,7 @@ def returns(id: str, **options: int) -> Returns:
         case MultiarmedBandit():
             # Knowing the chances: the largest of K uniform numbers is K / (K + 1) on average.
             return Returns(0.0, None, None, _pays(env.arms / (env.arms + 1)))
-    return Returns(None, None, None, 1.0)
+    return Returns(random_return(id, **options), None, None, 1.0)
 
 
 def random_return(id: str, **options: int) -> float:

@@ -95,8 +95,12 @@ def compare_ablation(config: Config, agent: Agent, options: EvaluateOptions) -> 
 def compare_runs(paths: Sequence[Path], out: Path) -> None:
     """Draw the curves of several runs and print their table."""
     runs = [RunDirectory.open(path) for path in paths]
-    groups = group_runs(read_run(run) for run in runs)
-    tasks = [references(read_config(run)) for run in runs]
+    read = [read_run(run) for run in runs]
+    groups = group_runs(read)
+    tasks = [
+        references(read_config(run), success=found.curve.is_success)
+        for run, found in zip(runs, read, strict=True)
+    ]
     shared = tasks[0] if all(task == tasks[0] for task in tasks) else {}
     draw_comparison(groups, out, references=shared)
     Console().print(comparison_table(groups))

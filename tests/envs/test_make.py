@@ -17,15 +17,15 @@ from memrl.envs.make import TENSOR_FAMILIES
 from memrl.envs.minigrid import MemoryEnv
 from memrl.envs.probes import Recall
 from memrl.envs.registration import exported_id
-from memrl.rollout.env import BatchedEnv
 
 TENSOR_IDS = [id for family in TENSOR_FAMILIES.values() for id in family.ids]
 
 
-def random_actions(env: BatchedEnv, steps: int) -> list[torch.Tensor]:
+def sampled(env, steps):
+    """Actions of every copy: int64 [steps, B] or [steps, B, D]."""
     space = batch_space(env.action_space, env.num_envs)
     space.seed(0)
-    return [torch.as_tensor(space.sample()) for _ in range(steps)]
+    return torch.stack([torch.as_tensor(space.sample()) for _ in range(steps)])
 
 
 @pytest.mark.parametrize("id", TENSOR_IDS)
@@ -33,7 +33,8 @@ def test_every_tensor_environment_keeps_the_protocol(id):
     env = make(id, 3, seed=1)
     assert (env.num_envs, env.device) == (3, torch.device("cpu"))
     obs = env.reset()
-    for action in random_actions(env, 7):
+    actions = sampled(env, 7)
+    for action in actions:
         after = env.step(action)
         assert set(obs) == set(after.obs) == set(env.observation_space.keys())
         assert set(after.metrics) == set(env.metric_names)
@@ -52,7 +53,7 @@ def test_every_tensor_environment_keeps_the_protocol(id):
 def test_every_tensor_environment_resumes_bit_for_bit(id):
     env, other = make(id, 5, seed=1), make(id, 5)
     env.reset()
-    actions = random_actions(env, 20)
+    actions = sampled(env, 20)
     for action in actions[:10]:
         obs = env.step(action).obs
     assert env.exact_resume

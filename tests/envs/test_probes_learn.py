@@ -1,4 +1,4 @@
-"""With a GRU each probe is solved in half a minute, without a memory none."""
+"""A minute tells whether an agent has a memory: a GRU solves each probe, an agent without none."""
 
 from __future__ import annotations
 

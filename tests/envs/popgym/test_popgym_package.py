@@ -11,9 +11,11 @@ import torch
 from memrl.envs import make
 from memrl.envs.popgym.tasks import BLIND, CARD_AND_BOARD_TASKS, family
 
-pytestmark = pytest.mark.skipif(find_spec("popgym") is None, reason="pip install 'memrl[popgym]'")
+# This folder is a package "popgym" to those who lack the real one, but not with this module.
+INSTALLED = find_spec("popgym.envs") is not None
+pytestmark = pytest.mark.skipif(not INSTALLED, reason="pip install 'memrl[popgym]'")
 
-if find_spec("popgym") is not None:
+if INSTALLED:
     import gymnasium
     from package_games import Dealer, best, next_luck, worst
     from popgym.wrappers import Antialias, Flatten, PreviousAction
