@@ -53,7 +53,7 @@ class Keyboard:
         self.space = space
         self.typed = ""
         self._actions = _bindings(space, names)
-        self.hint = _hint(self._actions, names)
+        self.hint = _hint(self._actions, names) if _has_keys(space) else _typing(space)
 
     def press(self, key: str) -> Tensor | None:
         """The action [1, ...] that a key completes; None where it completes none.
@@ -120,10 +120,6 @@ def _arrow(name: str) -> str | None:
 
 
 def _hint(bound: dict[str, Any], names: tuple[str, ...]) -> str:
-    if not bound:
-        return "type numbers, Enter sends them"
-    if "0" not in bound:
-        return "← lowest  ↓ 0  → highest, or type a number, Enter sends it"
     keys: dict[int, list[str]] = {}
     for key, action in bound.items():
         keys.setdefault(action, []).insert(0, _SIGNS.get(key, key))
@@ -132,3 +128,17 @@ def _hint(bound: dict[str, Any], names: tuple[str, ...]) -> str:
         for action, found in keys.items()
     ]
     return "   ".join(labels)
+
+
+def _typing(space: spaces.Space[Any]) -> str:
+    """What to type where actions have no keys."""
+    match space:
+        case spaces.Discrete():
+            return f"type 0 … {space.n - 1}, Enter sends it"
+        case spaces.MultiDiscrete():
+            ranges = ", ".join(f"0 … {size - 1}" for size in space.nvec)
+            return f"type {len(space.nvec)} numbers ({ranges}), Enter sends them"
+        case spaces.Box() if space.shape == (1,) and space.is_bounded():
+            low, high = float(space.low[0]), float(space.high[0])
+            return f"← {low:g}   ↓ 0   → {high:g}, or type a number, Enter sends it"
+    return f"type {int(np.prod(space.shape or ()))} numbers, Enter sends them"

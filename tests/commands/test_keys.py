@@ -71,6 +71,27 @@ def test_a_motor_takes_arrows_and_numbers():
 
 
 @pytest.mark.parametrize(
+    ("space", "hint"),
+    [
+        (spaces.Discrete(3), "0   1   2"),
+        (spaces.Discrete(52), "type 0 … 51, Enter sends it"),
+        (
+            spaces.MultiDiscrete([8, 9]),
+            "type 2 numbers (0 … 7, 0 … 8), Enter sends them",
+        ),
+        (
+            spaces.Box(-2.0, 2.0, (1,), np.float32),
+            "← -2   ↓ 0   → 2, or type a number, Enter sends it",
+        ),
+        (spaces.Box(-2.0, 2.0, (3,), np.float32), "type 3 numbers, Enter sends them"),
+        (spaces.MultiBinary(4), "type 4 numbers, Enter sends them"),
+    ],
+)
+def test_a_person_is_told_what_to_press(space, hint):
+    assert Keyboard(space).hint == hint
+
+
+@pytest.mark.parametrize(
     ("space", "typed", "said"),
     [
         (spaces.Discrete(52), "52", "no action of Discrete"),
