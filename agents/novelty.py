@@ -7,7 +7,7 @@ from memrl.bonus.first_visit import FirstVisit
 from memrl.rollout.env import BatchedEnv
 
 IMAGE = "image"
-NOT_SEEN = ("prev_action", "prev_reward", "action_mask")
+NOT_SEEN = ("prev_action", "prev_reward", "is_t0", "action_mask")
 
 
 def make_bonus(env: BatchedEnv, config: BonusConfig) -> FirstVisit | None:

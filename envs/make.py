@@ -13,9 +13,14 @@ import gymnasium
 import torch
 
 from memrl.envs.adapter import GymnasiumAdapter
+from memrl.envs.catalogue import EnvCard
 from memrl.envs.copies import vector_env
 from memrl.envs.minigrid import MEMORY_IDS, MemoryEnv
-from memrl.envs.probes import PROBES
+from memrl.envs.minigrid.needs import grid_card
+from memrl.envs.minigrid.reference import memory_card
+from memrl.envs.popgym import POPGYM
+from memrl.envs.popgym.catalogue import package_card, popgym_card
+from memrl.envs.probes import PROBES, probe_card
 from memrl.envs.wrappers import Previous
 from memrl.rollout.env import BatchedEnv
 
@@ -30,37 +35,74 @@ PROVIDERS = {
 }
 
 
+# Cards of ids that no family describes, by how those ids begin.
+PACKAGE_CARDS: dict[str, Callable[[str], EnvCard]] = {
+    "MiniGrid-": grid_card,
+    "BabyAI-": grid_card,
+    "popgym-": package_card,
+}
+
+
 class TensorFamily(NamedTuple):
-    """Tasks of one tensor implementation: ``build(id)(num, device=…, **options)`` makes them."""
+    """Tasks of one tensor implementation: ``build(id)(num, device=…, **options)`` makes them.
+
+    ``card(id, **options)`` describes one, the options being those of `make`; without it, the
+    package that the ids come from does.
+    """
 
     ids: tuple[str, ...]
     build: Callable[[str], Callable[..., BatchedEnv]]
+    card: Callable[..., EnvCard] | None = None
 
 
 TENSOR_FAMILIES: dict[str, TensorFamily] = {
-    "minigrid_memory": TensorFamily(tuple(MEMORY_IDS), lambda id: partial(MemoryEnv, id)),
-    "probe": TensorFamily(tuple(PROBES), PROBES.__getitem__),
+    "minigrid_memory": TensorFamily(
+        tuple(MEMORY_IDS), lambda id: partial(MemoryEnv, id), memory_card
+    ),
+    "popgym": TensorFamily(tuple(POPGYM), POPGYM.__getitem__, popgym_card),
+    "probe": TensorFamily(tuple(PROBES), PROBES.__getitem__, probe_card),
 }
 
 
 def family_of(id: str) -> str:
-    """The family that makes an id: ``minigrid_memory``, ``probe``, or else ``gymnasium``."""
+    """The family that makes an id: one of ``TENSOR_FAMILIES``, or else ``gymnasium``."""
     return next((name for name, f in TENSOR_FAMILIES.items() if id in f.ids), GYMNASIUM)
 
 
-def envs() -> list[dict[str, str]]:
-    """Every id that `make` knows now: ``id``, ``kind`` (tensor or adapter) and ``family``.
+def card(id: str, **options: Any) -> EnvCard:
+    """What is known of a task under the options that `make` would get; empty for a foreign id."""
+    family = TENSOR_FAMILIES.get(family_of(id))
+    if family is not None and family.card is not None:
+        return family.card(id, **options)
+    fitting = (describe for start, describe in PACKAGE_CARDS.items() if id.startswith(start))
+    return next(fitting, lambda _: EnvCard())(id)
 
+
+def envs() -> list[dict[str, Any]]:
+    """Every id that `make` knows now, and what is known of it.
+
+    Entries are ``id``, ``kind`` (tensor or adapter), ``family``, and those of its `card`:
+    ``observation``, ``memory`` (strict, search, not needed) and ``levels`` by name.
     Gymnasium ids of packages that were not imported yet are made all the same, but not listed.
     """
     tensor = [
-        {"id": id, "kind": "tensor", "family": name}
-        for name, family in TENSOR_FAMILIES.items()
-        for id in family.ids
+        _entry(id, "tensor", name) for name, family in TENSOR_FAMILIES.items() for id in family.ids
     ]
     known = {entry["id"] for entry in tensor}
     others = [id for id in gymnasium.registry if id not in known and not id.startswith("memrl/")]
-    return tensor + [{"id": id, "kind": "adapter", "family": GYMNASIUM} for id in sorted(others)]
+    return tensor + [_entry(id, "adapter", GYMNASIUM) for id in sorted(others)]
+
+
+def _entry(id: str, kind: str, family: str) -> dict[str, Any]:
+    known = card(id)
+    return {
+        "id": id,
+        "kind": kind,
+        "family": family,
+        "observation": known.observation,
+        "memory": known.memory,
+        "levels": known.levels._asdict() if known.levels else None,
+    }
 
 
 def make(
@@ -71,6 +113,7 @@ def make(
     *,
     prev_action: bool = False,
     prev_reward: bool = False,
+    antialias: bool = False,
     family: str | None = None,
     **kwargs: Any,
 ) -> BatchedEnv:
@@ -83,6 +126,7 @@ def make(
         seed: seeds the environments, so that a later ``reset()`` is repeatable.
         prev_action: add the previous action to the observation (see `Previous`).
         prev_reward: add the previous reward to the observation.
+        antialias: mark first observations by a flag of their own, as POPGym's paper does.
         family: who makes it; by default `family_of` the id. ``gymnasium`` asks for the original
             of a task that has a tensor implementation too.
         kwargs: options of the family; for Gymnasium those of `vector_env` (``vectorization``,
@@ -106,8 +150,8 @@ def make(
     else:
         allowed = [*TENSOR_FAMILIES, GYMNASIUM]
         raise ValueError(f"the family {name!r} is unknown, allowed: {', '.join(allowed)}")
-    if prev_action or prev_reward:
-        env = Previous(env, action=prev_action, reward=prev_reward)
+    if prev_action or prev_reward or antialias:
+        env = Previous(env, action=prev_action, reward=prev_reward, antialias=antialias)
     if seed is not None:
         env.reset(seed)
     return env
@@ -125,7 +169,8 @@ def _register(id: str) -> None:
                 importlib.import_module(provider)
             except ImportError as error:
                 raise ValueError(f"{id} needs the package {provider}: {error}") from error
-    _known(name, tuple(entry["id"] for entry in envs()) + tuple(gymnasium.registry))
+    tensor = (id for family in TENSOR_FAMILIES.values() for id in family.ids)
+    _known(name, (*tensor, *gymnasium.registry))
 
 
 def _known(id: str, ids: tuple[str, ...]) -> str:

@@ -32,11 +32,29 @@ class Previous(BatchedEnv):
 
     ``prev_reward`` is float32 [B, 1].
 
+    With ``antialias`` the first observation is told from the others as in POPGym's paper: by a
+    flag of its own, ``is_t0`` (int64 [B], 1 in the first observation and 0 later). "None yet" is
+    then 0, as if action 0 had been done, and ``prev_action`` keeps the action's own space.
+
+    Args:
+        env: the environment.
+        action: add ``prev_action``.
+        reward: add ``prev_reward``.
+        antialias: add ``is_t0``; POPGym's wrappers PreviousAction, Antialias and Flatten are this
+            with ``action`` alone, its entries one-hot side by side.
+
     Raises:
         ValueError: the environment has such a key already.
     """
 
-    def __init__(self, env: BatchedEnv, *, action: bool = True, reward: bool = True) -> None:
+    def __init__(
+        self,
+        env: BatchedEnv,
+        *,
+        action: bool = True,
+        reward: bool = True,
+        antialias: bool = False,
+    ) -> None:
         self.env = env
         self.num_envs, self.device = env.num_envs, env.device
         self.action_space = env.action_space
@@ -44,11 +62,14 @@ class Previous(BatchedEnv):
         self._start: Obs = {}
         added: dict[str, spaces.Space[Any]] = {}
         if action:
-            added["prev_action"], start = _prev_action(env.action_space)
+            added["prev_action"], start = _prev_action(env.action_space, own_symbol=not antialias)
             self._start["prev_action"] = self._rows(start)
         if reward:
             added["prev_reward"] = spaces.Box(-np.inf, np.inf, (1,), np.float32)
             self._start["prev_reward"] = self._rows(torch.zeros(1))
+        if antialias:
+            added["is_t0"] = spaces.Discrete(2)
+            self._start["is_t0"] = self._rows(torch.tensor(1))
         for key in added:
             if key in env.observation_space.keys():
                 raise ValueError(f"the observation has a {key!r} already: {env.observation_space}")
@@ -111,6 +132,8 @@ class Previous(BatchedEnv):
     def _last(self, key: str, action: Tensor, reward: Tensor) -> Tensor:
         if key == "prev_reward":
             return reward.unsqueeze(-1)
+        if key == "is_t0":
+            return torch.zeros_like(self._start[key])
         return action.clone() if self._bounds is None else action.clamp(*self._bounds)
 
     def _with_previous(self, obs: Obs) -> Obs:
@@ -120,17 +143,23 @@ class Previous(BatchedEnv):
         return value.to(self.device).expand(self.num_envs, *value.shape).clone()
 
 
-def _prev_action(space: spaces.Space[Any]) -> tuple[spaces.Space[Any], Tensor]:
-    """The space of ``prev_action`` and the value that stands for "none yet"."""
+def _prev_action(space: spaces.Space[Any], *, own_symbol: bool) -> tuple[spaces.Space[Any], Tensor]:
+    """The space of ``prev_action`` and the value that stands for "none yet".
+
+    That is one more value than actions have, or 0 where it has no symbol of its own.
+    """
     match space:
         case spaces.Discrete():
-            return spaces.Discrete(int(space.n) + 1), torch.tensor(int(space.n))
+            sizes = np.array(space.n)
         case spaces.MultiDiscrete():
-            return spaces.MultiDiscrete(space.nvec + 1), torch.as_tensor(space.nvec).long()
+            sizes = space.nvec
         case spaces.MultiBinary():
             sizes = np.full(space.shape, 2)
-            return spaces.MultiDiscrete(sizes + 1), torch.as_tensor(sizes)
         case spaces.Box():
             low, high = np.minimum(space.low, 0), np.maximum(space.high, 0)
             return spaces.Box(low, high, dtype=np.float32), torch.zeros(space.shape)
-    raise ValueError(f"no previous action for the action space {space}")
+        case _:
+            raise ValueError(f"no previous action for the action space {space}")
+    none = torch.as_tensor(sizes).long() * own_symbol
+    sizes = sizes + own_symbol
+    return spaces.MultiDiscrete(sizes) if sizes.ndim else spaces.Discrete(int(sizes)), none

@@ -15,9 +15,8 @@ from omegaconf import OmegaConf
 
 from memrl.agents.ppo import PPO
 from memrl.config import Common, Config, check
-from memrl.envs.make import make
-from memrl.envs.minigrid.memory import MEMORY_IDS
-from memrl.envs.minigrid.reference import reference_levels
+from memrl.envs.catalogue import EnvCard
+from memrl.envs.make import card, make
 from memrl.envs.minigrid.render import render_view
 from memrl.errors import CheckpointError, RunError
 from memrl.memory.core import MemoryCore
@@ -87,20 +86,24 @@ def make_env(config: Config, *, num: int | None = None, seed: int | None = None)
             family=task.family,
             prev_action=task.prev_action,
             prev_reward=task.prev_reward,
+            antialias=task.antialias,
             **(task.model_extra or {}),
         )
     except TypeError as error:  # an argument that the environment's own constructor lacks
         raise ValueError(f"env.id={task.id}: {error}") from error
 
 
-def references(config: Config) -> dict[str, float]:
-    """Success rates to hold a run against, by name; empty where none are known for its task."""
-    if config.env.id not in MEMORY_IDS:
-        return {}
-    options = config.env.model_extra or {}
-    if options.get("observation") == "rgb_full":  # which asks for no memory
-        return {}
-    return reference_levels(config.env.id, options.get("agent_view_size", 7))
+def card_of(config: Config) -> EnvCard:
+    """What is known of the task of a config."""
+    task = config.env
+    return card(task.id, prev_action=task.prev_action, **(task.model_extra or {}))
+
+
+def references(config: Config, *, success: bool) -> dict[str, float]:
+    """Levels to hold a curve of success, or else of returns, against; empty if none is known."""
+    levels = card_of(config).levels
+    comparable = levels is not None and (levels.score == "success") == success
+    return levels.lines() if levels and comparable else {}
 
 
 def draw_seen(obs: Obs) -> Any:

@@ -140,6 +140,20 @@ def compare(
     compare_runs(words)
 
 
+@app.command(context_settings=PASS_ON)
+def play(
+    env: Annotated[str, typer.Argument(metavar="ENV", help="An id, as in `memrl envs`.")],
+    words: Words = None,
+) -> None:
+    """Act in the agent's place, in this terminal: you see what it would see, and nothing else.
+
+    KEY=VALUE are those of `memrl train`: env.prev_action=true, seed=3. Q quits.
+    """
+    from memrl.commands.play import play as play_task
+
+    play_task(env, words or [])
+
+
 @app.command()
 def memories(json: Json = False) -> None:
     """The memories that can be chosen, with their papers and state sizes."""
@@ -149,11 +163,20 @@ def memories(json: Json = False) -> None:
 
 
 @app.command()
-def envs(json: Json = False) -> None:
-    """The environments that can be chosen."""
+def envs(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[WORD]", help="Only ids that hold these.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """The environments that can be chosen: is a memory needed, what can be reached, what is seen.
+
+    memory: strict (what decides is out of sight when it counts), search (it helps to remember where
+    one has been), not needed; empty: nobody measured it. The levels are a success or a return.
+    """
     from memrl.commands.menus import list_envs
 
-    list_envs(as_json=json)
+    list_envs(words or [], as_json=json)
 
 
 @app.command()

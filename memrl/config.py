@@ -44,6 +44,7 @@ class EnvConfig(Strict):
     num: Annotated[int, Ge(1)]
     prev_action: bool
     prev_reward: bool
+    antialias: bool = False
 
 
 class RunConfig(Strict):

@@ -114,10 +114,9 @@ def _conclude(
     recording = record_episode(agent, stage, seed=seed, greedy=greedy, view=draw_seen)
     stage.close()
     title = f"{config.memory['name']} on {config.env.id}"
+    levels = references(config, success=evaluation.success is not None)
     for draw in (
-        lambda: draw_curve(
-            directory.metrics, directory.curve, references=references(config), title=title
-        ),
+        lambda: draw_curve(directory.metrics, directory.curve, references=levels, title=title),
         lambda: draw_episode(recording, directory.episode, title=title),
         lambda: draw_memory(recording, directory.memory, title=title),
     ):

@@ -77,7 +77,7 @@ def sentence(outcome: Outcome) -> str:
 @pytest.mark.parametrize(
     "command",
     [[], *[[name] for name in ("train", "fit", "evaluate", "watch", "export", "compare", "memories",
-                               "envs", "tasks", "config", "check", "bench")],
+                               "envs", "play", "tasks", "config", "check", "bench")],
      *[["bench", name] for name in ("train", "env", "cores", "dnc", "sb3", "cartpole", "sam")]],
     ids=" ".join,
 )  # fmt: skip
@@ -258,6 +258,13 @@ def test_envs_lists_tasks_of_both_kinds(memrl):
     assert kinds["MiniGrid-MemoryS13-v0"] == "tensor"
     assert kinds["CartPole-v1"] == "adapter"
     assert kinds["MiniGrid-DoorKey-5x5-v0"] == "adapter"
+
+
+def test_envs_says_what_can_be_reached_and_lists_what_was_asked_for(memrl):
+    row, *rest = [line for line in memrl("envs", "probe", "recall").out.splitlines() if "/" in line]
+    assert rest == []
+    assert row.split() == "probe/Recall-v0 tensor strict success 0.25 · 0.25 · 1 1 of 6".split()
+    assert "no environment has zzz in its id" in sentence(memrl("envs", "zzz"))
 
 
 def test_config_prints_what_train_would_do(memrl):

@@ -114,7 +114,7 @@ def test_the_memory_family_brings_the_bonus_it_needs_and_others_do_not():
 
 
 def test_yaml_defaults_are_the_models_defaults():
-    config = memrl.compose(["env=probe"])
+    config = memrl.compose(["env=gymnasium"])
     assert config.agent == PPOConfig()
     assert config.policy == PolicyConfig()
 

@@ -5,14 +5,16 @@ All but four numbers are computed from the tables of the task, for any view size
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from memrl.envs.catalogue import EnvCard, Levels
 from memrl.envs.minigrid.memory import MemoryTask, memory_task
 from memrl.envs.minigrid.memory_levels import memory_choices
+from memrl.envs.minigrid.needs import ACTIONS, grid_card
 
 # Best known success of policies without memory where the view leaks the cue at the crossing
 # (found by search over stochastic policies at view size 7; a better one may exist).
@@ -49,11 +51,27 @@ def reference(id: str, agent_view_size: int = 7) -> ReferenceLevels:
     )
 
 
-def reference_levels(id: str, agent_view_size: int = 7) -> dict[str, float]:
-    """Success rates by name; ``memoryless`` is left out where it is not known."""
-    levels = {"optimal": 1.0, "blind guess": 0.5}
-    memoryless = reference(id, agent_view_size).memoryless_success
-    return levels if memoryless is None else levels | {"memoryless": memoryless}
+def memory_card(
+    id: str, *, agent_view_size: int = 7, observation: str = "symbolic", **_: Any
+) -> EnvCard:
+    """A Memory task in the catalogue; at the package's view size nothing need be computed."""
+    memoryless: float | None
+    if observation == "rgb_full":  # the cue is always in sight
+        memoryless, need = None, "not needed"
+    elif agent_view_size == 7:
+        memoryless = _LEAKY.get(id, 0.5)
+        need = grid_card(id).memory
+    else:
+        memoryless = reference(id, agent_view_size).memoryless_success
+        need = "strict" if memoryless == 0.5 else None
+    side = agent_view_size
+    image = f"{side}×{side}×3 bytes" if observation == "symbolic" else f"of pixels ({observation})"
+    return EnvCard(
+        observation=f"direction 1 of 4, image {image}",
+        memory=need,
+        levels=Levels("success", optimum=1.0, memoryless=memoryless, guess=0.5),
+        actions=ACTIONS,
+    )
 
 
 def start_probabilities(task: MemoryTask) -> Float[Tensor, " S"]:

@@ -66,18 +66,38 @@ def describe(name: str) -> dict[str, Any]:
     }
 
 
-def list_envs(*, as_json: bool) -> None:
-    """One row an environment; MiniGrid's are listed because it is always installed."""
+def list_envs(words: Sequence[str], *, as_json: bool) -> None:
+    """One row an environment whose id holds all ``words``; MiniGrid's are listed, being installed.
+
+    Raises:
+        ValueError: no id holds them.
+    """
     importlib.import_module("minigrid")
-    rows = envs()
+    rows = [row for row in envs() if all(word.lower() in row["id"].lower() for word in words)]
+    if not rows:
+        raise ValueError(f"no environment has {' and '.join(words)} in its id")
     if as_json:
         print(json.dumps(rows))
         return
-    table = Table("environment", "kind", "config", box=None)
+    table = Table(box=None, padding=(0, 1))
+    table.add_column("environment", no_wrap=True)
+    for head in ("kind", "memory", "memoryless · guess · optimum", "observation"):
+        table.add_column(head)
     for row in rows:
-        table.add_row(row["id"], row["kind"], f"env={row['family']}")
-    Console().print(table)
-    print("\nmemrl train env=ID; any other id of Gymnasium works too, through an adapter")
+        known = _levels(row["levels"])
+        table.add_row(row["id"], row["kind"], row["memory"] or "", known, row["observation"])
+    # A file or a pipe gets whole lines.
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    print("\nmemrl train env=ID, memrl play ID; any other id of Gymnasium works too, by an adapter")
+
+
+def _levels(levels: dict[str, Any] | None) -> str:
+    """``success 0.5 · 0.5 · 1``, with – for what is not known."""
+    if levels is None:
+        return ""
+    values = (levels[name] for name in ("memoryless", "guess", "optimum"))
+    told = " · ".join("–" if value is None else f"{value:.3g}" for value in values)
+    return f"{levels['score']} {told}"
 
 
 def list_tasks(*, as_json: bool) -> None:

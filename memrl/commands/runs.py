@@ -113,7 +113,10 @@ def compare_runs(words: Sequence[str]) -> None:
     names = variants([config.model_dump(mode="json") for config in configs])
     compared = [read_run(run)._replace(memory=name) for run, name in zip(runs, names, strict=True)]
     groups = group_runs(compared)
-    tasks = [references(config) for config in configs]
+    tasks = [
+        references(config, success=run.curve.is_success)
+        for config, run in zip(configs, compared, strict=True)
+    ]
     shared = tasks[0] if all(task == tasks[0] for task in tasks) else {}
     draw_comparison(groups, options.out, references=shared)
     Console().print(comparison_table(groups))

@@ -81,6 +81,7 @@ def test_a_replayed_rollout_is_the_rollout(captured, memory):
     ("id", "options"),
     [
         ("probe/OneStep-v0", {}),
+        ("probe/NBack-v0", {}),
         ("probe/Pixels-v0", {}),
         ("probe/Masked-v0", {"length": 3, **PREVIOUS}),  # cut off by time
         ("MiniGrid-MemoryS7-v0", PREVIOUS),

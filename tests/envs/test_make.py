@@ -9,6 +9,7 @@ import gymnasium
 import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
+from gymnasium.vector.utils import batch_space
 
 import memrl.envs
 from memrl.envs import GymnasiumAdapter, Previous, TensorVectorEnv, envs, family_of, make
@@ -20,12 +21,19 @@ from memrl.envs.registration import exported_id
 TENSOR_IDS = [id for family in TENSOR_FAMILIES.values() for id in family.ids]
 
 
+def sampled(env, steps):
+    """Actions of every copy: int64 [steps, B] or [steps, B, D]."""
+    space = batch_space(env.action_space, env.num_envs)
+    space.seed(0)
+    return torch.stack([torch.as_tensor(space.sample()) for _ in range(steps)])
+
+
 @pytest.mark.parametrize("id", TENSOR_IDS)
 def test_every_tensor_environment_keeps_the_protocol(id):
     env = make(id, 3, seed=1)
     assert (env.num_envs, env.device) == (3, torch.device("cpu"))
     obs = env.reset()
-    actions = torch.randint(int(env.action_space.n), (7, 3), generator=torch.Generator())
+    actions = sampled(env, 7)
     for action in actions:
         after = env.step(action)
         assert set(obs) == set(after.obs) == set(env.observation_space.keys())
@@ -45,7 +53,7 @@ def test_every_tensor_environment_keeps_the_protocol(id):
 def test_every_tensor_environment_resumes_bit_for_bit(id):
     env, other = make(id, 5, seed=1), make(id, 5)
     env.reset()
-    actions = torch.randint(int(env.action_space.n), (20, 5), generator=torch.Generator())
+    actions = sampled(env, 20)
     for action in actions[:10]:
         obs = env.step(action).obs
     assert env.exact_resume
@@ -66,6 +74,7 @@ def test_a_seed_makes_the_first_unseeded_reset_repeatable():
 def test_families_of_ids():
     assert family_of("MiniGrid-MemoryS13-v0") == "minigrid_memory"
     assert family_of("probe/Recall-v0") == "probe"
+    assert family_of("popgym-RepeatFirstEasy-v0") == "popgym"
     assert family_of("CartPole-v1") == "gymnasium"
     assert family_of("no such thing") == "gymnasium"
 
@@ -95,6 +104,7 @@ def test_previous_action_and_reward_on_request():
     assert isinstance(env, Previous)
     assert sorted(env.observation_space.keys()) == ["obs", "prev_action"]
     assert "prev_reward" in make("CartPole-v1", prev_reward=True).observation_space.keys()
+    assert "is_t0" in make("CartPole-v1", antialias=True).observation_space.keys()
 
 
 @pytest.mark.parametrize(
@@ -112,9 +122,10 @@ def test_an_unknown_id_is_refused_with_the_nearest_ones(id, near):
     assert all(word in str(error.value) for word in near.split(" or "))
 
 
-def test_a_package_that_is_missing_is_named():
+def test_a_package_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "popgym", None)
     with pytest.raises(ValueError, match="needs the package popgym"):
-        make("popgym-RepeatPreviousEasy-v0")
+        make("popgym-LabyrinthEscapeEasy-v0")
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", "cpu:x"])
@@ -142,6 +153,9 @@ def test_the_list_of_environments_says_what_kind_each_is():
     assert not any(id.startswith("memrl/") for id in kinds)
 
 
+# POPGym's spaces are kept as they are: velocities without bounds, torques of ±2.
+@pytest.mark.filterwarnings(r"ignore:.*Box observation space m..imum value is -?infinity")
+@pytest.mark.filterwarnings("ignore:.*recommend using a symmetric and normalized space")
 @pytest.mark.parametrize("id", TENSOR_IDS)
 def test_every_tensor_environment_is_registered_and_passes_gymnasiums_checker(id):
     env = gymnasium.make(exported_id(id))

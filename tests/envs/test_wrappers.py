@@ -91,6 +91,29 @@ def test_each_action_space_has_a_value_for_none_yet(space, action, none, shown, 
             assert all(part.contains(row.numpy()[()]) for row in value)
 
 
+@pytest.mark.parametrize("space", [spaces.Discrete(5), spaces.MultiDiscrete([2, 7])])
+def test_an_antialiased_first_observation_has_a_flag_instead_of_a_symbol(space):
+    env = Previous(Actions(space), reward=False, antialias=True)
+    assert env.observation_space["prev_action"] == space
+    assert env.observation_space["is_t0"] == spaces.Discrete(2)
+    action = torch.ones((3, *space.shape), dtype=torch.int64)
+    first, middle, end = env.reset(), env.step(action), env.step(action)
+    for obs, flag in (
+        (first, 1),
+        (middle.obs, 0),
+        (middle.final_obs, 0),
+        (end.final_obs, 0),
+        (end.obs, 1),
+    ):
+        assert obs["is_t0"].tolist() == [flag] * 3
+        assert (obs["prev_action"] == 1 - flag).all()
+
+
+def test_the_flag_needs_no_previous_action():
+    env = Previous(Recall(2), action=False, reward=False, antialias=True)
+    assert sorted(env.observation_space.keys()) == ["is_t0", "obs"]
+
+
 def test_the_agent_may_overwrite_its_action_tensor():
     env = Previous(Recall(3))
     env.reset(0)

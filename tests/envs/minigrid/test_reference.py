@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from memrl.envs.catalogue import Levels
 from memrl.envs.minigrid import MEMORY_IDS
-from memrl.envs.minigrid.reference import reference, reference_levels
+from memrl.envs.minigrid.reference import memory_card, reference
 
 PUBLISHED = {  # optimal mean steps, optimal mean return, best blind return; view size 7
     "MiniGrid-MemoryS7-v0": (6.00, 0.9780, 0.492),
@@ -28,7 +29,18 @@ def test_levels_are_the_published_ones(id: str):
 
 @pytest.mark.parametrize("id", MEMORY_IDS)
 def test_no_pose_leaks_the_cue_to_a_view_of_3(id: str):
-    assert reference_levels(id, 3) == {"optimal": 1.0, "blind guess": 0.5, "memoryless": 0.5}
+    card = memory_card(id, agent_view_size=3)
+    assert card.levels == Levels("success", optimum=1.0, memoryless=0.5, guess=0.5)
+    assert card.memory == "strict"
+    assert card.observation == "direction 1 of 4, image 3×3×3 bytes"
+
+
+@pytest.mark.parametrize("id", MEMORY_IDS)
+def test_the_card_says_what_the_tables_say(id: str):
+    card = memory_card(id)
+    assert card.levels is not None
+    assert card.levels.memoryless == reference(id).memoryless_success
+    assert (card.memory == "not needed") == (card.levels.memoryless > 0.98)
 
 
 def test_memory_is_strict_where_the_crossing_does_not_show_the_cue():
@@ -38,4 +50,6 @@ def test_memory_is_strict_where_the_crossing_does_not_show_the_cue():
         "MiniGrid-MemoryS13-v0",
     ]
     assert reference("MiniGrid-MemoryS9-v0", 5).memoryless_success == 0.5
-    assert "memoryless" not in reference_levels("MiniGrid-MemoryS7-v0", 5)  # leaks; not known
+    card = memory_card("MiniGrid-MemoryS7-v0", agent_view_size=5)
+    assert card.levels == Levels("success", optimum=1.0, memoryless=None, guess=0.5)  # it leaks
+    assert card.memory is None

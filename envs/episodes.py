@@ -1,0 +1,180 @@
+"""The base of tensor environments that are written as an episode: deal, begin, see, act."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from memrl.envs.deals import Deals, Tensors, deal
+from memrl.rollout.env import BatchedEnv, Carried, Obs, Transition
+
+State: TypeAlias = dict[str, Tensor]
+
+
+class Outcome(NamedTuple):
+    """What an action did to B copies, before any new episode begins."""
+
+    state: State
+    reward: Tensor  # float32 [B]
+    terminated: Tensor  # bool [B]
+    truncated: Tensor  # bool [B]
+    metrics: dict[str, Tensor]  # float32 [B]; they count in the last step of an episode
+
+
+class Episodes(BatchedEnv, ABC):
+    """B copies of a task that says what is dealt, how an episode begins, is seen and goes on.
+
+    A task keeps what chance decides before the first step in its *deal*, which an episode never
+    changes, and what changes in its *state*: tensors that lead with B. The base owns the step
+    counter ``state["t"]``, new episodes where one ended (see `deals`), seeding and saving.
+
+    Nothing here waits for the device. Actions out of range raise on the CPU; elsewhere looking at
+    them would stall every step, so there they are undefined.
+
+    Args:
+        num_envs: B, at least 1.
+        shortest: env steps that no episode is shorter than, at least 1; the larger, the fewer
+            deals are drawn at a step.
+        device: where everything lives; random numbers too.
+
+    Raises:
+        ValueError: fewer than one copy or step.
+    """
+
+    exact_resume = True
+
+    def __init__(
+        self, num_envs: int, *, shortest: int = 1, device: torch.device | str = "cpu"
+    ) -> None:
+        if num_envs < 1 or shortest < 1:
+            raise ValueError(
+                f"{num_envs} copies, {shortest} steps an episode; allowed: at least 1 of each"
+            )
+        self.num_envs = num_envs
+        self.device = torch.device(device)
+        self.shortest = shortest
+        self.generator = torch.Generator(self.device)
+        self.generator.seed()
+        self._deals: Deals | None = None
+        self._state: State = {}
+
+    @abstractmethod
+    def _draw(self, num: int) -> Tensors:
+        """``num`` deals, independent of each other and of everything before: each [num, ...]."""
+
+    @abstractmethod
+    def _begin(self, deals: Deals) -> State:
+        """The state before the first step, without the step counter: each [B, ...]."""
+
+    @abstractmethod
+    def _see(self, deals: Deals, state: State) -> Obs:
+        """The observation of a state: each a new tensor [B, ...]."""
+
+    @abstractmethod
+    def _act(self, deals: Deals, state: State, action: Tensor) -> Outcome:
+        """What an action does; ``state["t"]`` counts the steps before it and is the base's."""
+
+    def reset(self, seed: int | None = None) -> Obs:
+        if seed is not None:
+            self.generator.manual_seed(seed)
+        self._deals = deal(self._draw, self.num_envs, self.device)
+        self._state = self._first(self._deals)
+        return self._see(self._deals, self._state)
+
+    def step(self, action: Tensor) -> Transition:
+        deals = self._playing()
+        self._check(action)
+        state, reward, terminated, truncated, metrics = self._act(deals, self._state, action)
+        state = {**state, "t": self._state["t"] + 1}
+        final_obs = self._see(deals, state)
+
+        ended = terminated | truncated
+        # All waiting deals have their turn within the shortest episode.
+        deals = deals.refresh(self._draw, -(-self.num_envs // self.shortest))
+        self._deals = deals = deals.advance(ended)
+        first = self._first(deals)
+        self._state = {key: _where(ended, first[key], now) for key, now in state.items()}
+        return Transition(
+            obs=self._see(deals, self._state),
+            reward=reward,
+            terminated=terminated,
+            truncated=truncated,
+            final_obs=final_obs,
+            metrics=metrics,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        deals = self._playing()
+        return {
+            "state": dict(self._state),
+            "tables": {key: table.clone() for key, table in deals.tables.items()},
+            "row": deals.row,
+            "turn": deals.turn,
+            "generator": self.generator.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> Obs:
+        """Continue from ``state_dict``; returns the observations that were last given out.
+
+        Raises:
+            ValueError: the state is of another number of copies.
+        """
+        copies = len(state["row"])
+        if copies != self.num_envs:
+            raise ValueError(
+                f"the state is of {copies} copies, this environment has {self.num_envs}"
+            )
+        tables = {key: table.to(self.device, copy=True) for key, table in state["tables"].items()}
+        self._deals = Deals(tables, *(state[key].to(self.device) for key in ("row", "turn")))
+        self._state = {key: value.to(self.device) for key, value in state["state"].items()}
+        self.generator.set_state(state["generator"].cpu())
+        return self._see(self._deals, self._state)
+
+    def carried(self) -> Carried:
+        deals = self._playing()
+        tables, state = (tuple(d[key] for key in sorted(d)) for d in (deals.tables, self._state))
+        return Carried((tables, deals.row, deals.turn, state), (self.generator,))
+
+    def carry(self, state: Any) -> None:
+        tables, row, turn, now = state
+        self._deals = Deals(
+            dict(zip(sorted(self._playing().tables), tables, strict=True)), row, turn
+        )
+        self._state = dict(zip(sorted(self._state), now, strict=True))
+
+    def _playing(self) -> Deals:
+        if self._deals is None:
+            raise RuntimeError(f"{type(self).__name__}.step was called before reset")
+        return self._deals
+
+    def _first(self, deals: Deals) -> State:
+        return {**self._begin(deals), "t": torch.zeros_like(deals.row)}
+
+    def _check(self, action: Tensor) -> None:
+        space = self.action_space
+        shape, dtype = (self.num_envs, *(space.shape or ())), torch.int64
+        if isinstance(space, spaces.Box):
+            dtype = torch.float32
+        if action.dtype != dtype or action.shape != shape:
+            raise ValueError(
+                f"actions are {dtype} {list(shape)}, not {action.dtype} {list(action.shape)}"
+            )
+        if action.device.type == "cpu" and isinstance(
+            space, spaces.Discrete | spaces.MultiDiscrete
+        ):
+            sizes = space.n if isinstance(space, spaces.Discrete) else space.nvec
+            # As unsigned numbers, negative ones are too large as well.
+            if (action.numpy().view(np.uint64) >= sizes).any():
+                raise ValueError(f"an action is outside {space}")
+
+    def _flags(self, value: bool) -> Tensor:
+        return torch.full((self.num_envs,), value, dtype=torch.bool, device=self.device)
+
+
+def _where(ended: Tensor, first: Tensor, now: Tensor) -> Tensor:
+    return torch.where(ended.view(-1, *[1] * (now.dim() - 1)), first, now)

@@ -1,0 +1,76 @@
+"""Shuffled decks, and the base of games in which every copy sees them through to the end."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from memrl.envs.deals import Deals
+from memrl.envs.episodes import Episodes, Outcome, State
+
+CARDS = 52  # in a deck: card c has colour c % 2, suit c % 4, rank c // 4
+COLOURS, SUITS, RANKS = 2, 4, 13
+_SYMBOL_BITS = 4  # enough for a rank
+
+
+def symbols(kinds: int, decks: int) -> UInt8[Tensor, " N"]:
+    """What the cards of sorted decks show if only ``kinds`` different faces are told apart.
+
+    Args:
+        kinds: 2 (colours), 4 (suits) or 13 (ranks).
+        decks: how many decks of 52 cards lie on each other, at least 1.
+
+    Raises:
+        ValueError: another number of kinds, or no deck.
+    """
+    if kinds not in (COLOURS, SUITS, RANKS) or decks < 1:
+        raise ValueError(
+            f"{kinds} kinds, {decks} decks; allowed: {COLOURS}, {SUITS} or {RANKS} kinds, "
+            "at least 1 deck"
+        )
+    card = torch.arange(CARDS, dtype=torch.uint8)
+    face = card // SUITS if kinds == RANKS else card % kinds
+    return face.repeat(decks)
+
+
+def shuffle(cards: UInt8[Tensor, " N"], num: int, generator: torch.Generator) -> Tensor:
+    """``num`` independent uniform permutations of ``cards``: uint8 [num, N].
+
+    Random numbers with a card in their last bits are sorted; two of them tie once in 2^59.
+    """
+    keys = torch.empty((num, len(cards)), dtype=torch.int64, device=cards.device)
+    keys.random_(generator=generator)
+    keys = keys.bitwise_left_shift_(_SYMBOL_BITS).bitwise_or_(cards).sort(-1).values
+    return torch.bitwise_and(keys, 2**_SYMBOL_BITS - 1).to(torch.uint8)
+
+
+class CardGame(Episodes, ABC):
+    """A game of ``length`` env steps that terminates with the last one.
+
+    All that happens follows from the deal and the step counter.
+
+    Args:
+        num_envs: B.
+        length: env steps of an episode.
+        device: where everything lives.
+    """
+
+    def __init__(self, num_envs: int, *, length: int, device: torch.device | str = "cpu") -> None:
+        super().__init__(num_envs, shortest=length, device=device)
+        self.length = length
+
+    @abstractmethod
+    def _pay(self, deals: Deals, t: Tensor, action: Tensor) -> Tensor:
+        """The reward of the action that follows ``t`` others: float32 [B]."""
+
+    def _begin(self, deals: Deals) -> State:
+        return {}
+
+    def _act(self, deals: Deals, state: State, action: Tensor) -> Outcome:
+        t = state["t"]
+        terminated = t == self.length - 1
+        reward = self._pay(deals, t, action)
+        return Outcome(state, reward, terminated, torch.zeros_like(terminated), {})

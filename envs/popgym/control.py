@@ -1,0 +1,198 @@
+"""POPGym's CartPole and Pendulum: only positions, only velocities, or noisy positions are seen."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import Final, final
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from memrl.envs.deals import Deals, Tensors
+from memrl.envs.episodes import Episodes, Outcome, State
+from memrl.envs.popgym.control_dynamics import (
+    CART_LIMIT,
+    POLE_LIMIT,
+    TOP_TORQUE,
+    fallen,
+    push_cart,
+    turn_rod,
+)
+from memrl.rollout.env import Obs
+
+_COST_SPAN: Final = 16.2736044  # of the pendulum, hanging at top speed under full torque
+
+
+class Control(Episodes):
+    """What the tasks share: a state of float64 numbers, part of it seen, perhaps through noise.
+
+    The noise is normal and drawn for each observation; what it makes of the observation is clipped
+    to the observation space, as in the package. There is no success and no metric but the return.
+    """
+
+    def __init__(
+        self,
+        num_envs: int,
+        *,
+        steps: int,
+        noise: float,
+        shortest: int,
+        high: tuple[float, float],
+        device: torch.device | str,
+    ) -> None:
+        if noise < 0:
+            raise ValueError(f"noise is {noise}, allowed: a standard deviation from 0")
+        super().__init__(num_envs, shortest=shortest, device=device)
+        self.steps = steps
+        self.noise = noise
+        bound = np.array(high, dtype=np.float32)
+        self.observation_space = spaces.Dict({"obs": spaces.Box(-bound, bound)})
+        self._bound = torch.as_tensor(bound, device=self.device)
+
+    @abstractmethod
+    def _start(self, num: int) -> Tensor:
+        """``num`` first states of the body: float64 [num, ...]."""
+
+    @abstractmethod
+    def _clean(self, state: State) -> Tensor:
+        """The observation before any noise: float32 [B, 2]."""
+
+    def _draw(self, num: int) -> Tensors:
+        dealt = {"body": self._start(num)}
+        return {**dealt, "noise": self._noise(num)} if self.noise else dealt
+
+    def _begin(self, deals: Deals) -> State:
+        return {name: deals[name] for name in deals.tables}
+
+    def _see(self, deals: Deals, state: State) -> Obs:
+        clean = self._clean(state)
+        if self.noise:
+            clean = torch.clamp(clean + state["noise"], -self._bound, self._bound)
+        return {"obs": clean}
+
+    def _moved(self, state: State, body: Tensor) -> State:
+        """The state with its body moved, and new noise on what is seen of it."""
+        moved = {**state, "body": body}
+        return {**moved, "noise": self._noise(self.num_envs)} if self.noise else moved
+
+    def _noise(self, num: int) -> Tensor:
+        size = (num, 2)
+        return self.noise * torch.randn(size, generator=self.generator, device=self.device)
+
+    def _between(self, high: Tensor, num: int) -> Tensor:
+        """Uniform on -high … high: float64 [num, K]."""
+        drawn = torch.rand(
+            (num, high.shape[0]),
+            generator=self.generator,
+            dtype=torch.float64,
+            device=self.device,
+        )
+        return high * (2 * drawn - 1)
+
+
+@final
+class CartPole(Control):
+    """Balance a pole on a cart that is pushed to the left (0) or right (1) at every step.
+
+    Every step, the one in which the pole falls included, pays 1 / ``steps``; the best return is 1.
+    An episode is terminated when the pole is 12° from upright or the cart 2.4 m from the middle,
+    and truncated after ``steps``; both can be true. The observation is float32 [B, 2]: cart, pole.
+
+    Seeing velocities has the package's quirk: an episode's first observation shows *positions*.
+
+    Args:
+        num_envs: B.
+        seen: ``position`` (m, rad) or ``velocity`` (m/s, rad/s).
+        steps: env steps until time is over; the reward scales with it.
+        noise: standard deviation of what is added to both numbers.
+        device: where everything lives.
+    """
+
+    def __init__(
+        self,
+        num_envs: int,
+        *,
+        seen: str = "position",
+        steps: int = 200,
+        noise: float = 0.0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if seen not in ("position", "velocity"):
+            raise ValueError(f"seen is {seen!r}, allowed: position, velocity")
+        high = (2 * CART_LIMIT, 2 * POLE_LIMIT) if seen == "position" else (math.inf, math.inf)
+        # No pole falls within 5 steps of its start, whoever pushes.
+        shortest = min(steps, 5)
+        super().__init__(
+            num_envs, steps=steps, noise=noise, shortest=shortest, high=high, device=device
+        )
+        self.seen = seen
+        self.action_space = spaces.Discrete(2)
+
+    def _start(self, num: int) -> Tensor:
+        return self._between(torch.full((4,), 0.05, device=self.device).double(), num)
+
+    def _clean(self, state: State) -> Tensor:
+        body = state["body"].float()
+        position = body[:, 0::2]
+        if self.seen == "position":
+            return position
+        return torch.where((state["t"] == 0).unsqueeze(1), position, body[:, 1::2])
+
+    def _act(self, deals: Deals, state: State, action: Tensor) -> Outcome:
+        body = push_cart(state["body"], action == 1)
+        t = state["t"] + 1
+        reward = torch.full((self.num_envs,), 1 / self.steps, device=self.device)
+        return Outcome(self._moved(state, body), reward, fallen(body), t >= self.steps, {})
+
+
+@final
+class Pendulum(Control):
+    """Swing a rod up and hold it upright with a motor too weak to lift it at once.
+
+    The action is a torque, float32 [B, 1] in ±2 N m, clipped to that. The reward of a step is
+    (1 - cost / 8.1368022) / ``steps`` with the cost of `turn_rod`, so that returns lie in -1 … 1.
+    Nothing terminates; time truncates. The observation is float32 [B, 2]: cos θ and sin θ.
+
+    Args:
+        num_envs: B.
+        steps: env steps of an episode.
+        noise: standard deviation of what is added to both numbers.
+        device: where everything lives.
+    """
+
+    def __init__(
+        self,
+        num_envs: int,
+        *,
+        steps: int = 200,
+        noise: float = 0.0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__(
+            num_envs, steps=steps, noise=noise, shortest=steps, high=(1.0, 1.0), device=device
+        )
+        self.action_space = spaces.Box(-TOP_TORQUE, TOP_TORQUE, (1,), np.float32)
+
+    def _start(self, num: int) -> Tensor:
+        high = torch.tensor([math.pi, 1.0], dtype=torch.float64, device=self.device)
+        return self._between(high, num)
+
+    def _clean(self, state: State) -> Tensor:
+        angle = state["body"][:, 0]
+        return torch.stack([angle.cos(), angle.sin()], dim=1).float()
+
+    def _act(self, deals: Deals, state: State, action: Tensor) -> Outcome:
+        body, cost = turn_rod(state["body"], action.squeeze(1))
+        t = state["t"] + 1
+        half = _COST_SPAN / 2
+        reward = (half - cost) / half / self.steps
+        return Outcome(
+            self._moved(state, body),
+            reward.float(),
+            terminated=self._flags(False),
+            truncated=t >= self.steps,
+            metrics={},
+        )

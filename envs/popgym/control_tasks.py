@@ -1,0 +1,47 @@
+"""The fifteen CartPole and Pendulum tasks of popgym 1.0.7, by the ids that it registers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Final
+
+from memrl.envs.catalogue import EnvCard, Levels, observed
+from memrl.envs.popgym.control import CartPole, Control, Pendulum
+
+_DIFFICULTIES: Final = ("Easy", "Medium", "Hard")
+
+
+def _tasks() -> Iterator[tuple[str, Callable[..., Control]]]:
+    balance, turns = (200, 400, 600), (200, 150, 100)  # env steps of an episode
+    noises = (0.1, 0.2, 0.3)  # the noisy tasks keep 200 steps in every difficulty
+    for level, steps, shorter, noise in zip(_DIFFICULTIES, balance, turns, noises, strict=True):
+        yield f"PositionOnlyCartPole{level}", partial(CartPole, steps=steps)
+        # The package spells this one with a small p.
+        yield f"VelocityOnlyCartpole{level}", partial(CartPole, seen="velocity", steps=steps)
+        yield f"NoisyPositionOnlyCartPole{level}", partial(CartPole, noise=noise)
+        yield f"PositionOnlyPendulum{level}", partial(Pendulum, steps=shorter)
+        yield f"NoisyPositionOnlyPendulum{level}", partial(Pendulum, noise=noise)
+
+
+CONTROL: Final[dict[str, Callable[..., Control]]] = {
+    f"popgym-{name}-v0": build for name, build in sorted(_tasks())
+}
+
+
+def control_card(id: str, **options: Any) -> EnvCard:
+    """The card of an id of ``CONTROL``.
+
+    Without noise two observations tell the whole state of a cart and its pole, which can then be
+    balanced for good: the best return is 1. Noise and swinging up have no closed form, and neither
+    has what an agent without a memory reaches.
+    """
+    task = CONTROL[id](1, **options)
+    is_cart = isinstance(task, CartPole)
+    best = 1.0 if is_cart and not task.noise else None
+    return EnvCard(
+        observation=observed(task.observation_space),
+        memory="strict",
+        levels=Levels("return", optimum=best) if best is not None else None,
+        actions=("push left", "push right") if is_cart else (),
+    )

@@ -1,0 +1,63 @@
+"""POPGym's CountRecall: how often was this face dealt so far?"""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from gymnasium import spaces
+from jaxtyping import UInt8
+from torch import Tensor
+
+from memrl.envs.deals import Deals, Tensors
+from memrl.envs.episodes import State
+from memrl.envs.popgym.cards import CARDS, CardGame, shuffle, symbols
+from memrl.rollout.env import Obs
+
+
+def count(
+    dealt: UInt8[Tensor, "B N"], asked: UInt8[Tensor, "B N"], kinds: int
+) -> UInt8[Tensor, "B N"]:
+    """How often ``asked[b, t]`` is among ``dealt[b, 0]`` … ``dealt[b, t]``."""
+    faces = torch.arange(kinds, dtype=torch.uint8, device=dealt.device)
+    so_far = (dealt.unsqueeze(-1) == faces).cumsum(1)  # [B, N, K]
+    return so_far.gather(-1, asked.long().unsqueeze(-1)).squeeze(-1).to(torch.uint8)
+
+
+@final
+class CountRecall(CardGame):
+    """Two decks are dealt in step: a card to be counted, and a face whose count is asked for.
+
+    The observation is int64 [B, 2]: the face of the card, and the face in question. The action is
+    how often the latter was dealt so far, the card in view included; POPGym checks it when the
+    next pair is dealt. With N cards an episode has N - 1 steps, each worth 1 / (N - 1) or its
+    negative.
+
+    Args:
+        num_envs: B.
+        decks: of 52 cards, shuffled into one.
+        kinds: faces that are told apart: 2 (colours), 4 (suits) or 13 (ranks).
+        device: where everything lives.
+    """
+
+    def __init__(
+        self, num_envs: int, *, decks: int, kinds: int, device: torch.device | str = "cpu"
+    ) -> None:
+        cards = CARDS * decks
+        super().__init__(num_envs, length=cards - 1, device=device)
+        self.kinds = kinds
+        self.observation_space = spaces.Dict({"obs": spaces.MultiDiscrete([kinds, kinds])})
+        self.action_space = spaces.Discrete(cards // kinds + 1)
+        self._sorted = symbols(kinds, decks).to(self.device)
+
+    def _draw(self, num: int) -> Tensors:
+        dealt, asked = (shuffle(self._sorted, num, self.generator) for _ in range(2))
+        return {"dealt": dealt, "asked": asked, "count": count(dealt, asked, self.kinds)}
+
+    def _see(self, deals: Deals, state: State) -> Obs:
+        t = state["t"]
+        return {"obs": torch.stack([deals.at("dealt", t), deals.at("asked", t)], 1).long()}
+
+    def _pay(self, deals: Deals, t: Tensor, action: Tensor) -> Tensor:
+        right = action == deals.at("count", t)
+        return torch.where(right, 1 / self.length, -1 / self.length)

@@ -1,0 +1,97 @@
+"""POPGym's MineSweeper: open every free cell of a board that is never shown."""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from gymnasium import spaces
+from jaxtyping import Int
+from torch import Tensor
+
+from memrl.envs.deals import Deals, Tensors
+from memrl.envs.episodes import Episodes, Outcome, State
+from memrl.rollout.env import Obs
+
+
+def choose(num: int, count: int, among: int, generator: torch.Generator) -> Int[Tensor, "num k"]:
+    """``num`` uniform sets of ``count`` different numbers below ``among``: a row each, unordered.
+
+    Floyd's way: the i-th pick is uniform below its limit, or the limit itself if that was taken.
+    """
+    limits = torch.arange(among - count, among, device=generator.device)
+    bits = torch.empty((num, count), dtype=torch.int64, device=generator.device)
+    picks = bits.random_(generator=generator) % (limits + 1)
+    for i in range(1, count):
+        taken = (picks[:, :i] == picks[:, i : i + 1]).any(1)
+        picks[:, i] = torch.where(taken, limits[i], picks[:, i])
+    return picks
+
+
+@final
+class MineSweeper(Episodes):
+    """Open cells [row, column] of an S × S board; M of them hide mines.
+
+    The observation is the number of mines in the 3 × 3 cells around the last one opened, itself
+    included: int64 [B], 0 before the first. It does not say where that was, so that agents need
+    the previous action as well. A free cell pays 1 / F, F = S² - M; one that is open costs
+    0.5 / (F - 2); a mine costs 0.5 + 1 / F and terminates the episode, as does opening the last
+    free cell. After F steps the episode is truncated, unless it terminates then.
+
+    Metrics: ``success``, all free cells open; ``opened``, their fraction.
+
+    Args:
+        num_envs: B.
+        side: S, at least 2.
+        mines: M, 1 to S² - 3.
+        device: where everything lives.
+
+    Raises:
+        ValueError: a board with fewer than three free cells, or no mine.
+    """
+
+    metric_names = ("success", "opened")
+
+    def __init__(
+        self, num_envs: int, *, side: int, mines: int, device: torch.device | str = "cpu"
+    ) -> None:
+        if not 1 <= mines <= side**2 - 3:
+            raise ValueError(f"{mines} mines on {side} × {side} cells; allowed: 1 to {side**2 - 3}")
+        super().__init__(num_envs, device=device)
+        self.side, self.mines, self.free = side, mines, side**2 - mines
+        self.observation_space = spaces.Dict({"obs": spaces.Discrete(min(mines + 1, 10))})
+        self.action_space = spaces.MultiDiscrete([side, side])
+
+    def _draw(self, num: int) -> Tensors:
+        return {"mine": choose(num, self.mines, self.side**2, self.generator)}
+
+    def _begin(self, deals: Deals) -> State:
+        none = torch.zeros_like(deals.row)
+        closed = none.new_zeros((self.num_envs, self.side**2), dtype=torch.bool)
+        return {"open": closed, "opened": none, "near": none}
+
+    def _see(self, deals: Deals, state: State) -> Obs:
+        return {"obs": state["near"].clone()}
+
+    def _act(self, deals: Deals, state: State, action: Tensor) -> Outcome:
+        row, column = action.unbind(1)
+        cell = row * self.side + column
+        mine = deals["mine"]  # [B, M]
+        rows = (mine // self.side - row.unsqueeze(1)).abs()
+        columns = (mine % self.side - column.unsqueeze(1)).abs()
+        distance = torch.maximum(rows, columns)  # 0: this cell, 1: around it
+        lost = (distance == 0).any(1)
+        again = state["open"].gather(1, cell.unsqueeze(1)).squeeze(1)
+        opened = state["opened"] + (~lost & ~again)
+        won = opened == self.free
+        terminated = lost | won
+        after = {
+            "open": state["open"].scatter(1, cell.unsqueeze(1), True),
+            "opened": opened,
+            "near": (distance <= 1).sum(1),
+        }
+        reward = torch.where(again, -0.5 / (self.free - 2), 1 / self.free)
+        reward = reward.masked_fill_(lost, -0.5 - 1 / self.free)
+        truncated = (state["t"] == self.free - 1) & ~terminated
+        metrics = {"success": won.float(), "opened": opened / self.free}
+        return Outcome(after, reward, terminated, truncated, metrics)

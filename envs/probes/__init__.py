@@ -1,0 +1,47 @@
+"""Tiny tasks that test an agent in seconds: each one fails loudly when one thing is broken."""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeAlias
+
+from memrl.envs.catalogue import EnvCard
+from memrl.envs.probes.counting import Counting
+from memrl.envs.probes.delayed_match import DelayedMatch
+from memrl.envs.probes.masked import Masked
+from memrl.envs.probes.n_back import NBack
+from memrl.envs.probes.one_step import OneStep
+from memrl.envs.probes.pixels import Pixels
+from memrl.envs.probes.probe import describe
+from memrl.envs.probes.recall import Recall
+from memrl.envs.probes.tmaze import TMaze
+
+__all__ = [
+    "PROBES",
+    "Counting",
+    "DelayedMatch",
+    "Masked",
+    "NBack",
+    "OneStep",
+    "Pixels",
+    "Recall",
+    "TMaze",
+    "probe_card",
+]
+
+AnyProbe: TypeAlias = Recall | TMaze | DelayedMatch | NBack | Counting | Pixels | Masked | OneStep
+
+PROBES: Final[dict[str, type[AnyProbe]]] = {
+    "probe/Recall-v0": Recall,
+    "probe/TMaze-v0": TMaze,
+    "probe/DelayedMatch-v0": DelayedMatch,
+    "probe/NBack-v0": NBack,
+    "probe/Counting-v0": Counting,
+    "probe/Pixels-v0": Pixels,
+    "probe/Masked-v0": Masked,
+    "probe/OneStep-v0": OneStep,
+}
+
+
+def probe_card(id: str, **options: Any) -> EnvCard:
+    """The card of an id of ``PROBES``; its levels follow from the options by a closed form."""
+    return describe(PROBES[id], **options)

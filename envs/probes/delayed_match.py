@@ -1,0 +1,81 @@
+"""Two symbols with a delay between them, the same or not: is what is kept also compared?"""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from memrl.envs.catalogue import Levels
+from memrl.envs.deals import Deals, Tensors
+from memrl.envs.episodes import State
+from memrl.envs.probes.probe import Timed, Verdict
+from memrl.rollout.env import Obs
+
+
+@final
+class DelayedMatch(Timed):
+    """See a sample, wait, see a test: are they the same?
+
+    Known as delayed match to sample. The observation is one symbol: the sample 0 … cues - 1,
+    ``cues`` while waiting, then the test as ``cues + 1 + its number``. Action 1 in the last step
+    says "the same", 0 "different"; the reward is 1 for the truth, and earlier actions do nothing.
+    Half of the tests are the sample and the others any other cue, so that every test is as likely
+    after a match as after none: without a memory that reaches ``delay + 1`` steps back, success is
+    1/2.
+
+    Args:
+        num_envs: B.
+        cues: how many samples there are, at least 2.
+        delay: env steps between the sample and the test, from 0.
+        device: where everything lives.
+    """
+
+    free_actions = True
+
+    def __init__(
+        self,
+        num_envs: int,
+        *,
+        cues: int = 3,
+        delay: int = 3,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if cues < 2 or delay < 0:
+            raise ValueError(f"cues is {cues}, delay {delay}; allowed: cues from 2, delay from 0")
+        super().__init__(num_envs, length=delay + 2, device=device)
+        self.cues = cues
+        self.observation_space = spaces.Dict({"obs": spaces.Discrete(2 * cues + 1)})
+        self.action_space = spaces.Discrete(2)
+
+    @property
+    def levels(self) -> Levels:
+        return Levels("success", optimum=1.0, memoryless=0.5, guess=0.5)
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        return ("different", "same")
+
+    @property
+    def symbol_names(self) -> tuple[str, ...]:
+        samples = tuple(f"sample {cue}" for cue in range(self.cues))
+        return (*samples, "wait", *(f"test {cue}" for cue in range(self.cues)))
+
+    def _draw(self, num: int) -> Tensors:
+        sample, same = self._integers(self.cues, num), self._integers(2, num)
+        other = (sample + 1 + self._integers(self.cues - 1, num)) % self.cues
+        return {"sample": sample, "same": same, "test": torch.where(same == 1, sample, other)}
+
+    def _begin(self, deals: Deals) -> State:
+        return {}
+
+    def _see(self, deals: Deals, state: State) -> Obs:
+        t = state["t"]
+        later = torch.where(t >= self.length - 1, self.cues + 1 + deals["test"], self.cues)
+        return {"obs": torch.where(t == 0, deals["sample"], later)}
+
+    def _judge(self, deals: Deals, state: State, action: Tensor) -> Verdict:
+        right = (action == deals["same"]) & (state["t"] == self.length - 1)
+        return Verdict(state, right.float(), right)

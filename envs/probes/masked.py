@@ -1,0 +1,78 @@
+"""Some actions are forbidden: is the mask of actions obeyed?"""
+
+from __future__ import annotations
+
+from typing import ClassVar, final
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from memrl.envs.catalogue import Levels, Need
+from memrl.envs.deals import Deals, Tensors
+from memrl.envs.episodes import State
+from memrl.envs.probes.probe import Timed, Verdict
+from memrl.rollout.env import Obs
+from memrl.rollout.spaces import MASK
+
+
+@final
+class Masked(Timed):
+    """Do what is allowed: every step forbids some actions, and a forbidden one costs 1.
+
+    ``action_mask`` (bool [B, A]) allows at least one action; ``obs`` (float32 [B, 1]) is the
+    fraction of the episode that is over and helps nobody. An episode is a success when nothing
+    forbidden was done. Time truncates it, nothing terminates.
+
+    Args:
+        num_envs: B.
+        actions: A, at least 2.
+        length: env steps in an episode.
+        device: where everything lives.
+    """
+
+    need: ClassVar[Need] = "not needed"
+    ends_by_time = True
+
+    def __init__(
+        self,
+        num_envs: int,
+        *,
+        actions: int = 5,
+        length: int = 8,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if actions < 2:
+            raise ValueError(f"actions is {actions}; allowed: at least 2")
+        super().__init__(num_envs, length=length, device=device)
+        self.action_space = spaces.Discrete(actions)
+        self.observation_space = spaces.Dict(
+            {"obs": spaces.Box(0.0, 1.0, (1,), np.float32), MASK: spaces.MultiBinary(actions)}
+        )
+
+    @property
+    def levels(self) -> Levels:
+        actions = int(self.action_space.n)  # type: ignore[attr-defined]
+        allowed = (actions + 1) / (2 * actions)  # any one action: chosen, or lucky
+        return Levels("success", optimum=1.0, memoryless=1.0, guess=allowed**self.length)
+
+    def _draw(self, num: int) -> Tensors:
+        return {"mask": self._mask(num)}
+
+    def _begin(self, deals: Deals) -> State:
+        return {"mask": deals["mask"], "right": self._flags(True)}
+
+    def _mask(self, num: int) -> Tensor:
+        actions = int(self.action_space.n)  # type: ignore[attr-defined]
+        chosen = torch.nn.functional.one_hot(self._integers(actions, num), actions).bool()
+        return chosen | self._integers(2, num, actions).bool()
+
+    def _see(self, deals: Deals, state: State) -> Obs:
+        return {"obs": (state["t"] / self.length).unsqueeze(1), MASK: state["mask"]}
+
+    def _judge(self, deals: Deals, state: State, action: Tensor) -> Verdict:
+        allowed = state["mask"].gather(1, action.unsqueeze(1)).squeeze(1)
+        right = state["right"] & allowed
+        state = {**state, "mask": self._mask(self.num_envs), "right": right}
+        return Verdict(state, allowed.float() - 1.0, right)

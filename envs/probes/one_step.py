@@ -1,0 +1,53 @@
+"""Every step is an episode: are observations of two episodes kept apart?"""
+
+from __future__ import annotations
+
+from typing import ClassVar, final
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from memrl.envs.catalogue import Levels, Need
+from memrl.envs.deals import Deals, Tensors
+from memrl.envs.episodes import State
+from memrl.envs.probes.probe import Timed, Verdict
+from memrl.rollout.env import Obs
+
+
+@final
+class OneStep(Timed):
+    """Every step is an episode: the action must point at the largest of three numbers.
+
+    Whoever confuses the observation of this episode with that of the next one learns nothing.
+    The observation is float32 [B, 3] in [0, 1]; the reward is 1 for the right action.
+
+    Args:
+        num_envs: B.
+        device: where everything lives.
+    """
+
+    need: ClassVar[Need] = "not needed"
+
+    def __init__(self, num_envs: int, *, device: torch.device | str = "cpu") -> None:
+        super().__init__(num_envs, length=1, device=device)
+        self.observation_space = spaces.Dict({"obs": spaces.Box(0.0, 1.0, (3,), np.float32)})
+        self.action_space = spaces.Discrete(3)
+
+    @property
+    def levels(self) -> Levels:
+        return Levels("success", optimum=1.0, memoryless=1.0, guess=1 / 3)
+
+    def _draw(self, num: int) -> Tensors:
+        return {"numbers": torch.rand((num, 3), generator=self.generator, device=self.device)}
+
+    def _begin(self, deals: Deals) -> State:
+        return {}
+
+    def _see(self, deals: Deals, state: State) -> Obs:
+        return {"obs": deals["numbers"]}
+
+    def _judge(self, deals: Deals, state: State, action: Tensor) -> Verdict:
+        right = action == deals["numbers"].argmax(1)
+        return Verdict(state, right.float(), right)

@@ -1,0 +1,72 @@
+"""A picture whose lit quarter is the answer: does the encoder of images learn?"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, final
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from memrl.envs.catalogue import Levels, Need
+from memrl.envs.deals import Deals, Tensors
+from memrl.envs.episodes import State
+from memrl.envs.probes.probe import Timed, Verdict
+from memrl.rollout.env import Obs
+
+
+@final
+class Pixels(Timed):
+    """Look at the picture: one quarter of a 64 × 64 image is lit, and its number is the answer.
+
+    Every step shows another quarter and pays 1 / length for the right one; an episode is a
+    success when all were right. Pixels are dim noise elsewhere, uint8 [B, 64, 64, 3].
+
+    Args:
+        num_envs: B.
+        length: env steps in an episode.
+        device: where everything lives.
+    """
+
+    need: ClassVar[Need] = "not needed"
+    side = 64
+
+    def __init__(
+        self, num_envs: int, *, length: int = 4, device: torch.device | str = "cpu"
+    ) -> None:
+        super().__init__(num_envs, length=length, device=device)
+        image = spaces.Box(0, 255, (self.side, self.side, 3), np.uint8)
+        self.observation_space = spaces.Dict({"obs": image})
+        self.action_space = spaces.Discrete(4)
+
+    @property
+    def levels(self) -> Levels:
+        return Levels("success", optimum=1.0, memoryless=1.0, guess=0.25**self.length)
+
+    def _draw(self, num: int) -> Tensors:
+        return {
+            "quarter": self._integers(4, num, self.length + 1),
+            "noise": self._integers(64, num, self.side, self.side, dtype=torch.uint8),
+        }
+
+    def _begin(self, deals: Deals) -> State:
+        return {"right": self._flags(True)}
+
+    def _see(self, deals: Deals, state: State) -> Obs:
+        quarter = deals.at("quarter", state["t"]).unsqueeze(1)  # [B, 1]
+        half = torch.arange(self.side, device=self.device) // (self.side // 2)  # [64]
+        rows, columns = half == quarter // 2, half == quarter % 2  # each [B, 64]
+        lit = rows.unsqueeze(2) & columns.unsqueeze(1)  # [B, 64, 64]
+        grey = deals["noise"].masked_fill_(lit, 255)
+        return {"obs": grey.unsqueeze(-1).expand(-1, -1, -1, 3).contiguous()}
+
+    def _judge(self, deals: Deals, state: State, action: Tensor) -> Verdict:
+        hit = action == deals.at("quarter", state["t"])
+        right = state["right"] & hit
+        return Verdict({**state, "right": right}, hit.float() / self.length, right)
+
+    def render(self, copy: int = 0) -> Any:
+        if self._deals is None:
+            return None
+        return self._see(self._deals, self._state)["obs"][copy].cpu().numpy()

@@ -1,0 +1,72 @@
+"""The first input of an episode is its answer: the shortest question to a memory."""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from memrl.envs.catalogue import Levels
+from memrl.envs.deals import Deals, Tensors
+from memrl.envs.episodes import State
+from memrl.envs.probes.probe import Timed, Verdict
+from memrl.rollout.env import Obs
+
+
+@final
+class Recall(Timed):
+    """Remember the first input: a cue, ``delay`` blanks, and a call for the answer.
+
+    The observation is one symbol: a cue 0 … cues - 1, ``cues`` (blank), or ``cues + 1`` (answer
+    now). The reward is 1 if the last action names the cue; earlier actions do nothing. Without a
+    memory that reaches ``delay + 1`` steps back, success is 1 / cues.
+
+    Args:
+        num_envs: B.
+        cues: how many cues there are, at least 2.
+        delay: env steps between the cue and the call, from 0.
+        device: where everything lives.
+    """
+
+    free_actions = True
+
+    def __init__(
+        self,
+        num_envs: int,
+        *,
+        cues: int = 4,
+        delay: int = 3,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if cues < 2 or delay < 0:
+            raise ValueError(f"cues is {cues}, delay {delay}; allowed: cues from 2, delay from 0")
+        super().__init__(num_envs, length=delay + 2, device=device)
+        self.cues = cues
+        self.observation_space = spaces.Dict({"obs": spaces.Discrete(cues + 2)})
+        self.action_space = spaces.Discrete(cues)
+
+    @property
+    def levels(self) -> Levels:
+        guess = 1 / self.cues
+        return Levels("success", optimum=1.0, memoryless=guess, guess=guess)
+
+    @property
+    def symbol_names(self) -> tuple[str, ...]:
+        return (*(f"cue {cue}" for cue in range(self.cues)), "blank", "answer now")
+
+    def _draw(self, num: int) -> Tensors:
+        return {"cue": self._integers(self.cues, num)}
+
+    def _begin(self, deals: Deals) -> State:
+        return {}
+
+    def _see(self, deals: Deals, state: State) -> Obs:
+        t = state["t"]
+        later = torch.where(t == self.length - 1, self.cues + 1, self.cues)
+        return {"obs": torch.where(t == 0, deals["cue"], later)}
+
+    def _judge(self, deals: Deals, state: State, action: Tensor) -> Verdict:
+        right = (action == deals["cue"]) & (state["t"] == self.length - 1)
+        return Verdict(state, right.float(), right)

@@ -1,0 +1,93 @@
+"""A corridor with a cue at its start and a choice at its end: how long can a bit be kept?"""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from memrl.envs.catalogue import Levels
+from memrl.envs.deals import Deals, Tensors
+from memrl.envs.episodes import Outcome, State
+from memrl.envs.probes.probe import Probe
+from memrl.rollout.env import Obs
+
+_CORRIDOR: Final = 2
+_JUNCTION: Final = 3
+_FORWARD: Final = 0
+_LEFT: Final = 1
+
+
+@final
+class TMaze(Probe):
+    """Walk down a corridor and turn to the side that its first cell named (after Bakker 2001).
+
+    The observation is one symbol: 0 (the cue "left") or 1 ("right") in the first cell, 2 in the
+    corridor, 3 at the junction, ``length`` steps from the start. Actions: 0 forward, 1 left,
+    2 right. Turning in the corridor bumps into a wall, and so does walking on at the junction. A
+    turn at the junction ends the episode, with reward 1 to the named side and 0 to the other; time
+    truncates it after ``limit`` steps. The best agents need ``length + 1`` steps. There is no way
+    back to the cue, so that half of the episodes succeed without a memory, at best.
+
+    Args:
+        num_envs: B.
+        length: env steps from the cue to the junction, at least 1.
+        limit: env steps until time is over; 0 stands for 4 × (length + 1).
+        device: where everything lives.
+    """
+
+    metric_names = ("success",)
+
+    def __init__(
+        self,
+        num_envs: int,
+        *,
+        length: int = 10,
+        limit: int = 0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        least = length + 1
+        if length < 1 or not (limit == 0 or limit >= least):
+            raise ValueError(
+                f"length is {length}, limit {limit}; allowed: length from 1, "
+                f"limit 0 or from {least}"
+            )
+        super().__init__(num_envs, shortest=least, device=device)
+        self.length = length
+        self.limit = limit or 4 * least
+        self.observation_space = spaces.Dict({"obs": spaces.Discrete(4)})
+        self.action_space = spaces.Discrete(3)
+
+    @property
+    def levels(self) -> Levels:
+        return Levels("success", optimum=1.0, memoryless=0.5, guess=0.5)
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        return ("forward", "left", "right")
+
+    @property
+    def symbol_names(self) -> tuple[str, ...]:
+        return ("cue: left", "cue: right", "corridor", "junction")
+
+    def _draw(self, num: int) -> Tensors:
+        return {"side": self._integers(2, num)}
+
+    def _begin(self, deals: Deals) -> State:
+        return {"cell": torch.zeros_like(deals.row)}
+
+    def _see(self, deals: Deals, state: State) -> Obs:
+        cell = state["cell"]
+        later = torch.where(cell == self.length, _JUNCTION, _CORRIDOR)
+        return {"obs": torch.where(cell == 0, deals["side"], later)}
+
+    def _act(self, deals: Deals, state: State, action: Tensor) -> Outcome:
+        cell, forward = state["cell"], action == _FORWARD
+        turned = (cell == self.length) & ~forward
+        success = turned & (action == _LEFT + deals["side"])
+        moved = {**state, "cell": (cell + forward).clamp(max=self.length)}
+        late = state["t"] + 1 >= self.limit
+        reward = success.float()
+        return Outcome(moved, reward, turned, late, {"success": reward})

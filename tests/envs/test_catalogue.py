@@ -1,0 +1,108 @@
+"""What is known of a task, listed and true."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+import memrl
+from memrl.assemble import references
+from memrl.envs import envs, make
+from memrl.envs.catalogue import EnvCard, Levels, observed
+from memrl.envs.make import TENSOR_FAMILIES, card
+
+DESCRIBED = [id for family in TENSOR_FAMILIES.values() if family.card for id in family.ids]
+
+
+@pytest.mark.parametrize("id", DESCRIBED)
+def test_a_card_describes_the_environment_that_is_made(id):
+    env, known = make(id), card(id)
+    assert known.observation == observed(env.observation_space)
+    assert known.memory in ("strict", "search", "not needed", None)
+    if known.levels is not None:
+        assert known.levels.score == "return" or "success" in env.metric_names
+
+
+@pytest.mark.parametrize("id", DESCRIBED)
+def test_guessing_is_no_better_than_forgetting_nor_forgetting_than_the_optimum(id):
+    levels = card(id).levels or Levels("success")
+    ordered = [levels.guess, levels.memoryless, levels.optimum]
+    known = [level for level in ordered if level is not None]
+    assert known == sorted(known)
+
+
+def test_a_foreign_id_has_an_empty_card():
+    assert card("CartPole-v1") == EnvCard()
+
+
+@pytest.mark.parametrize(
+    ("id", "need"),
+    [
+        ("MiniGrid-KeyCorridorS3R3-v0", "search"),
+        ("MiniGrid-DoorKey-8x8-v0", "not needed"),
+        ("MiniGrid-RedBlueDoors-8x8-v0", "not needed"),
+        ("MiniGrid-MemoryS7-v0", "not needed"),
+        ("MiniGrid-MemoryS13-v0", "strict"),
+        ("BabyAI-GoToSeqS5R2-v0", "strict"),
+        ("BabyAI-GoTo-v0", "search"),
+        ("BabyAI-GoToLocal-v0", None),  # nobody measured it
+        ("popgym-PositionOnlyPendulumEasy-v0", "strict"),
+    ],
+)
+def test_tasks_that_need_a_memory_are_told_from_those_that_do_not(id, need):
+    assert card(id).memory == need
+
+
+def test_the_list_holds_what_the_cards_know():
+    entry = next(entry for entry in envs() if entry["id"] == "probe/NBack-v0")
+    assert entry == {
+        "id": "probe/NBack-v0",
+        "kind": "tensor",
+        "family": "probe",
+        "observation": "1 of 3",
+        "memory": "strict",
+        "levels": {"score": "return", "optimum": 1.0, "memoryless": 0.5, "guess": 0.5},
+    }
+
+
+def test_a_space_is_told_in_a_few_words():
+    space = spaces.Dict(
+        {
+            "obs": spaces.Box(-1.0, 1.0, (3,), np.float32),
+            "image": spaces.Box(0, 255, (7, 7, 3), np.uint8),
+            "prev_action": spaces.Discrete(5),
+            "cell": spaces.MultiDiscrete([4, 9]),
+            "action_mask": spaces.MultiBinary(6),
+        }
+    )
+    assert observed(space).split(", ") == [
+        "action_mask 6 flags",
+        "cell 2 of up to 9",
+        "image 7×7×3 bytes",
+        "3 numbers",
+        "prev_action 1 of 5",
+    ]
+
+
+def test_a_curve_is_held_against_what_its_own_options_allow():
+    config = memrl.compose(["env=probe/Recall-v0", "+env.cues=10"])
+    levels = references(config, success=True)
+    assert levels == {"optimal": 1.0, "blind guess": 0.1, "memoryless": 0.1}
+    config = memrl.compose(["env=MiniGrid-MemoryS17Random-v0"])
+    assert references(config, success=True)["memoryless"] == 0.593
+    assert references(memrl.compose(["env=CartPole-v1"]), success=False) == {}
+
+
+def test_a_curve_of_successes_is_not_held_against_returns():
+    config = memrl.compose(["env=popgym-BattleshipEasy-v0"])
+    assert references(config, success=True) == {}
+    assert 0 < references(config, success=False)["blind guess"] + 1 < 1
+
+
+def test_popgyms_levels_follow_the_options_and_the_previous_action():
+    id = "popgym-RepeatFirstEasy-v0"
+    assert card(id).levels.memoryless == pytest.approx(2 * (1 + 50 * 12 / 51) / 51 - 1)
+    assert card(id, decks=8) == card("popgym-RepeatFirstMedium-v0")
+    assert card(id, prev_action=True).levels.memoryless == 1
+    assert card("popgym-LabyrinthEscapeEasy-v0").memory == "not needed"

@@ -1,0 +1,120 @@
+"""Deals drawn ahead: every episode gets one that nobody played before, whoever ends when."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from gymnasium import spaces
+
+from memrl.envs.deals import Deals, deal
+from memrl.envs.episodes import Episodes, Outcome
+
+B = 11
+
+
+class Serial(Episodes):
+    """Episodes carry a serial number; action 1 ends one, but not before ``shortest`` steps."""
+
+    metric_names = ("length",)
+    observation_space = spaces.Dict({"obs": spaces.Discrete(10**6), "t": spaces.Discrete(100)})
+    action_space = spaces.Discrete(3)
+    drawn = 0
+
+    def _draw(self, num):
+        numbers = torch.arange(self.drawn, self.drawn + num)
+        self.drawn += num
+        return {"pair": torch.stack([numbers, numbers + 10**6], 1)}
+
+    def _begin(self, deals):
+        return {"doubled": 2 * deals["pair"][:, 0]}
+
+    def _see(self, deals, state):
+        return {"obs": deals["pair"][:, 0], "t": state["t"]}
+
+    def _act(self, deals, state, action):
+        assert torch.equal(state["doubled"], 2 * deals["pair"][:, 0])
+        late = state["t"] + 1 >= self.shortest
+        length = state["t"].float() + 1
+        return Outcome(
+            state, length, late & (action == 1), late & (action == 2), {"length": length}
+        )
+
+
+@pytest.mark.parametrize("shortest", [1, 2, 3, 5, 13, 40])
+@pytest.mark.parametrize("eager", [True, False])
+def test_no_deal_is_played_twice(shortest, eager):
+    env = Serial(B, shortest=shortest)
+    generator = torch.Generator().manual_seed(0)
+    played = list(env.reset(0)["obs"].tolist())
+    for _ in range(120):
+        action = torch.randint(3, (B,), generator=generator)
+        after = env.step(torch.ones_like(action) if eager else action)
+        played += after.obs["obs"][after.ended].tolist()
+        assert (after.obs["t"][after.ended] == 0).all()
+    assert len(played) == len(set(played)) > B
+
+
+def test_each_copy_ends_for_itself_and_says_how():
+    env = Serial(3)
+    first = env.reset(0)
+    after = env.step(torch.tensor([0, 1, 2]))
+    assert after.terminated.tolist() == [False, True, False]
+    assert after.truncated.tolist() == [False, False, True]
+    assert torch.equal(after.final_obs["obs"], first["obs"])
+    assert (after.obs["obs"] == first["obs"]).tolist() == [True, False, False]
+    assert after.obs["t"].tolist() == [1, 0, 0]
+    assert env.step(torch.tensor([1, 1, 1])).metrics["length"].tolist() == [2, 1, 1]
+
+
+def test_longer_episodes_cost_fewer_draws():
+    env = Serial(10, shortest=20)
+    env.reset(0)
+    assert env.drawn == 20
+    for _ in range(20):
+        env.step(torch.zeros(10, dtype=torch.int64))
+    assert env.drawn == 30
+
+
+def test_an_item_of_a_deal_is_that_of_the_copy():
+    env = Serial(3)
+    deals = deal(env._draw, 3, torch.device("cpu")).advance(torch.tensor([False, True, False]))
+    assert deals.at("pair", torch.tensor([0, 1, 1])).tolist() == [0, 10**6 + 4, 10**6 + 2]
+    assert deals["pair"][:, 0].tolist() == [0, 4, 2]
+
+
+def test_what_is_dealt_is_out_of_reach_of_later_draws():
+    deals = Deals({"x": torch.zeros(4)}, torch.arange(2), torch.tensor(1))
+    seen = deals["x"]
+    deals = deals.refresh(lambda num: {"x": torch.ones(num)}, 2)
+    assert seen.tolist() == deals["x"].tolist() == [0, 0]
+    assert deals.advance(torch.tensor([True, True]))["x"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("wrong", [-1, 3])
+def test_an_action_out_of_range_is_refused(wrong):
+    env = Serial(2)
+    env.reset(0)
+    with pytest.raises(ValueError, match=r"outside Discrete\(3\)"):
+        env.step(torch.tensor([0, wrong]))
+
+
+@pytest.mark.parametrize("wrong", [torch.zeros(3, dtype=torch.int64), torch.zeros(2)])
+def test_actions_of_another_shape_or_dtype_are_refused(wrong):
+    env = Serial(2)
+    env.reset(0)
+    with pytest.raises(ValueError, match=r"int64 \[2\]"):
+        env.step(wrong)
+
+
+def test_a_state_of_another_number_of_copies_is_refused():
+    env, other = Serial(2), Serial(3)
+    env.reset(0)
+    with pytest.raises(ValueError, match="of 2 copies"):
+        other.load_state_dict(env.state_dict())
+
+
+def test_at_least_one_copy_and_one_step():
+    with pytest.raises(ValueError, match="at least 1"):
+        Serial(0)
+    with pytest.raises(ValueError, match="at least 1"):
+        Serial(1, shortest=0)

@@ -1,0 +1,40 @@
+"""A minute tells whether an agent has a memory: a GRU solves each probe, an agent without none."""
+
+from __future__ import annotations
+
+import pytest
+
+import memrl
+from memrl.envs.make import card
+
+STRICT = ["Recall", "TMaze", "DelayedMatch", "NBack", "Counting"]
+
+
+def score(id: str, memory: str, run) -> float:
+    """Success, or the return where there is none, over 1,000 episodes after training."""
+    words = [f"env={id}", f"memory={memory}", "total_steps=250_000", "threads=1", "track=off"]
+    config = memrl.compose(words)
+    summary = memrl.train(config, run, style="quiet", say=lambda sentence: None).summary
+    return summary["return"] if card(id).levels.score == "return" else summary["success"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STRICT)
+def test_a_gru_solves_it(name, tmp_path):
+    id = f"probe/{name}-v0"
+    assert score(id, "gru", tmp_path / "run") >= 0.97 * card(id).levels.optimum
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STRICT)
+def test_without_a_memory_it_stays_unsolved(name, tmp_path):
+    id = f"probe/{name}-v0"
+    level = card(id).levels.memoryless
+    assert score(id, "none", tmp_path / "run") <= level + 0.06  # four standard errors
+
+
+@pytest.mark.parametrize("name", STRICT)
+def test_a_task_that_is_called_strict_is_one(name):
+    known = card(f"probe/{name}-v0")
+    assert known.memory == "strict"
+    assert known.levels.memoryless <= 0.5 < known.levels.optimum
