@@ -26,7 +26,7 @@ class Battleship(Episodes):
     1 / (S² - 12), a cell that was hit before too. An episode terminates when the fleet is sunk
     and is truncated after S² shots; both at once are possible.
 
-    Metrics: ``success``, the fleet is sunk; ``length`` in env steps.
+    Metrics: ``success``, the fleet is sunk.
 
     Args:
         num_envs: B.
@@ -37,7 +37,7 @@ class Battleship(Episodes):
         ValueError: a smaller board.
     """
 
-    metric_names = ("success", "length")
+    metric_names = ("success",)
 
     def __init__(self, num_envs: int, *, side: int, device: torch.device | str = "cpu") -> None:
         if side < SMALLEST:
@@ -65,7 +65,6 @@ class Battleship(Episodes):
         shot = state["shot"]
         hit = deals.at("ship", cell) & ~shot.gather(1, cell.unsqueeze(1)).squeeze(1)
         hits = state["hits"] + hit
-        steps = state["t"] + 1
         after = {
             "shot": shot.scatter(1, cell.unsqueeze(1), True),
             "hits": hits,
@@ -73,5 +72,5 @@ class Battleship(Episodes):
         }
         sunk = hits == sum(FLEET)
         reward = torch.where(hit, 1 / sum(FLEET), -1 / (self.side**2 - sum(FLEET)))
-        metrics = {"success": sunk.float(), "length": steps.float()}
-        return Outcome(after, reward, sunk, steps == self.side**2, metrics)
+        late = state["t"] == self.side**2 - 1
+        return Outcome(after, reward, sunk, late, {"success": sunk.float()})
