@@ -142,9 +142,8 @@ class Episodes(BatchedEnv, ABC):
 
     def carry(self, state: Any) -> None:
         tables, row, turn, now = state
-        self._deals = Deals(
-            dict(zip(sorted(self._playing().tables), tables, strict=True)), row, turn
-        )
+        names = sorted(self._playing().tables)
+        self._deals = Deals(dict(zip(names, tables, strict=True)), row, turn)
         self._state = dict(zip(sorted(self._state), now, strict=True))
 
     def _playing(self) -> Deals:
