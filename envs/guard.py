@@ -27,7 +27,8 @@ def vector_env(
     Raises:
         ValueError: another word for ``vectorization``.
     """
-    if vectorization == "vector_entry_point":
+    spec = gymnasium.spec(id)
+    if vectorization == "vector_entry_point" or spec.entry_point is None:
         return gymnasium.make_vec(id, num, vectorization_mode=vectorization, **kwargs)
     copies = [partial(_copy, id, index, kwargs) for index in range(num)]
     if vectorization == "sync":

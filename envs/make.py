@@ -16,18 +16,11 @@ from memrl.envs.adapter import GymnasiumAdapter
 from memrl.envs.guard import vector_env
 from memrl.envs.minigrid import MEMORY_IDS, MemoryEnv
 from memrl.envs.probes import PROBES
+from memrl.envs.providers import provide
 from memrl.envs.wrappers import Previous
 from memrl.rollout.env import BatchedEnv
 
 GYMNASIUM = "gymnasium"
-
-# Packages that register their ids when they are imported, by how those ids begin.
-PROVIDERS = {
-    "MiniGrid-": "minigrid",
-    "BabyAI-": "minigrid",
-    "ALE/": "ale_py",
-    "popgym-": "popgym",
-}
 
 
 class TensorFamily(NamedTuple):
@@ -119,12 +112,7 @@ def _register(id: str) -> None:
     if ":" in id:
         module, name = id.split(":", 1)
         importlib.import_module(module)
-    for prefix, provider in PROVIDERS.items():
-        if name.startswith(prefix) and name not in gymnasium.registry:
-            try:
-                importlib.import_module(provider)
-            except ImportError as error:
-                raise ValueError(f"{id} needs the package {provider}: {error}") from error
+    provide(name)
     _known(name, tuple(entry["id"] for entry in envs()) + tuple(gymnasium.registry))
 
 

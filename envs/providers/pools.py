@@ -1,0 +1,94 @@
+"""EnvPool: copies stepped by C++ threads, as a Gymnasium vector environment that can be seeded.
+
+``envpool/NAME`` is any id that EnvPool lists. It resets in the step after an episode's last one,
+draws levels from a generator of its own (a seed gives other levels than the original's), and calls
+an episode that is solved in its very last step cut off by time.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any, Final, final
+
+import envpool
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import VectorEnv
+from numpy.typing import NDArray
+
+PREFIX: Final = "envpool/"
+
+
+def register(id: str) -> None:
+    """Register one id.
+
+    Raises:
+        ValueError: EnvPool has no such environment; names the nearest.
+    """
+    name, known = id.removeprefix(PREFIX), envpool.list_all_envs()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
+        raise ValueError(f"EnvPool has no environment {name!r}, did you mean {PREFIX}{near}?")
+    gymnasium.register(id, vector_entry_point=Pool, kwargs={"name": name})
+
+
+@final
+class Pool(VectorEnv[Any, Any, Any]):
+    """``num_envs`` copies of one of EnvPool's environments.
+
+    A pool is seeded when it is made, so ``reset(seed=…)`` makes a new one. A mission, which EnvPool
+    gives as bytes, is handed on as text. Infos are left out: they hold what an agent must not see.
+
+    Args:
+        num_envs: copies.
+        name: EnvPool's name of the environment.
+        options: for ``envpool.make_gymnasium``.
+    """
+
+    def __init__(self, num_envs: int, *, name: str, **options: Any) -> None:
+        self.num_envs = num_envs
+        self._make = lambda **seed: envpool.make_gymnasium(
+            name, num_envs=num_envs, **options, **seed
+        )
+        self._pool = self._make()
+        self.metadata = self._pool.metadata
+        self.single_action_space = self._pool.single_action_space
+        self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, num_envs)
+        self.single_observation_space = _with_text(self._pool.single_observation_space)
+        self.observation_space = gymnasium.vector.utils.batch_space(
+            self.single_observation_space, num_envs
+        )
+
+    def reset(
+        self, *, seed: Any = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        if seed is not None:
+            self._pool.close()
+            self._pool = self._make(seed=int(seed))
+        return self._read(self._pool.reset()[0]), {}
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        obs, reward, terminated, truncated, _ = self._pool.step(actions)
+        return self._read(obs), reward, terminated, truncated, {}
+
+    def close_extras(self, **kwargs: Any) -> None:
+        self._pool.close()
+
+    def _read(self, obs: Any) -> Any:
+        if isinstance(obs, dict) and "mission" in obs:
+            return {**obs, "mission": _sentences(obs["mission"])}
+        return obs
+
+
+def _with_text(space: Any) -> Any:
+    """The space with MiniGrid's mission as text instead of bytes."""
+    if not isinstance(space, spaces.Dict) or "mission" not in space.spaces:
+        return space
+    letters = space["mission"].shape[0]
+    return spaces.Dict({**space.spaces, "mission": spaces.Text(letters)})
+
+
+def _sentences(letters: NDArray[np.uint8]) -> tuple[str, ...]:
+    """Bytes [B, L], zeros behind, as sentences."""
+    return tuple(bytes(row).rstrip(b"\0").decode() for row in letters)
