@@ -17,7 +17,12 @@ from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
+from memrl.envs.missions import LONGEST_BABYAI, VOCABULARY, numbers
+from memrl.rollout.tokens import Tokens
+
 PREFIX: Final = "envpool/"
+MISSION: Final = "mission"
+LETTERS: Final = 4  # of a word and its space, at least, in the mean of any mission
 
 
 def register(id: str) -> None:
@@ -38,7 +43,7 @@ class Pool(VectorEnv[Any, Any, Any]):
     """``num_envs`` copies of one of EnvPool's environments.
 
     A pool is seeded when it is made, so ``reset(seed=…)`` makes a new one. A mission, which EnvPool
-    gives as bytes, is handed on as text. Infos are left out: they hold what an agent must not see.
+    gives as bytes, is handed on as tokens. Infos are left out: they hold what an agent must not see.
 
     Args:
         num_envs: copies.
@@ -55,7 +60,7 @@ class Pool(VectorEnv[Any, Any, Any]):
         self.metadata = self._pool.metadata
         self.single_action_space = self._pool.single_action_space
         self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, num_envs)
-        self.single_observation_space = _with_text(self._pool.single_observation_space)
+        self.single_observation_space = _with_tokens(self._pool.single_observation_space)
         self.observation_space = gymnasium.vector.utils.batch_space(
             self.single_observation_space, num_envs
         )
@@ -76,19 +81,21 @@ class Pool(VectorEnv[Any, Any, Any]):
         self._pool.close()
 
     def _read(self, obs: Any) -> Any:
-        if isinstance(obs, dict) and "mission" in obs:
-            return {**obs, "mission": _sentences(obs["mission"])}
+        if isinstance(obs, dict) and MISSION in obs:
+            length = self.single_observation_space[MISSION].shape[0]
+            return {**obs, MISSION: _tokens(obs[MISSION], length)}
         return obs
 
 
-def _with_text(space: Any) -> Any:
-    """The space with MiniGrid's mission as text instead of bytes."""
-    if not isinstance(space, spaces.Dict) or "mission" not in space.spaces:
+def _with_tokens(space: Any) -> Any:
+    """The space with MiniGrid's mission as tokens instead of bytes."""
+    if not isinstance(space, spaces.Dict) or MISSION not in space.spaces:
         return space
-    letters = space["mission"].shape[0]
-    return spaces.Dict({**space.spaces, "mission": spaces.Text(letters)})
+    words = min(LONGEST_BABYAI, space[MISSION].shape[0] // LETTERS)
+    return spaces.Dict({**space.spaces, MISSION: Tokens(len(VOCABULARY), words)})
 
 
-def _sentences(letters: NDArray[np.uint8]) -> tuple[str, ...]:
-    """Bytes [B, L], zeros behind, as sentences."""
-    return tuple(bytes(row).rstrip(b"\0").decode() for row in letters)
+def _tokens(letters: NDArray[np.uint8], length: int) -> NDArray[np.int64]:
+    """Bytes [B, letters], zeros behind, as the numbers of their words: int64 [B, length]."""
+    sentences = [bytes(row).rstrip(b"\0").decode() for row in letters]
+    return np.array([numbers(sentence, length) for sentence in sentences])
