@@ -32,7 +32,7 @@ def register(id: str) -> None:
 
 
 @final
-class MemoryChain(gymnasium.Env[NDArray[np.float32], int]):
+class MemoryChain(gymnasium.Env[NDArray[np.float32], Any]):
     """One chain: a reward of 1 or -1 in the last step, which terminates.
 
     Args:
@@ -55,7 +55,7 @@ class MemoryChain(gymnasium.Env[NDArray[np.float32], int]):
             self._env = self._load(**self._setting, seed=seed)
         return np.asarray(self._env.reset().observation, np.float32), {}
 
-    def step(self, action: int) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         given = self._env.step(int(action))
         obs = np.asarray(given.observation, np.float32)
         terminated = bool(given.last() and given.discount == 0)

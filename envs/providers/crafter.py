@@ -24,7 +24,7 @@ def register(id: str) -> None:
 
 
 @final
-class Crafter(gymnasium.Env[NDArray[np.uint8], int]):
+class Crafter(gymnasium.Env[NDArray[np.uint8], Any]):
     """One world; death terminates, the limit of 10,000 env steps truncates.
 
     The package's info is left out: it shows the map around the player, which an agent must not see.
@@ -54,7 +54,7 @@ class Crafter(gymnasium.Env[NDArray[np.uint8], int]):
             self._world = crafter.Env(**self._options, seed=seed)
         return self._world.reset(), {}
 
-    def step(self, action: int) -> tuple[NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
         obs, reward, done, info = self._world.step(int(action))
         dead = info["discount"] == 0
         return obs, float(reward), dead, bool(done) and not dead, {}

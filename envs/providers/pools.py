@@ -8,6 +8,8 @@ an episode that is solved in its very last step cut off by time.
 from __future__ import annotations
 
 import difflib
+import warnings
+from functools import partial
 from typing import Any, Final, final
 
 import envpool
@@ -53,14 +55,12 @@ class Pool(VectorEnv[Any, Any, Any]):
 
     def __init__(self, num_envs: int, *, name: str, **options: Any) -> None:
         self.num_envs = num_envs
-        self._make = lambda **seed: envpool.make_gymnasium(
-            name, num_envs=num_envs, **options, **seed
-        )
+        self._make = partial(_make, name, num_envs=num_envs, **options)
         self._pool = self._make()
         self.metadata = self._pool.metadata
         self.single_action_space = self._pool.single_action_space
-        self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, num_envs)
         self.single_observation_space = _with_tokens(self._pool.single_observation_space)
+        self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, num_envs)
         self.observation_space = gymnasium.vector.utils.batch_space(
             self.single_observation_space, num_envs
         )
@@ -85,6 +85,14 @@ class Pool(VectorEnv[Any, Any, Any]):
             length = self.single_observation_space[MISSION].shape[0]
             return {**obs, MISSION: _tokens(obs[MISSION], length)}
         return obs
+
+
+def _make(name: str, **options: Any) -> Any:
+    """A pool whose spaces are made, without the warning that their float64 bounds are rounded."""
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
+        pool = envpool.make_gymnasium(name, **options)
+        _ = pool.observation_space, pool.action_space  # kept by the pool from now on
+    return pool
 
 
 def _with_tokens(space: Any) -> Any:

@@ -42,7 +42,7 @@ def played(id: str, seed: int, steps: int = 20) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     obs, seen = env.reset(seed), []
     for _ in range(steps):
-        nvec = torch.as_tensor(getattr(env.action_space, "nvec", env.action_space.n))
+        nvec = torch.as_tensor(getattr(env.action_space, 'nvec', getattr(env.action_space, 'n', None)))
         drawn = torch.randint(1 << 30, (2, *nvec.shape), generator=generator)
         transition = env.step(drawn % nvec)
         seen += [transition.reward, *(obs[key].float() for key in sorted(obs))]
