@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import nullcontext, redirect_stdout
 from functools import partial
 from typing import Any, final
 
@@ -12,7 +14,7 @@ from memrl.envs.guard import Guard
 
 VECTORIZATIONS = ("sync", "async", "vector_entry_point")
 STEP_LIMIT_S = 600.0  # long enough for the slowest simulator to load a level
-PRINTING = ("BabyAI-",)  # tasks that print about every level that they throw away
+PRINTING = ("BabyAI-", "MiniWorld-")  # of levels thrown away, and of what a driver cannot do
 
 
 def vector_env(
@@ -27,7 +29,8 @@ def vector_env(
     """``num`` copies of a Gymnasium id: in this process, one process each, or as the id provides.
 
     ``sync`` and ``async`` reset in the step that ends an episode, and name the copy that fails;
-    ``vector_entry_point`` is the id's own vector environment with its own reset mode.
+    ``vector_entry_point`` is the id's own vector environment with its own reset mode, and taken
+    where an id has nothing else.
 
     Args:
         id: of the task.
@@ -48,8 +51,8 @@ def vector_env(
             f"vectorization is {vectorization!r}, allowed: {', '.join(VECTORIZATIONS)}"
         )
     _check_limit(step_limit_s, vectorization)
-    if vectorization == "vector_entry_point":
-        return gymnasium.make_vec(id, num, vectorization_mode=vectorization, **kwargs)
+    if vectorization == "vector_entry_point" or gymnasium.spec(id).entry_point is None:
+        return gymnasium.make_vec(id, num, vectorization_mode="vector_entry_point", **kwargs)
     copies = [partial(_copy, id, index, read_text, kwargs) for index in range(num)]
     if vectorization == "sync":
         return SyncVectorEnv(copies, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
@@ -143,7 +146,8 @@ def _check_limit(step_limit_s: float | int | None, vectorization: str) -> None:
 def _copy(id: str, index: int, read_text: bool, kwargs: dict[str, Any]) -> Guard:
     quiet = id.rpartition(":")[2].startswith(PRINTING)
     try:
-        env = gymnasium.make(id, disable_env_checker=True, **kwargs)
+        with redirect_stdout(io.StringIO()) if quiet else nullcontext():
+            env = gymnasium.make(id, disable_env_checker=True, **kwargs)
     except (gymnasium.error.Error, ImportError) as error:  # a package that is not installed
         raise ValueError(f"{id} cannot be made: {error}") from error
     return Guard(env, name=id, copy=index, read_text=read_text, quiet=quiet)

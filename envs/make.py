@@ -21,18 +21,11 @@ from memrl.envs.minigrid.reference import memory_card
 from memrl.envs.popgym import POPGYM
 from memrl.envs.popgym.catalogue import package_card, popgym_card
 from memrl.envs.probes import PROBES, probe_card
+from memrl.envs.providers import provide
 from memrl.envs.wrappers import Previous
 from memrl.rollout.env import BatchedEnv
 
 GYMNASIUM = "gymnasium"
-
-# Packages that register their ids when they are imported, by how those ids begin.
-PROVIDERS = {
-    "MiniGrid-": "minigrid",
-    "BabyAI-": "minigrid",
-    "ALE/": "ale_py",
-    "popgym-": "popgym",
-}
 
 
 # Cards of ids that no family describes, by how those ids begin.
@@ -163,12 +156,7 @@ def _register(id: str) -> None:
     if ":" in id:
         module, name = id.split(":", 1)
         importlib.import_module(module)
-    for prefix, provider in PROVIDERS.items():
-        if name.startswith(prefix) and name not in gymnasium.registry:
-            try:
-                importlib.import_module(provider)
-            except ImportError as error:
-                raise ValueError(f"{id} needs the package {provider}: {error}") from error
+    provide(name)
     tensor = (id for family in TENSOR_FAMILIES.values() for id in family.ids)
     _known(name, (*tensor, *gymnasium.registry))
 

@@ -1,0 +1,62 @@
+"""The memory chain of bsuite: remember the bits of the first step until the last one asks.
+
+``bsuite/memory_len-0`` … ``-22`` are its chains of 1 to 100 steps with one bit, and
+``bsuite/memory_size-0`` … ``-16`` those of two steps with 1 to 40 bits, one of which is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import dm_env
+import gymnasium
+import numpy as np
+from bsuite.experiments.memory_len import memory_len
+from bsuite.experiments.memory_len import sweep as len_sweep
+from bsuite.experiments.memory_size import memory_size
+from bsuite.experiments.memory_size import sweep as size_sweep
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+EXPERIMENTS = {"memory_len": (memory_len, len_sweep), "memory_size": (memory_size, size_sweep)}
+
+
+def register(id: str) -> None:
+    """Register every setting of both experiments."""
+    for name, (experiment, sweep) in EXPERIMENTS.items():
+        for number, setting in enumerate(sweep.SETTINGS):
+            key = f"bsuite/{name}-{number}"
+            if key not in gymnasium.registry:
+                kwargs = {"load": experiment.load, "setting": setting}
+                gymnasium.register(key, entry_point=MemoryChain, kwargs=kwargs)
+
+
+@final
+class MemoryChain(gymnasium.Env[NDArray[np.float32], Any]):
+    """One chain: a reward of 1 or -1 in the last step, which terminates.
+
+    Args:
+        load: the experiment's own constructor.
+        setting: one entry of its sweep.
+    """
+
+    def __init__(self, *, load: Any, setting: dict[str, Any]) -> None:
+        self._load, self._setting = load, setting
+        self._env: dm_env.Environment = load(**setting, seed=None)
+        observed = self._env.observation_spec()
+        self.observation_space = spaces.Box(-np.inf, np.inf, observed.shape, np.float32)
+        self.action_space = spaces.Discrete(self._env.action_spec().num_values)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        super().reset(seed=seed)
+        if seed is not None:
+            self._env = self._load(**self._setting, seed=seed)
+        return np.asarray(self._env.reset().observation, np.float32), {}
+
+    def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        given = self._env.step(int(action))
+        obs = np.asarray(given.observation, np.float32)
+        terminated = bool(given.last() and given.discount == 0)
+        return obs, float(given.reward), terminated, bool(given.last()) and not terminated, {}

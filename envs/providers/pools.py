@@ -1,0 +1,109 @@
+"""EnvPool: copies stepped by C++ threads, as a Gymnasium vector environment that can be seeded.
+
+``envpool/NAME`` is any id that EnvPool lists. It resets in the step after an episode's last one,
+draws levels from a generator of its own (a seed gives other levels than the original's), and calls
+an episode that is solved in its very last step cut off by time.
+"""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from functools import partial
+from typing import Any, Final, final
+
+import envpool
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import VectorEnv
+from numpy.typing import NDArray
+
+from memrl.envs.missions import LONGEST_BABYAI, VOCABULARY, numbers
+from memrl.rollout.tokens import Tokens
+
+PREFIX: Final = "envpool/"
+MISSION: Final = "mission"
+LETTERS: Final = 4  # of a word and its space, at least, in the mean of any mission
+
+
+def register(id: str) -> None:
+    """Register one id.
+
+    Raises:
+        ValueError: EnvPool has no such environment; names the nearest.
+    """
+    name, known = id.removeprefix(PREFIX), envpool.list_all_envs()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
+        raise ValueError(f"EnvPool has no environment {name!r}, did you mean {PREFIX}{near}?")
+    gymnasium.register(id, vector_entry_point=Pool, kwargs={"name": name})
+
+
+@final
+class Pool(VectorEnv[Any, Any, Any]):
+    """``num_envs`` copies of one of EnvPool's environments.
+
+    A pool is seeded when it is made, so ``reset(seed=…)`` makes a new one. A mission, which EnvPool
+    gives as bytes, is handed on as tokens. Infos are left out: they hold what an agent must not see.
+
+    Args:
+        num_envs: copies.
+        name: EnvPool's name of the environment.
+        options: for ``envpool.make_gymnasium``.
+    """
+
+    def __init__(self, num_envs: int, *, name: str, **options: Any) -> None:
+        self.num_envs = num_envs
+        self._make = partial(_make, name, num_envs=num_envs, **options)
+        self._pool = self._make()
+        self.metadata = self._pool.metadata
+        self.single_action_space = self._pool.single_action_space
+        self.single_observation_space = _with_tokens(self._pool.single_observation_space)
+        self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, num_envs)
+        self.observation_space = gymnasium.vector.utils.batch_space(
+            self.single_observation_space, num_envs
+        )
+
+    def reset(
+        self, *, seed: Any = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        if seed is not None:
+            self._pool.close()
+            self._pool = self._make(seed=int(seed))
+        return self._read(self._pool.reset()[0]), {}
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        obs, reward, terminated, truncated, _ = self._pool.step(actions)
+        return self._read(obs), reward, terminated, truncated, {}
+
+    def close_extras(self, **kwargs: Any) -> None:
+        self._pool.close()
+
+    def _read(self, obs: Any) -> Any:
+        if isinstance(obs, dict) and MISSION in obs:
+            length = self.single_observation_space[MISSION].shape[0]
+            return {**obs, MISSION: _tokens(obs[MISSION], length)}
+        return obs
+
+
+def _make(name: str, **options: Any) -> Any:
+    """A pool whose spaces are made, without the warning that their float64 bounds are rounded."""
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
+        pool = envpool.make_gymnasium(name, **options)
+        _ = pool.observation_space, pool.action_space  # kept by the pool from now on
+    return pool
+
+
+def _with_tokens(space: Any) -> Any:
+    """The space with MiniGrid's mission as tokens instead of bytes."""
+    if not isinstance(space, spaces.Dict) or MISSION not in space.spaces:
+        return space
+    words = min(LONGEST_BABYAI, space[MISSION].shape[0] // LETTERS)
+    return spaces.Dict({**space.spaces, MISSION: Tokens(len(VOCABULARY), words)})
+
+
+def _tokens(letters: NDArray[np.uint8], length: int) -> NDArray[np.int64]:
+    """Bytes [B, letters], zeros behind, as the numbers of their words: int64 [B, length]."""
+    sentences = [bytes(row).rstrip(b"\0").decode() for row in letters]
+    return np.array([numbers(sentence, length) for sentence in sentences])
