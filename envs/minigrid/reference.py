@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from memrl.envs.catalogue import EnvCard, Levels
+from memrl.envs.catalogue import EnvCard, Levels, Need
 from memrl.envs.minigrid.memory import MemoryTask, memory_task
 from memrl.envs.minigrid.memory_levels import memory_choices
 from memrl.envs.minigrid.needs import ACTIONS, grid_card
@@ -56,6 +56,7 @@ def memory_card(
 ) -> EnvCard:
     """A Memory task in the catalogue; at the package's view size nothing need be computed."""
     memoryless: float | None
+    need: Need | None
     if observation == "rgb_full":  # the cue is always in sight
         memoryless, need = None, "not needed"
     elif agent_view_size == 7:

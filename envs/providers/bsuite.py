@@ -28,7 +28,7 @@ def register(id: str) -> None:
             key = f"bsuite/{name}-{number}"
             if key not in gymnasium.registry:
                 kwargs = {"load": experiment.load, "setting": setting}
-                gymnasium.register(key, entry_point=MemoryChain, kwargs=kwargs)
+                gymnasium.register(key, entry_point=f"{__name__}:MemoryChain", kwargs=kwargs)
 
 
 @final

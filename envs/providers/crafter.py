@@ -20,7 +20,7 @@ def register(id: str) -> None:
     """Register both ids."""
     for name, reward in IDS.items():
         if name not in gymnasium.registry:
-            gymnasium.register(name, entry_point=Crafter, kwargs={"reward": reward})
+            gymnasium.register(name, entry_point=f"{__name__}:Crafter", kwargs={"reward": reward})
 
 
 @final
@@ -35,11 +35,10 @@ class Crafter(gymnasium.Env[NDArray[np.uint8], Any]):
         render_mode: ``rgb_array`` or None.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
-
     def __init__(
         self, *, reward: bool = True, size: int = 64, render_mode: str | None = None
     ) -> None:
+        self.metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
         self.render_mode = render_mode
         self.observation_space = spaces.Box(0, 255, (size, size, 3), np.uint8)
         self._options = {"size": (size, size), "reward": reward}

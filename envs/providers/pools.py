@@ -37,7 +37,7 @@ def register(id: str) -> None:
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
         raise ValueError(f"EnvPool has no environment {name!r}, did you mean {PREFIX}{near}?")
-    gymnasium.register(id, vector_entry_point=Pool, kwargs={"name": name})
+    gymnasium.register(id, vector_entry_point=f"{__name__}:Pool", kwargs={"name": name})
 
 
 @final
@@ -45,7 +45,8 @@ class Pool(VectorEnv[Any, Any, Any]):
     """``num_envs`` copies of one of EnvPool's environments.
 
     A pool is seeded when it is made, so ``reset(seed=…)`` makes a new one. A mission, which EnvPool
-    gives as bytes, is handed on as tokens. Infos are left out: they hold what an agent must not see.
+    gives as bytes, is handed on as tokens. Infos, which hold what an agent must not see, are left
+    out.
 
     Args:
         num_envs: copies.
@@ -82,8 +83,7 @@ class Pool(VectorEnv[Any, Any, Any]):
 
     def _read(self, obs: Any) -> Any:
         if isinstance(obs, dict) and MISSION in obs:
-            length = self.single_observation_space[MISSION].shape[0]
-            return {**obs, MISSION: _tokens(obs[MISSION], length)}
+            return {**obs, MISSION: _tokens(obs[MISSION])}
         return obs
 
 
@@ -99,11 +99,16 @@ def _with_tokens(space: Any) -> Any:
     """The space with MiniGrid's mission as tokens instead of bytes."""
     if not isinstance(space, spaces.Dict) or MISSION not in space.spaces:
         return space
-    words = min(LONGEST_BABYAI, space[MISSION].shape[0] // LETTERS)
+    words = _num_words(space.spaces[MISSION].shape or ())
     return spaces.Dict({**space.spaces, MISSION: Tokens(len(VOCABULARY), words)})
 
 
-def _tokens(letters: NDArray[np.uint8], length: int) -> NDArray[np.int64]:
-    """Bytes [B, letters], zeros behind, as the numbers of their words: int64 [B, length]."""
+def _tokens(letters: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Bytes [B, letters], zeros behind, as the numbers of their words: int64 [B, words]."""
     sentences = [bytes(row).rstrip(b"\0").decode() for row in letters]
-    return np.array([numbers(sentence, length) for sentence in sentences])
+    words = _num_words(letters.shape[1:])
+    return np.array([numbers(sentence, words) for sentence in sentences])
+
+
+def _num_words(letters: tuple[int, ...]) -> int:
+    return min(LONGEST_BABYAI, letters[0] // LETTERS)

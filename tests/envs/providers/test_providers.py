@@ -11,6 +11,7 @@ from pathlib import Path
 import gymnasium
 import pytest
 import torch
+from gymnasium import spaces
 
 from memrl.envs import make
 from memrl.envs.providers import PROVIDERS, Provider, provide, provider_of
@@ -42,9 +43,8 @@ def played(id: str, seed: int, steps: int = 20) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     obs, seen = env.reset(seed), []
     for _ in range(steps):
-        nvec = torch.as_tensor(
-            getattr(env.action_space, "nvec", getattr(env.action_space, "n", None))
-        )
+        space = env.action_space
+        nvec = torch.as_tensor(space.n if isinstance(space, spaces.Discrete) else space.nvec)
         drawn = torch.randint(1 << 30, (2, *nvec.shape), generator=generator)
         transition = env.step(drawn % nvec)
         seen += [transition.reward, *(obs[key].float() for key in sorted(obs))]
