@@ -14,7 +14,7 @@ import torch
 
 from memrl.envs.adapter import GymnasiumAdapter
 from memrl.envs.guard import vector_env
-from memrl.envs.minigrid import MEMORY_IDS, MemoryEnv
+from memrl.envs.minigrid import GRID_IDS, MEMORY_IDS, GridEnv, MemoryEnv
 from memrl.envs.probes import PROBES
 from memrl.envs.wrappers import Previous
 from memrl.rollout.env import BatchedEnv
@@ -39,12 +39,13 @@ class TensorFamily(NamedTuple):
 
 TENSOR_FAMILIES: dict[str, TensorFamily] = {
     "minigrid_memory": TensorFamily(tuple(MEMORY_IDS), lambda id: partial(MemoryEnv, id)),
+    "minigrid": TensorFamily(tuple(GRID_IDS), lambda id: partial(GridEnv, id)),
     "probe": TensorFamily(tuple(PROBES), PROBES.__getitem__),
 }
 
 
 def family_of(id: str) -> str:
-    """The family that makes an id: ``minigrid_memory``, ``probe``, or else ``gymnasium``."""
+    """The family that makes an id, as ``minigrid`` or ``probe``; ``gymnasium`` if no other does."""
     return next((name for name, f in TENSOR_FAMILIES.items() if id in f.ids), GYMNASIUM)
 
 

@@ -223,7 +223,8 @@ def test_envs_lists_tasks_of_both_kinds(memrl):
     kinds = {entry["id"]: entry["kind"] for entry in listed}
     assert kinds["MiniGrid-MemoryS13-v0"] == "tensor"
     assert kinds["CartPole-v1"] == "adapter"
-    assert kinds["MiniGrid-DoorKey-5x5-v0"] == "adapter"
+    assert kinds["MiniGrid-DoorKey-5x5-v0"] == "tensor"
+    assert kinds["BabyAI-GoToObj-v0"] == "adapter"
 
 
 def test_config_prints_what_train_would_do(memrl):

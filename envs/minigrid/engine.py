@@ -33,10 +33,13 @@ class GridState(NamedTuple):
 
 
 class Events(NamedTuple):
-    """What the base game says about a step."""
+    """What the base game says about a step, and what it found before it."""
 
     goal: Tensor  # bool [B]: the agent stepped on a goal
     lava: Tensor  # bool [B]: the agent stepped into lava
+    front: Tensor  # int64 [B]: the cell that was ahead of the agent
+    ahead: Tensor  # int32 [B]: what was in it
+    carried: Tensor  # int32 [B]: what was in the agent's hand
 
 
 @final
@@ -73,20 +76,28 @@ class GridEngine:
         self._view = view_table(width, height, view_size).to(device)
         self._bits = (1 << torch.arange(view_size, device=device)).unsqueeze(1)
         self._turn = torch.tensor([3, 1, 0, 0, 0, 0, 0], device=device)  # added to the direction
-        own = torch.zeros(view_size, view_size, dtype=torch.bool)
-        own[view_size // 2, -1] = True
-        self._own = own.flatten().to(device)  # where the agent stands in its view
+        self._own = (view_size // 2 + 1) * view_size - 1  # where the agent stands in its view
 
-    def step(self, state: GridState, action: Int[Tensor, " B"]) -> tuple[GridState, Events]:
+    def front(self, state: GridState) -> Int[Tensor, " B"]:
+        """The cells ahead of the agents."""
+        return self._front.index_select(0, state.cell * 4 + state.direction)
+
+    def step(
+        self, state: GridState, action: Int[Tensor, " B"], *, donate: bool = False
+    ) -> tuple[GridState, Events]:
         """Play one action (``LEFT`` … ``DONE``) in every grid; the given state stays valid.
+
+        With ``donate`` it does not: its cells and contents become those of the next state, written
+        in place, which spares a copy of every grid.
 
         The agent must not face the world outside with anything but walls between (as in every
         MiniGrid level); what it would carry out there is lost.
         """
         table = self._rules
-        front = self._front.index_select(0, state.cell * 4 + state.direction)
-        ahead = state.cells.gather(1, front.unsqueeze(1)).squeeze(1)
-        inside = state.contents.gather(1, front.unsqueeze(1)).squeeze(1)
+        front = self.front(state)
+        column = front.unsqueeze(1)
+        ahead = state.cells.gather(1, column).squeeze(1)
+        inside = state.contents.gather(1, column).squeeze(1)
 
         forward = action == FORWARD
         moves = forward & table.enterable.index_select(0, ahead)
@@ -103,24 +114,24 @@ class GridEngine:
         left = torch.where(toggles, toggled, ahead)
         left = torch.where(opens, inside, left)
         swaps = takes | drops  # the cell ahead and the hand change places
+        left = torch.where(swaps, state.carried, left).unsqueeze(1)
+        held = inside.masked_fill(opens, EMPTY)
+        held = torch.where(swaps, state.carried_contents, held).unsqueeze(1)
+        write = Tensor.scatter_ if donate else Tensor.scatter
         after = GridState(
-            cells=state.cells.scatter(
-                1, front.unsqueeze(1), torch.where(swaps, state.carried, left).unsqueeze(1)
-            ),
-            contents=state.contents.scatter(
-                1,
-                front.unsqueeze(1),
-                torch.where(
-                    swaps, state.carried_contents, inside.masked_fill(opens, EMPTY)
-                ).unsqueeze(1),
-            ),
+            cells=write(state.cells, 1, column, left),
+            contents=write(state.contents, 1, column, held),
             cell=torch.where(moves, front, state.cell),
             direction=state.direction + self._turn.index_select(0, action) & 3,
             carried=torch.where(swaps, ahead, state.carried),
             carried_contents=torch.where(swaps, inside, state.carried_contents),
         )
         events = Events(
-            forward & table.goal.index_select(0, ahead), forward & table.lava.index_select(0, ahead)
+            goal=forward & table.goal.index_select(0, ahead),
+            lava=forward & table.lava.index_select(0, ahead),
+            front=front,
+            ahead=ahead,
+            carried=state.carried,
         )
         return after, events
 
@@ -131,7 +142,7 @@ class GridEngine:
         """
         index, lit = self.sight(state)
         view = state.cells.gather(1, index) * lit
-        view = torch.where(self._own, state.carried.unsqueeze(1), view)
+        view[:, self._own] = state.carried
         triples = self._rules.triple.index_select(0, view.view(-1))
         return triples.view(-1, self.view_size, self.view_size, 3)
 
