@@ -74,7 +74,6 @@ class GridEngine:
         self._rows = row_table(view_size, device)
         self._front = front_table(width, height).to(device)
         self._view = view_table(width, height, view_size).to(device)
-        self._bits = (1 << torch.arange(view_size, device=device)).unsqueeze(1)
         self._turn = torch.tensor([3, 1, 0, 0, 0, 0, 0], device=device)  # added to the direction
         self._own = (view_size // 2 + 1) * view_size - 1  # where the agent stands in its view
 
@@ -140,18 +139,25 @@ class GridEngine:
 
         Cells in the dark are (0, 0, 0); the agent's own cell shows what it carries.
         """
-        index, lit = self.sight(state)
-        view = state.cells.gather(1, index) * lit
+        index = self._in_view(state)
+        view = state.cells.gather(1, index)
+        if not self.see_through_walls:
+            view = view * self._lit(view)
         view[:, self._own] = state.carried
         triples = self._rules.triple.index_select(0, view.view(-1))
         return triples.view(-1, self.view_size, self.view_size, 3)
 
     def sight(self, state: GridState) -> tuple[Int[Tensor, "B K"], Bool[Tensor, "B K"]]:
         """Cells in view (K = V², order [column, row]) and which of them the agent can see."""
-        index = self._view.index_select(0, state.cell * 4 + state.direction)
+        index = self._in_view(state)
         if self.see_through_walls:
             return index, torch.ones_like(index, dtype=torch.bool)
-        codes = state.cells.gather(1, index)
-        clear = self._rules.transparent.index_select(0, codes.view(-1))
+        return index, self._lit(state.cells.gather(1, index))
+
+    def _in_view(self, state: GridState) -> Int[Tensor, "B K"]:
+        return self._view.index_select(0, state.cell * 4 + state.direction)
+
+    def _lit(self, view: Int[Tensor, "B K"]) -> Bool[Tensor, "B K"]:
+        clear = self._rules.transparent.index_select(0, view.view(-1))
         clear = clear.view(-1, self.view_size, self.view_size)
-        return index, visible(clear, self._rows, self._bits).reshape(index.shape)
+        return visible(clear, self._rows).view(view.shape)

@@ -110,11 +110,9 @@ class GridEnv(BatchedEnv):
         ended = verdict.terminated | truncated
         image = self._engine.observe(play.grid)
 
-        level = self._draw()
-        self._play = restart(play, ended, self._bank, level)
-        opening = self._first.index_select(0, level)
+        self._play, seen = restart(play, image, ended, self._bank, self._first, self._draw())
         return Transition(
-            obs=self._observe(self._play, torch.where(ended.view(-1, 1, 1, 1), opening, image)),
+            obs=self._observe(self._play, seen),
             reward=reward,
             terminated=verdict.terminated,
             truncated=truncated,

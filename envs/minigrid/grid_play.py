@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, UInt8
 from torch import Tensor
 
 from memrl.envs.minigrid.bank import Bank
@@ -56,33 +56,40 @@ def advance(
     return Play(grid, facts, play.mission, play.t + 1), verdict
 
 
-def restart(play: Play, ended: Bool[Tensor, " B"], bank: Bank, level: Int[Tensor, " B"]) -> Play:
-    """Begin ``level`` in the rows that ended; their grids are written in place.
+def restart(
+    play: Play,
+    image: UInt8[Tensor, "B V V 3"],
+    ended: Bool[Tensor, " B"],
+    bank: Bank,
+    first: UInt8[Tensor, "M V V 3"],
+    level: Int[Tensor, " B"],
+) -> tuple[Play, UInt8[Tensor, "B V V 3"]]:
+    """Begin ``level`` in the rows that ended: what follows there, and what the agents see of it.
 
-    What observations show of a state is never written to: those leaves are new tensors.
+    The grids of ``play`` are written in place. What observations show of a state is never written
+    to: those leaves are new tensors. ``first`` holds what is seen at the start of every level.
     """
     if ended.device.type == "cpu":  # where nothing waits for a device, only those rows are touched
         rows = ended.nonzero().squeeze(1)
-        fresh = begin(bank, level.index_select(0, rows))
+        level = level.index_select(0, rows)
+        fresh = begin(bank, level)
         cells = play.grid.cells.index_copy_(0, rows, fresh.grid.cells)
         contents = play.grid.contents.index_copy_(0, rows, fresh.grid.contents)
-        small = [
-            old.index_copy(0, rows, new)
-            for old, new in zip(_small(play), _small(fresh), strict=True)
-        ]
+        pairs = zip(_small(play, image), _small(fresh, first.index_select(0, level)), strict=True)
+        small = [old.index_copy(0, rows, new) for old, new in pairs]
     else:
-        fresh, over = begin(bank, level), ended.unsqueeze(1)
-        cells = torch.where(over, fresh.grid.cells, play.grid.cells)
-        contents = torch.where(over, fresh.grid.contents, play.grid.contents)
+        fresh = begin(bank, level)
+        cells = torch.where(ended.unsqueeze(1), fresh.grid.cells, play.grid.cells)
+        contents = torch.where(ended.unsqueeze(1), fresh.grid.contents, play.grid.contents)
+        pairs = zip(_small(play, image), _small(fresh, first.index_select(0, level)), strict=True)
         small = [
-            torch.where(over if new.dim() == 2 else ended, new, old)
-            for old, new in zip(_small(play), _small(fresh), strict=True)
+            torch.where(ended.view(-1, *[1] * (new.dim() - 1)), new, old) for old, new in pairs
         ]
-    cell, direction, carried, carried_contents, facts, mission, t = small
+    cell, direction, carried, carried_contents, facts, mission, t, image = small
     grid = GridState(cells, contents, cell, direction, carried, carried_contents)
-    return Play(grid, facts, mission, t)
+    return Play(grid, facts, mission, t), image
 
 
-def _small(play: Play) -> list[Tensor]:
+def _small(play: Play, image: Tensor) -> list[Tensor]:
     """Every leaf but the grids."""
-    return [*play.grid[2:], play.facts, play.mission, play.t]
+    return [*play.grid[2:], play.facts, play.mission, play.t, image]

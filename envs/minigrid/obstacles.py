@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import torch
 from jaxtyping import Int
@@ -18,6 +17,8 @@ _BALL: Final = pack(BALL, BLUE)
 _GOAL: Final = pack(GOAL, GREEN)
 _AROUND: Final = [(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if (x, y) != (0, 0)]
 _SHARES: Final = 840  # divides by 1 … 8: a number below it picks one of n cells exactly evenly
+_HALF: Final = 2**31 - 1
+_OCCUPIED: Final = 2**14  # marks the agent's cell, which holds nothing but is not free either
 _TRIES: Final = 101  # after so many cells that are taken, the package leaves a ball where it is
 
 
@@ -32,18 +33,22 @@ def _stir(facts: Tensor, state: GridState, bits: Tensor, engine: GridEngine) -> 
     The package draws from all nine cells until one is free and gives up after 101 draws, so that a
     ball with n free cells stays where it is with probability (1 - n / 9)^101.
     """
+    table = _table(engine.height, str(facts.device))
     ahead = state.cells.gather(1, engine.front(state).unsqueeze(1))
-    offsets, weights, chosen, gives_up = _tables(engine.height, str(facts.device))
+    share = (bits & _HALF) * _SHARES >> 31  # 0 … 839
+    luck = bits >> 31  # 0 … 2^32 - 1
+    agent = state.cell.unsqueeze(1)
+    state.cells.scatter_(1, agent, state.cells.gather(1, agent) | _OCCUPIED)
     where = []
-    for here, number in zip(facts[:, :-1].unbind(1), bits.unbind(1), strict=False):
-        around = here.unsqueeze(1) + offsets[:-1]  # [B, 8]
-        free = (state.cells.gather(1, around) == EMPTY) & (around != state.cell.unsqueeze(1))
-        free_bits = (free * weights).sum(1)
-        moves = number // _SHARES >= gives_up.index_select(0, free_bits)
-        step = chosen.index_select(0, free_bits * _SHARES + number % _SHARES)
-        there = here + offsets.index_select(0, step) * moves
+    for i, here in enumerate(facts[:, :-1].unbind(1)):
+        around = state.cells.gather(1, here.unsqueeze(1) + table.around)  # [B, 8]
+        free = ((around == EMPTY).float() @ table.weights).long()
+        step = table.step.index_select(0, free * _SHARES + share[:, i])
+        moves = luck[:, i] >= table.gives_up.index_select(0, free)
+        there = here + step * moves
         move_ball(state, here, there)
         where.append(there)
+    state.cells.scatter_(1, agent, state.cells.gather(1, agent) & ~_OCCUPIED)
     return torch.cat([torch.stack(where, 1), ahead], 1)
 
 
@@ -60,23 +65,26 @@ def _judge(scene: Scene) -> Verdict:
     return Verdict(scene.events.goal & ~crash, scene.events.goal | crash, crash)
 
 
-@cache
-def _tables(height: int, device: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Offsets of the eight cells around and of staying [9], and what to draw from them.
+class _Table(NamedTuple):
+    """What a ball may do, by which of the eight cells around it are free, as bits."""
 
-    By which of the eight are free, as bits: ``chosen`` [256 · 840] is an offset's number, and a
-    random number below ``gives_up`` [256] leaves the ball where it is.
-    """
-    offsets = torch.tensor([x * height + y for x, y in _AROUND] + [0])
-    weights = 1 << torch.arange(8)
-    chosen, gives_up = [], []
+    around: Tensor  # int64 [8]: from the ball's cell to those around it
+    weights: Tensor  # float32 [8]: bits
+    step: Tensor  # int64 [256 · 840]: where to, by a number from 0 to 839
+    gives_up: Tensor  # int64 [256]: a number of 32 bits below it leaves the ball where it is
+
+
+@cache
+def _table(height: int, device: str) -> _Table:
+    around = [x * height + y for x, y in _AROUND]
+    steps, gives_up = [], []
     for bits in range(256):
-        free = [i for i in range(8) if bits >> i & 1]
-        chosen.append([free[share % len(free)] if free else 8 for share in range(_SHARES)])
-        stays = (1 - Fraction(len(free), 9)) ** _TRIES
-        gives_up.append(int(stays * (2**63 // _SHARES)))
-    tables = (offsets, weights, torch.tensor(chosen).flatten(), torch.tensor(gives_up))
-    return tuple(table.to(device) for table in tables)  # type: ignore[return-value]
+        free = [cell for i, cell in enumerate(around) if bits >> i & 1]
+        steps += [free[share % len(free)] if free else 0 for share in range(_SHARES)]
+        gives_up.append(round((1 - len(free) / 9) ** _TRIES * 2**32))
+    weights = 2.0 ** torch.arange(8)
+    table = _Table(*map(torch.tensor, (around, weights.tolist(), steps, gives_up)))
+    return _Table(*(leaf.to(device) for leaf in table))
 
 
 OBSTACLES = Overlay(_read, _judge, _stir, num_actions=FORWARD + 1)
