@@ -199,7 +199,7 @@ def bench_train(options: Words = None, json: Json = False) -> None:
 def bench_env(
     ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]")] = None, json: Json = False
 ) -> None:
-    """Env steps per second of environments; without an ID, of the MiniGrid Memory family."""
+    """Env steps per second of tensor environments; without an ID, of every MiniGrid family."""
     from memrl.commands.bench import measure_environments
 
     measure_environments(ids or [], as_json=json)

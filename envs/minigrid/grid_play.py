@@ -66,30 +66,48 @@ def restart(
 ) -> tuple[Play, UInt8[Tensor, "B V V 3"]]:
     """Begin ``level`` in the rows that ended: what follows there, and what the agents see of it.
 
-    The grids of ``play`` are written in place. What observations show of a state is never written
-    to: those leaves are new tensors. ``first`` holds what is seen at the start of every level.
+    The grids of ``play`` are used up. What observations show of a state is never written to: those
+    leaves are new tensors. ``first`` holds what is seen at the start of every level.
     """
-    if ended.device.type == "cpu":  # where nothing waits for a device, only those rows are touched
-        rows = ended.nonzero().squeeze(1)
-        level = level.index_select(0, rows)
-        fresh = begin(bank, level)
-        cells = play.grid.cells.index_copy_(0, rows, fresh.grid.cells)
-        contents = play.grid.contents.index_copy_(0, rows, fresh.grid.contents)
-        pairs = zip(_small(play, image), _small(fresh, first.index_select(0, level)), strict=True)
-        small = [old.index_copy(0, rows, new) for old, new in pairs]
-    else:
-        fresh = begin(bank, level)
-        cells = torch.where(ended.unsqueeze(1), fresh.grid.cells, play.grid.cells)
-        contents = torch.where(ended.unsqueeze(1), fresh.grid.contents, play.grid.contents)
-        pairs = zip(_small(play, image), _small(fresh, first.index_select(0, level)), strict=True)
-        small = [
-            torch.where(ended.view(-1, *[1] * (new.dim() - 1)), new, old) for old, new in pairs
-        ]
-    cell, direction, carried, carried_contents, facts, mission, t, image = small
-    grid = GridState(cells, contents, cell, direction, carried, carried_contents)
-    return Play(grid, facts, mission, t), image
+    # To count rows is to wait for the device, unless it is the host itself.
+    renew = renew_some if ended.device.type == "cpu" else renew_all
+    return renew(play, image, ended, bank, first, level)
+
+
+def renew_some(
+    play: Play, image: Tensor, ended: Tensor, bank: Bank, first: Tensor, level: Tensor
+) -> tuple[Play, Tensor]:
+    """`restart` that touches the grids only of the rows that ended."""
+    rows = ended.nonzero().squeeze(1)
+    level = level.index_select(0, rows)
+    fresh = begin(bank, level)
+    grids = zip(play.grid[:2], fresh.grid[:2], strict=True)
+    pairs = zip(_small(play, image), _small(fresh, first.index_select(0, level)), strict=True)
+    return _play(
+        [old.index_copy_(0, rows, new) for old, new in grids],
+        [old.index_copy(0, rows, new) for old, new in pairs],
+    )
+
+
+def renew_all(
+    play: Play, image: Tensor, ended: Tensor, bank: Bank, first: Tensor, level: Tensor
+) -> tuple[Play, Tensor]:
+    """`restart` that selects in every row, and so waits for nothing."""
+    fresh = begin(bank, level)
+    old = [*play.grid[:2], *_small(play, image)]
+    new = [*fresh.grid[:2], *_small(fresh, first.index_select(0, level))]
+    leaves = [
+        torch.where(ended.view(-1, *[1] * (after.dim() - 1)), after, before)
+        for before, after in zip(old, new, strict=True)
+    ]
+    return _play(leaves[:2], leaves[2:])
 
 
 def _small(play: Play, image: Tensor) -> list[Tensor]:
-    """Every leaf but the grids."""
+    """Every leaf but the grids: cells and contents."""
     return [*play.grid[2:], play.facts, play.mission, play.t, image]
+
+
+def _play(grids: list[Tensor], small: list[Tensor]) -> tuple[Play, Tensor]:
+    *rest, facts, mission, t, image = small
+    return Play(GridState(*grids, *rest), facts, mission, t), image

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 PAD: Final = 0  # after the end of a sentence
 
@@ -36,7 +36,7 @@ def encode_mission(sentence: str, length: int | None = None) -> list[int]:
     return [_NUMBERS[word] for word in words] + [PAD] * (length - len(words))
 
 
-def decode_mission(numbers: Iterable[int]) -> str:
+def decode_mission(numbers: Iterable[Any]) -> str:
     """The sentence that the numbers stand for; an array or a tensor [L] will do."""
     words = (WORDS[int(number)] for number in numbers if int(number) != PAD)
     return " ".join(words).replace(" ,", ",")
