@@ -70,7 +70,7 @@ def _read(path: Path, name: dict[str, str]) -> tuple[Spec, Bank]:
     """
     with safe_open(path, framework="pt") as file:
         notes = file.metadata() or {}
-        bank = Bank(**{leaf: file.get_tensor(leaf) for leaf in file.keys()})
+        bank = Bank(**{leaf: file.get_tensor(leaf).clone() for leaf in file.keys()})
     spec = Spec(**json.loads(notes["spec"]))
     if {key: notes[key] for key in name} != name:
         raise ValueError("it holds another bank")

@@ -22,11 +22,13 @@ def nudge(env: Any, rng: np.random.Generator) -> None:
             face(env, cells[rng.integers(len(cells))], rng)
     if rng.random() < 0.2:
         fill_hand(env, rng)
-    for cell, thing in things_of(env):
-        if isinstance(thing, Door) and inside(env, *cell) and rng.random() < 0.06:
+    for _, thing in things_of(env):
+        if isinstance(thing, Door) and rng.random() < 0.06:
             thing.is_open, thing.is_locked = not thing.is_open, False
     if rng.random() < 0.06:
         env.step_count = env.max_steps - int(rng.integers(1, 4))
+    while not (0 <= env.front_pos[0] < env.width and 0 <= env.front_pos[1] < env.height):
+        env.agent_dir = (env.agent_dir + 1) % 4  # an agent put outside of the walls may get here
 
 
 def matters(env: Any) -> list[Cell]:
