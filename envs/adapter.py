@@ -24,10 +24,14 @@ REWARD_MEANS_SUCCESS = ("MiniGrid-", "BabyAI-")
 class GymnasiumAdapter(BatchedEnv):
     """B copies of a Gymnasium task, stepped on the host, seen as tensors on ``device``.
 
-    ``memrl.rollout.spaces`` says what each space becomes. A vector environment that resets in the
-    next step spends one row per episode on its reset; that row has ``valid`` False, reward 0, and
-    its action was not used. An action mask is found in the observation or in the info under
-    ``action_mask``, and becomes ``obs["action_mask"]``, bool [B, A].
+    ``memrl.rollout.spaces`` says what each space becomes; the copies that `memrl.make` makes have
+    tokens in place of text (``memrl.envs.texts``), from others it is dropped. A vector environment
+    that resets in the next step spends one row per episode on its reset; that row has ``valid``
+    False, reward 0, and its action was not used. An action mask is found in the observation or in
+    the info under ``action_mask``, and becomes ``obs["action_mask"]``, bool [B, A].
+
+    What a task shows is passed on, faults included: BabyAI's PutNextS*Carrying ids open an episode
+    with an image from before the agent took up its object.
 
     ``state_dict`` cannot hold what the environments hide. Loading it begins new episodes, seeded
     by the seed and the number of steps taken, so that a resumed run is repeatable but does not
@@ -182,9 +186,9 @@ class GymnasiumAdapter(BatchedEnv):
 
 
 def _name(vector: VectorEnv[Any, Any, Any]) -> str:
-    spec = vector.spec
-    if spec is None and hasattr(vector, "get_attr"):
-        spec = vector.get_attr("spec")[0]
+    spec, copies = vector.spec, vector.unwrapped
+    if spec is None and hasattr(copies, "get_attr"):
+        spec = copies.get_attr("spec")[0]
     return str(vector) if spec is None else spec.id
 
 

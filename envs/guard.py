@@ -1,47 +1,21 @@
-"""Copies of a Gymnasium id, each behind a guard that names the copy which makes a mistake."""
+"""A guard around one copy of a Gymnasium task: it names the copy that makes a mistake."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
-from memrl.rollout.spaces import leaves
+from memrl.envs.texts import legible
+from memrl.rollout.spaces import Array, Leaf, leaves
 
-
-def vector_env(
-    id: str, num: int, *, vectorization: str = "sync", **kwargs: Any
-) -> VectorEnv[Any, Any, Any]:
-    """``num`` copies of a Gymnasium id: in this process, one process each, or as the id provides.
-
-    ``sync`` and ``async`` reset in the step that ends an episode, and name the copy that fails;
-    ``vector_entry_point`` is the id's own vector environment with its own reset mode. ``kwargs``
-    go to the environment.
-
-    Raises:
-        ValueError: another word for ``vectorization``.
-    """
-    if vectorization == "vector_entry_point":
-        return gymnasium.make_vec(id, num, vectorization_mode=vectorization, **kwargs)
-    copies = [partial(_copy, id, index, kwargs) for index in range(num)]
-    if vectorization == "sync":
-        return SyncVectorEnv(copies, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
-    if vectorization == "async":
-        return AsyncVectorEnv(copies, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
-    raise ValueError(
-        f"vectorization is {vectorization!r}, allowed: sync, async, vector_entry_point"
-    )
-
-
-def _copy(id: str, index: int, kwargs: dict[str, Any]) -> Guard:
-    env = gymnasium.make(id, disable_env_checker=True, **kwargs)
-    return Guard(env, name=id, copy=index)
+# What an array's numbers may be where its space has booleans, integers or floats.
+_KINDS = {"b": "bui", "u": "bui", "i": "bui", "f": "buif"}
 
 
 class Guard(gymnasium.Wrapper[Any, Any, Any, Any]):
@@ -49,35 +23,56 @@ class Guard(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     It runs next to the environment (in the worker of an ``AsyncVectorEnv``), because a vector
     environment forgets who was wrong, and cannot put a text such as MiniGrid's mission into shared
-    memory.
+    memory. Numbers of another type than the space's are converted where that loses nothing but
+    digits of a float.
 
     Args:
         env: one copy.
         name: what to call the environment in errors.
         copy: its index among the copies.
+        read_text: make tokens of text (see `legible`), or else drop it.
+        quiet: keep what a reset prints from the terminal.
 
     Raises:
-        ValueError: an observation whose shape is not that of its space.
+        ValueError: an observation of another shape or type than that of its space, or a text that
+            has no tokens; a reward that is no number; an end that is no truth value.
         RuntimeError: anything that the environment itself raises.
     """
 
-    def __init__(self, env: gymnasium.Env[Any, Any], *, name: str, copy: int) -> None:
+    def __init__(
+        self,
+        env: gymnasium.Env[Any, Any],
+        *,
+        name: str,
+        copy: int,
+        read_text: bool = True,
+        quiet: bool = False,
+    ) -> None:
         super().__init__(env)
-        self._who = f"copy {copy} of {name}"
-        self._leaves = leaves(env.observation_space)
+        self._who, self._quiet = f"copy {copy} of {name}", quiet
+        space = env.observation_space
+        given, self._readers = legible(space) if read_text else (space, {})
+        self._leaves = leaves(given)
         self.observation_space = spaces.Dict({k: leaf.given for k, leaf in self._leaves.items()})
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        with self._named("reset"):
+        hush = redirect_stdout(io.StringIO()) if self._quiet else nullcontext()
+        with self._named("reset"), hush:
             obs, info = self.env.reset(seed=seed, options=options)
         return self._flat(obs, "reset"), info
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         with self._named("step"):
             obs, reward, terminated, truncated, info = self.env.step(action)
-        return self._flat(obs, "step"), float(reward), bool(terminated), bool(truncated), info
+        return (
+            self._flat(obs, "step"),
+            float(self._scalar(reward, "the reward", "buif", "a number")),
+            bool(self._scalar(terminated, "terminated", "bui", "true or false")),
+            bool(self._scalar(truncated, "truncated", "bui", "true or false")),
+            info,
+        )
 
     @contextmanager
     def _named(self, verb: str) -> Iterator[None]:
@@ -91,12 +86,39 @@ class Guard(gymnasium.Wrapper[Any, Any, Any, Any]):
     def _flat(self, obs: Any, verb: str) -> dict[str, Any]:
         flat = {}
         for key, leaf in self._leaves.items():
-            # A copy: some environments reuse one buffer, and the reset that follows the last step
-            # of an episode would overwrite its last observation.
-            flat[key] = value = np.array(leaf.pick(obs))
-            if value.shape != (leaf.given.shape or ()):
-                raise ValueError(
-                    f"{self._who}: {verb} gave {key!r} of shape {value.shape}, "
-                    f"its space says {leaf.given.shape or ()}"
-                )
+            what = f"{self._who}: {verb} gave {key!r}"
+            try:
+                value = leaf.pick(obs)
+                if key in self._readers:
+                    value = self._readers[key].read(value)
+                # A copy: some environments reuse one buffer, and the reset that follows the last
+                # step of an episode would overwrite its last observation.
+                array = np.array(value)
+            except (TypeError, KeyError, IndexError, ValueError) as error:
+                raise ValueError(f"{what} outside its space: {error}") from error
+            flat[key] = _checked(array, leaf, what)
         return flat
+
+    def _scalar(self, value: Any, what: str, kinds: str, allowed: str) -> Any:
+        array = np.asarray(value)
+        if array.size != 1 or array.dtype.kind not in kinds:
+            raise ValueError(f"{self._who}: step gave {what} {value!r}, which is not {allowed}")
+        return array.item()
+
+
+def _checked(array: Array, leaf: Leaf, what: str) -> Array:
+    """The array in the type of its space, where it has its shape and can have its type."""
+    shape, dtype = leaf.given.shape or (), np.dtype(leaf.given.dtype)
+    if array.shape != shape:
+        raise ValueError(f"{what} of shape {array.shape}, its space says {shape}")
+    if array.dtype == dtype:
+        return array
+    if array.dtype.kind not in _KINDS.get(dtype.kind, ""):
+        raise ValueError(f"{what} of type {array.dtype}, its space says {dtype}")
+    if dtype.kind in "iu" and array.size:
+        held = np.iinfo(dtype)
+        for extreme in (array.min(), array.max()):
+            if not held.min <= extreme <= held.max:
+                raise ValueError(f"{what} with {extreme}, which {dtype} of its space cannot hold")
+    with np.errstate(over="ignore"):
+        return array.astype(dtype)

@@ -13,7 +13,7 @@ import gymnasium
 import torch
 
 from memrl.envs.adapter import GymnasiumAdapter
-from memrl.envs.guard import vector_env
+from memrl.envs.copies import vector_env
 from memrl.envs.minigrid import GRID_IDS, MEMORY_IDS, GridEnv, MemoryEnv
 from memrl.envs.probes import PROBES
 from memrl.envs.wrappers import Previous
@@ -86,8 +86,8 @@ def make(
         prev_reward: add the previous reward to the observation.
         family: who makes it; by default `family_of` the id. ``gymnasium`` asks for the original
             of a task that has a tensor implementation too.
-        kwargs: options of the family; for Gymnasium ``vectorization`` (sync, async or
-            vector_entry_point), the rest goes to ``gymnasium.make``.
+        kwargs: options of the family; for Gymnasium those of `vector_env` (``vectorization``,
+            ``step_limit_s``, ``read_text``), the rest goes to ``gymnasium.make``.
 
     Raises:
         ValueError: an unknown id, family, option or device, or fewer than one copy.

@@ -98,14 +98,18 @@ def references(config: Config) -> dict[str, float]:
     if config.env.id not in MEMORY_IDS:
         return {}
     options = config.env.model_extra or {}
+    if options.get("observation") == "rgb_full":  # which asks for no memory
+        return {}
     return reference_levels(config.env.id, options.get("agent_view_size", 7))
 
 
 def draw_seen(obs: Obs) -> Any:
-    """What copy 0 sees, as a picture, where its observation is a grid of symbols; else None."""
+    """What copy 0 sees, where that is a picture or a grid of symbols (then drawn); else None."""
     image = obs.get("image")
-    if image is None or image.dtype != torch.uint8 or image.shape[1] >= GRID_SIDE:
+    if image is None or image.dtype != torch.uint8 or image.dim() != 4 or image.shape[3] != 3:
         return None
+    if max(image.shape[1:3]) >= GRID_SIDE:
+        return image[0].cpu().numpy()
     return render_view(image[0])
 
 

@@ -21,6 +21,7 @@ from memrl.memory.core import MemoryCore
 from memrl.memory.state import flatten
 from memrl.policy import Policy, PolicyConfig, build_policy
 from memrl.rollout.spaces import tensor_dtype
+from memrl.rollout.tokens import Tokens
 from memrl.trial import poison
 
 ROOT = Path(export.__file__).parent
@@ -149,6 +150,7 @@ def test_every_kind_of_observation_is_exported(path):
     space = spaces.Dict(
         {
             "bits": spaces.MultiBinary(3),
+            "mission": Tokens(11, 5),
             "picture": spaces.Box(0, 255, (33, 34, 3), np.uint8),
             "prev_action": spaces.MultiDiscrete([2, 5]),
             "prev_reward": spaces.Box(-1.0, 1.0, (1,), np.float32),

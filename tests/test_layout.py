@@ -15,14 +15,15 @@ LINKED = ("agents", "configs", "envs")
 # A room and the rooms right below it; it may import these and everything below them.
 BELOW = {
     "errors": (),
-    "saved": ("errors",),
+    "saved": ("errors", "rollout.tokens"),
     "memory.ops": (),
     "menu": (),
     "memory": ("memory.ops", "menu"),
     "tasks": ("menu", "memory"),
     "rollout.env": (),
-    "rollout.spaces": (),
-    "nn": ("memory.ops", "rollout.env"),
+    "rollout.tokens": (),
+    "rollout.spaces": ("rollout.tokens",),
+    "nn": ("memory.ops", "rollout.env", "rollout.tokens"),
     "policy": ("memory", "nn"),
     "rollout": ("policy", "bonus", "rollout.spaces"),
     "losses": (),

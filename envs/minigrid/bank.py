@@ -8,7 +8,7 @@ gather, on any device.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -17,10 +17,11 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from memrl.envs.minigrid.cells import EMPTY
-from memrl.envs.minigrid.missions import encode_mission
+from memrl.envs.minigrid.cells import CLOSED, DOOR, EMPTY, LOCKED, OPEN, pack
 from memrl.envs.minigrid.overlay import Overlay
 from memrl.envs.minigrid.translate import from_package
+from memrl.envs.missions import VOCABULARY
+from memrl.envs.texts import Reader, reader_of
 
 if TYPE_CHECKING:
     from minigrid.minigrid_env import MiniGridEnv
@@ -68,7 +69,7 @@ def draw_bank(id: str, overlay: Overlay, size: int, seed: int) -> tuple[Spec, Ba
         ValueError: the installed package does not know the id.
     """
     env = package_env(id)
-    words = mission_length(env)
+    reader = mission_reader(env)
     rows: dict[str, list[Any]] = {leaf: [] for leaf in _DTYPES}
     for level in _shown(size, f"drawing {size:,} levels of {id}"):
         env.reset(seed=seed if level == 0 else None)
@@ -78,12 +79,20 @@ def draw_bank(id: str, overlay: Overlay, size: int, seed: int) -> tuple[Spec, Ba
         rows["cell"].append(int(state.cell))
         rows["direction"].append(int(state.direction))
         rows["facts"].append(overlay.read(env))
-        rows["mission"].append(encode_mission(env.mission, words) if words else [])
+        rows["mission"].append([] if reader is None else reader.read(env.mission))
     leaves = {leaf: torch.from_numpy(np.array(rows[leaf], d)) for leaf, d in _DTYPES.items()}
     bank = Bank(**leaves)
     if not (bank.contents != EMPTY).any():
         bank = bank._replace(contents=bank.contents[:, :0].clone())
     return Spec(env.width, env.height, env.max_steps, env.see_through_walls), bank
+
+
+def codes_of(bank: Bank) -> tuple[int, ...]:
+    """Every code that play can bring about: what lies in levels and boxes, doors in every state."""
+    found = {EMPTY, *bank.cells.flatten().tolist(), *bank.contents.flatten().tolist()}
+    doors = [code >> 4 & 7 for code in found if code & 15 == DOOR]  # their colours
+    opened = {pack(DOOR, colour, state) for colour in doors for state in (OPEN, CLOSED, LOCKED)}
+    return tuple(sorted(found | opened))
 
 
 def package_env(id: str) -> MiniGridEnv:
@@ -111,14 +120,11 @@ def package_version() -> str:
     return version("minigrid")
 
 
-def mission_length(env: MiniGridEnv) -> int:
-    """Words and commas of an id's longest mission; 0 where there is only one mission."""
-    space: Any = env.observation_space
-    choices: Sequence[Sequence[str]] = space["mission"].ordered_placeholders or []
-    if all(len(words) == 1 for words in choices):
-        return 0
-    longest = (max(words, key=lambda word: len(encode_mission(word))) for words in choices)
-    return len(encode_mission(space["mission"].mission_func(*longest)))
+def mission_reader(env: MiniGridEnv) -> Reader | None:
+    """Who makes numbers of an id's missions; None where all of its levels have the same one."""
+    reader = reader_of(env.observation_space["mission"])  # type: ignore[index]
+    assert reader is None or reader.symbols == VOCABULARY, "a word of MiniGrid has no number"
+    return reader
 
 
 def _shown(size: int, what: str) -> Iterator[int]:

@@ -12,23 +12,27 @@ from torch import Tensor
 
 from memrl.envs.minigrid.actions import check_actions
 from memrl.envs.minigrid.automaton import rows
-from memrl.envs.minigrid.bank import Bank
+from memrl.envs.minigrid.bank import Bank, codes_of
 from memrl.envs.minigrid.bank_files import load_bank
 from memrl.envs.minigrid.engine import GridEngine, GridState
 from memrl.envs.minigrid.families import overlay_of
 from memrl.envs.minigrid.grid_play import Play, advance, begin, restart
-from memrl.envs.minigrid.missions import WORDS
-from memrl.envs.minigrid.render import TILE_SIZE, render_grid
+from memrl.envs.minigrid.observer import TILE_SIZE, Observer
+from memrl.envs.minigrid.render import TILE_SIZE as RENDER_TILE_SIZE
+from memrl.envs.minigrid.render import render_grid
+from memrl.envs.missions import VOCABULARY
 from memrl.rollout.env import BatchedEnv, Obs, Transition
+from memrl.rollout.tokens import Tokens
 
 
 @final
 class GridEnv(BatchedEnv):
     """B copies of a MiniGrid task; see the package for the game itself.
 
-    Observations are ``image`` uint8 [B, V, V, 3], indexed [column, row] as the package's,
-    ``direction`` int64 [B], and ``mission`` int64 [B, L] where missions differ (a word each, see
-    ``missions``; a mission that is the same sentence in every episode is left out). The reward is
+    Observations are ``image`` uint8 [B, V, V, 3], indexed [column, row] as the package's, or a
+    picture of it (see `Observer`), ``direction`` int64 [B], and ``mission`` int64 [B, L] where
+    missions differ (words by number, see `memrl.envs.missions`; a mission that is the same sentence
+    in every episode is left out). The reward is
     the package's, computed in float64 and rounded to float32. ``terminated`` and ``truncated`` may
     both be True.
 
@@ -45,13 +49,15 @@ class GridEnv(BatchedEnv):
         id: one of ``GRID_IDS``.
         num_envs: B.
         agent_view_size: V, one of 3, 5, 7.
+        observation: ``symbolic``, ``rgb`` (the agent's view) or ``rgb_full`` (the whole grid).
+        tile_size: pixels of a cell's side in pictures.
         bank: seed of the levels, from 0.
         bank_size: how many levels there are, from 1. The default draws in seconds, once, and
             keeps at most 5 MB.
         device: where everything lives, the generator included.
 
     Raises:
-        ValueError: an unknown id, or a number out of range.
+        ValueError: an unknown id or observation, or a number out of range.
     """
 
     metric_names = ("success", "length")
@@ -63,6 +69,8 @@ class GridEnv(BatchedEnv):
         num_envs: int,
         *,
         agent_view_size: int = 7,
+        observation: str = "symbolic",
+        tile_size: int = TILE_SIZE,
         bank: int = 0,
         bank_size: int = 4096,
         device: torch.device | str = "cpu",
@@ -80,13 +88,18 @@ class GridEnv(BatchedEnv):
             see_through_walls=spec.see_through_walls,
             device=self.device,
         )
+        codes = codes_of(levels)
+        self._observer = Observer(
+            self._engine, observation, tile_size=tile_size, codes=codes, device=self.device
+        )
         self._max_steps = spec.max_steps
-        self._task = [id, agent_view_size, bank, bank_size, num_envs]
-        self.observation_space = _observation_space(agent_view_size, levels.mission.shape[1])
+        self._task = [id, agent_view_size, observation, tile_size, bank, bank_size, num_envs]
+        self.observation_space = _observation_space(self._observer, levels.mission.shape[1])
         self.action_space = spaces.Discrete(self._overlay.num_actions)
         t = torch.arange(spec.max_steps + 1, dtype=torch.float64)
         self._reward_at = (1 - 0.9 * (t / spec.max_steps)).float().to(self.device)
-        self._first = self._first_images()
+        every = torch.arange(bank_size, device=self.device)
+        self._first = self._observer.glance(begin(self._bank, every).grid)
 
         self._generator = torch.Generator(self.device)
         self._generator.seed()
@@ -108,7 +121,7 @@ class GridEnv(BatchedEnv):
             reward = reward - verdict.penalty.float()
         truncated = play.t >= self._max_steps
         ended = verdict.terminated | truncated
-        image = self._engine.observe(play.grid)
+        image = self._observer.glance(play.grid)
 
         self._play, seen = restart(play, image, ended, self._bank, self._first, self._draw())
         return Transition(
@@ -128,20 +141,20 @@ class GridEnv(BatchedEnv):
         """Continue from ``state_dict``; returns the observations that were last given out.
 
         Raises:
-            ValueError: the state is of another task, view size, bank or number of copies.
+            ValueError: the state is of another task, observation, bank or number of copies.
         """
         if list(state["task"]) != self._task:
             raise ValueError(
-                f"the state is of (id, view size, bank, bank size, copies) {list(state['task'])}, "
-                f"this is {self._task}"
+                "the state is of (id, view size, observation, tile size, bank, bank size, copies) "
+                f"{list(state['task'])}, this is {self._task}"
             )
         own = {k: v.to(self.device, copy=True) for k, v in state["play"].items() if k != "grid"}
         grid = {k: v.to(self.device, copy=True) for k, v in state["play"]["grid"].items()}
         self._play = Play(grid=GridState(**grid), **own)
         self._generator.set_state(state["generator"].cpu())
-        return self._observe(self._play, self._engine.observe(self._play.grid))
+        return self._observe(self._play, self._observer.glance(self._play.grid))
 
-    def render(self, copy: int = 0, tile_size: int = TILE_SIZE) -> NDArray[np.uint8]:
+    def render(self, copy: int = 0, tile_size: int = RENDER_TILE_SIZE) -> NDArray[np.uint8]:
         """The whole grid of one copy, what the agent sees lit up: uint8 [H, W, 3]."""
         return render_grid(self._engine, rows(self._play.grid, slice(copy, copy + 1)), 0, tile_size)
 
@@ -150,23 +163,18 @@ class GridEnv(BatchedEnv):
         shape, levels = (self.num_envs,), self._bank.cell.shape[0]
         return torch.randint(levels, shape, generator=self._generator, device=self.device)
 
-    def _first_images(self) -> Tensor:
-        """What the agent sees first in every level: uint8 [M, V, V, 3]."""
-        every = torch.arange(self._bank.cell.shape[0], device=self.device)
-        return self._engine.observe(begin(self._bank, every).grid)
-
-    def _observe(self, play: Play, image: Tensor) -> Obs:
-        obs = {"image": image, "direction": play.grid.direction}
+    def _observe(self, play: Play, seen: Tensor) -> Obs:
+        obs = {"image": self._observer.show(seen), "direction": play.grid.direction}
         return obs | {"mission": play.mission} if play.mission.shape[1] else obs
 
 
-def _observation_space(view_size: int, words: int) -> spaces.Dict:
+def _observation_space(observer: Observer, words: int) -> spaces.Dict:
     entries: dict[str, spaces.Space[Any]] = {
-        "image": spaces.Box(0, 255, (view_size, view_size, 3), np.uint8),
+        "image": observer.space,
         "direction": spaces.Discrete(4),
     }
     if words:
-        entries["mission"] = spaces.MultiDiscrete([len(WORDS)] * words)
+        entries["mission"] = Tokens(len(VOCABULARY), words)
     return spaces.Dict(entries)
 
 

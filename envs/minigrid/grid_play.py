@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
 from memrl.envs.minigrid.bank import Bank
@@ -58,12 +58,12 @@ def advance(
 
 def restart(
     play: Play,
-    image: UInt8[Tensor, "B V V 3"],
+    image: Shaped[Tensor, "B ..."],
     ended: Bool[Tensor, " B"],
     bank: Bank,
-    first: UInt8[Tensor, "M V V 3"],
+    first: Shaped[Tensor, "M ..."],
     level: Int[Tensor, " B"],
-) -> tuple[Play, UInt8[Tensor, "B V V 3"]]:
+) -> tuple[Play, Shaped[Tensor, "B ..."]]:
     """Begin ``level`` in the rows that ended: what follows there, and what the agents see of it.
 
     The grids of ``play`` are used up. What observations show of a state is never written to: those

@@ -22,7 +22,9 @@ from memrl.envs.minigrid.automaton import Automaton, explore, rows
 from memrl.envs.minigrid.engine import NUM_ACTIONS, PICKUP, TOGGLE, GridEngine, GridState
 from memrl.envs.minigrid.levels import LevelBank
 from memrl.envs.minigrid.memory_levels import memory_choices, memory_cue, memory_levels
-from memrl.envs.minigrid.render import TILE_SIZE, render_grid
+from memrl.envs.minigrid.observer import TILE_SIZE, Observer
+from memrl.envs.minigrid.render import TILE_SIZE as RENDER_TILE_SIZE
+from memrl.envs.minigrid.render import render_grid
 from memrl.rollout.env import BatchedEnv, Obs, Transition
 
 _LEVELS: Final = {  # id: (size, random length of the hallway)
@@ -91,13 +93,14 @@ def memory_task(id: str, agent_view_size: int = 7) -> MemoryTask:
 class MemoryEnv(BatchedEnv):
     """B copies of a MiniGrid-Memory task; see the package for the game itself.
 
-    Observations are ``image`` uint8 [B, V, V, 3], indexed [column, row] as the package's, and
-    ``direction`` int64 [B]. The package's third entry, the mission, is the same sentence in every
-    episode and is left out. The reward is the package's, ``1 - 0.9 · t / max_steps`` on success,
-    computed in float64 and rounded to float32. ``terminated`` and ``truncated`` may both be True.
+    Observations are ``image`` uint8 [B, V, V, 3], indexed [column, row] as the package's, or a
+    picture of it (see `Observer`), and ``direction`` int64 [B]. The package's third entry, the
+    mission, is the same sentence in every episode and is left out. The reward is the package's,
+    ``1 - 0.9 · t / max_steps`` on success, computed in float64 and rounded to float32.
+    ``terminated`` and ``truncated`` may both be True.
 
     Metrics: ``success`` (1 or 0; an episode that runs out of time has none), ``cue_seen`` (1 if any
-    observation so far showed the cue) and ``length`` in env steps.
+    observation so far showed the cue; the whole grid always does) and ``length`` in env steps.
 
     Out-of-range actions raise on the CPU. On an accelerator looking at them would stall every step,
     so there they are undefined: they may hit a device assertion or play another action.
@@ -106,10 +109,14 @@ class MemoryEnv(BatchedEnv):
         id: one of ``MEMORY_IDS``.
         num_envs: B.
         agent_view_size: V, one of 3, 5, 7.
+        observation: ``symbolic``, ``rgb`` (the agent's view) or ``rgb_full`` (the whole grid, which
+            asks for no memory).
+        tile_size: pixels of a cell's side in pictures.
         device: where everything lives, the generator included.
 
     Raises:
-        ValueError: an unknown id, a view size or number of copies out of range.
+        ValueError: an unknown id or observation, a view size, tile size or number of copies out of
+            range.
     """
 
     metric_names = ("success", "cue_seen", "length")
@@ -121,28 +128,34 @@ class MemoryEnv(BatchedEnv):
         num_envs: int,
         *,
         agent_view_size: int = 7,
+        observation: str = "symbolic",
+        tile_size: int = TILE_SIZE,
         device: torch.device | str = "cpu",
     ) -> None:
         if num_envs < 1:
             raise ValueError(f"num_envs is {num_envs}; at least 1 copy is needed")
         self.id, self.num_envs, self.device = id, num_envs, torch.device(device)
         self._task = task = memory_task(id, agent_view_size)
+        states, move = task.automaton.states, self.device
+        self._observer = Observer(
+            task.engine,
+            observation,
+            tile_size=tile_size,
+            codes=tuple(torch.bincount(states.cells.flatten()).nonzero().flatten().tolist()),
+            device=move,
+        )
         self.observation_space = spaces.Dict(
-            {
-                "image": spaces.Box(0, 255, (agent_view_size, agent_view_size, 3), np.uint8),
-                "direction": spaces.Discrete(4),
-            }
+            {"image": self._observer.space, "direction": spaces.Discrete(4)}
         )
         self.action_space = spaces.Discrete(NUM_ACTIONS)
 
-        move = self.device
         self._bank = LevelBank(*(leaf.to(move) for leaf in task.bank))
         self._next = task.automaton.next_state.flatten().to(move)
-        self._image = task.image.to(move)
-        self._direction = task.automaton.states.direction.to(move)
+        self._seen = self._observer.glance(states).to(move)
+        self._direction = states.direction.to(move)
         self._success = task.success.float().to(move)
         self._over = (task.success | task.failure).to(move)
-        self._cue_visible = task.cue_visible.to(move)
+        self._cue_visible = (task.cue_visible | (observation == "rgb_full")).to(move)
         t = torch.arange(task.max_steps + 1, dtype=torch.float64)
         self._reward_at = (1 - 0.9 * (t / task.max_steps)).float().to(move)
 
@@ -210,13 +223,13 @@ class MemoryEnv(BatchedEnv):
         self._generator.set_state(state["generator"].cpu())
         return self._observe(self._state)
 
-    def render(self, copy: int = 0, tile_size: int = TILE_SIZE) -> NDArray[np.uint8]:
+    def render(self, copy: int = 0, tile_size: int = RENDER_TILE_SIZE) -> NDArray[np.uint8]:
         """The whole grid of one copy, what the agent sees lit up: uint8 [H, W, 3]."""
         state = rows(self._task.automaton.states, self._state[copy : copy + 1].cpu())
         return render_grid(self._task.engine, state, tile_size=tile_size)
 
     def _observe(self, state: Tensor) -> Obs:
         return {
-            "image": self._image.index_select(0, state),
+            "image": self._observer.show(self._seen.index_select(0, state)),
             "direction": self._direction.index_select(0, state),
         }

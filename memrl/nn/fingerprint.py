@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Int64, Shaped
 from torch import Tensor
@@ -9,6 +11,7 @@ from torch.nn import functional as F
 
 _SPREAD = -0x61C8864680B583EB  # 2^64 / golden ratio, odd, as a signed word
 _MIX = -0x40A7B892E31B1A47  # an odd constant of the splitmix64 generator
+DEDUPLICATE_FROM = 1024  # rows; below, sorting costs more than it saves
 
 
 def fingerprint(x: Shaped[Tensor, "N ..."]) -> Int64[Tensor, " N"]:
@@ -24,3 +27,21 @@ def fingerprint(x: Shaped[Tensor, "N ..."]) -> Int64[Tensor, " N"]:
     mixed = (mixed ^ (mixed >> 29)) * _SPREAD
     mixed = (mixed ^ (mixed >> 32)) * _MIX
     return (mixed ^ (mixed >> 31)).sum(dim=1)
+
+
+def per_distinct(
+    encode: Callable[[Tensor], Tensor], rows: Tensor, least: int = DEDUPLICATE_FROM
+) -> Tensor:
+    """``encode(rows)``, [N, ...] to [N, D], computed once per distinct row where that is cheaper.
+
+    On the CPU a large batch of observations holds the same few hundred again and again, and a
+    look-up costs less than a product. Fewer rows than ``least`` are not compared.
+    """
+    # An exported step has no batch size to ask for yet.
+    small = torch.compiler.is_exporting() or len(rows) < least
+    if small or rows.device.type != "cpu":
+        return encode(rows)
+    distinct, place = torch.unique(fingerprint(rows), return_inverse=True)
+    example = place.new_empty(len(distinct))
+    example[place] = torch.arange(len(rows))
+    return encode(rows[example]).index_select(0, place)

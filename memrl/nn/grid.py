@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memrl.nn.fingerprint import fingerprint
+from memrl.nn.fingerprint import per_distinct
 from memrl.nn.init import linear
 
 
@@ -21,11 +21,9 @@ class GridEncoder(nn.Module):
     which only qualify what a cell holds (colour, state), add little. Agents whose features had that
     offset did not learn a task that asks for "the same as before".
 
-    On the CPU a large batch is encoded once per distinct grid: an agent sees the same few hundred
-    views again and again, and a look-up costs less than a product.
+    On the CPU a large batch is encoded once per distinct grid.
     """
 
-    DEDUPLICATE_FROM = 1024  # rows; below, sorting costs more than it saves
     QUALIFIER_STD = 0.1  # of the first embeddings of the channels behind the first
     offset: Tensor
 
@@ -42,16 +40,8 @@ class GridEncoder(nn.Module):
         self.register_buffer("offset", torch.arange(channels) * 256, persistent=False)
 
     def forward(self, grid: Tensor) -> Tensor:
-        batch = grid.shape[:-3]
         flat = grid.reshape(-1, *self.shape)
-        # An exported step has no batch size to ask for yet.
-        small = torch.compiler.is_exporting() or len(flat) < self.DEDUPLICATE_FROM
-        if small or flat.device.type != "cpu":
-            return self._encode(flat).view(*batch, self.out_dim)
-        distinct, place = torch.unique(fingerprint(flat), return_inverse=True)
-        example = place.new_empty(len(distinct))
-        example[place] = torch.arange(len(flat))
-        return self._encode(flat[example]).index_select(0, place).view(*batch, self.out_dim)
+        return per_distinct(self._encode, flat).view(*grid.shape[:-3], self.out_dim)
 
     def _encode(self, grid: Tensor) -> Tensor:
         channels = F.embedding(grid.long() + self.offset, self.cells).unbind(-2)

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from memrl.nn.grid import GridEncoder
 from memrl.nn.pixels import PixelEncoder
+from memrl.nn.sentence import SentenceEncoder
 from memrl.nn.vectors import OneHot, Plain, VectorEncoder
+from memrl.rollout.tokens import Tokens
 
 GRID_SIDE = 32  # a uint8 [W, H, C] with sides below this is a grid of codes, else a picture
 ACTION_MASK = "action_mask"  # chooses among actions, is no feature
@@ -20,8 +22,8 @@ _WIDE = (GridEncoder, PixelEncoder, VectorEncoder)
 class ObsEncoder(nn.Module):
     """Concatenate the features of every entry but the action mask, in the order of their names.
 
-    Grids, pictures and vectors are encoded to ``encoder_dim`` features each; discrete entries enter
-    one-hot; bits and the previous reward enter as they are.
+    Grids, pictures, sentences and vectors are encoded to ``encoder_dim`` features each; discrete
+    entries enter one-hot; bits and the previous reward enter as they are.
 
     Raises:
         ValueError: an entry of the space has no encoder; the entry and the allowed ones are named.
@@ -63,15 +65,17 @@ def _part(
     if part is None:
         raise ValueError(
             f"observation {key!r} is a {space}: no encoder takes it (allowed: Box of a uint8 grid "
-            f"or picture [H, W, C], Box of numbers, Discrete, MultiDiscrete, MultiBinary)"
+            f"or picture [H, W, C], Box of numbers, Discrete, MultiDiscrete, MultiBinary, Tokens)"
         )
     return part, part.out_dim
 
 
 def _choose(
     key: str, space: spaces.Space[object], encoder_dim: int, cell_dim: int, normalise: bool
-) -> GridEncoder | PixelEncoder | VectorEncoder | OneHot | Plain | None:
+) -> GridEncoder | PixelEncoder | SentenceEncoder | VectorEncoder | OneHot | Plain | None:
     match space:
+        case Tokens():
+            return SentenceEncoder(space.num_symbols, encoder_dim, cell_dim)
         case spaces.Discrete():
             return OneHot([int(space.n)], scalar=True)
         case spaces.MultiDiscrete() if space.nvec.ndim == 1:

@@ -8,10 +8,12 @@ any other ``Box``               float32 [B, ...]        ``Box`` of float32, at l
 ``Discrete``                    int64 [B]               ``Discrete`` from zero
 ``MultiDiscrete``               int64 [B, D]            1-D, every entry from zero
 ``MultiBinary``                 bool [B, D]             1-D
+``Tokens`` (a sentence)         int64 [B, L]            the same
 ==============================  ======================  ===========================
 
 A ``Dict`` is flattened: nested keys are joined by dots, and any space that is no ``Dict`` becomes
-``{"obs": space}``. Text (MiniGrid's mission too) is dropped, since no tensor stands for it.
+``{"obs": space}``. Text is dropped; ``memrl.envs.texts`` makes ``Tokens`` of it beforehand, next to
+the environment.
 ``action_mask`` is a ``MultiBinary``, whatever it came as.
 """
 
@@ -24,6 +26,8 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor
+
+from memrl.rollout.tokens import Tokens
 
 Space: TypeAlias = spaces.Space[Any]
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -80,6 +84,8 @@ def canonical(space: Space, what: str) -> Space:
         ValueError: a space that no tensor stands for; the message says which ones are allowed.
     """
     match space:
+        case Tokens():
+            return Tokens(space.num_symbols, space.length)
         case spaces.Box():
             dtype: Any = np.uint8 if space.dtype == np.uint8 else np.float32
             with np.errstate(over="ignore"):  # bounds beyond float32 become infinite

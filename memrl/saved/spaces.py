@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from memrl.rollout.tokens import Tokens
+
 
 def space_to_data(space: spaces.Space[Any]) -> dict[str, Any]:
-    """A Box, Discrete, MultiDiscrete, MultiBinary, text, or Dict of these, as nested plain values.
+    """A space of numbers, Tokens or text, or a Dict of these, as nested plain values.
 
     Text is kept as text of no particular kind: nothing here reads it.
 
@@ -23,6 +25,8 @@ def space_to_data(space: spaces.Space[Any]) -> dict[str, Any]:
             return {"Box": {**bounds, "shape": list(space.shape), "dtype": str(space.dtype)}}
         case spaces.Discrete():
             return {"Discrete": {"n": int(space.n), "start": int(space.start)}}
+        case Tokens():
+            return {"Tokens": {"num_symbols": space.num_symbols, "length": space.length}}
         case spaces.MultiDiscrete():
             return {"MultiDiscrete": {"nvec": space.nvec.tolist(), "start": space.start.tolist()}}
         case spaces.MultiBinary():
@@ -71,5 +75,6 @@ _BUILD: dict[str, Callable[[Mapping[str, Any]], spaces.Space[Any]]] = {
         n if isinstance(n := fields["n"], int) else tuple(n)
     ),
     "Dict": lambda fields: spaces.Dict({n: space_from_data(part) for n, part in fields.items()}),
+    "Tokens": lambda fields: Tokens(fields["num_symbols"], fields["length"]),
     "Text": lambda fields: spaces.Text(1),
 }

@@ -14,7 +14,8 @@ from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
 from memrl.envs.adapter import GymnasiumAdapter
-from memrl.envs.guard import Guard, vector_env
+from memrl.envs.copies import vector_env
+from memrl.envs.guard import Guard
 from memrl.envs.wrappers import Previous
 
 SAME, NEXT = AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP
@@ -170,6 +171,17 @@ def test_observations_given_out_do_not_change_later():
         ("nan", r"Counting: 'count' of copy 2 is NaN"),
         ("range", r"Counting: 'deep.parity' of copy 2 is 9, outside Discrete"),
         ("reward", r"Counting: the reward of copy 2 is nan"),
+        ("no reward", r"copy 2 of Counting: step gave the reward None, which is not a number"),
+        ("two rewards", r"copy 2 of Counting: step gave the reward array.*, which is not a number"),
+        ("ended maybe", r"copy 2 .*: step gave terminated 'False', which is not true or false"),
+        ("four", r"copy 2 of Counting: step raised ValueError: not enough values"),
+        ("nothing", r"copy 2 of Counting: step gave 'count' outside its space: 'NoneType'"),
+        ("no count", r"copy 2 of Counting: step gave 'count' outside its space: 'count'"),
+        ("words", r"copy 2 .* gave 'mission' outside its space: the letter '!' of 'count!'"),
+        ("half", r"copy 2 .* gave 'deep.parity' of type float64, its space says int64"),
+        ("text", r"copy 2 of Counting: step gave 'count' of type <U1, its space says float64"),
+        ("ragged", r"copy 2 of Counting: step gave 'count' outside its space: setting an array"),
+        ("300", r"copy 2 .* gave 'shade' with 300, which uint8 of its space cannot hold"),
     ],
 )
 def test_a_faulty_copy_is_named(fault, words):

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from memrl.envs.adapter import GymnasiumAdapter
-from memrl.envs.guard import vector_env
+from memrl.envs.copies import vector_env
 from memrl.envs.probes import Masked, OneStep, Recall
 from memrl.envs.wrappers import Previous
 from memrl.rollout.env import BatchedEnv, Transition

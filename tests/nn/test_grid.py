@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from memrl.envs.minigrid.memory import MEMORY_IDS, memory_task
+from memrl.nn.fingerprint import DEDUPLICATE_FROM
 from memrl.nn.grid import GridEncoder
 
 
@@ -21,7 +22,7 @@ def test_features_are_the_relu_of_mixed_sums_of_embeddings() -> None:
 
 def test_a_large_batch_is_encoded_as_a_small_one() -> None:
     encoder = GridEncoder((3, 3, 2), encoder_dim=5, cell_dim=4)
-    grid = torch.randint(0, 3, (2, GridEncoder.DEDUPLICATE_FROM, 3, 3, 2), dtype=torch.uint8)
+    grid = torch.randint(0, 3, (2, DEDUPLICATE_FROM, 3, 3, 2), dtype=torch.uint8)
     single = torch.stack([encoder(row[:100]) for row in grid])
     torch.testing.assert_close(encoder(grid)[:, :100], single)
 

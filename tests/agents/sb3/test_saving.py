@@ -18,6 +18,7 @@ from stable_baselines3.common import utils
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from memrl.agents.sb3 import MemoryPolicy, MemoryPPO, archive
+from memrl.rollout.tokens import Tokens
 from memrl.saved.spaces import space_from_data, space_to_data
 
 SMALL = {
@@ -223,6 +224,7 @@ def test_custom_objects_replace_a_learning_rate_as_in_sb3(tmp_path):
         spaces.MultiDiscrete([2, 3]),
         spaces.MultiDiscrete(np.array([[2, 3], [5, 7]])),
         spaces.MultiBinary((2, 3)),
+        Tokens(7, 3),
         spaces.Dict({"a": spaces.Discrete(2), "b": spaces.Dict({"c": spaces.MultiBinary(3)})}),
     ],
     ids=str,
@@ -231,6 +233,7 @@ def test_a_space_is_the_same_after_json(space):
     again = space_from_data(json.loads(json.dumps(space_to_data(space))))
     assert again == space
     assert again.dtype == space.dtype
+    assert type(again) is type(space)
 
 
 def test_what_describes_no_space_is_refused():

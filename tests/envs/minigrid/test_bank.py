@@ -12,7 +12,7 @@ from minigrid_package import package_env
 from memrl.envs.minigrid import GridEnv, bank, bank_files
 from memrl.envs.minigrid.bank_files import cache_folder, load_bank
 from memrl.envs.minigrid.families import overlay_of
-from memrl.envs.minigrid.missions import decode_mission
+from memrl.envs.missions import decode
 
 ID = "MiniGrid-Fetch-5x5-N2-v0"
 
@@ -111,7 +111,7 @@ def test_starts_follow_the_package_s_distribution(id: str):
         package.reset(seed=10_000 + level)
         cell = package.agent_pos[0] * package.height + package.agent_pos[1]
         theirs[int(cell), package.agent_dir, package.mission.split()[-1] if said else ""] += 1
-        word = decode_mission(levels.mission[level]).split()[-1] if said else ""
+        word = decode(levels.mission[level : level + 1].long())[0].split()[-1] if said else ""
         ours[int(levels.cell[level]), int(levels.direction[level]), word] += 1
     every = set(theirs) | set(ours)
     distance = sum((theirs[k] - ours[k]) ** 2 / (theirs[k] + ours[k]) for k in every)

@@ -15,10 +15,10 @@ from torch import Tensor
 from memrl.envs.minigrid import GRID_IDS, GridEngine, GridEnv, GridState
 from memrl.envs.minigrid.families import FAMILIES, overlay_of
 from memrl.envs.minigrid.grid_play import Play, advance
-from memrl.envs.minigrid.missions import encode_mission
 from memrl.envs.minigrid.obstacles import move_ball
 from memrl.envs.minigrid.overlay import Overlay
 from memrl.envs.minigrid.translate import from_package
+from memrl.envs.missions import numbers
 
 COPIES, ROUNDS = 8, 25
 ACTIONS = [0.12, 0.12, 0.3, 0.15, 0.08, 0.15, 0.08]
@@ -70,7 +70,7 @@ def compare(id: str, copies: int, rounds: int, seed: int, view_size: int = 7) ->
 def state_of(packages: list[Any], env: GridEnv) -> dict[str, Any]:
     """The package's states as a ``state_dict`` holds them."""
     words = env.observation_space.spaces.get("mission")
-    missions = [encode_mission(p.mission, words.shape[0]) if words else [] for p in packages]
+    missions = [numbers(p.mission, words.shape[0]) if words else [] for p in packages]
     return {
         "grid": from_package(packages)._asdict(),
         "facts": torch.tensor([overlay_of(env.id).read(p) for p in packages], dtype=torch.int64),
@@ -118,7 +118,7 @@ def assert_same_step(
         np.testing.assert_array_equal(ours.final_obs["image"][copy].numpy(), obs["image"])
         assert ours.final_obs["direction"][copy].item() == obs["direction"]
         if "mission" in ours.final_obs:
-            said = encode_mission(obs["mission"], ours.final_obs["mission"].shape[1])
+            said = numbers(obs["mission"], ours.final_obs["mission"].shape[1])
             assert ours.final_obs["mission"][copy].tolist() == said
         assert ours.reward[copy].item() == np.float32(reward)
         assert ours.terminated[copy].item() == terminated

@@ -17,6 +17,7 @@ from memrl.bench.env import bench_env
 from memrl.envs.minigrid import MEMORY_IDS, MemoryEnv, render_view
 from memrl.envs.minigrid.engine import DONE, FORWARD, LEFT
 from memrl.envs.minigrid.memory import memory_task
+from memrl.envs.minigrid.observer import OBSERVATIONS
 from memrl.rollout.env import Transition
 
 S7 = "MiniGrid-MemoryS7-v0"
@@ -211,8 +212,9 @@ class NoWaiting(TorchDispatchMode):
         return func(*args, **kwargs or {})
 
 
-def test_a_step_waits_for_nothing():
-    env = MemoryEnv("MiniGrid-MemoryS17Random-v0", 11)
+@pytest.mark.parametrize("observation", OBSERVATIONS)
+def test_a_step_waits_for_nothing(observation: str):
+    env = MemoryEnv("MiniGrid-MemoryS17Random-v0", 11, observation=observation)
     env.reset(seed=0)
     with NoWaiting():
         for action in (LEFT, FORWARD, DONE):
@@ -224,9 +226,12 @@ def test_a_step_waits_for_nothing():
 @pytest.mark.skipif(
     not torch.cuda.is_available(), reason="no CUDA device: run the suite on a machine with one"
 )
-def test_cuda_plays_the_same_game():
+@pytest.mark.parametrize("observation", OBSERVATIONS)
+def test_cuda_plays_the_same_game(observation: str):
     actions = torch.randint(7, (300, 19), generator=torch.Generator().manual_seed(0))
-    cpu, gpu = MemoryEnv(S7, 19), MemoryEnv(S7, 19, device="cuda")
+    cpu, gpu = (
+        MemoryEnv(S7, 19, observation=observation, device=device) for device in ("cpu", "cuda")
+    )
     for action in actions:
         saved = cpu.state_dict() | {"generator": gpu.state_dict()["generator"]}
         gpu.load_state_dict(saved)
