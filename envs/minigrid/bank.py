@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from memrl.envs.minigrid.cells import CLOSED, DOOR, EMPTY, LOCKED, OPEN, pack
+from memrl.envs.minigrid.cells import CLOSED, DOOR, EMPTY, LOCKED, OPEN, pack, unpack
 from memrl.envs.minigrid.overlay import Overlay
 from memrl.envs.minigrid.translate import from_package
 from memrl.envs.missions import VOCABULARY
@@ -44,8 +44,8 @@ class Bank(NamedTuple):
     In every level of MiniGrid the agent begins with empty hands.
     """
 
-    cells: Tensor  # int16 [M, C + 1]; the last one is the world outside
-    contents: Tensor  # int16 [M, C + 1], or [M, 0] where no box holds anything
+    cells: Tensor  # uint8 [M, C + 1]; the last one is the world outside
+    contents: Tensor  # uint8 [M, C + 1], or [M, 0] where no box holds anything
     cell: Tensor  # int16 [M]: where the agent stands
     direction: Tensor  # uint8 [M]
     facts: Tensor  # int16 [M, K]: what the overlay asks of a level
@@ -53,8 +53,8 @@ class Bank(NamedTuple):
 
 
 _DTYPES: Final = {
-    "cells": np.int16,
-    "contents": np.int16,
+    "cells": np.uint8,
+    "contents": np.uint8,
     "cell": np.int16,
     "direction": np.uint8,
     "facts": np.int16,
@@ -90,7 +90,7 @@ def draw_bank(id: str, overlay: Overlay, size: int, seed: int) -> tuple[Spec, Ba
 def codes_of(bank: Bank) -> tuple[int, ...]:
     """Every code that play can bring about: what lies in levels and boxes, doors in every state."""
     found = {EMPTY, *bank.cells.flatten().tolist(), *bank.contents.flatten().tolist()}
-    doors = [code >> 4 & 7 for code in found if code & 15 == DOOR]  # their colours
+    doors = [code >> 4 for code in found if unpack(torch.tensor(code))[0] == DOOR]  # their colours
     opened = {pack(DOOR, colour, state) for colour in doors for state in (OPEN, CLOSED, LOCKED)}
     return tuple(sorted(found | opened))
 

@@ -18,7 +18,7 @@ from memrl.envs.minigrid.families import overlay_of
 from memrl.errors import RunError
 from memrl.saved.atomic import write_atomically
 
-_FORMAT: Final = "1"  # of the files; part of their names
+_FORMAT: Final = "2"  # of the files; part of their names
 
 
 def load_bank(id: str, size: int, seed: int) -> tuple[Spec, Bank]:

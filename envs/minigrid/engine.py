@@ -24,12 +24,12 @@ NUM_ACTIONS = 7
 class GridState(NamedTuple):
     """B grids with an agent in each. Codes are those of ``cells``; C = width · height."""
 
-    cells: Tensor  # int32 [B, C + 1]; the last one is the world outside
-    contents: Tensor  # int32 [B, C + 1]: what the boxes hold
+    cells: Tensor  # uint8 [B, C + 1]; the last one is the world outside
+    contents: Tensor  # uint8 [B, C + 1]: what the boxes hold
     cell: Tensor  # int64 [B]: where the agent stands, x · height + y
     direction: Tensor  # int64 [B]: 0 east, 1 south, 2 west, 3 north
-    carried: Tensor  # int32 [B]; EMPTY: empty hands
-    carried_contents: Tensor  # int32 [B]: what a carried box holds
+    carried: Tensor  # uint8 [B]; EMPTY: empty hands
+    carried_contents: Tensor  # uint8 [B]: what a carried box holds
 
 
 class Events(NamedTuple):
@@ -38,8 +38,8 @@ class Events(NamedTuple):
     goal: Tensor  # bool [B]: the agent stepped on a goal
     lava: Tensor  # bool [B]: the agent stepped into lava
     front: Tensor  # int64 [B]: the cell that was ahead of the agent
-    ahead: Tensor  # int32 [B]: what was in it
-    carried: Tensor  # int32 [B]: what was in the agent's hand
+    ahead: Tensor  # uint8 [B]: what was in it
+    carried: Tensor  # uint8 [B]: what was in the agent's hand
 
 
 @final
@@ -97,18 +97,19 @@ class GridEngine:
         column = front.unsqueeze(1)
         ahead = state.cells.gather(1, column).squeeze(1)
         inside = state.contents.gather(1, column).squeeze(1)
+        code = ahead.int()  # bytes are no index
 
         forward = action == FORWARD
-        moves = forward & table.enterable.index_select(0, ahead)
+        moves = forward & table.enterable.index_select(0, code)
         takes = (action == PICKUP) & (state.carried == EMPTY)
-        takes = takes & table.portable.index_select(0, ahead)
+        takes = takes & table.portable.index_select(0, code)
         drops = (action == DROP) & (ahead == EMPTY)  # empty hands drop EMPTY: no change
         toggles = action == TOGGLE
-        opens = toggles & table.box.index_select(0, ahead)  # a box leaves its contents behind
-        unlocks = table.key.index_select(0, ahead) == state.carried
+        opens = toggles & table.box.index_select(0, code)  # a box leaves its contents behind
+        unlocks = table.key.index_select(0, code) == state.carried
 
         toggled = torch.where(
-            unlocks, table.opened.index_select(0, ahead), table.toggled.index_select(0, ahead)
+            unlocks, table.opened.index_select(0, code), table.toggled.index_select(0, code)
         )
         left = torch.where(toggles, toggled, ahead)
         left = torch.where(opens, inside, left)
@@ -126,8 +127,8 @@ class GridEngine:
             carried_contents=torch.where(swaps, inside, state.carried_contents),
         )
         events = Events(
-            goal=forward & table.goal.index_select(0, ahead),
-            lava=forward & table.lava.index_select(0, ahead),
+            goal=forward & table.goal.index_select(0, code),
+            lava=forward & table.lava.index_select(0, code),
             front=front,
             ahead=ahead,
             carried=state.carried,
@@ -144,7 +145,7 @@ class GridEngine:
         if not self.see_through_walls:
             view = view * self._lit(view)
         view[:, self._own] = state.carried
-        triples = self._rules.triple.index_select(0, view.view(-1))
+        triples = self._rules.triple.index_select(0, view.view(-1).int())
         return triples.view(-1, self.view_size, self.view_size, 3)
 
     def sight(self, state: GridState) -> tuple[Int[Tensor, "B K"], Bool[Tensor, "B K"]]:
@@ -157,7 +158,7 @@ class GridEngine:
     def _in_view(self, state: GridState) -> Int[Tensor, "B K"]:
         return self._view.index_select(0, state.cell * 4 + state.direction)
 
-    def _lit(self, view: Int[Tensor, "B K"]) -> Bool[Tensor, "B K"]:
-        clear = self._rules.transparent.index_select(0, view.view(-1))
+    def _lit(self, view: UInt8[Tensor, "B K"]) -> Bool[Tensor, "B K"]:
+        clear = self._rules.transparent.index_select(0, view.view(-1).int())
         clear = clear.view(-1, self.view_size, self.view_size)
         return visible(clear, self._rows).view(view.shape)

@@ -25,10 +25,10 @@ class Play(NamedTuple):
 
 def begin(bank: Bank, level: Int[Tensor, " B"]) -> Play:
     """The first states of levels, by number."""
-    cells = bank.cells.index_select(0, level).int()
+    cells = bank.cells.index_select(0, level)
     contents = torch.full_like(cells, EMPTY)
     if bank.contents.shape[1]:
-        contents = bank.contents.index_select(0, level).int()
+        contents = bank.contents.index_select(0, level)
     nothing = torch.full_like(cells[:, 0], EMPTY)
     small = (bank.cell, bank.direction, bank.facts, bank.mission)
     cell, direction, facts, mission = (leaf.index_select(0, level).long() for leaf in small)

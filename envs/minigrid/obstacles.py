@@ -18,7 +18,7 @@ _GOAL: Final = pack(GOAL, GREEN)
 _AROUND: Final = [(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if (x, y) != (0, 0)]
 _SHARES: Final = 840  # divides by 1 … 8: a number below it picks one of n cells exactly evenly
 _HALF: Final = 2**31 - 1
-_OCCUPIED: Final = 2**14  # marks the agent's cell, which holds nothing but is not free either
+_OCCUPIED: Final = 128  # marks the agent's cell, which holds nothing but is not free either
 _TRIES: Final = 101  # after so many cells that are taken, the package leaves a ball where it is
 
 
@@ -48,7 +48,7 @@ def _stir(facts: Tensor, state: GridState, bits: Tensor, engine: GridEngine) -> 
         there = here + step * moves
         move_ball(state, here, there)
         where.append(there)
-    state.cells.scatter_(1, agent, state.cells.gather(1, agent) & ~_OCCUPIED)
+    state.cells.scatter_(1, agent, state.cells.gather(1, agent) & _OCCUPIED - 1)
     return torch.cat([torch.stack(where, 1), ahead], 1)
 
 

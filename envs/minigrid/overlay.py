@@ -127,7 +127,7 @@ def _judge_red_blue(scene: Scene) -> Verdict:
 def _judge_unlock(scene: Scene) -> Verdict:
     """Facts: the door's cell."""
     door = scene.state.cells.gather(1, scene.facts).squeeze(1)
-    opened = (scene.action == TOGGLE) & (door >> 7 == OPEN)
+    opened = (scene.action == TOGGLE) & (door & 15 == DOOR)
     return Verdict(opened, opened)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from memrl.envs.minigrid.cells import EMPTY, OUTSIDE, pack, unpack
+from memrl.envs.minigrid.cells import EMPTY, OUTSIDE, pack, pack_all, unpack
 from memrl.envs.minigrid.engine import GridState
 
 if TYPE_CHECKING:
@@ -26,18 +26,18 @@ def from_package(envs: Sequence[MiniGridEnv]) -> GridState:
     cells, contents, agent, hands = [], [], [], []
     for env in envs:
         grid, (x, y) = env.grid, env.agent_pos
-        kind, colour, state = np.moveaxis(grid.encode().astype(np.int32), -1, 0)  # each [x, y]
-        inside = np.full_like(kind, EMPTY)
+        codes = pack_all(grid.encode())  # [x, y]
+        inside = np.full_like(codes, EMPTY)
         for place, thing in enumerate(grid.grid):  # row by row
             if thing is not None and thing.contains is not None:
                 inside[place % grid.width, place // grid.width] = _held(thing)
-        cells.append(np.append(kind | colour << 4 | state << 7, OUTSIDE))
-        contents.append(np.append(inside, EMPTY))
+        cells.append(np.append(codes, np.uint8(OUTSIDE)))
+        contents.append(np.append(inside, np.uint8(EMPTY)))
         agent.append((int(x) * grid.height + int(y), int(env.agent_dir)))
         hands.append((_code(env.carrying), _held(env.carrying)))
     cell, direction = torch.tensor(agent).unbind(1)
-    carried, held = torch.tensor(hands, dtype=torch.int32).unbind(1)
-    every, within = (torch.from_numpy(np.stack(rows)).int() for rows in (cells, contents))
+    carried, held = torch.tensor(hands, dtype=torch.uint8).unbind(1)
+    every, within = (torch.from_numpy(np.stack(rows)) for rows in (cells, contents))
     return GridState(every, within, cell, direction, carried, held)
 
 

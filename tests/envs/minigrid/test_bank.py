@@ -36,7 +36,7 @@ def test_a_file_is_named_after_what_is_in_it(folder: Path):
     load_bank(ID, 7, 2)
     names = sorted(path.name for path in folder.iterdir())
     version = bank.package_version()
-    assert names == [f"{ID}_{version}_{seed}_7_1.safetensors" for seed in (1, 2)]
+    assert names == [f"{ID}_{version}_{seed}_7_2.safetensors" for seed in (1, 2)]
 
 
 @pytest.mark.parametrize("spoilt", ["", "not a bank", "cut", "flipped", "another"])
