@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Integer, UInt8
+from numpy.typing import NDArray
 from torch import Tensor
 
 UNSEEN, NOTHING, WALL, FLOOR, DOOR, KEY, BALL, BOX, GOAL, LAVA, AGENT = range(11)
@@ -29,7 +30,8 @@ def pack(kind: int, colour: int = 0, state: int = 0) -> int:
 def pack_all(triple: UInt8[np.ndarray, "*shape 3"]) -> UInt8[np.ndarray, "*shape"]:
     """The codes of the package's triples."""
     kind, colour, state = np.moveaxis(triple, -1, 0)
-    return np.where(state > 0, AGENT + state, kind) | colour << 4
+    codes: NDArray[np.uint8] = np.where(state > 0, AGENT + state, kind) | colour << 4
+    return codes
 
 
 EMPTY = pack(NOTHING)  # an empty cell, empty hands and an empty box alike
