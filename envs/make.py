@@ -15,7 +15,7 @@ import torch
 from memrl.envs.adapter import GymnasiumAdapter
 from memrl.envs.catalogue import EnvCard
 from memrl.envs.copies import vector_env
-from memrl.envs.minigrid import MEMORY_IDS, MemoryEnv
+from memrl.envs.minigrid import GRID_IDS, MEMORY_IDS, GridEnv, MemoryEnv
 from memrl.envs.minigrid.needs import grid_card
 from memrl.envs.minigrid.reference import memory_card
 from memrl.envs.popgym import POPGYM
@@ -52,6 +52,7 @@ TENSOR_FAMILIES: dict[str, TensorFamily] = {
     "minigrid_memory": TensorFamily(
         tuple(MEMORY_IDS), lambda id: partial(MemoryEnv, id), memory_card
     ),
+    "minigrid": TensorFamily(tuple(GRID_IDS), lambda id: partial(GridEnv, id)),
     "popgym": TensorFamily(tuple(POPGYM), POPGYM.__getitem__, popgym_card),
     "probe": TensorFamily(tuple(PROBES), PROBES.__getitem__, probe_card),
 }

@@ -69,7 +69,7 @@ def reader_of(space: Space) -> Reader | None:
         return None
     places = getattr(space, "ordered_placeholders", None)
     if places:
-        return _grammar(sentence, places)
+        return _grammar(sentence, places) if any(len(words) > 1 for words in places) else None
     # BabyAI's admits every sentence and says nothing of its grammar.
     return Reader(VOCABULARY, LONGEST_BABYAI, by_word=True) if space.contains("any") else None
 

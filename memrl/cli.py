@@ -93,7 +93,7 @@ def evaluate(run: RunPath, options: Words = None, json: Json = False) -> None:
     """Success, return and length of a trained agent over fresh episodes.
 
     Keys: episodes=1000, checkpoint=last|best, greedy=false|true, seed, device, num (copies of
-    the environment), ablate=reads|state.
+    the environment), ablate=reads|state, bank (the seed of levels that training did not see).
     """
     from memrl.commands.runs import evaluate_run
 
@@ -105,8 +105,8 @@ def watch(run: RunPath, options: Words = None) -> None:
     """One episode as a GIF, or in a window: what the agent sees, and its memory at that step.
 
     Keys: ablate=reads|state (silence a part of the memory; prints the change in success),
-    window=false|true, out=PATH, checkpoint=last|best, greedy=false|true, seed, device, episodes
-    (of each evaluation that an ablation compares).
+    window=false|true, out=PATH, checkpoint=last|best, greedy=false|true, seed, device, bank,
+    episodes (of each evaluation that an ablation compares).
     """
     from memrl.commands.runs import watch_run
 
@@ -224,7 +224,7 @@ def bench_train(options: Words = None, json: Json = False) -> None:
 def bench_env(
     ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]")] = None, json: Json = False
 ) -> None:
-    """Env steps per second of environments; without an ID, of the MiniGrid Memory family."""
+    """Env steps per second of tensor environments; without an ID, of every MiniGrid family."""
     from memrl.commands.bench import measure_environments
 
     measure_environments(ids or [], as_json=json)

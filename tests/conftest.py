@@ -21,3 +21,9 @@ def _seeded() -> None:
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What tests keep on disk is theirs; their children inherit the place."""
+    os.environ["MEMRL_CACHE"] = str(tmp_path_factory.mktemp("cache"))

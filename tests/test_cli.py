@@ -180,6 +180,18 @@ def test_evaluate_knows_the_best_checkpoint(memrl, trained):
     assert memrl("evaluate", trained, "checkpoint=best", "episodes=3").code == 0
 
 
+def test_evaluate_meets_levels_that_training_did_not_see(memrl, trained):
+    words = ["env=MiniGrid-Empty-Random-5x5-v0", "env.num=2", "env.bank_size=3", "threads=1",
+             "agent.steps=8", "agent.bptt=8", "agent.minibatches=1", "total_steps=16",
+             "evaluate.episodes=2", "run.dir=grid"]  # fmt: skip
+    assert memrl("train", *words).code == 0
+    assert memrl("evaluate", "grid", "bank=7", "episodes=2").code == 0
+    drawn = {path.name.split("_")[2] for path in (Path(os.environ["MEMRL_CACHE"]) / "levels").glob(
+        "MiniGrid-Empty-Random-5x5-v0_*_3_2.safetensors")}  # fmt: skip
+    assert {"0", "7"} <= drawn
+    assert "draws from no level bank" in memrl("evaluate", trained, "bank=7").err
+
+
 def test_success_is_null_where_the_task_has_none(memrl):
     words = ["env=CartPole-v1", "env.num=2", "agent.steps=8", "agent.bptt=8", "total_steps=16"]
     assert memrl("train", *words, "agent.minibatches=1", "evaluate.episodes=2", "threads=1",
@@ -257,7 +269,8 @@ def test_envs_lists_tasks_of_both_kinds(memrl):
     kinds = {entry["id"]: entry["kind"] for entry in listed}
     assert kinds["MiniGrid-MemoryS13-v0"] == "tensor"
     assert kinds["CartPole-v1"] == "adapter"
-    assert kinds["MiniGrid-DoorKey-5x5-v0"] == "adapter"
+    assert kinds["MiniGrid-DoorKey-5x5-v0"] == "tensor"
+    assert kinds["BabyAI-GoToObj-v0"] == "adapter"
 
 
 def test_envs_says_what_can_be_reached_and_lists_what_was_asked_for(memrl):

@@ -123,6 +123,7 @@ def test_yaml_defaults_are_the_models_defaults():
     ("word", "expanded"),
     [
         ("env=MiniGrid-MemoryS13-v0", ["env=minigrid_memory", "env.id=MiniGrid-MemoryS13-v0"]),
+        ("env=MiniGrid-Fetch-5x5-N2-v0", ["env=minigrid", "env.id=MiniGrid-Fetch-5x5-N2-v0"]),
         ("env=CartPole-v1", ["env=gymnasium", "env.id=CartPole-v1"]),
         ("env=probe/Recall-v0", ["env=probe", "env.id=probe/Recall-v0"]),
         ("env=probe", ["env=probe"]),

@@ -1,7 +1,17 @@
 """MiniGrid in tensors: a general grid engine and the families built on it."""
 
 from memrl.envs.minigrid.engine import GridEngine, GridState
+from memrl.envs.minigrid.families import GRID_IDS
+from memrl.envs.minigrid.grid_env import GridEnv
 from memrl.envs.minigrid.memory import MEMORY_IDS, MemoryEnv
 from memrl.envs.minigrid.render import render_view
 
-__all__ = ["MEMORY_IDS", "GridEngine", "GridState", "MemoryEnv", "render_view"]
+__all__ = [
+    "GRID_IDS",
+    "MEMORY_IDS",
+    "GridEngine",
+    "GridEnv",
+    "GridState",
+    "MemoryEnv",
+    "render_view",
+]

@@ -63,7 +63,7 @@ class TileAtlas(NamedTuple):
 
 def tile_key(code: Tensor, pose: Tensor, lit: Tensor) -> Tensor:
     """Where ``TileAtlas.number`` holds a cell's tile; ``pose`` is 0 or the direction plus 1."""
-    return (code * POSES + pose) * 2 + lit
+    return (code.int() * POSES + pose) * 2 + lit
 
 
 @cache

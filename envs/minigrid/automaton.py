@@ -75,8 +75,8 @@ def locate(automaton: Automaton, states: GridState) -> Int[Tensor, " B"]:
     return torch.tensor([automaton.numbers[key] for key in keys])
 
 
-def rows(state: GridState, index: Tensor) -> GridState:
-    """Rows of every leaf, by number [M] or mask [B]."""
+def rows(state: GridState, index: Tensor | slice) -> GridState:
+    """Rows of every leaf, by number [M], mask [B] or slice."""
     return GridState(*(leaf[index] for leaf in state))
 
 

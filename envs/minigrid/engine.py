@@ -24,19 +24,22 @@ NUM_ACTIONS = 7
 class GridState(NamedTuple):
     """B grids with an agent in each. Codes are those of ``cells``; C = width · height."""
 
-    cells: Tensor  # int32 [B, C + 1]; the last one is the world outside
-    contents: Tensor  # int32 [B, C + 1]: what the boxes hold
+    cells: Tensor  # uint8 [B, C + 1]; the last one is the world outside
+    contents: Tensor  # uint8 [B, C + 1]: what the boxes hold
     cell: Tensor  # int64 [B]: where the agent stands, x · height + y
     direction: Tensor  # int64 [B]: 0 east, 1 south, 2 west, 3 north
-    carried: Tensor  # int32 [B]; EMPTY: empty hands
-    carried_contents: Tensor  # int32 [B]: what a carried box holds
+    carried: Tensor  # uint8 [B]; EMPTY: empty hands
+    carried_contents: Tensor  # uint8 [B]: what a carried box holds
 
 
 class Events(NamedTuple):
-    """What the base game says about a step."""
+    """What the base game says about a step, and what it found before it."""
 
     goal: Tensor  # bool [B]: the agent stepped on a goal
     lava: Tensor  # bool [B]: the agent stepped into lava
+    front: Tensor  # int64 [B]: the cell that was ahead of the agent
+    ahead: Tensor  # uint8 [B]: what was in it
+    carried: Tensor  # uint8 [B]: what was in the agent's hand
 
 
 @final
@@ -71,56 +74,64 @@ class GridEngine:
         self._rows = row_table(view_size, device)
         self._front = front_table(width, height).to(device)
         self._view = view_table(width, height, view_size).to(device)
-        self._bits = (1 << torch.arange(view_size, device=device)).unsqueeze(1)
         self._turn = torch.tensor([3, 1, 0, 0, 0, 0, 0], device=device)  # added to the direction
-        own = torch.zeros(view_size, view_size, dtype=torch.bool)
-        own[view_size // 2, -1] = True
-        self._own = own.flatten().to(device)  # where the agent stands in its view
+        self._own = (view_size // 2 + 1) * view_size - 1  # where the agent stands in its view
 
-    def step(self, state: GridState, action: Int[Tensor, " B"]) -> tuple[GridState, Events]:
+    def front(self, state: GridState) -> Int[Tensor, " B"]:
+        """The cells ahead of the agents."""
+        return self._front.index_select(0, state.cell * 4 + state.direction)
+
+    def step(
+        self, state: GridState, action: Int[Tensor, " B"], *, donate: bool = False
+    ) -> tuple[GridState, Events]:
         """Play one action (``LEFT`` … ``DONE``) in every grid; the given state stays valid.
+
+        With ``donate`` it does not: its cells and contents become those of the next state, written
+        in place, which spares a copy of every grid.
 
         The agent must not face the world outside with anything but walls between (as in every
         MiniGrid level); what it would carry out there is lost.
         """
         table = self._rules
-        front = self._front.index_select(0, state.cell * 4 + state.direction)
-        ahead = state.cells.gather(1, front.unsqueeze(1)).squeeze(1)
-        inside = state.contents.gather(1, front.unsqueeze(1)).squeeze(1)
+        front = self.front(state)
+        column = front.unsqueeze(1)
+        ahead = state.cells.gather(1, column).squeeze(1)
+        inside = state.contents.gather(1, column).squeeze(1)
+        code = ahead.int()  # bytes are no index
 
         forward = action == FORWARD
-        moves = forward & table.enterable.index_select(0, ahead)
+        moves = forward & table.enterable.index_select(0, code)
         takes = (action == PICKUP) & (state.carried == EMPTY)
-        takes = takes & table.portable.index_select(0, ahead)
+        takes = takes & table.portable.index_select(0, code)
         drops = (action == DROP) & (ahead == EMPTY)  # empty hands drop EMPTY: no change
         toggles = action == TOGGLE
-        opens = toggles & table.box.index_select(0, ahead)  # a box leaves its contents behind
-        unlocks = table.key.index_select(0, ahead) == state.carried
+        opens = toggles & table.box.index_select(0, code)  # a box leaves its contents behind
+        unlocks = table.key.index_select(0, code) == state.carried
 
         toggled = torch.where(
-            unlocks, table.opened.index_select(0, ahead), table.toggled.index_select(0, ahead)
+            unlocks, table.opened.index_select(0, code), table.toggled.index_select(0, code)
         )
         left = torch.where(toggles, toggled, ahead)
         left = torch.where(opens, inside, left)
         swaps = takes | drops  # the cell ahead and the hand change places
+        left = torch.where(swaps, state.carried, left).unsqueeze(1)
+        held = inside.masked_fill(opens, EMPTY)
+        held = torch.where(swaps, state.carried_contents, held).unsqueeze(1)
+        write = Tensor.scatter_ if donate else Tensor.scatter
         after = GridState(
-            cells=state.cells.scatter(
-                1, front.unsqueeze(1), torch.where(swaps, state.carried, left).unsqueeze(1)
-            ),
-            contents=state.contents.scatter(
-                1,
-                front.unsqueeze(1),
-                torch.where(
-                    swaps, state.carried_contents, inside.masked_fill(opens, EMPTY)
-                ).unsqueeze(1),
-            ),
+            cells=write(state.cells, 1, column, left),
+            contents=write(state.contents, 1, column, held),
             cell=torch.where(moves, front, state.cell),
             direction=state.direction + self._turn.index_select(0, action) & 3,
             carried=torch.where(swaps, ahead, state.carried),
             carried_contents=torch.where(swaps, inside, state.carried_contents),
         )
         events = Events(
-            forward & table.goal.index_select(0, ahead), forward & table.lava.index_select(0, ahead)
+            goal=forward & table.goal.index_select(0, code),
+            lava=forward & table.lava.index_select(0, code),
+            front=front,
+            ahead=ahead,
+            carried=state.carried,
         )
         return after, events
 
@@ -129,18 +140,25 @@ class GridEngine:
 
         Cells in the dark are (0, 0, 0); the agent's own cell shows what it carries.
         """
-        index, lit = self.sight(state)
-        view = state.cells.gather(1, index) * lit
-        view = torch.where(self._own, state.carried.unsqueeze(1), view)
-        triples = self._rules.triple.index_select(0, view.view(-1))
+        index = self._in_view(state)
+        view = state.cells.gather(1, index)
+        if not self.see_through_walls:
+            view = view * self._lit(view)
+        view[:, self._own] = state.carried
+        triples = self._rules.triple.index_select(0, view.view(-1).int())
         return triples.view(-1, self.view_size, self.view_size, 3)
 
     def sight(self, state: GridState) -> tuple[Int[Tensor, "B K"], Bool[Tensor, "B K"]]:
         """Cells in view (K = V², order [column, row]) and which of them the agent can see."""
-        index = self._view.index_select(0, state.cell * 4 + state.direction)
+        index = self._in_view(state)
         if self.see_through_walls:
             return index, torch.ones_like(index, dtype=torch.bool)
-        codes = state.cells.gather(1, index)
-        clear = self._rules.transparent.index_select(0, codes.view(-1))
+        return index, self._lit(state.cells.gather(1, index))
+
+    def _in_view(self, state: GridState) -> Int[Tensor, "B K"]:
+        return self._view.index_select(0, state.cell * 4 + state.direction)
+
+    def _lit(self, view: UInt8[Tensor, "B K"]) -> Bool[Tensor, "B K"]:
+        clear = self._rules.transparent.index_select(0, view.view(-1).int())
         clear = clear.view(-1, self.view_size, self.view_size)
-        return index, visible(clear, self._rows, self._bits).reshape(index.shape)
+        return visible(clear, self._rows).view(view.shape)

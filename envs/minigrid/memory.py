@@ -17,6 +17,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
+from memrl.envs.minigrid.actions import check_actions
 from memrl.envs.minigrid.automaton import Automaton, explore, rows
 from memrl.envs.minigrid.engine import NUM_ACTIONS, PICKUP, TOGGLE, GridEngine, GridState
 from memrl.envs.minigrid.levels import LevelBank
@@ -172,7 +173,7 @@ class MemoryEnv(BatchedEnv):
         return self._observe(self._state)
 
     def step(self, action: Tensor) -> Transition:
-        self._check(action)
+        check_actions(action, self.num_envs, NUM_ACTIONS)
         t = self._t + 1
         state = self._next.index_select(0, torch.add(action, self._state, alpha=NUM_ACTIONS))
         success = self._success.index_select(0, state)
@@ -238,13 +239,3 @@ class MemoryEnv(BatchedEnv):
             "image": self._observer.show(self._seen.index_select(0, state)),
             "direction": self._direction.index_select(0, state),
         }
-
-    def _check(self, action: Tensor) -> None:
-        if action.dtype != torch.int64 or action.shape != (self.num_envs,):
-            raise ValueError(
-                f"actions are int64 [{self.num_envs}], not {action.dtype} {list(action.shape)}"
-            )
-        if action.device.type == "cpu":  # as unsigned numbers, negative ones are too large as well
-            largest = action.numpy().view(np.uint64).max()
-            if largest >= NUM_ACTIONS:
-                raise ValueError(f"an action is {largest.view(np.int64)}; allowed are 0 … 6")

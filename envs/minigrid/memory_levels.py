@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Int
+from jaxtyping import UInt8
 from torch import Tensor
 
 from memrl.envs.minigrid.cells import BALL, EMPTY, GREEN, KEY, OUTSIDE, pack
@@ -38,7 +38,7 @@ def memory_cue(size: int) -> int:
     return 1 * size + size // 2 - 1
 
 
-def memory_choices(cells: Int[Tensor, "B N"], size: int) -> tuple[Tensor, Tensor]:
+def memory_choices(cells: UInt8[Tensor, "B N"], size: int) -> tuple[Tensor, Tensor]:
     """The cells whose entering ends an episode: (success [B], failure [B]).
 
     They lie beside the two objects at the end of the hallway; success beside the one like the cue.
@@ -57,7 +57,7 @@ def memory_choices(cells: Int[Tensor, "B N"], size: int) -> tuple[Tensor, Tensor
 
 def _memory_grid(size: int, end: int, cue: int, upper: int, lower: int) -> Tensor:
     """Cells [size² + 1] of one level: room, hallway up to x = ``end``, and the crossing."""
-    grid = torch.full((size, size), EMPTY, dtype=torch.int32)  # [x, y]
+    grid = torch.full((size, size), EMPTY, dtype=torch.uint8)  # [x, y]
     middle = size // 2
     grid[[0, -1], :] = OUTSIDE
     grid[:, [0, -1]] = OUTSIDE
@@ -69,4 +69,4 @@ def _memory_grid(size: int, end: int, cue: int, upper: int, lower: int) -> Tenso
     grid[1, middle - 1] = pack(cue, GREEN)
     grid[end + 1, middle - 2] = pack(upper, GREEN)
     grid[end + 1, middle + 2] = pack(lower, GREEN)
-    return torch.cat([grid.flatten(), torch.tensor([OUTSIDE], dtype=torch.int32)])
+    return torch.cat([grid.flatten(), torch.tensor([OUTSIDE], dtype=torch.uint8)])

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
-from memrl.envs.minigrid.cells import EMPTY, OUTSIDE, pack, unpack
+from memrl.envs.minigrid.cells import EMPTY, OUTSIDE, pack, pack_all, unpack
 from memrl.envs.minigrid.engine import GridState
 
 if TYPE_CHECKING:
@@ -25,15 +26,19 @@ def from_package(envs: Sequence[MiniGridEnv]) -> GridState:
     cells, contents, agent, hands = [], [], [], []
     for env in envs:
         grid, (x, y) = env.grid, env.agent_pos
-        objects = [grid.get(i, j) for i in range(grid.width) for j in range(grid.height)]
-        cells.append([*map(_code, objects), OUTSIDE])
-        contents.append([*map(_held, objects), EMPTY])
+        codes = pack_all(grid.encode())  # [x, y]
+        inside = np.full_like(codes, EMPTY)
+        for place, thing in enumerate(grid.grid):  # row by row
+            if thing is not None and thing.contains is not None:
+                inside[place % grid.width, place // grid.width] = _held(thing)
+        cells.append(np.append(codes, np.uint8(OUTSIDE)))
+        contents.append(np.append(inside, np.uint8(EMPTY)))
         agent.append((int(x) * grid.height + int(y), int(env.agent_dir)))
         hands.append((_code(env.carrying), _held(env.carrying)))
     cell, direction = torch.tensor(agent).unbind(1)
-    carried, held = torch.tensor(hands, dtype=torch.int32).unbind(1)
-    codes, inside = (torch.tensor(rows, dtype=torch.int32) for rows in (cells, contents))
-    return GridState(codes, inside, cell, direction, carried, held)
+    carried, held = torch.tensor(hands, dtype=torch.uint8).unbind(1)
+    every, within = (torch.from_numpy(np.stack(rows)) for rows in (cells, contents))
+    return GridState(every, within, cell, direction, carried, held)
 
 
 def to_package(state: GridState, row: int, width: int, height: int) -> Grid:

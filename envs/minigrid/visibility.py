@@ -11,17 +11,19 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool
 from torch import Tensor
 
 VIEW_SIZES = (3, 5, 7)
 
 
 class RowTable(NamedTuple):
-    """The light's two answers for a row, by ``lit << V | transparent``; bit i is column i."""
+    """The light's answers, by ``lit << V | transparent`` of a row; bit i is column i."""
 
     above: Tensor  # int64 [4^V]: cells lit in the row above, already shifted by V
-    lit: Tensor  # bool [4^V, V]: cells of this row that are lit in the end
+    lit: Tensor  # int64 [4^V]: cells of this row that are lit in the end; byte i is column i
+    shifts: Tensor  # int64 [V]: numbers of the rows
+    column: Tensor  # bool [2^V, V]: bits as cells
 
 
 def row_table(view_size: int, device: torch.device | str = "cpu") -> RowTable:
@@ -38,26 +40,35 @@ def row_table(view_size: int, device: torch.device | str = "cpu") -> RowTable:
         lit[there] = lit[there] | passes
         above[here] = above[here] | passes
         above[there] = above[there] | passes
-    bits = torch.stack(above, -1).long() << torch.arange(view_size, 2 * view_size)
-    return RowTable(bits.sum(-1).to(device), torch.stack(lit, -1).to(device))
+    shifts = torch.arange(view_size)
+    table = RowTable(
+        above=(torch.stack(above, -1).long() << shifts + view_size).sum(-1),
+        lit=(torch.stack(lit, -1).long() << 8 * shifts).sum(-1),
+        shifts=shifts,
+        column=(torch.arange(2**view_size).unsqueeze(1) >> shifts & 1).bool(),
+    )
+    return RowTable(*(leaf.to(device) for leaf in table))
 
 
-def visible(
-    transparent: Bool[Tensor, "B V V"], table: RowTable, weights: Int[Tensor, "V 1"]
-) -> Bool[Tensor, "B V V"]:
+def visible(transparent: Bool[Tensor, "B V V"], table: RowTable) -> Bool[Tensor, "B V V"]:
     """Which cells of the views are lit.
 
     Args:
         transparent: indexed [column, row] as observations are; the agent stands at (V // 2, V - 1).
         table: of ``row_table(V)``.
-        weights: ``1 << column``.
     """
     view_size = transparent.shape[-1]
-    rows = (transparent * weights).sum(1)  # [B, V]: a row's transparent cells as bits
+    first, *others = transparent.view(torch.uint8).unbind(1)
+    for i, column in enumerate(others, 1):
+        first = torch.add(first, column, alpha=1 << i)
+    rows = first.long()  # [B, V]: a row's transparent cells as bits
     lit = torch.full_like(rows[:, 0], 1 << (view_size // 2 + view_size))
     keys = []
     for row in rows.flip(1).unbind(1):  # from the agent's row away from it
         keys.append(lit + row)
         lit = table.above.index_select(0, keys[-1])
     key = torch.stack(keys[::-1], 1)  # [B, V]
-    return table.lit.index_select(0, key.view(-1)).view_as(transparent).transpose(1, 2)
+    # Bytes of all rows, a bit each, add up to bytes of columns: the transpose costs nothing.
+    spread = table.lit.index_select(0, key.view(-1)).view(-1, view_size) << table.shifts
+    columns = spread.sum(1).view(torch.uint8).view(-1, 8)[:, :view_size].reshape(-1)
+    return table.column.index_select(0, columns.int()).view_as(transparent)

@@ -10,11 +10,16 @@ from typing import Any
 import gymnasium
 import torch
 
-from memrl.envs.minigrid import MEMORY_IDS, MemoryEnv
+from memrl.envs.make import TENSOR_FAMILIES, make
+from memrl.envs.minigrid import MEMORY_IDS
+from memrl.envs.minigrid.families import FAMILIES
+from memrl.run.allocator import keep_freed_memory
+
+IDS = (*MEMORY_IDS, *(ids[-1] for ids in FAMILIES.values()))  # Memory, and one of each other kind
 
 
 def bench_env(
-    ids: Sequence[str] = MEMORY_IDS,
+    ids: Sequence[str] = IDS,
     copies: int = 4096,
     *,
     seconds: float = 1.0,
@@ -24,10 +29,11 @@ def bench_env(
     """Env steps per second under random actions, episodes beginning anew where they end.
 
     The two implementations take turns, so that other load on the machine meets both; each result
-    is the median over the turns. The package plays one copy, since its copies cost the same each.
+    is the median over the turns. The package plays one copy, since its copies cost the same each;
+    where Gymnasium has no original of a task, its numbers are None.
 
     Args:
-        ids: of the Memory family.
+        ids: of tensor environments; by default MiniGrid's Memory family and one id of each other.
         copies: that the tensor environment steps at once.
         seconds: of one turn.
         windows: turns of each.
@@ -42,13 +48,16 @@ def bench_env(
 def _compare(
     id: str, copies: int, seconds: float, windows: int, device: torch.device
 ) -> dict[str, Any]:
-    ours, theirs = _tensor_steps(id, copies, device), _package_steps(id)
-    rates = [(_rate(ours, seconds), _rate(theirs, seconds)) for _ in range(windows)]
-    own, package = (statistics.median(column) for column in zip(*rates, strict=True))
+    keep_freed_memory()  # as training does
+    players = [_tensor_steps(id, copies, device)]
+    if id.startswith("MiniGrid-"):
+        players.append(_package_steps(id))
+    rates = [[_rate(play, seconds) for play in players] for _ in range(windows)]
+    own, *package = (statistics.median(column) for column in zip(*rates, strict=True))
     return {
         "env_steps_per_s": own,
-        "package_env_steps_per_s": package,
-        "speedup": own / package,
+        "package_env_steps_per_s": package[0] if package else None,
+        "speedup": own / package[0] if package else None,
         "copies": copies,
         "device": str(device),
         "threads": torch.get_num_threads(),
@@ -67,12 +76,14 @@ def _rate(play: Callable[[], int], seconds: float) -> float:
 
 
 def _tensor_steps(id: str, copies: int, device: torch.device) -> Callable[[], int]:
-    env = MemoryEnv(id, copies, device=device)
-    env.reset(seed=0)
+    if not any(id in family.ids for family in TENSOR_FAMILIES.values()):
+        raise ValueError(f"{id!r} is no tensor environment; `memrl envs` lists them")
+    env = make(id, copies, device, seed=0)
+    num_actions = int(env.action_space.n)  # type: ignore[attr-defined]
     generator = torch.Generator(device).manual_seed(0)
 
     def play(steps: int = 16) -> int:
-        actions = torch.randint(7, (steps, copies), generator=generator, device=device)
+        actions = torch.randint(num_actions, (steps, copies), generator=generator, device=device)
         for action in actions.unbind():
             env.step(action)
         if device.type == "cuda":
@@ -85,7 +96,7 @@ def _tensor_steps(id: str, copies: int, device: torch.device) -> Callable[[], in
 def _package_steps(id: str) -> Callable[[], int]:
     import minigrid  # noqa: F401  (registers its ids)
 
-    env = gymnasium.make(id, disable_env_checker=True)
+    env = gymnasium.make(gymnasium.registry[id], disable_env_checker=True)
     env.action_space.seed(0)
     env.reset(seed=0)
 

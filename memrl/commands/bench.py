@@ -21,15 +21,17 @@ from memrl.commands.words import call
 
 
 def measure_environments(ids: Sequence[str], *, as_json: bool) -> None:
-    """Env steps per second of environments, by default of the MiniGrid Memory family."""
+    """Env steps per second of tensor environments, by default of every MiniGrid family."""
     results = bench_env(ids) if ids else bench_env()
     if as_json:
         print(json.dumps(results))
         return
     table = Table("environment", "env steps/s", "of the package", "speed-up", box=None)
     for name, row in results.items():
-        rates = (f"{row[key]:,.0f}" for key in ("env_steps_per_s", "package_env_steps_per_s"))
-        table.add_row(name, *rates, f"{row['speedup']:,.0f} ×")
+        cells = [f"{row['env_steps_per_s']:,.0f}"]
+        if row["speedup"] is not None:
+            cells += [f"{row['package_env_steps_per_s']:,.0f}", f"{row['speedup']:,.0f} ×"]
+        table.add_row(name, *cells)
     Console().print(table)
 
 

@@ -35,6 +35,7 @@ class EvaluateOptions(Strict):
     seed: Annotated[int, Ge(0), Lt(2**32)] | None = None
     device: str | None = None
     num: Annotated[int, Ge(1)] | None = None
+    bank: Annotated[int, Ge(0)] | None = None
 
 
 class WatchOptions(EvaluateOptions):
@@ -124,9 +125,18 @@ def compare_runs(words: Sequence[str]) -> None:
 
 
 def recall(path: Path, options: EvaluateOptions) -> tuple[Config, Agent]:
-    """The config and the agent of a run."""
+    """The config and the agent of a run.
+
+    Raises:
+        ValueError: other levels are asked for of a task that has no level bank.
+    """
     config = read_config(RunDirectory.open(path), device=options.device)
     prepare(config)
+    if options.bank is not None:
+        if "bank" not in (config.env.model_extra or {}):
+            raise ValueError(f"bank={options.bank}: {config.env.id} draws from no level bank")
+        env = config.env.model_copy(update={"bank": options.bank})
+        config = config.model_copy(update={"env": env})
     return config, load(path, options.checkpoint, device=options.device)
 
 

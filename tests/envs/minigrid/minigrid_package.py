@@ -14,7 +14,8 @@ from memrl.envs.minigrid.translate import from_package
 
 
 def package_env(id: str, **kwargs: Any) -> MiniGridEnv:
-    env = gymnasium.make(id, disable_env_checker=True, **kwargs).unwrapped
+    # By spec, since by id Gymnasium warns of versions that have a successor.
+    env = gymnasium.make(gymnasium.registry[id], disable_env_checker=True, **kwargs).unwrapped
     assert isinstance(env, MiniGridEnv)
     return env
 

@@ -284,4 +284,15 @@ def test_the_benchmark_measures_both():
     assert result["package_env_steps_per_s"] > 0
     assert result["copies"] == 5
     assert len(bench_env([], copies=5)) == 0
+
+
+def test_the_benchmark_knows_every_tensor_environment_and_no_other():
+    result = bench_env(["probe/Recall-v0"], copies=5, seconds=0.01, windows=1)["probe/Recall-v0"]
+    assert result["env_steps_per_s"] > 0
+    assert result["speedup"] is None
+    with pytest.raises(ValueError, match="'CartPole-v1' is no tensor environment"):
+        bench_env(["CartPole-v1"])
+
+
+def test_there_are_six_memory_tasks():
     assert len(MEMORY_IDS) == 6

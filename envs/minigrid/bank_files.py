@@ -1,0 +1,91 @@
+"""Level banks on disk: drawn once for every package version, id, seed and size."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import platformdirs
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from memrl.envs.minigrid.bank import Bank, Spec, draw_bank, package_version
+from memrl.envs.minigrid.families import overlay_of
+from memrl.errors import RunError
+from memrl.saved.atomic import write_atomically
+
+_FORMAT: Final = "2"  # of the files; part of their names
+
+
+def load_bank(id: str, size: int, seed: int) -> tuple[Spec, Bank]:
+    """The bank of an id: from its file, or drawn (0.3 to 20 s for 4,096 levels) and written there.
+
+    A file that is damaged or is another bank's is drawn anew; a sentence on the error stream says
+    so. Where nothing can be written the bank is drawn every time, which is said too.
+
+    Raises:
+        ValueError: an id that has no overlay or that the installed package does not know; a size
+            below 1 or a negative seed.
+    """
+    overlay = overlay_of(id)
+    if size < 1:
+        raise ValueError(f"bank_size is {size}; at least 1 level is needed")
+    if seed < 0:
+        raise ValueError(f"bank is {seed}; it is a seed from 0 on")
+    name = {"id": id, "minigrid": package_version(), "seed": str(seed), "size": str(size)}
+    path = cache_folder() / f"{'_'.join(name.values())}_{_FORMAT}.safetensors"
+    if path.exists():
+        try:
+            return _read(path, name)
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            _say(f"the level bank {path} is damaged ({error}); it is drawn anew")
+    spec, bank = draw_bank(id, overlay, size, seed)
+    try:
+        write_atomically(path, _content(spec, bank, name))
+    except (OSError, RunError) as error:
+        _say(f"{error}; the levels of {id} will be drawn again next time")
+    return spec, bank
+
+
+def cache_folder() -> Path:
+    """Where banks are kept: ``MEMRL_CACHE``, or memrl's folder in the user's cache directory."""
+    own = os.environ.get("MEMRL_CACHE")
+    return (Path(own) if own else platformdirs.user_cache_path("memrl")) / "levels"
+
+
+def _content(spec: Spec, bank: Bank, name: dict[str, str]) -> bytes:
+    notes = name | {"spec": json.dumps(spec._asdict()), "digest": _digest(bank)}
+    return save(bank._asdict(), notes)
+
+
+def _read(path: Path, name: dict[str, str]) -> tuple[Spec, Bank]:
+    """What a file holds.
+
+    Raises:
+        ValueError, KeyError, TypeError, SafetensorError: it is damaged, or another bank.
+    """
+    with safe_open(path, framework="pt") as file:
+        notes = file.metadata() or {}
+        bank = Bank(**{leaf: file.get_tensor(leaf).clone() for leaf in file.keys()})
+    spec = Spec(**json.loads(notes["spec"]))
+    if {key: notes[key] for key in name} != name:
+        raise ValueError("it holds another bank")
+    if notes["digest"] != _digest(bank):
+        raise ValueError("its checksum is wrong")
+    return spec, bank
+
+
+def _digest(bank: Bank) -> str:
+    content: Any = hashlib.sha256()
+    for leaf in bank:
+        content.update(f"{leaf.dtype} {list(leaf.shape)}".encode())
+        content.update(leaf.contiguous().numpy().tobytes())
+    return str(content.hexdigest())
+
+
+def _say(sentence: str) -> None:
+    print(f"memrl: {sentence}", file=sys.stderr, flush=True)
