@@ -21,7 +21,7 @@ from memrl.envs.minigrid.observer import TILE_SIZE, Observer
 from memrl.envs.minigrid.render import TILE_SIZE as RENDER_TILE_SIZE
 from memrl.envs.minigrid.render import render_grid
 from memrl.envs.missions import VOCABULARY
-from memrl.rollout.env import BatchedEnv, Obs, Transition
+from memrl.rollout.env import BatchedEnv, Carried, Obs, Transition
 from memrl.rollout.tokens import Tokens
 
 
@@ -153,6 +153,12 @@ class GridEnv(BatchedEnv):
         self._play = Play(grid=GridState(**grid), **own)
         self._generator.set_state(state["generator"].cpu())
         return self._observe(self._play, self._observer.glance(self._play.grid))
+
+    def carried(self) -> Carried:
+        return Carried(self._play, (self._generator,))
+
+    def carry(self, state: Any) -> None:
+        self._play = state
 
     def render(self, copy: int = 0, tile_size: int = RENDER_TILE_SIZE) -> NDArray[np.uint8]:
         """The whole grid of one copy, what the agent sees lit up: uint8 [H, W, 3]."""

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from memrl.agents.config import BonusConfig
 from memrl.envs.make import make
+from memrl.envs.minigrid import grid_play
 from memrl.memory import names
 from memrl.memory import state as states
 from memrl.rollout import capture
@@ -84,10 +85,14 @@ def test_a_replayed_rollout_is_the_rollout(captured, memory):
         ("probe/NBack-v0", {}),
         ("probe/Pixels-v0", {}),
         ("probe/Masked-v0", {"length": 3, **PREVIOUS}),  # cut off by time
+        ("popgym-MineSweeperEasy-v0", PREVIOUS),
+        ("popgym-PositionOnlyCartPoleEasy-v0", {}),
         ("MiniGrid-MemoryS7-v0", PREVIOUS),
+        ("MiniGrid-DoorKey-5x5-v0", {"bank_size": 4}),
     ],
 )
-def test_every_tensor_environment_can_be_replayed(captured, id, options):
+def test_every_kind_of_tensor_environment_can_be_replayed(captured, monkeypatch, id, options):
+    monkeypatch.setattr(grid_play, "renew_some", grid_play.renew_all)  # as on CUDA
     plain, graphed = (make_agent(env=make(id, 5, seed=1, **options), **SHORT) for _ in "ab")
     assert_same_rollouts(plain, captured(graphed))
     assert id != "probe/Masked-v0" or plain.rollout.bootstrap.any()
