@@ -222,12 +222,17 @@ def bench_train(options: Words = None, json: Json = False) -> None:
 
 @bench.command("env")
 def bench_env(
-    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]")] = None, json: Json = False
+    words: Annotated[list[str] | None, typer.Argument(metavar="[ID] [KEY=VALUE]")] = None,
+    json: Json = False,
 ) -> None:
-    """Env steps per second of tensor environments; without an ID, of every MiniGrid family."""
+    """Env steps per second of tensor environments, their packages and EnvPool, where installed.
+
+    Without an ID one task of every kind is measured. Keys: copies=16,256,4096,65536, seconds (of a
+    turn), windows (turns of each), device.
+    """
     from memrl.commands.bench import measure_environments
 
-    measure_environments(ids or [], as_json=json)
+    measure_environments(words or [], as_json=json)
 
 
 @bench.command("cores")

@@ -1,110 +1,88 @@
-"""How fast tensor environments step, beside the ``minigrid`` package in the same run."""
+"""How fast tensor environments step, beside the package they are from and EnvPool, in one run."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
 from typing import Any
 
-import gymnasium
 import torch
 
-from memrl.envs.make import TENSOR_FAMILIES, make
+from memrl.bench.players import Player, envpool_player, package_player, tensor_player
+from memrl.envs.make import TENSOR_FAMILIES
 from memrl.envs.minigrid import MEMORY_IDS
 from memrl.envs.minigrid.families import FAMILIES
 from memrl.run.allocator import keep_freed_memory
 
-IDS = (*MEMORY_IDS, *(ids[-1] for ids in FAMILIES.values()))  # Memory, and one of each other kind
+# MiniGrid's Memory family and one task of each other kind; POPGym's games at their easiest.
+IDS = (
+    *MEMORY_IDS,
+    *(ids[-1] for ids in FAMILIES.values()),
+    *(id for id in TENSOR_FAMILIES["popgym"].ids if "Easy" in id),
+)
+OTHERS = ("package", "envpool")
 
 
 def bench_env(
-    ids: Sequence[str] = IDS,
-    copies: int = 4096,
-    *,
-    seconds: float = 1.0,
+    copies: str | int = 4096,
+    seconds: float = 0.5,
     windows: int = 5,
-    device: torch.device | str = "cpu",
-) -> dict[str, dict[str, Any]]:
+    device: str = "cpu",
+    *,
+    id: str,
+) -> dict[str, Any]:
     """Env steps per second under random actions, episodes beginning anew where they end.
 
-    The two implementations take turns, so that other load on the machine meets both; each result
-    is the median over the turns. The package plays one copy, since its copies cost the same each;
-    where Gymnasium has no original of a task, its numbers are None.
+    All take turns, so that other load on the machine meets each of them; a result is the median
+    over the turns. The package plays one copy. EnvPool plays as many as ``copies`` says first, on
+    as many threads as torch has.
 
     Args:
-        ids: of tensor environments; by default MiniGrid's Memory family and one id of each other.
-        copies: that the tensor environment steps at once.
+        copies: that the tensor environment steps at once; several, separated by commas, are
+            measured one beside the other.
         seconds: of one turn.
         windows: turns of each.
         device: of the tensor environment.
+        id: a tensor environment.
+
+    Returns:
+        ``env_steps_per_s`` by number of copies, ``package_env_steps_per_s`` and
+        ``envpool_env_steps_per_s`` (None where they are not installed, or lack the task), and the
+        settings.
 
     Raises:
-        ValueError: an id has no tensor environment.
+        ValueError: the id has no tensor environment, or a number is out of range.
     """
-    return {id: _compare(id, copies, seconds, windows, torch.device(device)) for id in ids}
-
-
-def _compare(
-    id: str, copies: int, seconds: float, windows: int, device: torch.device
-) -> dict[str, Any]:
+    sizes = [int(size) for size in str(copies).split(",")]
+    if min(sizes) < 1 or seconds <= 0 or windows < 1:
+        raise ValueError("copies, seconds and windows are greater than 0")
     keep_freed_memory()  # as training does
-    players = [_tensor_steps(id, copies, device)]
-    if id.startswith("MiniGrid-"):
-        players.append(_package_steps(id))
-    rates = [[_rate(play, seconds) for play in players] for _ in range(windows)]
-    own, *package = (statistics.median(column) for column in zip(*rates, strict=True))
+    players: dict[str, Player | None] = {
+        str(size): tensor_player(id, size, torch.device(device)) for size in sizes
+    }
+    players["package"] = package_player(id)
+    players["envpool"] = envpool_player(id, sizes[0], torch.get_num_threads())
+    rates = _medians({k: p for k, p in players.items() if p is not None}, seconds, windows)
     return {
-        "env_steps_per_s": own,
-        "package_env_steps_per_s": package[0] if package else None,
-        "speedup": own / package[0] if package else None,
-        "copies": copies,
-        "device": str(device),
+        "env_steps_per_s": {size: rates[str(size)] for size in sizes},
+        "package_env_steps_per_s": rates.get("package"),
+        "envpool_env_steps_per_s": rates.get("envpool"),
+        "device": device,
         "threads": torch.get_num_threads(),
         "seconds": seconds,
         "windows": windows,
     }
 
 
-def _rate(play: Callable[[], int], seconds: float) -> float:
-    """Env steps per second of ``play``, which plays a few steps and returns how many."""
-    play()  # warms up
+def _medians(players: dict[str, Player], seconds: float, windows: int) -> dict[str, float]:
+    turns = [{k: _rate(play, seconds) for k, play in players.items()} for _ in range(windows)]
+    return {name: statistics.median(turn[name] for turn in turns) for name in players}
+
+
+def _rate(play: Player, seconds: float) -> float:
+    """Env steps per second, after a few steps that warm up."""
+    play()
     played, begin = 0, time.perf_counter()
     while (elapsed := time.perf_counter() - begin) < seconds:
         played += play()
     return played / elapsed
-
-
-def _tensor_steps(id: str, copies: int, device: torch.device) -> Callable[[], int]:
-    if not any(id in family.ids for family in TENSOR_FAMILIES.values()):
-        raise ValueError(f"{id!r} is no tensor environment; `memrl envs` lists them")
-    env = make(id, copies, device, seed=0)
-    num_actions = int(env.action_space.n)  # type: ignore[attr-defined]
-    generator = torch.Generator(device).manual_seed(0)
-
-    def play(steps: int = 16) -> int:
-        actions = torch.randint(num_actions, (steps, copies), generator=generator, device=device)
-        for action in actions.unbind():
-            env.step(action)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        return steps * copies
-
-    return play
-
-
-def _package_steps(id: str) -> Callable[[], int]:
-    import minigrid  # noqa: F401  (registers its ids)
-
-    env = gymnasium.make(gymnasium.registry[id], disable_env_checker=True)
-    env.action_space.seed(0)
-    env.reset(seed=0)
-
-    def play(steps: int = 64) -> int:
-        for _ in range(steps):
-            _, _, terminated, truncated, _ = env.step(env.action_space.sample())
-            if terminated or truncated:
-                env.reset()
-        return steps
-
-    return play

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from functools import partial
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import track
@@ -13,25 +14,29 @@ from rich.table import Table
 from memrl.bench.cartpole import bench_cartpole
 from memrl.bench.cores import bench_cores
 from memrl.bench.dnc import bench_dnc
-from memrl.bench.env import bench_env
+from memrl.bench.env import IDS, OTHERS, bench_env
 from memrl.bench.sam import PAPER, bench_sam
 from memrl.bench.sb3 import bench_sb3
 from memrl.bench.train import bench_train
 from memrl.commands.words import call
 
+T = TypeVar("T")
 
-def measure_environments(ids: Sequence[str], *, as_json: bool) -> None:
-    """Env steps per second of tensor environments, by default of every MiniGrid family."""
-    results = bench_env(ids) if ids else bench_env()
+
+def measure_environments(words: Sequence[str], *, as_json: bool) -> None:
+    """Env steps per second of tensor environments, by default one of every kind."""
+    ids = [word for word in words if "=" not in word] or IDS
+    options = [word for word in words if "=" in word]
+    results = {id: call(bench_env, options, id=id) for id in _shown(ids)}
     if as_json:
         print(json.dumps(results))
         return
-    table = Table("environment", "env steps/s", "of the package", "speed-up", box=None)
+    sizes = next(iter(results.values()))["env_steps_per_s"]
+    heads = (*(f"{size:,} copies" for size in sizes), "package", "EnvPool")
+    table = Table("env steps/s", *heads, box=None)
     for name, row in results.items():
-        cells = [f"{row['env_steps_per_s']:,.0f}"]
-        if row["speedup"] is not None:
-            cells += [f"{row['package_env_steps_per_s']:,.0f}", f"{row['speedup']:,.0f} ×"]
-        table.add_row(name, *cells)
+        rates = (*row["env_steps_per_s"].values(), *(row[f"{o}_env_steps_per_s"] for o in OTHERS))
+        table.add_row(name, *("–" if rate is None else f"{rate:,.0f}" for rate in rates))
     Console().print(table)
 
 
@@ -103,7 +108,7 @@ def measure_dnc(words: Sequence[str], *, as_json: bool) -> None:
     Console().print(table)
 
 
-def _shown(turns: list[int]) -> Iterable[int]:
+def _shown(turns: Sequence[T]) -> Iterable[T]:
     """A bar on a terminal, nothing elsewhere."""
     console = Console(stderr=True)
     return track(turns, "measuring", console=console, disable=not console.is_terminal)

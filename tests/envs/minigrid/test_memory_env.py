@@ -13,7 +13,6 @@ from test_memory_package import follow
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from memrl.bench.env import bench_env
 from memrl.envs.minigrid import MEMORY_IDS, MemoryEnv, render_view
 from memrl.envs.minigrid.engine import DONE, FORWARD, LEFT
 from memrl.envs.minigrid.memory import memory_task
@@ -276,22 +275,6 @@ def test_pictures_are_the_package_s(id: str):
         if terminated:
             package.reset()
             follow(env, package)
-
-
-def test_the_benchmark_measures_both():
-    result = bench_env([S7], copies=5, seconds=0.01, windows=3)[S7]
-    assert result["env_steps_per_s"] > 0
-    assert result["package_env_steps_per_s"] > 0
-    assert result["copies"] == 5
-    assert len(bench_env([], copies=5)) == 0
-
-
-def test_the_benchmark_knows_every_tensor_environment_and_no_other():
-    result = bench_env(["probe/Recall-v0"], copies=5, seconds=0.01, windows=1)["probe/Recall-v0"]
-    assert result["env_steps_per_s"] > 0
-    assert result["speedup"] is None
-    with pytest.raises(ValueError, match="'CartPole-v1' is no tensor environment"):
-        bench_env(["CartPole-v1"])
 
 
 def test_there_are_six_memory_tasks():

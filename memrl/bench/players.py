@@ -1,0 +1,93 @@
+"""Who plays environments for a measurement: ours in batches, the package they are from, EnvPool."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any, TypeAlias
+
+import gymnasium
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from memrl.envs.make import TENSOR_FAMILIES, make
+from memrl.envs.providers import provide
+
+Player: TypeAlias = Callable[[], int]  # plays a few steps under random actions; how many it played
+
+
+def tensor_player(id: str, copies: int, device: torch.device) -> Player:
+    """``copies`` of a tensor environment, stepped at once.
+
+    Raises:
+        ValueError: the id has no tensor environment.
+    """
+    if not any(id in family.ids for family in TENSOR_FAMILIES.values()):
+        raise ValueError(f"{id!r} is no tensor environment; `memrl envs` lists them")
+    env = make(id, copies, device, seed=0)
+    generator = torch.Generator(device).manual_seed(0)
+
+    def play(steps: int = 16) -> int:
+        for action in _actions(env.action_space, steps, copies, generator).unbind():
+            env.step(action)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return steps * copies
+
+    return play
+
+
+def package_player(id: str) -> Player | None:
+    """One copy of the original, whose copies cost the same each; None where it is not installed."""
+    try:
+        provide(id)
+        env = gymnasium.make(gymnasium.registry[id], disable_env_checker=True)
+    except (ValueError, KeyError, gymnasium.error.Error):
+        return None
+    env.action_space.seed(0)
+    env.reset(seed=0)
+
+    def play(steps: int = 64) -> int:
+        for _ in range(steps):
+            _, _, terminated, truncated, _ = env.step(env.action_space.sample())
+            if terminated or truncated:
+                env.reset()
+        return steps
+
+    return play
+
+
+def envpool_player(id: str, copies: int, threads: int) -> Player | None:
+    """``copies`` stepped by EnvPool's threads; None where it is not installed or lacks the id."""
+    if find_spec("envpool") is None:
+        return None
+    import envpool
+
+    if id not in envpool.list_all_envs():
+        return None
+    pool = envpool.make_gymnasium(id, num_envs=copies, num_threads=threads, seed=0)
+    generator = torch.Generator().manual_seed(0)
+    pool.reset()
+
+    def play(steps: int = 4) -> int:
+        for action in _actions(pool.action_space, steps, copies, generator).unbind():
+            pool.step(action.numpy())
+        return steps * copies
+
+    return play
+
+
+def _actions(
+    space: spaces.Space[Any], steps: int, copies: int, generator: torch.Generator
+) -> Tensor:
+    """Uniform actions [steps, copies] or [steps, copies, D]."""
+    shape, place = (steps, copies, *(space.shape or ())), generator.device
+    if isinstance(space, spaces.Box):
+        low, high = (torch.as_tensor(bound, device=place) for bound in (space.low, space.high))
+        return low + (high - low) * torch.rand(shape, generator=generator, device=place)
+    if isinstance(space, spaces.MultiDiscrete):
+        sizes = torch.as_tensor(space.nvec, device=place)
+        return torch.randint(2**62, shape, generator=generator, device=place) % sizes
+    assert isinstance(space, spaces.Discrete)
+    return torch.randint(int(space.n), shape, generator=generator, device=place)

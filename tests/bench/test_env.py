@@ -1,0 +1,55 @@
+"""The benchmark of environments: who is measured, and what it says of those it cannot measure."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+
+from memrl.bench.env import IDS, bench_env
+
+QUICK = {"seconds": 0.01, "windows": 3}
+
+
+def test_ours_is_measured_at_every_number_of_copies_beside_the_package():
+    row = bench_env("5,2", **QUICK, id="MiniGrid-MemoryS7-v0")
+    assert list(row["env_steps_per_s"]) == [5, 2]
+    assert min(*row["env_steps_per_s"].values(), row["package_env_steps_per_s"]) > 0
+
+
+@pytest.mark.parametrize(
+    "id",
+    ["probe/TMaze-v0", "popgym-ConcentrationEasy-v0", "popgym-BattleshipEasy-v0",
+     "popgym-PositionOnlyPendulumEasy-v0"],
+)  # fmt: skip
+def test_every_kind_of_action_is_played(id):
+    row = bench_env(3, **QUICK, id=id)
+    assert row["env_steps_per_s"][3] > 0
+
+
+def test_what_is_not_there_has_no_number():
+    row = bench_env(3, **QUICK, id="probe/Recall-v0")
+    assert row["package_env_steps_per_s"] is None
+    assert row["envpool_env_steps_per_s"] is None
+
+
+def test_envpool_is_measured_where_it_is_installed():
+    if importlib.util.find_spec("envpool") is None:
+        pytest.skip("needs envpool: pip install 'memrl[envpool]'")
+    assert bench_env(3, **QUICK, id="MiniGrid-MemoryS7-v0")["envpool_env_steps_per_s"] > 0
+
+
+def test_an_id_without_a_tensor_environment_is_refused():
+    with pytest.raises(ValueError, match="'CartPole-v1' is no tensor environment"):
+        bench_env(3, id="CartPole-v1")
+
+
+@pytest.mark.parametrize("wrong", [{"copies": 0}, {"seconds": 0.0}, {"windows": 0}])
+def test_nothing_is_measured_in_no_time(wrong):
+    with pytest.raises(ValueError, match="greater than 0"):
+        bench_env(**wrong, id="probe/Recall-v0")
+
+
+def test_every_kind_of_task_is_measured_by_default():
+    assert len(IDS) == len(set(IDS))
+    assert {"MiniGrid-MemoryS13-v0", "popgym-RepeatPreviousEasy-v0"} < set(IDS)
