@@ -22,7 +22,7 @@ _FORMAT: Final = "2"  # of the files; part of their names
 
 
 def load_bank(id: str, size: int, seed: int) -> tuple[Spec, Bank]:
-    """The bank of an id: from its file, or drawn (0.3 to 20 s for 4,096 levels) and written there.
+    """The bank of an id: from its file, or drawn (seconds for 4,096 levels) and written there.
 
     A file that is damaged or is another bank's is drawn anew; a sentence on the error stream says
     so. Where nothing can be written the bank is drawn every time, which is said too.

@@ -53,7 +53,7 @@ class GridEnv(BatchedEnv):
         tile_size: pixels of a cell's side in pictures.
         bank: seed of the levels, from 0.
         bank_size: how many levels there are, from 1. The default draws in seconds, once, and
-            keeps at most 5 MB.
+            keeps at most 2.6 MB.
         device: where everything lives, the generator included.
 
     Raises:
