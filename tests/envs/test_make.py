@@ -132,12 +132,6 @@ def test_an_unknown_id_is_refused_with_the_nearest_ones(id, near):
     assert all(word in str(error.value) for word in near.split(" or "))
 
 
-def test_a_package_that_is_missing_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "popgym", None)
-    with pytest.raises(ValueError, match="needs the package popgym"):
-        make("popgym-LabyrinthEscapeEasy-v0")
-
-
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", "cpu:x"])
 def test_a_device_that_cannot_be_used_is_refused(device):
     with pytest.raises(ValueError, match=f"the device '{device}' cannot be used"):
