@@ -51,7 +51,10 @@ def vector_env(
             f"vectorization is {vectorization!r}, allowed: {', '.join(VECTORIZATIONS)}"
         )
     _check_limit(step_limit_s, vectorization)
-    if vectorization == "vector_entry_point" or gymnasium.spec(id).entry_point is None:
+    if (
+        vectorization == "vector_entry_point"
+        or gymnasium.spec(id.rpartition(":")[2]).entry_point is None
+    ):
         return gymnasium.make_vec(id, num, vectorization_mode="vector_entry_point", **kwargs)
     copies = [partial(_copy, id, index, read_text, kwargs) for index in range(num)]
     if vectorization == "sync":
