@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
+import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from memrl.envs.catalogue import EnvCard
+from memrl.envs.missions import VOCABULARY, decode
 from memrl.nn.observation import GRID_SIDE
 from memrl.rollout.env import Obs
+from memrl.rollout.tokens import Tokens
 
 _WIDEST: Final = 64  # characters of a picture; larger ones are shrunk
 
@@ -94,6 +97,8 @@ def _plain(key: str, value: NDArray[Any], space: spaces.Space[Any], card: EnvCar
             return "none yet"
         number = int(value)
         return f"{number} {known[number]}" if number < len(known) else f"{number} of {space.n}"
+    if isinstance(space, Tokens) and space.num_symbols == len(VOCABULARY):
+        return decode(torch.as_tensor(value)[None])[0]
     if value.dtype.kind == "f":
         return "  ".join(f"{number:.3f}" for number in value.flatten())
     return "  ".join(str(int(number)) for number in value.flatten())

@@ -20,6 +20,7 @@ from memrl.commands.seen import draw_observation, half_blocks, tiles
 from memrl.envs import make
 from memrl.envs.catalogue import EnvCard
 from memrl.envs.make import card
+from memrl.envs.missions import decode
 
 
 def shown(renderable) -> str:
@@ -134,6 +135,15 @@ def test_a_minigrid_observation_is_all_that_is_shown():
     assert lines[0].startswith("direction 0 of 4")
     assert sum("▲" in line for line in lines) == 1
     assert len(lines) == 1 + 3 + 3  # direction, three rows of cells, an empty one, numbers, keys
+
+
+def test_a_mission_is_a_sentence():
+    env = make("MiniGrid-Fetch-5x5-N2-v0", bank_size=4)
+    mission = decode(env.reset(seed=1)["mission"])[0]
+    console = Console(file=io.StringIO(), width=100)
+    console.print(draw_observation(env.reset(seed=1), env.observation_space, EnvCard()))
+    assert f"mission {mission}" in console.file.getvalue()
+    assert len(mission.split()) > 2
 
 
 def test_a_picture_becomes_half_blocks_and_large_ones_are_averaged():
