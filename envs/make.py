@@ -29,7 +29,7 @@ GYMNASIUM = "gymnasium"
 
 
 # Cards of ids that no family describes, by how those ids begin.
-PACKAGE_CARDS: dict[str, Callable[[str], EnvCard]] = {
+PACKAGE_CARDS: dict[str, Callable[..., EnvCard]] = {
     "MiniGrid-": grid_card,
     "BabyAI-": grid_card,
     "popgym-": package_card,
@@ -39,23 +39,27 @@ PACKAGE_CARDS: dict[str, Callable[[str], EnvCard]] = {
 class TensorFamily(NamedTuple):
     """Tasks of one tensor implementation: ``build(id)(num, device=…, **options)`` makes them.
 
-    ``card(id, **options)`` describes one, the options being those of `make`; without it, the
-    package that the ids come from does.
+    ``card(id, **options)`` describes one, the options being those of `make`.
     """
 
     ids: tuple[str, ...]
     build: Callable[[str], Callable[..., BatchedEnv]]
-    card: Callable[..., EnvCard] | None = None
+    card: Callable[..., EnvCard]
 
 
 TENSOR_FAMILIES: dict[str, TensorFamily] = {
     "minigrid_memory": TensorFamily(
         tuple(MEMORY_IDS), lambda id: partial(MemoryEnv, id), memory_card
     ),
-    "minigrid": TensorFamily(tuple(GRID_IDS), lambda id: partial(GridEnv, id)),
+    "minigrid": TensorFamily(tuple(GRID_IDS), lambda id: partial(GridEnv, id), grid_card),
     "popgym": TensorFamily(tuple(POPGYM), POPGYM.__getitem__, popgym_card),
     "probe": TensorFamily(tuple(PROBES), PROBES.__getitem__, probe_card),
 }
+
+
+# Options of `make` for Gymnasium that do not change a task. (Nor does the previous action, unless
+# a card says so.)
+_HOW_IT_IS_PLAYED = ("vectorization", "step_limit_s", "read_text", "prev_action")
 
 
 def family_of(id: str) -> str:
@@ -63,13 +67,22 @@ def family_of(id: str) -> str:
     return next((name for name, f in TENSOR_FAMILIES.items() if id in f.ids), GYMNASIUM)
 
 
-def card(id: str, **options: Any) -> EnvCard:
+def card(id: str, *, family: str | None = None, **options: Any) -> EnvCard:
     """What is known of a task under the options that `make` would get; empty for a foreign id."""
-    family = TENSOR_FAMILIES.get(family_of(id))
-    if family is not None and family.card is not None:
-        return family.card(id, **options)
+    own = family_of(id)
+    if own != GYMNASIUM:
+        describe = TENSOR_FAMILIES[own].card
+        return _original(id, describe, options) if family == GYMNASIUM else describe(id, **options)
     fitting = (describe for start, describe in PACKAGE_CARDS.items() if id.startswith(start))
-    return next(fitting, lambda _: EnvCard())(id)
+    return _original(id, next(fitting, lambda _: EnvCard()), options)
+
+
+def _original(id: str, describe: Callable[..., EnvCard], options: dict[str, Any]) -> EnvCard:
+    """The card of a package's own task; nothing is known of one under options of the package's."""
+    told = inspect.signature(describe).parameters
+    if any(name not in told and name not in _HOW_IT_IS_PLAYED for name in options):
+        return EnvCard()
+    return describe(id, **{name: value for name, value in options.items() if name in told})
 
 
 def envs() -> list[dict[str, Any]]:

@@ -96,7 +96,8 @@ def make_env(config: Config, *, num: int | None = None, seed: int | None = None)
 def card_of(config: Config) -> EnvCard:
     """What is known of the task of a config."""
     task = config.env
-    return card(task.id, prev_action=task.prev_action, **(task.model_extra or {}))
+    options = task.model_extra or {}
+    return card(task.id, family=task.family, prev_action=task.prev_action, **options)
 
 
 def references(config: Config, *, success: bool) -> dict[str, float]:

@@ -1,10 +1,11 @@
-"""Which tasks of MiniGrid and BabyAI need a memory, by what their ids begin with."""
+"""MiniGrid's and BabyAI's tasks in the catalogue, by what their ids begin with."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from memrl.envs.catalogue import EnvCard, Need
+from memrl.envs.missions import LONGEST_BABYAI, VOCABULARY
 
 ACTIONS: Final = ("left", "right", "forward", "pickup", "drop", "toggle", "done")
 
@@ -48,8 +49,44 @@ _NEEDS: Final[dict[str, Need]] = {
 }
 
 
-def grid_card(id: str) -> EnvCard:
-    """The card of any id of the minigrid package, at the package's own view size."""
-    found = (need for beginning, need in _NEEDS.items() if id.startswith(beginning))
-    seen = "direction 1 of 4, image 7×7×3 bytes"
-    return EnvCard(seen, next(found, None), actions=ACTIONS)
+# Words of the longest mission, where missions differ at all.
+_WORDS: Final = {
+    "MiniGrid-LockedRoom": 18,
+    "MiniGrid-KeyCorridor": 5,
+    "MiniGrid-UnlockPickup": 5,
+    "MiniGrid-BlockedUnlockPickup": 5,
+    "MiniGrid-GoTo": 5,
+    "MiniGrid-Fetch": 6,
+    "MiniGrid-PutNear": 8,
+    "BabyAI-": LONGEST_BABYAI,
+}
+
+
+def grid_card(
+    id: str,
+    *,
+    agent_view_size: int = 7,
+    observation: str = "symbolic",
+    read_text: bool = True,
+    **_: Any,
+) -> EnvCard:
+    """The card of any id of the minigrid package, in tensors or not.
+
+    What needs a search in the package's view needs one in a smaller view too. Whether a memory can
+    be spared is known for the package's view alone.
+    """
+    need = next((need for beginning, need in _NEEDS.items() if id.startswith(beginning)), None)
+    if observation == "rgb_full" or (agent_view_size < 7 and need == "not needed"):
+        need = None
+    words = next((n for beginning, n in _WORDS.items() if id.startswith(beginning)), 0)
+    seen = grid_seen(agent_view_size, observation)
+    if words and read_text:
+        seen += f", mission {words} of up to {len(VOCABULARY)}"
+    return EnvCard(seen, need, actions=ACTIONS)
+
+
+def grid_seen(agent_view_size: int, observation: str) -> str:
+    """What every task shows, in a few words."""
+    side = agent_view_size
+    image = f"{side}×{side}×3 bytes" if observation == "symbolic" else f"of pixels ({observation})"
+    return f"direction 1 of 4, image {image}"

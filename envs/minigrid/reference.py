@@ -14,7 +14,7 @@ from torch import Tensor
 from memrl.envs.catalogue import EnvCard, Levels, Need
 from memrl.envs.minigrid.memory import MemoryTask, memory_task
 from memrl.envs.minigrid.memory_levels import memory_choices
-from memrl.envs.minigrid.needs import ACTIONS, grid_card
+from memrl.envs.minigrid.needs import ACTIONS, grid_card, grid_seen
 
 # Best known success of policies without memory where the view leaks the cue at the crossing
 # (found by search over stochastic policies at view size 7; a better one may exist).
@@ -65,10 +65,8 @@ def memory_card(
     else:
         memoryless = reference(id, agent_view_size).memoryless_success
         need = "strict" if memoryless == 0.5 else None
-    side = agent_view_size
-    image = f"{side}×{side}×3 bytes" if observation == "symbolic" else f"of pixels ({observation})"
     return EnvCard(
-        observation=f"direction 1 of 4, image {image}",
+        observation=grid_seen(agent_view_size, observation),
         memory=need,
         levels=Levels("success", optimum=1.0, memoryless=memoryless, guess=0.5),
         actions=ACTIONS,

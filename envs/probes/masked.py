@@ -69,7 +69,7 @@ class Masked(Timed):
         return chosen | self._integers(2, num, actions).bool()
 
     def _see(self, deals: Deals, state: State) -> Obs:
-        return {"obs": (state["t"] / self.length).unsqueeze(1), MASK: state["mask"]}
+        return {"obs": (state["t"] / self.length).unsqueeze(1), MASK: state["mask"].clone()}
 
     def _judge(self, deals: Deals, state: State, action: Tensor) -> Verdict:
         allowed = state["mask"].gather(1, action.unsqueeze(1)).squeeze(1)

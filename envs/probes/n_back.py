@@ -33,6 +33,8 @@ class NBack(Probe):
         device: where everything lives.
     """
 
+    free_actions = True
+
     def __init__(
         self,
         num_envs: int,

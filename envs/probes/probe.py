@@ -17,8 +17,8 @@ class Probe(Episodes, ABC):
     """A tiny task whose levels have a closed form."""
 
     need: ClassVar[Need] = "strict"
-    # Actions before the answer change nothing: an agent that is shown its previous action can write
-    # the answer into it, and needs no memory any more.
+    # What is done at one step may be chosen for what it says at the next: an agent that is shown
+    # its previous action can write there what it saw, and needs less memory, or none.
     free_actions: ClassVar[bool] = False
 
     @property

@@ -35,7 +35,10 @@ def draw_observation(obs: Obs, space: spaces.Dict, card: EnvCard) -> RenderableT
             small = max(value.shape[:2]) < GRID_SIDE
             parts.append(tiles(value) if small else half_blocks(value))
         else:
-            parts.append(Text.assemble((f"{key} ", "dim"), _plain(key, value, part, card)))
+            # With a flag of its own, a first observation has no symbol among the previous actions.
+            none_yet = key == "prev_action" and "is_t0" not in obs
+            said = "none yet" if none_yet and _is_last(value, part) else None
+            parts.append(Text.assemble((f"{key} ", "dim"), said or _plain(key, value, part, card)))
     return Group(*parts)
 
 
@@ -88,13 +91,15 @@ def _rgb(pixel: list[int]) -> str:
     return ",".join(map(str, pixel))
 
 
+def _is_last(value: NDArray[Any], space: spaces.Space[Any]) -> bool:
+    """Whether it is the last of a Discrete space's numbers."""
+    return isinstance(space, spaces.Discrete) and int(value) == int(space.n) - 1
+
+
 def _plain(key: str, value: NDArray[Any], space: spaces.Space[Any], card: EnvCard) -> str:
     """Numbers as a person reads them; those that stand for something say for what."""
     if isinstance(space, spaces.Discrete):
-        names = {"obs": card.symbols, "prev_action": (*card.actions[: int(space.n) - 1],)}
-        known = names.get(key, ())
-        if key == "prev_action" and int(value) == space.n - 1:
-            return "none yet"
+        known = {"obs": card.symbols, "prev_action": card.actions}.get(key, ())
         number = int(value)
         return f"{number} {known[number]}" if number < len(known) else f"{number} of {space.n}"
     if isinstance(space, Tokens) and space.num_symbols == len(VOCABULARY):

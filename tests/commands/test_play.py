@@ -80,6 +80,14 @@ def test_the_previous_action_is_shown_where_the_agent_gets_it():
     assert "prev_action 1 left" in shown(played)
 
 
+def test_the_last_action_is_told_from_none_yet_where_a_flag_marks_the_start():
+    played = game("probe/TMaze-v0", prev_action=True, antialias=True)
+    assert "is_t0 1 of 2" in shown(played)
+    assert "none yet" not in shown(played)
+    played.press("right")
+    assert "prev_action 2 right" in shown(played)
+
+
 def test_what_is_typed_is_shown_and_mistakes_are_answered():
     played = game("popgym-PositionOnlyPendulumEasy-v0")
     for key in "9":

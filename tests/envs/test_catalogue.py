@@ -11,13 +11,14 @@ from memrl.assemble import references
 from memrl.envs import envs, make
 from memrl.envs.catalogue import EnvCard, Levels, observed
 from memrl.envs.make import TENSOR_FAMILIES, card
+from memrl.envs.minigrid import GRID_IDS
 
-DESCRIBED = [id for family in TENSOR_FAMILIES.values() if family.card for id in family.ids]
+DESCRIBED = [id for family in TENSOR_FAMILIES.values() for id in family.ids]
 
 
 @pytest.mark.parametrize("id", DESCRIBED)
 def test_a_card_describes_the_environment_that_is_made(id):
-    env, known = make(id), card(id)
+    env, known = make(id, **({"bank_size": 2} if id in GRID_IDS else {})), card(id)
     assert known.observation == observed(env.observation_space)
     assert known.memory in ("strict", "search", "not needed", None)
     if known.levels is not None:
@@ -106,3 +107,35 @@ def test_popgyms_levels_follow_the_options_and_the_previous_action():
     assert card(id, decks=8) == card("popgym-RepeatFirstMedium-v0")
     assert card(id, prev_action=True).levels.memoryless == 1
     assert card("popgym-LabyrinthEscapeEasy-v0").memory == "not needed"
+
+
+def test_a_grid_s_card_follows_the_view_and_the_observation():
+    id = "MiniGrid-FourRooms-v0"
+    assert card(id, agent_view_size=5).observation == "direction 1 of 4, image 5×5×3 bytes"
+    assert card(id, observation="rgb").observation == "direction 1 of 4, image of pixels (rgb)"
+    assert [card(id, agent_view_size=side).memory for side in (3, 7)] == ["search", "search"]
+    assert card(id, observation="rgb_full").memory is None  # all rooms are in sight
+    assert card("MiniGrid-DoorKey-8x8-v0", agent_view_size=3).memory is None  # measured at 7 only
+    assert card(id, bank=3, bank_size=5, tile_size=9, prev_action=True) == card(id)
+
+
+def test_a_sentence_is_seen_where_missions_differ():
+    fetch = "MiniGrid-Fetch-5x5-N2-v0"
+    assert card(fetch).observation.startswith("direction 1 of 4, image 7×7×3 bytes, mission 6 of")
+    assert "mission" not in card("MiniGrid-DoorKey-5x5-v0").observation
+    original = "BabyAI-GoToLocal-v0"
+    for options in ({}, {"read_text": False}):
+        seen = make(original, **options).observation_space
+        assert card(original, **options).observation == observed(seen)
+
+
+@pytest.mark.parametrize("id", ["popgym-RepeatFirstEasy-v0", "popgym-PositionOnlyCartPoleEasy-v0"])
+def test_an_original_has_the_levels_of_its_tensor_twin(id):
+    config = memrl.compose(["env=gymnasium", f"env.id={id}"])
+    assert references(config, success=False) == card(id).levels.lines()
+
+
+def test_nothing_is_known_of_an_original_under_options_of_its_package():
+    id, original = "popgym-RepeatFirstEasy-v0", {"family": "gymnasium", "num_decks": 8}
+    assert card(id, **original) == EnvCard()
+    assert card("MiniGrid-MemoryS7-v0", family="gymnasium", agent_view_size=3).memory == "strict"

@@ -189,6 +189,19 @@ def test_a_previous_action_may_carry_the_answer_and_then_nothing_is_claimed():
     assert probe_card("probe/TMaze-v0", prev_action=True) == probe_card("probe/TMaze-v0")
 
 
+def test_a_previous_action_that_betrays_a_symbol_beats_the_blind_n_back():
+    """After a 0 the last action is 0 or 1, after a 1 always 1: two of three answers are right."""
+    options = {"n": 1, "symbols": 2, "length": 101, "prev_action": True}
+    env = make("probe/NBack-v0", B, **options)
+    obs, total = env.reset(1), torch.zeros(B)
+    for _ in range(101):  # a policy without memory
+        after = env.step((obs["obs"] | (obs["prev_action"] != 1)).long())
+        obs, total = after.obs, total + after.reward
+    assert total.mean() > 0.65
+    assert probe_card("probe/NBack-v0").levels.memoryless == 0.5
+    assert probe_card("probe/NBack-v0", prev_action=True).levels.memoryless is None
+
+
 @pytest.mark.parametrize("id", PROBES)
 def test_symbols_and_actions_have_as_many_names_as_there_are(id):
     env, known = make(id), card(id)
