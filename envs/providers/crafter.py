@@ -28,6 +28,8 @@ class Crafter(gymnasium.Env[NDArray[np.uint8], Any]):
     """One world; death terminates, the limit of 10,000 env steps truncates.
 
     The package's info is left out: it shows the map around the player, which an agent must not see.
+    A seed repeats the worlds, but not what creatures do in them: the package moves them in the
+    order of a set.
 
     Args:
         reward: whether there is any.
