@@ -5,11 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple, TypeAlias
 
-import numpy as np
 import torch
-from gymnasium import spaces
 from torch import Tensor
 
+from memrl.envs.actions import check_actions
 from memrl.envs.deals import Deals, Tensors, deal
 from memrl.rollout.env import BatchedEnv, Carried, Obs, Transition
 
@@ -88,7 +87,7 @@ class Episodes(BatchedEnv, ABC):
 
     def step(self, action: Tensor) -> Transition:
         deals = self._playing()
-        self._check(action)
+        check_actions(action, self.num_envs, self.action_space)
         state, reward, terminated, truncated, metrics = self._act(deals, self._state, action)
         state = {**state, "t": self._state["t"] + 1}
         final_obs = self._see(deals, state)
@@ -153,23 +152,6 @@ class Episodes(BatchedEnv, ABC):
 
     def _first(self, deals: Deals) -> State:
         return {**self._begin(deals), "t": torch.zeros_like(deals.row)}
-
-    def _check(self, action: Tensor) -> None:
-        space = self.action_space
-        shape, dtype = (self.num_envs, *(space.shape or ())), torch.int64
-        if isinstance(space, spaces.Box):
-            dtype = torch.float32
-        if action.dtype != dtype or action.shape != shape:
-            raise ValueError(
-                f"actions are {dtype} {list(shape)}, not {action.dtype} {list(action.shape)}"
-            )
-        if action.device.type == "cpu" and isinstance(
-            space, spaces.Discrete | spaces.MultiDiscrete
-        ):
-            sizes = space.n if isinstance(space, spaces.Discrete) else space.nvec
-            # As unsigned numbers, negative ones are too large as well.
-            if (action.numpy().view(np.uint64) >= sizes).any():
-                raise ValueError(f"an action is outside {space}")
 
     def _flags(self, value: bool) -> Tensor:
         return torch.full((self.num_envs,), value, dtype=torch.bool, device=self.device)

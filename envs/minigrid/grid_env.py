@@ -10,7 +10,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
-from memrl.envs.minigrid.actions import check_actions
+from memrl.envs.actions import check_actions
 from memrl.envs.minigrid.automaton import rows
 from memrl.envs.minigrid.bank import Bank, codes_of
 from memrl.envs.minigrid.bank_files import load_bank
@@ -114,7 +114,7 @@ class GridEnv(BatchedEnv):
         return self._observe(self._play, self._first.index_select(0, level))
 
     def step(self, action: Tensor) -> Transition:
-        check_actions(action, self.num_envs, self._overlay.num_actions)
+        check_actions(action, self.num_envs, self.action_space)
         play, verdict = advance(self._engine, self._overlay, self._play, action, self._generator)
         reward = self._reward_at.index_select(0, play.t) * verdict.success
         if verdict.penalty is not None:

@@ -17,7 +17,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
-from memrl.envs.minigrid.actions import check_actions
+from memrl.envs.actions import check_actions
 from memrl.envs.minigrid.automaton import Automaton, explore, rows
 from memrl.envs.minigrid.engine import NUM_ACTIONS, PICKUP, TOGGLE, GridEngine, GridState
 from memrl.envs.minigrid.levels import LevelBank
@@ -173,7 +173,7 @@ class MemoryEnv(BatchedEnv):
         return self._observe(self._state)
 
     def step(self, action: Tensor) -> Transition:
-        check_actions(action, self.num_envs, NUM_ACTIONS)
+        check_actions(action, self.num_envs, self.action_space)
         t = self._t + 1
         state = self._next.index_select(0, torch.add(action, self._state, alpha=NUM_ACTIONS))
         success = self._success.index_select(0, state)

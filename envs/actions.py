@@ -1,0 +1,40 @@
+"""What may be done: checked where looking does not stall the device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+
+def check_actions(action: Tensor, num_envs: int, space: spaces.Space[Any]) -> None:
+    """Refuse actions of another shape or dtype and, on the CPU, such as are out of range.
+
+    Args:
+        action: [B], or [B, D] where the space has D parts.
+        num_envs: B.
+        space: of one action: Discrete and MultiDiscrete take int64, a Box float32.
+
+    Raises:
+        ValueError: what was given and what is allowed.
+    """
+    dtype = torch.float32 if isinstance(space, spaces.Box) else torch.int64
+    shape = (num_envs, *(space.shape or ()))
+    if action.dtype != dtype or action.shape != shape:
+        wanted = f"{str(dtype).removeprefix('torch.')} {list(shape)}"
+        raise ValueError(f"actions are {wanted}, not {action.dtype} {list(action.shape)}")
+    if action.device.type != "cpu" or dtype.is_floating_point:
+        return
+    numbers = action.numpy().view(np.uint64)  # negative ones are too large as well
+    if isinstance(space, spaces.Discrete):
+        largest = numbers.max()
+        if largest >= space.n:
+            given = largest.view(np.int64)
+            raise ValueError(
+                f"an action is {given}; allowed are 0 … {space.n - 1} (it is outside {space})"
+            )
+    elif isinstance(space, spaces.MultiDiscrete) and (numbers >= space.nvec).any():
+        raise ValueError(f"an action is outside {space}")
