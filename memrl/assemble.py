@@ -97,7 +97,11 @@ def card_of(config: Config) -> EnvCard:
     """What is known of the task of a config."""
     task = config.env
     options = task.model_extra or {}
-    return card(task.id, family=task.family, prev_action=task.prev_action, **options)
+    known = card(task.id, family=task.family, prev_action=task.prev_action, **options)
+    if task.prev_reward and known.levels is not None and known.levels.score == "return":
+        # Where steps pay, what the last one paid tells how to go on.
+        return known._replace(levels=known.levels._replace(memoryless=None))
+    return known
 
 
 def references(config: Config, *, success: bool) -> dict[str, float]:

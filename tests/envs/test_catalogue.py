@@ -95,6 +95,15 @@ def test_a_curve_is_held_against_what_its_own_options_allow():
     assert references(memrl.compose(["env=CartPole-v1"]), success=False) == {}
 
 
+def test_where_every_step_pays_the_previous_reward_may_tell_and_no_memoryless_level_is_claimed():
+    shown = "env.prev_reward=true"
+    answers = memrl.compose(["env=popgym-RepeatFirstEasy-v0", shown])
+    assert "memoryless" not in references(answers, success=False)
+    assert "blind guess" in references(answers, success=False)
+    only_the_end_pays = memrl.compose(["env=MiniGrid-MemoryS13-v0", shown])
+    assert references(only_the_end_pays, success=True)["memoryless"] == 0.5
+
+
 def test_a_curve_of_successes_is_not_held_against_returns():
     config = memrl.compose(["env=popgym-BattleshipEasy-v0"])
     assert references(config, success=True) == {}
