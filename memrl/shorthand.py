@@ -45,7 +45,8 @@ def expand(overrides: Iterable[str]) -> list[str]:
     if task is None:
         return words
     added = {word: f"+{word}" for word in named if _is_added(_name(word), task)}
-    return [added.get(word, word) for word in words] + _dropped(task, named)
+    dropped = [word for word in _dropped(task, named) if word not in words]
+    return [added.get(word, word) for word in words] + dropped
 
 
 def _with_families(overrides: Iterable[str]) -> list[str]:

@@ -162,6 +162,13 @@ def test_a_plus_before_an_option_of_the_task_changes_nothing():
     assert same[0] == same[1] == same[2]
 
 
+@pytest.mark.parametrize("words", [["env.family=gymnasium"], ["env.tile_size=4"]])
+def test_words_that_were_expanded_once_stay_as_they_are(words):
+    once = expand(["env=MiniGrid-DoorKey-5x5-v0", *words])
+    assert len(once) > 3 or once[-1].startswith("+")
+    assert expand(once) == once
+
+
 def test_an_option_may_be_swept():
     assert expand(["-m", "env=probe", "env.delay=2,3"])[-1] == "+env.delay=2,3"
 
