@@ -26,9 +26,9 @@ app.add_typer(bench, name="bench")
 
 def _print_version(asked: bool) -> bool:
     if asked:
-        from memrl import __version__
+        import memrl
 
-        print(f"memrl {__version__}")
+        print(f"memrl {memrl.__version__}")
         raise typer.Exit
     return asked
 

@@ -115,7 +115,7 @@ def test_every_room_exists():
         ("sb3_contrib", {"bench.served"}),
         ("wandb", {"run.wandb"}),
         ("faiss", {"memory.stores.index"}),
-        ("hydra", {"composition", "commands.jobs"}),
+        ("hydra", {"composition", "shorthand", "commands.jobs"}),
         ("typer", {"cli"}),
     ],
 )
