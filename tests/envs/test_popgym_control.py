@@ -16,8 +16,9 @@ from memrl.envs.popgym.control import CartPole, Control, Pendulum
 from memrl.envs.popgym.control_tasks import CONTROL, control_card
 
 ABSENT = "popgym is not installed: pip install popgym==1.0.7"
-# A torque is float32, and NumPy 1 makes float64 of it where NumPy 2 does not.
-OF_REWARD = 0.0 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 1e-6
+# A torque is float32, and NumPy 1 makes float64 of it where NumPy 2 does not: episodes drift apart.
+NEW = np.lib.NumpyVersion(np.__version__) >= "2.0.0"
+SEEN, PAID = (1e-6, 0.0) if NEW else (1e-4, 1e-4)
 CARTS = [id for id in CONTROL if "art" in id]
 RODS = [id for id in CONTROL if "Pendulum" in id]
 
@@ -89,8 +90,8 @@ def test_whole_episodes_are_the_packages(id, act, episodes, end, monkeypatch):
             noise = noise_of(package, copy.deepcopy(package.np_random))
             seen, reward, terminated, truncated, _ = package.step(action)
             after = env.step(torch.as_tensor(np.array([action])))
-            np.testing.assert_allclose(after.final_obs["obs"][0], seen, rtol=0, atol=1e-6)
-            np.testing.assert_allclose(after.reward, np.float32(reward), rtol=OF_REWARD, atol=0)
+            np.testing.assert_allclose(after.final_obs["obs"][0], seen, rtol=0, atol=SEEN)
+            np.testing.assert_allclose(after.reward, np.float32(reward), rtol=0, atol=PAID)
             assert (bool(after.terminated), bool(after.truncated)) == (terminated, truncated)
             compared += 1
         assert {"terminated": terminated, "truncated": truncated}[end]
