@@ -13,7 +13,8 @@ import torch
 import yaml  # type: ignore[import-untyped]
 from omegaconf import OmegaConf
 
-from memrl.agents.ppo import PPO
+from memrl.agent import Agent
+from memrl.agents import menu
 from memrl.config import Common, Config, check
 from memrl.envs.catalogue import EnvCard
 from memrl.envs.make import card, make
@@ -21,7 +22,6 @@ from memrl.envs.minigrid.render import render_view
 from memrl.errors import CheckpointError, RunError
 from memrl.memory.core import MemoryCore
 from memrl.nn.observation import GRID_SIDE
-from memrl.policy import build_policy
 from memrl.rollout.env import BatchedEnv, Obs
 from memrl.run.allocator import keep_freed_memory
 from memrl.run.checkpoints import Checkpoint, Checkpoints
@@ -121,19 +121,17 @@ def draw_seen(obs: Obs) -> Any:
     return render_view(image[0])
 
 
-def make_agent(config: Config, env: BatchedEnv) -> PPO:
+def make_agent(config: Config, env: BatchedEnv) -> Agent:
     """An agent that has learned nothing yet.
 
     Raises:
-        ValueError: a space that the policy cannot read or act in, or options that do not fit.
+        ValueError: a space that it cannot read or act in, or options that do not fit.
     """
-    spaces = env.observation_space, env.action_space
-    policy = build_policy(*spaces, config.memory, config.policy).to(env.device)
-    seed = stream(config.seed, "train")
-    return PPO(env, policy, config.agent, seed=seed)
+    parts = menu.Parts(env, config.memory, config.policy, stream(config.seed, "train"))
+    return menu.build(parts, config.agent)
 
 
-def load(run: RunPath, checkpoint: Which = "last", *, device: str | None = None) -> PPO:
+def load(run: RunPath, checkpoint: Which = "last", *, device: str | None = None) -> Agent:
     """The agent of a run, as it was at its last or best checkpoint.
 
     Raises:
@@ -246,12 +244,13 @@ def open_run(
     return target, resume
 
 
-def compile_memory(core: MemoryCore[Any], say: Callable[[str], None]) -> None:
+def compile_memory(core: object, say: Callable[[str], None]) -> None:
     """``compile=true``: compile a memory's update, or ``say`` that there is none to compile.
 
     Raises:
         ValueError: this machine has no C++ compiler.
     """
+    assert isinstance(core, MemoryCore)
     if core.loops:
         core.compile_update()
     else:

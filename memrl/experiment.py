@@ -68,7 +68,7 @@ def train(
     prepare(config)
     agent = make_agent(config, make_env(config))  # what does not fit fails before a file is made
     if config.capture:
-        agent.capture()
+        _capture(agent)
     if config.compile:
         compile_memory(agent.policy.core, say)
     directory, resume = open_run(config, target, "train", agent.unit, say)
@@ -100,8 +100,14 @@ def train(
     return Run(directory.path, summary, agent)
 
 
+def _capture(agent: Agent) -> None:
+    if not isinstance(agent, PPO):
+        raise ValueError("capture=true records rollouts, which agent=ppo alone has")
+    agent.capture()
+
+
 def _conclude(
-    config: Config, agent: PPO, directory: RunDirectory, fitted: Fitted, say: Say
+    config: Config, agent: Agent, directory: RunDirectory, fitted: Fitted, say: Say
 ) -> dict[str, Any]:
     """Evaluate the agent as it is after training, and leave pictures and a summary."""
     episodes, greedy = config.evaluate.episodes, config.evaluate.greedy
