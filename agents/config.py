@@ -1,4 +1,4 @@
-"""What can be set of PPO: one model, the same keys as configs/agent/ppo.yaml."""
+"""What can be set of an agent, and of PPO: the same keys as configs/agent/ppo.yaml."""
 
 from __future__ import annotations
 
@@ -13,6 +13,14 @@ Positive = Annotated[float, Gt(0.0)]
 Count = Annotated[int, Ge(1)]
 
 
+class AgentConfig(BaseModel):
+    """What can be set of an agent; ``kind`` is its name in the menu."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    kind: str
+
+
 class BonusConfig(BaseModel):
     """An episodic novelty bonus, annealed linearly to zero."""
 
@@ -25,10 +33,8 @@ class BonusConfig(BaseModel):
     key: str | None = None  # the entry that counts as what was seen; see `agents/novelty.py`
 
 
-class PPOConfig(BaseModel):
+class PPOConfig(AgentConfig):
     """Proximal policy optimisation on whole chunks."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     kind: Literal["ppo"] = "ppo"
     steps: Count = 64  # env steps per environment and rollout

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from memrl.rollout.env import Obs
 
@@ -54,6 +54,10 @@ class Agent(Learner, Protocol):
     """
 
     env_steps: int
+
+    @property
+    def policy(self) -> nn.Module:
+        """The network that acts; its ``core`` is the memory."""
 
     def begin(self, seed: int = 0, *, greedy: bool = False, ablate: str | None = None) -> None:
         """Forget the acting state and seed acting; training state is untouched.

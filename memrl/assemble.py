@@ -14,7 +14,8 @@ import yaml  # type: ignore[import-untyped]
 from gymnasium import spaces
 from omegaconf import OmegaConf
 
-from memrl.agents.ppo import PPO
+from memrl.agent import Agent
+from memrl.agents import menu
 from memrl.config import Common, Config, check
 from memrl.envs.catalogue import EnvCard
 from memrl.envs.make import card, make
@@ -23,7 +24,6 @@ from memrl.envs.missions import VOCABULARY, decode
 from memrl.errors import CheckpointError, RunError
 from memrl.memory.core import MemoryCore
 from memrl.nn.observation import GRID_SIDE
-from memrl.policy import build_policy
 from memrl.rollout.env import BatchedEnv, Obs
 from memrl.rollout.tokens import Tokens
 from memrl.run.allocator import keep_freed_memory
@@ -132,19 +132,17 @@ def mission_of(obs: Mapping[str, Any], space: spaces.Dict) -> str:
     return decode(torch.as_tensor(obs["mission"]).unsqueeze(0))[0]
 
 
-def make_agent(config: Config, env: BatchedEnv) -> PPO:
+def make_agent(config: Config, env: BatchedEnv) -> Agent:
     """An agent that has learned nothing yet.
 
     Raises:
-        ValueError: a space that the policy cannot read or act in, or options that do not fit.
+        ValueError: a space that it cannot read or act in, or options that do not fit.
     """
-    spaces = env.observation_space, env.action_space
-    policy = build_policy(*spaces, config.memory, config.policy).to(env.device)
-    seed = stream(config.seed, "train")
-    return PPO(env, policy, config.agent, seed=seed)
+    parts = menu.Parts(env, config.memory, config.policy, stream(config.seed, "train"))
+    return menu.build(parts, config.agent)
 
 
-def load(run: RunPath, checkpoint: Which = "last", *, device: str | None = None) -> PPO:
+def load(run: RunPath, checkpoint: Which = "last", *, device: str | None = None) -> Agent:
     """The agent of a run, as it was at its last or best checkpoint.
 
     Raises:
@@ -257,12 +255,13 @@ def open_run(
     return target, resume
 
 
-def compile_memory(core: MemoryCore[Any], say: Callable[[str], None]) -> None:
+def compile_memory(core: object, say: Callable[[str], None]) -> None:
     """``compile=true``: compile a memory's update, or ``say`` that there is none to compile.
 
     Raises:
         ValueError: this machine has no C++ compiler.
     """
+    assert isinstance(core, MemoryCore)
     if core.loops:
         core.compile_update()
     else:

@@ -79,7 +79,9 @@ def sentence(error: Exception, root: str = TRAIN, words: Iterable[str] = ()) -> 
 
 def _keys(root: str, words: Iterable[str]) -> list[str]:
     """Every dotted key of a root config with the groups that ``words`` choose, such as memory."""
-    chosen = [word for word in words if re.fullmatch(r"\+?(memory|env|task|run)=[\w-]+", word)]
+    chosen = [
+        word for word in words if re.fullmatch(r"\+?(memory|agent|env|task|run)=[\w-]+", word)
+    ]
     with initialize_config_module(CONFIGS, version_base="1.3"):
         return list(_dotted(OmegaConf.to_container(hydra_compose(root, chosen))))
 

@@ -7,12 +7,21 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
 
 from annotated_types import Ge, Gt, Lt
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    model_validator,
+)
 
-from memrl.agents.config import PPOConfig
+from memrl.agents import menu
+from memrl.agents.config import AgentConfig
+from memrl.backbone import PolicyConfig
 from memrl.memory import registry
 from memrl.menu import choices, nearest
-from memrl.policy import PolicyConfig
 from memrl.run.wandb import Mode
 
 M = TypeVar("M", bound=BaseModel)
@@ -32,6 +41,14 @@ def _whole(value: Any) -> Any:
 # OmegaConf delivers strings where Python has paths.
 LaxPath: TypeAlias = Annotated[Path, Field(strict=False)]
 Count: TypeAlias = Annotated[int, BeforeValidator(_whole), Gt(0)]
+
+
+def _as_its_kind(agent: Any) -> Any:
+    """The keys of an agent, checked by the model of its kind."""
+    if isinstance(agent, AgentConfig):
+        return agent
+    model = menu.find(str(agent.get("kind"))).config
+    return check(agent, model, within="agent")
 
 
 class EnvConfig(Strict):
@@ -106,7 +123,7 @@ class Config(Common):
     evaluate: EvaluateConfig
     env: EnvConfig
     policy: PolicyConfig
-    agent: PPOConfig
+    agent: Annotated[SerializeAsAny[AgentConfig], BeforeValidator(_as_its_kind)]
 
     @property
     def subject(self) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from memrl.agent import Agent
+from memrl.agents.config import PPOConfig
 from memrl.agents.ppo import PPO
 from memrl.assemble import (
     checkpoints_of,
@@ -70,7 +71,7 @@ def train(
     prepare(config)
     agent = make_agent(config, make_env(config))  # what does not fit fails before a file is made
     if config.capture:
-        agent.capture()
+        _capture(agent)
     if config.compile:
         compile_memory(agent.policy.core, say)
     directory, resume = open_run(config, target, "train", agent.unit, say)
@@ -109,6 +110,8 @@ def whole_rollouts(config: Config, start: int = 0) -> str | None:
 
     ``start`` counts the env steps that lie behind.
     """
+    if not isinstance(config.agent, PPOConfig):  # others do not learn by whole rollouts
+        return None
     size, wanted = config.env.num * config.agent.steps, config.total_steps - start
     if wanted <= 0 or wanted % size == 0:
         return None
@@ -120,8 +123,14 @@ def whole_rollouts(config: Config, start: int = 0) -> str | None:
     )
 
 
+def _capture(agent: Agent) -> None:
+    if not isinstance(agent, PPO):
+        raise ValueError("capture=true records rollouts, which agent=ppo alone has")
+    agent.capture()
+
+
 def _conclude(
-    config: Config, agent: PPO, directory: RunDirectory, fitted: Fitted, say: Say
+    config: Config, agent: Agent, directory: RunDirectory, fitted: Fitted, say: Say
 ) -> dict[str, Any]:
     """Evaluate the agent as it is after training, and leave pictures and a summary."""
     episodes, greedy = config.evaluate.episodes, config.evaluate.greedy

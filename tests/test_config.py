@@ -13,11 +13,11 @@ from omegaconf import OmegaConf
 import memrl
 from memrl.agents.config import BonusConfig, PPOConfig
 from memrl.assemble import dump, find_device, make_agent, make_env, read_config, stream
+from memrl.backbone import PolicyConfig, Stacked
 from memrl.config import Config, check
 from memrl.envs.adapter import GymnasiumAdapter
 from memrl.envs.wrappers import Previous
 from memrl.memory import registry
-from memrl.policy import PolicyConfig, Stacked
 from memrl.run.directory import RunDirectory
 from memrl.shorthand import expand
 
@@ -46,7 +46,7 @@ def learn_once(config: Config) -> None:
 def test_no_config_file_is_left_out_of_these_tests():
     known = {"config", "fit"} | {
         f"{group}/{name}"
-        for group in ("env", "memory", "agent", "track", "run", "task", "recipe")
+        for group in ("env", "memory", "agent", "suited", "track", "run", "task", "recipe")
         for name in files(group)
     }
     found = {p.relative_to(CONFIGS).with_suffix("").as_posix() for p in CONFIGS.glob("**/*.yaml")}

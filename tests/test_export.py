@@ -14,12 +14,13 @@ from gymnasium import spaces
 from torch import Tensor
 
 from memrl import export
+from memrl.backbone import PolicyConfig
 from memrl.export import SUFFIXES, export_step
 from memrl.memory import registry
 from memrl.memory import state as states
 from memrl.memory.core import MemoryCore
 from memrl.memory.state import flatten
-from memrl.policy import Policy, PolicyConfig, build_policy
+from memrl.policy import Policy, build_policy
 from memrl.rollout.spaces import tensor_dtype
 from memrl.rollout.tokens import Tokens
 from memrl.trial import poison

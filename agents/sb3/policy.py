@@ -16,9 +16,10 @@ from torch import Tensor
 
 from memrl.agents.sb3 import archive
 from memrl.agents.sb3.source import Reader, mask_size
+from memrl.backbone import PolicyConfig
 from memrl.memory import state as states
 from memrl.menu import nearest
-from memrl.policy import PolicyConfig, build_policy
+from memrl.policy import build_policy
 from memrl.rollout.env import Obs
 from memrl.rollout.spaces import MASK, Array, canonical_action, decode_action
 from memrl.saved.spaces import space_from_data, space_to_data

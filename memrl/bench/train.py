@@ -13,10 +13,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from memrl.agents.config import PPOConfig
 from memrl.agents.ppo import PPO
+from memrl.backbone import PolicyConfig
 from memrl.bench.peer import Peer, Spec
 from memrl.config import Count
 from memrl.envs.make import make
-from memrl.policy import PolicyConfig, build_policy
+from memrl.policy import build_policy
 from memrl.rollout.env import BatchedEnv, Obs, Transition
 from memrl.run.allocator import keep_freed_memory
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from memrl.agents.ppo import PPO
 from memrl.assemble import load
 from memrl.commands.words import parse
 from memrl.config import LaxPath, Strict
@@ -23,6 +24,8 @@ def export_run(path: Path, words: Sequence[str]) -> None:
     """Write the policy of a run and print what goes in and comes out."""
     options = parse(ExportOptions, words)
     agent = load(path, options.checkpoint, device="cpu")
+    if not isinstance(agent, PPO):
+        raise ValueError(f"{path} is no run of agent=ppo, whose step is what can be exported")
     space = agent.collector.env.observation_space
     written = export_step(agent.policy, space, options.to or path / "policy.onnx")
     print(f"{written.path}: one step for any batch size B")

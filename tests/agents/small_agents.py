@@ -8,9 +8,10 @@ import torch
 
 from memrl.agents.config import PPOConfig
 from memrl.agents.ppo import PPO
+from memrl.backbone import PolicyConfig
 from memrl.envs.make import make
 from memrl.memory.registry import schema
-from memrl.policy import PolicyConfig, build_policy
+from memrl.policy import build_policy
 from memrl.rollout.env import BatchedEnv
 
 SMALL = {"hidden_dim": 11, "slots": 5, "word_dim": 3, "frames": 3, "neighbours": 2}

@@ -12,9 +12,9 @@ import sys
 
 import pytest
 
+from memrl.backbone import Stacked
 from memrl.memory import build, core_class, names
 from memrl.memory.core import MemoryCore
-from memrl.policy import Stacked
 
 COMPARED = """
 import copy, sys, torch

@@ -7,8 +7,9 @@ import pytest
 import torch
 from gymnasium import spaces
 
+from memrl.backbone import PolicyConfig
 from memrl.envs.adapter import GymnasiumAdapter
-from memrl.policy import PolicyConfig, build_policy
+from memrl.policy import build_policy
 from memrl.rollout.collect import Collector
 from memrl.rollout.env import BatchedEnv, Transition
 

@@ -1,0 +1,68 @@
+"""The agents that a config can name: the model of each one's keys, and how it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+from memrl.agent import Agent
+from memrl.agents.config import AgentConfig, PPOConfig
+from memrl.agents.ppo import PPO
+from memrl.backbone import PolicyConfig
+from memrl.menu import nearest
+from memrl.policy import build_policy
+from memrl.rollout.env import BatchedEnv
+
+
+class Parts(NamedTuple):
+    """What an agent is built of, besides its own config."""
+
+    env: BatchedEnv
+    memory: Mapping[str, Any]  # a name and that memory's options
+    policy: PolicyConfig
+    seed: int
+
+
+class Kind(NamedTuple):
+    """An entry of the menu."""
+
+    config: type[AgentConfig]
+    build: Callable[[Parts, Any], Agent]  # the second argument is a ``config``
+
+
+def find(name: str) -> Kind:
+    """The agent of that name.
+
+    Raises:
+        ValueError: there is none; the nearest is named.
+    """
+    if name not in AGENTS:
+        raise ValueError(f"unknown agent {name!r}{nearest(name, AGENTS)} (known: {list_of()})")
+    return AGENTS[name]
+
+
+def list_of() -> str:
+    """All names, for sentences."""
+    return ", ".join(sorted(AGENTS))
+
+
+def build(parts: Parts, config: BaseModel) -> Agent:
+    """An agent that has learned nothing yet.
+
+    Raises:
+        ValueError: a space that it cannot read or act in, or options that do not fit.
+    """
+    assert isinstance(config, AgentConfig)
+    return find(config.kind).build(parts, config)
+
+
+def _ppo(parts: Parts, config: PPOConfig) -> PPO:
+    env = parts.env
+    spaces = env.observation_space, env.action_space
+    policy = build_policy(*spaces, parts.memory, parts.policy).to(env.device)
+    return PPO(env, policy, config, seed=parts.seed)
+
+
+AGENTS = {"ppo": Kind(PPOConfig, _ppo)}

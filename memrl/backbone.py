@@ -1,0 +1,183 @@
+"""Encoder → core (→ skip): the only place where observations and memories meet."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Annotated, Any, NamedTuple, final
+
+import torch
+from annotated_types import Ge
+from gymnasium import spaces
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from memrl.memory import registry
+from memrl.memory.core import MemoryCore, Unrolled
+from memrl.nn.init import linear
+from memrl.nn.observation import ObsEncoder
+from memrl.rollout.env import Obs
+
+
+class PolicyConfig(BaseModel):
+    """The parts of a policy that are the same for every memory."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    encoder_dim: Annotated[int, Ge(1)] = 128  # features of each grid, picture or vector
+    cell_dim: Annotated[int, Ge(1)] = 8  # embedding of a grid cell
+    layers: Annotated[int, Ge(1)] = 1  # cores stacked on each other
+    skip: bool = False  # the heads also see what the core saw
+    head_dim: Annotated[int, Ge(0)] = 0  # hidden layer of actor and critic, each its own; 0: none
+    normalise_obs: bool = True  # vectors standardised by what was seen so far
+
+
+class Sensed(NamedTuple):
+    """What a backbone makes of a sequence."""
+
+    features: Tensor  # [T, B, F]
+    state: Any  # the core's state after the last step
+    cost: Tensor | None  # [T, B]  the core's own loss
+
+
+class Backbone(nn.Module, ABC):
+    """Encoder → core (→ skip): what every head stands on, whatever an agent learns with it.
+
+    Attributes:
+        features_dim: F, width of what the heads read.
+    """
+
+    def __init__(self, encoder: ObsEncoder, core: MemoryCore[Any], *, skip: bool) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.core = core
+        self.skip = skip
+        self.features_dim = core.out_dim + (core.in_dim if skip else 0)
+
+    def initial_state(self, batch_size: int) -> Any:
+        """The core's state before an episode."""
+        return self.core.initial_state(batch_size)
+
+    def sense(
+        self, obs: Obs, state: Any, start: Tensor, *, donate: bool = False
+    ) -> tuple[Tensor, Any]:
+        """One step: observations [B, ...], ``start`` [B]; features [B, F] and the next state."""
+        x = self.encoder(obs)
+        y, state = self.core.step(x, state, start, donate=donate)
+        return self._beside(x, y), state
+
+    def unroll(self, obs: Obs, state: Any, start: Tensor) -> Sensed:
+        """A sequence: observations [T, B, ...], ``start`` [T, B], the state before its first."""
+        x = self.encoder(obs)
+        with self._core_precision(x.device):
+            y, state, cost = self.core(x, state, start)
+        return Sensed(self._beside(x, y), state, cost)
+
+    def _beside(self, x: Tensor, y: Tensor) -> Tensor:
+        return torch.cat([y, x], dim=-1) if self.skip else y
+
+    def _core_precision(self, device: torch.device) -> AbstractContextManager[Any]:
+        """Under autocast, cores compute in full precision but for those that say they need not."""
+        keep = torch.is_autocast_enabled(device.type) and self.core.autocasts
+        return torch.autocast(device.type, torch.bfloat16, enabled=keep)
+
+
+@final
+class Stacked(MemoryCore[tuple[Any, ...]]):
+    """Cores on top of each other, each reading the one below; the state is the tuple of theirs."""
+
+    def __init__(self, cores: list[MemoryCore[Any]]) -> None:
+        super().__init__(cores[0].in_dim, cores[-1].out_dim)
+        self.cores = nn.ModuleList(cores)
+        reaches = [core.horizon for core in cores]
+        known = [reach for reach in reaches if reach is not None]
+        self.horizon = sum(known) if len(known) == len(reaches) else None
+
+    def initial_state(self, batch_size: int) -> tuple[Any, ...]:
+        return tuple(core.initial_state(batch_size) for core in self._layers())
+
+    def _update(self, x: Tensor, state: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
+        return self.step(x, state, torch.zeros(len(x), dtype=torch.bool, device=x.device))
+
+    def step(
+        self, x: Tensor, state: tuple[Any, ...], start: Tensor, *, donate: bool = False
+    ) -> tuple[Tensor, tuple[Any, ...]]:
+        states = []
+        for core, below in zip(self._layers(), state, strict=True):
+            x, after = core.step(x, below, start, donate=donate)
+            states.append(after)
+        return x, tuple(states)
+
+    def reset(
+        self,
+        state: tuple[Any, ...],
+        initial: tuple[Any, ...],
+        start: Tensor,
+        *,
+        donate: bool = False,
+    ) -> tuple[Any, ...]:
+        layers = zip(self._layers(), state, initial, strict=True)
+        return tuple(core.reset(old, new, start, donate=donate) for core, old, new in layers)
+
+    def forward(self, x: Tensor, state: tuple[Any, ...], start: Tensor) -> Unrolled:
+        states, cost = [], None
+        for core, below in zip(self._layers(), state, strict=True):
+            x, after, own = core(x, below, start)
+            states.append(after)
+            if own is not None:
+                cost = own if cost is None else cost + own
+        return Unrolled(x, tuple(states), cost)
+
+    def diagnostics(self, state: tuple[Any, ...]) -> dict[str, Tensor]:
+        return {
+            f"{i}.{name}": value
+            for i, (core, own) in enumerate(zip(self._layers(), state, strict=True))
+            for name, value in core.diagnostics(own).items()
+        }
+
+    def silence(self, part: str | None) -> None:
+        for core in self._layers():
+            core.silence(part)
+
+    @property
+    def loops(self) -> bool:
+        return all(core.loops for core in self._layers())
+
+    @property
+    def nothing_to_compile(self) -> str:
+        return self._layers()[0].nothing_to_compile
+
+    def compile_update(self) -> None:
+        for core in self._layers():
+            core.compile_update()
+
+    def _layers(self) -> list[MemoryCore[Any]]:
+        return [core for core in self.cores if isinstance(core, MemoryCore)]
+
+
+def build_parts(
+    observation_space: spaces.Dict, memory: Mapping[str, Any], config: PolicyConfig
+) -> tuple[ObsEncoder, MemoryCore[Any]]:
+    """Encoder and core of a backbone; raises as ``build_policy``."""
+    encoder = ObsEncoder(
+        observation_space,
+        encoder_dim=config.encoder_dim,
+        cell_dim=config.cell_dim,
+        normalise=config.normalise_obs,
+    )
+    options = {key: value for key, value in memory.items() if key != "name"}
+    cores, width = [], encoder.out_dim
+    for _ in range(config.layers):
+        cores.append(registry.build(memory["name"], width, options))
+        width = cores[-1].out_dim
+    return encoder, cores[0] if config.layers == 1 else Stacked(cores)
+
+
+def head_body(in_dim: int, hidden_dim: int) -> nn.Module:
+    """What lies between the memory and a head.
+
+    A recalled cue and a sight often mean something only together (the object *like the one I
+    saw*): a linear head on the memory's output could not say so.
+    """
+    return nn.Sequential(linear(in_dim, hidden_dim), nn.ReLU()) if hidden_dim else nn.Identity()
