@@ -174,7 +174,12 @@ def test_copies_end_for_themselves_and_begin_upright():
 
 @pytest.mark.parametrize(
     ("build", "options"),
-    [(CartPole, {"seen": "speed"}), (CartPole, {"noise": -1.0}), (Pendulum, {"steps": 0})],
+    [
+        (CartPole, {"seen": "speed"}),
+        (CartPole, {"noise": -1.0}),
+        (CartPole, {"noise": math.nan}),
+        (Pendulum, {"steps": 0}),
+    ],
 )
 def test_impossible_options_are_refused_with_what_is_allowed(build, options):
     with pytest.raises(ValueError, match="allowed"):

@@ -142,19 +142,35 @@ def test_lookback_must_leave_an_answer_to_count():
 
 
 @pytest.mark.parametrize(
-    ("id", "options"),
+    ("id", "options", "given"),
     [
-        ("popgym-BattleshipEasy-v0", {"side": 7}),
-        ("popgym-MineSweeperEasy-v0", {"mines": 14}),
-        ("popgym-MultiarmedBanditEasy-v0", {"arms": 1}),
-        ("popgym-ConcentrationEasy-v0", {"kinds": 3}),
-        ("popgym-CountRecallEasy-v0", {"kinds": 5}),
-        ("popgym-HigherLowerEasy-v0", {"decks": 0}),
+        ("popgym-BattleshipEasy-v0", {"side": 7}, "side is 7"),
+        ("popgym-MineSweeperEasy-v0", {"mines": 14}, "14 mines on 4 × 4 cells"),
+        ("popgym-MineSweeperEasy-v0", {"side": -5}, "on -5 × -5 cells"),
+        ("popgym-MultiarmedBanditEasy-v0", {"arms": 1}, "arms is 1"),
+        ("popgym-ConcentrationEasy-v0", {"kinds": 3}, "kinds is 3"),
+        ("popgym-ConcentrationEasy-v0", {"kinds": 4}, "kinds is 4"),
+        ("popgym-ConcentrationEasy-v0", {"decks": 0}, "0 decks"),
+        ("popgym-CountRecallEasy-v0", {"kinds": 0}, "0 kinds"),
+        ("popgym-CountRecallEasy-v0", {"decks": 0}, "0 decks"),
+        ("popgym-RepeatFirstEasy-v0", {"decks": -1}, "-1 decks"),
+        ("popgym-AutoencodeEasy-v0", {"decks": 0}, "0 decks"),
+        ("popgym-HigherLowerEasy-v0", {"decks": 0}, "0 decks"),
     ],
 )
-def test_impossible_options_are_refused_with_what_is_allowed(id, options):
-    with pytest.raises(ValueError, match="allowed"):
+def test_impossible_options_are_refused_with_what_is_allowed(id, options, given):
+    with pytest.raises(ValueError, match=f"{given}.*; allowed"):
         make(id, **options)
+
+
+@pytest.mark.parametrize(("kinds", "decks"), [(2, 1), (2, 3), (13, 1), (13, 2)])
+def test_all_cards_of_concentration_can_be_paired(kinds, decks):
+    env = make("popgym-ConcentrationEasy-v0", 2, kinds=kinds, decks=decks)
+    env.reset(0)
+    order = env._deals["face"].argsort(dim=1, stable=True)  # kind by kind
+    for card in order.unbind(1):
+        after = env.step(card)
+    assert (after.metrics["success"] == 1).all()
 
 
 @pytest.mark.parametrize(("row", "column"), [(8, 0), (0, -1)])
