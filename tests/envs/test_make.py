@@ -141,12 +141,39 @@ def test_a_device_that_cannot_be_used_is_refused(device):
 def test_impossible_requests_are_refused():
     with pytest.raises(ValueError, match="num is 0"):
         make("probe/Recall-v0", 0)
-    with pytest.raises(ValueError, match="no option 'cue', allowed: cues, delay"):
+    with pytest.raises(
+        ValueError, match="no option 'cue', allowed: cues, delay; did you mean cues"
+    ):
         make("probe/Recall-v0", cue=2)
     with pytest.raises(ValueError, match="family 'atari' is unknown, allowed: minigrid_memory"):
         make("Pong", family="atari")
     with pytest.raises(ValueError, match="'CartPole-v1' is unknown"):
         make("CartPole-v1", family="probe")
+    with pytest.raises(ValueError, match=r"'probe/Recall-v0' has no original.* family 'probe'"):
+        make("probe/Recall-v0", family="gymnasium")
+    with pytest.raises(ValueError, match="module 'no_such_module' of 'no_such_module:A-v0'"):
+        make("no_such_module:A-v0")
+    for way in ("sync", "vector_entry_point"):
+        with pytest.raises(ValueError, match=r"CartPole-v1 cannot be made: .*'colour'"):
+            make("CartPole-v1", vectorization=way, colour=1)
+
+
+@pytest.mark.parametrize(
+    ("id", "option", "said"),
+    [
+        ("probe/Recall-v0", {"cues": 4.5}, "cues=4.5: input should be a valid integer"),
+        ("popgym-RepeatFirstEasy-v0", {"decks": "2"}, "decks='2': input should be a valid integer"),
+        ("popgym-PositionOnlyCartPoleEasy-v0", {"seen": 1}, "seen=1: .* valid string"),
+        ("MiniGrid-MemoryS7-v0", {"tile_size": True}, "tile_size=True: .* valid integer"),
+    ],
+)
+def test_an_option_of_another_type_is_refused_by_name(id, option, said):
+    with pytest.raises(ValueError, match=f"{id}: {said}"):
+        make(id, **option)
+
+
+def test_whole_numbers_serve_where_any_number_does():
+    assert make("popgym-PositionOnlyCartPoleEasy-v0", noise=1).noise == 1
 
 
 def test_the_list_of_environments_says_what_kind_each_is():
