@@ -15,10 +15,15 @@ import memrl.envs
 from memrl.envs import GymnasiumAdapter, Previous, TensorVectorEnv, envs, family_of, make
 from memrl.envs.make import TENSOR_FAMILIES
 from memrl.envs.minigrid import GRID_IDS, GridEnv, MemoryEnv
-from memrl.envs.probes import Recall
+from memrl.envs.minigrid.families import FAMILIES
+from memrl.envs.probes import PROBES, Recall
 from memrl.envs.registration import exported_id
 
 TENSOR_IDS = [id for family in TENSOR_FAMILIES.values() for id in family.ids]
+KINDS_OF_GRIDS = [ids[-1] for ids in FAMILIES.values()]
+ONE_OF_EACH = [
+    id for id in TENSOR_IDS if "Easy" in id or "S7" in id or id in (*KINDS_OF_GRIDS, *PROBES)
+]
 
 # MiniGrid has ids with a newer version, and so have ours; Gymnasium says so.
 outdated = pytest.mark.filterwarnings("ignore:.*is out of date:DeprecationWarning")
@@ -70,6 +75,45 @@ def test_every_tensor_environment_resumes_bit_for_bit(id):
         one, two = env.step(action), other.step(action)
         assert all(torch.equal(one.obs[key], two.obs[key]) for key in obs)
         assert torch.equal(one.reward, two.reward)
+
+
+def tensors(value):
+    """Every tensor of a nested value."""
+    if isinstance(value, torch.Tensor):
+        return [value]
+    parts = value.values() if isinstance(value, dict) else value
+    return [
+        leaf for part in parts if isinstance(part, dict | torch.Tensor) for leaf in tensors(part)
+    ]
+
+
+def scribble(value):
+    for leaf in tensors(value):
+        leaf.zero_()
+
+
+@pytest.mark.parametrize("id", ONE_OF_EACH)
+def test_an_environment_does_not_go_on_from_what_it_gave_out(id):
+    options = few_levels(id) | {"prev_action": True, "prev_reward": True, "antialias": True}
+    env, spoilt = (make(id, 5, seed=1, **options) for _ in "ab")
+    env.reset()
+    scribble(spoilt.reset())
+    for action in sampled(env, 20):
+        one, two = env.step(action), spoilt.step(action)
+        torch.testing.assert_close(tensors(two), tensors(one), rtol=0, atol=0, equal_nan=True)
+        scribble(two)
+        state = spoilt.state_dict()
+        scribble({**state["env"], **state["previous"], "generator": torch.zeros(1)})
+
+
+@pytest.mark.parametrize("id", ONE_OF_EACH)
+def test_no_two_results_of_a_step_share_memory(id):
+    env = make(id, 5, seed=1, prev_reward=True, **few_levels(id))
+    env.reset()
+    for action in sampled(env, 3):
+        results = tensors(env.step(action))
+        places = {leaf.untyped_storage().data_ptr() for leaf in results}
+        assert len(places) == len(results)
 
 
 def test_a_seed_makes_the_first_unseeded_reset_repeatable():
