@@ -44,9 +44,18 @@ def test_an_id_without_a_tensor_environment_is_refused():
         bench_env(3, id="CartPole-v1")
 
 
-@pytest.mark.parametrize("wrong", [{"copies": 0}, {"seconds": 0.0}, {"windows": 0}])
-def test_nothing_is_measured_in_no_time(wrong):
-    with pytest.raises(ValueError, match="greater than 0"):
+@pytest.mark.parametrize(
+    ("wrong", "given"),
+    [
+        ({"copies": 0}, "copies is '0'"),
+        ({"copies": "16,,64"}, "copies is '16,,64'"),
+        ({"copies": "many"}, "copies is 'many'"),
+        ({"seconds": 0.0}, "seconds is 0.0"),
+        ({"windows": 0}, "windows 0"),
+    ],
+)
+def test_nothing_is_measured_in_no_time(wrong, given):
+    with pytest.raises(ValueError, match=f"{given}.*; allowed"):
         bench_env(**wrong, id="probe/Recall-v0")
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from gymnasium.vector.utils import batch_space
@@ -175,9 +177,10 @@ def test_all_cards_of_concentration_can_be_paired(kinds, decks):
 
 @pytest.mark.parametrize(("row", "column"), [(8, 0), (0, -1)])
 def test_a_shot_beyond_the_board_is_refused(row, column):
-    env = make("popgym-BattleshipEasy-v0", seed=0)
-    with pytest.raises(ValueError, match="outside MultiDiscrete"):
-        env.step(torch.tensor([[row, column]]))
+    env = make("popgym-BattleshipEasy-v0", 2, seed=0)
+    said = re.escape(f"an action is {np.array([row, column])}; allowed are [0 0] … [7 7]")
+    with pytest.raises(ValueError, match=said):
+        env.step(torch.tensor([[0, 0], [row, column]]))
 
 
 class NoWaiting(TorchDispatchMode):
