@@ -13,6 +13,7 @@ from gymnasium.envs.classic_control import PendulumEnv
 
 from memrl.envs import make
 from memrl.envs.popgym.control import CartPole, Control, Pendulum
+from memrl.envs.popgym.control_dynamics import fallen, push_cart
 from memrl.envs.popgym.control_tasks import CONTROL, control_card
 
 ABSENT = "popgym is not installed: pip install popgym==1.0.7"
@@ -170,6 +171,17 @@ def test_copies_end_for_themselves_and_begin_upright():
             (after.final_obs["obs"][after.ended].abs() > torch.tensor([2.4, 0.2094])).any(1).all()
         )
     assert ended > 37
+
+
+def test_no_pole_falls_before_the_shortest_episode_is_over():
+    """Whatever the pushes, from the corners of the box in which poles begin."""
+    env = CartPole(2)
+    corners = torch.cartesian_prod(*[torch.tensor([-0.05, 0.05], dtype=torch.float64)] * 4)
+    pushes = torch.cartesian_prod(*[torch.tensor([False, True])] * env.shortest)
+    body = corners.repeat_interleave(len(pushes), 0)
+    for push in pushes.repeat(len(corners), 1).unbind(1):
+        assert not fallen(body).any()
+        body = push_cart(body, push)
 
 
 @pytest.mark.parametrize(

@@ -170,9 +170,44 @@ def test_all_cards_of_concentration_can_be_paired(kinds, decks):
     env = make("popgym-ConcentrationEasy-v0", 2, kinds=kinds, decks=decks)
     env.reset(0)
     order = env._deals["face"].argsort(dim=1, stable=True)  # kind by kind
-    for card in order.unbind(1):
+    for t, card in enumerate(order.unbind(1), 1):
         after = env.step(card)
+        assert (after.terminated == (t == env.cards == env.shortest)).all()
+        want = torch.full((2,), t // 2 * 2 / env.cards)
+        torch.testing.assert_close(after.metrics["found"], want)
+        assert torch.equal(after.metrics["success"], after.terminated.float())
+
+
+def test_a_fleet_may_be_sunk_by_the_last_shot():
+    env = make("popgym-BattleshipEasy-v0", 3, seed=2)
+    env.reset()
+    ship = env._deals["ship"].long()
+    cells = ship.argsort(dim=1, descending=True, stable=True)  # its 12, then water
+    order = torch.cat([cells[:, :11], cells[:, 12:], cells[:, 11:12]], 1)
+    for t, cell in enumerate(order.unbind(1), 1):
+        after = env.step(torch.stack([cell // 8, cell % 8], 1))
+        assert (after.truncated == (t == 64)).all()
+        assert torch.equal(after.terminated, after.truncated)
     assert (after.metrics["success"] == 1).all()
+
+
+def test_opened_is_the_fraction_of_free_cells():
+    env = make("popgym-MineSweeperEasy-v0", 3, seed=2)
+    env.reset()
+    mined = torch.zeros(3, 16).scatter(1, env._deals["mine"], 1)
+    for opened, cell in enumerate(mined.argsort(dim=1, stable=True)[:, :14].unbind(1), 1):
+        after = env.step(torch.stack([cell // 4, cell % 4], 1))
+        torch.testing.assert_close(after.metrics["opened"], torch.full((3,), opened / 14))
+    assert (after.metrics["success"] == 1).all()
+
+
+def test_best_is_the_share_of_pulls_at_the_best_arm():
+    env = make("popgym-MultiarmedBanditEasy-v0", 3, seed=2, length=4)
+    env.reset()
+    best = env._deals["chance"].argmax(1)
+    for right in (1, 0, 0, 1):
+        after = env.step((best + 1 - right) % 10)
+    assert after.metrics["best"].tolist() == [0.5] * 3
 
 
 @pytest.mark.parametrize(("row", "column"), [(8, 0), (0, -1)])
