@@ -205,9 +205,9 @@ def test_best_is_the_share_of_pulls_at_the_best_arm():
     env = make("popgym-MultiarmedBanditEasy-v0", 3, seed=2, length=4)
     env.reset()
     best = env._deals["chance"].argmax(1)
-    for right in (1, 0, 0, 1):
+    for right in (1, 0, 1, 1):
         after = env.step((best + 1 - right) % 10)
-    assert after.metrics["best"].tolist() == [0.5] * 3
+    assert after.metrics["best"].tolist() == [0.75] * 3
 
 
 @pytest.mark.parametrize(("row", "column"), [(8, 0), (0, -1)])
