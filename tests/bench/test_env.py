@@ -6,6 +6,7 @@ import importlib.util
 
 import pytest
 
+from memrl.bench import env as bench_of_envs
 from memrl.bench.env import IDS, bench_env
 
 QUICK = {"seconds": 0.01, "windows": 3}
@@ -25,6 +26,12 @@ def test_ours_is_measured_at_every_number_of_copies_beside_the_package():
 def test_every_kind_of_action_is_played(id):
     row = bench_env(3, **QUICK, id=id)
     assert row["env_steps_per_s"][3] > 0
+
+
+def test_a_rate_is_the_median_of_its_turns(monkeypatch):
+    monkeypatch.setattr(bench_of_envs, "_rate", lambda play, seconds: float(play()))
+    turns = {"a": iter([1, 9, 2]).__next__, "b": iter([7, 5, 5]).__next__}
+    assert bench_of_envs._medians(turns, seconds=0.01, windows=3) == {"a": 2, "b": 5}
 
 
 def test_what_is_not_there_has_no_number():
