@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor
-from torch.nn.functional import one_hot
+from torch.nn import functional
 
 from memrl.envs.catalogue import Levels, Need
 from memrl.envs.deals import Deals, Tensors
@@ -65,7 +65,7 @@ class Masked(Timed):
         return {"mask": deals["mask"], "right": self._flags(True)}
 
     def _mask(self, num: int) -> Tensor:
-        chosen = one_hot(self._integers(self.actions, num), self.actions)
+        chosen = functional.one_hot(self._integers(self.actions, num), self.actions)
         return (chosen | self._integers(2, num, self.actions)).bool()
 
     def _see(self, deals: Deals, state: State) -> Obs:
