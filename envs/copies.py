@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from contextlib import nullcontext, redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from functools import partial
 from typing import Any, final
 
@@ -44,12 +45,14 @@ def vector_env(
 
     Raises:
         ValueError: another word for ``vectorization``, or one that the id cannot follow; a limit
-            that cannot be kept; an id that lacks a package.
+            that cannot be kept; an id that lacks a package, or an argument that its environment
+            does not take.
     """
     how = _vectorization(id, vectorization)
     _check_limit(step_limit_s, how)
     if how == "vector_entry_point":
-        return gymnasium.make_vec(id, num, vectorization_mode="vector_entry_point", **kwargs)
+        with _named(id):
+            return gymnasium.make_vec(id, num, vectorization_mode="vector_entry_point", **kwargs)
     copies = [partial(_copy, id, index, read_text, kwargs) for index in range(num)]
     if how == "sync":
         return SyncVectorEnv(copies, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
@@ -157,9 +160,15 @@ def _check_limit(step_limit_s: float | int | None, vectorization: str) -> None:
 
 def _copy(id: str, index: int, read_text: bool, kwargs: dict[str, Any]) -> Guard:
     quiet = id.rpartition(":")[2].startswith(PRINTING)
-    try:
-        with redirect_stdout(io.StringIO()) if quiet else nullcontext():
-            env = gymnasium.make(id, disable_env_checker=True, **kwargs)
-    except (gymnasium.error.Error, ImportError) as error:  # a package that is not installed
-        raise ValueError(f"{id} cannot be made: {error}") from error
+    with _named(id), redirect_stdout(io.StringIO()) if quiet else nullcontext():
+        env = gymnasium.make(id, disable_env_checker=True, **kwargs)
     return Guard(env, name=id, copy=index, read_text=read_text, quiet=quiet)
+
+
+@contextmanager
+def _named(id: str) -> Iterator[None]:
+    """Say of which id a package is missing, or which one lacks an argument."""
+    try:
+        yield
+    except (gymnasium.error.Error, ImportError, TypeError) as error:
+        raise ValueError(f"{id} cannot be made: {error}") from error

@@ -18,7 +18,7 @@ from memrl.envs.copies import vector_env
 from memrl.envs.minigrid import GRID_IDS, MEMORY_IDS, GridEnv, MemoryEnv
 from memrl.envs.minigrid.needs import grid_card
 from memrl.envs.minigrid.reference import memory_card
-from memrl.envs.options import options_of, options_of_original
+from memrl.envs.options import checked_options, options_of, options_of_original
 from memrl.envs.popgym import POPGYM
 from memrl.envs.popgym.catalogue import package_card, popgym_card
 from memrl.envs.probes import PROBES, probe_card
@@ -153,8 +153,7 @@ def make(
         env: BatchedEnv = GymnasiumAdapter(vector, device=place, name=id)
     else:
         build = _builder(id, name)
-        _check_options(id, build, kwargs)
-        env = build(num, device=place, **kwargs)
+        env = build(num, device=place, **checked_options(id, build, kwargs))
     if prev_action or prev_reward or antialias:
         env = Previous(env, action=prev_action, reward=prev_reward, antialias=antialias)
     if seed is not None:
@@ -164,11 +163,15 @@ def make(
 
 def _register(id: str) -> None:
     """See to it that Gymnasium knows an id."""
-    name = id
-    if ":" in id:
-        module, name = id.split(":", 1)
-        importlib.import_module(module)
+    module, _, name = id.rpartition(":")
+    if module:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise ValueError(f"the module {module!r} of {id!r} is not there: {error}") from error
     provide(name)
+    if (family := family_of(name)) != GYMNASIUM and name not in gymnasium.registry:
+        raise ValueError(f"{name!r} has no original in Gymnasium: it is of the family {family!r}")
     tensor = (id for family in TENSOR_FAMILIES.values() for id in family.ids)
     _known(name, (*tensor, *gymnasium.registry))
 
@@ -210,14 +213,6 @@ def _builder(id: str, family: str) -> Callable[..., BatchedEnv]:
         allowed = [*TENSOR_FAMILIES, GYMNASIUM]
         raise ValueError(f"the family {family!r} is unknown, allowed: {', '.join(allowed)}")
     return TENSOR_FAMILIES[family].build(_known(id, TENSOR_FAMILIES[family].ids))
-
-
-def _check_options(id: str, build: Callable[..., BatchedEnv], options: dict[str, Any]) -> None:
-    known = options_of(build)
-    for option in options:
-        if option not in known:
-            allowed = ", ".join(known) or "none"
-            raise ValueError(f"{id} has no option {option!r}, allowed: {allowed}")
 
 
 def _device(device: torch.device | str) -> torch.device:

@@ -33,7 +33,7 @@ BELOW = {
     "agent": ("rollout.env",),
     "export": ("policy", "rollout.spaces", "saved"),
     "agents": ("rollout", "replay", "losses", "agent", "export", "saved"),
-    "envs": ("rollout.env", "rollout.spaces", "saved"),
+    "envs": ("menu", "rollout.env", "rollout.spaces", "saved"),
     "run": ("agent", "saved"),
     "trial": ("memory",),
     "isolation": ("trial",),

@@ -99,9 +99,9 @@ def _bindings(space: spaces.Space[Any], names: tuple[str, ...]) -> dict[str, Any
     """Keys that are actions by themselves."""
     if isinstance(space, spaces.Box) and space.shape == (1,) and space.is_bounded():
         return {"left": [float(space.low[0])], "down": [0.0], "right": [float(space.high[0])]}
-    if not _has_keys(space):
+    if not isinstance(space, spaces.Discrete) or not _has_keys(space):
         return {}
-    count = int(space.n)  # type: ignore[attr-defined]
+    count = int(space.n)
     bound: dict[str, Any] = {str(action): action for action in range(count)}
     for action, name in enumerate(names[:count]):
         arrow = _arrow(name)

@@ -13,6 +13,7 @@ from gymnasium.envs.classic_control import PendulumEnv
 
 from memrl.envs import make
 from memrl.envs.popgym.control import CartPole, Control, Pendulum
+from memrl.envs.popgym.control_dynamics import fallen, push_cart
 from memrl.envs.popgym.control_tasks import CONTROL, control_card
 
 ABSENT = "popgym is not installed: pip install popgym==1.0.7"
@@ -175,9 +176,25 @@ def test_copies_end_for_themselves_and_begin_upright():
     assert ended > 37
 
 
+def test_no_pole_falls_before_the_shortest_episode_is_over():
+    """Whatever the pushes, from the corners of the box in which poles begin."""
+    env = CartPole(2)
+    corners = torch.cartesian_prod(*[torch.tensor([-0.05, 0.05], dtype=torch.float64)] * 4)
+    pushes = torch.cartesian_prod(*[torch.tensor([False, True])] * env.shortest)
+    body = corners.repeat_interleave(len(pushes), 0)
+    for push in pushes.repeat(len(corners), 1).unbind(1):
+        assert not fallen(body).any()
+        body = push_cart(body, push)
+
+
 @pytest.mark.parametrize(
     ("build", "options"),
-    [(CartPole, {"seen": "speed"}), (CartPole, {"noise": -1.0}), (Pendulum, {"steps": 0})],
+    [
+        (CartPole, {"seen": "speed"}),
+        (CartPole, {"noise": -1.0}),
+        (CartPole, {"noise": math.nan}),
+        (Pendulum, {"steps": 0}),
+    ],
 )
 def test_impossible_options_are_refused_with_what_is_allowed(build, options):
     with pytest.raises(ValueError, match="allowed"):
