@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 Share = Annotated[float, Ge(0.0), Le(1.0)]
 NonNegative = Annotated[float, Ge(0.0)]
@@ -26,11 +26,37 @@ class BonusConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    kind: Literal["none", "first_visit"] = "none"
-    scale: NonNegative = 0.02  # reward for an observation not seen before in the episode
+    kind: Literal["none", "first_visit", "count", "novelty_difference", "elliptical"] = "none"
+    scale: NonNegative = 0.02  # reward per unit of the bonus: a first visit, or its spread
     anneal: Positive | None = 4.0e6  # env steps until the scale is zero; null: constant
-    capacity: Count = 512  # distinct observations that an episode's set holds
     key: str | None = None  # the entry that counts as what was seen; see `agents/novelty.py`
+    capacity: Count = 512  # distinct observations that an episode's set holds
+    alpha: Share = 0.5  # share of the novelty left behind that is deducted
+    ridge: Positive = 0.1  # λ: what an ellipse is before an episode
+    feature_dim: Count = 64  # width of what the bonus's net makes of an observation
+    lr: Positive = 1.0e-3  # of the bonus's net
+    updates: Count = 4  # Adam steps of the bonus's net a rollout
+
+    SETS: ClassVar = ("first_visit", "count", "novelty_difference")
+    NETS: ClassVar = ("novelty_difference", "elliptical")
+    READ_BY: ClassVar[dict[str, tuple[str, ...]]] = {
+        **dict.fromkeys(("scale", "anneal", "key"), (*SETS, "elliptical")),
+        **dict.fromkeys(("feature_dim", "lr", "updates"), NETS),
+        "capacity": SETS,
+        "alpha": ("novelty_difference",),
+        "ridge": ("elliptical",),
+    }
+
+    @model_validator(mode="after")
+    def _what_is_set_is_read(self) -> BonusConfig:
+        for name, kinds in self.READ_BY.items():
+            value = getattr(self, name)
+            if value != type(self).model_fields[name].default and self.kind not in kinds:
+                raise ValueError(
+                    f"agent.bonus.{name}={value} is not read by agent.bonus.kind={self.kind} "
+                    f"(it is by {', '.join(kinds)})"
+                )
+        return self
 
 
 class PPOConfig(AgentConfig):
