@@ -9,6 +9,7 @@ import torch
 from gymnasium import spaces
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from memrl.bonus.bonus import Bonus, Experience, need_entries
 from memrl.bonus.network import HIDDEN_DIM, Embedding, Spread, Teacher
@@ -22,8 +23,10 @@ class Elliptical(Bonus):
     """b = φ(s')ᵀ C⁻¹ φ(s') with C = λI + Σ φφᵀ over the episode before s' (Henaff et al. 2022).
 
     φ is learned by guessing the action between two observations from their features, so that it
-    says what the agent can bring about. C⁻¹ is kept, not C. Features of a running episode that were
-    summed before φ moved stay as they were.
+    says what the agent can bring about. It has unit length, or λ would mean less and less: free to
+    grow, φ makes of b a flag that is up for the few directions not yet met, and nothing in between.
+    C⁻¹ is kept, not C. Features of a running episode that were summed before φ moved stay as they
+    were.
 
     Args:
         num_envs: rows.
@@ -66,7 +69,7 @@ class Elliptical(Bonus):
     @torch.no_grad()
     def pay(self, obs: Obs, opens: Tensor) -> Tensor:
         self.inverse.copy_(torch.where(opens.view(-1, 1, 1), self.empty, self.inverse))
-        return torch.where(opens, 0.0, grow(self.inverse, self.guess.embed(obs)))
+        return torch.where(opens, 0.0, grow(self.inverse, self.guess.features(obs)))
 
     def normalise(self, paid: Tensor, valid: Tensor) -> Tensor:
         return self.spread.divide(paid, valid)
@@ -79,10 +82,10 @@ class Elliptical(Bonus):
 
         def loss_of(rows: Tensor) -> Tensor:
             before, after = (
-                self.guess.embed({key: entry[at] for key, entry in flat.items()})
+                self.guess.features({key: entry[at] for key, entry in flat.items()})
                 for at in (rows, rows + B)
             )
-            return -self.guess(before, after).log_prob(action[rows]).mean()
+            return -self.guess(before, after).log_prob(action[rows]).mean()  # type: ignore[no-any-return]
 
         loss = self.teacher.teach(loss_of, seen.goes_on.flatten().nonzero().squeeze(1))
         return {"bonus/loss": loss, "bonus/spread": self.spread.value}
@@ -124,9 +127,13 @@ class InverseModel(nn.Module):
         feature_dim: int,
     ) -> None:
         super().__init__()
-        self.embed = Embedding(space, keys, feature_dim)  # φ
+        self.embed = Embedding(space, keys, feature_dim)
         self.mix = nn.Sequential(linear(2 * feature_dim, HIDDEN_DIM), nn.ReLU())
         self.head = ActionHead(HIDDEN_DIM, action_space)
+
+    def features(self, obs: Obs) -> Tensor:
+        """φ: observations [*N, ...] to [*N, F] of length 1."""
+        return F.normalize(self.embed(obs), dim=-1)
 
     def forward(self, before: Tensor, after: Tensor) -> Actions:
         """Features [*N, F] of two observations to a distribution over actions [*N]."""
