@@ -164,6 +164,10 @@ def test_a_sweep_over_families_is_refused():
         (["agent.lr=-1"], "agent.lr=-1: it should be greater than 0"),
         (["agent.gamma=1.5"], "agent.gamma=1.5: it should be less than or equal to 1"),
         (["agent.precision=fp8"], "agent.precision='fp8': it should be 'float32' or 'bf16'"),
+        (
+            ["env=probe", "agent.bonus.alpha=1"],
+            "agent.bonus.alpha=1.0 is not read by agent.bonus.k",
+        ),
         (["agent.bonus.kind=x"], "agent.bonus.kind='x': it should be 'none', 'first_visit'"),
         (["env.num=0"], "env.num=0: it should be greater than or equal to 1"),
         (["threads=0"], "threads=0: it should be greater than or equal to 1"),
