@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 import memrl
-from memrl.agents.config import BonusConfig, PPOConfig
+from memrl.agents.config import BonusConfig, PPOConfig, SelfImitationConfig
 from memrl.assemble import dump, find_device, make_agent, make_env, read_config, stream
 from memrl.backbone import PolicyConfig, Stacked
 from memrl.composition import expand
@@ -97,6 +97,7 @@ def test_yaml_keys_are_the_models_fields():
     assert list(root.policy) == list(PolicyConfig.model_fields)
     assert set(ppo) == set(PPOConfig.model_fields)
     assert set(ppo.bonus) == set(BonusConfig.model_fields)
+    assert set(ppo.self_imitation) == set(SelfImitationConfig.model_fields)
     assert {"defaults", "hydra", *Config.model_fields} == {
         *root, "env", "memory", "agent", "track",
     }  # fmt: skip

@@ -52,7 +52,7 @@ class Elliptical(Bonus):
         seed: int,
         ridge: float = 0.1,
         feature_dim: int = 64,
-        lr: float = 1e-3,
+        lr: float = 1e-4,
         updates: int = 4,
     ) -> None:
         self.keys = tuple(keys)

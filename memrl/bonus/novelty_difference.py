@@ -46,7 +46,7 @@ class NoveltyDifference(Bonus):
         capacity: int = 512,
         alpha: float = 0.5,
         feature_dim: int = 64,
-        lr: float = 1e-3,
+        lr: float = 1e-4,
         updates: int = 4,
     ) -> None:
         self.alpha, self.keys = alpha, tuple(keys)
