@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 Share = Annotated[float, Ge(0.0), Le(1.0)]
 NonNegative = Annotated[float, Ge(0.0)]
@@ -26,11 +27,69 @@ class BonusConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    kind: Literal["none", "first_visit"] = "none"
-    scale: NonNegative = 0.02  # reward for an observation not seen before in the episode
+    kind: Literal["none", "first_visit", "count", "novelty_difference", "elliptical"] = "none"
+    scale: NonNegative = 0.02  # reward per unit of the bonus: a first visit, or its spread
     anneal: Positive | None = 4.0e6  # env steps until the scale is zero; null: constant
-    capacity: Count = 512  # distinct observations that an episode's set holds
     key: str | None = None  # the entry that counts as what was seen; see `agents/novelty.py`
+    capacity: Count = 512  # distinct observations that an episode's set holds
+    alpha: Share = 0.5  # share of the novelty left behind that is deducted
+    ridge: Positive = 0.1  # λ: what an ellipse is before an episode
+    feature_dim: Count = 64  # width of what the bonus's net makes of an observation
+    lr: Positive = 1.0e-4  # of the bonus's net
+    updates: Count = 4  # Adam steps of the bonus's net a rollout
+
+    SETS: ClassVar = ("first_visit", "count", "novelty_difference")
+    NETS: ClassVar = ("novelty_difference", "elliptical")
+    READ_BY: ClassVar[dict[str, tuple[str, ...]]] = {
+        **dict.fromkeys(("scale", "anneal", "key"), (*SETS, "elliptical")),
+        **dict.fromkeys(("feature_dim", "lr", "updates"), NETS),
+        "capacity": SETS,
+        "alpha": ("novelty_difference",),
+        "ridge": ("elliptical",),
+    }
+
+    @model_validator(mode="after")
+    def _what_is_set_is_read(self) -> BonusConfig:
+        _need_reader(self, "agent.bonus", self.READ_BY)
+        return self
+
+
+class SelfImitationConfig(BaseModel):
+    """Learning again from the agent's own best episodes."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    kind: Literal["none", "episodes"] = "none"
+    capacity: Count = 128  # episodes that are kept: those of the highest returns
+    longest: Count = 256  # env steps; a longer episode is not kept
+    updates: Count = 4  # optimiser steps an iteration
+    batch: Count = 16  # episodes in each
+    weight: NonNegative = 1.0
+    value_weight: NonNegative = 0.01  # of the value's part in it
+    exponent: Share = 0.6  # of priorities; 0: all episodes alike
+
+    READ_BY: ClassVar[dict[str, tuple[str, ...]]] = dict.fromkeys(
+        ("capacity", "longest", "updates", "batch", "weight", "value_weight", "exponent"),
+        ("episodes",),
+    )
+
+    @model_validator(mode="after")
+    def _what_is_set_is_read(self) -> SelfImitationConfig:
+        _need_reader(self, "agent.self_imitation", self.READ_BY)
+        return self
+
+
+def _need_reader(
+    config: BonusConfig | SelfImitationConfig, key: str, read_by: Mapping[str, tuple[str, ...]]
+) -> None:
+    """Raise ValueError where an option was set that the kind of a group does not read."""
+    for name, kinds in read_by.items():
+        value = getattr(config, name)
+        if value != type(config).model_fields[name].default and config.kind not in kinds:
+            raise ValueError(
+                f"{key}.{name}={value} is not read by {key}.kind={config.kind} "
+                f"(it is by {', '.join(kinds)})"
+            )
 
 
 class PPOConfig(AgentConfig):
@@ -60,3 +119,4 @@ class PPOConfig(AgentConfig):
     normalise_returns: bool = False  # the critic predicts returns standardised by those seen
     precision: Literal["float32", "bf16"] = "float32"
     bonus: BonusConfig = BonusConfig()
+    self_imitation: SelfImitationConfig = SelfImitationConfig()

@@ -60,7 +60,7 @@ class Learner:
                 first = not averages
                 loss, total, cost = self._loss(chunk, rates)
                 named = loss._asdict() | {"core_cost": cost}
-                norms = self._step(total, named)
+                norms = self.step(total, named)
                 scalars = {f"train/{name}": x for name, x in named.items() if name != "ratio_error"}
                 averages.add(scalars | {f"grad_norm/{name}": x for name, x in norms.items()})
                 if first:
@@ -96,8 +96,12 @@ class Learner:
         total = loss.policy + config.value_coef * loss.value - rates.entropy * loss.entropy
         return loss, total + config.core_cost * cost, cost
 
-    def _step(self, total: Tensor, named: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """One optimiser step; nothing is changed when a loss or a gradient is not finite."""
+    def step(self, total: Tensor, named: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """One optimiser step down ``total``; returns norms of the gradient before clipping.
+
+        Raises:
+            FloatingPointError: a loss or a gradient is not finite; nothing was changed by it.
+        """
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
         grads = {

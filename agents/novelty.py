@@ -2,31 +2,59 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
+
 from memrl.agents.config import BonusConfig
+from memrl.bonus.bonus import Bonus
+from memrl.bonus.count import Count
+from memrl.bonus.elliptical import Elliptical
 from memrl.bonus.first_visit import FirstVisit
+from memrl.bonus.novelty_difference import NoveltyDifference
 from memrl.rollout.env import BatchedEnv
 
 IMAGE = "image"
 NOT_SEEN = ("prev_action", "prev_reward", "is_t0", "action_mask")
 
 
-def make_bonus(env: BatchedEnv, config: BonusConfig) -> FirstVisit | None:
-    """None where no bonus is wanted.
+def make_bonus(env: BatchedEnv, config: BonusConfig, seed: int) -> Bonus | None:
+    """None where no bonus is wanted; a bonus with nets draws them from ``seed``.
 
     By default an observation is known by its ``image``, as in MiniGrid; without one, by all its
     entries but the previous action and reward, which would make everything new.
 
     Raises:
-        ValueError: ``bonus.key`` is no entry of the observation.
+        ValueError: ``bonus.key`` is no entry of the observation, or nothing reads its space.
     """
     if config.kind == "none":
         return None
+    keys = _seen(env, config.key)
+    sets: dict[str, Any] = {"keys": keys, "capacity": config.capacity}
+    nets: dict[str, Any] = {"keys": keys, "seed": seed} | config.model_dump(
+        include={"feature_dim", "lr", "updates"}
+    )
+    B, device, space = env.num_envs, env.device, env.observation_space
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        match config.kind:
+            case "first_visit":
+                return FirstVisit(B, device, **sets)
+            case "count":
+                return Count(B, device, **sets)
+            case "novelty_difference":
+                return NoveltyDifference(B, space, device, **sets | nets, alpha=config.alpha)
+            case "elliptical":
+                action_space = env.action_space
+                return Elliptical(B, space, action_space, device, **nets, ridge=config.ridge)
+
+
+def _seen(env: BatchedEnv, key: str | None) -> list[str]:
+    """The entries of an observation that count as what was seen."""
     entries = list(env.observation_space.spaces)
-    if config.key is not None and config.key not in entries:
+    if key is not None and key not in entries:
         known = ", ".join(entries)
-        raise ValueError(f"bonus.key {config.key!r} is no entry of the observation ({known})")
-    if config.key is not None:
-        keys = [config.key]
-    else:
-        keys = [IMAGE] if IMAGE in entries else [key for key in entries if key not in NOT_SEEN]
-    return FirstVisit(env.num_envs, env.device, keys=keys, capacity=config.capacity)
+        raise ValueError(f"bonus.key {key!r} is no entry of the observation ({known})")
+    if key is not None:
+        return [key]
+    return [IMAGE] if IMAGE in entries else [key for key in entries if key not in NOT_SEEN]

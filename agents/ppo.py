@@ -19,6 +19,8 @@ from memrl.agents.learner import Learner, Rates
 from memrl.agents.novelty import make_bonus
 from memrl.agents.reach import DISTANCES, gradient_reach
 from memrl.agents.report import Averages, diagnose, episodes
+from memrl.agents.self_imitation import SelfImitation
+from memrl.bonus.bonus import Experience
 from memrl.losses.ppo import masked_mean
 from memrl.nn.normalise import RunningNorm
 from memrl.policy import Policy
@@ -45,8 +47,9 @@ class PPO:
     def __init__(self, env: BatchedEnv, policy: Policy, config: PPOConfig, *, seed: int) -> None:
         self.policy, self.config, self.env_steps, self.iteration = policy, config, 0, 0
         device = env.device
-        env_seed, act_seed, batch_seed = np.random.SeedSequence(seed).generate_state(3).tolist()
-        bonus = make_bonus(env, config.bonus)
+        seeds = np.random.SeedSequence(seed).generate_state(5).tolist()
+        env_seed, act_seed, batch_seed, bonus_seed, draw_seed = seeds
+        bonus = make_bonus(env, config.bonus, bonus_seed)
         generator = torch.Generator(device).manual_seed(act_seed)
         self.collector = Collector(env, policy, generator, seed=env_seed, bonus=bonus)
         self.rollout = self.collector.rollout(
@@ -60,6 +63,17 @@ class PPO:
         self.return_norm = (
             RunningNorm(1, clip=None).to(device) if config.normalise_returns else None
         )
+        self.imitation: SelfImitation | None = None
+        if config.self_imitation.kind == "episodes":
+            self.imitation = SelfImitation(
+                self.learner,
+                self.rollout,
+                self.collector.obs,
+                config.self_imitation,
+                gamma=config.gamma,
+                units=self.return_norm,
+                generator=torch.Generator().manual_seed(draw_seed),
+            )
         self.actor = Actor(policy)
 
     @property
@@ -81,10 +95,12 @@ class PPO:
             progress = self.env_steps / total_steps
             self.policy.core.silence(None)
             self._collect()
+            self._count_bonus()
             bonus_scale, averages = self.improve(progress)
             self.env_steps += int(self.rollout.valid.sum())
             self.iteration += 1
             self._update_norms()
+            self._teach_bonus(averages)
             on_iteration(self._metrics(averages, bonus_scale))
 
     def begin(self, seed: int = 0, *, greedy: bool = False, ablate: str | None = None) -> None:
@@ -109,7 +125,11 @@ class PPO:
             value_clip=config.value_clip,
         )
         try:
-            return bonus_scale, self.learner.improve(self.rollout, rates)
+            averages = self.learner.improve(self.rollout, rates)
+            if self.imitation is not None:
+                self.imitation.remember(self.rollout)
+                self.imitation.improve(averages)
+            return bonus_scale, averages
         except FloatingPointError as error:
             raise FloatingPointError(f"{error} after {self.env_steps} env steps") from None
 
@@ -133,6 +153,25 @@ class PPO:
         self.policy.encoder.update(self.rollout.obs, self.rollout.valid)
         if self.return_norm is not None:
             self.return_norm.update(self._returns.reshape(-1, 1), self.rollout.valid.flatten())
+
+    def _count_bonus(self) -> None:
+        """Turn what the bonus paid into rewards, once a rollout."""
+        bonus, r = self.collector.bonus, self.rollout
+        if bonus is not None:
+            r.bonus.copy_(bonus.normalise(r.bonus, r.valid))
+
+    def _teach_bonus(self, averages: Averages) -> None:
+        """Let the bonus learn from the rollout, and report what it says of it."""
+        bonus, r = self.collector.bonus, self.rollout
+        if bonus is None:
+            return
+        seen = Experience(r.obs, r.action, r.start, r.valid, self.collector.obs)
+        try:
+            taught = bonus.learn(seen)
+        except FloatingPointError as error:
+            raise FloatingPointError(f"{error} after {self.env_steps} env steps") from None
+        for name, value in taught.items():
+            averages.set(name, value)
 
     def _metrics(self, averages: Averages, bonus_scale: float) -> Metrics:
         r = self.rollout
@@ -164,6 +203,7 @@ class PPO:
             "return_norm": None
             if self.return_norm is None
             else dict(self.return_norm.state_dict()),
+            "self_imitation": None if self.imitation is None else self.imitation.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -181,6 +221,8 @@ class PPO:
         self.learner.shuffler.set_state(state["shuffler"])
         if self.return_norm is not None:
             self.return_norm.load_state_dict(state["return_norm"])
+        if self.imitation is not None:
+            self.imitation.load_state_dict(state["self_imitation"])
 
 
 def _between(begin: float, end: float | None, progress: float) -> float:

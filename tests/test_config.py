@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 import memrl
-from memrl.agents.config import BonusConfig, PPOConfig
+from memrl.agents.config import BonusConfig, PPOConfig, SelfImitationConfig
 from memrl.assemble import dump, find_device, make_agent, make_env, read_config, stream
 from memrl.backbone import PolicyConfig, Stacked
 from memrl.config import Config, check
@@ -99,6 +99,7 @@ def test_yaml_keys_are_the_models_fields():
     assert list(root.policy) == list(PolicyConfig.model_fields)
     assert set(ppo) == set(PPOConfig.model_fields)
     assert set(ppo.bonus) == set(BonusConfig.model_fields)
+    assert set(ppo.self_imitation) == set(SelfImitationConfig.model_fields)
     assert {"defaults", "hydra", *Config.model_fields} == {
         *root, "env", "memory", "agent", "track",
     }  # fmt: skip
@@ -215,7 +216,11 @@ def test_a_sweep_over_families_is_refused():
         (["agent.lr=-1"], "agent.lr=-1: it should be greater than 0"),
         (["agent.gamma=1.5"], "agent.gamma=1.5: it should be less than or equal to 1"),
         (["agent.precision=fp8"], "agent.precision='fp8': it should be 'float32' or 'bf16'"),
-        (["agent.bonus.kind=x"], "agent.bonus.kind='x': it should be 'none' or 'first_visit'"),
+        (
+            ["env=probe", "agent.bonus.alpha=1"],
+            "agent.bonus.alpha=1.0 is not read by agent.bonus.k",
+        ),
+        (["agent.bonus.kind=x"], "agent.bonus.kind='x': it should be 'none', 'first_visit'"),
         (["env.num=0"], "env.num=0: it should be greater than or equal to 1"),
         (["threads=0"], "threads=0: it should be greater than or equal to 1"),
         (["total_steps=0.5"], "total_steps=0.5: it should be a valid integer"),

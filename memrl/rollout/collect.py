@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memrl.bonus.first_visit import FirstVisit
+from memrl.bonus.bonus import Bonus
 from memrl.memory import state as states
 from memrl.policy import Policy
 from memrl.rollout.env import BatchedEnv, Obs, Transition
@@ -15,7 +15,7 @@ from memrl.rollout.storage import Rollout
 
 
 class Collector:
-    """Keeps what lasts from rollout to rollout: observations, core state, episode sums, bonus sets.
+    """Keeps what lasts from rollout to rollout: observations, core state, episode sums, the bonus.
 
     ``generator`` draws the actions and nothing else. ``asks_host`` says whether the host may look
     if an episode was cut off; where it may not, the critic values the final observation of every
@@ -29,7 +29,7 @@ class Collector:
         generator: torch.Generator,
         *,
         seed: int,
-        bonus: FirstVisit | None = None,
+        bonus: Bonus | None = None,
     ) -> None:
         self.env, self.policy, self.generator = env, policy, generator
         self.bonus = bonus
@@ -80,10 +80,9 @@ class Collector:
         transition = self.env.step(action)
         rollout.put_transition(t, transition)
         rollout.bootstrap[t] = self._bootstrap(transition)
-        if self.bonus is not None:
-            new = self.bonus.visit(transition.obs, transition.ended)
-            rollout.bonus[t] = new.to(rollout.bonus.dtype)
         self._count(rollout, t, transition)
+        if self.bonus is not None:
+            rollout.bonus[t] = self.bonus.pay(transition.obs, self.start)
         self.obs = transition.obs
 
     @torch.no_grad()
@@ -115,7 +114,7 @@ class Collector:
         self.episode_length.masked_fill_(self.start, 0.0)
 
     def state_dict(self) -> dict[str, Any]:
-        """Environments, core state, sums, sets and the action generator."""
+        """Environments, core state, sums, the bonus and the action generator."""
         return {
             "env": self.env.state_dict(),
             "start": self.start,
@@ -133,6 +132,8 @@ class Collector:
         """
         self.obs = self.env.load_state_dict(saved["env"])
         self.generator.set_state(saved["generator"].cpu())
+        if self.bonus is not None:
+            self.bonus.load_state_dict(saved["bonus"])
         if not self.env.exact_resume:
             self.start = torch.ones_like(self.start)
             if self.bonus is not None:
@@ -143,5 +144,3 @@ class Collector:
         self.state = states.clone(states.unflatten(self.state, saved["core"]))
         self.episode_return = saved["episode_return"].to(self.episode_return, copy=True)
         self.episode_length = saved["episode_length"].to(self.episode_length, copy=True)
-        if self.bonus is not None:
-            self.bonus.load_state_dict(saved["bonus"])

@@ -98,8 +98,9 @@ def test_every_kind_of_tensor_environment_can_be_replayed(captured, monkeypatch,
     assert id != "probe/Masked-v0" or plain.rollout.bootstrap.any()
 
 
-def test_learning_from_replayed_rollouts_is_the_same_learning(captured):
-    bonus = BonusConfig(kind="first_visit", key="obs")
+@pytest.mark.parametrize("kind", ["first_visit", "count", "novelty_difference", "elliptical"])
+def test_learning_from_replayed_rollouts_is_the_same_learning(captured, kind):
+    bonus = BonusConfig(kind=kind, key="obs")
     plain, graphed = (make_agent(bonus=bonus, normalise_returns=True, **SHORT) for _ in "ab")
     for row, same in zip(learn(plain, 4), learn(captured(graphed), 4), strict=True):
         assert {k: str(v) for k, v in row.items()} == {k: str(v) for k, v in same.items()}

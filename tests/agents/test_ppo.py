@@ -50,6 +50,61 @@ def test_an_agent_that_goes_on_from_a_saved_state_leaves_it_as_it_was(memory):
     torch.testing.assert_close(saved, kept, rtol=0, atol=0, equal_nan=True)
 
 
+@pytest.mark.parametrize("kind", ["count", "novelty_difference", "elliptical"])
+def test_a_saved_agent_goes_on_with_its_bonus(kind):
+    bonus = BonusConfig(kind=kind, key="obs", scale=0.5)
+    first, second = (make_agent(bonus=bonus, seed=seed) for seed in (3, 99))
+    learn(first, 2)
+    second.load_state_dict(_through_copies(first.state_dict()))
+    for a, b in zip(learn(first, 2), learn(second, 2), strict=True):
+        assert a["rollout/bonus"] > 0
+        assert {k: str(v) for k, v in a.items()} == {k: str(v) for k, v in b.items()}
+
+
+def test_a_bonus_draws_nothing_from_anyone_else():
+    rows = [
+        learn(make_agent(bonus=BonusConfig(kind=kind, key="obs", scale=scale)), 2)[-1]
+        for kind, scale in (("first_visit", 0.0), ("novelty_difference", 0.0))
+    ]
+    shared = [name for name in rows[0] if not name.startswith("bonus/")]
+    assert {n: str(rows[0][n]) for n in shared} == {n: str(rows[1][n]) for n in shared}
+
+
+@pytest.mark.parametrize("kind", ["novelty_difference", "elliptical"])
+def test_a_learned_bonus_is_reported_and_paid_in_deviations(kind):
+    agent = make_agent(bonus=BonusConfig(kind=kind, key="obs", anneal=None))
+    rows = learn(agent, 2)
+    assert all(row["bonus/loss"] > 0 and row["bonus/spread"] > 0 for row in rows)
+    paid = 0.02 * float(agent.rollout.bonus.mean())
+    assert rows[-1]["rollout/bonus"] == pytest.approx(paid)
+
+
+@pytest.mark.parametrize("kind", ["novelty_difference", "elliptical"])
+@pytest.mark.parametrize("id", ["CartPole-v1", "probe/Pixels-v0", "Pendulum-v1"])
+def test_a_learned_bonus_reads_spaces_of_every_kind(kind, id):
+    env = make(id, 4, seed=2, prev_action=True, prev_reward=True)
+    row = learn(make_agent("gru", env, bonus=BonusConfig(kind=kind)), 2)[-1]
+    assert math.isfinite(row["bonus/loss"])
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (
+            {"alpha": 0.7, "kind": "first_visit"},
+            "agent.bonus.alpha=0.7 is not read by .*first_visit",
+        ),
+        ({"ridge": 0.7, "kind": "count"}, r"ridge=0.7 .*kind=count \(it is by elliptical\)"),
+        ({"capacity": 9, "kind": "elliptical"}, "capacity=9 is not read by .*kind=elliptical"),
+        ({"lr": 0.1, "kind": "count"}, "lr=0.1 .*by novelty_difference, elliptical"),
+        ({"scale": 0.1}, "agent.bonus.scale=0.1 is not read by agent.bonus.kind=none"),
+    ],
+)
+def test_an_option_that_the_kind_does_not_read_is_refused(options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        BonusConfig(**options)
+
+
 def _through_copies(value):
     if isinstance(value, torch.Tensor):
         return value.clone()

@@ -1,0 +1,51 @@
+"""Episodic counts: the n-th sight of an observation in an episode is worth 1/√n."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from memrl.bonus.bonus import Bonus, need_entries
+from memrl.bonus.episode_set import EpisodeSet
+from memrl.rollout.env import Obs
+
+
+@final
+class Count(Bonus):
+    """1/√n(s'), n the visits of s' in the episode so far, this one among them.
+
+    The count-based bonus of Bellemare et al. 2016 (β n^(-1/2)) with counts of one episode, and of
+    observations as they are. The last ``capacity`` distinct ones are counted; see ``EpisodeSet``.
+    """
+
+    def __init__(
+        self, num_envs: int, device: torch.device, *, keys: Sequence[str], capacity: int = 512
+    ) -> None:
+        self.visited = EpisodeSet(num_envs, device, keys=keys, capacity=capacity)
+        self.visits = torch.zeros_like(self.visited.seen)  # [B, capacity], of what `seen` holds
+
+    def begin(self, obs: Obs) -> None:
+        self.visited.begin(obs)
+        self.visits[:, 0] = 1
+
+    def pay(self, obs: Obs, opens: Tensor) -> Tensor:
+        mark = self.visited.mark(obs)
+        found = self.visited.find(mark)
+        n = (self.visits * found).sum(dim=1) + 1
+        first = (n == 1) | opens
+        slot = self.visited.insert(mark, first, opens)
+        self.visits += found
+        kept = self.visits.gather(1, slot)
+        self.visits.scatter_(1, slot, kept.masked_fill(first.unsqueeze(1), 1))
+        return torch.where(opens, 0.0, n.float().rsqrt())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**self.visited.state_dict(), "visits": self.visits}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        own = self.state_dict()
+        for name, value in need_entries(state, own).items():
+            own[name].copy_(value)

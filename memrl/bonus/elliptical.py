@@ -1,0 +1,140 @@
+"""E3B: paid for features that point where the episode's features have not pointed before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, final
+
+import torch
+from gymnasium import spaces
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from memrl.bonus.bonus import Bonus, Experience, need_entries
+from memrl.bonus.network import HIDDEN_DIM, Embedding, Spread, Teacher
+from memrl.nn.actions import ActionHead, Actions
+from memrl.nn.init import linear
+from memrl.rollout.env import Obs
+
+
+@final
+class Elliptical(Bonus):
+    """b = φ(s')ᵀ C⁻¹ φ(s') with C = λI + Σ φφᵀ over the episode before s' (Henaff et al. 2022).
+
+    φ is learned by guessing the action between two observations from their features, so that it
+    says what the agent can bring about. It has unit length, or λ would mean less and less: free to
+    grow, φ makes of b a flag that is up for the few directions not yet met, and nothing in between.
+    C⁻¹ is kept, not C. Features of a running episode that were summed before φ moved stay as they
+    were.
+
+    Args:
+        num_envs: rows.
+        space: of the observations.
+        action_space: of the actions to be guessed.
+        device: where they are.
+        keys: the entries of an observation that count as what was seen.
+        seed: of the order in which φ learns; the nets draw from torch's own generator.
+        ridge: λ > 0.
+        feature_dim: width of φ.
+        lr: Adam's step size.
+        updates: Adam steps a rollout.
+    """
+
+    def __init__(
+        self,
+        num_envs: int,
+        space: spaces.Dict,
+        action_space: spaces.Space[Any],
+        device: torch.device,
+        *,
+        keys: Sequence[str],
+        seed: int,
+        ridge: float = 0.1,
+        feature_dim: int = 64,
+        lr: float = 1e-4,
+        updates: int = 4,
+    ) -> None:
+        self.keys = tuple(keys)
+        self.guess = InverseModel(space, action_space, keys, feature_dim).to(device)
+        self.empty = torch.eye(feature_dim, device=device) / ridge  # C⁻¹ before an episode
+        self.inverse = self.empty.repeat(num_envs, 1, 1)  # C⁻¹ [B, F, F]
+        self.spread = Spread(device)
+        self.teacher = Teacher(self.guess, lr=lr, updates=updates, seed=seed)
+
+    def begin(self, obs: Obs) -> None:
+        first = next(iter(obs.values()))
+        self.pay(obs, torch.ones(len(first), dtype=torch.bool, device=first.device))
+
+    @torch.no_grad()
+    def pay(self, obs: Obs, opens: Tensor) -> Tensor:
+        self.inverse.copy_(torch.where(opens.view(-1, 1, 1), self.empty, self.inverse))
+        return torch.where(opens, 0.0, grow(self.inverse, self.guess.features(obs)))
+
+    def normalise(self, paid: Tensor, valid: Tensor) -> Tensor:
+        return self.spread.divide(paid, valid)
+
+    def learn(self, seen: Experience) -> dict[str, Tensor]:
+        self.guess.embed.encoder.update(seen.obs, seen.valid)
+        B = seen.start.shape[1]
+        flat = {key: seen.obs[key].flatten(0, 1) for key in self.keys}
+        action = seen.action.flatten(0, 1)
+
+        def loss_of(rows: Tensor) -> Tensor:
+            before, after = (
+                self.guess.features({key: entry[at] for key, entry in flat.items()})
+                for at in (rows, rows + B)
+            )
+            return -self.guess(before, after).log_prob(action[rows]).mean()  # type: ignore[no-any-return]
+
+        loss = self.teacher.teach(loss_of, seen.goes_on.flatten().nonzero().squeeze(1))
+        return {"bonus/loss": loss, "bonus/spread": self.spread.value}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "inverse": self.inverse,
+            "spread": dict(self.spread.norm.state_dict()),
+            "guess": self.teacher.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        need_entries(state, self.state_dict())
+        self.teacher.load_state_dict(state["guess"])
+        self.spread.norm.load_state_dict(state["spread"])
+        self.inverse.copy_(state["inverse"])
+
+
+def grow(inverse: Float[Tensor, "B F F"], x: Float[Tensor, "B F"]) -> Float[Tensor, " B"]:
+    """xᵀ C⁻¹ x, and C ← C + xxᵀ by the formula of Sherman and Morrison, in the place of C⁻¹.
+
+    (C + xxᵀ)⁻¹ = C⁻¹ - uuᵀ / (1 + b) with u = C⁻¹x and b = xᵀu.
+    """
+    u = torch.bmm(inverse, x.unsqueeze(2))  # [B, F, 1]
+    b = torch.bmm(x.unsqueeze(1), u)  # [B, 1, 1]
+    inverse.baddbmm_(u, (u / (1 + b)).transpose(1, 2), alpha=-1)
+    return b.flatten()
+
+
+@final
+class InverseModel(nn.Module):
+    """Which action led from one observation to the next, by their features φ."""
+
+    def __init__(
+        self,
+        space: spaces.Dict,
+        action_space: spaces.Space[Any],
+        keys: Sequence[str],
+        feature_dim: int,
+    ) -> None:
+        super().__init__()
+        self.embed = Embedding(space, keys, feature_dim)
+        self.mix = nn.Sequential(linear(2 * feature_dim, HIDDEN_DIM), nn.ReLU())
+        self.head = ActionHead(HIDDEN_DIM, action_space)
+
+    def features(self, obs: Obs) -> Tensor:
+        """φ: observations [*N, ...] to [*N, F] of length 1."""
+        return F.normalize(self.embed(obs), dim=-1)
+
+    def forward(self, before: Tensor, after: Tensor) -> Actions:
+        """Features [*N, F] of two observations to a distribution over actions [*N]."""
+        return self.head(self.mix(torch.cat([before, after], dim=-1)))  # type: ignore[no-any-return]

@@ -1,0 +1,126 @@
+"""What the learned bonuses are made of: a net that reads observations, and how it learns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, final
+
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from memrl.nn.init import linear
+from memrl.nn.normalise import RunningNorm
+from memrl.nn.observation import ObsEncoder
+from memrl.rollout.env import Obs
+
+HIDDEN_DIM = 128
+CELL_DIM = 8
+
+
+@final
+class Embedding(nn.Module):
+    """The entries ``keys`` of an observation to features [*N, feature_dim].
+
+    An encoder, ``layers`` hidden layers, and a linear one. Vectors are standardised by all that
+    ``encoder.update`` has seen.
+    """
+
+    def __init__(
+        self, space: spaces.Dict, keys: Sequence[str], feature_dim: int, layers: int = 0
+    ) -> None:
+        super().__init__()
+        entries = spaces.Dict({key: space[key] for key in keys})
+        self.encoder = ObsEncoder(
+            entries, encoder_dim=HIDDEN_DIM, cell_dim=CELL_DIM, normalise=True
+        )
+        width, hidden = self.encoder.out_dim, list[nn.Module]()
+        for _ in range(layers):
+            hidden += [linear(width, HIDDEN_DIM), nn.ReLU()]
+            width = HIDDEN_DIM
+        self.head = nn.Sequential(*hidden, linear(width, feature_dim, gain=1.0))
+
+    def forward(self, obs: Obs) -> Tensor:
+        return self.head(self.encoder(obs))  # type: ignore[no-any-return]
+
+
+@final
+class Teacher:
+    """Adam on a module, a few steps a rollout, each on its share of the shuffled rows."""
+
+    def __init__(self, module: nn.Module, *, lr: float, updates: int, seed: int) -> None:
+        self.module, self.updates = module, updates
+        self.optimizer = torch.optim.Adam(module.parameters(), lr=lr)
+        self.shuffler = torch.Generator().manual_seed(seed)
+
+    def teach(self, loss_of: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+        """``loss_of`` a share of ``rows`` [n], lowered; its mean, NaN where there is no row.
+
+        Raises:
+            FloatingPointError: a loss is not finite; nothing was changed by it.
+        """
+        order = torch.randperm(len(rows), generator=self.shuffler).to(rows.device)
+        losses = []
+        for share in rows[order].tensor_split(self.updates):
+            if not len(share):
+                continue
+            loss = loss_of(share)
+            if not math.isfinite(float(loss.detach())):
+                raise FloatingPointError("the bonus loss became NaN or infinite")
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+            losses.append(loss.detach())
+        return torch.stack(losses).mean() if losses else torch.tensor(math.nan)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Parameters, optimiser and the order of rows to come."""
+        moments = self.optimizer.state_dict()["state"]
+        return {
+            "module": dict(self.module.state_dict()),
+            "optimizer": {str(i): moment for i, moment in moments.items()},
+            "shuffler": self.shuffler.get_state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from ``state_dict``.
+
+        Raises:
+            ValueError: the module was another one.
+        """
+        try:
+            self.module.load_state_dict(state["module"])
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1].strip()
+            raise ValueError(f"the saved bonus is not the one configured: {reason}") from None
+        own = self.optimizer.state_dict()
+        own["state"] = {int(i): moment for i, moment in state["optimizer"].items()}
+        self.optimizer.load_state_dict(own)
+        self.shuffler.set_state(state["shuffler"].cpu())
+
+
+@final
+class Spread:
+    """The running standard deviation of what is paid, the unit of a learned bonus.
+
+    As in random network distillation (Burda et al. 2019) it is of all payments so far, so that a
+    bonus that fades does fade; unlike there it is of single payments, not of their returns.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.norm = RunningNorm(1, clip=None, center=False).to(device)
+
+    def divide(self, paid: Tensor, valid: Tensor) -> Tensor:
+        """Payments [T, B] in units of their spread, these ones included; invalid ones do not count.
+
+        Before two different payments were seen, the unit is 1.
+        """
+        self.norm.update(paid.reshape(-1, 1), valid.flatten())
+        return paid / self.value.to(paid.dtype)
+
+    @property
+    def value(self) -> Tensor:
+        """The unit, a float64 scalar."""
+        spread = self.norm.var.sqrt().squeeze()
+        return torch.where(spread > 0, spread, 1.0)

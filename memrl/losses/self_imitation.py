@@ -1,0 +1,40 @@
+"""Self-imitation's losses (Oh et al. 2018): do again what turned out better than expected."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from memrl.losses.ppo import masked_mean
+
+
+class SelfImitationLoss(NamedTuple):
+    """Scalars over the valid steps of a minibatch, and the gain of every step."""
+
+    policy: Tensor  # -log π(a|s) (R - V)₊
+    value: Tensor  # ½ ‖(R - V)₊‖²
+    positive: Tensor  # share of steps with R > V, the only ones that are learned from
+    gain: Tensor  # [*N]  (R - V)₊, without gradient; 0 where not valid
+
+
+def self_imitation_loss(
+    log_prob: Float[Tensor, "*N"],
+    value: Float[Tensor, "*N"],
+    returns: Float[Tensor, "*N"],
+    valid: Bool[Tensor, "*N"],
+) -> SelfImitationLoss:
+    """The parts of the loss (eq. 1-3); weighing and adding them up is the caller's.
+
+    V is a constant to the policy's part.
+    """
+    gain = torch.where(valid, returns - value, 0.0).clamp(min=0.0)
+    fixed = gain.detach()
+    return SelfImitationLoss(
+        policy=masked_mean(torch.where(valid, -log_prob, 0.0) * fixed, valid),
+        value=0.5 * masked_mean(gain.square(), valid),
+        positive=masked_mean((fixed > 0).to(value.dtype), valid),
+        gain=fixed,
+    )

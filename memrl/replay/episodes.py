@@ -1,0 +1,126 @@
+"""The best whole episodes, each a row of preallocated arrays, drawn by priority."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, final
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from memrl.replay.ring import Items
+
+LEAST = 1e-6  # added to every priority, so that what is worth nothing now is looked at again
+
+
+@final
+class BestEpisodes:
+    """The ``capacity`` episodes of the highest scores; of equal ones the newest.
+
+    Args:
+        capacity: episodes held at most.
+        longest: env steps of the longest that fits.
+        example: arrays [n, ...] of any n, for names, shapes of a step, dtypes and device.
+
+    Raises:
+        ValueError: there is no room for any episode.
+    """
+
+    def __init__(self, capacity: int, longest: int, example: Items) -> None:
+        if capacity < 1 or longest < 1:
+            raise ValueError(
+                f"a replay holds at least 1 episode of 1 step, not {capacity} of {longest}"
+            )
+        device = next(iter(example.values())).device
+        self.capacity, self.longest = capacity, longest
+        self.arrays = {
+            name: torch.zeros(capacity, longest, *step.shape[1:], dtype=step.dtype, device=device)
+            for name, step in example.items()
+        }
+        self.length = torch.zeros(capacity, dtype=torch.int64, device=device)  # 0: a free slot
+        self.priority = torch.zeros(capacity, dtype=torch.float64, device=device)
+        self.score = torch.full_like(self.priority, -torch.inf)
+        # The order in which they came; free slots are older than all, the first the oldest.
+        self.born = torch.arange(-capacity, 0, device=device)
+        self.added = 0
+
+    def __len__(self) -> int:
+        return int((self.length > 0).sum())
+
+    def place(self, score: Tensor) -> tuple[Tensor, Tensor]:
+        """Which of n new episodes [n], the oldest first, are among the best, and where they go.
+
+        Returns:
+            Their numbers [k] in 0 … n - 1 and slots [k], to be given to ``write``.
+        """
+        n, C = len(score), self.capacity
+        scores = torch.cat([self.score, score.to(self.score)])
+        born = torch.cat([self.born, self.added + torch.arange(n, device=score.device)])
+        newest = born.argsort(descending=True, stable=True)
+        best = newest[scores[newest].argsort(descending=True, stable=True)][:C]
+        stays = torch.zeros(C + n, dtype=torch.bool, device=score.device)
+        stays[best] = True
+        comes = stays[C:].nonzero().squeeze(1)
+        slots = (~stays[:C]).nonzero().squeeze(1)[: len(comes)]
+        self.born[slots] = born[C + comes]
+        self.score[slots] = scores[C + comes]
+        self.added += n
+        return comes, slots
+
+    def write(self, slots: Int64[Tensor, " k"], items: Items, length: Int64[Tensor, " k"]) -> None:
+        """Fill slots that ``place`` gave: arrays [k, longest, ...] and lengths in steps."""
+        for name, array in self.arrays.items():
+            array[slots] = items[name]
+        self.length[slots] = length
+
+    def draw(self, n: int, exponent: float, generator: torch.Generator) -> Int64[Tensor, " n"]:
+        """Slots of n episodes, with replacement, each by its priority to the ``exponent``."""
+        weight = ((self.priority + LEAST) ** exponent).masked_fill(self.length == 0, 0.0)
+        weight = weight.to(generator.device)
+        slots = torch.multinomial(weight, n, replacement=True, generator=generator)
+        return slots.to(self.length.device)
+
+    def take(self, slots: Int64[Tensor, " n"]) -> dict[str, Tensor]:
+        """The steps of these episodes, as sequences: each [T, n, ...], T the longest of them."""
+        T = int(self.length[slots].max())
+        return {name: array[slots, :T].transpose(0, 1) for name, array in self.arrays.items()}
+
+    def set_priority(self, slots: Int64[Tensor, " n"], priority: Float[Tensor, " n"]) -> None:
+        """How much is to be learned from these episodes: ≥ 0."""
+        self.priority[slots] = priority.to(self.priority)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that is held."""
+        return {"added": self.added, **self._own(), "arrays": dict(self.arrays)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from ``state_dict``; nothing is changed where that cannot be.
+
+        Raises:
+            ValueError: another capacity or length, or arrays of other names, shapes or dtypes.
+        """
+        saved = {name: (rows.shape, rows.dtype) for name, rows in state["arrays"].items()}
+        own = {name: (rows.shape, rows.dtype) for name, rows in self.arrays.items()}
+        if saved != own:
+            raise ValueError(f"the saved episodes are {_said(saved)}, those here {_said(own)}")
+        self.added = state["added"]
+        for name, kept in self._own().items():
+            kept.copy_(state[name])
+        for name, array in self.arrays.items():
+            array.copy_(state["arrays"][name])
+
+    def _own(self) -> dict[str, Tensor]:
+        return {
+            "length": self.length,
+            "priority": self.priority,
+            "score": self.score,
+            "born": self.born,
+        }
+
+
+def _said(rows: Mapping[str, tuple[torch.Size, torch.dtype]]) -> str:
+    return ", ".join(
+        f"{name} {str(dtype).removeprefix('torch.')} {list(shape)}"
+        for name, (shape, dtype) in rows.items()
+    )
