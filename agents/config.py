@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, ConfigDict
@@ -17,6 +17,7 @@ class AgentConfig(BaseModel):
     """What can be set of an agent; ``kind`` is its name in the menu."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    any_memory: ClassVar[bool] = True  # whether it learns with any memory, or with none only
 
     kind: str
 
