@@ -28,9 +28,9 @@ class EpisodicConfig(AgentConfig):
     steps: Count = 256  # env steps per environment and iteration: one row of metrics
     every: Count = 16  # env steps, of all environments together, between two times of learning
     gamma: Share = 0.99
-    neighbours: Count = 50  # p, entries that a value is read from
+    neighbours: Count = 11  # p, entries that a value is read from
     capacity: Count = 500_000  # entries per action
-    tolerance: Annotated[float, Ge(0.0)] = 1.0e-5  # distance within which two keys are one
+    tolerance: Annotated[float, Ge(0.0)] = 0.02  # distance within which two keys are one
     index: Find = "exact"
     epsilon: Share = 0.001  # share of random actions in the end, and in an evaluation
     epsilon_steps: Positive = 5_000.0  # env steps in which it falls to that, from 1

@@ -10,7 +10,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from memrl.agents.config import Count
+from memrl.agents.config import Count, NonNegative, Share
 from memrl.agents.episodic import EpisodicConfig
 from memrl.agents.greedy import Worth
 from memrl.agents.loading import check_parts, check_weights
@@ -25,10 +25,10 @@ class MFECConfig(EpisodicConfig):
     """Model-free episodic control (Blundell et al. 2016)."""
 
     kind: Literal["mfec"] = "mfec"
-    neighbours: Count = 11
     capacity: Count = 1_000_000
     key_dim: Count = 64  # width of the projection
-    epsilon: float = 0.005
+    tolerance: NonNegative = 1.0e-5
+    epsilon: Share = 0.005
 
 
 @final

@@ -32,11 +32,11 @@ class NECConfig(EpisodicConfig):
     horizon: Count = 100  # N: steps whose rewards are in a return
     warmup: Count = 500  # env steps of random play before anything is written or learned
     delta: Positive = 1.0e-3  # δ of the kernel 1 / (d² + δ)
-    alpha: Annotated[float, Gt(0.0), Le(1.0)] = 0.1  # how far a return moves the value of its key
+    alpha: Annotated[float, Gt(0.0), Le(1.0)] = 0.5  # how far a return moves the value of its key
     replay: Count = 100_000  # steps with their returns
     batch: Count = 32
-    lr: Positive = 1.0e-4  # RMSProp's step size for the embedding
-    lr_entries: NonNegative = 1.0e-4  # the same for keys and values
+    lr: Positive = 1.0e-5  # RMSProp's step size for the embedding
+    lr_entries: NonNegative = 1.0e-5  # the same for keys and values
     decay: Share = 0.95  # of RMSProp's mean squares
 
 
