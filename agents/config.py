@@ -18,6 +18,7 @@ class AgentConfig(BaseModel):
     """What can be set of an agent; ``kind`` is its name in the menu."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    any_memory: ClassVar[bool] = True  # whether it learns with any memory, or with none only
 
     kind: str
 

@@ -9,6 +9,10 @@ from pydantic import BaseModel
 
 from memrl.agent import Agent
 from memrl.agents.config import AgentConfig, PPOConfig
+from memrl.agents.episodic import EpisodicControl
+from memrl.agents.episodic_menu import build_mfec, build_nec
+from memrl.agents.mfec import MFECConfig
+from memrl.agents.nec import NECConfig
 from memrl.agents.ppo import PPO
 from memrl.backbone import PolicyConfig
 from memrl.menu import nearest
@@ -65,4 +69,16 @@ def _ppo(parts: Parts, config: PPOConfig) -> PPO:
     return PPO(env, policy, config, seed=parts.seed)
 
 
-AGENTS = {"ppo": Kind(PPOConfig, _ppo)}
+def _nec(parts: Parts, config: NECConfig) -> EpisodicControl:
+    return build_nec(parts.env, parts.memory, parts.policy, config, parts.seed)
+
+
+def _mfec(parts: Parts, config: MFECConfig) -> EpisodicControl:
+    return build_mfec(parts.env, parts.memory, config, parts.seed)
+
+
+AGENTS = {
+    "ppo": Kind(PPOConfig, _ppo),
+    "nec": Kind(NECConfig, _nec),
+    "mfec": Kind(MFECConfig, _mfec),
+}

@@ -316,6 +316,29 @@ def bench_sam(options: Words = None, json: Json = False) -> None:
     measure_sam(options or [], as_json=json)
 
 
+@bench.command("nec")
+def bench_nec(options: Words = None, json: Json = False) -> None:
+    """Look-ups of a batch in one of NEC's dictionaries: one by one, all at once, by an index.
+
+    Keys: keys, key_dim, queries, neighbours, latent, probes, repeats, threads.
+    """
+    from memrl.commands.bench import measure_nec
+
+    measure_nec(options or [], as_json=json)
+
+
+@bench.command("nec-dqn")
+def bench_nec_dqn(options: Words = None, json: Json = False) -> None:
+    """What NEC and Stable-Baselines3's DQN earn after 5, 20 and 50 thousand env steps; an hour.
+
+    Keys: file (of runs that are done; needed), tasks, learners=nec,dqn,mfec, seeds, first_seed,
+    episodes, picture.
+    """
+    from memrl.commands.bench import measure_nec_dqn
+
+    measure_nec_dqn(options or [], as_json=json)
+
+
 def main() -> None:
     """The console script: run a command; a mistake is one sentence and a non-zero exit code."""
     # torch's threads spin while they wait for each other. For ever, and a run that shares its cores

@@ -113,7 +113,7 @@ def test_every_room_exists():
 @pytest.mark.parametrize(
     ("package", "homes"),
     [
-        ("stable_baselines3", {*SB3_FILES, "envs.sb3", "bench.served"}),
+        ("stable_baselines3", {*SB3_FILES, "envs.sb3", "bench.served", "bench.dqn"}),
         ("sb3_contrib", {"bench.served"}),
         ("wandb", {"run.wandb"}),
         ("faiss", {"memory.stores.index"}),

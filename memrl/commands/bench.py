@@ -15,6 +15,8 @@ from memrl.bench.cartpole import bench_cartpole
 from memrl.bench.cores import bench_cores
 from memrl.bench.dnc import bench_dnc
 from memrl.bench.env import IDS, OTHERS, bench_env
+from memrl.bench.nec import bench_nec
+from memrl.bench.nec_dqn import MARKS, bench_nec_dqn
 from memrl.bench.sam import PAPER, bench_sam
 from memrl.bench.sb3 import bench_sb3
 from memrl.bench.train import bench_train
@@ -106,6 +108,38 @@ def measure_dnc(words: Sequence[str], *, as_json: bool) -> None:
         numbers = (f"{row[key]:,.1f}" for key in ("ms", "forward_ms"))
         table.add_row(name, *numbers, f"{row['speedup']:.2f} ×")
     Console().print(table)
+
+
+def measure_nec(words: Sequence[str], *, as_json: bool) -> None:
+    """Look-ups of a batch in one of NEC's dictionaries: one by one, at once, by an index."""
+    rows = call(bench_nec, words)
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table("look-up", "ms", "speed-up", "recall", box=None)
+    for name, row in rows.items():
+        table.add_row(
+            name, f"{1e3 * row['seconds']:,.1f}", f"{row['ratio']:.1f} ×", f"{row['recall']:.3f}"
+        )
+    Console().print(table)
+
+
+def measure_nec_dqn(words: Sequence[str], *, as_json: bool) -> None:
+    """What NEC and DQN earn after few env steps."""
+    told = partial(Console(stderr=True, highlight=False).print, soft_wrap=True)
+    rows = call(bench_nec_dqn, words, say=told)
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table("return after", "seeds", *(f"{mark:,}" for mark in MARKS), box=None)
+    for name, row in rows.items():
+        cells = []
+        for mark in MARKS:
+            at = row[str(mark)]
+            interval = "" if at["low"] is None else f" ({at['low']:.3g} … {at['high']:.3g})"
+            cells.append(f"{at['mean']:.3g}{interval}")
+        table.add_row(name, str(row["seeds"]), *cells)
+    Console(soft_wrap=True, highlight=False, width=110).print(table)
 
 
 def _shown(turns: Sequence[T]) -> Iterable[T]:

@@ -57,18 +57,22 @@ def report(
     if as_json:
         print(json.dumps({"run": str(run.path), **run.summary}))
     elif words is not None:
-        print("\n".join(["", *next_commands(run, config.memory["name"], words)]))
+        memory = config.memory["name"] if config.agent.any_memory else None
+        print("\n".join(["", *next_commands(run, memory, words)]))
     else:
         print(f"pictures, metrics and checkpoints: {run.path}")
 
 
-def next_commands(run: Run, memory: str, words: Sequence[str]) -> list[str]:
-    """What to try after a run that ``words`` began: watch it, its control, another memory."""
+def next_commands(run: Run, memory: str | None, words: Sequence[str]) -> list[str]:
+    """What to try after a run that ``words`` began: watch it, its control, another memory.
+
+    ``memory`` is None where the agent has no choice of them.
+    """
     same = " ".join(word for word in words if not word.startswith(("memory", "run.dir=")))
     again = f"memrl train {same}".rstrip()
     other = "lstm" if memory == "dnc" else "dnc"
-    commands = [f"with another memory  {again} memory={other}"]
-    if memory != "none":
+    commands = [] if memory is None else [f"with another memory  {again} memory={other}"]
+    if memory not in (None, "none"):
         commands.insert(
             0,
             f"without a memory     {again} memory=none run.dir={run.path}-none"
@@ -84,6 +88,7 @@ def words_of(config: Config) -> list[str]:
     env = config.env
     short = family_of(env.id) == env.family
     words = [f"env={env.id}"] if short else [f"env={env.family}", f"env.id={env.id}"]
+    words += [f"agent={config.agent.kind}"] if config.agent.kind != "ppo" else []
     usual = dict(flattened(compose(words).model_dump(mode="json")))
     for key, value in flattened(config.model_dump(mode="json")):
         if key.startswith(("memory.", "run.")) or (key in usual and usual[key] == value):

@@ -1,0 +1,204 @@
+"""Neural Episodic Control: values are read from dictionaries of what earlier episodes returned."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, final
+
+import numpy as np
+import torch
+from annotated_types import Gt, Le
+from torch import Tensor
+from torch.nn.utils import get_total_norm
+
+from memrl.agents.config import Count, NonNegative, Positive, Share
+from memrl.agents.episodic import EpisodicConfig
+from memrl.agents.greedy import Worth
+from memrl.agents.loading import check_parts, check_weights
+from memrl.agents.pending import Kept, Known
+from memrl.backbone import Backbone
+from memrl.memory.ops.kernel import kernel_weights
+from memrl.memory.stores.dnd import Dictionaries, Near, towards
+from memrl.nn.observation import ACTION_MASK
+from memrl.replay.ring import Ring
+from memrl.rollout.env import Obs
+
+
+class NECConfig(EpisodicConfig):
+    """Neural episodic control (Pritzel et al. 2017)."""
+
+    kind: Literal["nec"] = "nec"
+    horizon: Count = 100  # N: steps whose rewards are in a return
+    warmup: Count = 500  # env steps of random play before anything is written or learned
+    delta: Positive = 1.0e-3  # δ of the kernel 1 / (d² + δ)
+    alpha: Annotated[float, Gt(0.0), Le(1.0)] = 0.5  # how far a return moves the value of its key
+    replay: Count = 100_000  # steps with their returns
+    batch: Count = 32
+    lr: Positive = 1.0e-5  # RMSProp's step size for the embedding
+    lr_entries: NonNegative = 1.0e-5  # the same for keys and values
+    decay: Share = 0.95  # of RMSProp's mean squares
+
+
+@final
+class Embedding(Backbone):
+    """Observations to keys."""
+
+    def forward(self, obs: Obs) -> Tensor:
+        """Observations [n, ...] to h [n, W]; each stands for itself."""
+        n = len(next(iter(obs.values())))
+        start = torch.ones(n, dtype=torch.bool, device=self.encoder.unit.device)
+        return self.sense(obs, self.initial_state(n), start)[0]
+
+
+@final
+class NEC:
+    """What NEC remembers: per action a dictionary from embeddings h to N-step returns.
+
+    Q(s, a) = Σ_i w_i v_i over the p nearest keys of a's dictionary, w_i ∝ 1 / (‖h − h_i‖² + δ). The
+    gradient of (Q − return)² passes into the embedding, the keys and the values. For ``warmup`` env
+    steps play is random, returns only go to the replay, and running statistics of observations are
+    taken; then these are fixed, since every key depends on them, and the replay is written.
+
+    Raises:
+        ValueError: a replay that cannot hold the warm-up, or the steps of one episode's end.
+    """
+
+    def __init__(
+        self, embedding: Embedding, config: NECConfig, *, actions: int, seed: int, copies: int
+    ) -> None:
+        least = max(config.warmup, copies * config.horizon + max(config.every, copies))
+        if config.replay < least:
+            raise ValueError(
+                f"agent.replay={config.replay:,} is too small: the warm-up and the steps of "
+                f"{copies} environments that wait for their returns are {least:,}"
+            )
+        self.policy, self.config, self.horizon = embedding, config, config.horizon
+        self.device = next(embedding.parameters()).device
+        self.store = Dictionaries(
+            actions,
+            embedding.features_dim,
+            capacity=config.capacity,
+            rule=towards(config.alpha),
+            tolerance=config.tolerance,
+            find=config.index,
+            device=self.device,
+        )
+        weights = embedding.parameters()
+        self.optimizer = torch.optim.RMSprop(weights, lr=config.lr, alpha=config.decay)
+        (draw_seed,) = np.random.SeedSequence(seed, spawn_key=(1,)).generate_state(1).tolist()
+        self.draws = torch.Generator().manual_seed(draw_seed)
+        self.replay: Ring | None = None
+        self.warm = False
+
+    def keep(self, obs: Obs) -> Kept:
+        """See ``Method.keep``: the observation, whose key is made anew when it is written."""
+        return {name: value for name, value in obs.items() if name != ACTION_MASK}
+
+    def random_until(self) -> int:
+        """See ``Method.random_until``."""
+        return self.config.warmup
+
+    @torch.no_grad()
+    def worth(self, obs: Obs, *, mark: bool = True) -> Worth:
+        """See ``Method.worth``: an empty dictionary reads 0 and is not known."""
+        known = self.store.entries.count > 0
+        if self.store.empty:
+            rows = len(next(iter(obs.values())))
+            return Worth(torch.zeros(rows, len(known), device=self.device), known)
+        h = self.policy(obs).expand(len(known), -1, -1)
+        near = self.store.near(h, self.config.neighbours, mark=mark)
+        return Worth(self._read(h, near).t(), known)
+
+    def _read(self, h: Tensor, near: Near) -> Tensor:
+        """Σ w v of the entries that were found: [R, Q]."""
+        weights = kernel_weights(h, near.keys, near.found, self.config.delta)
+        return (weights * near.values).sum(dim=-1)
+
+    def remember(self, steps: Known, env_steps: int) -> dict[str, Tensor]:
+        """See ``Method.remember``."""
+        items = {**steps.kept, "returns": steps.returns}
+        if self.replay is None:
+            self.replay = Ring(self.config.replay, items)
+        self.replay.add(items)
+        if not self.warm:
+            if env_steps < self.config.warmup:
+                return {}
+            items = self._warm_up(self.replay)
+        obs = {name: value for name, value in items.items() if name not in ("action", "returns")}
+        with torch.no_grad():
+            keys = self.policy(obs)
+        written = self.store.write(items["action"], keys, items["returns"])
+        again = torch.tensor(written.again / len(keys))
+        return {"memory/again": again, "memory/lost": torch.tensor(float(written.lost))}
+
+    def _warm_up(self, replay: Ring) -> dict[str, Tensor]:
+        """Fix the statistics of observations; returns all that has to be written."""
+        self.warm = True
+        items = replay.take(torch.arange(len(replay), device=replay.device))
+        valid = torch.ones(1, len(replay), dtype=torch.bool, device=replay.device)
+        self.policy.encoder.update({name: x.unsqueeze(0) for name, x in items.items()}, valid)
+        return items
+
+    def improve(self, env_steps: int) -> dict[str, Tensor]:
+        """See ``Method.improve``: a minibatch of the replay.
+
+        Raises:
+            FloatingPointError: the loss or its gradient is not finite; nothing was changed by it.
+        """
+        if not self.warm or self.replay is None:
+            return {}
+        config = self.config
+        items = self.replay.take(self.replay.draw(config.batch, self.draws))
+        action, target = items.pop("action"), items.pop("returns")
+        h = self.policy(items)
+        near = self.store.near_of(h, action, config.neighbours)
+        near = near._replace(keys=near.keys.requires_grad_(), values=near.values.requires_grad_())
+        q = self._read(h.unsqueeze(1), near).squeeze(1)
+        loss = (q - target).square().mean()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        grads = [p.grad for p in self.policy.parameters() if p.grad is not None]
+        norm = get_total_norm(grads)
+        if not math.isfinite(float(norm)) or not math.isfinite(float(loss.detach())):
+            raise FloatingPointError("the loss or the gradient of the keys became NaN or infinite")
+        self.optimizer.step()
+        assert near.keys.grad is not None
+        assert near.values.grad is not None
+        self.store.descend(
+            near, near.keys.grad, near.values.grad, lr=config.lr_entries, decay=config.decay
+        )
+        return {"train/loss": loss.detach(), "train/q": q.detach().mean(), "grad_norm/all": norm}
+
+    def holdings(self) -> dict[str, Tensor]:
+        """See ``Method.holdings``."""
+        return {"memory/entries": self.store.entries.count.sum()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """See ``Method.state_dict``."""
+        optimizer = self.optimizer.state_dict()["state"]
+        return {
+            "policy": dict(self.policy.state_dict()),
+            "optimizer": {str(i): state for i, state in optimizer.items()},
+            "store": self.store.state_dict(),
+            "replay": None if self.replay is None else self.replay.state_dict(),
+            "draws": self.draws.get_state(),
+            "warm": self.warm,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """See ``Method.load_state_dict``."""
+        check_parts(state, self.state_dict(), "NEC")
+        check_weights(self.policy, state["policy"])
+        replay = None
+        if state["replay"] is not None:
+            arrays = {name: x.to(self.device) for name, x in state["replay"]["arrays"].items()}
+            replay = Ring(self.config.replay, arrays)
+            replay.load_state_dict({**state["replay"], "arrays": arrays})
+        self.store.load_state_dict(state["store"])
+        self.policy.load_state_dict(state["policy"])
+        own = self.optimizer.state_dict()
+        own["state"] = {int(i): s for i, s in state["optimizer"].items()}
+        self.optimizer.load_state_dict(own)
+        self.replay, self.warm = replay, state["warm"]
+        self.draws.set_state(state["draws"].cpu())

@@ -1,0 +1,59 @@
+"""Stable-Baselines3's DQN as it comes, looked at on the way. Importing this file imports SB3."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any, final
+
+import gymnasium
+from gymnasium import spaces
+from stable_baselines3 import DQN
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor
+
+from memrl.envs.make import GYMNASIUM, family_of, make
+from memrl.envs.sb3 import TensorVecEnv
+
+
+def learn_dqn(
+    task: str, seed: int, marks: tuple[int, ...], *, episodes: int, epsilon: float
+) -> dict[int, float]:
+    """Mean return of ``episodes`` after each of ``marks`` env steps, ε-greedy; all else default."""
+    env = _environment(task)
+    policy = "MultiInputPolicy" if isinstance(env.observation_space, spaces.Dict) else "MlpPolicy"
+    model = DQN(policy, env, seed=seed, device="cpu")
+    look = _Look(_environment(task), marks, episodes, epsilon, seed)
+    model.learn(marks[-1], callback=look)
+    return look.returns
+
+
+def _environment(task: str) -> VecEnv:
+    if family_of(task) == GYMNASIUM:
+        return DummyVecEnv([lambda: Monitor(gymnasium.make(task))])
+    return VecMonitor(TensorVecEnv(make(task, 1), flatten_grids=True))
+
+
+@final
+class _Look(BaseCallback):
+    """Evaluates when training comes by a mark."""
+
+    def __init__(
+        self, env: VecEnv, marks: tuple[int, ...], episodes: int, epsilon: float, seed: int
+    ) -> None:
+        super().__init__()
+        self.env, self.marks, self.episodes, self.epsilon = env, marks, episodes, epsilon
+        self.env.seed(1_000_000 + seed)
+        self.returns: dict[int, float] = {}
+
+    def _on_step(self) -> bool:
+        if self.num_timesteps in self.marks:
+            model: Any = self.model
+            rate, model.exploration_rate = model.exploration_rate, self.epsilon
+            got, _ = evaluate_policy(
+                model, self.env, self.episodes, deterministic=False, return_episode_rewards=True
+            )
+            self.returns[self.num_timesteps] = statistics.fmean(got)
+            model.exploration_rate = rate
+        return True

@@ -1,0 +1,264 @@
+"""Agents that act by remembered returns: repeatable, resumable, careful about ends of episodes."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from gymnasium import spaces
+from small_episodic import MEMORY, copied, learn, make_agent
+
+from memrl.agents.episodic_menu import build_mfec, build_nec
+from memrl.agents.mfec import MFECConfig
+from memrl.agents.nec import NECConfig
+from memrl.backbone import PolicyConfig
+from memrl.envs.make import make
+from memrl.rollout.env import BatchedEnv, Transition
+
+KINDS = ("nec", "mfec")
+
+
+def words(rows):
+    return [{name: str(value) for name, value in row.items()} for row in rows]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_seed_gives_the_same_run_bit_for_bit(kind):
+    a, b = (words(learn(make_agent(kind, seed=5), 4)) for _ in "ab")
+    assert a == b
+    assert a != words(learn(make_agent(kind, seed=6), 4))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_saved_agent_goes_on_as_if_nothing_happened(kind):
+    first, second = make_agent(kind), make_agent(kind, seed=99)
+    learn(first, 3)
+    second.load_state_dict(copied(first.state_dict()))
+    assert words(learn(first, 3)) == words(learn(second, 3))
+    obs = first.obs
+    for agent in (first, second):
+        agent.begin(seed=8)
+    assert torch.equal(first.act(obs), second.act(obs))
+    for name, array in first.method.store.entries.arrays().items():
+        assert torch.equal(array, second.method.store.entries.arrays()[name]), name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_state_saved_before_anything_is_known_loads(kind):
+    first, second = make_agent(kind), make_agent(kind, seed=99)
+    second.load_state_dict(copied(first.state_dict()))
+    assert words(learn(first, 3)) == words(learn(second, 3))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_acting_touches_nothing_of_training(kind):
+    agent, alone = make_agent(kind), make_agent(kind)
+    learn(agent, 3), learn(alone, 3)
+    agent.begin(seed=1)
+    for _ in range(5):
+        agent.act(agent.obs)
+    assert words(learn(agent, 2)) == words(learn(alone, 2))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_greedy_acting_is_the_same_for_every_seed_and_shows_values(kind):
+    agent = make_agent(kind)
+    learn(agent, 5)
+    picks = []
+    for seed in range(3):
+        agent.begin(seed=seed, greedy=True)
+        assert agent.memory() == {}
+        picks.append(agent.act(agent.obs).tolist())
+    assert picks[0] == picks[1] == picks[2]
+    assert agent.memory()["action_values"].argmax(1).tolist() == picks[0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_ablation_that_it_has_not_is_refused(kind):
+    with pytest.raises(ValueError, match="has no part 'reads' to silence"):
+        make_agent(kind).begin(ablate="reads")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_random_actions_become_rare_along_a_line(kind):
+    agent = make_agent(kind, epsilon=0.1, epsilon_steps=144.0)
+    begin = agent.method.random_until()
+    rates = [row["train/epsilon"] for row in learn(agent, 8)]
+    steps = [36 * (n + 1) for n in range(8)]
+    want = [1 - 0.9 * min(1, max(0, (s - begin) / 144)) for s in steps]
+    assert rates == pytest.approx(want)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_memory_is_refused(kind):
+    env, gru = make("probe/Recall-v0", 3), {"name": "gru", "hidden_dim": 5}
+    build = {
+        "nec": lambda: build_nec(env, gru, PolicyConfig(), NECConfig(), 0),
+        "mfec": lambda: build_mfec(env, gru, MFECConfig(), 0),
+    }
+    with pytest.raises(ValueError, match=f"agent={kind} remembers in dictionaries.* memory=gru"):
+        build[kind]()
+
+
+def test_a_head_that_nobody_reads_is_refused():
+    env = make("probe/Recall-v0", 3)
+    with pytest.raises(ValueError, match=r"agent=nec has no heads: policy\.head_dim=9"):
+        build_nec(env, MEMORY, PolicyConfig(head_dim=9), NECConfig(), 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_iteration_is_a_whole_number_of_cycles(kind):
+    with pytest.raises(ValueError, match=r"agent\.steps=11 is no multiple of 2, the steps of each"):
+        make_agent(kind, steps=11)
+
+
+def test_a_replay_that_cannot_hold_what_waits_is_refused():
+    with pytest.raises(ValueError, match=r"agent\.replay=29 is too small: .* are 30"):
+        make_agent("nec", replay=29)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_of_another_agent_is_refused_and_changes_nothing(kind):
+    other = make_agent({"nec": "mfec", "mfec": "nec"}[kind])
+    agent, alone = make_agent(kind), make_agent(kind)
+    learn(agent, 3), learn(alone, 3)
+    with pytest.raises(ValueError, match=f"not one of {kind.upper()}: it lacks {kind}"):
+        agent.load_state_dict(other.state_dict())
+    assert words(learn(agent, 2)) == words(learn(alone, 2))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("damage", ["store", "clock", "weights"])
+def test_a_file_without_its_store_is_refused_and_changes_nothing(kind, damage):
+    agent, alone = make_agent(kind), make_agent(kind)
+    learn(agent, 3), learn(alone, 3)
+    state = copied(make_agent(kind, seed=9).state_dict())
+    part = state[kind]
+    if damage == "store":
+        del part["store"]
+    elif damage == "clock":
+        del part["store"]["clock"]
+    else:
+        part["policy"].popitem()
+    with pytest.raises(ValueError, match=r"lacks store|lack clock|is missing there"):
+        agent.load_state_dict(state)
+    assert words(learn(agent, 2)) == words(learn(alone, 2))
+
+
+class Script(BatchedEnv):
+    """One-hot time as observation, rewards and ends as they are given: [T, B] each."""
+
+    exact_resume = True
+
+    def __init__(self, reward, terminated, truncated, valid=None):
+        self.reward, self.valid = torch.tensor(reward), valid
+        self.terminated, self.truncated = torch.tensor(terminated), torch.tensor(truncated)
+        self.num_envs, self.device = self.reward.shape[1], torch.device("cpu")
+        length = len(self.reward) + 1
+        self.observation_space = spaces.Dict({"obs": spaces.Discrete(2 * length)})
+        self.action_space, self.t = spaces.Discrete(2), 0
+
+    def reset(self, seed=None):
+        self.t = 0
+        return self._obs()
+
+    def _obs(self, final=False):
+        t = torch.full((self.num_envs,), self.t)
+        return {"obs": t + (len(self.reward) + 1 if final else 0)}
+
+    def step(self, action):
+        t, self.t = self.t, self.t + 1
+        valid = None if self.valid is None else torch.tensor(self.valid[t])
+        return Transition(self._obs(), self.reward[t], self.terminated[t], self.truncated[t],
+                          self._obs(final=True), {}, valid)  # fmt: skip
+
+    def state_dict(self):
+        return {"t": self.t}
+
+    def load_state_dict(self, state):
+        self.t = state["t"]
+        return self._obs()
+
+
+def written(env, **config):
+    """Returns that MFEC writes, by action and time, in one cycle over a script."""
+    agent = make_agent("mfec", env, every=env.num_envs * len(env.reward), steps=len(env.reward),
+                       gamma=0.5, **config)  # fmt: skip
+    seen = []
+    remember = agent.method.remember
+    agent.method.remember = lambda known, steps: seen.append(known) or remember(known, steps)
+    agent.learn(1, lambda row: None)
+    return [x for known in seen for x in known.returns.tolist()], agent
+
+
+def test_a_terminated_episode_ends_with_its_reward():
+    env = Script([[1.0], [2.0], [4.0]], [[False], [False], [True]], [[False]] * 3)
+    assert written(env)[0] == [1 + 0.5 * 2 + 0.25 * 4, 2 + 0.5 * 4, 4]
+
+
+def test_an_episode_that_was_cut_off_goes_on_with_the_value_of_its_last_observation():
+    env = Script([[1.0], [2.0], [4.0]], [[False]] * 3, [[False], [False], [True]])
+    agent = make_agent("mfec", env, every=3, steps=3, gamma=0.5)
+    key = agent.method.policy({"obs": torch.tensor([3 + 4])})  # the last observation
+    agent.method.store.write(torch.tensor([1]), key, torch.tensor([10.0]))
+    seen = []
+    agent.method.remember = lambda known, steps: seen.extend(known.returns.tolist()) or {}
+    agent.learn(1, lambda row: None)
+    assert seen == [1 + 0.5 * 2 + 0.25 * 4 + 0.125 * 10, 2 + 0.5 * 4 + 0.25 * 10, 4 + 0.5 * 10]
+
+
+def test_a_row_that_is_no_step_is_neither_counted_nor_written():
+    env = Script([[1.0], [9.0], [4.0]], [[True], [False], [True]], [[False]] * 3,
+                 valid=[[True], [False], [True]])  # fmt: skip
+    returns, agent = written(env)
+    assert returns == [1, 4]
+    assert agent.env_steps == 2
+    assert agent.method.store.entries.held[0] + agent.method.store.entries.held[1] == 2
+
+
+def test_masked_actions_are_never_taken():
+    class Masked(Script):
+        def __init__(self, *script):
+            super().__init__(*script)
+            mask = spaces.MultiBinary(2)
+            self.observation_space = spaces.Dict({**self.observation_space, "action_mask": mask})
+            self.taken = []
+
+        def _obs(self, final=False):
+            mask = torch.tensor([[False, True]]).expand(self.num_envs, -1)
+            return {**super()._obs(final), "action_mask": mask}
+
+        def step(self, action):
+            self.taken += action.tolist()
+            return super().step(action)
+
+    steps = 40
+    for kind in KINDS:
+        env = Masked([[1.0, -1.0]] * steps, [[False, True]] * steps, [[False] * 2] * steps)
+        agent = make_agent(
+            kind, env, every=8, steps=steps, **({"warmup": 10} if kind == "nec" else {})
+        )
+        agent.learn(1, lambda row: None)
+        assert set(env.taken) == {1}
+        agent.begin(greedy=True)
+        assert agent.act(agent.obs).tolist() == [1, 1]
+
+
+def test_metrics_are_those_of_the_episodes_that_ended():
+    ended = [[False, True], [False, True], [True, False]]
+    env = Script([[1.0, 2.0], [1.0, 5.0], [1.0, 1.0]], ended, [[False] * 2] * 3)
+    rows = []
+    agent = make_agent("mfec", env, every=6, steps=3)
+    agent.learn(1, rows.append)
+    assert rows[0]["episode/count"] == 3
+    assert rows[0]["episode/return"] == pytest.approx((3 + 2 + 5) / 3)
+    assert rows[0]["episode/length"] == pytest.approx(5 / 3)
+    assert rows[0]["rollout/reward"] == pytest.approx(11 / 6)
+
+
+def test_an_iteration_without_an_end_has_no_return():
+    env = Script([[1.0]] * 3, [[False]] * 3, [[False]] * 3)
+    rows = []
+    make_agent("mfec", env, every=3, steps=3).learn(1, rows.append)
+    assert math.isnan(rows[0]["episode/return"])
