@@ -10,9 +10,12 @@ from pydantic import BaseModel
 from memrl.agent import Agent
 from memrl.agents.config import AgentConfig, PPOConfig
 from memrl.agents.ppo import PPO
+from memrl.agents.r2d2 import R2D2
+from memrl.agents.r2d2_config import R2D2Config
 from memrl.backbone import PolicyConfig
 from memrl.menu import nearest
 from memrl.policy import build_policy
+from memrl.q_network import build_q_network
 from memrl.rollout.env import BatchedEnv
 
 
@@ -65,4 +68,14 @@ def _ppo(parts: Parts, config: PPOConfig) -> PPO:
     return PPO(env, policy, config, seed=parts.seed)
 
 
-AGENTS = {"ppo": Kind(PPOConfig, _ppo)}
+def _r2d2(parts: Parts, config: R2D2Config) -> R2D2:
+    env = parts.env
+    spaces = env.observation_space, env.action_space
+    network = build_q_network(*spaces, parts.memory, parts.policy, dueling=config.dueling)
+    return R2D2(env, network.to(env.device), config, seed=parts.seed)
+
+
+AGENTS = {
+    "ppo": Kind(PPOConfig, _ppo),
+    "r2d2": Kind(R2D2Config, _r2d2),
+}
