@@ -93,7 +93,7 @@ class R2D2:
     def _improve(self, averages: Averages, beta: float) -> None:
         """As many updates as the replay ratio allows for one more step of every copy."""
         config, B = self.config, self.player.env.num_envs
-        held = self.replay.replay
+        held = self.replay.sequences
         if not len(held) or held.time * B < config.replay.fill:
             return
         self._owed += config.replay_ratio * B
@@ -106,14 +106,14 @@ class R2D2:
 
     def _update_norms(self) -> None:
         """Let the statistics of vector observations see the latest steps."""
-        held = self.replay.replay
+        held = self.replay.sequences
         last = min(self.config.steps, len(held.steps))
         latest = held.steps.take(torch.arange(held.time - last, held.time) % held.span)
         obs = {k.removeprefix(OBS): v for k, v in latest.items() if k.startswith(OBS)}
         self.policy.encoder.update(obs, latest["valid"])
 
     def _metrics(self, averages: Averages) -> Metrics:
-        held = self.replay.replay
+        held = self.replay.sequences
         metrics = self.player.tally.take()
         metrics |= {name: torch.tensor(math.nan) for name in LEARNING} | averages.means()
         metrics |= diagnose(self.policy, self.player.state)

@@ -60,7 +60,7 @@ class Player:
     def step(self, experience: Experience) -> None:
         """Act once everywhere, and write it down."""
         entries = self._sight()
-        experience.replay.keep(self.state)
+        experience.sequences.keep(self.state)
         out = self.network.step(self.obs, self.state, self.start, donate=True)
         action = epsilon_greedy(out.q, self.obs, self.epsilon, self.generator)
         after = self.env.step(action)
@@ -79,7 +79,8 @@ class Player:
         self.start = after.ended | ~valid
 
     def _sight(self) -> dict[str, Tensor]:
-        seen = {OBS + key: value for key, value in self.obs.items()}
+        # Copies: nothing forbids an environment to write its next observation over the last one.
+        seen = {OBS + key: value.clone() for key, value in self.obs.items()}
         return seen | {"start": self.start}
 
     def state_dict(self) -> dict[str, Any]:
