@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final, final
@@ -144,7 +145,7 @@ class R2D2:
         self.policy.load_state_dict(state["policy"])
         self.learner.target.load_state_dict(state["target"])
         own = self.learner.optimizer.state_dict()
-        own["state"] = {int(i): s for i, s in state["optimizer"].items()}
+        own["state"] = {int(i): copy.deepcopy(s) for i, s in state["optimizer"].items()}
         self.learner.optimizer.load_state_dict(own)
         self.player.load_state_dict(state["player"])
         self.replay.load_state_dict(state["replay"])

@@ -105,5 +105,7 @@ class Player:
             self.tally = EpisodeTally(self.env)
             return
         self.start = saved["start"].to(self.start)
-        self.state = states.unflatten(self.state, saved["core"])
+        kept = states.unflatten(self.state, saved["core"])
+        # Copies: acting writes into its state, and what was saved is its owner's.
+        self.state = states.map_state(lambda own, k: k.to(own, copy=True), self.state, kept)
         self.tally.load_state_dict(saved["tally"])

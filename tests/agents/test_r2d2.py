@@ -124,6 +124,17 @@ def test_a_saved_agent_goes_on_as_if_nothing_happened(memory, id, config, iterat
     assert all(torch.equal(first.act(obs), second.act(obs)) for _ in range(9))
 
 
+@pytest.mark.parametrize("memory", ["gru", "sam"])
+def test_an_agent_that_goes_on_from_a_saved_state_leaves_it_as_it_was(memory):
+    first, second = (make_r2d2(memory, seed=s, refresh_states=True) for s in (3, 99))
+    learn_r2d2(first, 1)
+    saved = copies(first.state_dict())
+    kept = copies(saved)
+    second.load_state_dict(saved)
+    learn_r2d2(second, 1)
+    torch.testing.assert_close(saved, kept, rtol=0, atol=0, equal_nan=True)
+
+
 def unchanged(agent, state, match):
     before = copies(agent.state_dict())
     with pytest.raises(ValueError, match=match):
