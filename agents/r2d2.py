@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final, final
@@ -94,7 +95,7 @@ class R2D2:
     def _improve(self, averages: Averages, beta: float) -> None:
         """As many updates as the replay ratio allows for one more step of every copy."""
         config, B = self.config, self.player.env.num_envs
-        held = self.replay.replay
+        held = self.replay.sequences
         if not len(held) or held.time * B < config.replay.fill:
             return
         self._owed += config.replay_ratio * B
@@ -107,14 +108,14 @@ class R2D2:
 
     def _update_norms(self) -> None:
         """Let the statistics of vector observations see the latest steps."""
-        held = self.replay.replay
+        held = self.replay.sequences
         last = min(self.config.steps, len(held.steps))
         latest = held.steps.take(torch.arange(held.time - last, held.time) % held.span)
         obs = {k.removeprefix(OBS): v for k, v in latest.items() if k.startswith(OBS)}
         self.policy.encoder.update(obs, latest["valid"])
 
     def _metrics(self, averages: Averages) -> Metrics:
-        held = self.replay.replay
+        held = self.replay.sequences
         metrics = self.player.tally.read()
         metrics |= {name: torch.tensor(math.nan) for name in LEARNING} | averages.means()
         metrics |= diagnose(self.policy, self.player.state)
@@ -145,7 +146,7 @@ class R2D2:
         self.policy.load_state_dict(state["policy"])
         self.learner.target.load_state_dict(state["target"])
         own = self.learner.optimizer.state_dict()
-        own["state"] = {int(i): s for i, s in state["optimizer"].items()}
+        own["state"] = {int(i): copy.deepcopy(s) for i, s in state["optimizer"].items()}
         self.learner.optimizer.load_state_dict(own)
         self.player.load_state_dict(state["player"])
         self.replay.load_state_dict(state["replay"])

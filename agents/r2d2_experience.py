@@ -48,7 +48,7 @@ class Experience:
     ) -> None:
         self.env, self.config, self.generator = env, config, generator
         length = config.burn_in + config.unroll + config.n_step
-        self.replay = SequenceReplay(
+        self.sequences = SequenceReplay(
             config.replay.capacity,
             Shape(length, config.stride or config.unroll),
             example,
@@ -59,24 +59,24 @@ class Experience:
         )
         self.episodes: EpisodeIndex | None = None
         if config.hindsight.kind != "none":
-            self.episodes = EpisodeIndex(self.replay.span, env.num_envs, env.device)
+            self.episodes = EpisodeIndex(self.sequences.span, env.num_envs, env.device)
 
     def add(self, step: Items, ended: Tensor) -> None:
         """One more step of every copy, and whether its episode ended: [B]."""
-        self.replay.add(step)
+        self.sequences.add(step)
         if self.episodes is not None:
             self.episodes.add(step["start"], ended)
 
     def draw(self, beta: float) -> Batch:
         """A batch of sequences; there must be one."""
-        drawn = self.replay.draw(self.config.batch, self.generator, beta=beta)
+        drawn = self.sequences.draw(self.config.batch, self.generator, beta=beta)
         steps, fresh = drawn.steps, torch.zeros_like(drawn.steps["start"][0])
         hindsight = self.config.hindsight
         if self.episodes is not None and hindsight.kind != "none":
             steps, fresh = relabel(
                 drawn,
                 self.episodes.spans(drawn.time, drawn.copy),
-                self.replay.steps.arrays[ACHIEVED],
+                self.sequences.steps.arrays[ACHIEVED],
                 self.env.goal_reward,
                 self.generator,
                 strategy=hindsight.kind,
@@ -89,14 +89,14 @@ class Experience:
     def state_dict(self) -> dict[str, Any]:
         """What is held, and the generator."""
         return {
-            "replay": self.replay.state_dict(),
+            "replay": self.sequences.state_dict(),
             "episodes": None if self.episodes is None else self.episodes.state_dict(),
             "generator": self.generator.get_state(),
         }
 
     def check(self, state: Mapping[str, Any]) -> None:
         """Raises ValueError where ``load_state_dict`` would not fit; changes nothing."""
-        self.replay.check(state["replay"])
+        self.sequences.check(state["replay"])
         if (state["episodes"] is None) != (self.episodes is None):
             raise ValueError("one of the saved replay and this one keeps goals, the other does not")
         if self.episodes is not None:
@@ -105,7 +105,7 @@ class Experience:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from ``state_dict``; raises as ``check``."""
         self.check(state)
-        self.replay.load_state_dict(state["replay"])
+        self.sequences.load_state_dict(state["replay"])
         if self.episodes is not None:
             self.episodes.load_state_dict(state["episodes"])
         self.generator.set_state(state["generator"].cpu())

@@ -63,7 +63,7 @@ class QLearner:
         if out.cost is not None:
             cost = masked_mean(out.cost[: config.unroll], valid)
         norms = self._step(loss, loss + config.core_cost * cost)
-        experience.replay.update(
+        experience.sequences.update(
             batch.drawn.number, sequence_priority(error.detach(), valid, eta=config.replay.eta)
         )
         scalars = {
@@ -139,7 +139,7 @@ class QLearner:
             return torch.full((), math.nan)
         keep = ~batch.fresh
         changes = [
-            experience.replay.refresh(batch.drawn, offset, visited[offset], keep)
+            experience.sequences.refresh(batch.drawn, offset, visited[offset], keep)
             for offset in self._kept()
         ]
         return torch.stack(changes).mean() if changes else torch.full((), math.nan)

@@ -60,7 +60,7 @@ class Player:
     def step(self, experience: Experience) -> None:
         """Act once everywhere, and write it down."""
         entries = self._sight()
-        experience.replay.keep(self.state)
+        experience.sequences.keep(self.state)
         out = self.network.step(self.obs, self.state, self.start, donate=True)
         mask = open_actions(self.obs, out.q)
         action = explore(of_network(out.q), mask, self.epsilon, self.generator)
@@ -80,7 +80,8 @@ class Player:
         self.start = after.ended | ~valid
 
     def _sight(self) -> dict[str, Tensor]:
-        seen = {OBS + key: value for key, value in self.obs.items()}
+        # Copies: nothing forbids an environment to write its next observation over the last one.
+        seen = {OBS + key: value.clone() for key, value in self.obs.items()}
         return seen | {"start": self.start}
 
     def state_dict(self) -> dict[str, Any]:
@@ -105,7 +106,9 @@ class Player:
             self.tally.forget()
             return
         self.start = saved["start"].to(self.start)
-        self.state = states.unflatten(self.state, saved["core"])
+        kept = states.unflatten(self.state, saved["core"])
+        # Copies: acting writes into its state, and what was saved is its owner's.
+        self.state = states.map_state(lambda own, k: k.to(own, copy=True), self.state, kept)
         self.tally.load_state_dict(saved["tally"])
 
 

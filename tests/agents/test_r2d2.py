@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from functools import partial
 
 import gymnasium
 import pytest
 import torch
+from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from small_agents import make_agent
 from small_r2d2 import learn_r2d2, make_r2d2
@@ -17,6 +19,8 @@ from memrl.envs.adapter import GymnasiumAdapter
 from memrl.envs.make import make
 from memrl.memory import names
 from memrl.memory.state import leaves
+from memrl.rollout.env import BatchedEnv, Transition
+from memrl.saved.tree import Encoder, decode
 
 
 def same_rows(a, b):
@@ -83,19 +87,18 @@ def test_every_memory_learns(memory):
 
 
 def test_the_same_seed_gives_the_same_run_bit_for_bit():
-    same_rows(*(learn_r2d2(make_r2d2("ntm", seed=5), 3) for _ in "ab"))
+    same_rows(*(learn_r2d2(make_r2d2("lstm", seed=5), 3) for _ in "ab"))
 
 
 def test_another_seed_gives_another_run():
     assert learn_r2d2(make_r2d2(seed=5), 1) != learn_r2d2(make_r2d2(seed=6), 1)
 
 
-def copies(value):
-    if isinstance(value, torch.Tensor):
-        return value.clone()
-    if isinstance(value, dict):
-        return {key: copies(item) for key, item in value.items()}
-    return value
+def copies(state):
+    """As a checkpoint gives it back."""
+    encoder = Encoder()
+    encoded = json.loads(json.dumps(encoder.encode(state, "")))
+    return decode(encoded, encoder.tensors)
 
 
 GOALS = {"hindsight": {"kind": "future"}}
@@ -105,20 +108,31 @@ GOALS = {"hindsight": {"kind": "future"}}
     ("memory", "id", "config"),
     [
         ("gru", "probe/Recall-v0", {"refresh_states": True}),
-        ("ntm", "probe/Recall-v0", {"rescale": 1e-3}),
+        ("lstm", "probe/Recall-v0", {"rescale": 1e-3}),
         ("none", "probe/Goal-v0", GOALS),
     ],
 )
-@pytest.mark.parametrize("iterations", [1, 8])  # before and after the replay is full
+@pytest.mark.parametrize("iterations", [1, 7])  # before and after the replay is full
 def test_a_saved_agent_goes_on_as_if_nothing_happened(memory, id, config, iterations):
     first, second = (make_r2d2(memory, make(id, 5), seed=s, **config) for s in (3, 99))
     learn_r2d2(first, iterations)
     second.load_state_dict(copies(first.state_dict()))
-    same_rows(learn_r2d2(first, 3), learn_r2d2(second, 3))
+    same_rows(learn_r2d2(first, 2), learn_r2d2(second, 2))
     obs = make(id, 2, seed=8).reset(8)
     for agent in (first, second):
         agent.begin(7)
     assert all(torch.equal(first.act(obs), second.act(obs)) for _ in range(9))
+
+
+@pytest.mark.parametrize("memory", ["gru", "sam"])
+def test_an_agent_that_goes_on_from_a_saved_state_leaves_it_as_it_was(memory):
+    first, second = (make_r2d2(memory, seed=s, refresh_states=True) for s in (3, 99))
+    learn_r2d2(first, 1)
+    saved = copies(first.state_dict())
+    kept = copies(saved)
+    second.load_state_dict(saved)
+    learn_r2d2(second, 1)
+    torch.testing.assert_close(saved, kept, rtol=0, atol=0, equal_nan=True)
 
 
 def unchanged(agent, state, match):
@@ -169,8 +183,8 @@ def test_the_target_network_follows_every_so_many_updates():
 
 def test_as_much_is_learned_from_as_the_replay_ratio_says():
     agent = make_r2d2(replay_ratio=1.5, replay={"fill": 300})
-    rows = learn_r2d2(agent, 20)
-    lived = 20 * 23 * 5
+    rows = learn_r2d2(agent, 9)
+    lived = 9 * 23 * 5
     want = 1.5 * (lived - 300) / (6 * 7)
     assert rows[-1]["train/updates"] == pytest.approx(want, abs=1)
 
@@ -201,12 +215,12 @@ def test_the_burn_in_gets_no_gradient_and_no_loss():
 def test_refreshed_states_are_those_of_the_present_core():
     agent = make_r2d2("gru", dtype=torch.float64, refresh_states=True, lr=0.05, stride=4)
     play_only(agent, 40)
-    before = [leaf.clone() for leaf in agent.replay.replay.states.arrays.values()]
+    before = [leaf.clone() for leaf in agent.replay.sequences.states.arrays.values()]
     twin = make_r2d2("gru", dtype=torch.float64, refresh_states=True, lr=0.05, stride=4)
     play_only(twin, 40)
     drift = agent.learner.improve(agent.replay, 1.0)["memory/state_drift"]
     assert float(drift) < 1e-9  # the network had not changed when these states were made
-    for a, b in zip(before, agent.replay.replay.states.arrays.values(), strict=True):
+    for a, b in zip(before, agent.replay.sequences.states.arrays.values(), strict=True):
         torch.testing.assert_close(a, b)
     assert float(agent.learner.improve(agent.replay, 1.0)["memory/state_drift"]) > 1e-4
 
@@ -216,18 +230,18 @@ def test_states_of_another_goal_are_never_written_back():
     hindsight = {"kind": "final", "share": 1.0}
     agent = make_r2d2("gru", env, refresh_states=True, stride=2, hindsight=hindsight, lr=0.0001)
     play_only(agent, 60)
-    kept = [leaf.clone() for leaf in agent.replay.replay.states.arrays.values()]
+    kept = [leaf.clone() for leaf in agent.replay.sequences.states.arrays.values()]
     batch = agent.replay.draw(1.0)
     every = batch._replace(fresh=torch.ones_like(batch.fresh))
     agent.learner._refresh(agent.replay, every, agent.learner._unroll(every).visited)
-    for old, new in zip(kept, agent.replay.replay.states.arrays.values(), strict=True):
+    for old, new in zip(kept, agent.replay.sequences.states.arrays.values(), strict=True):
         assert torch.equal(old, new)
 
 
 def test_without_hindsight_no_goal_is_kept_twice():
     env = make("probe/Goal-v0", 5)
-    plain = make_r2d2("none", env).replay.replay.steps.arrays
-    with_goals = make_r2d2("none", env, hindsight={"kind": "final"}).replay.replay.steps.arrays
+    plain = make_r2d2("none", env).replay.sequences.steps.arrays
+    with_goals = make_r2d2("none", env, hindsight={"kind": "final"}).replay.sequences.steps.arrays
     assert set(with_goals) - set(plain) == {"achieved_after"}
 
 
@@ -323,12 +337,52 @@ def test_vector_observations_are_standardised_by_what_was_seen():
     assert rows[-1]["episode/count"] > 0
 
 
+class Overwriting(BatchedEnv):
+    """Counts, and writes every observation over the last one."""
+
+    def __init__(self):
+        self.num_envs, self.device = 2, torch.device("cpu")
+        self.observation_space = spaces.Dict({"obs": spaces.Discrete(100)})
+        self.action_space = spaces.Discrete(2)
+        self.seen = torch.zeros(2, dtype=torch.int64)
+
+    def reset(self, seed=None):
+        return {"obs": self.seen}
+
+    def step(self, action):
+        self.seen += 1
+        never, obs = torch.zeros(2, dtype=torch.bool), {"obs": self.seen}
+        return Transition(obs, torch.zeros(2), never, never, obs, {})
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state):
+        return self.reset()
+
+
+def test_what_was_seen_is_kept_even_where_an_environment_writes_over_it():
+    agent = make_r2d2("none", Overwriting())
+    play_only(agent, 20)
+    batch = agent.replay.draw(1.0)
+    assert torch.equal(batch.obs["obs"], batch.drawn.time)
+
+
+def test_where_environments_begin_anew_after_a_resume_no_target_reaches_across():
+    first, second = (make_r2d2("gru", Overwriting()) for _ in "ab")
+    play_only(first, 15)
+    second.load_state_dict(copies(first.state_dict()))
+    play_only(second, 1)
+    starts = second.replay.sequences.steps.arrays["start"][:16]
+    assert starts.all(1).nonzero().flatten().tolist() == [0, 15]
+
+
 def test_reset_rows_of_a_next_step_environment_are_no_steps_and_not_learned_from():
     copies = [partial(gymnasium.make, "CartPole-v1")] * 3
     env = GymnasiumAdapter(SyncVectorEnv(copies, autoreset_mode=AutoresetMode.NEXT_STEP))
     agent = make_r2d2("gru", env, epsilon=1.0, epsilon_alpha=0.0)
     rows = learn_r2d2(agent, 6)
-    held = agent.replay.replay.steps
+    held = agent.replay.sequences.steps
     assert agent.env_steps == int(held.arrays["valid"][: len(held)].sum())
     assert agent.env_steps < len(rows) * 23 * 3
     assert math.isfinite(rows[-1]["train/loss"])
