@@ -120,7 +120,6 @@ class EpisodicControl:
 
     def learn(self, total_steps: int, on_iteration: Callable[[Metrics], None]) -> None:
         """See ``memrl.agent.Agent.learn``."""
-        self._silence(None)
         while self.env_steps < total_steps:
             averages = Averages()
             for _ in range(self.config.steps // self.cycle):
@@ -190,14 +189,11 @@ class EpisodicControl:
 
     def begin(self, seed: int = 0, *, greedy: bool = False, ablate: str | None = None) -> None:
         """See ``memrl.agent.Agent.begin``; not ``greedy``: with the config's ``epsilon``."""
-        self._silence(None if ablate == "state" else ablate)  # no state is carried
+        if ablate not in (None, "state"):  # there is no state to forget
+            name = type(self.method).__name__
+            raise ValueError(f"{name} has no part {ablate!r} to silence (parts: state)")
         self._acting = None if greedy else torch.Generator(self.env.device).manual_seed(seed)
         self._worth: Worth | None = None
-
-    def _silence(self, part: str | None) -> None:
-        if part is not None:
-            name = type(self.method).__name__
-            raise ValueError(f"{name} has no part {part!r} to silence (parts: state)")
 
     @torch.no_grad()
     def act(self, obs: Obs, start: Tensor | None = None) -> Tensor:

@@ -144,7 +144,7 @@ class NEC:
         """See ``Method.improve``: a minibatch of the replay.
 
         Raises:
-            FloatingPointError: the loss or its gradient is not finite; nothing was changed by it.
+            FloatingPointError: the loss or its gradient is not finite; nothing was learned from it.
         """
         if not self.warm or self.replay is None:
             return {}
