@@ -84,22 +84,15 @@ class EpisodicControl:
     Every random draw comes from generators made of ``seed``. A cycle is the steps between two times
     of learning; what is remembered changes between cycles only, so that nothing in the loop over
     env steps waits for it.
-
-    Raises:
-        ValueError: an iteration that is no whole number of cycles.
     """
 
     unit = "env_steps"
 
     def __init__(self, env: BatchedEnv, method: Method, *, seed: int) -> None:
         self.env, self.method, self.config, self.env_steps = env, method, method.config, 0
-        self.cycle = max(1, self.config.every // env.num_envs)
-        if self.config.steps % self.cycle:
-            raise ValueError(
-                f"agent.steps={self.config.steps} is no multiple of {self.cycle}, the steps of "
-                f"each of {env.num_envs} environments between two times of learning "
-                f"(agent.every={self.config.every})"
-            )
+        cycle = max(1, self.config.every // env.num_envs)
+        whole, rest = divmod(self.config.steps, cycle)
+        self._cycles = [cycle] * whole + [rest] * (rest > 0)  # steps of each, in an iteration
         env_seed, act_seed = np.random.SeedSequence(seed).generate_state(2).tolist()
         self.generator = torch.Generator(env.device).manual_seed(act_seed)
         self.obs = env.reset(env_seed)
@@ -122,8 +115,8 @@ class EpisodicControl:
         """See ``memrl.agent.Agent.learn``."""
         while self.env_steps < total_steps:
             averages = Averages()
-            for _ in range(self.config.steps // self.cycle):
-                self._play_and_learn(averages)
+            for steps in self._cycles:
+                self._play_and_learn(steps, averages)
             averages.set("train/epsilon", torch.tensor(self.epsilon()))
             metrics = self.tally.read() | averages.means() | self.method.holdings()
             on_iteration({name: float(value) for name, value in metrics.items()})
@@ -134,12 +127,12 @@ class EpisodicControl:
         progress = (self.env_steps - begin) / self.config.epsilon_steps
         return 1.0 - (1.0 - end) * min(1.0, max(0.0, progress))
 
-    def _play_and_learn(self, averages: Averages) -> None:
+    def _play_and_learn(self, steps: int, averages: Averages) -> None:
         """One cycle."""
-        block = self._play(self.epsilon())
-        steps = int(block.valid.sum())
-        self.env_steps += steps
-        self._owed += steps
+        block = self._play(steps, self.epsilon())
+        made = int(block.valid.sum())
+        self.env_steps += made
+        self._owed += made
         known = self.pending.extend(block)
         if len(known.returns):
             averages.add(self.method.remember(known, self.env_steps))
@@ -151,11 +144,11 @@ class EpisodicControl:
         self._owed %= self.config.every
 
     @torch.no_grad()
-    def _play(self, epsilon: float) -> Block:
-        """Act for the steps of a cycle."""
+    def _play(self, steps: int, epsilon: float) -> Block:
+        """Act for the steps of a cycle in every environment."""
         kept, values, valid = [], [], []
         transitions: list[Transition] = []
-        for _ in range(self.cycle):
+        for _ in range(steps):
             worth = self.method.worth(self.obs)
             mask = allowed(self.obs, worth.q)
             action = explore(worth, mask, epsilon, self.generator)
