@@ -36,5 +36,11 @@ def check_actions(action: Tensor, num_envs: int, space: spaces.Space[Any]) -> No
             raise ValueError(
                 f"an action is {given}; allowed are 0 … {space.n - 1} (it is outside {space})"
             )
-    elif isinstance(space, spaces.MultiDiscrete) and (numbers >= space.nvec).any():
-        raise ValueError(f"an action is outside {space}")
+    elif isinstance(space, spaces.MultiDiscrete):
+        wrong = (numbers >= space.nvec).any(1)
+        if wrong.any():
+            given, least = numbers[wrong][0].view(np.int64), 0 * space.nvec
+            raise ValueError(
+                f"an action is {given}; allowed are {least} … {space.nvec - 1} "
+                f"(it is outside {space})"
+            )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from contextlib import nullcontext, redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from functools import partial
 from typing import Any, final
 
@@ -21,7 +22,7 @@ def vector_env(
     id: str,
     num: int,
     *,
-    vectorization: str = "sync",
+    vectorization: str | None = None,
     step_limit_s: float | int | None = None,
     read_text: bool = True,
     **kwargs: Any,
@@ -29,13 +30,13 @@ def vector_env(
     """``num`` copies of a Gymnasium id: in this process, one process each, or as the id provides.
 
     ``sync`` and ``async`` reset in the step that ends an episode, and name the copy that fails;
-    ``vector_entry_point`` is the id's own vector environment with its own reset mode, and taken
-    where an id has nothing else.
+    ``vector_entry_point`` is the id's own vector environment with its own reset mode.
 
     Args:
         id: of the task.
         num: copies.
-        vectorization: sync, async or vector_entry_point.
+        vectorization: sync, async or vector_entry_point; None is sync, or the last one where an id
+            has nothing else.
         step_limit_s: seconds that a step or reset of a copy may take, by default 600; with
             ``async`` alone, since only a process can be stopped in the middle of a step.
         read_text: make tokens of text in observations; else it is dropped, as it always is from an
@@ -43,21 +44,17 @@ def vector_env(
         kwargs: go to the environment.
 
     Raises:
-        ValueError: another word for ``vectorization``, a limit that cannot be kept, or an id that
-            lacks a package.
+        ValueError: another word for ``vectorization``, or one that the id cannot follow; a limit
+            that cannot be kept; an id that lacks a package, or an argument that its environment
+            does not take.
     """
-    if vectorization not in VECTORIZATIONS:
-        raise ValueError(
-            f"vectorization is {vectorization!r}, allowed: {', '.join(VECTORIZATIONS)}"
-        )
-    _check_limit(step_limit_s, vectorization)
-    if (
-        vectorization == "vector_entry_point"
-        or gymnasium.spec(id.rpartition(":")[2]).entry_point is None
-    ):
-        return gymnasium.make_vec(id, num, vectorization_mode="vector_entry_point", **kwargs)
+    how = _vectorization(id, vectorization)
+    _check_limit(step_limit_s, how)
+    if how == "vector_entry_point":
+        with _named(id):
+            return gymnasium.make_vec(id, num, vectorization_mode="vector_entry_point", **kwargs)
     copies = [partial(_copy, id, index, read_text, kwargs) for index in range(num)]
-    if vectorization == "sync":
+    if how == "sync":
         return SyncVectorEnv(copies, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
     workers = AsyncVectorEnv(copies, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
     return Watched(workers, id, STEP_LIMIT_S if step_limit_s is None else step_limit_s)
@@ -134,6 +131,21 @@ class Watched(VectorWrapper):
         self.env.closed = True
 
 
+def _vectorization(id: str, asked: str | None) -> str:
+    """How copies of an id are made, as asked or as the id allows."""
+    single = gymnasium.spec(id.rpartition(":")[2]).entry_point is not None
+    if asked is None:
+        return "sync" if single else "vector_entry_point"
+    if asked not in VECTORIZATIONS:
+        raise ValueError(f"vectorization is {asked!r}, allowed: {', '.join(VECTORIZATIONS)}")
+    if not single and asked != "vector_entry_point":
+        raise ValueError(
+            f"vectorization is {asked!r}, but {id} exists as a vector environment only; "
+            "allowed: vector_entry_point, or nothing"
+        )
+    return asked
+
+
 def _check_limit(step_limit_s: float | int | None, vectorization: str) -> None:
     if step_limit_s is None:
         return
@@ -148,9 +160,15 @@ def _check_limit(step_limit_s: float | int | None, vectorization: str) -> None:
 
 def _copy(id: str, index: int, read_text: bool, kwargs: dict[str, Any]) -> Guard:
     quiet = id.rpartition(":")[2].startswith(PRINTING)
-    try:
-        with redirect_stdout(io.StringIO()) if quiet else nullcontext():
-            env = gymnasium.make(id, disable_env_checker=True, **kwargs)
-    except (gymnasium.error.Error, ImportError) as error:  # a package that is not installed
-        raise ValueError(f"{id} cannot be made: {error}") from error
+    with _named(id), redirect_stdout(io.StringIO()) if quiet else nullcontext():
+        env = gymnasium.make(id, disable_env_checker=True, **kwargs)
     return Guard(env, name=id, copy=index, read_text=read_text, quiet=quiet)
+
+
+@contextmanager
+def _named(id: str) -> Iterator[None]:
+    """Say of which id a package is missing, or which one lacks an argument."""
+    try:
+        yield
+    except (gymnasium.error.Error, ImportError, TypeError) as error:
+        raise ValueError(f"{id} cannot be made: {error}") from error

@@ -16,7 +16,7 @@ State: TypeAlias = dict[str, Tensor]
 
 
 class Outcome(NamedTuple):
-    """What an action did to B copies, before any new episode begins."""
+    """What an action did to B copies, before any new episode begins; no two leaves share memory."""
 
     state: State
     reward: Tensor  # float32 [B]
@@ -110,10 +110,10 @@ class Episodes(BatchedEnv, ABC):
     def state_dict(self) -> dict[str, Any]:
         deals = self._playing()
         return {
-            "state": dict(self._state),
+            "state": {key: value.clone() for key, value in self._state.items()},
             "tables": {key: table.clone() for key, table in deals.tables.items()},
-            "row": deals.row,
-            "turn": deals.turn,
+            "row": deals.row.clone(),
+            "turn": deals.turn.clone(),
             "generator": self.generator.get_state(),
         }
 
@@ -129,8 +129,9 @@ class Episodes(BatchedEnv, ABC):
                 f"the state is of {copies} copies, this environment has {self.num_envs}"
             )
         tables = {key: table.to(self.device, copy=True) for key, table in state["tables"].items()}
-        self._deals = Deals(tables, *(state[key].to(self.device) for key in ("row", "turn")))
-        self._state = {key: value.to(self.device) for key, value in state["state"].items()}
+        row, turn = (state[key].to(self.device, copy=True) for key in ("row", "turn"))
+        self._deals = Deals(tables, row, turn)
+        self._state = {k: value.to(self.device, copy=True) for k, value in state["state"].items()}
         self.generator.set_state(state["generator"].cpu())
         return self._see(self._deals, self._state)
 

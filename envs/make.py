@@ -18,6 +18,7 @@ from memrl.envs.copies import vector_env
 from memrl.envs.minigrid import GRID_IDS, MEMORY_IDS, GridEnv, MemoryEnv
 from memrl.envs.minigrid.needs import grid_card
 from memrl.envs.minigrid.reference import memory_card
+from memrl.envs.options import checked_options, options_of, options_of_original
 from memrl.envs.popgym import POPGYM
 from memrl.envs.popgym.catalogue import package_card, popgym_card
 from memrl.envs.probes import PROBES, probe_card
@@ -150,13 +151,9 @@ def make(
         _register(id)
         vector = vector_env(id, num, **kwargs)
         env: BatchedEnv = GymnasiumAdapter(vector, device=place, name=id)
-    elif name in TENSOR_FAMILIES:
-        build = TENSOR_FAMILIES[name].build(_known(id, TENSOR_FAMILIES[name].ids))
-        _check_options(id, build, kwargs)
-        env = build(num, device=place, **kwargs)
     else:
-        allowed = [*TENSOR_FAMILIES, GYMNASIUM]
-        raise ValueError(f"the family {name!r} is unknown, allowed: {', '.join(allowed)}")
+        build = _builder(id, name)
+        env = build(num, device=place, **checked_options(id, build, kwargs))
     if prev_action or prev_reward or antialias:
         env = Previous(env, action=prev_action, reward=prev_reward, antialias=antialias)
     if seed is not None:
@@ -166,11 +163,15 @@ def make(
 
 def _register(id: str) -> None:
     """See to it that Gymnasium knows an id."""
-    name = id
-    if ":" in id:
-        module, name = id.split(":", 1)
-        importlib.import_module(module)
+    module, _, name = id.rpartition(":")
+    if module:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise ValueError(f"the module {module!r} of {id!r} is not there: {error}") from error
     provide(name)
+    if (family := family_of(name)) != GYMNASIUM and name not in gymnasium.registry:
+        raise ValueError(f"{name!r} has no original in Gymnasium: it is of the family {family!r}")
     tensor = (id for family in TENSOR_FAMILIES.values() for id in family.ids)
     _known(name, (*tensor, *gymnasium.registry))
 
@@ -188,13 +189,30 @@ def _nearest(word: str, known: tuple[str, ...]) -> str:
     )
 
 
-def _check_options(id: str, build: Callable[..., BatchedEnv], options: dict[str, Any]) -> None:
-    given = {"num_envs", "device"}
-    known = [name for name in inspect.signature(build).parameters if name not in given]
-    for option in options:
-        if option not in known:
-            allowed = ", ".join(known) or "none"
-            raise ValueError(f"{id} has no option {option!r}, allowed: {allowed}")
+def options(id: str, *, family: str | None = None) -> tuple[str, ...]:
+    """The options of a task, by name, that `make` hands on to the ``family``.
+
+    A package's own task may take more, where its constructor does not name what it takes.
+
+    Raises:
+        ValueError: an unknown id or family, or an id that lacks a package.
+    """
+    name = family_of(id) if family is None else family
+    if name == GYMNASIUM:
+        _register(id)
+        try:
+            return options_of_original(id)
+        except ImportError as error:  # a package that is not installed
+            raise ValueError(f"{id} cannot be made: {error}") from error
+    return options_of(_builder(id, name))
+
+
+def _builder(id: str, family: str) -> Callable[..., BatchedEnv]:
+    """What makes copies of a task of a tensor family."""
+    if family not in TENSOR_FAMILIES:
+        allowed = [*TENSOR_FAMILIES, GYMNASIUM]
+        raise ValueError(f"the family {family!r} is unknown, allowed: {', '.join(allowed)}")
+    return TENSOR_FAMILIES[family].build(_known(id, TENSOR_FAMILIES[family].ids))
 
 
 def _device(device: torch.device | str) -> torch.device:

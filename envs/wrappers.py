@@ -103,7 +103,7 @@ class Previous(BatchedEnv):
         )
 
     def state_dict(self) -> dict[str, Any]:
-        return {"env": self.env.state_dict(), "previous": dict(self._previous)}
+        return {"env": self.env.state_dict(), "previous": _copies(self._previous)}
 
     def load_state_dict(self, state: dict[str, Any]) -> Obs:
         obs = self.env.load_state_dict(state["env"])
@@ -131,16 +131,20 @@ class Previous(BatchedEnv):
 
     def _last(self, key: str, action: Tensor, reward: Tensor) -> Tensor:
         if key == "prev_reward":
-            return reward.unsqueeze(-1)
+            return reward.unsqueeze(-1).clone()
         if key == "is_t0":
             return torch.zeros_like(self._start[key])
         return action.clone() if self._bounds is None else action.clamp(*self._bounds)
 
     def _with_previous(self, obs: Obs) -> Obs:
-        return {**obs, **self._previous}
+        return {**obs, **_copies(self._previous)}
 
     def _rows(self, value: Tensor) -> Tensor:
         return value.to(self.device).expand(self.num_envs, *value.shape).clone()
+
+
+def _copies(named: Obs) -> Obs:
+    return {key: value.clone() for key, value in named.items()}
 
 
 def _prev_action(space: spaces.Space[Any], *, own_symbol: bool) -> tuple[spaces.Space[Any], Tensor]:

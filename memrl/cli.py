@@ -14,7 +14,6 @@ from memrl.errors import RunError
 # Every command imports what it needs when it is called: ``memrl --help`` answers at once.
 
 app = typer.Typer(
-    help="Reinforcement-learning agents that remember.",
     epilog="Any command: --debug shows the traceback of an error.",
     no_args_is_help=True,
     add_completion=False,
@@ -23,6 +22,28 @@ app = typer.Typer(
 )
 bench = typer.Typer(help="Measure speed side by side with installed peers.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
+
+
+def _print_version(asked: bool) -> bool:
+    if asked:
+        import memrl
+
+        print(f"memrl {memrl.__version__}")
+        raise typer.Exit
+    return asked
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Reinforcement-learning agents that remember."""
+
 
 PASS_ON = {"ignore_unknown_options": True}  # -m and other flags of Hydra are among the words
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout, nothing else.")]

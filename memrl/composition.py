@@ -1,4 +1,4 @@
-"""Hydra, as memrl uses it: composing configs, the ``env=ID`` shorthand, errors as sentences."""
+"""Hydra, as memrl uses it: composing configs, errors as sentences."""
 
 from __future__ import annotations
 
@@ -13,13 +13,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from memrl.config import Common, Config, check
-from memrl.envs.make import family_of
 from memrl.menu import nearest
+from memrl.shorthand import CONFIGS, TRAIN, expand
 
-CONFIGS = "memrl.configs"
-TRAIN = "config"  # the root config of memrl train, a file of memrl.configs
 C = TypeVar("C", bound=Common)
-_ID = re.compile(r"[A-Z/:]|-v\d+$")
 
 
 def compose(overrides: Iterable[str] = ()) -> Config:
@@ -56,28 +53,6 @@ def resolve(composed: DictConfig, model: type[C]) -> C:
     except OmegaConfBaseException as error:
         raise ValueError(sentence(error)) from None
     return check(cast("dict[str, Any]", plain), model)
-
-
-def expand(overrides: Iterable[str]) -> list[str]:
-    """Write ``env=ID`` as ``env=<family> env.id=ID``; a sweep ``env=ID,ID`` stays a sweep.
-
-    An ID has a capital, a version, or names its module; other words are files of ``configs/env``.
-
-    Raises:
-        ValueError: the ids of a sweep belong to several families of environments.
-    """
-    expanded: list[str] = []
-    for override in overrides:
-        key, _, value = override.partition("=")
-        ids = value.split(",")
-        if key != "env" or not all(_ID.search(word) for word in ids):
-            expanded.append(override)
-            continue
-        found = sorted({family_of(task) for task in ids})
-        if len(found) > 1:
-            raise ValueError(f"env={value} sweeps over several families: {', '.join(found)}")
-        expanded += [f"env={found[0]}", f"env.id={value}"]
-    return expanded
 
 
 def sentence(error: Exception, root: str = TRAIN, words: Iterable[str] = ()) -> str:

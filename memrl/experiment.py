@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from memrl.agent import Agent
+from memrl.agents.config import PPOConfig
 from memrl.agents.ppo import PPO
 from memrl.assemble import (
     checkpoints_of,
@@ -14,6 +16,7 @@ from memrl.assemble import (
     draw_seen,
     make_agent,
     make_env,
+    mission_of,
     open_run,
     prepare,
     references,
@@ -84,6 +87,8 @@ def train(
         ) as tracker,
     ):
         start = resume.experience if resume else 0
+        if (late := whole_rollouts(config, start)) is not None:
+            say(late)
         with progress_bar(config.total_steps, start=start, style=style) as progress:
             fitted = fit(
                 agent,
@@ -98,6 +103,24 @@ def train(
         summary = _conclude(config, agent, directory, fitted, say)
         tracker.finish(episode=directory.episode, checkpoint=fitted.checkpoint)
     return Run(directory.path, summary, agent)
+
+
+def whole_rollouts(config: Config, start: int = 0) -> str | None:
+    """A sentence where training goes on beyond ``total_steps``, to the end of a rollout; or None.
+
+    ``start`` counts the env steps that lie behind.
+    """
+    if not isinstance(config.agent, PPOConfig):  # others do not learn by whole rollouts
+        return None
+    size, wanted = config.env.num * config.agent.steps, config.total_steps - start
+    if wanted <= 0 or wanted % size == 0:
+        return None
+    rollouts = math.ceil(wanted / size)
+    more = "more " if start else ""
+    return (
+        f"total_steps={config.total_steps} is reached after {rollouts:,} {more}"
+        f"rollout{'s' if rollouts > 1 else ''} of {size:,} env steps"
+    )
 
 
 def _capture(agent: Agent) -> None:
@@ -119,11 +142,12 @@ def _conclude(
     seed = stream(config.seed, "watch")
     recording = record_episode(agent, stage, seed=seed, greedy=greedy, view=draw_seen)
     stage.close()
+    mission = mission_of(recording.observations[0], stage.observation_space)
     title = f"{config.memory['name']} on {config.env.id}"
     levels = references(config, success=evaluation.success is not None)
     for draw in (
         lambda: draw_curve(directory.metrics, directory.curve, references=levels, title=title),
-        lambda: draw_episode(recording, directory.episode, title=title),
+        lambda: draw_episode(recording, directory.episode, title=title, mission=mission),
         lambda: draw_memory(recording, directory.memory, title=title),
     ):
         try:

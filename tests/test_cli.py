@@ -17,6 +17,7 @@ from types import ModuleType
 import pytest
 import torch
 
+from memrl import __version__
 from memrl.bench.peer import POSITION_ONLY, Peer, Spec
 from memrl.cli import main
 from memrl.commands.train import words_of
@@ -84,6 +85,19 @@ def test_every_command_has_help(memrl, command):
     outcome = memrl(*command, "--help")
     assert outcome.code == 0
     assert "Usage" in outcome.out
+
+
+def test_the_version_is_printed(memrl):
+    outcome = memrl("--version")
+    assert (outcome.code, outcome.out) == (0, f"memrl {__version__}\n")
+
+
+def test_a_length_that_is_no_whole_number_of_rollouts_is_said(memrl):
+    short = [word for word in SMOKE if not word.startswith("total_steps")]
+    outcome = memrl("train", *short, "memory=none", "total_steps=500", "run.dir=here")
+    assert outcome.code == 0
+    said = "total_steps=500 is reached after 2 rollouts of 256 env steps"
+    assert outcome.out.index(said) < outcome.out.index("8 episodes:")
 
 
 def test_a_run_leaves_everything_it_promises(trained):

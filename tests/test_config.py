@@ -14,10 +14,12 @@ import memrl
 from memrl.agents.config import BonusConfig, PPOConfig
 from memrl.assemble import dump, find_device, make_agent, make_env, read_config, stream
 from memrl.backbone import PolicyConfig, Stacked
-from memrl.composition import expand
 from memrl.config import Config, check
+from memrl.envs.adapter import GymnasiumAdapter
+from memrl.envs.wrappers import Previous
 from memrl.memory import registry
 from memrl.run.directory import RunDirectory
+from memrl.shorthand import expand
 
 CONFIGS = Path(memrl.__file__).parent / "configs"
 TINY = ["env.num=4", "agent.steps=4", "agent.bptt=4", "agent.minibatches=2", "agent.epochs=1"]
@@ -152,6 +154,55 @@ def test_an_id_is_short_for_its_family_and_the_id(word, expanded):
     assert expand([word]) == expanded
 
 
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        (["env.observation=rgb"], {"observation": "rgb"}),
+        (["env=MiniGrid-DoorKey-5x5-v0", "env.tile_size=4"], {"tile_size": 4}),
+        (["env=probe", "env.delay=5"], {"delay": 5}),
+        (["+run=recall", "env.delay=5"], {"delay": 5}),
+        (["env=CartPole-v1", "env.sutton_barto_reward=true"], {"sutton_barto_reward": True}),
+        (["env=CartPole-v1", "env.max_episode_steps=9"], {"max_episode_steps": 9}),
+        (["env=MiniGrid-WFC-MazeSimple-v0", "env.size=9"], {"size": 9}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_an_option_of_the_task_is_a_key_like_any_other(words, options):
+    assert options.items() <= memrl.compose(words).env.model_extra.items()
+
+
+def test_a_plus_before_an_option_of_the_task_changes_nothing():
+    same = [memrl.compose([f"{plus}env.observation=rgb"]) for plus in ("", "+", "++")]
+    assert same[0] == same[1] == same[2]
+
+
+@pytest.mark.parametrize("words", [["env.family=gymnasium"], ["env.tile_size=4"]])
+def test_words_that_were_expanded_once_stay_as_they_are(words):
+    once = expand(["env=MiniGrid-DoorKey-5x5-v0", *words])
+    assert len(once) > 3 or once[-1].startswith("+")
+    assert expand(once) == once
+
+
+def test_an_option_may_be_swept():
+    assert expand(["-m", "env=probe", "env.delay=2,3"])[-1] == "+env.delay=2,3"
+
+
+def test_a_sweep_over_files_is_left_to_hydra():
+    words = ["-m", "env=probe,popgym", "env.delay=2"]
+    assert expand(words) == words
+
+
+@pytest.mark.parametrize(
+    "id", ["MiniGrid-DoorKey-5x5-v0", "MiniGrid-MemoryS7-v0", "popgym-RepeatFirstEasy-v0"]
+)
+def test_the_original_of_a_task_is_asked_for_by_its_family_alone(id):
+    if id.startswith("popgym"):
+        pytest.importorskip("popgym")
+    env = make_env(memrl.compose([f"env={id}", "env.family=gymnasium"]), num=2)
+    assert isinstance(env.env if isinstance(env, Previous) else env, GymnasiumAdapter)
+    env.close()
+
+
 def test_a_sweep_over_families_is_refused():
     with pytest.raises(ValueError, match="several families: gymnasium, probe"):
         expand(["env=CartPole-v1,probe/Recall-v0"])
@@ -186,6 +237,17 @@ def test_a_sweep_over_families_is_refused():
         (["evaluate.episodes=0"], "evaluate.episodes=0: it should be greater"),
         (["~seed"], "seed is missing"),
         (["seed"], "'seed' is no change to the config: write KEY=VALUE"),
+        (["env.observatoin=rgb"], "key env.observatoin; did you mean observation?"),
+        (["env=CartPole-v1", "env.nmu=3"], "env.nmu; did you mean num?.*max_episode_steps"),
+        (
+            ["env=MiniGrid-DorKey-5x5-v0", "env.bank=3"],
+            "'MiniGrid-DorKey-5x5-v0' is unknown, did you mean MiniGrid-DoorKey-5x5-v0 or",
+        ),
+        (
+            ["env=MiniGrid-DoorKey-5x5-v0", "env.family=gymnasium", "env.bank=3"],
+            "env.bank is no option of MiniGrid-DoorKey-5x5-v0 with env.family=gymnasium",
+        ),
+        (["env.id=MiniGrid-MemoryS7-v0", "env.famly=gymnasium"], "did you mean family?"),
         (["seed=1,2"], "seed=1,2 holds several values: add -m"),
         (["agent.lr=${nothing}"], "'nothing' not found"),
     ],
@@ -208,6 +270,7 @@ def test_a_million_may_be_written_as_people_write_it():
         (["env=MiniGrid-MemoryS14-v0"], "'MiniGrid-MemoryS14-v0' is unknown, did you mean"),
         (["env=CartPole-v9"], "CartPole"),
         (["env=CartPole-v1", "+env.colour=red"], "colour"),
+        (["env=MiniGrid-DorKey-5x5-v0", "+env.bank=3"], "'MiniGrid-DorKey-5x5-v0' is unknown"),
         (["+env.colour=red"], "has no option 'colour'"),
         (["env.agent_view_size=4"], "agent_view_size is 4"),
         (["device=tpu"], "device=tpu cannot be used on this machine .it has: cpu"),

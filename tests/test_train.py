@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 import memrl
+from memrl.assemble import mission_of
+from memrl.experiment import whole_rollouts
 from memrl.run.checkpoints import Checkpoints
 from memrl.run.metrics import is_time
 
@@ -74,6 +76,41 @@ def test_another_seed_is_another_run(tmp_path):
         for n in (1, 2)
     ]
     assert rows(runs[0].path) != rows(runs[1].path)
+
+
+@pytest.mark.parametrize(
+    ("total", "start", "said"),
+    [
+        (1, 0, "total_steps=1 is reached after 1 rollout of 21 env steps"),
+        (43, 0, "total_steps=43 is reached after 3 rollouts of 21 env steps"),
+        (43, 21, "total_steps=43 is reached after 2 more rollouts of 21 env steps"),
+        (42, 0, None),
+        (42, 21, None),
+        (20, 21, None),  # there is nothing left to learn
+    ],
+)
+def test_training_ends_with_a_whole_rollout_and_says_so(total, start, said):
+    words = ["env=probe", "env.num=3", "agent.steps=7", f"total_steps={total}"]
+    assert whole_rollouts(memrl.compose(words), start) == said
+
+
+@pytest.mark.parametrize("id", ["MiniGrid-Fetch-5x5-N2-v0", "BabyAI-GoToRedBallGrey-v0"])
+def test_the_mission_of_an_episode_is_read_back_from_what_the_agent_saw(id):
+    few = {} if id.startswith("BabyAI") else {"bank_size": 3}
+    env = memrl.make(id, 1, seed=1, **few)
+    obs = {name: value[0].numpy() for name, value in env.reset(1).items()}
+    sentence = mission_of(obs, env.observation_space)
+    assert sentence.split()[0] in {"get", "go", "fetch", "you"}
+    assert len(sentence.split()) > 3
+    env.close()
+
+
+def test_a_task_without_missions_has_none():
+    env = memrl.make("probe/Recall-v0")
+    assert (
+        mission_of({name: value[0] for name, value in env.reset().items()}, env.observation_space)
+        == ""
+    )
 
 
 def test_a_loaded_agent_acts_as_the_one_that_was_saved(tmp_path):

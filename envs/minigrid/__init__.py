@@ -3,7 +3,8 @@
 from memrl.envs.minigrid.engine import GridEngine, GridState
 from memrl.envs.minigrid.families import GRID_IDS
 from memrl.envs.minigrid.grid_env import GridEnv
-from memrl.envs.minigrid.memory import MEMORY_IDS, MemoryEnv
+from memrl.envs.minigrid.memory import MemoryEnv
+from memrl.envs.minigrid.memory_task import MEMORY_IDS
 from memrl.envs.minigrid.render import render_view
 
 __all__ = [

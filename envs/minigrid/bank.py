@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from memrl.envs.missions import VOCABULARY
 from memrl.envs.texts import Reader, reader_of
 
 if TYPE_CHECKING:
+    from gymnasium import spaces
     from minigrid.minigrid_env import MiniGridEnv
 
 _PATIENCE = 2.0  # seconds of drawing after which it shows how far it is
@@ -122,7 +123,8 @@ def package_version() -> str:
 
 def mission_reader(env: MiniGridEnv) -> Reader | None:
     """Who makes numbers of an id's missions; None where all of its levels have the same one."""
-    reader = reader_of(env.observation_space["mission"])  # type: ignore[index]
+    said = cast("spaces.Dict", env.observation_space)["mission"]
+    reader = reader_of(said)
     assert reader is None or reader.symbols == VOCABULARY, "a word of MiniGrid has no number"
     return reader
 

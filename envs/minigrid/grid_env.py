@@ -170,8 +170,8 @@ class GridEnv(BatchedEnv):
         return torch.randint(levels, shape, generator=self._generator, device=self.device)
 
     def _observe(self, play: Play, seen: Tensor) -> Obs:
-        obs = {"image": self._observer.show(seen), "direction": play.grid.direction}
-        return obs | {"mission": play.mission} if play.mission.shape[1] else obs
+        obs = {"image": self._observer.show(seen), "direction": play.grid.direction.clone()}
+        return obs | {"mission": play.mission.clone()} if play.mission.shape[1] else obs
 
 
 def _observation_space(observer: Observer, words: int) -> spaces.Dict:

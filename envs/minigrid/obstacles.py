@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any, Final, NamedTuple
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from memrl.envs.minigrid.cells import BALL, BLUE, EMPTY, GOAL, GREEN, pack
@@ -16,8 +16,8 @@ from memrl.envs.minigrid.overlay import Overlay, Scene, Verdict, place
 _BALL: Final = pack(BALL, BLUE)
 _GOAL: Final = pack(GOAL, GREEN)
 _AROUND: Final = [(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if (x, y) != (0, 0)]
-_SHARES: Final = 840  # divides by 1 … 8: a number below it picks one of n cells exactly evenly
-_HALF: Final = 2**31 - 1
+_LUCK, _ODDS = 31, 28  # bits of two factors; with n ≤ 8 their product has less than 63
+_GATHER_BITS: Final = sum(1 << 56 - 7 * flag for flag in range(8))
 _OCCUPIED: Final = 128  # marks the agent's cell, which holds nothing but is not free either
 _TRIES: Final = 101  # after so many cells that are taken, the package leaves a ball where it is
 
@@ -35,27 +35,27 @@ def _stir(facts: Tensor, state: GridState, bits: Tensor, engine: GridEngine) -> 
     """
     table = _table(engine.height, str(facts.device))
     ahead = state.cells.gather(1, engine.front(state).unsqueeze(1))
-    share = (bits & _HALF) * _SHARES >> 31  # 0 … 839
-    luck = bits >> 31  # 0 … 2^32 - 1
-    agent = state.cell.unsqueeze(1)
-    state.cells.scatter_(1, agent, state.cells.gather(1, agent) | _OCCUPIED)
-    where = []
-    for i, here in enumerate(facts[:, :-1].unbind(1)):
-        around = state.cells.gather(1, here.unsqueeze(1) + table.around)  # [B, 8]
-        free = ((around == EMPTY).float() @ table.weights).long()
-        step = table.step.index_select(0, free * _SHARES + share[:, i])
-        moves = luck[:, i] >= table.gives_up.index_select(0, free)
-        there = here + step * moves
-        move_ball(state, here, there)
-        where.append(there)
-    state.cells.scatter_(1, agent, state.cells.gather(1, agent) & _OCCUPIED - 1)
-    return torch.cat([torch.stack(where, 1), ahead], 1)
+    # All grids as one row, since to select from a row is faster than to gather from a table.
+    row = state.cells.view(-1)
+    begins = torch.arange(len(facts), device=facts.device) * state.cells.shape[1]
+    agent = begins + state.cell
+    row.index_copy_(0, agent, row.index_select(0, agent) | _OCCUPIED)
+    luck = (bits >> 63 - _LUCK).T.contiguous()  # a ball of every copy after the other
+    places = facts[:, :-1].T.contiguous() + begins
+    for i, here in enumerate(places.unbind(0)):
+        around = row.index_select(0, (here.unsqueeze(1) + table.around).view(-1))
+        free = _pattern((around == EMPTY).view(-1, 8))
+        chosen = luck[i] * table.odds.index_select(0, free) >> _LUCK + _ODDS
+        there = here + table.step.index_select(0, (free << 3) + chosen)
+        row.index_fill_(0, here, EMPTY).index_fill_(0, there, _BALL)
+        places[i] = there
+    row.index_copy_(0, agent, row.index_select(0, agent) & _OCCUPIED - 1)
+    return torch.cat([(places - begins).T, ahead], 1)
 
 
-def move_ball(state: GridState, here: Int[Tensor, " B"], there: Int[Tensor, " B"]) -> None:
-    """Put one ball of every grid elsewhere, in place; ``there`` may be ``here``."""
-    state.cells.scatter_(1, here.unsqueeze(1), EMPTY)
-    state.cells.scatter_(1, there.unsqueeze(1), _BALL)
+def _pattern(flags: Bool[Tensor, "B 8"]) -> Int[Tensor, " B"]:
+    """Eight flags as a number from 0 to 255: each byte, 0 or 1, is multiplied into the top one."""
+    return (flags.view(torch.int64).squeeze(1) * _GATHER_BITS >> 56) & 255
 
 
 def _judge(scene: Scene) -> Verdict:
@@ -66,25 +66,27 @@ def _judge(scene: Scene) -> Verdict:
 
 
 class _Table(NamedTuple):
-    """What a ball may do, by which of the eight cells around it are free, as bits."""
+    """What a ball may do, by the pattern of free cells around it.
+
+    Of n free cells the one with number ⌊u n / (1 - g)⌋ is chosen, u from 0 to 1; what lies beyond
+    the last of them is the probability g to stay.
+    """
 
     around: Tensor  # int64 [8]: from the ball's cell to those around it
-    weights: Tensor  # float32 [8]: bits
-    step: Tensor  # int64 [256 · 840]: where to, by a number from 0 to 839
-    gives_up: Tensor  # int64 [256]: a number of 32 bits below it leaves the ball where it is
+    step: Tensor  # int64 [256 · 8]: to the first, second … free cell; 0 beyond the last one
+    odds: Tensor  # int64 [256]: n / (1 - g), in units of 1 / 2^28
 
 
 @cache
 def _table(height: int, device: str) -> _Table:
-    around = [x * height + y for x, y in _AROUND]
-    steps, gives_up = [], []
-    for bits in range(256):
-        free = [cell for i, cell in enumerate(around) if bits >> i & 1]
-        steps += [free[share % len(free)] if free else 0 for share in range(_SHARES)]
-        gives_up.append(round((1 - len(free) / 9) ** _TRIES * 2**32))
-    weights = 2.0 ** torch.arange(8)
-    table = _Table(*map(torch.tensor, (around, weights.tolist(), steps, gives_up)))
-    return _Table(*(leaf.to(device) for leaf in table))
+    around = torch.tensor([x * height + y for x, y in _AROUND])
+    step, odds = torch.zeros(256, 8, dtype=torch.int64), torch.zeros(256, dtype=torch.int64)
+    flags = torch.cartesian_prod(*[torch.tensor([False, True])] * 8)
+    for pattern, free in zip(_pattern(flags).tolist(), flags, strict=True):
+        if n := int(free.sum()):
+            step[pattern, :n] = around[free]
+            odds[pattern] = round(n / (1 - (1 - n / 9) ** _TRIES) * 2**_ODDS)
+    return _Table(*(leaf.to(device) for leaf in (around, step.view(-1), odds)))
 
 
 OBSTACLES = Overlay(_read, _judge, _stir, num_actions=FORWARD + 1)

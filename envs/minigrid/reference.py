@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from memrl.envs.catalogue import EnvCard, Levels, Need
-from memrl.envs.minigrid.memory import MemoryTask, memory_task
 from memrl.envs.minigrid.memory_levels import memory_choices
+from memrl.envs.minigrid.memory_task import MemoryTask, memory_task
 from memrl.envs.minigrid.needs import ACTIONS, grid_card, grid_seen
 
 # Best known success of policies without memory where the view leaks the cue at the crossing

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from memrl.envs.deals import Deals, Tensors
 from memrl.envs.episodes import State
-from memrl.envs.popgym.cards import CARDS, SUITS, CardGame, shuffle, symbols
+from memrl.envs.popgym.cards import SUITS, CardGame, shuffle, symbols
 from memrl.rollout.env import Obs
 
 PLAY, WATCH = 0, 1
@@ -32,13 +32,14 @@ class Autoencode(CardGame):
     """
 
     def __init__(self, num_envs: int, *, decks: int, device: torch.device | str = "cpu") -> None:
-        self.cards = CARDS * decks
+        faces = symbols(SUITS, decks)
+        self.cards = len(faces)
         super().__init__(num_envs, length=2 * self.cards - 1, device=device)
         self.observation_space = spaces.Dict(
             {"mode": spaces.Discrete(2), "suit": spaces.Discrete(SUITS)}
         )
         self.action_space = spaces.Discrete(SUITS)
-        self._sorted = symbols(SUITS, decks).to(self.device)
+        self._sorted = faces.to(self.device)
 
     def _draw(self, num: int) -> Tensors:
         return {"suit": shuffle(self._sorted, num, self.generator)}

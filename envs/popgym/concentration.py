@@ -10,7 +10,7 @@ from torch import Tensor
 
 from memrl.envs.deals import Deals, Tensors
 from memrl.envs.episodes import Episodes, Outcome, State
-from memrl.envs.popgym.cards import CARDS, shuffle, symbols
+from memrl.envs.popgym.cards import COLOURS, RANKS, shuffle, symbols
 from memrl.rollout.env import Obs
 
 FOUND = 64
@@ -33,6 +33,9 @@ class Concentration(Episodes):
         decks: of 52 cards, shuffled into one.
         kinds: faces that are told apart: 2 (colours) or 13 (ranks).
         device: where everything lives.
+
+    Raises:
+        ValueError: another number of kinds, or no deck.
     """
 
     metric_names = ("success", "found")
@@ -40,14 +43,17 @@ class Concentration(Episodes):
     def __init__(
         self, num_envs: int, *, decks: int, kinds: int, device: torch.device | str = "cpu"
     ) -> None:
-        self.cards, self.kinds = CARDS * decks, kinds
+        if kinds not in (COLOURS, RANKS):  # of a suit there are 13 cards: one is left over
+            raise ValueError(f"kinds is {kinds}; allowed: {COLOURS} (colours), {RANKS} (ranks)")
+        faces = symbols(kinds, decks)
+        self.cards, self.kinds = len(faces), kinds
         super().__init__(num_envs, shortest=self.cards, device=device)
         self.max_steps = 2 * self.cards
         self.observation_space = spaces.Dict(
             {"obs": spaces.MultiDiscrete([kinds + 1] * self.cards)}
         )
         self.action_space = spaces.Discrete(self.cards)
-        self._sorted = symbols(kinds, decks).to(self.device)
+        self._sorted = faces.to(self.device)
 
     def _draw(self, num: int) -> Tensors:
         return {"face": shuffle(self._sorted, num, self.generator)}

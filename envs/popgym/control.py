@@ -43,7 +43,7 @@ class Control(Episodes):
         high: tuple[float, float],
         device: torch.device | str,
     ) -> None:
-        if noise < 0:
+        if not 0 <= noise < math.inf:
             raise ValueError(f"noise is {noise}, allowed: a standard deviation from 0")
         super().__init__(num_envs, shortest=shortest, device=device)
         self.steps = steps

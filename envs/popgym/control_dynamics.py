@@ -49,8 +49,8 @@ def turn_rod(
 ) -> tuple[Float[Tensor, "B 2"], Float[Tensor, " B"]]:
     """One step of the pendulum: ``state`` is (θ, θ̇), 0 is upright; also what the step costs.
 
-    The torque is float32 and clipped to ±``TOP_TORQUE``; what Gymnasium computes of it alone it
-    computes in float32, and so does this. The cost, 0 … 16.2736044, is of the state before.
+    The torque is float32 and clipped to ±``TOP_TORQUE``; what Gymnasium computes of it alone
+    is float32 under NumPy 2, and so it is here. The cost, 0 … 16.2736044, is of the state before.
     """
     angle, speed = state.unbind(1)
     torque = torque.clamp(-TOP_TORQUE, TOP_TORQUE)

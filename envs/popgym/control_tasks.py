@@ -8,14 +8,13 @@ from typing import Any, Final
 
 from memrl.envs.catalogue import EnvCard, Levels, observed
 from memrl.envs.popgym.control import CartPole, Control, Pendulum
-
-_DIFFICULTIES: Final = ("Easy", "Medium", "Hard")
+from memrl.envs.popgym.tasks import DIFFICULTIES
 
 
 def _tasks() -> Iterator[tuple[str, Callable[..., Control]]]:
     balance, turns = (200, 400, 600), (200, 150, 100)  # env steps of an episode
     noises = (0.1, 0.2, 0.3)  # the noisy tasks keep 200 steps in every difficulty
-    for level, steps, shorter, noise in zip(_DIFFICULTIES, balance, turns, noises, strict=True):
+    for level, steps, shorter, noise in zip(DIFFICULTIES, balance, turns, noises, strict=True):
         yield f"PositionOnlyCartPole{level}", partial(CartPole, steps=steps)
         # The package spells this one with a small p.
         yield f"VelocityOnlyCartpole{level}", partial(CartPole, seen="velocity", steps=steps)

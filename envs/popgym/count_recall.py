@@ -11,7 +11,7 @@ from torch import Tensor
 
 from memrl.envs.deals import Deals, Tensors
 from memrl.envs.episodes import State
-from memrl.envs.popgym.cards import CARDS, CardGame, shuffle, symbols
+from memrl.envs.popgym.cards import CardGame, shuffle, symbols
 from memrl.rollout.env import Obs
 
 
@@ -43,12 +43,12 @@ class CountRecall(CardGame):
     def __init__(
         self, num_envs: int, *, decks: int, kinds: int, device: torch.device | str = "cpu"
     ) -> None:
-        cards = CARDS * decks
-        super().__init__(num_envs, length=cards - 1, device=device)
+        faces = symbols(kinds, decks)
+        super().__init__(num_envs, length=len(faces) - 1, device=device)
         self.kinds = kinds
         self.observation_space = spaces.Dict({"obs": spaces.MultiDiscrete([kinds, kinds])})
-        self.action_space = spaces.Discrete(cards // kinds + 1)
-        self._sorted = symbols(kinds, decks).to(self.device)
+        self.action_space = spaces.Discrete(len(faces) // kinds + 1)
+        self._sorted = faces.to(self.device)
 
     def _draw(self, num: int) -> Tensors:
         dealt, asked = (shuffle(self._sorted, num, self.generator) for _ in range(2))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from memrl.envs.deals import Deals, Tensors
 from memrl.envs.episodes import State
-from memrl.envs.popgym.cards import CARDS, RANKS, CardGame, shuffle, symbols
+from memrl.envs.popgym.cards import RANKS, CardGame, shuffle, symbols
 from memrl.rollout.env import Obs
 
 HIGHER, LOWER = 0, 1
@@ -31,11 +31,12 @@ class HigherLower(CardGame):
     """
 
     def __init__(self, num_envs: int, *, decks: int, device: torch.device | str = "cpu") -> None:
-        self.cards = CARDS * decks
+        faces = symbols(RANKS, decks)
+        self.cards = len(faces)
         super().__init__(num_envs, length=self.cards - 1, device=device)
         self.observation_space = spaces.Dict({"obs": spaces.Discrete(RANKS)})
         self.action_space = spaces.Discrete(2)
-        self._sorted = symbols(RANKS, decks).to(self.device)
+        self._sorted = faces.to(self.device)
 
     def _draw(self, num: int) -> Tensors:
         return {"rank": shuffle(self._sorted, num, self.generator)}

@@ -55,8 +55,11 @@ class MineSweeper(Episodes):
     def __init__(
         self, num_envs: int, *, side: int, mines: int, device: torch.device | str = "cpu"
     ) -> None:
-        if not 1 <= mines <= side**2 - 3:
-            raise ValueError(f"{mines} mines on {side} × {side} cells; allowed: 1 to {side**2 - 3}")
+        if side < 2 or not 1 <= mines <= side**2 - 3:
+            raise ValueError(
+                f"{mines} mines on {side} × {side} cells; allowed: a side from 2, "
+                f"and from 1 mine to {max(side, 2) ** 2 - 3} there"
+            )
         super().__init__(num_envs, device=device)
         self.side, self.mines, self.free = side, mines, side**2 - mines
         self.observation_space = spaces.Dict({"obs": spaces.Discrete(min(mines + 1, 10))})

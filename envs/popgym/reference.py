@@ -6,7 +6,9 @@ Every position of a shuffled deck is alike, so that most levels follow from one 
 from __future__ import annotations
 
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, cast
+
+from gymnasium import spaces
 
 from memrl.envs.popgym.autoencode import Autoencode
 from memrl.envs.popgym.bandit import MultiarmedBandit
@@ -61,7 +63,8 @@ def random_return(id: str, **options: int) -> float:
             return random_minesweeper(env.side**2, env.mines)
         case HigherLower() | MultiarmedBandit():
             return 0.0
-    return _pays(1 / int(env.action_space.n))  # type: ignore[attr-defined]
+    answers = cast("spaces.Discrete", env.action_space)
+    return _pays(1 / int(answers.n))
 
 
 def _pays(right: float) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor
+from torch.nn import functional
 
 from memrl.envs.catalogue import Levels, Need
 from memrl.envs.deals import Deals, Tensors
@@ -46,6 +47,7 @@ class Masked(Timed):
         if actions < 2:
             raise ValueError(f"actions is {actions}; allowed: at least 2")
         super().__init__(num_envs, length=length, device=device)
+        self.actions = actions
         self.action_space = spaces.Discrete(actions)
         self.observation_space = spaces.Dict(
             {"obs": spaces.Box(0.0, 1.0, (1,), np.float32), MASK: spaces.MultiBinary(actions)}
@@ -53,8 +55,7 @@ class Masked(Timed):
 
     @property
     def levels(self) -> Levels:
-        actions = int(self.action_space.n)  # type: ignore[attr-defined]
-        allowed = (actions + 1) / (2 * actions)  # any one action: chosen, or lucky
+        allowed = (self.actions + 1) / (2 * self.actions)  # any one action: chosen, or lucky
         return Levels("success", optimum=1.0, memoryless=1.0, guess=allowed**self.length)
 
     def _draw(self, num: int) -> Tensors:
@@ -64,9 +65,8 @@ class Masked(Timed):
         return {"mask": deals["mask"], "right": self._flags(True)}
 
     def _mask(self, num: int) -> Tensor:
-        actions = int(self.action_space.n)  # type: ignore[attr-defined]
-        chosen = torch.nn.functional.one_hot(self._integers(actions, num), actions).bool()
-        return chosen | self._integers(2, num, actions).bool()
+        chosen = functional.one_hot(self._integers(self.actions, num), self.actions)
+        return (chosen | self._integers(2, num, self.actions)).bool()
 
     def _see(self, deals: Deals, state: State) -> Obs:
         return {"obs": (state["t"] / self.length).unsqueeze(1), MASK: state["mask"].clone()}

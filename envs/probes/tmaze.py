@@ -89,5 +89,4 @@ class TMaze(Probe):
         success = turned & (action == _LEFT + deals["side"])
         moved = {**state, "cell": (cell + forward).clamp(max=self.length)}
         late = state["t"] + 1 >= self.limit
-        reward = success.float()
-        return Outcome(moved, reward, turned, late, {"success": reward})
+        return Outcome(moved, success.float(), turned, late, {"success": success.float()})

@@ -52,7 +52,7 @@ class MemoryChain(gymnasium.Env[NDArray[np.float32], Any]):
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         super().reset(seed=seed)
         if seed is not None:
-            self._env = self._load(**self._setting, seed=seed)
+            self._env = self._load(**self._setting, seed=seed % 2**32)  # it takes no larger one
         return np.asarray(self._env.reset().observation, np.float32), {}
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:

@@ -71,7 +71,7 @@ class Pool(VectorEnv[Any, Any, Any]):
     ) -> tuple[Any, dict[str, Any]]:
         if seed is not None:
             self._pool.close()
-            self._pool = self._make(seed=int(seed))
+            self._pool = self._make(seed=int(seed) % 2**31)  # it takes no larger one
         return self._read(self._pool.reset()[0]), {}
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:

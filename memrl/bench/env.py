@@ -53,9 +53,11 @@ def bench_env(
     Raises:
         ValueError: the id has no tensor environment, or a number is out of range.
     """
-    sizes = [int(size) for size in str(copies).split(",")]
-    if min(sizes) < 1 or seconds <= 0 or windows < 1:
-        raise ValueError("copies, seconds and windows are greater than 0")
+    sizes = _sizes(str(copies))
+    if not seconds > 0 or windows < 1:
+        raise ValueError(
+            f"seconds is {seconds}, windows {windows}; allowed: more than 0 seconds, from 1 window"
+        )
     keep_freed_memory()  # as training does
     players: dict[str, Player | None] = {
         str(size): tensor_player(id, size, torch.device(device)) for size in sizes
@@ -72,6 +74,13 @@ def bench_env(
         "seconds": seconds,
         "windows": windows,
     }
+
+
+def _sizes(copies: str) -> list[int]:
+    words = copies.split(",")
+    if not all(word.strip().isdecimal() and int(word) > 0 for word in words):
+        raise ValueError(f"copies is {copies!r}; allowed: numbers from 1, separated by commas")
+    return [int(word) for word in words]
 
 
 def _medians(players: dict[str, Player], seconds: float, windows: int) -> dict[str, float]:

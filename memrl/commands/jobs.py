@@ -17,8 +17,9 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from memrl.commands.words import values
-from memrl.composition import CONFIGS, sentence
+from memrl.composition import sentence
 from memrl.config import Common
+from memrl.shorthand import CONFIGS
 
 Job: TypeAlias = Callable[[DictConfig, list[str] | None], None]
 Say: TypeAlias = Callable[[str], None]

@@ -28,6 +28,7 @@ _NAMED: Final = {code: name for name, codes in _ARROWS.items() for code in codes
     "\b": "backspace",
 }
 _SIGNS: Final = {"up": "↑", "down": "↓", "right": "→", "left": "←"}
+_TYPING: Final = (*"0123456789 -.", "enter", "backspace")
 _KEY: Final = re.compile(r"\x1b[\[O].|[\x00\xe0].|.", re.DOTALL)
 
 
@@ -59,17 +60,19 @@ class Keyboard:
         """The action [1, ...] that a key completes; None where it completes none.
 
         Raises:
-            ValueError: what was typed is no action.
+            ValueError: what was typed is no action, or the key means nothing.
         """
         if key in self._actions:
             self.typed = ""
             return self._encode(self._actions[key])
+        if _has_keys(self.space) or key not in _TYPING:
+            raise ValueError(f"{_shown(key)} means nothing here; what does, stands below")
         if key == "enter" and self.typed:
             typed, self.typed = self.typed, ""
             return self._parse(typed)
         if key == "backspace":
             self.typed = self.typed[:-1]
-        elif key in "0123456789 -." and not _has_keys(self.space):
+        elif key != "enter":
             self.typed += key
         return None
 
@@ -96,9 +99,9 @@ def _bindings(space: spaces.Space[Any], names: tuple[str, ...]) -> dict[str, Any
     """Keys that are actions by themselves."""
     if isinstance(space, spaces.Box) and space.shape == (1,) and space.is_bounded():
         return {"left": [float(space.low[0])], "down": [0.0], "right": [float(space.high[0])]}
-    if not _has_keys(space):
+    if not isinstance(space, spaces.Discrete) or not _has_keys(space):
         return {}
-    count = int(space.n)  # type: ignore[attr-defined]
+    count = int(space.n)
     bound: dict[str, Any] = {str(action): action for action in range(count)}
     for action, name in enumerate(names[:count]):
         arrow = _arrow(name)
@@ -117,6 +120,11 @@ def _has_keys(space: spaces.Space[Any]) -> bool:
 def _arrow(name: str) -> str | None:
     words = {"left": "left", "right": "right", "forward": "up", "up": "up", "down": "down"}
     return next((words[word] for word in name.lower().split() if word in words), None)
+
+
+def _shown(key: str) -> str:
+    """A key as a person knows it."""
+    return _SIGNS.get(key) or (key if key.isprintable() else "that key")
 
 
 def _hint(bound: dict[str, Any], names: tuple[str, ...]) -> str:

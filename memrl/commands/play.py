@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import final
+from typing import Final, final
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -16,8 +16,11 @@ from memrl.commands.keys import QUIT, Keyboard, split_keys
 from memrl.commands.seen import draw_observation
 from memrl.commands.terminal import ReadKeys, single_keys
 from memrl.composition import compose
+from memrl.config import Config
 from memrl.envs.catalogue import EnvCard
 from memrl.rollout.env import BatchedEnv, Transition
+
+LEVELS: Final = 128  # of a bank: more than a person plays, and drawn in a second
 
 
 def play(id: str, words: Sequence[str]) -> None:
@@ -29,7 +32,7 @@ def play(id: str, words: Sequence[str]) -> None:
     for name, stream in (("stdin", sys.stdin), ("stdout", sys.stdout)):
         if not stream.isatty():
             raise ValueError(f"memrl play needs a terminal for its keys, and {name} is none")
-    config = compose([f"env={id}", *words])
+    config = few_levels(compose([f"env={id}", *words]), words)
     env = make_env(config, num=1)
     try:
         game = Game(env, card_of(config), config.env.id, seed=config.seed)
@@ -37,6 +40,15 @@ def play(id: str, words: Sequence[str]) -> None:
             take_turns(game, read_keys, Console())
     finally:
         env.close()
+
+
+def few_levels(config: Config, words: Sequence[str]) -> Config:
+    """The config with a level bank that is drawn at once, unless ``words`` ask for another size."""
+    asked = any(word.lstrip("+").startswith("env.bank_size=") for word in words)
+    if asked or "bank_size" not in (config.env.model_extra or {}):
+        return config
+    env = config.env.model_copy(update={"bank_size": LEVELS})
+    return config.model_copy(update={"env": env})
 
 
 def take_turns(game: Game, read_keys: ReadKeys, console: Console) -> None:

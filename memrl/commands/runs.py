@@ -11,7 +11,16 @@ from annotated_types import Ge, Lt
 from rich.console import Console
 
 from memrl.agent import Agent
-from memrl.assemble import draw_seen, load, make_env, prepare, read_config, references, stream
+from memrl.assemble import (
+    draw_seen,
+    load,
+    make_env,
+    mission_of,
+    prepare,
+    read_config,
+    references,
+    stream,
+)
 from memrl.commands.words import parse
 from memrl.config import Config, LaxPath, Strict
 from memrl.experiment import described
@@ -79,7 +88,8 @@ def watch_run(path: Path, words: Sequence[str]) -> None:
         )
     finally:
         env.close()
-    draw_episode(recording, out)
+    mission = mission_of(recording.observations[0], env.observation_space)
+    draw_episode(recording, out, mission=mission)
     draw_memory(recording, out.with_suffix(".png"))
     outcome = {True: "a success", False: "a failure", None: "over"}[recording.success]
     print(f"{recording.length} steps, {outcome}: {out} and {out.with_suffix('.png')}")

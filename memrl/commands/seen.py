@@ -23,6 +23,7 @@ _WIDEST: Final = 64  # characters of a picture; larger ones are shrunk
 _OBJECTS: Final = ("  ", "· ", "██", "▒▒", "▯ ", "⚷ ", "● ", "■ ", "▓▓", "≈≈", "▲ ")
 _COLOURS: Final = ("red", "green", "blue", "magenta", "yellow", "bright_black")
 _WALL, _DOOR, _GOAL, _LAVA = 2, 4, 8, 9
+_HEADINGS: Final = ("east", "south", "west", "north")
 _DOORS: Final = ("▯ ", "▮ ", "▣ ")  # open, closed, locked
 
 
@@ -37,7 +38,7 @@ def draw_observation(obs: Obs, space: spaces.Dict, card: EnvCard) -> RenderableT
         else:
             # With a flag of its own, a first observation has no symbol among the previous actions.
             none_yet = key == "prev_action" and "is_t0" not in obs
-            said = "none yet" if none_yet and _is_last(value, part) else None
+            said = "none yet" if none_yet and _is_none(value, part) else None
             parts.append(Text.assemble((f"{key} ", "dim"), said or _plain(key, value, part, card)))
     return Group(*parts)
 
@@ -91,17 +92,24 @@ def _rgb(pixel: list[int]) -> str:
     return ",".join(map(str, pixel))
 
 
-def _is_last(value: NDArray[Any], space: spaces.Space[Any]) -> bool:
-    """Whether it is the last of a Discrete space's numbers."""
-    return isinstance(space, spaces.Discrete) and int(value) == int(space.n) - 1
+def _is_none(value: NDArray[Any], space: spaces.Space[Any]) -> bool:
+    """Whether every part is the last of its numbers, which `Previous` keeps for "none yet"."""
+    match space:
+        case spaces.Discrete():
+            return int(value) == int(space.n) - 1
+        case spaces.MultiDiscrete():
+            return bool((value == space.nvec - 1).all())
+    return False
 
 
 def _plain(key: str, value: NDArray[Any], space: spaces.Space[Any], card: EnvCard) -> str:
     """Numbers as a person reads them; those that stand for something say for what."""
     if isinstance(space, spaces.Discrete):
-        known = {"obs": card.symbols, "prev_action": card.actions}.get(key, ())
-        number = int(value)
-        return f"{number} {known[number]}" if number < len(known) else f"{number} of {space.n}"
+        headings = _HEADINGS if int(space.n) == len(_HEADINGS) else ()
+        names = {"obs": card.symbols, "prev_action": card.actions, "direction": headings}
+        known, number = names.get(key, ()), int(value)
+        said = known[number] if number < len(known) else f"(0 … {space.n - 1})"
+        return f"{number} {said}"
     if isinstance(space, Tokens) and space.num_symbols == len(VOCABULARY):
         return decode(torch.as_tensor(value)[None])[0]
     if value.dtype.kind == "f":

@@ -10,12 +10,13 @@ from omegaconf import DictConfig
 
 from memrl.assemble import new_directory, read_config
 from memrl.commands.jobs import changes_of, compact, listener, play
-from memrl.composition import TRAIN, compose, expand, resolve
+from memrl.composition import compose, resolve
 from memrl.config import Config
 from memrl.envs.make import family_of
 from memrl.experiment import Run, train
 from memrl.run.directory import RunDirectory
 from memrl.run.variants import flattened
+from memrl.shorthand import TRAIN, expand
 
 
 def start_runs(overrides: Sequence[str], *, as_json: bool) -> None:

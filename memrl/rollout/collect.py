@@ -139,8 +139,9 @@ class Collector:
                 self.bonus.begin(self.obs)
             return
         self.start = saved["start"].to(self.start)
-        self.state = states.unflatten(self.state, saved["core"])
-        self.episode_return = saved["episode_return"].to(self.episode_return)
-        self.episode_length = saved["episode_length"].to(self.episode_length)
+        # Copies: these are written in place, and what was saved is its owner's.
+        self.state = states.clone(states.unflatten(self.state, saved["core"]))
+        self.episode_return = saved["episode_return"].to(self.episode_return, copy=True)
+        self.episode_length = saved["episode_length"].to(self.episode_length, copy=True)
         if self.bonus is not None:
             self.bonus.load_state_dict(saved["bonus"])

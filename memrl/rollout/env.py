@@ -19,6 +19,8 @@ class Transition(NamedTuple):
     observation of the next one, and ``final_obs`` holds the last observation of the old one
     (elsewhere ``final_obs`` equals ``obs``). ``metrics`` speak of an episode at its last step and
     are arbitrary elsewhere: float32 [B], NaN where a task has no such value.
+
+    The tensors are the receiver's: who writes into them changes nothing of what follows.
     """
 
     obs: Obs  # each [B, ...]

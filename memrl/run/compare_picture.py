@@ -78,6 +78,8 @@ def _line(axes: Axes, group: Group, colour: str, style: str) -> None:
     if all(curve.is_success for curve in group.curves):
         low, high = low.clip(0, 1), high.clip(0, 1)
     seeds = f"{len(group.seeds)} seed{'s' if len(group.seeds) > 1 else ''}"
-    axes.plot(grid, centre, color=colour, ls=style, lw=2.0, label=f"{group.memory} ({seeds})")
+    label = f"{group.memory} ({seeds})"
+    marker = look.POINT if grid[0] == grid[-1] else None  # there is no line to see
+    axes.plot(grid, centre, color=colour, ls=style, lw=2.0, marker=marker, label=label)
     if len(group.seeds) > 1:
         axes.fill_between(grid, low, high, color=colour, alpha=0.18, lw=0)

@@ -82,7 +82,8 @@ def draw_curve(
     if curve.window > 1:
         axes.plot(curve.env_steps, curve.score, color=colour, alpha=0.25, lw=0.8, label=name)
         name = f"{name}, mean over {curve.window} iterations"
-    axes.plot(curve.env_steps, curve.smooth, color=colour, lw=2.0, label=name)
+    marker = look.POINT if len(curve.env_steps) == 1 else None  # there is no line to see
+    axes.plot(curve.env_steps, curve.smooth, color=colour, lw=2.0, marker=marker, label=name)
     draw_references(axes, references or {})
     look.steps_axis(axes)
     look.score_axis(axes, success=curve.is_success)

@@ -9,6 +9,7 @@ from typing import Final
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.ticker import EngFormatter, PercentFormatter
 
 from memrl.saved.atomic import write_atomically
@@ -16,6 +17,7 @@ from memrl.saved.atomic import write_atomically
 # Okabe & Ito (2008): told apart with any colour vision.
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINE_STYLES: Final = ("-", "--", ":", "-.")
+POINT: Final = "o"  # marks what is no line
 INK: Final = "#333333"
 GREY: Final = "#777777"
 DPI: Final = 150
@@ -55,6 +57,13 @@ def score_axis(axes: Axes, *, success: bool) -> None:
         axes.set_ylim(-0.02, 1.02)
     else:
         axes.set_ylabel("return (sum of rewards of an episode)")
+
+
+def colour_bar(axes: Axes, image: AxesImage) -> None:
+    """What the colours of an image stand for, in numbers beside it."""
+    bar = axes.figure.colorbar(image, ax=axes, pad=0.01, fraction=0.05)
+    bar.ax.tick_params(labelsize=FONT - 2, colors=INK)
+    bar.outline.set_visible(False)
 
 
 def colour_and_style(index: int) -> tuple[str, str]:

@@ -21,6 +21,7 @@ class Recording(NamedTuple):
 
     frames: list[Picture | None]  # T; None where the environment draws nothing
     views: list[Picture | None]  # T; what the agent sees, where that can be drawn
+    last_view: Picture | None  # … after the last action
     observations: list[dict[str, NDArray[Any]]]  # T, of the one copy
     actions: NDArray[Any]  # [T] or [T, D]
     rewards: NDArray[np.float64]  # [T]; after the action
@@ -74,6 +75,7 @@ def record_episode(
         kept.memory.append({name: _numpy(value[0]) for name, value in agent.memory().items()})
         step = env.step(action)
         kept.rewards.append(float(step.reward[0]))
+        kept.last_view = view(step.final_obs) if view is not None else None
         if kept.cue_step is None and float(step.metrics.get("cue_seen", _NEVER)[0]) == 1:
             kept.cue_step = t + 1
         if bool(step.ended[0]):
@@ -89,6 +91,7 @@ class _Kept:
     def __init__(self) -> None:
         self.frames: list[Picture | None] = []
         self.views: list[Picture | None] = []
+        self.last_view: Picture | None = None
         self.observations: list[dict[str, NDArray[Any]]] = []
         self.actions: list[NDArray[Any]] = []
         self.rewards: list[float] = []
@@ -105,6 +108,7 @@ class _Kept:
         return Recording(
             frames=self.frames,
             views=self.views,
+            last_view=self.last_view,
             observations=self.observations,
             actions=np.stack(self.actions),
             rewards=np.array(self.rewards),

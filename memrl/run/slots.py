@@ -87,9 +87,7 @@ def draw_panel(
     else:
         guess = "slot" if "weights" in name or "usage" in name else "unit"
         axes.set_ylabel(rows_are or guess)
-    bar = axes.figure.colorbar(image, ax=axes, pad=0.01, fraction=0.05)
-    bar.ax.tick_params(labelsize=look.FONT - 2, colors=look.INK)
-    bar.outline.set_visible(False)
+    look.colour_bar(axes, image)
 
 
 def _mark_heads(axes: Axes, heads: int, slots: int) -> None:

@@ -38,6 +38,18 @@ def test_a_saved_agent_goes_on_as_if_nothing_happened(memory):
         assert {k: str(v) for k, v in a.items()} == {k: str(v) for k, v in b.items()}
 
 
+@pytest.mark.parametrize("memory", ["gru", "sam"])
+def test_an_agent_that_goes_on_from_a_saved_state_leaves_it_as_it_was(memory):
+    first = make_agent(memory)
+    learn(first, 1)
+    saved = _through_copies(first.state_dict())["collector"]
+    kept = _through_copies(saved)
+    second = make_agent(memory, seed=99).collector
+    second.load_state_dict(saved)
+    second.collect(first.rollout)
+    torch.testing.assert_close(saved, kept, rtol=0, atol=0, equal_nan=True)
+
+
 def _through_copies(value):
     if isinstance(value, torch.Tensor):
         return value.clone()

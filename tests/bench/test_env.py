@@ -6,6 +6,7 @@ import importlib.util
 
 import pytest
 
+from memrl.bench import env as bench_of_envs
 from memrl.bench.env import IDS, bench_env
 
 QUICK = {"seconds": 0.01, "windows": 3}
@@ -27,6 +28,12 @@ def test_every_kind_of_action_is_played(id):
     assert row["env_steps_per_s"][3] > 0
 
 
+def test_a_rate_is_the_median_of_its_turns(monkeypatch):
+    monkeypatch.setattr(bench_of_envs, "_rate", lambda play, seconds: float(play()))
+    turns = {"a": iter([1, 9, 2]).__next__, "b": iter([7, 5, 5]).__next__}
+    assert bench_of_envs._medians(turns, seconds=0.01, windows=3) == {"a": 2, "b": 5}
+
+
 def test_what_is_not_there_has_no_number():
     row = bench_env(3, **QUICK, id="probe/Recall-v0")
     assert row["package_env_steps_per_s"] is None
@@ -44,9 +51,18 @@ def test_an_id_without_a_tensor_environment_is_refused():
         bench_env(3, id="CartPole-v1")
 
 
-@pytest.mark.parametrize("wrong", [{"copies": 0}, {"seconds": 0.0}, {"windows": 0}])
-def test_nothing_is_measured_in_no_time(wrong):
-    with pytest.raises(ValueError, match="greater than 0"):
+@pytest.mark.parametrize(
+    ("wrong", "given"),
+    [
+        ({"copies": 0}, "copies is '0'"),
+        ({"copies": "16,,64"}, "copies is '16,,64'"),
+        ({"copies": "many"}, "copies is 'many'"),
+        ({"seconds": 0.0}, "seconds is 0.0"),
+        ({"windows": 0}, "windows 0"),
+    ],
+)
+def test_nothing_is_measured_in_no_time(wrong, given):
+    with pytest.raises(ValueError, match=f"{given}.*; allowed"):
         bench_env(**wrong, id="probe/Recall-v0")
 
 

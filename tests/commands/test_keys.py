@@ -39,13 +39,32 @@ def test_named_actions_have_arrows_and_letters_and_all_have_numbers():
 def test_no_action_hides_the_key_that_quits():
     keyboard = Keyboard(spaces.Discrete(2), ("quit", "queue"))
     assert pressed(keyboard, "u") == [0]
-    assert pressed(keyboard, "q") is None
+    with pytest.raises(ValueError, match="q means nothing here"):
+        keyboard.press("q")
 
 
-def test_a_key_that_means_nothing_does_nothing():
-    keyboard = Keyboard(spaces.Discrete(2))
-    for key in ("2", "x", "up", "enter", "-"):
-        assert pressed(keyboard, key) is None
+@pytest.mark.parametrize(
+    ("space", "key", "shown"),
+    [
+        *((spaces.Discrete(2), key, key) for key in ("2", "x", "enter", "backspace", "-")),
+        (spaces.Discrete(2), "up", "↑"),
+        (spaces.Discrete(2), "\x1b", "that key"),
+        (spaces.Discrete(52), "x", "x"),
+        (spaces.MultiDiscrete([8, 9]), "left", "←"),
+        (spaces.Box(-2.0, 2.0, (1,), np.float32), "up", "↑"),
+    ],
+)
+def test_a_key_that_means_nothing_says_so(space, key, shown):
+    with pytest.raises(ValueError, match=f"^{shown} means nothing here"):
+        Keyboard(space).press(key)
+
+
+def test_what_was_typed_outlives_a_key_that_means_nothing():
+    keyboard = Keyboard(spaces.Discrete(52))
+    keyboard.press("5")
+    with pytest.raises(ValueError, match="means nothing"):
+        keyboard.press("x")
+    assert pressed(keyboard, "1", "enter") == [51]
 
 
 def test_many_choices_are_typed_and_sent():

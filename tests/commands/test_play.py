@@ -15,8 +15,9 @@ import torch
 from gymnasium import spaces
 from rich.console import Console
 
-from memrl.commands.play import Game, play, take_turns
+from memrl.commands.play import LEVELS, Game, few_levels, play, take_turns
 from memrl.commands.seen import draw_observation, half_blocks, tiles
+from memrl.composition import compose
 from memrl.envs import make
 from memrl.envs.catalogue import EnvCard
 from memrl.envs.make import card
@@ -80,9 +81,37 @@ def test_the_previous_action_is_shown_where_the_agent_gets_it():
     assert "prev_action 1 left" in shown(played)
 
 
+def test_a_previous_action_of_several_parts_is_none_yet_too():
+    played = game("popgym-BattleshipEasy-v0", prev_action=True)
+    assert "prev_action none yet" in shown(played)
+    for key in ("7", " ", "3", "enter"):
+        played.press(key)
+    assert "prev_action 7  3" in shown(played)
+
+
+def test_a_key_that_means_nothing_is_answered_until_the_next_one():
+    played = game("probe/TMaze-v0")
+    played.press("z")
+    assert "z means nothing here" in shown(played)
+    assert "step 0 " in shown(played)
+    played.press("up")
+    assert "means nothing" not in shown(played)
+
+
+def test_a_person_is_not_kept_waiting_for_a_whole_level_bank():
+    words = ["env=MiniGrid-Fetch-5x5-N2-v0"]
+    config = few_levels(compose(words), [])
+    assert (
+        config.env.model_extra["bank_size"] == LEVELS < compose(words).env.model_extra["bank_size"]
+    )
+    asked = ["env.bank_size=9"]
+    assert few_levels(compose([*words, *asked]), asked).env.model_extra["bank_size"] == 9
+    assert few_levels(compose(["env=probe"]), []) == compose(["env=probe"])
+
+
 def test_the_last_action_is_told_from_none_yet_where_a_flag_marks_the_start():
     played = game("probe/TMaze-v0", prev_action=True, antialias=True)
-    assert "is_t0 1 of 2" in shown(played)
+    assert "is_t0 1 (0 … 1)" in shown(played)
     assert "none yet" not in shown(played)
     played.press("right")
     assert "prev_action 2 right" in shown(played)
@@ -140,7 +169,7 @@ def test_a_view_of_a_grid_is_drawn_as_the_agent_sees_it():
 def test_a_minigrid_observation_is_all_that_is_shown():
     played = game("MiniGrid-MemoryS7-v0", agent_view_size=3)
     lines = [line.strip("│ ") for line in shown(played).splitlines()[1:-1]]
-    assert lines[0].startswith("direction 0 of 4")
+    assert lines[0].startswith("direction 0 east")
     assert sum("▲" in line for line in lines) == 1
     assert len(lines) == 1 + 3 + 3  # direction, three rows of cells, an empty one, numbers, keys
 
@@ -186,7 +215,7 @@ def test_plain_entries_are_labelled_numbers():
         "cell 3  8",
         "mask 1  0  1",
         "obs 0.250  -1.000",
-        "symbol 5 of 6",
+        "symbol 5 (0 … 5)",
     ]
 
 

@@ -150,6 +150,29 @@ def test_an_unknown_vectorization_is_refused():
         vector_env("CartPole-v1", 2, vectorization="threads")
 
 
+@pytest.fixture
+def vector_only():
+    """An id that exists as a vector environment only, as EnvPool's do."""
+    id = "vectors/CartPole-v0"
+    entry = "gymnasium.envs.classic_control.cartpole:CartPoleVectorEnv"
+    gymnasium.register(id, vector_entry_point=entry)
+    yield id
+    del gymnasium.registry[id]
+
+
+@pytest.mark.parametrize("how", [None, "vector_entry_point"])
+def test_an_id_that_has_nothing_else_is_made_as_its_own_vector_environment(vector_only, how):
+    env = vector_env(vector_only, 3, vectorization=how)
+    assert (type(env.unwrapped).__name__, env.num_envs) == ("CartPoleVectorEnv", 3)
+    env.close()
+
+
+@pytest.mark.parametrize("how", ["sync", "async"])
+def test_copies_of_an_id_that_exists_as_a_vector_environment_only_are_refused(vector_only, how):
+    with pytest.raises(ValueError, match=f"'{how}', but {vector_only} exists as a vector env"):
+        vector_env(vector_only, 3, vectorization=how)
+
+
 def test_the_last_observation_survives_a_task_that_reuses_its_buffer():
     plain, reusing = (guarded(0, num=1, reuse=reuse) for reuse in (False, True))
     assert episodes(plain, 20) == episodes(reusing, 20)

@@ -123,6 +123,18 @@ def test_a_t_maze_is_as_long_as_it_says_and_has_walls():
     assert not after.terminated.any()
 
 
+def test_time_in_a_t_maze_is_four_times_the_best_way():
+    assert TMaze(1, length=3).limit == 4 * 4
+
+
+def test_a_test_that_does_not_match_is_any_other_sample():
+    env = DelayedMatch(B, cues=5, delay=1)
+    _, history, _, _ = play(env, match)
+    apart = (history[-1] - 6 - history[0]) % 5
+    share = apart[apart > 0].bincount(minlength=5)[1:] / (apart > 0).sum()
+    assert share.allclose(torch.full((4,), 0.25), atol=0.06)
+
+
 def test_n_back_pays_nothing_before_there_is_something_to_compare():
     env = NBack(B, n=3, symbols=4, length=5)
     env.reset(0)

@@ -129,6 +129,18 @@ def test_masked_charges_for_what_is_forbidden_and_ends_by_time():
     assert torch.equal(after.metrics["success"], (torch.arange(B) != 2).float())
 
 
+def test_one_forbidden_action_spoils_an_episode_of_masked():
+    env = Masked(B, actions=3, length=4)
+    obs = env.reset(0)
+    erred = ~obs["action_mask"].all(1)
+    assert erred.any()
+    action = obs["action_mask"].long().argmin(1)
+    for _ in range(4):
+        after = env.step(action)
+        action = after.obs["action_mask"].long().argmax(1)
+    assert torch.equal(after.metrics["success"], (~erred).float())
+
+
 def test_every_step_of_one_step_is_an_episode():
     env = OneStep(B)
     obs = env.reset(0)

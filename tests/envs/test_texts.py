@@ -51,6 +51,8 @@ def decode_row(tokens, symbols):
 
 def test_a_mission_that_never_changes_is_not_read():
     assert reader_of(MissionSpace(lambda: "go to the goal")) is None
+    one_word = MissionSpace(lambda colour: f"go to the {colour} goal", [["green"]])
+    assert reader_of(one_word) is None
 
 
 def test_babyai_s_missions_are_read_by_its_grammar():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from memrl.envs.minigrid.memory import MEMORY_IDS, memory_task
+from memrl.envs.minigrid.memory_task import MEMORY_IDS, memory_task
 from memrl.nn.fingerprint import DEDUPLICATE_FROM
 from memrl.nn.grid import GridEncoder
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from run_fakes import Countdown, WalkAgent
 
 from memrl.errors import RunError
+from memrl.run import figure as look
 from memrl.run.compare import ComparedRun, comparison_table, group_runs
 from memrl.run.compare_picture import band, draw_comparison
 from memrl.run.curve import Curve, draw_curve, moving_mean, read_curve
@@ -56,6 +57,12 @@ def test_a_curve_has_axes_with_units_a_legend_and_its_references(tmp_path):
     assert (levels["no memory"], levels["published"]) == (0.5, 0.97)
     with Image.open(tmp_path / "curve.png") as image:
         assert image.width >= 1000
+
+
+@pytest.mark.parametrize(("rows", "marker"), [(1, "o"), (2, "None")])
+def test_a_curve_of_one_point_has_a_marker(tmp_path, rows, marker):
+    figure = draw_curve(metrics(tmp_path / "m.csv", rows=rows), tmp_path / "curve.png")
+    assert [line.get_marker() for line in figure.axes[0].lines] == [marker]
 
 
 def test_a_task_without_success_is_drawn_by_its_return(tmp_path):
@@ -155,12 +162,69 @@ def test_white_is_always_zero():
     assert colour_range(np.zeros(3)) == ("Blues", 0.0, 1.0)
 
 
+def seen_by_the_agent(obs):
+    return np.full((7, 7, 3), int(obs["obs"][0]), dtype=np.uint8)
+
+
 def test_the_gif_has_a_frame_for_every_step(tmp_path):
-    recording = record(11, view=lambda obs: np.zeros((7, 7, 3), dtype=np.uint8))
-    assert draw_episode(recording, tmp_path / "e.gif") == 11
+    assert draw_episode(record(11), tmp_path / "e.gif") == 11
     with Image.open(tmp_path / "e.gif") as image:
         assert image.n_frames == 11
         assert image.info["loop"] == 0
+
+
+def test_a_recording_keeps_the_view_that_the_last_action_led_to(tmp_path):
+    recording = record(11, view=seen_by_the_agent)
+    assert [int(view.max()) for view in [*recording.views, recording.last_view]] == [*range(12)]
+    assert draw_episode(recording, tmp_path / "e.gif") == 12
+
+
+BEFORE = "world, before the last step"
+
+
+def headlines(recording, tmp_path, monkeypatch, **options):
+    """The headlines of the frames of a GIF, and the titles of the world in them."""
+    seen = []
+    draw = look.FigureCanvasAgg.draw
+
+    def draw_and_note(canvas):
+        titles = [axes.get_title(loc="left") for axes in canvas.figure.axes]
+        seen.append((canvas.figure.get_suptitle(), titles[0]))
+        return draw(canvas)
+
+    monkeypatch.setattr(look.FigureCanvasAgg, "draw", draw_and_note)
+    draw_episode(recording, tmp_path / "e.gif", **options)
+    return seen
+
+
+def test_a_gif_ends_after_the_last_step_and_says_what_its_world_is_of(tmp_path, monkeypatch):
+    recording = record(2, view=seen_by_the_agent)
+    assert headlines(recording, tmp_path, monkeypatch, title="dnc", mission="fetch a key") == [
+        ("dnc  ·  step 1 of 2\nmission: fetch a key", "world"),
+        ("dnc  ·  step 2 of 2\nmission: fetch a key", "world"),
+        ("dnc  ·  after step 2 of 2  ·  solved\nmission: fetch a key", BEFORE),
+    ]
+
+
+def test_a_gif_without_views_ends_with_the_last_step(tmp_path, monkeypatch):
+    assert headlines(record(2), tmp_path, monkeypatch) == [
+        ("step 1 of 2", "world"),
+        ("step 2 of 2  ·  solved", "world"),
+    ]
+
+
+def test_the_colours_of_a_strip_have_a_scale(tmp_path, monkeypatch):
+    scales = []
+    monkeypatch.setattr(look, "colour_bar", lambda axes, image: scales.append(image.get_clim()))
+    draw_episode(record(2), tmp_path / "e.gif")
+    assert scales == [(0.0, 1.0), (-0.5, 0.5)]  # of the two read heads and of 67 hidden units
+
+
+def test_a_small_world_is_drawn_large(tmp_path):
+    recording = record(2, view=seen_by_the_agent)
+    draw_episode(recording._replace(memory={"gate": np.ones((2, 1))}), tmp_path / "e.gif")
+    with Image.open(tmp_path / "e.gif") as image:
+        assert image.height > 2 * 260  # the world and, below it, the view
 
 
 def test_a_memory_can_be_watched_without_a_world_and_a_world_without_a_memory(tmp_path):
@@ -222,6 +286,12 @@ def test_a_comparison_names_memories_seeds_and_the_band(tmp_path):
     assert len(figure.axes[0].collections) == 1  # a band for two seeds, none for one
     colours = [axes.lines[-2].get_color() for axes in figure.axes]
     assert colours[0] == colours[1]  # a memory keeps its colour from panel to panel
+
+
+@pytest.mark.parametrize(("last", "marker"), [(100.0, "o"), (200.0, "None")])
+def test_a_comparison_of_single_points_has_markers(tmp_path, last, marker):
+    figure = draw_comparison(group_runs([run("dnc", 0, 0.5, last=last)]), tmp_path / "c.png")
+    assert figure.axes[0].lines[0].get_marker() == marker
 
 
 def test_the_table_says_what_was_compared():

@@ -13,9 +13,9 @@ from minigrid_package import package_env
 from torch import Tensor
 
 from memrl.envs.minigrid import GRID_IDS, GridEngine, GridEnv, GridState
+from memrl.envs.minigrid.cells import BALL, BLUE, EMPTY, pack
 from memrl.envs.minigrid.families import FAMILIES, overlay_of
 from memrl.envs.minigrid.grid_play import Play, advance
-from memrl.envs.minigrid.obstacles import move_ball
 from memrl.envs.minigrid.overlay import Overlay
 from memrl.envs.minigrid.translate import from_package
 from memrl.envs.missions import numbers
@@ -88,7 +88,8 @@ def with_moves_of(packages: list[Any], overlay: Overlay) -> Overlay:
     def stir(facts: Tensor, state: GridState, bits: Tensor, engine: GridEngine) -> Tensor:
         ahead = state.cells.gather(1, engine.front(state).unsqueeze(1))
         for i in range(moved.shape[1] - 1):
-            move_ball(state, facts[:, i], moved[:, i])
+            state.cells.scatter_(1, facts[:, i : i + 1], EMPTY)
+            state.cells.scatter_(1, moved[:, i : i + 1], pack(BALL, BLUE))
         return torch.cat([moved[:, :-1], ahead], 1)
 
     return overlay._replace(stir=stir)

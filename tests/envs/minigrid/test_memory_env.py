@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from memrl.envs.minigrid import MEMORY_IDS, MemoryEnv, render_view
 from memrl.envs.minigrid.engine import DONE, FORWARD, LEFT
-from memrl.envs.minigrid.memory import memory_task
+from memrl.envs.minigrid.memory_task import memory_task
 from memrl.envs.minigrid.observer import OBSERVATIONS
 from memrl.rollout.env import Transition
 

@@ -11,7 +11,7 @@ from minigrid_package import package_env
 
 from memrl.envs.minigrid import MEMORY_IDS, MemoryEnv
 from memrl.envs.minigrid.automaton import locate, rows
-from memrl.envs.minigrid.memory import memory_task
+from memrl.envs.minigrid.memory_task import memory_task
 from memrl.envs.minigrid.reference import start_probabilities
 from memrl.envs.minigrid.translate import from_package
 

@@ -98,9 +98,9 @@ def test_a_ball_with_no_free_cell_stays():
 
 def test_a_ball_gives_up_as_rarely_as_a_hundred_and_one_draws_fail():
     env = room((1, 1), (1, 2), agent=(2, 2))  # the first ball has one free cell
-    rare = int((8 / 9) ** 101 * 2**32)
-    for luck, cell in ((rare - 2, (1, 1)), (rare + 2, (2, 1))):
-        bits = torch.full((1, 3), luck << 31)
+    last = int((1 - (8 / 9) ** 101) * 2**31)  # of the numbers of 31 bits that move it
+    for luck, cell in ((last - 8, (2, 1)), (last + 8, (1, 1))):
+        bits = torch.full((1, 3), luck << 32)
         assert stirred(env, 1, bits)[0, 0] == cell[0] * 5 + cell[1]
 
 

@@ -62,6 +62,13 @@ def test_a_package_is_played_by_id_and_a_seed_repeats_it(package, id):
     assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
 
 
+@pytest.mark.parametrize(("package", "id"), IDS)
+@pytest.mark.parametrize("seed", [2**31, 2**32 - 1])  # training hands out all of 32 bits
+def test_every_seed_that_training_hands_out_is_taken(package, id, seed):
+    needs(package, id)
+    assert played(id, seed, steps=1)
+
+
 QUIET = """
 import sys
 from memrl.envs import make
