@@ -54,4 +54,4 @@ class Tally:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from ``state_dict``."""
-        self._running = state["running"].to(self._running)
+        self._running = state["running"].to(self._running, copy=True)

@@ -47,6 +47,23 @@ def test_a_saved_agent_goes_on_as_if_nothing_happened(kind, index):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_going_on_from_a_saved_state_leaves_it_as_it_is(kind):
+    first, second = make_agent(kind), make_agent(kind, seed=99)
+    learn(first, 3)
+    saved, untouched = copied(first.state_dict()), copied(first.state_dict())
+    second.load_state_dict(saved)
+    learn(second, 3)
+    assert repr(saved) == repr(untouched)
+    assert all(torch.equal(a, b) for a, b in zip(tensors(saved), tensors(untouched), strict=True))
+
+
+def tensors(value):
+    if isinstance(value, torch.Tensor):
+        return [value]
+    return [x for item in value.values() for x in tensors(item)] if isinstance(value, dict) else []
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_state_saved_before_anything_is_known_loads(kind):
     first, second = make_agent(kind), make_agent(kind, seed=99)
     second.load_state_dict(copied(first.state_dict()))
