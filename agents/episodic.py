@@ -85,22 +85,15 @@ class EpisodicControl:
     Every random draw comes from generators made of ``seed``. A cycle is the steps between two times
     of learning; what is remembered changes between cycles only, so that nothing in the loop over
     env steps waits for it.
-
-    Raises:
-        ValueError: an iteration that is no whole number of cycles.
     """
 
     unit = "env_steps"
 
     def __init__(self, env: BatchedEnv, method: Method, *, seed: int) -> None:
         self.env, self.method, self.config, self.env_steps = env, method, method.config, 0
-        self.cycle = max(1, self.config.every // env.num_envs)
-        if self.config.steps % self.cycle:
-            raise ValueError(
-                f"agent.steps={self.config.steps} is no multiple of {self.cycle}, the steps of "
-                f"each of {env.num_envs} environments between two times of learning "
-                f"(agent.every={self.config.every})"
-            )
+        cycle = max(1, self.config.every // env.num_envs)
+        whole, rest = divmod(self.config.steps, cycle)
+        self._cycles = [cycle] * whole + [rest] * (rest > 0)  # steps of each, in an iteration
         env_seed, act_seed = np.random.SeedSequence(seed).generate_state(2).tolist()
         self.generator = torch.Generator(env.device).manual_seed(act_seed)
         self.obs = env.reset(env_seed)
@@ -121,11 +114,10 @@ class EpisodicControl:
 
     def learn(self, total_steps: int, on_iteration: Callable[[Metrics], None]) -> None:
         """See ``memrl.agent.Agent.learn``."""
-        self._silence(None)
         while self.env_steps < total_steps:
             averages = Averages()
-            for _ in range(self.config.steps // self.cycle):
-                self._play_and_learn(averages)
+            for steps in self._cycles:
+                self._play_and_learn(steps, averages)
             averages.set("train/epsilon", torch.tensor(self.epsilon()))
             metrics = self.tally.read() | averages.means() | self.method.holdings()
             on_iteration({name: float(value) for name, value in metrics.items()})
@@ -136,12 +128,12 @@ class EpisodicControl:
         progress = (self.env_steps - begin) / self.config.epsilon_steps
         return 1.0 - (1.0 - end) * min(1.0, max(0.0, progress))
 
-    def _play_and_learn(self, averages: Averages) -> None:
+    def _play_and_learn(self, steps: int, averages: Averages) -> None:
         """One cycle."""
-        block = self._play(self.epsilon())
-        steps = int(block.valid.sum())
-        self.env_steps += steps
-        self._owed += steps
+        block = self._play(steps, self.epsilon())
+        made = int(block.valid.sum())
+        self.env_steps += made
+        self._owed += made
         known = self.pending.extend(block)
         if len(known.returns):
             averages.add(self.method.remember(known, self.env_steps))
@@ -153,11 +145,11 @@ class EpisodicControl:
         self._owed %= self.config.every
 
     @torch.no_grad()
-    def _play(self, epsilon: float) -> Block:
-        """Act for the steps of a cycle."""
+    def _play(self, steps: int, epsilon: float) -> Block:
+        """Act for the steps of a cycle in every environment."""
         kept, values, valid = [], [], []
         transitions: list[Transition] = []
-        for _ in range(self.cycle):
+        for _ in range(steps):
             worth = self.method.worth(self.obs)
             mask = open_actions(self.obs, worth.q)
             action = explore(worth, mask, epsilon, self.generator)
@@ -191,14 +183,11 @@ class EpisodicControl:
 
     def begin(self, seed: int = 0, *, greedy: bool = False, ablate: str | None = None) -> None:
         """See ``memrl.agent.Agent.begin``; not ``greedy``: with the config's ``epsilon``."""
-        self._silence(None if ablate == "state" else ablate)  # no state is carried
+        if ablate not in (None, "state"):  # there is no state to forget
+            name = type(self.method).__name__
+            raise ValueError(f"{name} has no part {ablate!r} to silence (parts: state)")
         self._acting = None if greedy else torch.Generator(self.env.device).manual_seed(seed)
         self._worth: Worth | None = None
-
-    def _silence(self, part: str | None) -> None:
-        if part is not None:
-            name = type(self.method).__name__
-            raise ValueError(f"{name} has no part {part!r} to silence (parts: state)")
 
     @torch.no_grad()
     def act(self, obs: Obs, start: Tensor | None = None) -> Tensor:

@@ -144,7 +144,7 @@ class NEC:
         """See ``Method.improve``: a minibatch of the replay.
 
         Raises:
-            FloatingPointError: the loss or its gradient is not finite; nothing was changed by it.
+            FloatingPointError: the loss or its gradient is not finite; nothing was learned from it.
         """
         if not self.warm or self.replay is None:
             return {}
@@ -198,7 +198,10 @@ class NEC:
         self.store.load_state_dict(state["store"])
         self.policy.load_state_dict(state["policy"])
         own = self.optimizer.state_dict()
-        own["state"] = {int(i): s for i, s in state["optimizer"].items()}
+        own["state"] = {
+            int(i): {name: x.clone() for name, x in kept.items()}
+            for i, kept in state["optimizer"].items()
+        }
         self.optimizer.load_state_dict(own)
         self.replay, self.warm = replay, state["warm"]
         self.draws.set_state(state["draws"].cpu())

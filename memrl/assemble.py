@@ -261,8 +261,9 @@ def compile_memory(core: object, say: Callable[[str], None]) -> None:
     Raises:
         ValueError: this machine has no C++ compiler.
     """
-    assert isinstance(core, MemoryCore)
-    if core.loops:
+    if not isinstance(core, MemoryCore):
+        say("compile=true: this agent has no memory core, hence nothing to compile")
+    elif core.loops:
         core.compile_update()
     else:
         say(f"compile=true: {core.nothing_to_compile}")

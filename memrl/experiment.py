@@ -73,7 +73,7 @@ def train(
     if config.capture:
         _capture(agent)
     if config.compile:
-        compile_memory(agent.policy.core, say)
+        compile_memory(getattr(agent.policy, "core", None), say)
     directory, resume = open_run(config, target, "train", agent.unit, say)
     with (
         Tracker(

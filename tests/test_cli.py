@@ -77,7 +77,8 @@ def sentence(outcome: Outcome) -> str:
     "command",
     [[], *[[name] for name in ("train", "fit", "evaluate", "watch", "export", "compare", "memories",
                                "envs", "play", "tasks", "config", "check", "bench")],
-     *[["bench", name] for name in ("train", "env", "cores", "dnc", "sb3", "cartpole", "sam")]],
+     *[["bench", name] for name in ("train", "env", "cores", "dnc", "sb3", "cartpole", "sam", "nec",
+                                      "nec-dqn")]],
     ids=" ".join,
 )  # fmt: skip
 def test_every_command_has_help(memrl, command):
@@ -134,7 +135,14 @@ def test_a_control_is_offered_no_control_and_no_film_of_nothing(memrl):
     assert "memrl watch" not in outcome.out
 
 
-@pytest.mark.parametrize("words", [["+run=recall", "seed=3"], ["env=gymnasium", "env.id=Taxi-v4"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["+run=recall", "seed=3"],
+        ["env=gymnasium", "env.id=Taxi-v4"],
+        ["agent=nec", "env=CartPole-v1", "agent.alpha=0.2"],
+    ],
+)
 def test_a_resumed_run_offers_words_that_make_its_config(words):
     config = compose(words)
     assert compose(words_of(config)) == config
@@ -333,6 +341,21 @@ class PackagedDNC(torch.nn.Linear):
     def forward(self, x, state, reset_experience):
         assert x.shape == (2, 3, 64)
         return super().forward(x), state
+
+
+def test_bench_nec_as_json_has_a_row_per_way(memrl):
+    pytest.importorskip("faiss")
+    words = ("keys=300", "key_dim=5", "queries=3", "neighbours=2", "repeats=1")
+    rows = json.loads(memrl("bench", "nec", *words, "--json").out)
+    assert list(rows) == ["loop", "batch", "index"]
+    assert "recall" in memrl("bench", "nec", *words).out
+    assert "did you mean keys?" in sentence(memrl("bench", "nec", "key=3"))
+
+
+def test_bench_nec_dqn_wants_a_file_and_known_learners(memrl):
+    assert "file is missing" in sentence(memrl("bench", "nec-dqn"))
+    words = ("file=here.jsonl", "learners=dqnn")
+    assert "did you mean dqn?" in sentence(memrl("bench", "nec-dqn", *words))
 
 
 def test_bench_dnc_stands_beside_the_package(memrl, monkeypatch):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from typing import Any, final
 
 import gymnasium
@@ -51,9 +50,8 @@ class _Look(BaseCallback):
         if self.num_timesteps in self.marks:
             model: Any = self.model
             rate, model.exploration_rate = model.exploration_rate, self.epsilon
-            got, _ = evaluate_policy(
-                model, self.env, self.episodes, deterministic=False, return_episode_rewards=True
-            )
-            self.returns[self.num_timesteps] = statistics.fmean(got)
+            got, _ = evaluate_policy(model, self.env, self.episodes, deterministic=False)
+            assert isinstance(got, float)
+            self.returns[self.num_timesteps] = got
             model.exploration_rate = rate
         return True

@@ -30,9 +30,11 @@ def test_the_same_seed_gives_the_same_run_bit_for_bit(kind):
     assert a != words(learn(make_agent(kind, seed=6), 4))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_saved_agent_goes_on_as_if_nothing_happened(kind):
-    first, second = make_agent(kind), make_agent(kind, seed=99)
+@pytest.mark.parametrize(("kind", "index"), [("nec", "exact"), ("mfec", "exact"), ("nec", "faiss")])
+def test_a_saved_agent_goes_on_as_if_nothing_happened(kind, index):
+    if index == "faiss":
+        pytest.importorskip("faiss")
+    first, second = make_agent(kind, index=index), make_agent(kind, seed=99, index=index)
     learn(first, 3)
     second.load_state_dict(copied(first.state_dict()))
     assert words(learn(first, 3)) == words(learn(second, 3))
@@ -42,6 +44,23 @@ def test_a_saved_agent_goes_on_as_if_nothing_happened(kind):
     assert torch.equal(first.act(obs), second.act(obs))
     for name, array in first.method.store.entries.arrays().items():
         assert torch.equal(array, second.method.store.entries.arrays()[name]), name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_going_on_from_a_saved_state_leaves_it_as_it_is(kind):
+    first, second = make_agent(kind), make_agent(kind, seed=99)
+    learn(first, 3)
+    saved, untouched = copied(first.state_dict()), copied(first.state_dict())
+    second.load_state_dict(saved)
+    learn(second, 3)
+    assert repr(saved) == repr(untouched)
+    assert all(torch.equal(a, b) for a, b in zip(tensors(saved), tensors(untouched), strict=True))
+
+
+def tensors(value):
+    if isinstance(value, torch.Tensor):
+        return [value]
+    return [x for item in value.values() for x in tensors(item)] if isinstance(value, dict) else []
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -108,9 +127,11 @@ def test_a_head_that_nobody_reads_is_refused():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_iteration_is_a_whole_number_of_cycles(kind):
-    with pytest.raises(ValueError, match=r"agent\.steps=11 is no multiple of 2, the steps of each"):
-        make_agent(kind, steps=11)
+def test_an_iteration_has_all_its_steps_however_they_fall_into_cycles(kind):
+    agent = make_agent(kind, steps=11)  # of 2 each, and one of 1
+    rows = learn(agent, 2)
+    assert len(rows) == 2
+    assert agent.env_steps == 2 * 3 * 11
 
 
 def test_a_replay_that_cannot_hold_what_waits_is_refused():
@@ -262,3 +283,44 @@ def test_an_iteration_without_an_end_has_no_return():
     rows = []
     make_agent("mfec", env, every=3, steps=3).learn(1, rows.append)
     assert math.isnan(rows[0]["episode/return"])
+
+
+def test_a_nan_return_stops_before_it_spoils_anything():
+    agent = make_agent("nec")
+    learn(agent, 3)
+    agent.method.replay.arrays["returns"].fill_(math.nan)
+    before = copied(agent.method.state_dict())
+    with pytest.raises(FloatingPointError, match=r"became NaN or infinite"):
+        agent.method.improve(agent.env_steps)
+    after = agent.method.state_dict()
+    for part, names in (("policy", before["policy"]), ("store", ("keys", "values"))):
+        assert all(torch.equal(before[part][name], after[part][name]) for name in names)
+    with pytest.raises(FloatingPointError, match=r"after \d+ env steps"):
+        learn(agent, 3)
+
+
+def test_embedding_keys_and_values_all_learn():
+    agent = make_agent("nec")
+    learn(agent, 2)
+    weights = [weight.detach().clone() for weight in agent.policy.parameters()]
+    entries = agent.method.store.entries
+    keys, values = entries.keys.clone(), entries.values.clone()
+    for _ in range(5):
+        agent.method.improve(agent.env_steps)
+    assert all(
+        not torch.equal(old, new)
+        for old, new in zip(weights, agent.policy.parameters(), strict=True)
+    )
+    assert not torch.equal(keys, entries.keys)
+    assert not torch.equal(values, entries.values)
+
+
+def test_statistics_of_observations_are_fixed_with_the_first_writes():
+    agent = make_agent("nec", make("CartPole-v1", 3))
+    counts = []
+    agent.learn(36 * 5, lambda row: counts.append((
+        float(agent.policy.encoder.parts[0].norm.count), agent.method.warm
+    )))  # fmt: skip
+    assert counts[-1][0] > 0
+    assert len({count for count, warm in counts if warm}) == 1
+    assert all(count == 0 for count, warm in counts if not warm)

@@ -21,7 +21,7 @@ Rule: TypeAlias = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 Find: TypeAlias = Literal["exact", "faiss"]
 
 CLOSEST = 4  # keys among which the one that is written again is looked for
-BLOCK = 2**21  # scores that exist at a time: 8 MB
+BLOCK = 2**20  # scores that exist at a time: 4 MB
 SMALL = 1e-8  # added to the root of mean squares
 
 

@@ -57,7 +57,9 @@ def nearest(
         raise ValueError(f"{k} neighbours cannot be found among {size} keys")
     queries, keys = queries.detach(), keys.detach()
     width = max(k, block // max(1, queries.shape[1]))
-    scores, slots = [], []
+    scores: list[Tensor] = []
+    slots: list[Tensor] = []
+    best: Tensor | None = None  # the k best scores so far
     for low in range(0, size, width):
         part = keys[:, low : low + width]
         score = _scores(queries, part, metric)
@@ -68,9 +70,12 @@ def nearest(
             allowed = below if allowed is None else allowed & below
         if allowed is not None:
             score = score.masked_fill_(~allowed.unsqueeze(1), -math.inf)
-        best, place = first_largest(score, min(k, part.shape[1]))
-        scores.append(best)
-        slots.append(place + low)
+        some = min(k, part.shape[1]) if best is None else _candidates(score, best)
+        if some:
+            found, place = first_largest(score, some)
+            scores.append(found)
+            slots.append(place + low)
+            best = found if best is None else torch.cat([best, found], dim=-1).topk(k).values
     score, slot = torch.cat(scores, dim=-1), torch.cat(slots, dim=-1)
     if len(scores) > 1:
         score, among = first_largest(score, k)
@@ -78,11 +83,21 @@ def nearest(
     return Neighbours(score, slot, score > -math.inf)
 
 
+def _candidates(score: Tensor, best: Tensor) -> int:
+    """How many keys of a block may be among the k nearest, at most, given the k ``best`` before it.
+
+    An equal one is not: it comes later. Only on the CPU is it counted, where no one waits for it.
+    """
+    most = min(best.shape[-1], score.shape[-1])
+    if score.device.type != "cpu":
+        return most
+    return min(most, int((score > best[..., -1:]).sum(dim=-1).max()))
+
+
 def _scores(queries: Tensor, keys: Tensor, metric: Metric) -> Tensor:
     """The larger, the nearer: [B, Q, n]."""
-    products = torch.bmm(queries, keys.mT)
     norms: Tensor = vector_norm(keys, dim=-1).unsqueeze(1)  # [B, 1, n]
     query_norms: Tensor = vector_norm(queries, dim=-1, keepdim=True)
     if metric == "cosine":
-        return products.div_(query_norms * norms + EPSILON)
-    return products.mul_(2).sub_(norms.square()).sub_(query_norms.square())
+        return torch.bmm(queries, keys.mT).div_(query_norms * norms + EPSILON)
+    return torch.baddbmm(norms.square(), 2 * queries, keys.mT, beta=-1).sub_(query_norms.square())
