@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from functools import partial
 from typing import Any, final
 
@@ -215,7 +216,8 @@ class PPO:
             raise ValueError(f"the saved policy is not the one configured here: {reason}") from None
         self.env_steps, self.iteration = state["env_steps"], state["iteration"]
         own = self.learner.optimizer.state_dict()
-        own["state"] = {int(i): s for i, s in state["optimizer"].items()}
+        # A copy: Adam writes into its moments, and what was saved is its owner's.
+        own["state"] = {int(i): deepcopy(s) for i, s in state["optimizer"].items()}
         self.learner.optimizer.load_state_dict(own)
         self.collector.load_state_dict(state["collector"])
         self.learner.shuffler.set_state(state["shuffler"])

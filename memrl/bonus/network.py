@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from typing import Any, final
 
 import torch
@@ -95,7 +96,8 @@ class Teacher:
             reason = str(error).strip().splitlines()[-1].strip()
             raise ValueError(f"the saved bonus is not the one configured: {reason}") from None
         own = self.optimizer.state_dict()
-        own["state"] = {int(i): moment for i, moment in state["optimizer"].items()}
+        # A copy: Adam writes into its moments, and what was saved is its owner's.
+        own["state"] = {int(i): deepcopy(moment) for i, moment in state["optimizer"].items()}
         self.optimizer.load_state_dict(own)
         self.shuffler.set_state(state["shuffler"].cpu())
 

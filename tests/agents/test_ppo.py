@@ -55,10 +55,13 @@ def test_a_saved_agent_goes_on_with_its_bonus(kind):
     bonus = BonusConfig(kind=kind, key="obs", scale=0.5)
     first, second = (make_agent(bonus=bonus, seed=seed) for seed in (3, 99))
     learn(first, 2)
-    second.load_state_dict(_through_copies(first.state_dict()))
+    saved = _through_copies(first.state_dict())
+    kept = _through_copies(saved)
+    second.load_state_dict(saved)
     for a, b in zip(learn(first, 2), learn(second, 2), strict=True):
         assert a["rollout/bonus"] > 0
         assert {k: str(v) for k, v in a.items()} == {k: str(v) for k, v in b.items()}
+    torch.testing.assert_close(saved, kept, rtol=0, atol=0, equal_nan=True)
 
 
 def test_a_bonus_draws_nothing_from_anyone_else():

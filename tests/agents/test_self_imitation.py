@@ -171,12 +171,15 @@ def test_the_bonus_is_no_part_of_what_is_imitated():
 def test_a_saved_agent_goes_on_imitating_bit_for_bit(normalise):
     first, second = (imitator(seed=seed, normalise_returns=normalise) for seed in (3, 99))
     learn(first, 2)
-    second.load_state_dict(deepcopy(first.state_dict()))
+    state = deepcopy(first.state_dict())
+    kept = deepcopy(state)
+    second.load_state_dict(state)
     for a, b in zip(learn(first, 2), learn(second, 2), strict=True):
         assert a["self_imitation/episodes"] == 7
         assert {k: str(v) for k, v in a.items()} == {k: str(v) for k, v in b.items()}
     saved, loaded = (agent.imitation.state_dict() for agent in (first, second))
     torch.testing.assert_close(saved, loaded, rtol=0, atol=0, equal_nan=True)
+    torch.testing.assert_close(state, kept, rtol=0, atol=0, equal_nan=True)
 
 
 def test_without_it_nothing_is_different():
