@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -128,10 +128,21 @@ def compare_runs(words: Sequence[str]) -> None:
         references(config, success=run.curve.is_success)
         for config, run in zip(configs, compared, strict=True)
     ]
-    shared = tasks[0] if all(task == tasks[0] for task in tasks) else {}
-    draw_comparison(groups, options.out, references=shared)
+    levels = shared_levels([run.env for run in compared], tasks)
+    draw_comparison(groups, options.out, references=levels)
     Console().print(comparison_table(groups))
     print(options.out)
+
+
+def shared_levels(
+    envs: Sequence[str], tasks: Sequence[Mapping[str, float]]
+) -> dict[str, dict[str, float]]:
+    """For each environment the levels that all its runs have: options of a task change them."""
+    shared: dict[str, dict[str, float]] = {}
+    for env, levels in zip(envs, tasks, strict=True):
+        so_far = shared.get(env, levels)
+        shared[env] = {name: level for name, level in levels.items() if so_far.get(name) == level}
+    return shared
 
 
 def recall(path: Path, options: EvaluateOptions) -> tuple[Config, Agent]:

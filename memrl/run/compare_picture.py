@@ -20,7 +20,10 @@ _POINTS: Final = 200
 
 
 def draw_comparison(
-    groups: Sequence[Group], path: Path, *, references: Mapping[str, float] | None = None
+    groups: Sequence[Group],
+    path: Path,
+    *,
+    references: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Figure:
     """Draw one panel an environment, one line a memory, and write it as PNG.
 
@@ -30,7 +33,7 @@ def draw_comparison(
     Args:
         groups: as ``group_runs`` makes them.
         path: of the picture.
-        references: levels by name, drawn in every panel.
+        references: levels by name, for each environment that has any.
 
     Raises:
         RunError: the disk is full.
@@ -43,7 +46,7 @@ def draw_comparison(
         inside = [group for group in groups if group.env == env]
         for group in inside:
             _line(axes, group, *look.colour_and_style(memories.index(group.memory)))
-        draw_references(axes, references or {})
+        draw_references(axes, (references or {}).get(env, {}))
         look.steps_axis(axes)
         look.score_axis(axes, success=all(c.is_success for g in inside for c in g.curves))
         axes.set_xlim(left=0)

@@ -279,12 +279,17 @@ def test_the_same_seed_twice_is_not_two_seeds():
 
 def test_a_comparison_names_memories_seeds_and_the_band(tmp_path):
     runs = [run("dnc", 0, 0.5), run("dnc", 1, 0.7), run("lstm", 0, 0.5), run("lstm", 0, 1, env="B")]
-    figure = draw_comparison(group_runs(runs), tmp_path / "c.png", references={"no memory": 0.5})
+    levels = {"Maze": {"no memory": 0.5}}
+    figure = draw_comparison(group_runs(runs), tmp_path / "c.png", references=levels)
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["Maze", "B"]
     assert labels(figure.axes[0]) == ["dnc (2 seeds)", "lstm (1 seed)", "no memory"]
     assert "95 % t-interval" in figure.axes[0].get_legend().get_title().get_text()
+    assert labels(figure.axes[1]) == ["lstm (1 seed)"]  # the levels of Maze are none of B's
     assert len(figure.axes[0].collections) == 1  # a band for two seeds, none for one
-    colours = [axes.lines[-2].get_color() for axes in figure.axes]
+    colours = [
+        next(line.get_color() for line in axes.lines if line.get_label().startswith("lstm"))
+        for axes in figure.axes
+    ]
     assert colours[0] == colours[1]  # a memory keeps its colour from panel to panel
 
 
