@@ -15,7 +15,6 @@ from memrl.assemble import (
     draw_seen,
     load,
     make_env,
-    mission_of,
     prepare,
     read_config,
     references,
@@ -23,11 +22,10 @@ from memrl.assemble import (
 )
 from memrl.commands.words import parse
 from memrl.config import Config, LaxPath, Strict
-from memrl.experiment import described
+from memrl.experiment import described, film, titled
 from memrl.run.compare import comparison_table, group_runs, read_run
 from memrl.run.compare_picture import draw_comparison
 from memrl.run.directory import RunDirectory
-from memrl.run.episode import draw_episode
 from memrl.run.evaluation import Evaluation, evaluate
 from memrl.run.recording import record_episode
 from memrl.run.slots import draw_memory
@@ -88,11 +86,13 @@ def watch_run(path: Path, words: Sequence[str]) -> None:
         )
     finally:
         env.close()
-    mission = mission_of(recording.observations[0], env.observation_space)
-    draw_episode(recording, out, mission=mission)
-    draw_memory(recording, out.with_suffix(".png"))
+    title, drawn = titled(config, ablate=options.ablate), str(out)
+    film(config, recording, env.observation_space, out, title=title)
+    if recording.memory:
+        draw_memory(recording, out.with_suffix(".png"), title=title)
+        drawn += f" and {out.with_suffix('.png')}"
     outcome = {True: "a success", False: "a failure", None: "over"}[recording.success]
-    print(f"{recording.length} steps, {outcome}: {out} and {out.with_suffix('.png')}")
+    print(f"{recording.length} steps, {outcome}: {drawn}")
     if options.window:
         from memrl.commands.window import show
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from memrl.commands.runs import shared_levels
+from memrl.composition import compose
+from memrl.experiment import titled
 
 
 def test_each_task_of_a_comparison_has_its_own_levels():
@@ -13,3 +17,11 @@ def test_each_task_of_a_comparison_has_its_own_levels():
 def test_levels_in_which_the_runs_of_a_task_differ_are_left_out():
     tasks = [{"optimal": 1.0, "memoryless": 0.5}, {"optimal": 1.0, "memoryless": 0.25}]
     assert shared_levels(["A", "A"], tasks) == {"A": {"optimal": 1.0}}
+
+
+@pytest.mark.parametrize(
+    ("ablate", "end"), [(None, ""), ("state", ", without its state"), ("reads", ", reads silenced")]
+)
+def test_pictures_say_what_of_a_memory_is_silenced(ablate, end):
+    config = compose(["memory=ntm", "env=probe/TMaze-v0"])
+    assert titled(config, ablate=ablate) == f"ntm on probe/TMaze-v0{end}"

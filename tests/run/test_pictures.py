@@ -17,7 +17,7 @@ from memrl.run.curve import Curve, draw_curve, moving_mean, read_curve
 from memrl.run.episode import draw_episode
 from memrl.run.metrics import MetricsFile
 from memrl.run.recording import record_episode
-from memrl.run.slots import colour_range, draw_memory
+from memrl.run.slots import colour_range, draw_memory, plain_name
 
 
 def metrics(path, rows=211, success=True):
@@ -156,6 +156,18 @@ def test_a_memory_without_diagnostics_has_no_picture(tmp_path):
         draw_memory(record(2)._replace(memory={}), tmp_path / "memory.png")
 
 
+def test_an_entropy_has_its_unit():
+    assert plain_name("read_entropy") == "read entropy (nats)"
+    assert plain_name("read_weights") == "read weights"
+
+
+def test_steps_of_a_short_episode_are_whole_numbers(tmp_path):
+    figure = draw_memory(record(2), tmp_path / "memory.png")
+    below = figure.axes[3]
+    assert below.get_xlabel() == "step of the episode"
+    assert all(float(tick).is_integer() for tick in below.get_xticks())
+
+
 def test_white_is_always_zero():
     assert colour_range(np.array([0.0, 0.25])) == ("Blues", 0.0, 0.25)
     assert colour_range(np.array([-0.5, 0.25])) == ("RdBu_r", -0.5, 0.5)
@@ -200,17 +212,60 @@ def headlines(recording, tmp_path, monkeypatch, **options):
 def test_a_gif_ends_after_the_last_step_and_says_what_its_world_is_of(tmp_path, monkeypatch):
     recording = record(2, view=seen_by_the_agent)
     assert headlines(recording, tmp_path, monkeypatch, title="dnc", mission="fetch a key") == [
-        ("dnc  ·  step 1 of 2\nmission: fetch a key", "world"),
-        ("dnc  ·  step 2 of 2\nmission: fetch a key", "world"),
-        ("dnc  ·  after step 2 of 2  ·  solved\nmission: fetch a key", BEFORE),
+        ("dnc  ·  step 1 of 2\naction: 0  ·  reward: 0\nmission: fetch a key", "world"),
+        ("dnc  ·  step 2 of 2\naction: 0  ·  reward: 1\nmission: fetch a key", "world"),
+        ("dnc  ·  after step 2 of 2\nsolved\nmission: fetch a key", BEFORE),
     ]
 
 
 def test_a_gif_without_views_ends_with_the_last_step(tmp_path, monkeypatch):
     assert headlines(record(2), tmp_path, monkeypatch) == [
-        ("step 1 of 2", "world"),
-        ("step 2 of 2  ·  solved", "world"),
+        ("step 1 of 2\naction: 0  ·  reward: 0", "world"),
+        ("step 2 of 2\naction: 0  ·  reward: 1  ·  solved", "world"),
     ]
+
+
+def observed(obs):
+    return {"obs": f"the number {obs['obs'][0]:g}", "more": "words " * 400}
+
+
+def test_where_nothing_is_a_picture_the_gif_says_what_is_seen_and_done(tmp_path, monkeypatch):
+    seen = []
+    draw = look.FigureCanvasAgg.draw
+
+    def draw_and_note(canvas):
+        axes = canvas.figure.axes[0]
+        seen.append((canvas.figure.get_suptitle(), axes.texts[0].get_text().splitlines()))
+        return draw(canvas)
+
+    monkeypatch.setattr(look.FigureCanvasAgg, "draw", draw_and_note)
+    recording = record(2)._replace(frames=[None, None], memory={})
+    draw_episode(recording, tmp_path / "e.gif", observed=observed, done=lambda a: f"wait {a}")
+    headlines_, texts = zip(*seen, strict=True)
+    assert headlines_[0] == "step 1 of 2\naction: wait 0  ·  reward: 0"
+    assert [lines[0] for lines in texts] == ["obs: the number 0", "obs: the number 1"]
+    assert texts[0][-1] == "…"  # what is long is cut
+
+
+def test_where_there_is_a_picture_the_gif_needs_no_words(tmp_path, monkeypatch):
+    assert headlines(record(2), tmp_path, monkeypatch, observed=observed)[0][1] == "world"
+
+
+def test_a_row_of_one_memory_has_no_tick_and_says_what_its_entries_are(tmp_path, monkeypatch):
+    panels = {}
+    note = look.FigureCanvasAgg.draw
+
+    def draw_and_note(canvas):
+        panels.update({axes.get_title(loc="left"): axes for axes in canvas.figure.axes})
+        return note(canvas)
+
+    monkeypatch.setattr(look.FigureCanvasAgg, "draw", draw_and_note)
+    draw_episode(record(2), tmp_path / "e.gif")
+    assert len(panels["hidden"].get_yticks()) == 0
+    assert len(panels["read weights"].get_yticks()) == 2
+    assert panels["hidden"].get_xlabel() == "unit"
+    assert panels["gate"].get_xlabel() == ""  # one number
+    assert panels["write weights"].get_xlabel() == "slot"
 
 
 def test_the_colours_of_a_strip_have_a_scale(tmp_path, monkeypatch):
