@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -79,6 +79,6 @@ def text_panel(axes: Axes, name: str, texts: Sequence[str]) -> Update:
     """A few lines a step."""
     axes.set_title(name, loc="left", fontsize=look.FONT - 1, color=look.INK)
     axes.set_axis_off()
-    style = {"family": "monospace", "fontsize": look.FONT + 1, "color": look.INK}
+    style: dict[str, Any] = {"family": "monospace", "fontsize": look.FONT + 1, "color": look.INK}
     lines = axes.text(0.0, 0.98, texts[0], va="top", transform=axes.transAxes, **style)
     return lambda t: lines.set_text(texts[t])

@@ -52,11 +52,35 @@ def test_a_curve_has_axes_with_units_a_legend_and_its_references(tmp_path):
     assert axes.get_xlabel() == "env steps"
     assert axes.get_ylabel() == "success (% of episodes)"
     assert axes.get_title(loc="left") == "dnc"
-    assert labels(axes) == ["success", "success, mean over 5 iterations", "no memory", "published"]
+    name = "success, mean over 5 iterations"
+    few = f"{name}, of fewer than 20 episodes"  # 15 at the ends
+    assert labels(axes) == ["success", few, name, "no memory, 50 %", "published, 97 %"]
     levels = {line.get_label(): line.get_ydata()[0] for line in axes.lines}
-    assert (levels["no memory"], levels["published"]) == (0.5, 0.97)
+    assert (levels["no memory, 50 %"], levels["published, 97 %"]) == (0.5, 0.97)
     with Image.open(tmp_path / "curve.png") as image:
         assert image.width >= 1000
+
+
+def test_equal_levels_are_one_line_with_both_names(tmp_path):
+    levels = {"optimal": 1.0, "blind guess": 0.25, "memoryless": 0.2501}
+    figure = draw_curve(metrics(tmp_path / "m.csv"), tmp_path / "c.png", references=levels)
+    assert labels(figure.axes[0])[-2:] == ["optimal, 100 %", "blind guess = memoryless, 25 %"]
+
+
+def test_levels_that_can_be_told_apart_are_two_lines(tmp_path):
+    levels = {"blind guess": 20.0, "memoryless": 21.0}
+    file = metrics(tmp_path / "m.csv", success=False)
+    figure = draw_curve(file, tmp_path / "c.png", references=levels)
+    assert labels(figure.axes[0])[-2:] == ["blind guess, 20", "memoryless, 21"]
+
+
+def test_points_of_few_episodes_are_faint(tmp_path):
+    file = MetricsFile(tmp_path / "m.csv")
+    for i, count in enumerate([2.0, 20.0, 30.0], start=1):
+        file.append({"env_steps": i, "episode/success": 0.5, "episode/count": count})
+    faint, solid = draw_curve(tmp_path / "m.csv", tmp_path / "c.png").axes[0].lines
+    assert faint.get_alpha() < 0.5
+    assert np.isnan(solid.get_ydata()).tolist() == [True, False, False]
 
 
 @pytest.mark.parametrize(("rows", "marker"), [(1, "o"), (2, "None")])
@@ -303,7 +327,7 @@ def run(memory, seed, score, last=900.0, env="Maze", success=True):
         env_steps=int(last),
         env_steps_per_s=50.0,
         wall_seconds=last / 50,
-        curve=Curve(steps, flat, flat, 1, success),
+        curve=Curve(steps, flat, flat, 1, success, np.full(len(steps), 50.0)),
     )
 
 
@@ -337,7 +361,7 @@ def test_a_comparison_names_memories_seeds_and_the_band(tmp_path):
     levels = {"Maze": {"no memory": 0.5}}
     figure = draw_comparison(group_runs(runs), tmp_path / "c.png", references=levels)
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["Maze", "B"]
-    assert labels(figure.axes[0]) == ["dnc (2 seeds)", "lstm (1 seed)", "no memory"]
+    assert labels(figure.axes[0]) == ["dnc (2 seeds)", "lstm (1 seed)", "no memory, 50 %"]
     assert "95 % t-interval" in figure.axes[0].get_legend().get_title().get_text()
     assert labels(figure.axes[1]) == ["lstm (1 seed)"]  # the levels of Maze are none of B's
     assert len(figure.axes[0].collections) == 1  # a band for two seeds, none for one
@@ -346,6 +370,18 @@ def test_a_comparison_names_memories_seeds_and_the_band(tmp_path):
         for axes in figure.axes
     ]
     assert colours[0] == colours[1]  # a memory keeps its colour from panel to panel
+
+
+def test_a_comparison_is_faint_where_all_seeds_together_ended_few_episodes(tmp_path):
+    def with_few(run):
+        episodes = np.where(run.curve.env_steps < 500, 7.0, 50.0)
+        return run._replace(curve=run.curve._replace(episodes=episodes))
+
+    two, three = ([with_few(run("dnc", seed, 0.5)) for seed in range(n)] for n in (2, 3))
+    _, solid = draw_comparison(group_runs(two), tmp_path / "c.png").axes[0].lines
+    assert np.isnan(solid.get_ydata()).tolist() == (solid.get_xdata() < 500).tolist()
+    (solid,) = draw_comparison(group_runs(three), tmp_path / "c.png").axes[0].lines
+    assert not np.isnan(solid.get_ydata()).any()
 
 
 @pytest.mark.parametrize(("last", "marker"), [(100.0, "o"), (200.0, "None")])
