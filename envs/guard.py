@@ -11,6 +11,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from memrl.envs.providers import lacking
 from memrl.envs.texts import legible
 from memrl.rollout.spaces import Array, Leaf, leaves
 
@@ -35,8 +36,9 @@ class Guard(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     Raises:
         ValueError: an observation of another shape or type than that of its space, or a text that
-            has no tokens; a reward that is no number; an end that is no truth value.
-        RuntimeError: anything that the environment itself raises.
+            has no tokens; a reward that is no number; an end that is no truth value; something
+            that the environment needs and that is not installed.
+        RuntimeError: anything else that the environment itself raises.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Guard(gymnasium.Wrapper[Any, Any, Any, Any]):
         quiet: bool = False,
     ) -> None:
         super().__init__(env)
+        self._name, self._lacking = name, lacking(name.rpartition(":")[2])
         self._who, self._quiet = f"copy {copy} of {name}", quiet
         space = env.observation_space
         given, self._readers = legible(space) if read_text else (space, {})
@@ -78,7 +81,12 @@ class Guard(gymnasium.Wrapper[Any, Any, Any, Any]):
     def _named(self, verb: str) -> Iterator[None]:
         try:
             yield
+        except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
+            why = f" ({self._lacking})" if self._lacking else ""
+            raise ValueError(f"{self._name} needs what is not installed: {error}{why}") from error
         except Exception as error:
+            if isinstance(error, FileNotFoundError) and self._lacking:
+                raise ValueError(f"{self._name}: {error} ({self._lacking})") from error
             raise RuntimeError(
                 f"{self._who}: {verb} raised {type(error).__name__}: {error}"
             ) from error

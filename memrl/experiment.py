@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from gymnasium import spaces
+from numpy.typing import NDArray
 
 from memrl.agent import Agent
 from memrl.agents.config import PPOConfig
 from memrl.agents.ppo import PPO
 from memrl.assemble import (
+    card_of,
     checkpoints_of,
     compile_memory,
     draw_seen,
@@ -30,10 +34,11 @@ from memrl.run.episode import draw_episode
 from memrl.run.evaluation import Evaluation, evaluate
 from memrl.run.loop import Fitted, fit
 from memrl.run.progress import Style, progress_bar
-from memrl.run.recording import record_episode
+from memrl.run.recording import Recording, record_episode
 from memrl.run.slots import draw_memory
 from memrl.run.summary import About, summarize, write_summary
 from memrl.run.tracking import Tracker
+from memrl.wording import action_in_words, entry_in_words
 
 Say = Callable[[str], None]
 
@@ -142,12 +147,11 @@ def _conclude(
     seed = stream(config.seed, "watch")
     recording = record_episode(agent, stage, seed=seed, greedy=greedy, view=draw_seen)
     stage.close()
-    mission = mission_of(recording.observations[0], stage.observation_space)
-    title = f"{config.memory['name']} on {config.env.id}"
+    title = titled(config)
     levels = references(config, success=evaluation.success is not None)
     for draw in (
         lambda: draw_curve(directory.metrics, directory.curve, references=levels, title=title),
-        lambda: draw_episode(recording, directory.episode, title=title, mission=mission),
+        lambda: film(config, recording, stage.observation_space, directory.episode, title=title),
         lambda: draw_memory(recording, directory.memory, title=title),
     ):
         try:
@@ -164,6 +168,35 @@ def _conclude(
     summary = summarize(about, fitted, evaluation)
     write_summary(directory.summary, summary)
     return summary
+
+
+def titled(config: Config, *, ablate: str | None = None) -> str:
+    """What stands above the pictures of a run: its memory, what is silenced of it, its task."""
+    silenced = {"state": ", without its state", "reads": ", reads silenced"}
+    return f"{config.memory['name']} on {config.env.id}{silenced[ablate] if ablate else ''}"
+
+
+def film(
+    config: Config, recording: Recording, space: spaces.Dict, path: Path, *, title: str
+) -> None:
+    """Draw an episode of a run as GIF; ``space`` is that of its observations.
+
+    Raises:
+        RunError: the disk is full.
+    """
+    card = card_of(config)
+
+    def observed(obs: Mapping[str, NDArray[Any]]) -> dict[str, str]:
+        return {key: entry_in_words(key, obs, space, card) for key in space}
+
+    draw_episode(
+        recording,
+        path,
+        title=title,
+        mission=mission_of(recording.observations[0], space),
+        observed=observed,
+        done=lambda action: action_in_words(action, card),
+    )
 
 
 def described(evaluation: Evaluation) -> str:

@@ -128,11 +128,14 @@ def test_train_prints_the_config_and_three_next_commands(memrl):
     assert not Path(".hydra").exists()
 
 
-def test_a_control_is_offered_no_control_and_no_film_of_nothing(memrl):
+def test_a_control_is_offered_no_control_but_its_film(memrl):
     outcome = memrl("train", *SMOKE, "memory=none", "run.dir=here")
     assert outcome.code == 0
     assert "without a memory" not in outcome.out
-    assert "memrl watch" not in outcome.out
+    assert "memrl watch here" in outcome.out
+    watched = memrl("watch", "here")
+    assert watched.code == 0
+    assert watched.out.endswith("here/watch.gif\n")
 
 
 @pytest.mark.parametrize(

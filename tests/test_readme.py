@@ -1,5 +1,5 @@
 """README's code blocks run, in order, in one empty folder; its table and its links are true.
-The page for users of Stable-Baselines3 runs as one program.
+The pages for users of Stable-Baselines3 and of Gymnasium run as one program each.
 
 Training is shortened: ``memrl train`` gets fewer steps and episodes and a task of five steps in
 MiniGrid's place, ``fit`` fewer sequences, ``evaluate`` and ``watch`` fewer episodes, a sweep fewer
@@ -99,8 +99,9 @@ def test_links_lead_somewhere():
         assert (ROOT / target).exists(), target
 
 
-def test_the_page_for_users_of_sb3_runs(tmp_path):
-    page = (ROOT / "docs" / "sb3.md").read_text()
+@pytest.mark.parametrize("name", ["sb3", "envs"])
+def test_a_page_with_examples_runs(tmp_path, name):
+    page = (ROOT / "docs" / f"{name}.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     (tmp_path / "page.py").write_text("\n".join(blocks))
     run(["page.py"], tmp_path)

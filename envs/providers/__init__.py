@@ -42,6 +42,18 @@ PROVIDERS: Final = (
 )
 
 
+# What no installation brings, by how ids begin.
+LACKING: Final = {
+    "MiniGrid-WFC-": "no wheel of minigrid holds the pattern pictures of its WFC tasks, "
+    "which are in its source alone"
+}
+
+
+def lacking(id: str) -> str:
+    """What a task needs and no installation brings; empty where nothing is known to be amiss."""
+    return next((why for start, why in LACKING.items() if id.startswith(start)), "")
+
+
 def provider_of(id: str) -> Provider | None:
     """The provider of an id, by how it begins."""
     return next((p for p in PROVIDERS if id.startswith(p.prefixes)), None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,7 +15,6 @@ from memrl.assemble import (
     draw_seen,
     load,
     make_env,
-    mission_of,
     prepare,
     read_config,
     references,
@@ -23,11 +22,10 @@ from memrl.assemble import (
 )
 from memrl.commands.words import parse
 from memrl.config import Config, LaxPath, Strict
-from memrl.experiment import described
+from memrl.experiment import described, film, titled
 from memrl.run.compare import comparison_table, group_runs, read_run
 from memrl.run.compare_picture import draw_comparison
 from memrl.run.directory import RunDirectory
-from memrl.run.episode import draw_episode
 from memrl.run.evaluation import Evaluation, evaluate
 from memrl.run.recording import record_episode
 from memrl.run.slots import draw_memory
@@ -88,11 +86,13 @@ def watch_run(path: Path, words: Sequence[str]) -> None:
         )
     finally:
         env.close()
-    mission = mission_of(recording.observations[0], env.observation_space)
-    draw_episode(recording, out, mission=mission)
-    draw_memory(recording, out.with_suffix(".png"))
+    title, drawn = titled(config, ablate=options.ablate), str(out)
+    film(config, recording, env.observation_space, out, title=title)
+    if recording.memory:
+        draw_memory(recording, out.with_suffix(".png"), title=title)
+        drawn += f" and {out.with_suffix('.png')}"
     outcome = {True: "a success", False: "a failure", None: "over"}[recording.success]
-    print(f"{recording.length} steps, {outcome}: {out} and {out.with_suffix('.png')}")
+    print(f"{recording.length} steps, {outcome}: {drawn}")
     if options.window:
         from memrl.commands.window import show
 
@@ -128,10 +128,21 @@ def compare_runs(words: Sequence[str]) -> None:
         references(config, success=run.curve.is_success)
         for config, run in zip(configs, compared, strict=True)
     ]
-    shared = tasks[0] if all(task == tasks[0] for task in tasks) else {}
-    draw_comparison(groups, options.out, references=shared)
+    levels = shared_levels([run.env for run in compared], tasks)
+    draw_comparison(groups, options.out, references=levels)
     Console().print(comparison_table(groups))
     print(options.out)
+
+
+def shared_levels(
+    envs: Sequence[str], tasks: Sequence[Mapping[str, float]]
+) -> dict[str, dict[str, float]]:
+    """For each environment the levels that all its runs have: options of a task change them."""
+    shared: dict[str, dict[str, float]] = {}
+    for env, levels in zip(envs, tasks, strict=True):
+        so_far = shared.get(env, levels)
+        shared[env] = {name: level for name, level in levels.items() if so_far.get(name) == level}
+    return shared
 
 
 def recall(path: Path, options: EvaluateOptions) -> tuple[Config, Agent]:

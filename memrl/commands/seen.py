@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from memrl.envs.catalogue import EnvCard
-from memrl.envs.missions import VOCABULARY, decode
 from memrl.nn.observation import GRID_SIDE
 from memrl.rollout.env import Obs
-from memrl.rollout.tokens import Tokens
+from memrl.wording import entry_in_words
 
 _WIDEST: Final = 64  # characters of a picture; larger ones are shrunk
 
@@ -23,23 +21,20 @@ _WIDEST: Final = 64  # characters of a picture; larger ones are shrunk
 _OBJECTS: Final = ("  ", "· ", "██", "▒▒", "▯ ", "⚷ ", "● ", "■ ", "▓▓", "≈≈", "▲ ")
 _COLOURS: Final = ("red", "green", "blue", "magenta", "yellow", "bright_black")
 _WALL, _DOOR, _GOAL, _LAVA = 2, 4, 8, 9
-_HEADINGS: Final = ("east", "south", "west", "north")
 _DOORS: Final = ("▯ ", "▮ ", "▣ ")  # open, closed, locked
 
 
 def draw_observation(obs: Obs, space: spaces.Dict, card: EnvCard) -> RenderableType:
     """Everything that copy 0 is shown, entry by entry, and nothing that it is not shown."""
+    shown = {key: obs[key][0].cpu().numpy() for key in space}
     parts: list[RenderableType] = []
-    for key, part in space.items():
-        value = obs[key][0].cpu().numpy()
-        if str(part.dtype) == "uint8" and value.ndim == 3 and value.shape[2] == 3:
+    for key, value in shown.items():
+        if str(space[key].dtype) == "uint8" and value.ndim == 3 and value.shape[2] == 3:
             small = max(value.shape[:2]) < GRID_SIDE
             parts.append(tiles(value) if small else half_blocks(value))
         else:
-            # With a flag of its own, a first observation has no symbol among the previous actions.
-            none_yet = key == "prev_action" and "is_t0" not in obs
-            said = "none yet" if none_yet and _is_none(value, part) else None
-            parts.append(Text.assemble((f"{key} ", "dim"), said or _plain(key, value, part, card)))
+            said = entry_in_words(key, shown, space, card)
+            parts.append(Text.assemble((f"{key} ", "dim"), said))
     return Group(*parts)
 
 
@@ -90,28 +85,3 @@ def half_blocks(image: NDArray[np.uint8]) -> Text:
 
 def _rgb(pixel: list[int]) -> str:
     return ",".join(map(str, pixel))
-
-
-def _is_none(value: NDArray[Any], space: spaces.Space[Any]) -> bool:
-    """Whether every part is the last of its numbers, which `Previous` keeps for "none yet"."""
-    match space:
-        case spaces.Discrete():
-            return int(value) == int(space.n) - 1
-        case spaces.MultiDiscrete():
-            return bool((value == space.nvec - 1).all())
-    return False
-
-
-def _plain(key: str, value: NDArray[Any], space: spaces.Space[Any], card: EnvCard) -> str:
-    """Numbers as a person reads them; those that stand for something say for what."""
-    if isinstance(space, spaces.Discrete):
-        headings = _HEADINGS if int(space.n) == len(_HEADINGS) else ()
-        names = {"obs": card.symbols, "prev_action": card.actions, "direction": headings}
-        known, number = names.get(key, ()), int(value)
-        said = known[number] if number < len(known) else f"(0 … {space.n - 1})"
-        return f"{number} {said}"
-    if isinstance(space, Tokens) and space.num_symbols == len(VOCABULARY):
-        return decode(torch.as_tensor(value)[None])[0]
-    if value.dtype.kind == "f":
-        return "  ".join(f"{number:.3f}" for number in value.flatten())
-    return "  ".join(str(int(number)) for number in value.flatten())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,14 +13,17 @@ from numpy.typing import NDArray
 
 from memrl.run import figure as look
 from memrl.run.compare import Group
-from memrl.run.curve import Curve, draw_references
+from memrl.run.curve import FAINT, FEW, Curve, draw_references
 from memrl.run.statistics import t_quantile
 
 _POINTS: Final = 200
 
 
 def draw_comparison(
-    groups: Sequence[Group], path: Path, *, references: Mapping[str, float] | None = None
+    groups: Sequence[Group],
+    path: Path,
+    *,
+    references: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Figure:
     """Draw one panel an environment, one line a memory, and write it as PNG.
 
@@ -30,7 +33,7 @@ def draw_comparison(
     Args:
         groups: as ``group_runs`` makes them.
         path: of the picture.
-        references: levels by name, drawn in every panel.
+        references: levels by name, for each environment that has any.
 
     Raises:
         RunError: the disk is full.
@@ -43,16 +46,19 @@ def draw_comparison(
         inside = [group for group in groups if group.env == env]
         for group in inside:
             _line(axes, group, *look.colour_and_style(memories.index(group.memory)))
-        draw_references(axes, references or {})
+        success = all(c.is_success for g in inside for c in g.curves)
         look.steps_axis(axes)
-        look.score_axis(axes, success=all(c.is_success for g in inside for c in g.curves))
+        look.score_axis(axes, success=success)
+        draw_references(axes, (references or {}).get(env, {}), percent=success)
         axes.set_xlim(left=0)
         axes.set_title(env, loc="left")
         look.tidy(axes)
         legend = axes.legend(
             frameon=False,
             fontsize=look.FONT - 2,
-            title="mean over seeds, band: 95 % t-interval;\nruns smoothed over 2 % of their length",
+            title="mean over seeds, band: 95 % t-interval;\n"
+            "runs smoothed over 2 % of their length;\n"
+            f"faint: fewer than {FEW} episodes",
             title_fontsize=look.FONT - 2,
         )
         legend.get_title().set_color(look.INK)
@@ -73,6 +79,12 @@ def band(curves: Sequence[Curve]) -> tuple[NDArray[np.float64], ...]:
     return grid, centre, centre - reach, centre + reach
 
 
+def _counted(curve: Curve, grid: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The episodes behind each point of a grid: those of the row before it."""
+    row = np.searchsorted(curve.env_steps, grid, side="right") - 1
+    return np.asarray(curve.episodes[row.clip(0)])
+
+
 def _line(axes: Axes, group: Group, colour: str, style: str) -> None:
     grid, centre, low, high = band(group.curves)
     if all(curve.is_success for curve in group.curves):
@@ -80,6 +92,11 @@ def _line(axes: Axes, group: Group, colour: str, style: str) -> None:
     seeds = f"{len(group.seeds)} seed{'s' if len(group.seeds) > 1 else ''}"
     label = f"{group.memory} ({seeds})"
     marker = look.POINT if grid[0] == grid[-1] else None  # there is no line to see
-    axes.plot(grid, centre, color=colour, ls=style, lw=2.0, marker=marker, label=label)
+    few = np.sum([_counted(curve, grid) for curve in group.curves], axis=0) < FEW
+    looks: dict[str, Any] = {"color": colour, "ls": style, "lw": 2.0, "marker": marker}
+    if few.any():
+        axes.plot(grid, centre, **looks, alpha=FAINT, label=label if few.all() else None)
+    if not few.all():
+        axes.plot(grid, np.where(few, np.nan, centre), **looks, label=label)
     if len(group.seeds) > 1:
         axes.fill_between(grid, low, high, color=colour, alpha=0.18, lw=0)

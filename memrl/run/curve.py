@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,7 +15,10 @@ from memrl.errors import RunError
 from memrl.run import figure as look
 from memrl.run.metrics import STEPS, read_metrics
 
+FEW: Final = 20  # episodes: a mean of fewer is hardly one
+FAINT: Final = 0.3
 _PARTS: Final = 50  # a window of smoothing is this part of the run
+_LINE: Final = 1 / 400  # half the width of a line, as a part of the height of a picture
 
 
 class Curve(NamedTuple):
@@ -26,6 +29,7 @@ class Curve(NamedTuple):
     smooth: NDArray[np.float64]  # [K]; mean over ``window`` rows around each, per episode
     window: int  # rows; odd
     is_success: bool
+    episodes: NDArray[np.float64]  # [K]; behind ``smooth``; infinite where nobody counted
 
 
 def read_curve(metrics: Path) -> Curve:
@@ -40,20 +44,25 @@ def read_curve(metrics: Path) -> Curve:
     if score is None or not np.isfinite(score).any():
         raise RunError(f"{metrics} has no success and no return yet: no episode has ended")
     known = np.isfinite(score)
-    episodes = columns.get("episode/count", np.ones_like(score))[known]
     window = 2 * (int(known.sum()) // _PARTS // 2) + 1
-    smooth = moving_mean(score[known], episodes, window)
-    return Curve(columns[STEPS][known], score[known], smooth, window, is_success)
+    weights = columns.get("episode/count", np.ones_like(score))[known]
+    smooth = moving_mean(score[known], weights, window)
+    counted = moving_sum(weights, window)
+    episodes = counted if "episode/count" in columns else np.full_like(counted, np.inf)
+    return Curve(columns[STEPS][known], score[known], smooth, window, is_success, episodes)
 
 
 def moving_mean(
     values: NDArray[np.float64], weights: NDArray[np.float64], window: int
 ) -> NDArray[np.float64]:
     """The weighted mean over ``window`` (odd) values around each, over fewer at the two ends."""
-    kernel = np.ones(window)
+    return moving_sum(values * weights, window) / moving_sum(weights, window)
+
+
+def moving_sum(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
+    """The sum over ``window`` (odd) values around each, over fewer at the two ends."""
     centre = slice(window // 2, window // 2 + len(values))
-    total = np.convolve(values * weights, kernel)[centre]
-    return np.asarray(total / np.convolve(weights, kernel)[centre])
+    return np.asarray(np.convolve(values, np.ones(window))[centre])
 
 
 def draw_curve(
@@ -82,11 +91,10 @@ def draw_curve(
     if curve.window > 1:
         axes.plot(curve.env_steps, curve.score, color=colour, alpha=0.25, lw=0.8, label=name)
         name = f"{name}, mean over {curve.window} iterations"
-    marker = look.POINT if len(curve.env_steps) == 1 else None  # there is no line to see
-    axes.plot(curve.env_steps, curve.smooth, color=colour, lw=2.0, marker=marker, label=name)
-    draw_references(axes, references or {})
+    draw_line(axes, curve, name, colour)
     look.steps_axis(axes)
     look.score_axis(axes, success=curve.is_success)
+    draw_references(axes, references or {}, percent=curve.is_success)
     axes.set_xlim(left=0)
     axes.set_title(title, loc="left")
     look.tidy(axes)
@@ -95,8 +103,29 @@ def draw_curve(
     return picture
 
 
-def draw_references(axes: Axes, references: Mapping[str, float]) -> None:
-    """Horizontal lines, named in the legend."""
-    for index, (name, level) in enumerate(references.items()):
+def draw_references(axes: Axes, references: Mapping[str, float], *, percent: bool = False) -> None:
+    """Horizontal lines, named in the legend with their values; equal ones are one line."""
+    low, high = axes.get_ylim()
+    reach = max(high, *references.values(), low) - min(low, *references.values(), high)
+    alike: dict[float, list[str]] = {}
+    for name, level in references.items():
+        near = (known for known in alike if abs(known - level) <= _LINE * reach)
+        alike.setdefault(next(near, level), []).append(name)
+    for index, (level, names) in enumerate(alike.items()):
         dashes = (0, (6 - 2 * (index % 3), 2 + index % 3))
-        axes.axhline(level, color=look.GREY, lw=1.2, ls=dashes, label=name, zorder=1)
+        value = f"{100 * level:.3g} %" if percent else f"{level:.3g}"
+        label = f"{' = '.join(names)}, {value}"
+        axes.axhline(level, color=look.GREY, lw=1.2, ls=dashes, label=label, zorder=1)
+
+
+def draw_line(axes: Axes, curve: Curve, name: str, colour: str) -> None:
+    """The smoothed curve, faint where fewer than 20 episodes speak for a point."""
+    few = curve.episodes < FEW
+    marker = look.POINT if len(curve.env_steps) == 1 else None  # there is no line to see
+    style: dict[str, Any] = {"color": colour, "lw": 2.0, "marker": marker}
+    if few.any():
+        of = f"{name}, of fewer than {FEW} episodes"
+        axes.plot(curve.env_steps, curve.smooth, **style, alpha=FAINT, label=of)
+    if not few.all():
+        solid = np.where(few, np.nan, curve.smooth)
+        axes.plot(curve.env_steps, solid, **style, label=name)

@@ -4,36 +4,49 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
 from memrl.errors import RunError
 from memrl.run import figure as look
-from memrl.run.recording import Picture, Recording
-from memrl.run.slots import colour_range, plain_name
+from memrl.run.panels import Update, memory_panel, picture_panel, text_panel
+from memrl.run.recording import Recording
 from memrl.saved.atomic import write_atomically
 
+Observed: TypeAlias = Callable[[Mapping[str, NDArray[Any]]], Mapping[str, str]]
+Done: TypeAlias = Callable[[NDArray[Any]], str]
+
 _MAX_FRAMES: Final = 200
-_MAX_BARS: Final = 64  # a row with more slots than this is a strip of colour
 _DPI: Final = 80
 _PICTURE_INCHES: Final = 3.3
+_LINE_INCHES: Final = 0.22  # of words
+_COLUMNS: Final = 35  # of words
+_MAX_LINES: Final = 20
 _FRAME_MS: Final = 160
 _LAST_MS: Final = 1500  # time to see how it ended
 
 
-def draw_episode(recording: Recording, path: Path, *, title: str = "", mission: str = "") -> int:
+def draw_episode(
+    recording: Recording,
+    path: Path,
+    *,
+    title: str = "",
+    mission: str = "",
+    observed: Observed | None = None,
+    done: Done = str,
+) -> int:
     """Write a recorded episode as an animated GIF and return the number of its frames.
 
-    On the left the world and, where it can be drawn, the agent's view of it; on the right every
-    diagnostic of its memory after it has read that observation. Scales stay the same from frame to
+    On the left the world and, where it can be drawn, the agent's view of it, or else what it
+    observes in words; on the right every diagnostic of its memory after it has read that
+    observation; above, what it then does and what that earns. Scales stay the same from frame to
     frame. A long episode is thinned to 200 frames, and the picture says so. The last frame shows
     the view that the last action led to; of the world there is no such picture, since environments
     begin the next episode in the same step.
@@ -42,17 +55,26 @@ def draw_episode(recording: Recording, path: Path, *, title: str = "", mission: 
         recording: the episode.
         path: of the GIF.
         title: the beginning of its headline.
-        mission: what the agent was told to do; the second line.
+        mission: what the agent was told to do; the last line of the headline.
+        observed: puts the observation of one copy into words, by entry.
+        done: puts an action into words.
 
     Raises:
-        RunError: there is neither a frame nor a diagnostic to show, or the disk is full.
+        RunError: there is neither a frame nor words nor a diagnostic to show, or the disk is full.
     """
-    if not recording.memory and not any(f is not None for f in recording.frames):
+    seen = [frame is not None for frame in (*recording.frames, *recording.views)]
+    if not (recording.memory or any(seen) or observed):
         raise RunError("neither the environment nor the memory can be drawn: no episode.gif")
+    texts = (
+        []
+        if any(seen) or observed is None
+        else [_paragraphs(observed(obs)) for obs in recording.observations]
+    )
     stride = math.ceil(recording.length / _MAX_FRAMES)
     steps = [*range(0, recording.length - 1, stride), recording.length - 1]
     steps += [recording.length] * (recording.last_view is not None)
-    scene = _Scene(recording, title, mission, stride)
+    lines = _Headline(recording, title, mission, stride, done)
+    scene = _Scene(recording, lines, texts)
     images = [scene.draw(t) for t in steps]
     palette = images[-1].quantize(colors=256)
     frames = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
@@ -68,111 +90,95 @@ def draw_episode(recording: Recording, path: Path, *, title: str = "", mission: 
 class _Scene:
     """A figure that is made once and updated for every step."""
 
-    def __init__(self, recording: Recording, title: str, mission: str, stride: int) -> None:
-        self._recording, self._stride, self._mission = recording, stride, mission
+    def __init__(self, recording: Recording, lines: _Headline, texts: list[str]) -> None:
+        self._lines = lines
         pictures = {
             "world": [*recording.frames, None],
             "what the agent sees": [*recording.views, recording.last_view],
         }
-        self._pictures = {
-            name: frames for name, frames in pictures.items() if any(f is not None for f in frames)
-        }
+        shown = {name: p for name, p in pictures.items() if any(f is not None for f in p)}
         memory = recording.memory
-        height = max(4.2, _PICTURE_INCHES * len(self._pictures), 1.1 * len(memory))
-        self.figure = look.new_figure(9.0, height + (0.9 if mission else 0.6))
+        words = _LINE_INCHES * (3 + max((text.count("\n") for text in texts), default=0))
+        height = max(_PICTURE_INCHES * len(shown), words, 1.2 * len(memory))
+        height = height if texts and not memory else max(4.2, height)
+        self.figure = look.new_figure(9.0, height + 0.2 + 0.25 * lines(0).count("\n") + 0.25)
         self.figure.set_dpi(_DPI)
-        headline = self.figure.suptitle(title, x=0.01, ha="left", fontsize=look.FONT)
-        headline.set_color(look.INK)
-        self._headline, self._title = headline, title
-        sides = self._sides()
-        self._update: list[Callable[[int], None]] = []
-        if self._pictures:
-            left = sides[0].subplots(len(self._pictures), 1, squeeze=False)[:, 0]
-            for axes, (name, frames) in zip(left, self._pictures.items(), strict=True):
-                self._update.append(_picture(axes, name, frames))
+        self._headline = self.figure.suptitle("", x=0.01, ha="left", fontsize=look.FONT)
+        self._headline.set_color(look.INK)
+        sides = self._sides(both=bool(shown or texts) and bool(memory))
+        self._update: list[Update] = []
+        if shown or texts:
+            left = sides[0].subplots(len(shown) or 1, 1, squeeze=False)[:, 0]
+            for axes, (name, frames) in zip(left, shown.items(), strict=not texts):
+                self._update.append(picture_panel(axes, name, frames))
+            if texts:
+                self._update.append(text_panel(left[0], "what the agent sees", texts))
         if memory:
             right = sides[-1].subplots(len(memory), 1, squeeze=False)[:, 0]
             for axes, (name, values) in zip(right, memory.items(), strict=True):
-                self._update.append(_panel(axes, name, values))
+                self._update.append(memory_panel(axes, name, values))
 
     def draw(self, t: int) -> Image.Image:
         for update in self._update:
             update(t)
-        self._headline.set_text(self._line(t))
+        self._headline.set_text(self._lines(t))
         canvas = self.figure.canvas
         assert isinstance(canvas, FigureCanvasAgg)
         canvas.draw()  # type: ignore[no-untyped-call]
         pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
         return Image.fromarray(pixels[..., :3].copy())
 
-    def _sides(self) -> list[Any]:
-        both = bool(self._pictures) and bool(self._recording.memory)
+    def _sides(self, *, both: bool) -> list[Any]:
         if not both:
             return [self.figure]
         sides = self.figure.subfigures(1, 2, squeeze=False, width_ratios=[1.0, 1.25])
         return [sides[0, 0], sides[0, 1]]
 
-    def _line(self, t: int) -> str:
-        """The headline before action ``t``; ``t`` = T is after the last one."""
-        recording = self._recording
-        parts = [self._title] if self._title else []
-        done = t == recording.length
-        parts.append(f"{'after ' * done}step {t + 1 - done} of {recording.length}")
-        if self._stride > 1:
-            parts.append(f"1 of {self._stride} steps shown")
+
+class _Headline(NamedTuple):
+    """What stands above a frame."""
+
+    recording: Recording
+    title: str
+    mission: str
+    stride: int
+    done: Done
+
+    def __call__(self, t: int) -> str:
+        """The lines before action ``t``; ``t`` = T is after the last one."""
+        lines = [self._where(t), self._what(t), f"mission: {self.mission}" if self.mission else ""]
+        return "\n".join(line for line in lines if line)
+
+    def _where(self, t: int) -> str:
+        recording = self.recording
+        parts = [self.title] if self.title else []
+        over = t == recording.length
+        parts.append(f"{'after ' * over}step {t + 1 - over} of {recording.length}")
+        if self.stride > 1:
+            parts.append(f"1 of {self.stride} steps shown")
         if recording.cue_step is not None:
             since = t - recording.cue_step
             parts.append("cue not seen yet" if since < 0 else f"cue first seen {since} steps ago")
-        if done or (t == recording.length - 1 and recording.last_view is None):
-            ending = {
-                True: "solved",
-                False: "failed",
-                None: f"return {recording.rewards.sum():.3g}",
-            }
-            parts.append(ending[recording.success])
-        line = "  ·  ".join(parts)
-        return f"{line}\nmission: {self._mission}" if self._mission else line
+        return "  ·  ".join(parts)
+
+    def _what(self, t: int) -> str:
+        """What the action was and what it earned; at the end also how it ended."""
+        recording, parts = self.recording, []
+        over = t == recording.length
+        if not over:
+            deed = f"action: {self.done(recording.actions[t])}"
+            parts.append(f"{deed}  ·  reward: {recording.rewards[t]:.3g}")
+        if over or (t == recording.length - 1 and recording.last_view is None):
+            returned = f"return {recording.rewards.sum():.3g}"
+            parts.append({True: "solved", False: "failed", None: returned}[recording.success])
+        return "  ·  ".join(parts)
 
 
-def _picture(axes: Axes, name: str, frames: list[Picture | None]) -> Callable[[int], None]:
-    first = next(frame for frame in frames if frame is not None)
-    image = axes.imshow(first, interpolation="nearest")
-    title = axes.set_title(name, loc="left", fontsize=look.FONT - 1, color=look.INK)
-    axes.set_axis_off()
-
-    def update(t: int) -> None:
-        frame = frames[t]
-        title.set_text(name if frame is not None else f"{name}, before the last step")
-        if frame is not None:
-            image.set_data(frame)
-
-    return update
-
-
-def _panel(axes: Axes, name: str, values: NDArray[np.float64]) -> Callable[[int], None]:
-    """Bars for one row of slots, a strip of colour for several heads or many slots."""
-    rows = values.reshape(len(values), -1, values.shape[-1])  # [T, R, N]
-    rows = np.concatenate([rows, rows[-1:]])  # nothing is read after the last action
-    colours, low, high = colour_range(values)
-    look.tidy(axes)
-    axes.set_title(plain_name(name), loc="left", fontsize=look.FONT - 1)
-    if rows.shape[1] == 1 and rows.shape[2] <= _MAX_BARS:
-        bars = axes.bar(range(rows.shape[2]), rows[0, 0], color=look.COLOURS[0], width=0.85)
-        axes.set_ylim(low, high)
-        axes.set_xlim(-0.6, rows.shape[2] - 0.4)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=9, integer=True, min_n_ticks=1))
-
-        def update(t: int) -> None:
-            for bar, height in zip(bars, rows[t, 0], strict=True):
-                bar.set_height(height)
-
-        return update
-
-    image = axes.imshow(
-        rows[0], aspect="auto", cmap=colours, vmin=low, vmax=high, interpolation="nearest"
-    )
-    axes.grid(visible=False)
-    look.colour_bar(axes, image)
-    heads = rows.shape[1]
-    axes.set_yticks(range(heads), [f"head {r + 1}" if heads > 1 else "" for r in range(heads)])
-    return lambda t: image.set_data(rows[t])
+def _paragraphs(entries: Mapping[str, str]) -> str:
+    """One entry after the other, broken into lines; what is too long ends with dots."""
+    lines: list[str] = []
+    for key, said in entries.items():
+        lines += textwrap.wrap(f"{key}: {said}", _COLUMNS, subsequent_indent="  ")
+    if len(lines) > _MAX_LINES:
+        lines[_MAX_LINES - 1 :] = ["…"]
+    return "\n".join(lines)

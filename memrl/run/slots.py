@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from memrl.errors import RunError
@@ -41,6 +42,7 @@ def draw_memory(recording: Recording, path: Path, *, title: str = "") -> Figure:
             axes.axvline(recording.cue_step, color=_CUE, lw=1.8, ls="--")
     column[-1].set_xlabel("step of the episode")
     column[-1].set_xlim(-0.5, recording.length - 0.5)
+    column[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     _headline(picture, recording, title)
     look.save(picture, path)
     return picture
@@ -56,8 +58,14 @@ def colour_range(values: NDArray[np.float64]) -> tuple[str, float, float]:
 
 
 def plain_name(name: str) -> str:
-    """``read_weights`` as a person writes it."""
-    return name.replace("_", " ").replace(".", " · ")
+    """``read_weights`` as a person writes it, with its unit where it has one."""
+    unit = " (nats)" if name.endswith("entropy") else ""
+    return name.replace("_", " ").replace(".", " · ") + unit
+
+
+def counted(name: str) -> str:
+    """What the entries of a diagnostic are."""
+    return "slot" if "weights" in name or "usage" in name else "unit"
 
 
 def panel_height(values: NDArray[np.float64]) -> float:
@@ -85,8 +93,7 @@ def draw_panel(
     if heads > 1:
         _mark_heads(axes, heads, values.shape[2])
     else:
-        guess = "slot" if "weights" in name or "usage" in name else "unit"
-        axes.set_ylabel(rows_are or guess)
+        axes.set_ylabel(rows_are or counted(name))
     look.colour_bar(axes, image)
 
 

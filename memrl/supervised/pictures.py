@@ -36,8 +36,8 @@ def draw_learning(
     picture = look.new_figure(8.0, 5.6)
     above, below = picture.subplots(2, 1, sharex=True)
     _line(above, seen, columns["train/accuracy"], "accuracy")
-    draw_references(above, {"chance": task.chance, **best.accuracy})
     _percent(above, f"{_scored(task)}s")
+    draw_references(above, {"chance": task.chance, **best.accuracy}, percent=True)
     _line(below, seen, columns["train/loss"], "loss")
     draw_references(below, best.loss)
     below.set_yscale("log")
@@ -72,8 +72,8 @@ def draw_lengths(marks: Sequence[Mark], path: Path, *, task: Task, title: str) -
     if all(mark.best_accuracy is not None for _, mark in rows):
         best = [mark.best_accuracy or math.nan for _, mark in rows]
         axes.plot(lengths, best, color=look.COLOURS[2], lw=1.6, ls="--", label="best possible")
-    draw_references(axes, {"chance": task.chance})
     _percent(axes, f"{_scored(task)}s")
+    draw_references(axes, {"chance": task.chance}, percent=True)
     axes.set_xlabel("length")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title(title, loc="left")

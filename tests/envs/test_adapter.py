@@ -234,6 +234,31 @@ def test_a_copy_that_fails_in_its_own_process_is_named():
     env.close()
 
 
+class Incomplete(Counting):
+    """Finds out at its first reset that something is missing."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def reset(self, *, seed=None, options=None):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error", [gymnasium.error.DependencyNotInstalled("no snake"), ImportError("no snake")]
+)
+def test_what_is_not_installed_is_the_users_to_install(error):
+    with pytest.raises(ValueError, match=r"^Odd-v0 needs what is not installed: no snake$"):
+        Guard(Incomplete(error), name="Odd-v0", copy=0).reset()
+
+
+@pytest.mark.parametrize("error", [ImportError("no reader"), FileNotFoundError("no picture")])
+def test_what_no_installation_brings_is_said(error):
+    with pytest.raises(ValueError, match=r"no (reader|picture) \(no wheel of minigrid holds"):
+        Guard(Incomplete(error), name="MiniGrid-WFC-MazeSimple-v0", copy=0).reset()
+
+
 def test_a_mask_in_the_info_becomes_part_of_the_observation():
     env = counting(masks=True)
     assert env.observation_space["action_mask"] == spaces.MultiBinary(3)

@@ -83,6 +83,7 @@ class WalkAgent:
     """Learns nothing: its weight takes a random walk, of which its metrics tell."""
 
     unit = "env_steps"
+    policy = torch.nn.Identity()
 
     def __init__(self, seed: int = 0, poison_at: int | None = None) -> None:
         self.env_steps = 0

@@ -17,7 +17,7 @@ from memrl.run.curve import Curve, draw_curve, moving_mean, read_curve
 from memrl.run.episode import draw_episode
 from memrl.run.metrics import MetricsFile
 from memrl.run.recording import record_episode
-from memrl.run.slots import colour_range, draw_memory
+from memrl.run.slots import colour_range, draw_memory, plain_name
 
 
 def metrics(path, rows=211, success=True):
@@ -52,11 +52,35 @@ def test_a_curve_has_axes_with_units_a_legend_and_its_references(tmp_path):
     assert axes.get_xlabel() == "env steps"
     assert axes.get_ylabel() == "success (% of episodes)"
     assert axes.get_title(loc="left") == "dnc"
-    assert labels(axes) == ["success", "success, mean over 5 iterations", "no memory", "published"]
+    name = "success, mean over 5 iterations"
+    few = f"{name}, of fewer than 20 episodes"  # 15 at the ends
+    assert labels(axes) == ["success", few, name, "no memory, 50 %", "published, 97 %"]
     levels = {line.get_label(): line.get_ydata()[0] for line in axes.lines}
-    assert (levels["no memory"], levels["published"]) == (0.5, 0.97)
+    assert (levels["no memory, 50 %"], levels["published, 97 %"]) == (0.5, 0.97)
     with Image.open(tmp_path / "curve.png") as image:
         assert image.width >= 1000
+
+
+def test_equal_levels_are_one_line_with_both_names(tmp_path):
+    levels = {"optimal": 1.0, "blind guess": 0.25, "memoryless": 0.2501}
+    figure = draw_curve(metrics(tmp_path / "m.csv"), tmp_path / "c.png", references=levels)
+    assert labels(figure.axes[0])[-2:] == ["optimal, 100 %", "blind guess = memoryless, 25 %"]
+
+
+def test_levels_that_can_be_told_apart_are_two_lines(tmp_path):
+    levels = {"blind guess": 20.0, "memoryless": 21.0}
+    file = metrics(tmp_path / "m.csv", success=False)
+    figure = draw_curve(file, tmp_path / "c.png", references=levels)
+    assert labels(figure.axes[0])[-2:] == ["blind guess, 20", "memoryless, 21"]
+
+
+def test_points_of_few_episodes_are_faint(tmp_path):
+    file = MetricsFile(tmp_path / "m.csv")
+    for i, count in enumerate([2.0, 20.0, 30.0], start=1):
+        file.append({"env_steps": i, "episode/success": 0.5, "episode/count": count})
+    faint, solid = draw_curve(tmp_path / "m.csv", tmp_path / "c.png").axes[0].lines
+    assert faint.get_alpha() < 0.5
+    assert np.isnan(solid.get_ydata()).tolist() == [True, False, False]
 
 
 @pytest.mark.parametrize(("rows", "marker"), [(1, "o"), (2, "None")])
@@ -156,6 +180,18 @@ def test_a_memory_without_diagnostics_has_no_picture(tmp_path):
         draw_memory(record(2)._replace(memory={}), tmp_path / "memory.png")
 
 
+def test_an_entropy_has_its_unit():
+    assert plain_name("read_entropy") == "read entropy (nats)"
+    assert plain_name("read_weights") == "read weights"
+
+
+def test_steps_of_a_short_episode_are_whole_numbers(tmp_path):
+    figure = draw_memory(record(2), tmp_path / "memory.png")
+    below = figure.axes[3]
+    assert below.get_xlabel() == "step of the episode"
+    assert all(float(tick).is_integer() for tick in below.get_xticks())
+
+
 def test_white_is_always_zero():
     assert colour_range(np.array([0.0, 0.25])) == ("Blues", 0.0, 0.25)
     assert colour_range(np.array([-0.5, 0.25])) == ("RdBu_r", -0.5, 0.5)
@@ -200,17 +236,60 @@ def headlines(recording, tmp_path, monkeypatch, **options):
 def test_a_gif_ends_after_the_last_step_and_says_what_its_world_is_of(tmp_path, monkeypatch):
     recording = record(2, view=seen_by_the_agent)
     assert headlines(recording, tmp_path, monkeypatch, title="dnc", mission="fetch a key") == [
-        ("dnc  ·  step 1 of 2\nmission: fetch a key", "world"),
-        ("dnc  ·  step 2 of 2\nmission: fetch a key", "world"),
-        ("dnc  ·  after step 2 of 2  ·  solved\nmission: fetch a key", BEFORE),
+        ("dnc  ·  step 1 of 2\naction: 0  ·  reward: 0\nmission: fetch a key", "world"),
+        ("dnc  ·  step 2 of 2\naction: 0  ·  reward: 1\nmission: fetch a key", "world"),
+        ("dnc  ·  after step 2 of 2\nsolved\nmission: fetch a key", BEFORE),
     ]
 
 
 def test_a_gif_without_views_ends_with_the_last_step(tmp_path, monkeypatch):
     assert headlines(record(2), tmp_path, monkeypatch) == [
-        ("step 1 of 2", "world"),
-        ("step 2 of 2  ·  solved", "world"),
+        ("step 1 of 2\naction: 0  ·  reward: 0", "world"),
+        ("step 2 of 2\naction: 0  ·  reward: 1  ·  solved", "world"),
     ]
+
+
+def observed(obs):
+    return {"obs": f"the number {obs['obs'][0]:g}", "more": "words " * 400}
+
+
+def test_where_nothing_is_a_picture_the_gif_says_what_is_seen_and_done(tmp_path, monkeypatch):
+    seen = []
+    draw = look.FigureCanvasAgg.draw
+
+    def draw_and_note(canvas):
+        axes = canvas.figure.axes[0]
+        seen.append((canvas.figure.get_suptitle(), axes.texts[0].get_text().splitlines()))
+        return draw(canvas)
+
+    monkeypatch.setattr(look.FigureCanvasAgg, "draw", draw_and_note)
+    recording = record(2)._replace(frames=[None, None], memory={})
+    draw_episode(recording, tmp_path / "e.gif", observed=observed, done=lambda a: f"wait {a}")
+    headlines_, texts = zip(*seen, strict=True)
+    assert headlines_[0] == "step 1 of 2\naction: wait 0  ·  reward: 0"
+    assert [lines[0] for lines in texts] == ["obs: the number 0", "obs: the number 1"]
+    assert texts[0][-1] == "…"  # what is long is cut
+
+
+def test_where_there_is_a_picture_the_gif_needs_no_words(tmp_path, monkeypatch):
+    assert headlines(record(2), tmp_path, monkeypatch, observed=observed)[0][1] == "world"
+
+
+def test_a_row_of_one_memory_has_no_tick_and_says_what_its_entries_are(tmp_path, monkeypatch):
+    panels = {}
+    note = look.FigureCanvasAgg.draw
+
+    def draw_and_note(canvas):
+        panels.update({axes.get_title(loc="left"): axes for axes in canvas.figure.axes})
+        return note(canvas)
+
+    monkeypatch.setattr(look.FigureCanvasAgg, "draw", draw_and_note)
+    draw_episode(record(2), tmp_path / "e.gif")
+    assert len(panels["hidden"].get_yticks()) == 0
+    assert len(panels["read weights"].get_yticks()) == 2
+    assert panels["hidden"].get_xlabel() == "unit"
+    assert panels["gate"].get_xlabel() == ""  # one number
+    assert panels["write weights"].get_xlabel() == "slot"
 
 
 def test_the_colours_of_a_strip_have_a_scale(tmp_path, monkeypatch):
@@ -248,7 +327,7 @@ def run(memory, seed, score, last=900.0, env="Maze", success=True):
         env_steps=int(last),
         env_steps_per_s=50.0,
         wall_seconds=last / 50,
-        curve=Curve(steps, flat, flat, 1, success),
+        curve=Curve(steps, flat, flat, 1, success, np.full(len(steps), 50.0)),
     )
 
 
@@ -279,13 +358,30 @@ def test_the_same_seed_twice_is_not_two_seeds():
 
 def test_a_comparison_names_memories_seeds_and_the_band(tmp_path):
     runs = [run("dnc", 0, 0.5), run("dnc", 1, 0.7), run("lstm", 0, 0.5), run("lstm", 0, 1, env="B")]
-    figure = draw_comparison(group_runs(runs), tmp_path / "c.png", references={"no memory": 0.5})
+    levels = {"Maze": {"no memory": 0.5}}
+    figure = draw_comparison(group_runs(runs), tmp_path / "c.png", references=levels)
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["Maze", "B"]
-    assert labels(figure.axes[0]) == ["dnc (2 seeds)", "lstm (1 seed)", "no memory"]
+    assert labels(figure.axes[0]) == ["dnc (2 seeds)", "lstm (1 seed)", "no memory, 50 %"]
     assert "95 % t-interval" in figure.axes[0].get_legend().get_title().get_text()
+    assert labels(figure.axes[1]) == ["lstm (1 seed)"]  # the levels of Maze are none of B's
     assert len(figure.axes[0].collections) == 1  # a band for two seeds, none for one
-    colours = [axes.lines[-2].get_color() for axes in figure.axes]
+    colours = [
+        next(line.get_color() for line in axes.lines if line.get_label().startswith("lstm"))
+        for axes in figure.axes
+    ]
     assert colours[0] == colours[1]  # a memory keeps its colour from panel to panel
+
+
+def test_a_comparison_is_faint_where_all_seeds_together_ended_few_episodes(tmp_path):
+    def with_few(run):
+        episodes = np.where(run.curve.env_steps < 500, 7.0, 50.0)
+        return run._replace(curve=run.curve._replace(episodes=episodes))
+
+    two, three = ([with_few(run("dnc", seed, 0.5)) for seed in range(n)] for n in (2, 3))
+    _, solid = draw_comparison(group_runs(two), tmp_path / "c.png").axes[0].lines
+    assert np.isnan(solid.get_ydata()).tolist() == (solid.get_xdata() < 500).tolist()
+    (solid,) = draw_comparison(group_runs(three), tmp_path / "c.png").axes[0].lines
+    assert not np.isnan(solid.get_ydata()).any()
 
 
 @pytest.mark.parametrize(("last", "marker"), [(100.0, "o"), (200.0, "None")])

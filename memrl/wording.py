@@ -1,0 +1,58 @@
+"""What an agent sees and does, in words: numbers, and what they stand for where that is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from memrl.envs.catalogue import EnvCard
+from memrl.envs.missions import VOCABULARY, decode
+from memrl.rollout.tokens import Tokens
+
+_HEADINGS: Final = ("east", "south", "west", "north")
+
+
+def entry_in_words(
+    key: str, obs: Mapping[str, NDArray[Any]], space: spaces.Dict, card: EnvCard
+) -> str:
+    """One entry of the observation of one copy."""
+    value, part = obs[key], space[key]
+    # With a flag of its own, a first observation has no symbol among the previous actions.
+    if key == "prev_action" and "is_t0" not in space.spaces and _is_none(value, part):
+        return "none yet"
+    if isinstance(part, spaces.Discrete):
+        headings = _HEADINGS if int(part.n) == len(_HEADINGS) else ()
+        names = {"obs": card.symbols, "prev_action": card.actions, "direction": headings}
+        known, number = names.get(key, ()), int(value)
+        said = known[number] if number < len(known) else f"(0 … {part.n - 1})"
+        return f"{number} {said}"
+    if isinstance(part, Tokens) and part.num_symbols == len(VOCABULARY):
+        return decode(torch.as_tensor(value)[None])[0]
+    return _numbers(value)
+
+
+def action_in_words(action: NDArray[Any], card: EnvCard) -> str:
+    """One action: its name where it has one, else its numbers."""
+    if action.ndim == 0 and action.dtype.kind in "iu" and int(action) < len(card.actions):
+        return card.actions[int(action)]
+    return _numbers(action)
+
+
+def _is_none(value: NDArray[Any], space: spaces.Space[Any]) -> bool:
+    """Whether every part is the last of its numbers, which `Previous` keeps for "none yet"."""
+    match space:
+        case spaces.Discrete():
+            return int(value) == int(space.n) - 1
+        case spaces.MultiDiscrete():
+            return bool((value == space.nvec - 1).all())
+    return False
+
+
+def _numbers(value: NDArray[Any]) -> str:
+    digits = "{:.3f}" if value.dtype.kind == "f" else "{:.0f}"
+    return "  ".join(digits.format(float(number)) for number in np.ravel(value))
