@@ -105,7 +105,7 @@ class Player:
             self.tally.forget()
             return
         self.start = saved["start"].to(self.start)
-        self.state = states.unflatten(self.state, saved["core"])
+        self.state = states.loaded(self.state, saved["core"])
         self.tally.load_state_dict(saved["tally"])
 
 

@@ -1,0 +1,63 @@
+"""Every agent goes on from a saved state, with vectors to see, and leaves that state as it was."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from functools import partial
+
+import pytest
+import torch
+from small_agents import learn, make_agent
+from small_episodic import learn as learn_episodic
+from small_episodic import make_agent as make_episodic
+from small_r2d2 import learn_r2d2, make_r2d2
+
+from memrl.agents.config import BonusConfig, SelfImitationConfig
+from memrl.envs.make import make
+
+BEST = SelfImitationConfig(kind="episodes", capacity=5, longest=30)
+BONUSES = ("first_visit", "count", "novelty_difference", "elliptical")
+AGENTS = {
+    "nec": (partial(make_episodic, "nec"), learn_episodic),
+    "mfec": (partial(make_episodic, "mfec"), learn_episodic),
+    "r2d2 lstm": (partial(make_r2d2, "lstm"), learn_r2d2),
+    "r2d2 dnc without burn-in": (partial(make_r2d2, "dnc", burn_in=0), learn_r2d2),
+    "r2d2 lstm bootstrapping beyond its unroll": (
+        partial(make_r2d2, "lstm", n_step=9, refresh_states=True, stride=4),
+        learn_r2d2,
+    ),
+    **{
+        f"ppo dnc {kind}": (partial(make_agent, "dnc", bonus=BonusConfig(kind=kind)), learn)
+        for kind in BONUSES
+    },
+    "ppo lstm self-imitation": (partial(make_agent, "lstm", self_imitation=BEST), learn),
+}
+
+
+def task():
+    return make("popgym-NoisyPositionOnlyCartPoleEasy-v0", 3)
+
+
+def words(rows):
+    return [{name: str(value) for name, value in row.items()} for row in rows]
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_the_next_iterations_of_a_loaded_agent_are_those_of_the_saved_one(agent):
+    build, run = AGENTS[agent]
+    first, second = (build(task(), seed=seed) for seed in (3, 99))
+    run(first, 2)
+    second.load_state_dict(deepcopy(first.state_dict()))
+    assert words(run(first, 3)) == words(run(second, 3))
+
+
+@pytest.mark.parametrize("agent", ["nec", "mfec", "r2d2 lstm", "r2d2 dnc without burn-in"])
+def test_what_was_loaded_is_not_written_into(agent):
+    build, run = AGENTS[agent]
+    first, second = (build(task(), seed=seed) for seed in (3, 99))
+    run(first, 2)
+    state = deepcopy(first.state_dict())
+    kept = deepcopy(state)
+    second.load_state_dict(state)
+    run(second, 2)
+    torch.testing.assert_close(state, kept, rtol=0, atol=0, equal_nan=True)
