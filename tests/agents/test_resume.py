@@ -61,3 +61,37 @@ def test_what_was_loaded_is_not_written_into(agent):
     second.load_state_dict(state)
     run(second, 2)
     torch.testing.assert_close(state, kept, rtol=0, atol=0, equal_nan=True)
+
+
+IMITATING = {"self_imitation": BEST}
+STANDARDISED = {"normalise_returns": True}
+
+
+@pytest.mark.parametrize(
+    ("saved", "here", "sentence"),
+    [
+        ({}, IMITATING, r"saved without agent\.self_imitation"),
+        (IMITATING, {}, r"saved with agent\.self_imitation"),
+        ({}, STANDARDISED, r"saved without agent\.normalise_returns"),
+        (STANDARDISED, {}, r"saved with agent\.normalise_returns"),
+    ],
+)
+def test_a_ppo_state_of_other_options_is_refused_and_nothing_is_changed(saved, here, sentence):
+    agent = make_agent(seed=3, **here)
+    refused(agent, make_agent(seed=99, **saved).state_dict(), sentence)
+
+
+def test_a_state_of_another_agent_is_refused_by_ppo_and_nothing_is_changed():
+    other = make_episodic("nec").state_dict()
+    refused(make_agent(), other, "not one of agent=ppo: it has no iteration, no policy")
+
+
+def test_a_ppo_state_of_another_memory_is_refused_and_nothing_is_changed():
+    refused(make_agent("gru"), make_agent("lstm", seed=99).state_dict(), "the saved policy is not")
+
+
+def refused(agent, state, sentence):
+    before = deepcopy(agent.state_dict())
+    with pytest.raises(ValueError, match=sentence):
+        agent.load_state_dict(state)
+    torch.testing.assert_close(agent.state_dict(), before, rtol=0, atol=0, equal_nan=True)
