@@ -19,7 +19,7 @@ from memrl.agents.learner import Learner, Rates
 from memrl.agents.novelty import make_bonus
 from memrl.agents.reach import DISTANCES, gradient_reach
 from memrl.agents.report import Averages, diagnose, episodes
-from memrl.agents.restoring import check_keys, check_weights
+from memrl.agents.restoring import check_copies, check_keys, check_weights
 from memrl.agents.self_imitation import SelfImitation
 from memrl.bonus.bonus import Experience
 from memrl.losses.ppo import masked_mean
@@ -229,6 +229,7 @@ class PPO:
         imitation = own.pop("self_imitation"), state.get("self_imitation")  # younger than the rest
         check_keys(state, own, self.config.kind)
         check_weights(state["policy"], self.policy, "policy")
+        check_copies(len(state["collector"]["start"]), self.collector.env.num_envs)
         parts = {
             "agent.self_imitation": imitation,
             "agent.normalise_returns": (own["return_norm"], state["return_norm"]),

@@ -90,6 +90,12 @@ def test_a_ppo_state_of_another_memory_is_refused_and_nothing_is_changed():
     refused(make_agent("gru"), make_agent("lstm", seed=99).state_dict(), "the saved policy is not")
 
 
+@pytest.mark.parametrize("build", [make_agent, partial(make_episodic, "nec")])
+def test_a_state_of_another_number_of_copies_is_refused_and_nothing_is_changed(build):
+    agent, other = (build(env=make("probe/Recall-v0", n), seed=n) for n in (3, 2))
+    refused(agent, other.state_dict(), "a state of 2 environments was saved; allowed are 3")
+
+
 def refused(agent, state, sentence):
     before = deepcopy(agent.state_dict())
     with pytest.raises(ValueError, match=sentence):
