@@ -222,7 +222,6 @@ class PPO:
         if self.imitation is not None:
             self.imitation.load_state_dict(state["self_imitation"])
 
-
     def _check(self, state: Mapping[str, Any]) -> None:
         """Raises ValueError where a state is that of another agent or of other options."""
         own = self.state_dict()
