@@ -51,7 +51,7 @@ class BonusConfig(BaseModel):
 
     @model_validator(mode="after")
     def _what_is_set_is_read(self) -> BonusConfig:
-        _need_reader(self, "agent.bonus", self.READ_BY)
+        need_reader(self, self.kind, "agent.bonus", self.READ_BY)
         return self
 
 
@@ -76,19 +76,19 @@ class SelfImitationConfig(BaseModel):
 
     @model_validator(mode="after")
     def _what_is_set_is_read(self) -> SelfImitationConfig:
-        _need_reader(self, "agent.self_imitation", self.READ_BY)
+        need_reader(self, self.kind, "agent.self_imitation", self.READ_BY)
         return self
 
 
-def _need_reader(
-    config: BonusConfig | SelfImitationConfig, key: str, read_by: Mapping[str, tuple[str, ...]]
+def need_reader(
+    config: BaseModel, kind: str, key: str, read_by: Mapping[str, tuple[str, ...]]
 ) -> None:
     """Raise ValueError where an option was set that the kind of a group does not read."""
     for name, kinds in read_by.items():
         value = getattr(config, name)
-        if value != type(config).model_fields[name].default and config.kind not in kinds:
+        if value != type(config).model_fields[name].default and kind not in kinds:
             raise ValueError(
-                f"{key}.{name}={value} is not read by {key}.kind={config.kind} "
+                f"{key}.{name}={value} is not read by {key}.kind={kind} "
                 f"(it is by {', '.join(kinds)})"
             )
 

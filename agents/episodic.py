@@ -15,7 +15,7 @@ from memrl.agents.config import AgentConfig, Count, Positive, Share
 from memrl.agents.greedy import Worth, best, exploit, explore, open_actions
 from memrl.agents.pending import Block, Kept, Known, Pending
 from memrl.agents.report import Averages
-from memrl.agents.restoring import check_keys
+from memrl.agents.restoring import check_copies, check_keys
 from memrl.agents.tally import EpisodeTally
 from memrl.memory.stores.dnd import Find
 from memrl.rollout.env import BatchedEnv, Obs, Transition
@@ -221,6 +221,7 @@ class EpisodicControl:
         """
         own = self.config.kind
         check_keys(state, self.state_dict(), own)
+        check_copies(state["tally"]["running"].shape[1], self.env.num_envs)
         self.method.load_state_dict(state[own])
         self.env_steps, self._owed = state["env_steps"], state["owed"]
         self.obs = self.env.load_state_dict(state["env"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Annotated, Any, Literal, final
 
 import numpy as np
@@ -198,10 +199,8 @@ class NEC:
         self.store.load_state_dict(state["store"])
         self.policy.load_state_dict(state["policy"])
         own = self.optimizer.state_dict()
-        own["state"] = {
-            int(i): {name: x.clone() for name, x in kept.items()}
-            for i, kept in state["optimizer"].items()
-        }
+        # A copy: it is written into, and what was saved is its owner's.
+        own["state"] = {int(i): deepcopy(s) for i, s in state["optimizer"].items()}
         self.optimizer.load_state_dict(own)
         self.replay, self.warm = replay, state["warm"]
         self.draws.set_state(state["draws"].cpu())

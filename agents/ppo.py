@@ -20,6 +20,7 @@ from memrl.agents.learner import Learner, Rates
 from memrl.agents.novelty import make_bonus
 from memrl.agents.reach import DISTANCES, gradient_reach
 from memrl.agents.report import Averages, diagnose, episodes
+from memrl.agents.restoring import check_copies, check_keys, check_weights
 from memrl.agents.self_imitation import SelfImitation
 from memrl.bonus.bonus import Experience
 from memrl.losses.ppo import masked_mean
@@ -209,11 +210,8 @@ class PPO:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """See ``memrl.agent.Agent.load_state_dict``."""
-        try:
-            self.policy.load_state_dict(state["policy"])
-        except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1].strip()
-            raise ValueError(f"the saved policy is not the one configured here: {reason}") from None
+        self._check(state)
+        self.policy.load_state_dict(state["policy"])
         self.env_steps, self.iteration = state["env_steps"], state["iteration"]
         own = self.learner.optimizer.state_dict()
         # A copy: Adam writes into its moments, and what was saved is its owner's.
@@ -225,6 +223,22 @@ class PPO:
             self.return_norm.load_state_dict(state["return_norm"])
         if self.imitation is not None:
             self.imitation.load_state_dict(state["self_imitation"])
+
+    def _check(self, state: Mapping[str, Any]) -> None:
+        """Raises ValueError where a state is that of another agent or of other options."""
+        own = self.state_dict()
+        imitation = own.pop("self_imitation"), state.get("self_imitation")  # younger than the rest
+        check_keys(state, own, self.config.kind)
+        check_weights(state["policy"], self.policy, "policy")
+        check_copies(len(state["collector"]["start"]), self.collector.env.num_envs)
+        parts = {
+            "agent.self_imitation": imitation,
+            "agent.normalise_returns": (own["return_norm"], state["return_norm"]),
+        }
+        for option, (here, there) in parts.items():
+            if (here is None) != (there is None):
+                given = "with" if there is not None else "without"
+                raise ValueError(f"the state was saved {given} {option}: allowed is the same here")
 
 
 def _between(begin: float, end: float | None, progress: float) -> float:

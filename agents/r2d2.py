@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from typing import Any, Final, final
 
 import numpy as np
@@ -146,7 +146,8 @@ class R2D2:
         self.policy.load_state_dict(state["policy"])
         self.learner.target.load_state_dict(state["target"])
         own = self.learner.optimizer.state_dict()
-        own["state"] = {int(i): copy.deepcopy(s) for i, s in state["optimizer"].items()}
+        # A copy: Adam writes into its moments, and what was saved is its owner's.
+        own["state"] = {int(i): deepcopy(s) for i, s in state["optimizer"].items()}
         self.learner.optimizer.load_state_dict(own)
         self.player.load_state_dict(state["player"])
         self.replay.load_state_dict(state["replay"])

@@ -6,9 +6,16 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from memrl.agents.config import AgentConfig, Count, NonNegative, Positive, Share
+from memrl.agents.config import (
+    AgentConfig,
+    Count,
+    NonNegative,
+    Positive,
+    Share,
+    need_reader,
+)
 
 
 class ReplayConfig(BaseModel):
@@ -24,6 +31,15 @@ class ReplayConfig(BaseModel):
     memory_limit: Positive | None = None  # GB; above it, the replay lies in mapped files
     folder: Annotated[Path, Field(strict=False)] | None = None  # of those; null: the system's
 
+    @model_validator(mode="after")
+    def _what_is_set_is_read(self) -> ReplayConfig:
+        if self.folder is not None and self.memory_limit is None:
+            raise ValueError(
+                f"agent.replay.folder={self.folder} is not read without agent.replay.memory_limit, "
+                "above which the replay lies there"
+            )
+        return self
+
 
 class HindsightConfig(BaseModel):
     """Goals that were reached in place of those that were wanted."""
@@ -32,6 +48,11 @@ class HindsightConfig(BaseModel):
 
     kind: Literal["none", "future", "final", "episode"] = "none"
     share: Share = 0.8  # of the episodes in a batch
+
+    @model_validator(mode="after")
+    def _what_is_set_is_read(self) -> HindsightConfig:
+        need_reader(self, self.kind, "agent.hindsight", {"share": ("future", "final", "episode")})
+        return self
 
 
 class R2D2Config(AgentConfig):

@@ -106,9 +106,7 @@ class Player:
             self.tally.forget()
             return
         self.start = saved["start"].to(self.start)
-        kept = states.unflatten(self.state, saved["core"])
-        # Copies: acting writes into its state, and what was saved is its owner's.
-        self.state = states.map_state(lambda own, k: k.to(own, copy=True), self.state, kept)
+        self.state = states.loaded(self.state, saved["core"])
         self.tally.load_state_dict(saved["tally"])
 
 

@@ -18,6 +18,12 @@ def check_keys(saved: Mapping[str, Any], wanted: Iterable[str], agent: str) -> N
         )
 
 
+def check_copies(saved: int, here: int) -> None:
+    """Raises ValueError where a state is that of another number of environments."""
+    if saved != here:
+        raise ValueError(f"a state of {saved} environments was saved; allowed are {here}, as here")
+
+
 def check_weights(saved: Mapping[str, Tensor], module: nn.Module, name: str) -> None:
     """Raises ValueError where weights are missing, left over, or of another shape."""
     own = module.state_dict()

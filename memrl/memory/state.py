@@ -79,6 +79,15 @@ def unflatten(like: S, flat: Mapping[str, Tensor]) -> S:
     return map_state(lambda _: next(values), like)
 
 
+def loaded(own: S, saved: Mapping[str, Tensor]) -> S:
+    """Saved leaves (see ``flatten``) in the place of one's own: copies, on the device of those.
+
+    Raises:
+        ValueError: as ``unflatten``.
+    """
+    return map_state(lambda leaf, kept: kept.to(leaf.device, copy=True), own, unflatten(own, saved))
+
+
 def nbytes(state: Any) -> int:
     """Bytes that the leaves occupy."""
     return sum(leaf.numel() * leaf.element_size() for leaf in leaves(state))

@@ -139,8 +139,12 @@ class SequenceReplay:
         )
 
     def update(self, index: Int64[Tensor, " M"], priority: Float[Tensor, " M"]) -> None:
-        """New priorities of sequences that were drawn and not overwritten since."""
-        priority = priority.to(self._highest).clamp(min=_LEAST)
+        """New priorities of sequences that were drawn and not overwritten since.
+
+        One that was drawn several times, after another goal each time, gets the largest.
+        """
+        same = index.unsqueeze(0) == index.unsqueeze(1)
+        priority = torch.where(same, priority.to(self._highest), 0.0).amax(1).clamp(min=_LEAST)
         self._highest = torch.maximum(self._highest, priority.max())
         self.tree.set(index, priority**self.alpha)
 

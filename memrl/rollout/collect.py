@@ -141,6 +141,6 @@ class Collector:
             return
         self.start = saved["start"].to(self.start)
         # Copies: these are written in place, and what was saved is its owner's.
-        self.state = states.clone(states.unflatten(self.state, saved["core"]))
+        self.state = states.loaded(self.state, saved["core"])
         self.episode_return = saved["episode_return"].to(self.episode_return, copy=True)
         self.episode_length = saved["episode_length"].to(self.episode_length, copy=True)

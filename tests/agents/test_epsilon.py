@@ -6,8 +6,8 @@ import math
 
 import pytest
 import torch
-
 from memrl.agents.epsilon import epsilon_greedy, ladder
+
 from memrl.agents.tally import EpisodeTally
 from memrl.envs.make import make
 from memrl.rollout.env import Transition

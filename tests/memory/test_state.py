@@ -64,6 +64,17 @@ def test_flattened_states_are_put_back_together(state):
     same(states.unflatten(states.clone(state), shuffled), state)
 
 
+@given(some_states)
+def test_loaded_leaves_are_copies_on_the_device_of_ones_own(state):
+    flat = states.flatten(state)
+    here = states.loaded(states.clone(state), flat)
+    same(here, state)
+    for got, saved in zip(states.leaves(here), flat.values(), strict=True):
+        assert not got.numel() or got.data_ptr() != saved.data_ptr()
+    elsewhere = states.map_state(lambda leaf: leaf.to("meta"), state)
+    assert all(leaf.is_meta for leaf in states.leaves(states.loaded(elsewhere, flat)))
+
+
 @given(some_states, st.lists(st.integers(0, B - 1), max_size=5))
 def test_selecting_takes_the_same_rows_of_every_leaf(state, rows):
     chosen = states.select(state, torch.tensor(rows, dtype=torch.long))

@@ -104,6 +104,13 @@ def test_new_sequences_have_the_highest_priority_so_far():
     assert sorted(replay.tree.priorities.tolist())[-4:] == [9.0] * 4
 
 
+def test_a_sequence_that_was_drawn_twice_has_the_larger_of_its_priorities():
+    for twice in ([5.0, 2.0], [2.0, 5.0]):
+        replay = fill(build(), 5)
+        replay.update(torch.tensor([1, 0, 1]), torch.tensor([twice[0], 3.0, twice[1]]))
+        assert replay.tree.priorities[:B].tolist() == [3.0, 5.0, 1.0]
+
+
 def test_chances_and_weights_follow_the_priorities():
     replay = fill(build(alpha=0.5), 5)
     replay.update(torch.arange(B), torch.tensor([1.0, 4.0, 9.0]))

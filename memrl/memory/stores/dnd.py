@@ -21,6 +21,7 @@ Rule: TypeAlias = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 Find: TypeAlias = Literal["exact", "faiss"]
 
 CLOSEST = 4  # keys among which the one that is written again is looked for
+TOGETHER = 1024  # writes that are compared with each other: their square in distances
 BLOCK = 2**20  # scores that exist at a time: 4 MB
 SMALL = 1e-8  # added to the root of mean squares
 
@@ -156,9 +157,10 @@ class Dictionaries:
     ) -> Written:
         """Write in order; keys that are there have their values updated, others are added.
 
-        All keys are looked up first: none that is there makes room for another of the batch.
+        Of ``TOGETHER`` writes all keys are looked up first: none that is there makes room for
+        another of them.
         """
-        size, done = self.entries.capacity, Written(0, 0, 0)
+        size, done = min(self.entries.capacity, TOGETHER), Written(0, 0, 0)
         for low in range(0, len(keys), size):
             part = slice(low, low + size)
             new, again, lost = self._write(action[part], keys[part], targets[part])

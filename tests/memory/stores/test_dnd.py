@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memrl.memory.ops.kernel import kernel_weights
+from memrl.memory.stores import dnd
 from memrl.memory.stores.dnd import Dictionaries, largest, towards
 from memrl.memory.stores.entries import ROOM
+from memrl.memory.stores.grouping import first_alike
 
 A, W = 3, 2
 
@@ -181,6 +183,25 @@ def test_more_writes_than_room_leave_the_last():
     own = store(capacity=3, width=1)
     hold(own, 0, [[float(n)] for n in range(8)], list(range(8)))
     assert sorted(values_of(own, 0)) == [5, 6, 7]
+
+
+def test_many_writes_are_compared_in_parts_to_the_same_end(monkeypatch):
+    sizes = []
+
+    def counted(keys, numbers, tolerance):
+        sizes.append(len(keys))
+        return first_alike(keys, numbers, tolerance)
+
+    monkeypatch.setattr(dnd, "first_alike", counted)
+    n = 2 * dnd.TOGETHER + 7
+    own = store(capacity=5000, width=1, rule=largest)
+    action, key, target = torch.arange(n) % A, torch.arange(n) % 301, torch.randn(n)
+    own.write(action, key.float().unsqueeze(1), target)
+    assert sizes == [dnd.TOGETHER, dnd.TOGETHER, 7]
+    for a in range(A):
+        for slot, k in enumerate(own.entries.keys[a, : own.entries.held[a], 0].tolist()):
+            want = target[(action == a) & (key == k)].max()
+            assert values_of(own, a)[slot] == float(want)
 
 
 def test_room_is_allocated_as_entries_come_and_nothing_is_lost():

@@ -1,0 +1,103 @@
+"""Every agent goes on from a saved state, with vectors to see, and leaves that state as it was."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from functools import partial
+
+import pytest
+import torch
+from small_agents import learn, make_agent
+from small_episodic import learn as learn_episodic
+from small_episodic import make_agent as make_episodic
+from small_r2d2 import learn_r2d2, make_r2d2
+
+from memrl.agents.config import BonusConfig, SelfImitationConfig
+from memrl.envs.make import make
+
+BEST = SelfImitationConfig(kind="episodes", capacity=5, longest=30)
+BONUSES = ("first_visit", "count", "novelty_difference", "elliptical")
+AGENTS = {
+    "nec": (partial(make_episodic, "nec"), learn_episodic),
+    "mfec": (partial(make_episodic, "mfec"), learn_episodic),
+    "r2d2 lstm": (partial(make_r2d2, "lstm"), learn_r2d2),
+    "r2d2 dnc without burn-in": (partial(make_r2d2, "dnc", burn_in=0), learn_r2d2),
+    "r2d2 lstm bootstrapping beyond its unroll": (
+        partial(make_r2d2, "lstm", n_step=9, refresh_states=True, stride=4),
+        learn_r2d2,
+    ),
+    **{
+        f"ppo dnc {kind}": (partial(make_agent, "dnc", bonus=BonusConfig(kind=kind)), learn)
+        for kind in BONUSES
+    },
+    "ppo lstm self-imitation": (partial(make_agent, "lstm", self_imitation=BEST), learn),
+}
+
+
+def task():
+    return make("popgym-NoisyPositionOnlyCartPoleEasy-v0", 3)
+
+
+def words(rows):
+    return [{name: str(value) for name, value in row.items()} for row in rows]
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_the_next_iterations_of_a_loaded_agent_are_those_of_the_saved_one(agent):
+    build, run = AGENTS[agent]
+    first, second = (build(task(), seed=seed) for seed in (3, 99))
+    run(first, 2)
+    second.load_state_dict(deepcopy(first.state_dict()))
+    assert words(run(first, 3)) == words(run(second, 3))
+
+
+@pytest.mark.parametrize("agent", ["nec", "mfec", "r2d2 lstm", "r2d2 dnc without burn-in"])
+def test_what_was_loaded_is_not_written_into(agent):
+    build, run = AGENTS[agent]
+    first, second = (build(task(), seed=seed) for seed in (3, 99))
+    run(first, 2)
+    state = deepcopy(first.state_dict())
+    kept = deepcopy(state)
+    second.load_state_dict(state)
+    run(second, 2)
+    torch.testing.assert_close(state, kept, rtol=0, atol=0, equal_nan=True)
+
+
+IMITATING = {"self_imitation": BEST}
+STANDARDISED = {"normalise_returns": True}
+
+
+@pytest.mark.parametrize(
+    ("saved", "here", "sentence"),
+    [
+        ({}, IMITATING, r"saved without agent\.self_imitation"),
+        (IMITATING, {}, r"saved with agent\.self_imitation"),
+        ({}, STANDARDISED, r"saved without agent\.normalise_returns"),
+        (STANDARDISED, {}, r"saved with agent\.normalise_returns"),
+    ],
+)
+def test_a_ppo_state_of_other_options_is_refused_and_nothing_is_changed(saved, here, sentence):
+    agent = make_agent(seed=3, **here)
+    refused(agent, make_agent(seed=99, **saved).state_dict(), sentence)
+
+
+def test_a_state_of_another_agent_is_refused_by_ppo_and_nothing_is_changed():
+    other = make_episodic("nec").state_dict()
+    refused(make_agent(), other, "not one of agent=ppo: it has no iteration, no policy")
+
+
+def test_a_ppo_state_of_another_memory_is_refused_and_nothing_is_changed():
+    refused(make_agent("gru"), make_agent("lstm", seed=99).state_dict(), "the saved policy is not")
+
+
+@pytest.mark.parametrize("build", [make_agent, partial(make_episodic, "nec")])
+def test_a_state_of_another_number_of_copies_is_refused_and_nothing_is_changed(build):
+    agent, other = (build(env=make("probe/Recall-v0", n), seed=n) for n in (3, 2))
+    refused(agent, other.state_dict(), "a state of 2 environments was saved; allowed are 3")
+
+
+def refused(agent, state, sentence):
+    before = deepcopy(agent.state_dict())
+    with pytest.raises(ValueError, match=sentence):
+        agent.load_state_dict(state)
+    torch.testing.assert_close(agent.state_dict(), before, rtol=0, atol=0, equal_nan=True)
