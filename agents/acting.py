@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
-from memrl.policy import Policy
+from memrl.policy import Policy, PolicyStep
+from memrl.q_network import QNetwork
 from memrl.rollout.env import Obs
+
+# What the network made of observations, these, whether the best is wanted, and what draws.
+Choose: TypeAlias = Callable[[Any, Obs, bool, torch.Generator], Tensor]
 
 FORGET = "state"  # the ablation that every memory has
 
 
-class Actor:
-    """A policy with the state of an acting session, behind ``begin``, ``act`` and ``memory``."""
+def by_probability(step: PolicyStep, obs: Obs, greedy: bool, generator: torch.Generator) -> Tensor:
+    """The likeliest actions, or sampled ones."""
+    return step.actions.mode() if greedy else step.actions.sample(generator)
 
-    def __init__(self, policy: Policy) -> None:
-        self.policy = policy
+
+class Actor:
+    """A network with the state of an acting session, behind ``begin``, ``act`` and ``memory``."""
+
+    def __init__(self, policy: Policy | QNetwork, choose: Choose = by_probability) -> None:
+        self.policy, self.choose = policy, choose
         self.begin()
 
     def begin(self, seed: int = 0, *, greedy: bool = False, ablate: str | None = None) -> None:
@@ -42,7 +52,7 @@ class Actor:
             start = torch.full((self._rows,), fill, dtype=torch.bool, device=first.device)
         out = self.policy.step(obs, self._state, start)
         self._state = out.state
-        return out.actions.mode() if self._greedy else out.actions.sample(self._generator)
+        return self.choose(out, obs, self._greedy, self._generator)
 
     def memory(self) -> dict[str, Tensor]:
         """What the memory holds after the last ``act``: each [B, ...]; empty before the first."""

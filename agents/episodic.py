@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from memrl.agent import Metrics
 from memrl.agents.config import AgentConfig, Count, Positive, Share
-from memrl.agents.greedy import Worth, allowed, best, exploit, explore
+from memrl.agents.greedy import Worth, best, exploit, explore, open_actions
 from memrl.agents.pending import Block, Kept, Known, Pending
 from memrl.agents.report import Averages
-from memrl.agents.tally import Tally
+from memrl.agents.restoring import check_keys
+from memrl.agents.tally import EpisodeTally
 from memrl.memory.stores.dnd import Find
 from memrl.rollout.env import BatchedEnv, Obs, Transition
 
@@ -104,7 +105,7 @@ class EpisodicControl:
         self.generator = torch.Generator(env.device).manual_seed(act_seed)
         self.obs = env.reset(env_seed)
         self.pending = Pending(method.horizon, self.config.gamma)
-        self.tally = Tally(env)
+        self.tally = EpisodeTally(env)
         self._owed = 0  # env steps since the last time of learning
         self.begin()
 
@@ -158,7 +159,7 @@ class EpisodicControl:
         transitions: list[Transition] = []
         for _ in range(self.cycle):
             worth = self.method.worth(self.obs)
-            mask = allowed(self.obs, worth.q)
+            mask = open_actions(self.obs, worth.q)
             action = explore(worth, mask, epsilon, self.generator)
             kept.append({**self.method.keep(self.obs), "action": action})
             values.append(best(worth, mask))
@@ -185,7 +186,7 @@ class EpisodicControl:
         names = steps[0].final_obs
         last = {name: torch.stack([step.final_obs[name] for step in steps])[at] for name in names}
         worth = self.method.worth(last)
-        reward[at] += self.config.gamma * best(worth, allowed(last, worth.q))
+        reward[at] += self.config.gamma * best(worth, open_actions(last, worth.q))
         return reward
 
     def begin(self, seed: int = 0, *, greedy: bool = False, ablate: str | None = None) -> None:
@@ -203,7 +204,7 @@ class EpisodicControl:
     def act(self, obs: Obs, start: Tensor | None = None) -> Tensor:
         """See ``memrl.agent.Agent.act``; every observation stands for itself."""
         self._worth = self.method.worth(obs, mark=False)
-        mask = allowed(obs, self._worth.q)
+        mask = open_actions(obs, self._worth.q)
         if self._acting is None:
             return exploit(self._worth, mask)
         return explore(self._worth, mask, self.config.epsilon, self._acting)
@@ -221,7 +222,7 @@ class EpisodicControl:
             "generator": self.generator.get_state(),
             "pending": self.pending.state_dict(),
             "tally": self.tally.state_dict(),
-            type(self.method).__name__.lower(): self.method.state_dict(),
+            self.config.kind: self.method.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -229,11 +230,9 @@ class EpisodicControl:
 
         Where the environments begin anew, the steps that wait for their returns are forgotten.
         """
-        own = type(self.method).__name__
-        missing = sorted({*self.state_dict()} - set(state))
-        if missing:
-            raise ValueError(f"the saved state is not one of {own}: it lacks {', '.join(missing)}")
-        self.method.load_state_dict(state[own.lower()])
+        own = self.config.kind
+        check_keys(state, self.state_dict(), own)
+        self.method.load_state_dict(state[own])
         self.env_steps, self._owed = state["env_steps"], state["owed"]
         self.obs = self.env.load_state_dict(state["env"])
         self.generator.set_state(state["generator"].cpu())

@@ -9,6 +9,7 @@ from gymnasium import spaces
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from memrl.nn.actions import allowed
 from memrl.nn.observation import ACTION_MASK
 from memrl.rollout.env import BatchedEnv, Obs
 
@@ -32,10 +33,15 @@ def number_of_actions(env: BatchedEnv, agent: str) -> int:
     return int(space.n)
 
 
-def allowed(obs: Obs, q: Tensor) -> Bool[Tensor, "B A"]:
+def of_network(q: Float[Tensor, "B A"]) -> Worth:
+    """The values of a network, which knows something of every action."""
+    return Worth(q, torch.ones_like(q[0], dtype=torch.bool))
+
+
+def open_actions(obs: Obs, q: Tensor) -> Bool[Tensor, "B A"]:
     """What the action mask allows; everything where there is none."""
     mask = obs.get(ACTION_MASK)
-    return torch.ones_like(q, dtype=torch.bool) if mask is None else mask.bool()
+    return torch.ones_like(q, dtype=torch.bool) if mask is None else allowed(mask)
 
 
 def best(worth: Worth, mask: Bool[Tensor, "B A"]) -> Float[Tensor, " B"]:
@@ -53,9 +59,11 @@ def exploit(worth: Worth, mask: Bool[Tensor, "B A"]) -> Int64[Tensor, " B"]:
 
 
 def explore(
-    worth: Worth, mask: Bool[Tensor, "B A"], epsilon: float, generator: torch.Generator
+    worth: Worth, mask: Bool[Tensor, "B A"], epsilon: Tensor | float, generator: torch.Generator
 ) -> Int64[Tensor, " B"]:
-    """With probability ε any allowed action, else the best; of equal ones any.
+    """With probability ε, one for all or one a row [B], any allowed action, else the best.
+
+    Of equal ones any. "Any" is uniform, and the best is among them.
 
     An action of which nothing is known comes before all others: each is tried once before the
     first comparison, and never again for that reason.
@@ -64,6 +72,6 @@ def explore(
     score = torch.where(mask, score, -torch.inf)
     equal = score == score.amax(dim=1, keepdim=True)
     draws = torch.rand(len(score), 1 + score.shape[1], generator=generator, device=score.device)
-    at_random = draws[:, :1] < epsilon
-    among = torch.where(at_random, mask, equal & mask)
+    at_random = draws[:, 0] < epsilon
+    among = torch.where(at_random.unsqueeze(1), mask, equal & mask)
     return torch.where(among, draws[:, 1:], -1.0).argmax(dim=1)

@@ -14,9 +14,12 @@ from memrl.agents.episodic_menu import build_mfec, build_nec
 from memrl.agents.mfec import MFECConfig
 from memrl.agents.nec import NECConfig
 from memrl.agents.ppo import PPO
+from memrl.agents.r2d2 import R2D2
+from memrl.agents.r2d2_config import R2D2Config
 from memrl.backbone import PolicyConfig
 from memrl.menu import nearest
 from memrl.policy import build_policy
+from memrl.q_network import build_q_network
 from memrl.rollout.env import BatchedEnv
 
 
@@ -77,8 +80,16 @@ def _mfec(parts: Parts, config: MFECConfig) -> EpisodicControl:
     return build_mfec(parts.env, parts.memory, config, parts.seed)
 
 
+def _r2d2(parts: Parts, config: R2D2Config) -> R2D2:
+    env = parts.env
+    spaces = env.observation_space, env.action_space
+    network = build_q_network(*spaces, parts.memory, parts.policy, dueling=config.dueling)
+    return R2D2(env, network.to(env.device), config, seed=parts.seed)
+
+
 AGENTS = {
     "ppo": Kind(PPOConfig, _ppo),
     "nec": Kind(NECConfig, _nec),
     "mfec": Kind(MFECConfig, _mfec),
+    "r2d2": Kind(R2D2Config, _r2d2),
 }

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from memrl.agents.config import Count, NonNegative, Share
 from memrl.agents.episodic import EpisodicConfig
 from memrl.agents.greedy import Worth
-from memrl.agents.loading import check_parts, check_weights
 from memrl.agents.pending import Kept, Known
+from memrl.agents.restoring import check_keys, check_weights
 from memrl.memory.stores.dnd import Dictionaries, largest
 from memrl.nn.observation import ACTION_MASK
 from memrl.nn.vectors import OneHot, Plain
@@ -140,7 +140,7 @@ class MFEC:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """See ``Method.load_state_dict``."""
-        check_parts(state, self.state_dict(), "MFEC")
-        check_weights(self.policy, state["policy"])
+        check_keys(state, self.state_dict(), "mfec")
+        check_weights(state["policy"], self.policy, "projection")
         self.store.load_state_dict(state["store"])
         self.policy.load_state_dict(state["policy"])

@@ -15,8 +15,8 @@ from torch.nn.utils import get_total_norm
 from memrl.agents.config import Count, NonNegative, Positive, Share
 from memrl.agents.episodic import EpisodicConfig
 from memrl.agents.greedy import Worth
-from memrl.agents.loading import check_parts, check_weights
 from memrl.agents.pending import Kept, Known
+from memrl.agents.restoring import check_keys, check_weights
 from memrl.backbone import Backbone
 from memrl.memory.ops.kernel import kernel_weights
 from memrl.memory.stores.dnd import Dictionaries, Near, towards
@@ -188,8 +188,8 @@ class NEC:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """See ``Method.load_state_dict``."""
-        check_parts(state, self.state_dict(), "NEC")
-        check_weights(self.policy, state["policy"])
+        check_keys(state, self.state_dict(), "nec")
+        check_weights(state["policy"], self.policy, "embedding")
         replay = None
         if state["replay"] is not None:
             arrays = {name: x.to(self.device) for name, x in state["replay"]["arrays"].items()}

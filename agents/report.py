@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from memrl.policy import Policy
+from memrl.backbone import Backbone
 from memrl.rollout.storage import Rollout
 
 
@@ -57,7 +57,7 @@ def episodes(rollout: Rollout) -> dict[str, Tensor]:
     return {"episode/count": count} | means
 
 
-def diagnose(policy: Policy, state: object) -> dict[str, Tensor]:
+def diagnose(policy: Backbone, state: object) -> dict[str, Tensor]:
     """Scalars of the memory's diagnostics: a mean each, and for weights over slots an entropy."""
     scalars = {}
     for name, value in policy.core.diagnostics(state).items():

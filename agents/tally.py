@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -11,47 +11,62 @@ from torch import Tensor
 from memrl.rollout.env import BatchedEnv, Transition
 
 
-class Tally:
-    """Returns and lengths of running episodes, and sums over those that ended since ``read``."""
+@final
+class EpisodeTally:
+    """Return, length and metrics of the episodes that ended since the last ``read``.
+
+    Attributes:
+        steps: env steps since then, int64 [].
+    """
 
     def __init__(self, env: BatchedEnv) -> None:
-        self._running = torch.zeros(2, env.num_envs, device=env.device)  # return, length
+        self._running = torch.zeros(2, env.num_envs, device=env.device)  # return and length
         self._names = ("return", "length", *env.metric_names)
-        self._clear()
+        self._begin()
 
-    def _clear(self) -> None:
-        zero = torch.zeros((), device=self._running.device)
-        self._sums = {name: zero.clone() for name in (*self._names, "count", "reward", "valid")}
+    def _begin(self) -> None:
+        device = self._running.device
+        # Of episodes: their number, then what `_names` says.
+        self._sums = torch.zeros(1 + len(self._names), dtype=torch.float64, device=device)
+        self._reward = torch.zeros((), dtype=torch.float64, device=device)
+        self.steps = torch.zeros((), dtype=torch.int64, device=device)
 
     def add(self, step: Transition, valid: Tensor) -> None:
         """Count a step of every copy; ``valid`` [B] marks the rows that are one."""
         reward = torch.where(valid, step.reward, 0.0)
-        self._running += torch.stack([reward, valid.to(reward.dtype)])
-        done = step.ended & valid
-        values = {"return": self._running[0], "length": self._running[1], **step.metrics}
-        for name in self._names:
-            self._sums[name] += torch.where(done, values[name], 0.0).sum()
-        self._sums["count"] += done.sum()
-        self._sums["reward"] += reward.sum()
-        self._sums["valid"] += valid.sum()
-        self._running.masked_fill_(done, 0.0)
+        self._running = self._running + torch.stack([reward, valid.to(reward.dtype)])
+        ended = step.ended & valid
+        metrics = [step.metrics[name] for name in self._names[2:]]
+        values = torch.stack([torch.ones_like(reward), *self._running, *metrics])
+        self._sums = self._sums + torch.where(ended, values, 0.0).sum(1)
+        self._running = torch.where(ended | ~valid, 0.0, self._running)
+        self._reward = self._reward + reward.sum()
+        self.steps = self.steps + valid.sum()
 
     def read(self) -> dict[str, Tensor]:
-        """Means over the episodes that ended, NaN when none did; and begin anew."""
-        sums = self._sums
-        means = {f"episode/{name}": sums[name] / sums["count"] for name in self._names}
-        reward = sums["reward"] / sums["valid"]
-        self._clear()
-        return {"episode/count": sums["count"], **means, "rollout/reward": reward}
+        """Means by name as in docs/metrics.md, NaN when no episode ended; counts begin anew."""
+        count, *sums = self._sums.unbind()
+        means = {f"episode/{name}": s / count for name, s in zip(self._names, sums, strict=True)}
+        reward = self._reward / self.steps
+        self._begin()
+        return {"episode/count": count, **means, "rollout/reward": reward}
 
     def forget(self) -> None:
         """The episodes that ran are over without an end."""
-        self._running.zero_()
+        self._running = torch.zeros_like(self._running)
 
     def state_dict(self) -> dict[str, Any]:
-        """The running episodes, between two iterations."""
-        return {"running": self._running}
+        """Episodes under way, and what was not read yet."""
+        return {
+            "running": self._running,
+            "sums": self._sums,
+            "reward": self._reward,
+            "steps": self.steps,
+        }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Continue from ``state_dict``."""
-        self._running = state["running"].to(self._running)
+        self._running = saved["running"].to(self._running)
+        self._sums = saved["sums"].to(self._sums)
+        self._reward = saved["reward"].to(self._reward)
+        self.steps = saved["steps"].to(self.steps)

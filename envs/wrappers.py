@@ -59,6 +59,7 @@ class Previous(BatchedEnv):
         self.num_envs, self.device = env.num_envs, env.device
         self.action_space = env.action_space
         self.metric_names, self.exact_resume = env.metric_names, env.exact_resume
+        self.has_goals = env.has_goals
         self._start: Obs = {}
         added: dict[str, spaces.Space[Any]] = {}
         if action:
@@ -122,6 +123,9 @@ class Previous(BatchedEnv):
         inner, previous = state
         self.env.carry(inner)
         self._previous = dict(zip(self._start, previous, strict=True))
+
+    def goal_reward(self, achieved: Tensor, desired: Tensor) -> tuple[Tensor, Tensor]:
+        return self.env.goal_reward(achieved, desired)
 
     def render(self, copy: int = 0) -> Any:
         return self.env.render(copy)

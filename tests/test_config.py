@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 import memrl
 from memrl.agents.config import BonusConfig, PPOConfig, SelfImitationConfig
+from memrl.agents.r2d2_config import HindsightConfig, R2D2Config, ReplayConfig
 from memrl.assemble import dump, find_device, make_agent, make_env, read_config, stream
 from memrl.backbone import PolicyConfig, Stacked
 from memrl.config import Config, check
@@ -23,11 +24,14 @@ from memrl.shorthand import expand
 
 CONFIGS = Path(memrl.__file__).parent / "configs"
 TINY = ["env.num=4", "agent.steps=4", "agent.bptt=4", "agent.minibatches=2", "agent.epochs=1"]
-TINY_OF = {  # of each agent
+TINY_OF = {  # by the agent: few and short env steps, from which something is learned all the same
     "ppo": TINY,
     "nec": ["env.num=4", "agent.steps=32", "agent.horizon=8", "agent.warmup=16"],
     "mfec": ["env.num=4", "agent.steps=4", "agent.every=4"],
-}
+    "r2d2": ["env.num=4", "agent.steps=9", "agent.burn_in=1", "agent.unroll=4", "agent.batch=2",
+             "agent.replay.fill=0", "agent.replay.capacity=400"],
+}  # fmt: skip
+AGENT_OF_RUN = {"goal": "r2d2"}  # of the whole runs; else ppo
 
 
 def files(group: str) -> list[str]:
@@ -79,7 +83,7 @@ def test_every_agent_learns(name):
 
 @pytest.mark.parametrize("name", files("run"))
 def test_every_whole_run_learns(name):
-    learn_once(memrl.compose([f"+run={name}", *TINY]))
+    learn_once(memrl.compose([f"+run={name}", *TINY_OF[AGENT_OF_RUN.get(name, "ppo")]]))
 
 
 @pytest.mark.parametrize("name", files("track"))
@@ -101,10 +105,14 @@ def test_menus_agree():
 def test_yaml_keys_are_the_models_fields():
     root = OmegaConf.load(CONFIGS / "config.yaml")
     ppo = OmegaConf.load(CONFIGS / "agent" / "ppo.yaml")
+    r2d2 = OmegaConf.load(CONFIGS / "agent" / "r2d2.yaml")
     assert list(root.policy) == list(PolicyConfig.model_fields)
     assert set(ppo) == set(PPOConfig.model_fields)
     assert set(ppo.bonus) == set(BonusConfig.model_fields)
     assert set(ppo.self_imitation) == set(SelfImitationConfig.model_fields)
+    assert list(r2d2) == list(R2D2Config.model_fields)
+    assert list(r2d2.replay) == list(ReplayConfig.model_fields)
+    assert list(r2d2.hindsight) == list(HindsightConfig.model_fields)
     assert {"defaults", "hydra", *Config.model_fields} == {
         *root, "env", "memory", "agent", "track",
     }  # fmt: skip
@@ -133,6 +141,7 @@ def test_the_memory_family_brings_the_bonus_it_needs_and_others_do_not():
 def test_yaml_defaults_are_the_models_defaults():
     config = memrl.compose(["env=gymnasium"])
     assert config.agent == PPOConfig()
+    assert memrl.compose(["env=gymnasium", "agent=r2d2"]).agent == R2D2Config()
     assert config.policy == PolicyConfig()
 
 

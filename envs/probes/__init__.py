@@ -7,6 +7,7 @@ from typing import Any, Final, TypeAlias
 from memrl.envs.catalogue import EnvCard
 from memrl.envs.probes.counting import Counting
 from memrl.envs.probes.delayed_match import DelayedMatch
+from memrl.envs.probes.goal import Goal
 from memrl.envs.probes.masked import Masked
 from memrl.envs.probes.n_back import NBack
 from memrl.envs.probes.one_step import OneStep
@@ -19,6 +20,7 @@ __all__ = [
     "PROBES",
     "Counting",
     "DelayedMatch",
+    "Goal",
     "Masked",
     "NBack",
     "OneStep",
@@ -28,7 +30,9 @@ __all__ = [
     "probe_card",
 ]
 
-AnyProbe: TypeAlias = Recall | TMaze | DelayedMatch | NBack | Counting | Pixels | Masked | OneStep
+AnyProbe: TypeAlias = (
+    Recall | TMaze | DelayedMatch | NBack | Counting | Pixels | Masked | OneStep | Goal
+)
 
 PROBES: Final[dict[str, type[AnyProbe]]] = {
     "probe/Recall-v0": Recall,
@@ -39,6 +43,7 @@ PROBES: Final[dict[str, type[AnyProbe]]] = {
     "probe/Pixels-v0": Pixels,
     "probe/Masked-v0": Masked,
     "probe/OneStep-v0": OneStep,
+    "probe/Goal-v0": Goal,
 }
 
 

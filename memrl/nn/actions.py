@@ -17,6 +17,11 @@ from memrl.nn.init import linear
 HEAD_GAIN = 0.01  # a first policy close to uniform
 
 
+def allowed(mask: Tensor) -> Tensor:
+    """Actions that may be taken, bool [*N, A]; a row that forbids all of them allows all."""
+    return mask.bool() | ~mask.bool().any(-1, keepdim=True)
+
+
 class Actions(ABC):
     """A distribution over actions for every row of the batch axes N."""
 
@@ -46,8 +51,7 @@ class Categorical(Actions):
 
     def __init__(self, logits: Tensor, mask: Tensor | None = None) -> None:
         if mask is not None:
-            allowed = mask.bool() | ~mask.bool().any(-1, keepdim=True)
-            logits = logits.masked_fill(~allowed, torch.finfo(logits.dtype).min)
+            logits = logits.masked_fill(~allowed(mask), torch.finfo(logits.dtype).min)
         self.log_probs = F.log_softmax(logits, dim=-1)
 
     def sample(self, generator: torch.Generator) -> Tensor:

@@ -72,8 +72,8 @@ class Ring:
         held = {name: array[: len(self)] for name, array in self.arrays.items()}
         return {"added": self.added, "capacity": self.capacity, "arrays": held}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from ``state_dict``; nothing is changed where that cannot be.
+    def check(self, state: Mapping[str, Any]) -> None:
+        """That ``load_state_dict`` would succeed; nothing is changed.
 
         Raises:
             ValueError: another capacity, or arrays of other names, shapes or dtypes.
@@ -85,9 +85,13 @@ class Ring:
         own = {name: (rows.shape[1:], rows.dtype) for name, rows in self.arrays.items()}
         if saved != own:
             raise ValueError(f"the saved replay holds {_said(saved)}, this one {_said(own)}")
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from ``state_dict``; raises as ``check``, and then nothing was changed."""
+        self.check(state)
         self.added = state["added"]
         for name, array in self.arrays.items():
-            array[: len(self)] = arrays[name]
+            array[: len(self)] = state["arrays"][name]
 
 
 def _said(rows: Mapping[str, tuple[torch.Size, torch.dtype]]) -> str:

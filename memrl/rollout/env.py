@@ -54,6 +54,8 @@ class BatchedEnv(ABC):
         action_space: of one copy: Discrete, MultiDiscrete, MultiBinary or Box.
         metric_names: keys of ``Transition.metrics``, constant.
         exact_resume: ``state_dict`` holds all that a bit-for-bit continuation needs.
+        has_goals: observations have the entries ``observation``, ``achieved_goal`` and
+            ``desired_goal`` (as in Gymnasium-Robotics), and ``goal_reward`` tells what they pay.
     """
 
     num_envs: int
@@ -62,6 +64,7 @@ class BatchedEnv(ABC):
     action_space: spaces.Space[Any]
     metric_names: tuple[str, ...] = ()
     exact_resume: bool = False
+    has_goals: bool = False
 
     @abstractmethod
     def reset(self, seed: int | None = None) -> Obs:
@@ -90,6 +93,14 @@ class BatchedEnv(ABC):
     def carry(self, state: Any) -> None:
         """Go on from a ``state`` as ``carried`` gives it: same values, other tensors."""
         raise TypeError(f"{type(self).__name__} carries no state on the device")
+
+    def goal_reward(self, achieved: Tensor, desired: Tensor) -> tuple[Tensor, Tensor]:
+        """What a step pays, and whether it ends, that achieves one goal and was after another.
+
+        Goals [*N, ...] to a reward float32 [*N] and a bool [*N]; nothing else plays a part. For any
+        goal that was achieved, this is what ``step`` would have returned had it been desired.
+        """
+        raise TypeError(f"{type(self).__name__} has no goals")
 
     def render(self, copy: int = 0) -> Any:
         """A picture of one copy as uint8 [H, W, 3] (numpy), or None where there is none."""

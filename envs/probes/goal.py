@@ -1,0 +1,96 @@
+"""A cell to walk to, another one in every episode: does an agent learn from what it reached?"""
+
+from __future__ import annotations
+
+from typing import ClassVar, final
+
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from memrl.envs.catalogue import Levels, Need
+from memrl.envs.deals import Deals, Tensors
+from memrl.envs.episodes import Outcome, State
+from memrl.envs.probes.probe import Probe
+from memrl.rollout.env import Obs
+
+
+@final
+class Goal(Probe):
+    """Walk to a cell of a grid with ``size`` cells along each of ``dims`` axes.
+
+    Start and goal are drawn from all pairs of different cells. Action 2i steps back along axis i,
+    2i + 1 forward; walls stop. The goal pays 1 and ends the episode, nothing else pays; time
+    truncates it after dims × (size − 1) steps, the distance of the farthest cells. The observation
+    has the coordinates ``observation``, ``achieved_goal`` (the same) and ``desired_goal``.
+
+    Whoever does not look at the goal meets one new cell a step at best, and can: success is then
+    dims × (size − 1) / (size^dims − 1). Chance hardly ever finds it.
+
+    Args:
+        num_envs: B.
+        size: cells along an axis, at least 2.
+        dims: axes, at least 2.
+        device: where everything lives.
+    """
+
+    need: ClassVar[Need] = "not needed"
+    metric_names = ("success",)
+    has_goals = True
+
+    def __init__(
+        self,
+        num_envs: int,
+        *,
+        size: int = 5,
+        dims: int = 5,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if size < 2 or dims < 2:
+            raise ValueError(f"size is {size}, dims {dims}; allowed: both from 2")
+        super().__init__(num_envs, device=device)
+        self.size, self.dims = size, dims
+        self.cells, self.limit = size**dims, dims * (size - 1)
+        names = ("observation", "achieved_goal", "desired_goal")
+        self.observation_space = spaces.Dict(
+            {name: spaces.MultiDiscrete([size] * dims) for name in names}
+        )
+        self.action_space = spaces.Discrete(2 * dims)
+
+    @property
+    def levels(self) -> Levels:
+        blind = self.limit / (self.cells - 1)
+        return Levels("success", optimum=1.0, memoryless=1.0, guess=blind)
+
+    def goal_reward(self, achieved: Tensor, desired: Tensor) -> tuple[Tensor, Tensor]:
+        reached = (achieved == desired).all(-1)
+        return reached.float(), reached
+
+    def _draw(self, num: int) -> Tensors:
+        start = self._integers(self.cells, num)
+        goal = (start + 1 + self._integers(self.cells - 1, num)) % self.cells
+        return {"start": self._coordinates(start), "goal": self._coordinates(goal)}
+
+    def _coordinates(self, cell: Tensor) -> Tensor:
+        """Cells [*N] to coordinates [*N, dims]."""
+        place = self.size ** torch.arange(self.dims, device=self.device)
+        return cell.unsqueeze(-1) // place % self.size
+
+    def _begin(self, deals: Deals) -> State:
+        return {"cell": deals["start"]}
+
+    def _see(self, deals: Deals, state: State) -> Obs:
+        cell = state["cell"]
+        return {
+            "observation": cell.clone(),
+            "achieved_goal": cell.clone(),
+            "desired_goal": deals["goal"],
+        }
+
+    def _act(self, deals: Deals, state: State, action: Tensor) -> Outcome:
+        axis = torch.nn.functional.one_hot(action // 2, self.dims)
+        step = axis * (2 * (action % 2) - 1).unsqueeze(-1)
+        cell = (state["cell"] + step).clamp(0, self.size - 1)
+        reward, reached = self.goal_reward(cell, deals["goal"])
+        late = state["t"] + 1 >= self.limit
+        return Outcome({**state, "cell": cell}, reward, reached, late, {"success": reward})
