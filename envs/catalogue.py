@@ -10,6 +10,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from gymnasium import spaces
 
+from memrl.rollout.tokens import Tokens
+
 # strict: what decides is out of sight when it is needed, and cannot be looked at again.
 # search: whoever remembers where it has been is faster; most of it can be done by reacting.
 # not needed: the best policies known without a memory are as good, or nearly.
@@ -54,9 +56,16 @@ def observed(space: spaces.Dict) -> str:
     return ", ".join(what if key == "obs" else f"{key} {what}" for key, what in parts)
 
 
+def words(length: int, num_symbols: int) -> str:
+    """A sentence in a few words; the symbol 0 is no word."""
+    return f"{length} words of {num_symbols - 1} known ones"
+
+
 def _shape(space: spaces.Space[Any]) -> str:
     sides = "×".join(str(side) for side in space.shape or ())
     match space:
+        case Tokens():
+            return words(space.length, space.num_symbols)
         case spaces.Discrete():
             return f"1 of {space.n}"
         case spaces.MultiDiscrete():

@@ -22,8 +22,9 @@ from memrl.envs.options import checked_options, options_of, options_of_original
 from memrl.envs.popgym import POPGYM
 from memrl.envs.popgym.catalogue import package_card, popgym_card
 from memrl.envs.probes import PROBES, probe_card
-from memrl.envs.providers import provide
+from memrl.envs.providers import lacking, provide
 from memrl.envs.wrappers import Previous
+from memrl.menu import nearly_as_near
 from memrl.rollout.env import BatchedEnv
 
 GYMNASIUM = "gymnasium"
@@ -92,13 +93,22 @@ def envs() -> list[dict[str, Any]]:
     Entries are ``id``, ``kind`` (tensor or adapter), ``family``, and those of its `card`:
     ``observation``, ``memory`` (strict, search, not needed) and ``levels`` by name.
     Gymnasium ids of packages that were not imported yet are made all the same, but not listed.
+    Ids that nothing installed can make work are left out: those that Gymnasium registers to say
+    where they have gone, and tasks whose files no package brings.
     """
     tensor = [
         _entry(id, "tensor", name) for name, family in TENSOR_FAMILIES.items() for id in family.ids
     ]
     known = {entry["id"] for entry in tensor}
     others = [id for id in gymnasium.registry if id not in known and not id.startswith("memrl/")]
-    return tensor + [_entry(id, "adapter", GYMNASIUM) for id in sorted(others)]
+    usable = sorted(id for id in others if not (lacking(id) or _only_raises(id)))
+    return tensor + [_entry(id, "adapter", GYMNASIUM) for id in usable]
+
+
+def _only_raises(id: str) -> bool:
+    """Whether Gymnasium keeps an id for the sake of its error, as of MuJoCo's -v2 and -v3."""
+    maker = gymnasium.spec(id).entry_point
+    return getattr(maker, "__name__", "").startswith("_raise")
 
 
 def _entry(id: str, kind: str, family: str) -> dict[str, Any]:
@@ -183,7 +193,9 @@ def _known(id: str, ids: tuple[str, ...]) -> str:
 
 
 def _nearest(word: str, known: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(word, dict.fromkeys(known), n=3, cutoff=0.5)
+    near = nearly_as_near(
+        word, difflib.get_close_matches(word, dict.fromkeys(known), n=3, cutoff=0.5)
+    )
     return (
         f", did you mean {' or '.join(near)}?" if near else "; `memrl envs` lists those there are"
     )

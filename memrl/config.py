@@ -151,7 +151,10 @@ def explain(error: ValidationError, model: type[BaseModel], within: str = "") ->
     match first["type"]:
         case "extra_forbidden":
             known = list(_model_at(model, path[:-1]).model_fields)
-            return f"unknown key {key}{nearest(path[-1], known)} (known: {', '.join(known)})"
+            inner = first["input"]  # of a key that belongs to no group here, such as evaluate.num
+            named = [part for part in inner if part in known] if isinstance(inner, dict) else []
+            hint = f"; did you mean {named[0]}?" if named else nearest(path[-1], known)
+            return f"unknown key {key}{hint} (known: {', '.join(known)})"
         case "missing":
             return f"{key} is missing"
         case "value_error":

@@ -434,6 +434,7 @@ def test_check_holds_a_core_to_the_contract(memrl, monkeypatch):
     [
         (["agent.lrr=1"], "unknown key agent.lrr; did you mean agent.lr?"),
         (["memory=lstn"], "unknown memory 'lstn'; did you mean lstm?"),
+        (["env=probe/Recal-v0"], "unknown, did you mean probe/Recall-v0?"),
         (["env=MiniGrid-MemoryS31-v0"], "'MiniGrid-MemoryS31-v0' is unknown, did you mean"),
         (["env.num=many"], "env.num='many'"),
         (["device=cuda:77"], "device=cuda:77 cannot be used on this machine (it has: cpu"),
@@ -487,6 +488,7 @@ def test_a_run_that_is_not_there(memrl, command):
 
 def test_an_option_that_is_not_known(memrl, trained):
     assert "did you mean episodes?" in sentence(memrl("evaluate", trained, "episode=3"))
+    assert "did you mean episodes?" in sentence(memrl("evaluate", trained, "evaluate.episodes=3"))
     assert "write KEY=VALUE" in sentence(memrl("evaluate", trained, "best"))
     assert "checkpoint='worst'" in sentence(memrl("evaluate", trained, "checkpoint=worst"))
     assert "ablate='eyes'" in sentence(memrl("watch", trained, "ablate=eyes"))

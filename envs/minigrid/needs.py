@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from memrl.envs.catalogue import EnvCard, Need
+from memrl.envs.catalogue import EnvCard, Need, words
 from memrl.envs.missions import LONGEST_BABYAI, VOCABULARY
 
 ACTIONS: Final = ("left", "right", "forward", "pickup", "drop", "toggle", "done")
@@ -78,10 +78,10 @@ def grid_card(
     need = next((need for beginning, need in _NEEDS.items() if id.startswith(beginning)), None)
     if observation == "rgb_full" or (agent_view_size < 7 and need == "not needed"):
         need = None
-    words = next((n for beginning, n in _WORDS.items() if id.startswith(beginning)), 0)
+    length = next((n for beginning, n in _WORDS.items() if id.startswith(beginning)), 0)
     seen = grid_seen(agent_view_size, observation)
-    if words and read_text:
-        seen += f", mission {words} of up to {len(VOCABULARY)}"
+    if length and read_text:
+        seen += f", mission {words(length, len(VOCABULARY))}"
     return EnvCard(seen, need, actions=ACTIONS)
 
 

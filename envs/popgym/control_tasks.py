@@ -23,8 +23,13 @@ def _tasks() -> Iterator[tuple[str, Callable[..., Control]]]:
         yield f"NoisyPositionOnlyPendulum{level}", partial(Pendulum, noise=noise)
 
 
+def _game(task: tuple[str, Callable[..., Control]]) -> str:
+    """The name of a task without its difficulty: difficulties stay in the order of `_tasks`."""
+    return next(task[0].removesuffix(level) for level in DIFFICULTIES if task[0].endswith(level))
+
+
 CONTROL: Final[dict[str, Callable[..., Control]]] = {
-    f"popgym-{name}-v0": build for name, build in sorted(_tasks())
+    f"popgym-{name}-v0": build for name, build in sorted(_tasks(), key=_game)
 }
 
 

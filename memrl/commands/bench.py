@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import TypeVar
+from importlib.util import find_spec
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import track
@@ -21,6 +22,7 @@ from memrl.bench.sam import PAPER, bench_sam
 from memrl.bench.sb3 import bench_sb3
 from memrl.bench.train import bench_train
 from memrl.commands.words import call
+from memrl.envs.providers import provider_of
 
 T = TypeVar("T")
 
@@ -40,6 +42,24 @@ def measure_environments(words: Sequence[str], *, as_json: bool) -> None:
         rates = (*row["env_steps_per_s"].values(), *(row[f"{o}_env_steps_per_s"] for o in OTHERS))
         table.add_row(name, *("–" if rate is None else f"{rate:,.0f}" for rate in rates))
     Console().print(table)
+    for line in unmeasured(results):
+        print(line)
+
+
+def unmeasured(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Why the columns of others hold a –, a line each."""
+    lines = []
+    for other in OTHERS:
+        missing = [id for id, row in results.items() if row[f"{other}_env_steps_per_s"] is None]
+        if other == "envpool" and missing and find_spec("envpool") is None:
+            lines.append("EnvPool is not installed (pip install 'memrl[envpool]')")
+        elif other == "envpool" and missing:
+            lines.append("EnvPool lacks the tasks that have a –")
+        elif foreign := sorted({p.install for id in missing if (p := provider_of(id))}):
+            lines.append(f"a package is not installed ({', '.join(foreign)}) or lacks the task")
+        elif missing:
+            lines.append("what is memrl's own, as probes are, has no package")
+    return lines
 
 
 def measure_training(words: Sequence[str], *, as_json: bool) -> None:

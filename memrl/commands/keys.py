@@ -85,10 +85,10 @@ class Keyboard:
             values = np.empty(0)
         if values.size != size:
             plural = "s" * (size > 1)
-            raise ValueError(f"{typed!r} is no action: {size} number{plural} would be")
+            raise ValueError(f"{typed} is no action: {size} number{plural} would be")
         action = values.astype(self.space.dtype).reshape(shape)
         if not self.space.contains(action[()]) or not np.allclose(action, values.reshape(shape)):
-            raise ValueError(f"{typed!r} is no action of {self.space}")
+            raise ValueError(f"{typed} is no action: {_allowed(self.space)}")
         return self._encode(action)
 
     def _encode(self, value: Any) -> Tensor:
@@ -124,7 +124,7 @@ def _arrow(name: str) -> str | None:
 
 def _shown(key: str) -> str:
     """A key as a person knows it."""
-    return _SIGNS.get(key) or (key if key.isprintable() else "that key")
+    return (_SIGNS | {" ": "space"}).get(key) or (key if key.isprintable() else "that key")
 
 
 def _hint(bound: dict[str, Any], names: tuple[str, ...]) -> str:
@@ -136,6 +136,21 @@ def _hint(bound: dict[str, Any], names: tuple[str, ...]) -> str:
         for action, found in keys.items()
     ]
     return "   ".join(labels)
+
+
+def _allowed(space: spaces.Space[Any]) -> str:
+    """Which numbers are an action."""
+    match space:
+        case spaces.Discrete():
+            return f"a whole number from 0 to {space.n - 1} is"
+        case spaces.MultiDiscrete():
+            ranges = ", ".join(f"0 … {size - 1}" for size in space.nvec)
+            return f"whole numbers in {ranges} are"
+        case spaces.Box() if np.ptp(space.low) == 0 and np.ptp(space.high) == 0:
+            low, high = (f"{float(b.flat[0]):g}".replace("-", "−") for b in (space.low, space.high))
+            numbers = "a number" if space.low.size == 1 else "numbers"
+            return f"{numbers} between {low} and {high} {'is' if space.low.size == 1 else 'are'}"
+    return f"one of {space} would be"
 
 
 def _typing(space: spaces.Space[Any]) -> str:

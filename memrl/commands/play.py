@@ -10,6 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
+from torch import Tensor
 
 from memrl.assemble import card_of, make_env
 from memrl.commands.keys import QUIT, Keyboard, split_keys
@@ -19,6 +20,8 @@ from memrl.composition import compose
 from memrl.config import Config
 from memrl.envs.catalogue import EnvCard
 from memrl.rollout.env import BatchedEnv, Transition
+from memrl.rollout.spaces import MASK
+from memrl.wording import action_in_words
 
 LEVELS: Final = 128  # of a bank: more than a person plays, and drawn in a second
 
@@ -29,12 +32,12 @@ def play(id: str, words: Sequence[str]) -> None:
     Raises:
         ValueError: no such task or key, or this is no terminal.
     """
-    for name, stream in (("stdin", sys.stdin), ("stdout", sys.stdout)):
-        if not stream.isatty():
-            raise ValueError(f"memrl play needs a terminal for its keys, and {name} is none")
     config = few_levels(compose([f"env={id}", *words]), words)
-    env = make_env(config, num=1)
+    env = make_env(config, num=1)  # mistakes in the words come first
     try:
+        for name, stream in (("stdin", sys.stdin), ("stdout", sys.stdout)):
+            if not stream.isatty():
+                raise ValueError(f"memrl play needs a terminal, and {name} is no terminal")
         game = Game(env, card_of(config), config.env.id, seed=config.seed)
         with single_keys() as read_keys:
             take_turns(game, read_keys, Console())
@@ -92,8 +95,15 @@ class Game:
         except ValueError as error:
             self.complaint = str(error)
             return
-        if action is not None:
+        if action is not None and not self._allowed(action):
+            name = action_in_words(action[0].numpy(), self.card)
+            self.complaint = f"{name} is forbidden here: action_mask shows what is allowed"
+        elif action is not None:
             self._take(self.env.step(action))
+
+    def _allowed(self, action: Tensor) -> bool:
+        mask = self.seen.get(MASK)
+        return mask is None or action.dim() != 1 or bool(mask[0, action[0]])
 
     def _take(self, after: Transition) -> None:
         self.steps += 1

@@ -8,6 +8,7 @@ import pytest
 
 from memrl.bench import env as bench_of_envs
 from memrl.bench.env import IDS, bench_env
+from memrl.commands import bench as commands
 
 QUICK = {"seconds": 0.01, "windows": 3}
 
@@ -69,3 +70,21 @@ def test_nothing_is_measured_in_no_time(wrong, given):
 def test_every_kind_of_task_is_measured_by_default():
     assert len(IDS) == len(set(IDS))
     assert {"MiniGrid-MemoryS13-v0", "popgym-RepeatPreviousEasy-v0"} < set(IDS)
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_missing_peer_is_told_once(monkeypatch, installed):
+    monkeypatch.setattr(commands, "find_spec", lambda name: object() if installed else None)
+    row = {"package_env_steps_per_s": None, "envpool_env_steps_per_s": None}
+    told = commands.unmeasured({"popgym-AutoencodeEasy-v0": row, "popgym-AutoencodeHard-v0": row})
+    assert told == [
+        "a package is not installed (pip install 'memrl[popgym]') or lacks the task",
+        "EnvPool lacks the tasks that have a –"
+        if installed
+        else "EnvPool is not installed (pip install 'memrl[envpool]')",
+    ]
+
+
+def test_what_was_measured_needs_no_excuse():
+    row = {"package_env_steps_per_s": 1.0, "envpool_env_steps_per_s": 2.0}
+    assert commands.unmeasured({"MiniGrid-MemoryS7-v0": row}) == []

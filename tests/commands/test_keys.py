@@ -49,6 +49,7 @@ def test_no_action_hides_the_key_that_quits():
         *((spaces.Discrete(2), key, key) for key in ("2", "x", "enter", "backspace", "-")),
         (spaces.Discrete(2), "up", "↑"),
         (spaces.Discrete(2), "\x1b", "that key"),
+        (spaces.Discrete(2), " ", "space"),
         (spaces.Discrete(52), "x", "x"),
         (spaces.MultiDiscrete([8, 9]), "left", "←"),
         (spaces.Box(-2.0, 2.0, (1,), np.float32), "up", "↑"),
@@ -113,13 +114,17 @@ def test_a_person_is_told_what_to_press(space, hint):
 @pytest.mark.parametrize(
     ("space", "typed", "said"),
     [
-        (spaces.Discrete(52), "52", "no action of Discrete"),
+        (spaces.Discrete(52), "52", "no action: a whole number from 0 to 51 is"),
         (spaces.Discrete(52), "1 2", "1 number"),
-        (spaces.Discrete(52), "1.5", "no action of Discrete"),
-        (spaces.MultiDiscrete([8, 9]), "8 8", "no action of MultiDiscrete"),
+        (spaces.Discrete(52), "1.5", "no action: a whole number from 0 to 51 is"),
+        (spaces.MultiDiscrete([8, 9]), "8 8", "no action: whole numbers in 0 … 7, 0 … 8 are"),
         (spaces.MultiDiscrete([8, 9]), "3", "2 numbers"),
         (spaces.Box(-2.0, 2.0, (1,), np.float32), "--", "1 number"),
-        (spaces.Box(-2.0, 2.0, (1,), np.float32), "3", "no action of Box"),
+        (
+            spaces.Box(-2.0, 2.0, (1,), np.float32),
+            "3",
+            "^3 is no action: a number between −2 and 2 is",
+        ),
     ],
 )
 def test_what_is_no_action_is_refused_and_forgotten(space, typed, said):

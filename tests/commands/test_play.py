@@ -123,7 +123,7 @@ def test_what_is_typed_is_shown_and_mistakes_are_answered():
         played.press(key)
     assert "> 9" in shown(played)
     played.press("enter")
-    assert "'9' is no action of Box" in shown(played)
+    assert "9 is no action: a number between −2 and 2 is" in shown(played)
     played.press("right")
     assert "no action" not in shown(played)
     assert "step 1 " in shown(played)
@@ -223,8 +223,31 @@ def test_plain_entries_are_labelled_numbers():
 
 
 def test_without_a_terminal_there_is_one_sentence():
-    with pytest.raises(ValueError, match="memrl play needs a terminal for its keys, and stdin"):
+    with pytest.raises(ValueError, match="memrl play needs a terminal, and stdin is no terminal"):
         play("probe/TMaze-v0", [])
+
+
+@pytest.mark.parametrize(
+    ("id", "words", "said"),
+    [
+        ("probe/TMase-v0", [], "did you mean probe/TMaze-v0"),
+        ("probe/TMaze-v0", ["env.lenght=3"], "did you mean length"),
+        ("MiniGrid-MemoryS7-v0", ["env.agent_view_size=4"], "agent_view_size"),
+    ],
+)
+def test_a_mistake_is_told_before_the_terminal_is_missed(id, words, said):
+    with pytest.raises(ValueError, match=said):
+        play(id, words)
+
+
+def test_an_action_that_the_mask_forbids_is_not_taken():
+    played = game("probe/TMaze-v0")
+    played.seen = {**played.seen, "action_mask": torch.tensor([[True, False, True]])}
+    played.press("left")
+    assert "left is forbidden here" in played.complaint
+    assert played.steps == 0
+    played.press("up")
+    assert played.steps == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a Windows console is no pty")

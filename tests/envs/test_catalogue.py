@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -12,6 +14,7 @@ from memrl.envs import envs, make
 from memrl.envs.catalogue import EnvCard, Levels, observed
 from memrl.envs.make import TENSOR_FAMILIES, card
 from memrl.envs.minigrid import GRID_IDS
+from memrl.rollout.tokens import Tokens
 
 DESCRIBED = [id for family in TENSOR_FAMILIES.values() for id in family.ids]
 
@@ -67,6 +70,19 @@ def test_the_list_holds_what_the_cards_know():
     }
 
 
+def test_ids_that_nothing_installed_can_make_work_are_not_listed():
+    importlib.import_module("minigrid")
+    ids = {entry["id"] for entry in envs()}
+    assert {"Ant-v5", "BabyAI-GoToObj-v0"} <= ids
+    assert not {"Ant-v2", "Ant-v3", "GymV21Environment-v0", "MiniGrid-WFC-MazeSimple-v0"} & ids
+
+
+def test_difficulties_are_listed_from_easy_to_hard():
+    ids = [id for id in DESCRIBED if id.startswith("popgym")]
+    order = [level for id in ids for level in ("Easy", "Medium", "Hard") if level in id]
+    assert order == ["Easy", "Medium", "Hard"] * (len(ids) // 3)
+
+
 def test_a_space_is_told_in_a_few_words():
     space = spaces.Dict(
         {
@@ -74,6 +90,7 @@ def test_a_space_is_told_in_a_few_words():
             "image": spaces.Box(0, 255, (7, 7, 3), np.uint8),
             "prev_action": spaces.Discrete(5),
             "cell": spaces.MultiDiscrete([4, 9]),
+            "mission": Tokens(56, 18),
             "action_mask": spaces.MultiBinary(6),
         }
     )
@@ -81,6 +98,7 @@ def test_a_space_is_told_in_a_few_words():
         "action_mask 6 flags",
         "cell 2 of up to 9",
         "image 7×7×3 bytes",
+        "mission 18 words of 55 known ones",
         "3 numbers",
         "prev_action 1 of 5",
     ]
@@ -130,7 +148,9 @@ def test_a_grid_s_card_follows_the_view_and_the_observation():
 
 def test_a_sentence_is_seen_where_missions_differ():
     fetch = "MiniGrid-Fetch-5x5-N2-v0"
-    assert card(fetch).observation.startswith("direction 1 of 4, image 7×7×3 bytes, mission 6 of")
+    assert card(fetch).observation.startswith(
+        "direction 1 of 4, image 7×7×3 bytes, mission 6 words"
+    )
     assert "mission" not in card("MiniGrid-DoorKey-5x5-v0").observation
     original = "BabyAI-GoToLocal-v0"
     for options in ({}, {"read_text": False}):
