@@ -43,9 +43,8 @@ class EpisodeIndex:
         still_open = torch.full_like(self._begin, _OPEN)
         self._ring.add({"begin": self._begin.unsqueeze(0), "end": still_open.unsqueeze(0)})
         ends = self._ring.arrays["end"]
-        place = self._begin % span
-        known = ended & (self._begin > now - span)  # else the first step's place is another's
-        ends[place, self._rows] = torch.where(known, now, ends[place, self._rows])
+        place = self._begin % span  # of an episode longer than the ring: one of its own, not first
+        ends[place, self._rows] = torch.where(ended, now, ends[place, self._rows])
 
     def spans(self, time: Int64[Tensor, "L M"], copy: Int64[Tensor, " M"]) -> Spans:
         """The episodes of steps that are held, by the time they were added at and their copy."""

@@ -337,6 +337,38 @@ def test_vector_observations_are_standardised_by_what_was_seen():
     assert rows[-1]["episode/count"] > 0
 
 
+def test_what_stands_in_rows_that_are_no_steps_changes_nothing():
+    losses = []
+    for spoiled in (0.0, 1e6):
+        copies = [partial(gymnasium.make, "CartPole-v1")] * 3
+        env = GymnasiumAdapter(SyncVectorEnv(copies, autoreset_mode=AutoresetMode.NEXT_STEP))
+        agent = make_r2d2("gru", env, epsilon=1.0, epsilon_alpha=0.0)
+        play_only(agent, 80)
+        held = agent.replay.sequences.steps.arrays
+        wrong = ~held["valid"] & (torch.arange(len(held["valid"])) < 80).unsqueeze(1)
+        assert wrong.any()
+        held["reward"][wrong] = spoiled
+        losses.append(
+            [float(agent.learner.improve(agent.replay, 1.0)["train/loss"]) for _ in "abc"]
+        )
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("double", [True, False])
+def test_the_target_network_judges_what_the_online_network_chooses(double):
+    agent = make_r2d2("none", double=double, n_step=1, gamma=0.5, dtype=torch.float64)
+    play_only(agent, 40)
+    batch = agent.replay.draw(1.0)
+    online = torch.zeros(7 + 1, 6, 4, dtype=torch.float64)
+    online[..., 2] = 1.0
+    targets = agent.learner._targets(batch, online)
+    judged = agent.learner.target(batch.obs, batch.state, batch.steps["start"]).q[4:]
+    value = judged[..., 2] if double else judged.max(-1).values
+    goes_on = ~batch.steps["terminated"][3:-1]
+    want = batch.steps["reward"][3:-1] + 0.5 * value * goes_on
+    torch.testing.assert_close(targets.value, want)
+
+
 class Overwriting(BatchedEnv):
     """Counts, and writes every observation over the last one."""
 
