@@ -23,6 +23,7 @@ from memrl.memory.ops.kernel import kernel_weights
 from memrl.memory.stores.dnd import Dictionaries, Near, towards
 from memrl.nn.observation import ACTION_MASK
 from memrl.replay.ring import Ring
+from memrl.replay.spill import nbytes, place
 from memrl.rollout.env import Obs
 
 
@@ -120,7 +121,9 @@ class NEC:
         """See ``Method.remember``."""
         items = {**steps.kept, "returns": steps.returns}
         if self.replay is None:
-            self.replay = Ring(self.config.replay, items)
+            size = nbytes(self.config.replay, items)
+            allocate = place(size, None, None, self.device)
+            self.replay = Ring(self.config.replay, items, allocate)
         self.replay.add(items)
         if not self.warm:
             if env_steps < self.config.warmup:

@@ -66,13 +66,19 @@ class Bonus(ABC):
 
 
 def need_entries(state: Mapping[str, Any] | None, own: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A saved state of a bonus, if it has the entries of one's own.
+    """A saved state of a bonus, if it has the entries of one's own, as large.
 
     Raises:
-        ValueError: it has not: another bonus was saved, or none.
+        ValueError: it has not: another bonus was saved, one of other sizes, or none.
     """
     held = set() if state is None else set(state)
     if state is None or held != set(own):
         found = ", ".join(sorted(held)) or "none"
         raise ValueError(f"the saved bonus is another one: it holds {found}, not {', '.join(own)}")
+    for name, entry in own.items():
+        if not isinstance(entry, Tensor):
+            continue
+        there, here = tuple(state[name].shape), tuple(entry.shape)
+        if there != here:
+            raise ValueError(f"the saved bonus is another one: {name} is {there}, not {here}")
     return state

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from memrl.replay.ring import Items
+from memrl.replay.spill import nbytes, place
 
 LEAST = 1e-6  # added to every priority, so that what is worth nothing now is looked at again
 
@@ -24,7 +25,7 @@ class BestEpisodes:
         example: arrays [n, ...] of any n, for names, shapes of a step, dtypes and device.
 
     Raises:
-        ValueError: there is no room for any episode.
+        ValueError: there is no room for any episode, or not enough memory for all.
     """
 
     def __init__(self, capacity: int, longest: int, example: Items) -> None:
@@ -34,8 +35,9 @@ class BestEpisodes:
             )
         device = next(iter(example.values())).device
         self.capacity, self.longest = capacity, longest
+        allocate = place(nbytes(capacity * longest, example), None, None, device)
         self.arrays = {
-            name: torch.zeros(capacity, longest, *step.shape[1:], dtype=step.dtype, device=device)
+            name: allocate(name, (capacity, longest, *step.shape[1:]), step.dtype, device)
             for name, step in example.items()
         }
         self.length = torch.zeros(capacity, dtype=torch.int64, device=device)  # 0: a free slot

@@ -34,7 +34,8 @@ def place(size: int, limit: float | None, folder: Path | None, device: torch.dev
         if free is not None and size > free:
             raise ValueError(
                 f"a replay of {_gb(size)} does not fit into the {_gb(free)} of memory that are "
-                f"free on {device}: hold fewer steps, or let it spill to disk above a limit"
+                f"free on {device}: hold fewer steps, or let it spill to disk above a limit, as "
+                "agent=r2d2 can"
             )
         return in_memory
     if device.type != "cpu":

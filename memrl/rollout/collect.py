@@ -135,9 +135,7 @@ class Collector:
         if self.bonus is not None:
             self.bonus.load_state_dict(saved["bonus"])
         if not self.env.exact_resume:
-            self.start = torch.ones_like(self.start)
-            if self.bonus is not None:
-                self.bonus.begin(self.obs)
+            self.begin(self.obs)
             return
         self.start = saved["start"].to(self.start)
         # Copies: these are written in place, and what was saved is its owner's.

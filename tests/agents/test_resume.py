@@ -63,6 +63,15 @@ def test_what_was_loaded_is_not_written_into(agent):
     torch.testing.assert_close(state, kept, rtol=0, atol=0, equal_nan=True)
 
 
+def test_where_environments_begin_anew_so_do_the_sums_of_their_episodes():
+    agent = make_agent(env=make("CartPole-v1", 3))
+    learn(agent, 1)
+    assert agent.collector.episode_length.any()
+    agent.load_state_dict(deepcopy(agent.state_dict()))
+    assert not agent.collector.episode_length.any()
+    assert not agent.collector.episode_return.any()
+
+
 IMITATING = {"self_imitation": BEST}
 STANDARDISED = {"normalise_returns": True}
 

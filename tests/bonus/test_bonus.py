@@ -75,6 +75,19 @@ def test_the_state_of_another_kind_is_refused(kind):
         make(kind).load_state_dict(other.state_dict())
 
 
+@pytest.mark.parametrize("kind", ["first_visit", "count", "novelty_difference"])
+def test_a_set_of_another_capacity_is_refused_and_nothing_is_changed(kind):
+    bonus, other = make(kind), make(kind)
+    other.visited.seen = other.visited.seen.repeat(1, 2)
+    if kind == "count":
+        other.visits = other.visits.repeat(1, 2)
+    bonus.begin({"image": views(1, 1)[0]})
+    before = deepcopy(bonus.state_dict())
+    with pytest.raises(ValueError, match=r"another one: seen is \(3, \d+\), not \(3, \d+\)"):
+        bonus.load_state_dict(other.state_dict())
+    torch.testing.assert_close(bonus.state_dict(), before, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("kind", LEARNED)
 def test_nets_of_another_width_are_refused(kind):
     state = make(kind).state_dict()

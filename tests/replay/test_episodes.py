@@ -111,6 +111,11 @@ def test_a_replay_of_another_size_is_refused_and_nothing_is_lost():
     assert held(best) == [3.0]
 
 
+def test_more_than_the_memory_is_a_sentence_before_anything_is_allocated():
+    with pytest.raises(ValueError, match=r"a replay of 8e\+07 GB does not fit into the .* GB of"):
+        make(10**15)
+
+
 def test_no_room_is_refused():
     with pytest.raises(ValueError, match="at least 1 episode of 1 step, not 0 of 5"):
         make(0)
