@@ -1,4 +1,4 @@
-"""Returns after some numbers of env steps: a panel a task, a line a learner, bands over seeds."""
+"""Returns after some numbers of env steps: a panel a task, a line a learner, bands of seeds."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from memrl.run import figure as look
-from memrl.run.statistics import mean
 
 Marks = Mapping[int, list[float]]  # env steps: a return for each seed
 
 
 def draw_marks(returns: Mapping[tuple[str, str], Marks], path: Path) -> Figure:
-    """Draw returns by task and learner as PNG; a band is Student's 95 % t-interval over seeds.
+    """Draw returns by task and learner as PNG: means, in bands from the worst to the best seed.
 
     Raises:
         RunError: the disk is full.
@@ -26,15 +25,14 @@ def draw_marks(returns: Mapping[tuple[str, str], Marks], path: Path) -> Figure:
     panels = picture.subplots(1, len(tasks), squeeze=False)[0]
     for axes, task in zip(panels, tasks, strict=True):
         for learner in learners:
-            marks = returns.get((task, learner), {})
-            over = [mean(values) for values in marks.values()]
+            marks = returns[task, learner]
+            values = np.array(list(marks.values()))  # [marks, seeds]
             colour, _ = look.colour_and_style(learners.index(learner))
-            seeds = max((estimate.samples for estimate in over), default=0)
+            seeds = values.shape[1]
             label = f"{learner} ({seeds} seed{'s' if seeds != 1 else ''})"
-            axes.plot(list(marks), [e.mean for e in over], "o-", color=colour, lw=2.0, label=label)
-            if seeds > 1:
-                low, high = np.array([(e.low, e.high) for e in over]).T
-                axes.fill_between(list(marks), low, high, color=colour, alpha=0.18, lw=0)
+            axes.plot(list(marks), values.mean(axis=1), "o-", color=colour, lw=2.0, label=label)
+            low, high = values.min(axis=1), values.max(axis=1)
+            axes.fill_between(list(marks), low, high, color=colour, alpha=0.18, lw=0)
         look.steps_axis(axes)
         look.score_axis(axes, success=False)
         axes.set_xlim(left=0)
