@@ -171,6 +171,25 @@ def make(
     return env
 
 
+def check(id: str, *, family: str | None = None, **kwargs: Any) -> None:
+    """See that an id is known and takes such options, without making anything.
+
+    Args:
+        id: as for `make`.
+        family: likewise.
+        kwargs: options of the family; their ranges, and those of a package's own task, show when
+            it is made.
+
+    Raises:
+        ValueError: an unknown id, family or option, or an option of another type.
+    """
+    name = family_of(id) if family is None else family
+    if name == GYMNASIUM:
+        _register(id)
+    else:
+        checked_options(id, _builder(id, name), kwargs)
+
+
 def _register(id: str) -> None:
     """See to it that Gymnasium knows an id."""
     module, _, name = id.rpartition(":")

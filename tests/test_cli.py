@@ -450,6 +450,14 @@ def test_a_wrong_word_of_train(memrl, tmp_path, words, expected):
     assert not (tmp_path / "here").exists()
 
 
+@pytest.mark.parametrize("word", ["env=probe/TMase-v0", "env.bank=x", "env.bank_sise=3"])
+def test_a_mistaken_task_is_told_before_the_config_is_printed(memrl, word):
+    task = [] if word.startswith("env=") else ["env=MiniGrid-DoorKey-5x5-v0"]
+    outcome = memrl("train", *task, word)
+    assert sentence(outcome)
+    assert outcome.out == ""
+
+
 def test_debug_shows_the_traceback(memrl):
     with pytest.raises(ValueError, match="did you mean lstm"):
         memrl("train", "memory=lstn", "--debug")

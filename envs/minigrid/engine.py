@@ -42,6 +42,12 @@ class Events(NamedTuple):
     carried: Tensor  # uint8 [B]: what was in the agent's hand
 
 
+def check_view_size(view_size: int) -> None:
+    """Raise a ValueError for a view that there is none of."""
+    if view_size not in VIEW_SIZES:
+        raise ValueError(f"agent_view_size is {view_size}; it is one of {VIEW_SIZES}")
+
+
 @final
 class GridEngine:
     """Rules of grids of one size, seen through one window.
@@ -66,8 +72,7 @@ class GridEngine:
         see_through_walls: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
-        if view_size not in VIEW_SIZES:
-            raise ValueError(f"agent_view_size is {view_size}; it is one of {VIEW_SIZES}")
+        check_view_size(view_size)
         self.width, self.height, self.view_size = width, height, view_size
         self.see_through_walls = see_through_walls
         self._rules = rules(device)

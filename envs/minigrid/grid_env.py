@@ -14,10 +14,10 @@ from memrl.envs.actions import check_actions
 from memrl.envs.minigrid.automaton import rows
 from memrl.envs.minigrid.bank import Bank, codes_of
 from memrl.envs.minigrid.bank_files import load_bank
-from memrl.envs.minigrid.engine import GridEngine, GridState
+from memrl.envs.minigrid.engine import GridEngine, GridState, check_view_size
 from memrl.envs.minigrid.families import overlay_of
 from memrl.envs.minigrid.grid_play import Play, advance, begin, restart
-from memrl.envs.minigrid.observer import TILE_SIZE, Observer
+from memrl.envs.minigrid.observer import TILE_SIZE, Observer, check_observation
 from memrl.envs.minigrid.render import TILE_SIZE as RENDER_TILE_SIZE
 from memrl.envs.minigrid.render import render_grid
 from memrl.envs.missions import VOCABULARY
@@ -77,6 +77,8 @@ class GridEnv(BatchedEnv):
     ) -> None:
         if num_envs < 1:
             raise ValueError(f"num_envs is {num_envs}; at least 1 copy is needed")
+        check_view_size(agent_view_size)  # before a bank is drawn
+        check_observation(observation)
         self.id, self.num_envs, self.device = id, num_envs, torch.device(device)
         self._overlay = overlay_of(id)
         spec, levels = load_bank(id, bank_size, bank)

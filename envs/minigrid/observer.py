@@ -20,6 +20,16 @@ TILE_SIZE: Final = 8  # pixels, as the package's RGB wrappers have it
 MIN_SIDE: Final = 32  # pixels; policies take smaller uint8 images for grids of symbols
 
 
+def check_observation(observation: str) -> None:
+    """Raise a ValueError for an observation that there is none of; the nearest is named."""
+    if observation not in OBSERVATIONS:
+        near = difflib.get_close_matches(observation, OBSERVATIONS, n=1, cutoff=0)[0]
+        raise ValueError(
+            f"observation is {observation!r}, allowed: {', '.join(OBSERVATIONS)}; "
+            f"did you mean {near!r}?"
+        )
+
+
 @final
 class Observer:
     """Images of states, uint8 [B, ...]: all of `space`, whichever observation was asked for.
@@ -51,12 +61,7 @@ class Observer:
         codes: tuple[int, ...] = EVERY_CODE,
         device: torch.device | str = "cpu",
     ) -> None:
-        if observation not in OBSERVATIONS:
-            near = difflib.get_close_matches(observation, OBSERVATIONS, n=1, cutoff=0)[0]
-            raise ValueError(
-                f"observation is {observation!r}, allowed: {', '.join(OBSERVATIONS)}; "
-                f"did you mean {near!r}?"
-            )
+        check_observation(observation)
         self._engine, self._kind = engine, observation
         width = height = engine.view_size
         self._atlas = None

@@ -12,7 +12,7 @@ from memrl.assemble import new_directory, read_config
 from memrl.commands.jobs import changes_of, compact, listener, play
 from memrl.composition import compose, resolve
 from memrl.config import Config
-from memrl.envs.make import family_of
+from memrl.envs.make import check, family_of
 from memrl.experiment import Run, train
 from memrl.run.directory import RunDirectory
 from memrl.run.variants import flattened
@@ -50,6 +50,7 @@ def report(
     words: Sequence[str] | None = None,
 ) -> None:
     """Train; say what is trained and, if ``words`` of the command are given, what could be next."""
+    check(config.env.id, family=config.env.family, **(config.env.model_extra or {}))
     say = listener(as_json=as_json)
     for line in compact(config):
         say(line)

@@ -278,3 +278,10 @@ def test_a_package_that_an_id_needs_is_named(monkeypatch, error):
     monkeypatch.setattr(gymnasium, "make", without_it)
     with pytest.raises(ValueError, match="CartPole-v1 cannot be made: no Box2D: pip install"):
         make("CartPole-v1")
+
+
+@pytest.mark.parametrize("options", [{"agent_view_size": 4}, {"observation": "rgbfull"}])
+def test_a_wrong_view_is_told_before_a_bank_is_drawn(monkeypatch, options):
+    monkeypatch.setattr("memrl.envs.minigrid.grid_env.load_bank", lambda *_: pytest.fail("drawn"))
+    with pytest.raises(ValueError, match=next(iter(options))):
+        make("MiniGrid-DoorKey-5x5-v0", **options)
