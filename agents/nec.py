@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from copy import deepcopy
 from typing import Annotated, Any, Literal, final
 
 import numpy as np
@@ -25,6 +24,7 @@ from memrl.nn.observation import ACTION_MASK
 from memrl.replay.ring import Ring
 from memrl.replay.spill import nbytes, place
 from memrl.rollout.env import Obs
+from memrl.saved.optimizer import load_moments, moments
 
 
 class NECConfig(EpisodicConfig):
@@ -180,10 +180,9 @@ class NEC:
 
     def state_dict(self) -> dict[str, Any]:
         """See ``Method.state_dict``."""
-        optimizer = self.optimizer.state_dict()["state"]
         return {
             "policy": dict(self.policy.state_dict()),
-            "optimizer": {str(i): state for i, state in optimizer.items()},
+            "optimizer": moments(self.optimizer),
             "store": self.store.state_dict(),
             "replay": None if self.replay is None else self.replay.state_dict(),
             "draws": self.draws.get_state(),
@@ -201,9 +200,6 @@ class NEC:
             replay.load_state_dict({**state["replay"], "arrays": arrays})
         self.store.load_state_dict(state["store"])
         self.policy.load_state_dict(state["policy"])
-        own = self.optimizer.state_dict()
-        # A copy: it is written into, and what was saved is its owner's.
-        own["state"] = {int(i): deepcopy(s) for i, s in state["optimizer"].items()}
-        self.optimizer.load_state_dict(own)
+        load_moments(self.optimizer, state["optimizer"])
         self.replay, self.warm = replay, state["warm"]
         self.draws.set_state(state["draws"].cpu())

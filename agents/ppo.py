@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from copy import deepcopy
 from functools import partial
 from typing import Any, final
 
@@ -29,6 +28,7 @@ from memrl.policy import Policy
 from memrl.rollout.capture import CapturedCollect
 from memrl.rollout.collect import Collector
 from memrl.rollout.env import BatchedEnv, Obs
+from memrl.saved.optimizer import load_moments, moments
 
 REACH_EVERY = 16  # iterations between two measurements of how far gradients reach
 
@@ -197,9 +197,7 @@ class PPO:
             "env_steps": self.env_steps,
             "iteration": self.iteration,
             "policy": dict(self.policy.state_dict()),
-            "optimizer": {
-                str(i): s for i, s in self.learner.optimizer.state_dict()["state"].items()
-            },
+            "optimizer": moments(self.learner.optimizer),
             "collector": self.collector.state_dict(),
             "shuffler": self.learner.shuffler.get_state(),
             "return_norm": None
@@ -213,10 +211,7 @@ class PPO:
         self._check(state)
         self.policy.load_state_dict(state["policy"])
         self.env_steps, self.iteration = state["env_steps"], state["iteration"]
-        own = self.learner.optimizer.state_dict()
-        # A copy: Adam writes into its moments, and what was saved is its owner's.
-        own["state"] = {int(i): deepcopy(s) for i, s in state["optimizer"].items()}
-        self.learner.optimizer.load_state_dict(own)
+        load_moments(self.learner.optimizer, state["optimizer"])
         self.collector.load_state_dict(state["collector"])
         self.learner.shuffler.set_state(state["shuffler"])
         if self.return_norm is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from copy import deepcopy
 from typing import Any, Final, final
 
 import numpy as np
@@ -22,6 +21,7 @@ from memrl.agents.report import Averages, diagnose
 from memrl.agents.restoring import check_keys, check_weights
 from memrl.q_network import QNetwork, QStep
 from memrl.rollout.env import BatchedEnv, Obs
+from memrl.saved.optimizer import load_moments, moments
 
 LEARNING: Final = (
     *("train/loss", "train/q", "train/td_error", "train/core_cost", "memory/state_drift"),
@@ -125,14 +125,13 @@ class R2D2:
 
     def state_dict(self) -> dict[str, Any]:
         """See ``memrl.agent.Agent.state_dict``."""
-        state = self.learner.optimizer.state_dict()["state"]
         return {
             "env_steps": self.env_steps,
             "owed": self._owed,
             "updates": self.learner.updates,
             "policy": dict(self.policy.state_dict()),
             "target": dict(self.learner.target.state_dict()),
-            "optimizer": {str(i): s for i, s in state.items()},
+            "optimizer": moments(self.learner.optimizer),
             "player": self.player.state_dict(),
             "replay": self.replay.state_dict(),
         }
@@ -145,10 +144,7 @@ class R2D2:
         self.replay.check(state["replay"])
         self.policy.load_state_dict(state["policy"])
         self.learner.target.load_state_dict(state["target"])
-        own = self.learner.optimizer.state_dict()
-        # A copy: Adam writes into its moments, and what was saved is its owner's.
-        own["state"] = {int(i): deepcopy(s) for i, s in state["optimizer"].items()}
-        self.learner.optimizer.load_state_dict(own)
+        load_moments(self.learner.optimizer, state["optimizer"])
         self.player.load_state_dict(state["player"])
         self.replay.load_state_dict(state["replay"])
         self.env_steps, self._owed = state["env_steps"], state["owed"]

@@ -13,8 +13,7 @@ def check_keys(saved: Mapping[str, Any], wanted: Iterable[str], agent: str) -> N
     missing = [key for key in wanted if key not in saved]
     if missing:
         raise ValueError(
-            f"the saved state is not one of agent={agent}: it has no {', no '.join(missing)} "
-            f"(it has: {', '.join(map(str, saved))})"
+            f"the saved state is not one of agent={agent}: it lacks {', '.join(missing)}"
         )
 
 

@@ -36,7 +36,7 @@ def entry_in_words(
     return _numbers(value)
 
 
-def action_in_words(action: NDArray[Any], card: EnvCard) -> str:
+def action_in_words(action: NDArray[Any] | np.generic, card: EnvCard) -> str:
     """One action: its name where it has one, else its numbers."""
     if action.ndim == 0 and action.dtype.kind in "iu" and int(action) < len(card.actions):
         return card.actions[int(action)]
@@ -53,6 +53,6 @@ def _is_none(value: NDArray[Any], space: spaces.Space[Any]) -> bool:
     return False
 
 
-def _numbers(value: NDArray[Any]) -> str:
+def _numbers(value: NDArray[Any] | np.generic) -> str:
     digits = "{:.3f}" if value.dtype.kind == "f" else "{:.0f}"
     return "  ".join(digits.format(float(number)) for number in np.ravel(value))

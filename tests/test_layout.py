@@ -30,7 +30,7 @@ BELOW = {
     "replay": ("memory",),
     "rollout": ("policy", "bonus", "rollout.spaces"),
     "losses": (),
-    "bonus": ("nn",),
+    "bonus": ("nn", "saved"),
     "agent": ("rollout.env",),
     "export": ("policy", "rollout.spaces", "saved"),
     "agents": ("rollout", "q_network", "replay", "losses", "agent", "export", "saved"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
 from typing import Any, final
 
 import torch
@@ -15,6 +14,7 @@ from memrl.nn.init import linear
 from memrl.nn.normalise import RunningNorm
 from memrl.nn.observation import ObsEncoder
 from memrl.rollout.env import Obs
+from memrl.saved.optimizer import load_moments, moments
 
 HIDDEN_DIM = 128
 CELL_DIM = 8
@@ -77,10 +77,9 @@ class Teacher:
 
     def state_dict(self) -> dict[str, Any]:
         """Parameters, optimiser and the order of rows to come."""
-        moments = self.optimizer.state_dict()["state"]
         return {
             "module": dict(self.module.state_dict()),
-            "optimizer": {str(i): moment for i, moment in moments.items()},
+            "optimizer": moments(self.optimizer),
             "shuffler": self.shuffler.get_state(),
         }
 
@@ -95,10 +94,7 @@ class Teacher:
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1].strip()
             raise ValueError(f"the saved bonus is not the one configured: {reason}") from None
-        own = self.optimizer.state_dict()
-        # A copy: Adam writes into its moments, and what was saved is its owner's.
-        own["state"] = {int(i): deepcopy(moment) for i, moment in state["optimizer"].items()}
-        self.optimizer.load_state_dict(own)
+        load_moments(self.optimizer, state["optimizer"])
         self.shuffler.set_state(state["shuffler"].cpu())
 
 

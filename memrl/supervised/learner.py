@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from memrl.agent import Metrics
+from memrl.saved.optimizer import load_moments, moments
 from memrl.supervised.curriculum import Curriculum, CurriculumConfig
 from memrl.supervised.judging import judge
 from memrl.supervised.model import SequenceModel
@@ -137,7 +138,7 @@ class SupervisedLearner:
             "sequences": self.experience,
             "solved": self.solved,
             "model": dict(self.model.state_dict()),
-            "optimizer": {str(i): s for i, s in self.optimizer.state_dict()["state"].items()},
+            "optimizer": moments(self.optimizer),
             "curriculum": self.curriculum.state_dict(),
             "generator": self.generator.get_state(),
             "task": self.task.state_dict(),
@@ -151,9 +152,7 @@ class SupervisedLearner:
             reason = str(error).strip().splitlines()[-1].strip()
             raise ValueError(f"the saved model is not the one configured here: {reason}") from None
         self.experience, self.solved = state["sequences"], state["solved"]
-        own = self.optimizer.state_dict()
-        own["state"] = {int(i): s for i, s in state["optimizer"].items()}
-        self.optimizer.load_state_dict(own)
+        load_moments(self.optimizer, state["optimizer"])
         self.curriculum.load_state_dict(state["curriculum"])
         self.generator.set_state(state["generator"])
         self.task.load_state_dict(state["task"])

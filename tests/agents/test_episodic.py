@@ -144,7 +144,7 @@ def test_a_file_of_another_agent_is_refused_and_changes_nothing(kind):
     other = make_agent({"nec": "mfec", "mfec": "nec"}[kind])
     agent, alone = make_agent(kind), make_agent(kind)
     learn(agent, 3), learn(alone, 3)
-    with pytest.raises(ValueError, match=f"not one of agent={kind}: it has no {kind}"):
+    with pytest.raises(ValueError, match=f"not one of agent={kind}: it lacks {kind}"):
         agent.load_state_dict(other.state_dict())
     assert words(learn(agent, 2)) == words(learn(alone, 2))
 
@@ -162,7 +162,7 @@ def test_a_file_without_its_store_is_refused_and_changes_nothing(kind, damage):
         del part["store"]["clock"]
     else:
         part["policy"].popitem()
-    with pytest.raises(ValueError, match=r"it has no store|lack clock|is nothing there"):
+    with pytest.raises(ValueError, match=r"it lacks store|lack clock|is nothing there"):
         agent.load_state_dict(state)
     assert words(learn(agent, 2)) == words(learn(alone, 2))
 

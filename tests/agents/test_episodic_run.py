@@ -62,7 +62,7 @@ def test_a_checkpoint_of_another_agent_is_refused_by_name(tmp_path):
     nec = memrl.compose(["agent=nec", "env=probe", "env.num=2"])
     other = memrl.compose(["env=probe", "env.num=4"])
     agent, ppo = (make_agent(c, make_env(c)) for c in (nec, other))
-    with pytest.raises(ValueError, match=r"not one of NEC: it lacks .*nec.*pending"):
+    with pytest.raises(ValueError, match=r"not one of agent=nec: it lacks .*pending.*nec"):
         agent.load_state_dict(ppo.state_dict())
 
 

@@ -6,7 +6,16 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from memrl.agents.greedy import Worth, best, exploit, explore, number_of_actions
+from memrl.agents.greedy import (
+    Worth,
+    best,
+    exploit,
+    explore,
+    number_of_actions,
+    of_network,
+    open_actions,
+)
+from memrl.agents.r2d2_play import ladder
 from memrl.envs.make import make
 
 ROWS = 4000
@@ -66,3 +75,26 @@ def test_what_is_no_choice_among_few_is_refused():
     assert not isinstance(env.action_space, spaces.Discrete)
     with pytest.raises(ValueError, match=r"agent=nec chooses among Discrete actions, not in Box"):
         number_of_actions(env, "nec")
+
+
+def test_each_row_explores_by_its_own_epsilon():
+    q = torch.tensor([1.0, 0.0]).expand(8000, 2)
+    epsilon = torch.tensor([0.0, 0.5]).repeat_interleave(4000)
+    drawn = torch.Generator().manual_seed(3)
+    others = explore(of_network(q), open_actions({}, q), epsilon, drawn).view(2, 4000)
+    assert others.float().mean(1).tolist() == pytest.approx([0.0, 0.25], abs=0.03)
+
+
+def test_a_mask_that_forbids_everything_forbids_nothing():
+    q = torch.zeros(2, 3)
+    mask = torch.tensor([[0, 0, 0], [0, 1, 0]])
+    assert open_actions({"action_mask": mask}, q).tolist() == [[True] * 3, [False, True, False]]
+
+
+def test_the_ladder_goes_from_explorers_to_players():
+    want = [0.4 ** (1 + 7 * i / 4) for i in range(5)]
+    torch.testing.assert_close(ladder(0.4, 7.0, 5, torch.device("cpu")), torch.tensor(want))
+
+
+def test_a_single_copy_stands_at_the_foot_of_the_ladder():
+    assert ladder(0.4, 7.0, 1, torch.device("cpu")).tolist() == pytest.approx([0.4])

@@ -153,7 +153,7 @@ def flat(tree, path=""):
 
 
 def test_a_state_of_another_agent_is_refused_and_nothing_is_changed():
-    match = "not one of agent=r2d2: it has no owed, no updates, no target, no player, no replay"
+    match = "not one of agent=r2d2: it lacks owed, updates, target, player, replay"
     unchanged(make_r2d2(), make_agent().state_dict(), match)
 
 

@@ -92,7 +92,7 @@ def test_a_ppo_state_of_other_options_is_refused_and_nothing_is_changed(saved, h
 
 def test_a_state_of_another_agent_is_refused_by_ppo_and_nothing_is_changed():
     other = make_episodic("nec").state_dict()
-    refused(make_agent(), other, "not one of agent=ppo: it has no iteration, no policy")
+    refused(make_agent(), other, "not one of agent=ppo: it lacks iteration, policy")
 
 
 def test_a_ppo_state_of_another_memory_is_refused_and_nothing_is_changed():
