@@ -121,6 +121,14 @@ def test_chances_and_weights_follow_the_priorities():
     torch.testing.assert_close(batch.weight, want)
 
 
+def test_weights_are_to_the_power_of_beta():
+    replay = fill(build(), 5)
+    replay.update(torch.arange(B), torch.tensor([1.0, 2.0, 3.0]))
+    batch = replay.draw(60, torch.Generator().manual_seed(0), beta=0.5)
+    want = (1.0 + batch.number.double()) ** -0.5
+    torch.testing.assert_close(batch.weight, want)
+
+
 def test_without_alpha_all_are_drawn_alike_and_weigh_the_same():
     replay = fill(build(alpha=0.0), 5)
     replay.update(torch.arange(B), torch.tensor([1.0, 400.0, 0.0]))

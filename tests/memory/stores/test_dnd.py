@@ -103,6 +103,15 @@ def test_what_was_retrieved_least_recently_makes_room():
     assert values_of(own, 0) == [1, 4, 3]
 
 
+def test_what_all_actions_were_asked_for_was_retrieved():
+    own = store(capacity=2)
+    for a in range(A):
+        hold(own, a, [[0, 0], [9, 9]], [1, 2])
+    own.near(torch.zeros(A, 1, W), 1)  # the first of each
+    hold(own, 1, [[50, 50]], [3])
+    assert sorted(values_of(own, 1)) == [1, 3]
+
+
 def test_looking_without_a_mark_is_no_retrieval():
     own = store(capacity=2)
     hold(own, 0, [[0, 0], [10, 0]], [1, 2])
