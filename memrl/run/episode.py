@@ -166,7 +166,7 @@ class _Headline(NamedTuple):
         recording, parts = self.recording, []
         over = t == recording.length
         if not over:
-            deed = f"action: {self.done(recording.actions[t])}"
+            deed = f"action: {self.done(np.asarray(recording.actions[t]))}"
             parts.append(f"{deed}  ·  reward: {recording.rewards[t]:.3g}")
         if over or (t == recording.length - 1 and recording.last_view is None):
             returned = f"return {recording.rewards.sum():.3g}"
