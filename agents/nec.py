@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, final
+from typing import Annotated, Any, Final, Literal, final
 
 import numpy as np
 import torch
@@ -25,6 +25,8 @@ from memrl.replay.ring import Ring
 from memrl.replay.spill import nbytes, place
 from memrl.rollout.env import Obs
 from memrl.saved.optimizer import load_moments, moments
+
+OBS: Final = "obs."  # what the names of observations begin with, among those of a step
 
 
 class NECConfig(EpisodicConfig):
@@ -95,7 +97,7 @@ class NEC:
 
     def keep(self, obs: Obs) -> Kept:
         """See ``Method.keep``: the observation, whose key is made anew when it is written."""
-        return {name: value for name, value in obs.items() if name != ACTION_MASK}
+        return {OBS + name: value for name, value in obs.items() if name != ACTION_MASK}
 
     def random_until(self) -> int:
         """See ``Method.random_until``."""
@@ -129,9 +131,8 @@ class NEC:
             if env_steps < self.config.warmup:
                 return {}
             items = self._warm_up(self.replay)
-        obs = {name: value for name, value in items.items() if name not in ("action", "returns")}
         with torch.no_grad():
-            keys = self.policy(obs)
+            keys = self.policy(_observed(items))
         written = self.store.write(items["action"], keys, items["returns"])
         again = torch.tensor(written.again / len(keys))
         return {"memory/again": again, "memory/lost": torch.tensor(float(written.lost))}
@@ -141,7 +142,8 @@ class NEC:
         self.warm = True
         items = replay.take(torch.arange(len(replay), device=replay.device))
         valid = torch.ones(1, len(replay), dtype=torch.bool, device=replay.device)
-        self.policy.encoder.update({name: x.unsqueeze(0) for name, x in items.items()}, valid)
+        seen = _observed(items)
+        self.policy.encoder.update({name: x.unsqueeze(0) for name, x in seen.items()}, valid)
         return items
 
     def improve(self, env_steps: int) -> dict[str, Tensor]:
@@ -154,8 +156,8 @@ class NEC:
             return {}
         config = self.config
         items = self.replay.take(self.replay.draw(config.batch, self.draws))
-        action, target = items.pop("action"), items.pop("returns")
-        h = self.policy(items)
+        action, target = items["action"], items["returns"]
+        h = self.policy(_observed(items))
         near = self.store.near_of(h, action, config.neighbours)
         near = near._replace(keys=near.keys.requires_grad_(), values=near.values.requires_grad_())
         q = self._read(h.unsqueeze(1), near).squeeze(1)
@@ -203,3 +205,8 @@ class NEC:
         load_moments(self.optimizer, state["optimizer"])
         self.replay, self.warm = replay, state["warm"]
         self.draws.set_state(state["draws"].cpu())
+
+
+def _observed(items: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The observations among what is kept of steps."""
+    return {name.removeprefix(OBS): x for name, x in items.items() if name.startswith(OBS)}

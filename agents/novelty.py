@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from memrl.agents.config import BonusConfig
@@ -31,12 +32,13 @@ def make_bonus(env: BatchedEnv, config: BonusConfig, seed: int) -> Bonus | None:
         return None
     keys = _seen(env, config.key)
     sets: dict[str, Any] = {"keys": keys, "capacity": config.capacity}
-    nets: dict[str, Any] = {"keys": keys, "seed": seed} | config.model_dump(
+    net_seed, order_seed = np.random.SeedSequence(seed).generate_state(2).tolist()
+    nets: dict[str, Any] = {"keys": keys, "seed": order_seed} | config.model_dump(
         include={"feature_dim", "lr", "updates"}
     )
     B, device, space = env.num_envs, env.device, env.observation_space
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(net_seed)
         match config.kind:
             case "first_visit":
                 return FirstVisit(B, device, **sets)

@@ -112,7 +112,8 @@ class R2D2:
         last = min(self.config.steps, len(held.steps))
         latest = held.steps.take(torch.arange(held.time - last, held.time) % held.span)
         obs = {k.removeprefix(OBS): v for k, v in latest.items() if k.startswith(OBS)}
-        self.policy.encoder.update(obs, latest["valid"])
+        for network in (self.policy, self.learner.target):  # a copy with other units would be none
+            network.encoder.update(obs, latest["valid"])
 
     def _metrics(self, averages: Averages) -> Metrics:
         held = self.replay.sequences

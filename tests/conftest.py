@@ -8,6 +8,11 @@ import random
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
+
+# How long an example takes says nothing on a machine that is shared.
+settings.register_profile("memrl", deadline=None)
+settings.load_profile("memrl")
 
 # Children of a test (the command line, a killed training) inherit these.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

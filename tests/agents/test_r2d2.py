@@ -334,6 +334,8 @@ def test_vector_observations_are_standardised_by_what_was_seen():
     rows = learn_r2d2(agent, 3)
     norm = agent.policy.encoder.parts[0].norm
     assert float(norm.count) >= 3 * 23 * 3
+    targets = agent.learner.target.encoder.parts[0].norm
+    assert torch.equal(targets.mean, norm.mean)
     assert rows[-1]["episode/count"] > 0
 
 
