@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch import Tensor
 
 from memrl.agents.config import PPOConfig
+from memrl.agents.descent import descend, groups_of
 from memrl.agents.report import Averages
 from memrl.losses.ppo import PPOLoss, masked_mean, normalise, ppo_loss
 from memrl.memory import state as states
@@ -33,11 +32,7 @@ class Learner:
 
     def __init__(self, policy: Policy, config: PPOConfig, shuffler: torch.Generator) -> None:
         self.policy, self.config, self.shuffler = policy, config, shuffler
-        self.groups: dict[str, list[nn.Parameter]] = {
-            "encoder": list(policy.encoder.parameters()),
-            "memory": list(policy.core.parameters()),
-            "heads": _others(policy),
-        }
+        self.groups = groups_of(policy)
         self.optimizer = torch.optim.Adam(
             [{"params": group} for group in self.groups.values() if group],
             lr=config.lr,
@@ -102,20 +97,8 @@ class Learner:
         Raises:
             FloatingPointError: a loss or a gradient is not finite; nothing was changed by it.
         """
-        self.optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
-        grads = {
-            name: [p.grad for p in group if p.grad is not None]
-            for name, group in self.groups.items()
-        }
-        norms = {name: get_total_norm(group) for name, group in grads.items() if group}
-        norm = torch.stack(list(norms.values())).norm()
-        if not math.isfinite(float(norm)) or not math.isfinite(float(total.detach())):
-            raise FloatingPointError(_what_went_bad(named, norms))
-        everything = [p for group in self.groups.values() for p in group]
-        clip_grads_with_norm_(everything, self.config.max_grad_norm, norm)
-        self.optimizer.step()
-        return {name: value.detach() for name, value in norms.items()} | {"all": norm.detach()}
+        norm = self.config.max_grad_norm
+        return descend(self.optimizer, self.groups, total, named, max_norm=norm)
 
     def _minibatches(self, rollout: Rollout) -> Iterator[Chunk]:
         order = torch.randperm(rollout.num_chunks(), generator=self.shuffler)
@@ -142,20 +125,3 @@ class Learner:
         for group in self.optimizer.param_groups:
             multiple = self.config.lr_memory if id(group["params"][0]) in memory else 1.0
             group["lr"] = lr * multiple
-
-
-def _others(policy: Policy) -> list[nn.Parameter]:
-    """All parameters behind the memory: heads and their hidden layers."""
-    before = {id(p) for part in (policy.encoder, policy.core) for p in part.parameters()}
-    return [p for p in policy.parameters() if id(p) not in before]
-
-
-def _what_went_bad(named: Mapping[str, Tensor], norms: Mapping[str, Tensor]) -> str:
-    bad = [f"the {name} loss" for name, x in named.items() if not math.isfinite(float(x.detach()))]
-    bad += [
-        f"the gradient of {name}"
-        for name, x in norms.items()
-        if not math.isfinite(float(x.detach()))
-    ]
-    what = " and ".join(bad) or "the total loss"
-    return f"{what} became NaN or infinite"

@@ -8,9 +8,9 @@ from itertools import pairwise
 from typing import Any, NamedTuple, final
 
 import torch
-from torch import Tensor, nn
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch import Tensor
 
+from memrl.agents.descent import descend, groups_of
 from memrl.agents.r2d2_config import R2D2Config
 from memrl.agents.r2d2_experience import Batch, Experience
 from memrl.losses.ppo import masked_mean
@@ -36,12 +36,7 @@ class QLearner:
         self.network, self.config = network, config
         self.target = copy.deepcopy(network).requires_grad_(False)
         self.updates = 0
-        parts = {"encoder": network.encoder, "memory": network.core}
-        before = {id(p) for part in parts.values() for p in part.parameters()}
-        self.groups: dict[str, list[nn.Parameter]] = {
-            **{name: list(part.parameters()) for name, part in parts.items()},
-            "heads": [p for p in network.parameters() if id(p) not in before],
-        }
+        self.groups = groups_of(network)
         self.optimizer = torch.optim.Adam(network.parameters(), lr=config.lr, eps=1e-8, fused=True)
 
     def improve(self, experience: Experience, beta: float) -> dict[str, Tensor]:
@@ -62,7 +57,7 @@ class QLearner:
         cost = torch.zeros_like(loss)
         if out.cost is not None:
             cost = masked_mean(out.cost[: config.unroll], valid)
-        norms = self._step(loss, loss + config.core_cost * cost)
+        norms = self._step(loss + config.core_cost * cost, {"Q": loss, "core": cost})
         experience.sequences.update(
             batch.drawn.number, sequence_priority(error.detach(), valid, eta=config.replay.eta)
         )
@@ -107,25 +102,14 @@ class QLearner:
         )
         return targets._replace(value=rescale(targets.value, config.rescale))
 
-    def _step(self, loss: Tensor, total: Tensor) -> dict[str, Tensor]:
+    def _step(self, total: Tensor, named: dict[str, Tensor]) -> dict[str, Tensor]:
         """One optimiser step; nothing is changed when a loss or a gradient is not finite."""
-        self.optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
-        grads = {
-            name: [p.grad for p in group if p.grad is not None]
-            for name, group in self.groups.items()
-        }
-        norms = {name: get_total_norm(group) for name, group in grads.items() if group}
-        norm = torch.stack(list(norms.values())).norm()
-        if not math.isfinite(float(norm)) or not math.isfinite(float(total.detach())):
-            what = "a gradient" if math.isfinite(float(total.detach())) else "the loss"
-            raise FloatingPointError(f"{what} became NaN or infinite")
-        clip_grads_with_norm_(self.network.parameters(), self.config.max_grad_norm, norm)
-        self.optimizer.step()
+        norm = self.config.max_grad_norm
+        norms = descend(self.optimizer, self.groups, total, named, max_norm=norm)
         self.updates += 1
         if self.updates % self.config.target_every == 0:
             self.target.load_state_dict(self.network.state_dict())
-        return {f"grad_norm/{name}": x.detach() for name, x in (norms | {"all": norm}).items()}
+        return {f"grad_norm/{name}": x for name, x in norms.items()}
 
     def _kept(self) -> range:
         """Steps inside of a sequence whose states the replay keeps."""
