@@ -217,7 +217,7 @@ def new_directory(config: Common, *, sweep: bool = False) -> Path:
     if config.run.dir is not None and not sweep:
         return config.run.dir
     task = config.subject.replace("/", "-")
-    name = f"{task}-{config.memory['name']}-seed{config.seed}"
+    name = f"{task}-{config.learner_name}-seed{config.seed}"
     root = config.run.dir or config.run.root
     tries = (root / (f"{name}-{n}" if n > 1 else name) for n in range(1, 1_000_000))
     return next(path for path in tries if not path.exists())

@@ -112,6 +112,11 @@ class Common(Strict):
         """What the memory is trained on, in a word."""
         raise NotImplementedError
 
+    @property
+    def learner_name(self) -> str:
+        """What is trained, for titles and names of runs: the memory, and the agent if not PPO."""
+        return str(self.memory["name"])
+
 
 class Config(Common):
     """A whole run of an agent: what ``memrl config`` prints and ``memrl.train`` takes."""
@@ -128,6 +133,13 @@ class Config(Common):
     @property
     def subject(self) -> str:
         return self.env.id
+
+    @property
+    def learner_name(self) -> str:
+        agent, memory = self.agent.kind, super().learner_name
+        if not self.agent.any_memory:
+            return agent
+        return memory if agent == "ppo" else f"{agent}-{memory}"
 
 
 def check(composed: Mapping[str, Any], model: type[M], within: str = "") -> M:

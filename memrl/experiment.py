@@ -159,6 +159,7 @@ def _conclude(
         except RunError as error:  # nothing to draw; a full disk stops the summary below
             say(str(error))
     about = About(
+        agent=config.agent.kind,
         memory=config.memory["name"],
         env=config.env.id,
         seed=config.seed,
@@ -173,7 +174,7 @@ def _conclude(
 def titled(config: Config, *, ablate: str | None = None) -> str:
     """What stands above the pictures of a run: its memory, what is silenced of it, its task."""
     silenced = {"state": ", without its state", "reads": ", reads silenced"}
-    return f"{config.memory['name']} on {config.env.id}{silenced[ablate] if ablate else ''}"
+    return f"{config.learner_name} on {config.env.id}{silenced[ablate] if ablate else ''}"
 
 
 def film(

@@ -13,7 +13,15 @@ from omegaconf import OmegaConf
 import memrl
 from memrl.agents.config import BonusConfig, PPOConfig, SelfImitationConfig
 from memrl.agents.r2d2_config import HindsightConfig, R2D2Config, ReplayConfig
-from memrl.assemble import dump, find_device, make_agent, make_env, read_config, stream
+from memrl.assemble import (
+    dump,
+    find_device,
+    make_agent,
+    make_env,
+    new_directory,
+    read_config,
+    stream,
+)
 from memrl.backbone import PolicyConfig, Stacked
 from memrl.config import Config, check
 from memrl.envs.adapter import GymnasiumAdapter
@@ -353,3 +361,12 @@ def test_no_unknown_key_passes(default_config, key, group):
 @pytest.fixture(scope="module")
 def default_config() -> Config:
     return memrl.compose()
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [([], "gru"), (["agent=r2d2", "memory=dnc"], "r2d2-dnc"), (["agent=nec"], "nec")],
+)
+def test_titles_and_names_of_runs_say_what_learns(words, name):
+    config = memrl.compose(["env=CartPole-v1", *words])
+    assert new_directory(config).name == f"CartPole-v1-{name}-seed1"

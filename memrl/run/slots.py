@@ -65,6 +65,8 @@ def plain_name(name: str) -> str:
 
 def counted(name: str) -> str:
     """What the entries of a diagnostic are."""
+    if name == "action_values":
+        return "action"
     return "slot" if "weights" in name or "usage" in name else "unit"
 
 

@@ -20,7 +20,8 @@ from memrl.saved.atomic import write_atomically
 class About(NamedTuple):
     """What was trained."""
 
-    memory: str  # its name in the menu
+    agent: str  # its name in the menu
+    memory: str  # and its own
     env: str  # its id
     seed: int
     parameters: int  # trained numbers of the whole policy
@@ -35,6 +36,7 @@ def summarize(about: About, fitted: Fitted, evaluation: Evaluation) -> dict[str,
     """
     details = evaluation.as_dict()
     return {
+        "agent": about.agent,
         "memory": about.memory,
         "env": about.env,
         "seed": about.seed,

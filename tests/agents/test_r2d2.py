@@ -323,9 +323,7 @@ def test_a_nan_loss_stops_before_it_spoils_the_network():
     with torch.no_grad():
         agent.policy.value[-1].bias.fill_(math.nan)
     before = copies(dict(agent.policy.state_dict()))
-    with pytest.raises(
-        FloatingPointError, match=r"the Q loss .* became NaN or infinite after 115"
-    ):
+    with pytest.raises(FloatingPointError, match=r"the Q loss .* became NaN or infinite after 115"):
         learn_r2d2(agent, 1)
     after = agent.policy.state_dict()
     assert all(torch.equal(before[k].nan_to_num(), after[k].nan_to_num()) for k in before)

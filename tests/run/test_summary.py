@@ -25,7 +25,7 @@ def refuse(word):
 
 def summary(path):
     evaluation = evaluate(WalkAgent(), Countdown(3), episodes=7, seed=0)
-    about = About("dnc", "Maze", 3, 1234, torch.device("cpu"))
+    about = About("ppo", "dnc", "Maze", 3, 1234, torch.device("cpu"))
     return evaluation, summarize(about, Fitted(700, 2.0, path), evaluation)
 
 
@@ -33,6 +33,7 @@ def test_a_summary_says_what_was_made_with_what(tmp_path):
     evaluation, content = summary(tmp_path)
     write_summary(tmp_path / "summary.json", content)
     read = json.loads((tmp_path / "summary.json").read_text(), parse_constant=refuse)
+    assert read["agent"] == "ppo"
     assert (read["memory"], read["env"], read["seed"], read["parameters"]) == (
         "dnc",
         "Maze",
