@@ -263,7 +263,7 @@ def test_a_sweep_over_families_is_refused():
         (["env=CartPole-v1", "env.nmu=3"], "env.nmu; did you mean num?.*max_episode_steps"),
         (
             ["env=MiniGrid-DorKey-5x5-v0", "env.bank=3"],
-            "'MiniGrid-DorKey-5x5-v0' is unknown, did you mean MiniGrid-DoorKey-5x5-v0 or",
+            "'MiniGrid-DorKey-5x5-v0' is unknown, did you mean MiniGrid-DoorKey-5x5-v0?",
         ),
         (
             ["env=MiniGrid-DoorKey-5x5-v0", "env.family=gymnasium", "env.bank=3"],

@@ -93,4 +93,5 @@ class Goal(Probe):
         cell = (state["cell"] + step).clamp(0, self.size - 1)
         reward, reached = self.goal_reward(cell, deals["goal"])
         late = state["t"] + 1 >= self.limit
-        return Outcome({**state, "cell": cell}, reward, reached, late, {"success": reward})
+        success = {"success": reward.clone()}
+        return Outcome({**state, "cell": cell}, reward, reached, late, success)
