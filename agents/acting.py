@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -57,3 +58,21 @@ class Actor:
     def memory(self) -> dict[str, Tensor]:
         """What the memory holds after the last ``act``: each [B, ...]; empty before the first."""
         return {} if self._state is None else self.policy.core.diagnostics(self._state)
+
+
+class ActsWithMemory(ABC):
+    """An agent whose acting is an ``Actor``'s: the acting half of ``memrl.agent.Agent``."""
+
+    actor: Actor
+
+    def begin(self, seed: int = 0, *, greedy: bool = False, ablate: str | None = None) -> None:
+        """See ``memrl.agent.Agent.begin``."""
+        self.actor.begin(seed, greedy=greedy, ablate=ablate)
+
+    def act(self, obs: Obs, start: Tensor | None = None) -> Tensor:
+        """See ``memrl.agent.Agent.act``."""
+        return self.actor.act(obs, start)
+
+    def memory(self) -> dict[str, Tensor]:
+        """See ``memrl.agent.Agent.memory``."""
+        return self.actor.memory()

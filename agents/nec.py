@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, final
+from typing import Annotated, Any, Literal, final
 
 import numpy as np
 import torch
 from annotated_types import Gt, Le
 from torch import Tensor
-from torch.nn.utils import get_total_norm
 
 from memrl.agents.config import Count, NonNegative, Positive, Share
+from memrl.agents.descent import descend
 from memrl.agents.episodic import EpisodicConfig
 from memrl.agents.greedy import Worth
 from memrl.agents.pending import Kept, Known
@@ -23,10 +23,9 @@ from memrl.memory.stores.dnd import Dictionaries, Near, towards
 from memrl.nn.observation import ACTION_MASK
 from memrl.replay.ring import Ring
 from memrl.replay.spill import nbytes, place
+from memrl.replay.steps import named, observed
 from memrl.rollout.env import Obs
 from memrl.saved.optimizer import load_moments, moments
-
-OBS: Final = "obs."  # what the names of observations begin with, among those of a step
 
 
 class NECConfig(EpisodicConfig):
@@ -97,7 +96,7 @@ class NEC:
 
     def keep(self, obs: Obs) -> Kept:
         """See ``Method.keep``: the observation, whose key is made anew when it is written."""
-        return {OBS + name: value for name, value in obs.items() if name != ACTION_MASK}
+        return named({name: value for name, value in obs.items() if name != ACTION_MASK})
 
     def random_until(self) -> int:
         """See ``Method.random_until``."""
@@ -132,7 +131,7 @@ class NEC:
                 return {}
             items = self._warm_up(self.replay)
         with torch.no_grad():
-            keys = self.policy(_observed(items))
+            keys = self.policy(observed(items))
         written = self.store.write(items["action"], keys, items["returns"])
         again = torch.tensor(written.again / len(keys))
         return {"memory/again": again, "memory/lost": torch.tensor(float(written.lost))}
@@ -142,7 +141,7 @@ class NEC:
         self.warm = True
         items = replay.take(torch.arange(len(replay), device=replay.device))
         valid = torch.ones(1, len(replay), dtype=torch.bool, device=replay.device)
-        seen = _observed(items)
+        seen = observed(items)
         self.policy.encoder.update({name: x.unsqueeze(0) for name, x in seen.items()}, valid)
         return items
 
@@ -157,24 +156,23 @@ class NEC:
         config = self.config
         items = self.replay.take(self.replay.draw(config.batch, self.draws))
         action, target = items["action"], items["returns"]
-        h = self.policy(_observed(items))
+        h = self.policy(observed(items))
         near = self.store.near_of(h, action, config.neighbours)
         near = near._replace(keys=near.keys.requires_grad_(), values=near.values.requires_grad_())
         q = self._read(h.unsqueeze(1), near).squeeze(1)
         loss = (q - target).square().mean()
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        grads = [p.grad for p in self.policy.parameters() if p.grad is not None]
-        norm = get_total_norm(grads)
-        if not math.isfinite(float(norm)) or not math.isfinite(float(loss.detach())):
-            raise FloatingPointError("the loss or the gradient of the keys became NaN or infinite")
-        self.optimizer.step()
+        groups = {"keys": list(self.policy.parameters())}
+        norms = descend(self.optimizer, groups, loss, {"Q": loss}, max_norm=math.inf)
         assert near.keys.grad is not None
         assert near.values.grad is not None
         self.store.descend(
             near, near.keys.grad, near.values.grad, lr=config.lr_entries, decay=config.decay
         )
-        return {"train/loss": loss.detach(), "train/q": q.detach().mean(), "grad_norm/all": norm}
+        return {
+            "train/loss": loss.detach(),
+            "train/q": q.detach().mean(),
+            "grad_norm/all": norms["all"],
+        }
 
     def holdings(self) -> dict[str, Tensor]:
         """See ``Method.holdings``."""
@@ -205,8 +203,3 @@ class NEC:
         load_moments(self.optimizer, state["optimizer"])
         self.replay, self.warm = replay, state["warm"]
         self.draws.set_state(state["draws"].cpu())
-
-
-def _observed(items: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The observations among what is kept of steps."""
-    return {name.removeprefix(OBS): x for name, x in items.items() if name.startswith(OBS)}

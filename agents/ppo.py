@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from memrl.agent import Metrics
-from memrl.agents.acting import Actor
+from memrl.agents.acting import Actor, ActsWithMemory
 from memrl.agents.assess import assess
 from memrl.agents.config import PPOConfig
 from memrl.agents.learner import Learner, Rates
@@ -27,14 +27,14 @@ from memrl.nn.normalise import RunningNorm
 from memrl.policy import Policy
 from memrl.rollout.capture import CapturedCollect
 from memrl.rollout.collect import Collector
-from memrl.rollout.env import BatchedEnv, Obs
+from memrl.rollout.env import BatchedEnv
 from memrl.saved.optimizer import load_moments, moments
 
 REACH_EVERY = 16  # iterations between two measurements of how far gradients reach
 
 
 @final
-class PPO:
+class PPO(ActsWithMemory):
     """The agent of Schulman et al. 2017 with truncated backpropagation through a memory.
 
     Every random draw comes from generators made of ``seed``: environments, actions, minibatches.
@@ -104,18 +104,6 @@ class PPO:
             self._update_norms()
             self._teach_bonus(averages)
             on_iteration(self._metrics(averages, bonus_scale))
-
-    def begin(self, seed: int = 0, *, greedy: bool = False, ablate: str | None = None) -> None:
-        """See ``memrl.agent.Agent.begin``."""
-        self.actor.begin(seed, greedy=greedy, ablate=ablate)
-
-    def act(self, obs: Obs, start: Tensor | None = None) -> Tensor:
-        """See ``memrl.agent.Agent.act``."""
-        return self.actor.act(obs, start)
-
-    def memory(self) -> dict[str, Tensor]:
-        """See ``memrl.agent.Agent.memory``."""
-        return self.actor.memory()
 
     def improve(self, progress: float) -> tuple[float, Averages]:
         """Learn from the rollout as collected; ``progress`` in 0 … 1 sets the schedules."""

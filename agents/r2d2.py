@@ -11,15 +11,16 @@ import torch
 from torch import Tensor
 
 from memrl.agent import Metrics
-from memrl.agents.acting import Actor
+from memrl.agents.acting import Actor, ActsWithMemory
 from memrl.agents.greedy import explore, of_network, open_actions
 from memrl.agents.r2d2_config import R2D2Config
-from memrl.agents.r2d2_experience import OBS, Experience
+from memrl.agents.r2d2_experience import Experience
 from memrl.agents.r2d2_learner import QLearner
 from memrl.agents.r2d2_play import Player
 from memrl.agents.report import Averages, diagnose
 from memrl.agents.restoring import check_keys, check_weights
 from memrl.q_network import QNetwork, QStep
+from memrl.replay.steps import observed
 from memrl.rollout.env import BatchedEnv, Obs
 from memrl.saved.optimizer import load_moments, moments
 
@@ -30,7 +31,7 @@ LEARNING: Final = (
 
 
 @final
-class R2D2:
+class R2D2(ActsWithMemory):
     """Plays, remembers, and learns from what is drawn again; without a core's memory it is DQN.
 
     Every random draw comes from generators made of ``seed``: environments, exploration, replay.
@@ -74,18 +75,6 @@ class R2D2:
             self._update_norms()
             on_iteration(self._metrics(averages))
 
-    def begin(self, seed: int = 0, *, greedy: bool = False, ablate: str | None = None) -> None:
-        """See ``memrl.agent.Agent.begin``; not ``greedy`` is ε-greedy with `epsilon_evaluate`."""
-        self.actor.begin(seed, greedy=greedy, ablate=ablate)
-
-    def act(self, obs: Obs, start: Tensor | None = None) -> Tensor:
-        """See ``memrl.agent.Agent.act``."""
-        return self.actor.act(obs, start)
-
-    def memory(self) -> dict[str, Tensor]:
-        """See ``memrl.agent.Agent.memory``."""
-        return self.actor.memory()
-
     def _choose(self, out: QStep, obs: Obs, greedy: bool, generator: torch.Generator) -> Tensor:
         if greedy:
             return out.q.argmax(-1)
@@ -111,9 +100,8 @@ class R2D2:
         held = self.replay.sequences
         last = min(self.config.steps, len(held.steps))
         latest = held.steps.take(torch.arange(held.time - last, held.time) % held.span)
-        obs = {k.removeprefix(OBS): v for k, v in latest.items() if k.startswith(OBS)}
         for network in (self.policy, self.learner.target):  # a copy with other units would be none
-            network.encoder.update(obs, latest["valid"])
+            network.encoder.update(observed(latest), latest["valid"])
 
     def _metrics(self, averages: Averages) -> Metrics:
         held = self.replay.sequences

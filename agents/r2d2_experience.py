@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple, final
+from typing import Any, NamedTuple, final
 
 import torch
 from torch import Tensor
@@ -14,9 +14,8 @@ from memrl.replay.episode_index import EpisodeIndex
 from memrl.replay.hindsight import ACHIEVED, relabel
 from memrl.replay.ring import Items
 from memrl.replay.sequences import Drawn, SequenceReplay, Shape
+from memrl.replay.steps import observed
 from memrl.rollout.env import BatchedEnv, Obs
-
-OBS: Final = "obs."  # what the names of observations begin with, among the entries of a step
 
 
 class Batch(NamedTuple):
@@ -83,8 +82,7 @@ class Experience:
                 share=hindsight.share,
                 burn_in=self.config.burn_in,
             )
-        obs = {k.removeprefix(OBS): v for k, v in steps.items() if k.startswith(OBS)}
-        return Batch(obs, steps, drawn.state, drawn.weight, fresh, drawn)
+        return Batch(observed(steps), steps, drawn.state, drawn.weight, fresh, drawn)
 
     def state_dict(self) -> dict[str, Any]:
         """What is held, and the generator."""

@@ -9,11 +9,12 @@ from torch import Tensor
 
 from memrl.agents.greedy import explore, of_network, open_actions
 from memrl.agents.r2d2_config import R2D2Config
-from memrl.agents.r2d2_experience import OBS, Experience, need_goals
+from memrl.agents.r2d2_experience import Experience, need_goals
 from memrl.agents.tally import EpisodeTally
 from memrl.memory import state as states
 from memrl.q_network import QNetwork
 from memrl.replay.hindsight import ACHIEVED
+from memrl.replay.steps import named
 from memrl.rollout.env import BatchedEnv
 
 
@@ -81,7 +82,7 @@ class Player:
 
     def _sight(self) -> dict[str, Tensor]:
         # Copies: nothing forbids an environment to write its next observation over the last one.
-        seen = {OBS + key: value.clone() for key, value in self.obs.items()}
+        seen = named({key: value.clone() for key, value in self.obs.items()})
         return seen | {"start": self.start}
 
     def state_dict(self) -> dict[str, Any]:

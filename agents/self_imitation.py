@@ -15,10 +15,10 @@ from memrl.agents.report import Averages
 from memrl.losses.self_imitation import self_imitation_loss
 from memrl.nn.normalise import RunningNorm
 from memrl.replay.episodes import BestEpisodes
+from memrl.replay.steps import OBS, named, observed
 from memrl.rollout.env import Obs
 from memrl.rollout.storage import Rollout
 
-OBS = "obs."  # stands before the names of observations, among the arrays of a step
 REPORTED = ("policy", "value", "positive", "return")
 
 
@@ -54,7 +54,7 @@ class SelfImitation:
     ) -> None:
         self.learner, self.config, self.gamma = learner, config, gamma
         self.units, self.generator = units, generator
-        example = {OBS + key: value for key, value in obs.items()}
+        example = named(obs)
         example["action"] = rollout.action[0]
         kept = example | {"returns": rollout.reward[0]}
         self.best = BestEpisodes(config.capacity, config.longest, kept)
@@ -109,8 +109,7 @@ class SelfImitation:
         valid = torch.arange(len(returns), device=slots.device).unsqueeze(1) < length
         start = torch.zeros_like(valid)
         start[0] = True
-        obs = {n.removeprefix(OBS): x for n, x in steps.items() if n.startswith(OBS)}
-        out = policy(obs, policy.initial_state(len(slots)), start)
+        out = policy(observed(steps), policy.initial_state(len(slots)), start)
         log_prob = out.actions.log_prob(steps["action"])
         loss = self_imitation_loss(log_prob, out.value, self._in_units(returns), valid)
         named = {"self-imitation policy": loss.policy, "self-imitation value": loss.value}

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import torch
 import yaml  # type: ignore[import-untyped]
-from gymnasium import spaces
 from omegaconf import OmegaConf
 
 from memrl.agent import Agent
@@ -20,12 +19,10 @@ from memrl.config import Common, Config, check
 from memrl.envs.catalogue import EnvCard
 from memrl.envs.make import card, make
 from memrl.envs.minigrid.render import render_view
-from memrl.envs.missions import VOCABULARY, decode
 from memrl.errors import CheckpointError, RunError
 from memrl.memory.core import MemoryCore
 from memrl.nn.observation import GRID_SIDE
 from memrl.rollout.env import BatchedEnv, Obs
-from memrl.rollout.tokens import Tokens
 from memrl.run.allocator import keep_freed_memory
 from memrl.run.checkpoints import Checkpoint, Checkpoints
 from memrl.run.directory import Command, RunDirectory
@@ -122,14 +119,6 @@ def draw_seen(obs: Obs) -> Any:
     if max(image.shape[1:3]) >= GRID_SIDE:
         return image[0].cpu().numpy()
     return render_view(image[0])
-
-
-def mission_of(obs: Mapping[str, Any], space: spaces.Dict) -> str:
-    """What the observation of one copy tells the agent to do, as a sentence; else nothing."""
-    tokens = space.spaces.get("mission")
-    if not isinstance(tokens, Tokens) or tokens.num_symbols != len(VOCABULARY):
-        return ""
-    return decode(torch.as_tensor(obs["mission"]).unsqueeze(0))[0]
 
 
 def make_agent(config: Config, env: BatchedEnv) -> Agent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
@@ -87,7 +88,7 @@ class TrackConfig(Strict):
     project: str
 
 
-class Common(Strict):
+class Common(Strict, ABC):
     """What every run has, whatever it trains."""
 
     identity: ClassVar[frozenset[str]]  # the keys that a checkpoint must share with its run
@@ -108,9 +109,9 @@ class Common(Strict):
         return self
 
     @property
+    @abstractmethod
     def subject(self) -> str:
         """What the memory is trained on, in a word."""
-        raise NotImplementedError
 
     @property
     def learner_name(self) -> str:

@@ -20,7 +20,6 @@ from memrl.assemble import (
     draw_seen,
     make_agent,
     make_env,
-    mission_of,
     open_run,
     prepare,
     references,
@@ -38,7 +37,7 @@ from memrl.run.recording import Recording, record_episode
 from memrl.run.slots import draw_memory
 from memrl.run.summary import About, summarize, write_summary
 from memrl.run.tracking import Tracker
-from memrl.wording import action_in_words, entry_in_words
+from memrl.wording import action_in_words, entry_in_words, mission_of
 
 Say = Callable[[str], None]
 
@@ -194,7 +193,7 @@ def film(
         recording,
         path,
         title=title,
-        mission=mission_of(recording.observations[0], space),
+        mission=mission_of(recording.observations[0], space, card),
         observed=observed,
         done=lambda action: action_in_words(action, card),
     )

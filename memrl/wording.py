@@ -31,9 +31,15 @@ def entry_in_words(
         known, number = names.get(key, ()), int(value)
         said = known[number] if number < len(known) else f"(0 … {part.n - 1})"
         return f"{number} {said}"
-    if isinstance(part, Tokens) and part.num_symbols == len(VOCABULARY):
+    if _is_sentence(part):
         return decode(torch.as_tensor(value)[None])[0]
     return _numbers(value)
+
+
+def mission_of(obs: Mapping[str, NDArray[Any]], space: spaces.Dict, card: EnvCard) -> str:
+    """What the observation of one copy tells the agent to do, as a sentence; else nothing."""
+    told = "mission" in space.spaces and _is_sentence(space["mission"])
+    return entry_in_words("mission", obs, space, card) if told else ""
 
 
 def action_in_words(action: NDArray[Any] | np.generic, card: EnvCard) -> str:
@@ -41,6 +47,10 @@ def action_in_words(action: NDArray[Any] | np.generic, card: EnvCard) -> str:
     if action.ndim == 0 and action.dtype.kind in "iu" and int(action) < len(card.actions):
         return card.actions[int(action)]
     return _numbers(action)
+
+
+def _is_sentence(space: spaces.Space[Any]) -> bool:
+    return isinstance(space, Tokens) and space.num_symbols == len(VOCABULARY)
 
 
 def _is_none(value: NDArray[Any], space: spaces.Space[Any]) -> bool:

@@ -19,6 +19,7 @@ from memrl.commands.terminal import ReadKeys, single_keys
 from memrl.composition import compose
 from memrl.config import Config
 from memrl.envs.catalogue import EnvCard
+from memrl.nn.actions import allowed
 from memrl.rollout.env import BatchedEnv, Transition
 from memrl.rollout.spaces import MASK
 from memrl.wording import action_in_words
@@ -103,7 +104,7 @@ class Game:
 
     def _allowed(self, action: Tensor) -> bool:
         mask = self.seen.get(MASK)
-        return mask is None or action.dim() != 1 or bool(mask[0, action[0]])
+        return mask is None or action.dim() != 1 or bool(allowed(mask)[0, action[0]])
 
     def _take(self, after: Transition) -> None:
         self.steps += 1

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from memrl.replay.ring import Items
+from memrl.replay.ring import Items, layout, said
 from memrl.replay.spill import nbytes, place
 
 LEAST = 1e-6  # added to every priority, so that what is worth nothing now is looked at again
@@ -102,10 +102,9 @@ class BestEpisodes:
         Raises:
             ValueError: another capacity or length, or arrays of other names, shapes or dtypes.
         """
-        saved = {name: (rows.shape, rows.dtype) for name, rows in state["arrays"].items()}
-        own = {name: (rows.shape, rows.dtype) for name, rows in self.arrays.items()}
+        saved, own = layout(state["arrays"]), layout(self.arrays)
         if saved != own:
-            raise ValueError(f"the saved episodes are {_said(saved)}, those here {_said(own)}")
+            raise ValueError(f"the saved episodes are {said(saved)}, those here {said(own)}")
         self.added = state["added"]
         for name, kept in self._own().items():
             kept.copy_(state[name])
@@ -119,10 +118,3 @@ class BestEpisodes:
             "score": self.score,
             "born": self.born,
         }
-
-
-def _said(rows: Mapping[str, tuple[torch.Size, torch.dtype]]) -> str:
-    return ", ".join(
-        f"{name} {str(dtype).removeprefix('torch.')} {list(shape)}"
-        for name, (shape, dtype) in rows.items()
-    )

@@ -10,12 +10,13 @@ from torch import Tensor
 
 from memrl.replay.episode_index import Spans
 from memrl.replay.sequences import Drawn
+from memrl.replay.steps import OBS
 
 Strategy: TypeAlias = Literal["future", "final", "episode"]
 GoalReward: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 ACHIEVED: Final = "achieved_after"  # the entry of a step: the goal that holds after it
-DESIRED: Final = "obs.desired_goal"  # the entry of a step: the goal that it was after
+DESIRED: Final = f"{OBS}desired_goal"  # the entry of a step: the goal that it was after
 
 
 class Relabelled(NamedTuple):

@@ -10,6 +10,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 Items: TypeAlias = Mapping[str, Tensor]  # each [n, ...]
+Layout: TypeAlias = dict[str, tuple[torch.Size, torch.dtype]]
 Allocate: TypeAlias = Callable[[str, tuple[int, ...], torch.dtype, torch.device], Tensor]
 
 
@@ -81,10 +82,9 @@ class Ring:
         arrays: Mapping[str, Tensor] = state["arrays"]
         if state["capacity"] != self.capacity:
             raise ValueError(f"a replay of {state['capacity']} was saved, not of {self.capacity}")
-        saved = {name: (rows.shape[1:], rows.dtype) for name, rows in arrays.items()}
-        own = {name: (rows.shape[1:], rows.dtype) for name, rows in self.arrays.items()}
+        saved, own = layout(arrays, leading=1), layout(self.arrays, leading=1)
         if saved != own:
-            raise ValueError(f"the saved replay holds {_said(saved)}, this one {_said(own)}")
+            raise ValueError(f"the saved replay holds {said(saved)}, this one {said(own)}")
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from ``state_dict``; raises as ``check``, and then nothing was changed."""
@@ -94,7 +94,13 @@ class Ring:
             array[: len(self)] = state["arrays"][name]
 
 
-def _said(rows: Mapping[str, tuple[torch.Size, torch.dtype]]) -> str:
+def layout(arrays: Items, *, leading: int = 0) -> Layout:
+    """What two sets of arrays must share to be one another's; the ``leading`` axes may differ."""
+    return {name: (rows.shape[leading:], rows.dtype) for name, rows in arrays.items()}
+
+
+def said(rows: Layout) -> str:
+    """A layout in words."""
     return ", ".join(
         f"{name} {str(dtype).removeprefix('torch.')} {list(shape)}"
         for name, (shape, dtype) in rows.items()

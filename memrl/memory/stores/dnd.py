@@ -12,7 +12,7 @@ from torch import Tensor
 
 from memrl.memory.stores.entries import Entries
 from memrl.memory.stores.grouping import first_alike, group_by, rows_by
-from memrl.memory.stores.index import Index
+from memrl.memory.stores.index import Indexes
 from memrl.memory.stores.search import Neighbours, nearest
 
 # Values of G slots before, then of n writes in order: the target, which of the slots, and how many
@@ -91,9 +91,7 @@ class Dictionaries:
     ) -> None:
         self.entries = Entries(actions, key_dim, capacity=capacity, device=device)
         self.rule, self.tolerance, self.find = rule, tolerance, find
-        self._built: list[Index] = []
-        if find == "faiss":
-            self._build()
+        self._indexes = self._build() if find == "faiss" else None
 
     @property
     def empty(self) -> bool:
@@ -139,14 +137,9 @@ class Dictionaries:
         if self.find == "exact":
             held = entries.keys[:, : entries.most]
             return nearest(queries, held, k, metric="l2", count=entries.count, block=BLOCK)
-        if not self._built:
-            self._build()
-        found = [
-            index.search(asked, k)
-            for index, asked in zip(self._built, queries.unbind(), strict=True)
-        ]
-        score, slot = (torch.stack(part) for part in zip(*found, strict=True))
-        return Neighbours(score, slot.clamp(min=0), slot >= 0)
+        if self._indexes is None:
+            self._indexes = self._build()
+        return self._indexes.nearest(queries, k)
 
     @torch.no_grad()
     def write(
@@ -229,23 +222,20 @@ class Dictionaries:
             learned[place] -= lr * g / (mean.sqrt() + SMALL)
         self._reindex(place // entries.room, place % entries.room)
 
-    def _build(self) -> None:
+    def _build(self) -> Indexes:
         """An index for every action, of what is held."""
-        keys, capacity = self.entries.keys, self.entries.capacity
-        self._built = [Index(capacity, keys.shape[2], metric="l2") for _ in keys]
-        for index, own, held in zip(self._built, keys, self.entries.held, strict=True):
-            if held:
-                index.put(torch.arange(held), own[:held])
+        entries = self.entries
+        indexes = Indexes(len(entries.held), entries.capacity, entries.keys.shape[2], metric="l2")
+        indexes.fill(entries.keys, entries.count)
+        return indexes
 
     def _reindex(self, action: Tensor, slot: Tensor) -> None:
-        for number, index in enumerate(self._built):
-            slots = slot[action == number]
-            if len(slots):
-                index.put(slots, self.entries.keys[number, slots])
+        if self._indexes is not None:
+            self._indexes.put_each(action, slot, self.entries.keys[action, slot])
 
     def state_dict(self) -> dict[str, Any]:
         """All entries. An index is not in it: it is built anew after this, here as where loaded."""
-        self._built = []
+        self._indexes = None
         return self.entries.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -255,4 +245,4 @@ class Dictionaries:
             ValueError: parts are missing, or they are of other sizes.
         """
         self.entries.load_state_dict(state)
-        self._built = []
+        self._indexes = None

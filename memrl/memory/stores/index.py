@@ -144,6 +144,15 @@ class Indexes:
         for index, where, what in zip(self._rows, slots.unbind(), words.unbind(), strict=True):
             index.put(where, what)
 
+    def put_each(
+        self, row: Int[Tensor, " n"], slots: Int[Tensor, " n"], words: Float[Tensor, "n W"]
+    ) -> None:
+        """Insert or replace words, each in the index of its own row."""
+        for number, index in enumerate(self._rows):
+            here = row == number
+            if here.any():
+                index.put(slots[here], words[here])
+
     def nearest(self, queries: Float[Tensor, "B Q W"], k: int) -> Neighbours:
         """As ``search.nearest``; a near word in a list that was not looked into is missed."""
         found = [
