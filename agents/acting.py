@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from memrl.policy import Policy, PolicyStep
-from memrl.q_network import QNetwork
+from memrl.policies.actor_critic import Policy, PolicyStep
+from memrl.policies.q_network import QNetwork
 from memrl.rollout.env import Obs
 
 # What the network made of observations, these, whether the best is wanted, and what draws.
@@ -32,7 +32,7 @@ class Actor:
         self.begin()
 
     def begin(self, seed: int = 0, *, greedy: bool = False, ablate: str | None = None) -> None:
-        """Forget the state and seed the draws; see ``memrl.agent.Agent.begin``."""
+        """Forget the state and seed the draws; see ``memrl.run.agent.Agent.begin``."""
         self.policy.core.silence(None if ablate == FORGET else ablate)
         device = next(self.policy.parameters()).device
         self._generator = torch.Generator(device).manual_seed(seed)
@@ -42,7 +42,7 @@ class Actor:
 
     @torch.no_grad()
     def act(self, obs: Obs, start: Tensor | None = None) -> Tensor:
-        """Actions [B, ...]; see ``memrl.agent.Agent.act``."""
+        """Actions [B, ...]; see ``memrl.run.agent.Agent.act``."""
         first = next(iter(obs.values()))
         opens = len(first) != self._rows
         if opens:
@@ -61,18 +61,18 @@ class Actor:
 
 
 class ActsWithMemory(ABC):
-    """An agent whose acting is an ``Actor``'s: the acting half of ``memrl.agent.Agent``."""
+    """An agent whose acting is an ``Actor``'s: the acting half of ``memrl.run.agent.Agent``."""
 
     actor: Actor
 
     def begin(self, seed: int = 0, *, greedy: bool = False, ablate: str | None = None) -> None:
-        """See ``memrl.agent.Agent.begin``."""
+        """See ``memrl.run.agent.Agent.begin``."""
         self.actor.begin(seed, greedy=greedy, ablate=ablate)
 
     def act(self, obs: Obs, start: Tensor | None = None) -> Tensor:
-        """See ``memrl.agent.Agent.act``."""
+        """See ``memrl.run.agent.Agent.act``."""
         return self.actor.act(obs, start)
 
     def memory(self) -> dict[str, Tensor]:
-        """See ``memrl.agent.Agent.memory``."""
+        """See ``memrl.run.agent.Agent.memory``."""
         return self.actor.memory()

@@ -1,12 +1,12 @@
-"""What can be set of an agent, and of PPO: the same keys as configs/agent/ppo.yaml."""
+"""What can be set of every agent; each agent's own keys are in its folder's config.py."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 from annotated_types import Ge, Gt, Le
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict
 
 Share = Annotated[float, Ge(0.0), Le(1.0)]
 NonNegative = Annotated[float, Ge(0.0)]
@@ -23,63 +23,6 @@ class AgentConfig(BaseModel):
     kind: str
 
 
-class BonusConfig(BaseModel):
-    """An episodic novelty bonus, annealed linearly to zero."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    kind: Literal["none", "first_visit", "count", "novelty_difference", "elliptical"] = "none"
-    scale: NonNegative = 0.02  # reward per unit of the bonus: a first visit, or its spread
-    anneal: Positive | None = 4.0e6  # env steps until the scale is zero; null: constant
-    key: str | None = None  # the entry that counts as what was seen; see `agents/novelty.py`
-    capacity: Count = 512  # distinct observations that an episode's set holds
-    alpha: Share = 0.5  # share of the novelty left behind that is deducted
-    ridge: Positive = 0.1  # λ: what an ellipse is before an episode
-    feature_dim: Count = 64  # width of what the bonus's net makes of an observation
-    lr: Positive = 1.0e-4  # of the bonus's net
-    updates: Count = 4  # Adam steps of the bonus's net a rollout
-
-    SETS: ClassVar = ("first_visit", "count", "novelty_difference")
-    NETS: ClassVar = ("novelty_difference", "elliptical")
-    READ_BY: ClassVar[dict[str, tuple[str, ...]]] = {
-        **dict.fromkeys(("scale", "anneal", "key"), (*SETS, "elliptical")),
-        **dict.fromkeys(("feature_dim", "lr", "updates"), NETS),
-        "capacity": SETS,
-        "alpha": ("novelty_difference",),
-        "ridge": ("elliptical",),
-    }
-
-    @model_validator(mode="after")
-    def _what_is_set_is_read(self) -> BonusConfig:
-        need_reader(self, self.kind, "agent.bonus", self.READ_BY)
-        return self
-
-
-class SelfImitationConfig(BaseModel):
-    """Learning again from the agent's own best episodes."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    kind: Literal["none", "episodes"] = "none"
-    capacity: Count = 128  # episodes that are kept: those of the highest returns
-    longest: Count = 256  # env steps; a longer episode is not kept
-    updates: Count = 4  # optimiser steps an iteration
-    batch: Count = 16  # episodes in each
-    weight: NonNegative = 1.0
-    value_weight: NonNegative = 0.01  # of the value's part in it
-    exponent: Share = 0.6  # of priorities; 0: all episodes alike
-
-    READ_BY: ClassVar[dict[str, tuple[str, ...]]] = dict.fromkeys(
-        ("capacity", "longest", "updates", "batch", "weight", "value_weight", "exponent"),
-        ("episodes",),
-    )
-
-    @model_validator(mode="after")
-    def _what_is_set_is_read(self) -> SelfImitationConfig:
-        need_reader(self, self.kind, "agent.self_imitation", self.READ_BY)
-        return self
-
-
 def need_reader(
     config: BaseModel, kind: str, key: str, read_by: Mapping[str, tuple[str, ...]]
 ) -> None:
@@ -91,33 +34,3 @@ def need_reader(
                 f"{key}.{name}={value} is not read by {key}.kind={kind} "
                 f"(it is by {', '.join(kinds)})"
             )
-
-
-class PPOConfig(AgentConfig):
-    """Proximal policy optimisation on whole chunks."""
-
-    kind: Literal["ppo"] = "ppo"
-    steps: Count = 64  # env steps per environment and rollout
-    bptt: Count = 64  # env steps a gradient may travel back
-    burn_in: Annotated[int, Ge(0)] = 0  # steps that only warm the state of later chunks
-    refresh_states: bool = False  # recompute chunk-start states before each further epoch
-    epochs: Count = 4
-    minibatches: Count = 4
-    lr: Positive = 1.0e-3
-    lr_end: NonNegative = 0.0  # reached linearly at total_steps
-    lr_memory: NonNegative = 1.0  # the core's learning rate, a multiple of lr
-    entropy: NonNegative = 0.01
-    entropy_end: NonNegative | None = None  # reached linearly at total_steps; null: constant
-    gamma: Share = 0.99
-    lam: Share = 0.95
-    clip: Positive = 0.2
-    value_clip: Positive | None = None
-    value_coef: NonNegative = 0.5
-    core_cost: NonNegative = 1.0  # weight of the core's own loss
-    max_grad_norm: Positive = 0.5
-    target_kl: Positive | None = None  # an epoch beyond it ends the iteration
-    normalise_advantages: bool = True
-    normalise_returns: bool = False  # the critic predicts returns standardised by those seen
-    precision: Literal["float32", "bf16"] = "float32"
-    bonus: BonusConfig = BonusConfig()
-    self_imitation: SelfImitationConfig = SelfImitationConfig()

@@ -7,10 +7,10 @@ Stable-Baselines3 are imported only when they are used.
 if __name__ != "memrl.envs":
     raise ImportError(f"import this package as memrl.envs, not as {__name__}")
 
-from memrl.envs.adapter import GymnasiumAdapter
+from memrl.envs.adapters.export import TensorEnv, TensorVectorEnv
+from memrl.envs.adapters.gymnasium_env import GymnasiumAdapter
 from memrl.envs.make import envs, family_of, make
 from memrl.envs.registration import register
-from memrl.envs.vector import TensorEnv, TensorVectorEnv
 from memrl.envs.wrappers import Previous
 
 __all__ = [

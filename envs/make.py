@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import gymnasium
 import torch
 
-from memrl.envs.adapter import GymnasiumAdapter
+from memrl.envs.adapters.gymnasium_env import GymnasiumAdapter
+from memrl.envs.adapters.vectorization import vector_env
 from memrl.envs.catalogue import EnvCard
-from memrl.envs.copies import vector_env
 from memrl.envs.minigrid import GRID_IDS, MEMORY_IDS, GridEnv, MemoryEnv
 from memrl.envs.minigrid.needs import grid_card
 from memrl.envs.minigrid.reference import memory_card
@@ -24,7 +24,7 @@ from memrl.envs.popgym.catalogue import package_card, popgym_card
 from memrl.envs.probes import PROBES, probe_card
 from memrl.envs.providers import lacking, provide
 from memrl.envs.wrappers import Previous
-from memrl.menu import nearly_as_near
+from memrl.registry import nearly_as_near
 from memrl.rollout.env import BatchedEnv
 
 GYMNASIUM = "gymnasium"

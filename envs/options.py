@@ -11,8 +11,8 @@ import gymnasium
 from gymnasium.envs.registration import load_env_creator
 from pydantic import TypeAdapter, ValidationError
 
-from memrl.envs.copies import vector_env
-from memrl.menu import nearest
+from memrl.envs.adapters.vectorization import vector_env
+from memrl.registry import nearest
 
 GIVEN = ("self", "num_envs", "device")  # `make` fills these in
 _OF_GYMNASIUM = ("max_episode_steps",)  # those of gymnasium.make that change a task

@@ -6,8 +6,8 @@ from typing import Any
 
 import gymnasium
 
+from memrl.envs.adapters.export import TensorEnv, TensorVectorEnv
 from memrl.envs.make import TENSOR_FAMILIES, make
-from memrl.envs.vector import TensorEnv, TensorVectorEnv
 
 
 def single(name: str, *, render_mode: str | None = None, **options: Any) -> TensorEnv:

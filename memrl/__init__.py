@@ -6,29 +6,29 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from memrl.assemble import load as load
-    from memrl.composition import compose as compose
-    from memrl.config import Config as Config
+    from memrl.config.composition import compose as compose
+    from memrl.config.models import Config as Config
     from memrl.envs.make import make as make
-    from memrl.experiment import Run as Run
-    from memrl.experiment import train as train
     from memrl.memory import MemoryCore as MemoryCore
     from memrl.memory import register as register
+    from memrl.pipeline.job import Run as Run
+    from memrl.pipeline.loading import load as load
+    from memrl.pipeline.training import train as train
     from memrl.testing import check_core as check_core
 
 __version__ = "0.1.0"
 
 # Loaded when first used: `import memrl` and `memrl --help` do not wait for torch.
 _HOME = {
-    "Config": "memrl.config",
+    "Config": "memrl.config.models",
     "MemoryCore": "memrl.memory",
-    "Run": "memrl.experiment",
+    "Run": "memrl.pipeline.job",
     "check_core": "memrl.testing",
-    "compose": "memrl.composition",
-    "load": "memrl.assemble",
+    "compose": "memrl.config.composition",
+    "load": "memrl.pipeline.loading",
     "make": "memrl.envs.make",
     "register": "memrl.memory",
-    "train": "memrl.experiment",
+    "train": "memrl.pipeline.training",
 }
 __all__ = sorted(_HOME)
 

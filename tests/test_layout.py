@@ -15,42 +15,36 @@ LINKED = ("agents", "configs", "envs")
 # A room and the rooms right below it; it may import these and everything below them.
 BELOW = {
     "errors": (),
-    "saved": ("errors", "rollout.tokens"),
+    "registry": ("errors",),
+    "checkpoint": ("errors", "rollout.tokens"),
     "memory.ops": (),
-    "menu": (),
-    "memory": ("memory.ops", "menu"),
-    "tasks": ("menu", "memory"),
+    "memory": ("memory.ops", "registry"),
+    "tasks": ("registry", "memory"),
     "rollout.env": (),
     "rollout.tokens": (),
     "rollout.spaces": ("rollout.tokens",),
     "nn": ("memory.ops", "rollout.env", "rollout.tokens"),
-    "backbone": ("memory", "nn"),
-    "policy": ("backbone",),
-    "q_network": ("backbone",),
+    "policies": ("memory", "nn", "rollout.spaces", "checkpoint"),
     "replay": ("memory",),
-    "rollout": ("policy", "bonus", "rollout.spaces"),
+    "bonus": ("nn", "checkpoint"),
+    "rollout": ("policies", "bonus"),
     "losses": (),
-    "bonus": ("nn", "saved"),
-    "agent": ("rollout.env",),
-    "export": ("policy", "rollout.spaces", "saved"),
-    "agents": ("rollout", "q_network", "replay", "losses", "agent", "export", "saved"),
-    "envs": ("menu", "rollout.env", "rollout.spaces", "saved"),
-    "run": ("agent", "saved"),
-    "trial": ("memory",),
-    "isolation": ("trial",),
-    "testing": ("isolation",),
-    "config": ("agents", "run"),
-    "shorthand": ("config", "envs"),
-    "composition": ("shorthand",),
-    "wording": ("envs",),
-    "assemble": ("composition", "wording"),
-    "supervised": ("tasks", "assemble"),
-    "experiment": ("assemble",),
-    "bench": ("assemble",),
-    "commands": ("experiment", "bench", "testing", "export", "supervised"),
-    "cli": ("commands",),
+    "run.agent": ("rollout.env",),
+    "agents": ("rollout", "replay", "losses", "run.agent", "checkpoint"),
+    "envs": ("registry", "rollout.env", "rollout.spaces", "checkpoint"),
+    "run.directory": ("checkpoint",),
+    "tracking": ("run.directory",),
+    "run": ("run.agent", "tracking"),
+    "evaluation": ("run",),
+    "plots": ("evaluation",),
+    "testing": ("memory",),
+    "config": ("agents", "envs", "run"),
+    "pipeline": ("config", "plots"),
+    "supervised": ("tasks", "pipeline"),
+    "bench": ("pipeline",),
+    "cli": ("supervised", "bench", "testing"),
     "__main__": ("cli",),
-    "__init__": ("experiment", "testing"),
+    "__init__": ("pipeline", "testing"),
     "configs": (),
 }
 
@@ -115,12 +109,12 @@ def test_every_room_exists():
 @pytest.mark.parametrize(
     ("package", "homes"),
     [
-        ("stable_baselines3", {*SB3_FILES, "envs.sb3", "bench.served", "bench.dqn"}),
-        ("sb3_contrib", {"bench.served"}),
-        ("wandb", {"run.wandb"}),
+        ("stable_baselines3", {*SB3_FILES, "envs.adapters.sb3", "bench.peer_process", "bench.dqn"}),
+        ("sb3_contrib", {"bench.peer_process"}),
+        ("wandb", {"tracking.wandb"}),
         ("faiss", {"memory.stores.index"}),
-        ("hydra", {"composition", "shorthand", "commands.jobs"}),
-        ("typer", {"cli"}),
+        ("hydra", {"config.composition", "config.env_overrides", "cli.sweep"}),
+        ("typer", {"cli.app"}),
     ],
 )
 def test_heavy_packages_have_one_home(package, homes):
@@ -132,7 +126,7 @@ def test_heavy_packages_have_one_home(package, homes):
     assert users <= homes
 
 
-@pytest.mark.parametrize("module", ["memrl", "memrl.cli", "memrl.experiment", "memrl.envs"])
+@pytest.mark.parametrize("module", ["memrl", "memrl.cli.app", "memrl.pipeline", "memrl.envs"])
 def test_peers_and_trackers_are_imported_only_when_used(module):
     script = (
         f"import {module}, sys; "
@@ -143,7 +137,7 @@ def test_peers_and_trackers_are_imported_only_when_used(module):
     assert done.stdout.split() == []
 
 
-@pytest.mark.parametrize("module", ["memrl", "memrl.cli"])
+@pytest.mark.parametrize("module", ["memrl", "memrl.cli.app"])
 def test_help_does_not_wait_for_torch(module):
     script = f"import {module}, sys; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

@@ -109,7 +109,7 @@ def test_the_unpacked_wheel_trains_from_another_folder(wheel, tmp_path):
     script = (
         "import memrl, sys; "
         "assert memrl.__file__.startswith(sys.argv[1]), memrl.__file__; "
-        "from memrl.cli import main; "
+        "from memrl.cli.app import main; "
         "sys.argv = ['memrl', 'train', '+run=smoke', 'run.dir=here']; main()"
     )
     done = subprocess.run(

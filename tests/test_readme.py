@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from memrl.commands.menus import describe
+from memrl.cli.lists import describe
 from memrl.memory import registry
 
 ROOT = Path(__file__).parent.parent

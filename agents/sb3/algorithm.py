@@ -16,14 +16,14 @@ from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from torch import Tensor
 
-from memrl.agents.assess import assess
-from memrl.agents.learner import Learner, Rates
-from memrl.agents.report import diagnose
+from memrl.agents.ppo.advantages import compute_advantages
+from memrl.agents.ppo.learner import Learner, Rates
 from memrl.agents.sb3.options import chunk_length, learner_config
 from memrl.agents.sb3.persistent import Persistent
 from memrl.agents.sb3.policy import MemoryPolicy
 from memrl.agents.sb3.schedules import Schedule, at
 from memrl.agents.sb3.source import MASK_METHOD, VecSource, check_arrays, mask_size
+from memrl.agents.training_metrics import diagnose
 from memrl.nn.normalise import RunningNorm
 from memrl.rollout.collect import Collector
 from memrl.rollout.spaces import Array
@@ -73,7 +73,8 @@ class MemoryPPO(Persistent):
         target_kl: nats; an epoch beyond it ends the update.
         stats_window_size: episodes that the logged means cover.
         tensorboard_log: where TensorBoard's files go.
-        policy_kwargs: ``memory``, ``memory_kwargs`` and fields of `memrl.policy.PolicyConfig`.
+        policy_kwargs: ``memory``, ``memory_kwargs`` and fields of
+            `memrl.policies.backbone.PolicyConfig`.
         use_sde: gSDE is refused.
         verbose: 0, 1 or 2, as in SB3.
         seed: makes a run repeatable.
@@ -249,7 +250,9 @@ class MemoryPPO(Persistent):
         self.policy.set_training_mode(True)
         rollout = cast("Rollout", self.rollout_buffer)
         norm = self.return_norm
-        returns = assess(rollout, gamma=self.gamma, lam=self.gae_lambda, return_norm=norm)
+        returns = compute_advantages(
+            rollout, gamma=self.gamma, lam=self.gae_lambda, return_norm=norm
+        )
         left = self._current_progress_remaining
         vf = self.clip_range_vf
         rates = Rates(

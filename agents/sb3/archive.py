@@ -19,8 +19,8 @@ from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 from stable_baselines3.common.utils import get_system_info
 
-from memrl.saved.atomic import write_atomically
-from memrl.saved.tree import Encoder, decode
+from memrl.checkpoint.atomic import write_atomically
+from memrl.checkpoint.tree import Encoder, decode
 
 FORMAT: Final = 1
 Place: TypeAlias = str | Path | io.BufferedIOBase

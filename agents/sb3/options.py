@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from memrl.agents.config import PPOConfig
+from memrl.agents.ppo.config import PPOConfig
 from memrl.agents.sb3.schedules import at_first
 
 SB3_OPTIONS = {  # this project's option -> what SB3's users call it

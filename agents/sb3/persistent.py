@@ -11,13 +11,13 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.utils import get_system_info
 
-from memrl.agents.learner import Learner
+from memrl.agents.ppo.learner import Learner
 from memrl.agents.sb3 import archive, normalisation, saving
 from memrl.agents.sb3.policy import MemoryPolicy
-from memrl.export import ExportedStep, export_step
+from memrl.checkpoint.spaces import space_to_data
 from memrl.nn.normalise import RunningNorm
+from memrl.policies.export import ExportedStep, export_step
 from memrl.rollout.collect import Collector
-from memrl.saved.spaces import space_to_data
 
 P = TypeVar("P", bound="Persistent")
 
@@ -126,7 +126,7 @@ class Persistent(OnPolicyAlgorithm, ABC):
     def export(self, path: str | Path) -> ExportedStep:
         """One step of the policy as ONNX (``.onnx``) or a torch.export program (``.pt2``).
 
-        The memory's state goes in and comes out by name; see `memrl.export`.
+        The memory's state goes in and comes out by name; see `memrl.policies.export`.
 
         Raises:
             ValueError: another ending, a missing package, or what cannot be exported; says why.

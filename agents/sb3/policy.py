@@ -16,13 +16,13 @@ from torch import Tensor
 
 from memrl.agents.sb3 import archive
 from memrl.agents.sb3.source import Reader, mask_size
-from memrl.backbone import PolicyConfig
+from memrl.checkpoint.spaces import space_from_data, space_to_data
 from memrl.memory import state as states
-from memrl.menu import nearest
-from memrl.policy import build_policy
+from memrl.policies.actor_critic import build_policy
+from memrl.policies.backbone import PolicyConfig
+from memrl.registry import nearest
 from memrl.rollout.env import Obs
 from memrl.rollout.spaces import MASK, Array, canonical_action, decode_action
-from memrl.saved.spaces import space_from_data, space_to_data
 
 KIND = "MemoryPolicy"
 FORGOT = (
@@ -40,8 +40,8 @@ class MemoryPolicy(BasePolicy):
         masks: entries of an action mask that comes with every observation; 0: none.
         memory: name of the core.
         memory_kwargs: its options.
-        kwargs: fields of `memrl.policy.PolicyConfig`; ``normalise_obs`` is off by default, because
-            ``VecNormalize`` does that here.
+        kwargs: fields of `memrl.policies.backbone.PolicyConfig`; ``normalise_obs`` is off by
+            default, because ``VecNormalize`` does that here.
 
     Raises:
         ValueError: a space, a memory or an option that is not known; the sentence names it.

@@ -10,8 +10,8 @@ from stable_baselines3.common.type_aliases import GymEnv
 
 from memrl.agents.sb3 import archive, schedules
 from memrl.agents.sb3.policy import MemoryPolicy
-from memrl.menu import nearest
-from memrl.saved.spaces import space_from_data, space_to_data
+from memrl.checkpoint.spaces import space_from_data, space_to_data
+from memrl.registry import nearest
 
 KIND = "MemoryPPO"
 SCHEDULES = ("learning_rate", "clip_range", "clip_range_vf")

@@ -17,11 +17,11 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
+from memrl.envs.adapters.text import Reader, reader_of
 from memrl.envs.minigrid.cells import CLOSED, DOOR, EMPTY, LOCKED, OPEN, pack, unpack
 from memrl.envs.minigrid.overlay import Overlay
 from memrl.envs.minigrid.translate import from_package
 from memrl.envs.missions import VOCABULARY
-from memrl.envs.texts import Reader, reader_of
 
 if TYPE_CHECKING:
     from gymnasium import spaces

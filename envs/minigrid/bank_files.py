@@ -13,10 +13,10 @@ import platformdirs
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from memrl.checkpoint.atomic import write_atomically
 from memrl.envs.minigrid.bank import Bank, Spec, draw_bank, package_version
 from memrl.envs.minigrid.families import overlay_of
 from memrl.errors import RunError
-from memrl.saved.atomic import write_atomically
 
 _FORMAT: Final = "2"  # of the files; part of their names
 

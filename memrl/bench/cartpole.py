@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from memrl.bench.peer import POSITION_ONLY, Peer, Spec
-from memrl.config import Count, check
-from memrl.run.statistics import mean
+from memrl.config.models import Count, check
+from memrl.evaluation.statistics import mean
 
 
 def bench_cartpole(

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from memrl.config import Count
+from memrl.config.models import Count
 from memrl.memory import registry
 from memrl.memory.core import MemoryCore
 from memrl.memory.state import nbytes

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from memrl.config import Count
+from memrl.config.models import Count
 from memrl.memory import DNC
 
 PACKAGE = "dnc"

@@ -12,8 +12,8 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor
 
+from memrl.envs.adapters.sb3 import TensorVecEnv
 from memrl.envs.make import GYMNASIUM, family_of, make
-from memrl.envs.sb3 import TensorVecEnv
 
 
 def learn_dqn(

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from memrl.bench.players import Player, envpool_player, package_player, tensor_player
+from memrl.bench.env_stepping import Player, envpool_player, package_player, tensor_player
 from memrl.envs.make import TENSOR_FAMILIES
 from memrl.envs.minigrid import MEMORY_IDS
 from memrl.envs.minigrid.families import FAMILIES

@@ -11,7 +11,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from memrl.config import Count
+from memrl.config.models import Count
 from memrl.memory.stores.dnd import BLOCK
 from memrl.memory.stores.index import PROBES, Index, import_faiss
 from memrl.memory.stores.search import nearest

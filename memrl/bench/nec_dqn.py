@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 
 import torch
 
-from memrl.assemble import make_agent, make_env, prepare, stream
 from memrl.bench.nec_picture import draw_marks
-from memrl.composition import compose
-from memrl.config import Count
-from memrl.menu import nearest
-from memrl.run.evaluation import evaluate
-from memrl.run.statistics import mean
-from memrl.saved.atomic import write_atomically
+from memrl.checkpoint.atomic import write_atomically
+from memrl.config.composition import compose
+from memrl.config.models import Count
+from memrl.evaluation.evaluate import evaluate
+from memrl.evaluation.statistics import mean
+from memrl.pipeline.build import make_agent, make_env
+from memrl.pipeline.setup import prepare, seed_for
+from memrl.registry import nearest
 
 TASKS = "CartPole-v1,MiniGrid-Empty-5x5-v0,MiniGrid-DoorKey-5x5-v0"
 LEARNERS = ("nec", "mfec", "dqn")
@@ -120,7 +121,7 @@ def _learn_ours(part: Part, episodes: int) -> dict[int, float]:
     returns = {}
     for mark in MARKS:
         agent.learn(mark, lambda metrics: None)
-        seed = stream(config.seed, "evaluate")
+        seed = seed_for(config.seed, "evaluate")
         returns[mark] = evaluate(agent, stage, episodes, seed, show_progress=False).return_.mean
     return returns
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from memrl.run import figure as look
+from memrl.plots import style as look
 
 Marks = Mapping[int, list[float]]  # env steps: a return for each seed
 

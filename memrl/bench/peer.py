@@ -70,7 +70,7 @@ class Peer:
             raise ValueError(f"the peer is set up for MiniGrid only, env is {spec.env}")
         self.name = spec.name
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "memrl.bench.served", spec.model_dump_json()],
+            [sys.executable, "-m", "memrl.bench.peer_process", spec.model_dump_json()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

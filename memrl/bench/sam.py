@@ -12,13 +12,13 @@ from annotated_types import Ge, Gt
 from torch import Tensor
 
 from memrl.bench.allocations import peak_bytes
-from memrl.config import Count
+from memrl.config.models import Count
 from memrl.memory import NTM, SAM
 from memrl.memory import state as states
 from memrl.memory.core import MemoryCore
 from memrl.memory.ops.recency import block_shape
 from memrl.memory.stores.index import import_faiss
-from memrl.menu import nearest
+from memrl.registry import nearest
 
 IN_DIM = 32  # width of the input
 MEMORIES = ("ntm", "exact", "index")

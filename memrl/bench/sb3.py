@@ -6,7 +6,7 @@ import statistics
 from typing import Any, Literal
 
 from memrl.bench.peer import Peer, Spec
-from memrl.config import Count, check
+from memrl.config.models import Count, check
 
 
 def bench_sb3(

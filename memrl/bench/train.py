@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from memrl.agents.config import PPOConfig
-from memrl.agents.ppo import PPO
-from memrl.backbone import PolicyConfig
+from memrl.agents.ppo.agent import PPO
+from memrl.agents.ppo.config import PPOConfig
 from memrl.bench.peer import Peer, Spec
-from memrl.config import Count
+from memrl.config.models import Count
 from memrl.envs.make import make
-from memrl.policy import build_policy
+from memrl.policies.actor_critic import build_policy
+from memrl.policies.backbone import PolicyConfig
 from memrl.rollout.env import BatchedEnv, Obs, Transition
 from memrl.run.allocator import keep_freed_memory
 

@@ -10,11 +10,11 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
+from memrl.checkpoint.optimizer import load_moments, moments
 from memrl.nn.init import linear
 from memrl.nn.normalise import RunningNorm
 from memrl.nn.observation import ObsEncoder
 from memrl.rollout.env import Obs
-from memrl.saved.optimizer import load_moments, moments
 
 HIDDEN_DIM = 128
 CELL_DIM = 8

@@ -8,20 +8,20 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from memrl.memory.core import MemoryCore
-from memrl.menu import Menu
+from memrl.registry import Registry
 
 C = TypeVar("C", bound=type[MemoryCore[Any]])
-MENU: Menu[MemoryCore[Any]] = Menu("memory", "memories")
+REGISTRY: Registry[MemoryCore[Any]] = Registry("memory", "memories")
 
 
 def register(name: str) -> Callable[[C], C]:
     """Class decorator: make a core available as ``memory=<name>``."""
-    return MENU.register(name)
+    return REGISTRY.register(name)
 
 
 def names() -> list[str]:
     """Registered memories, in alphabetical order."""
-    return MENU.names()
+    return REGISTRY.names()
 
 
 def core_class(name: str) -> type[MemoryCore[Any]]:
@@ -30,12 +30,12 @@ def core_class(name: str) -> type[MemoryCore[Any]]:
     Raises:
         ValueError: no memory has that name; the nearest one is named.
     """
-    return MENU.find(name)
+    return REGISTRY.find(name)
 
 
 def schema(name: str) -> type[BaseModel]:
     """The options of a memory as a strict pydantic model, read off its constructor."""
-    return MENU.schema(name)
+    return REGISTRY.schema(name)
 
 
 def build(name: str, in_dim: int, options: Mapping[str, Any] | None = None) -> MemoryCore[Any]:
@@ -45,4 +45,4 @@ def build(name: str, in_dim: int, options: Mapping[str, Any] | None = None) -> M
         ValueError: an unknown memory or option, or a value out of range: what was given, what is
             allowed, and the nearest match.
     """
-    return MENU.build(name, in_dim, options=options)
+    return REGISTRY.build(name, in_dim, options=options)

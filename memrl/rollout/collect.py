@@ -9,7 +9,7 @@ from torch import Tensor
 
 from memrl.bonus.bonus import Bonus
 from memrl.memory import state as states
-from memrl.policy import Policy
+from memrl.policies.actor_critic import Policy
 from memrl.rollout.env import BatchedEnv, Obs, Transition
 from memrl.rollout.storage import Rollout
 

@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from memrl.memory import state as states
 from memrl.memory.core import MemoryCore
-from memrl.policy import Policy
+from memrl.policies.actor_critic import Policy
 from memrl.rollout.collect import Collector
 from memrl.rollout.env import Carried, Obs
 

@@ -12,8 +12,8 @@ any other ``Box``               float32 [B, ...]        ``Box`` of float32, at l
 ==============================  ======================  ===========================
 
 A ``Dict`` is flattened: nested keys are joined by dots, and any space that is no ``Dict`` becomes
-``{"obs": space}``. Text is dropped; ``memrl.envs.texts`` makes ``Tokens`` of it beforehand, next to
-the environment.
+``{"obs": space}``. Text is dropped; ``memrl.envs.adapters.text`` makes ``Tokens`` of it beforehand,
+next to the environment.
 ``action_mask`` is a ``MultiBinary``, whatever it came as.
 """
 

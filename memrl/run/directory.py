@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, final
 
+from memrl.checkpoint.atomic import write_atomically
 from memrl.errors import RunError, disk_errors_explained
-from memrl.saved.atomic import write_atomically
 
 _CONFIG: Final = "config.yaml"
 Command: TypeAlias = Literal["train", "fit"]

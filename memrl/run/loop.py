@@ -11,15 +11,15 @@ from typing import Any, NamedTuple, final
 
 import torch
 
-from memrl.agent import Learner, Metrics
+from memrl.checkpoint.folder import Checkpoint, Checkpoints
 from memrl.errors import Interrupted, RunError
-from memrl.run.checkpoints import Checkpoint, Checkpoints
+from memrl.run.agent import Learner, Metrics
 from memrl.run.directory import RunDirectory
-from memrl.run.metrics import SECONDS, spoken
+from memrl.run.global_generators import randomness_state, restore_randomness
 from memrl.run.progress import Progress, SilentProgress
-from memrl.run.randomness import randomness_state, restore_randomness
 from memrl.run.signals import StopRequest, stop_on_signals
-from memrl.run.tracking import Tracker
+from memrl.tracking.metrics_file import SECONDS, spoken
+from memrl.tracking.tracker import Tracker
 
 
 class Fitted(NamedTuple):

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-from memrl.run.metrics import STEPS, Row, spoken
+from memrl.tracking.metrics_file import STEPS, Row, spoken
 
 Style: TypeAlias = Literal["auto", "bar", "lines", "quiet"]
 _LINE_SECONDS: Final = 10.0

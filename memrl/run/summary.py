@@ -6,52 +6,31 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
+from memrl.checkpoint.atomic import write_atomically
 from memrl.errors import RunError
-from memrl.run.evaluation import Evaluation
 from memrl.run.loop import Fitted
 from memrl.run.machine import commit, machine, peak_rss_bytes, versions
-from memrl.saved.atomic import write_atomically
 
 
-class About(NamedTuple):
-    """What was trained."""
+def provenance(fitted: Fitted, unit: str, device: torch.device) -> dict[str, Any]:
+    """The part of a summary that is the same for all runs: experience, cost, commit and machine.
 
-    agent: str  # its name in the menu
-    memory: str  # and its own
-    env: str  # its id
-    seed: int
-    parameters: int  # trained numbers of the whole policy
-    device: torch.device
-
-
-def summarize(about: About, fitted: Fitted, evaluation: Evaluation) -> dict[str, Any]:
-    """The content of summary.json; it speaks of the last checkpoint, never of the best one.
-
-    ``success``, ``return`` and ``length`` are means over the evaluation's episodes, whose
-    intervals stand under ``evaluation``; seconds and steps count all parts of a resumed run.
+    It speaks of the last checkpoint, never of the best one; seconds and ``unit`` (env steps or
+    sequences) count all parts of a resumed run.
     """
-    details = evaluation.as_dict()
+    seconds = fitted.wall_seconds
     return {
-        "agent": about.agent,
-        "memory": about.memory,
-        "env": about.env,
-        "seed": about.seed,
-        "success": evaluation.success.mean if evaluation.success else None,
-        "return": evaluation.return_.mean,
-        "length": evaluation.length.mean,
-        "evaluation": details,
-        "env_steps": fitted.experience,
-        "wall_seconds": fitted.wall_seconds,
-        "env_steps_per_s": fitted.experience / fitted.wall_seconds if fitted.wall_seconds else None,
-        "parameters": about.parameters,
+        unit: fitted.experience,
+        "wall_seconds": seconds,
+        f"{unit}_per_s": fitted.experience / seconds if seconds else None,
         "peak_rss_bytes": peak_rss_bytes(),
         "commit": commit(),
         "versions": versions(),
-        "machine": machine(about.device),
+        "machine": machine(device),
     }
 
 

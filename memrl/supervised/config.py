@@ -8,11 +8,11 @@ from typing import Annotated, Any, Final
 from annotated_types import Ge
 from pydantic import Field, model_validator
 
-from memrl.composition import compose_as
-from memrl.config import Common, Count, Strict, check
+from memrl.config.composition import compose_as
+from memrl.config.models import Common, Count, Strict, check
 from memrl.supervised.curriculum import CurriculumConfig
 from memrl.supervised.learner import LearnerConfig
-from memrl.tasks import MENU, Task
+from memrl.tasks import REGISTRY, Task
 
 ROOT: Final = "fit"  # the root config of memrl fit, a file of memrl.configs
 
@@ -27,6 +27,7 @@ class ExamConfig(Strict):
 class FitConfig(Common):
     """A whole supervised run: what ``memrl config --fit`` prints."""
 
+    command = "fit"
     identity = frozenset({"seed", "task", "memory", "learner", "curriculum"})
 
     sequences: Count
@@ -36,6 +37,10 @@ class FitConfig(Common):
     curriculum: CurriculumConfig
 
     @property
+    def total(self) -> int:
+        return self.sequences
+
+    @property
     def subject(self) -> str:
         return str(self.task["name"])
 
@@ -43,7 +48,7 @@ class FitConfig(Common):
     def _task_is_known(self) -> FitConfig:
         options = dict(self.task)
         name = str(options.pop("name", None))
-        check(options, MENU.schema(name), within="task")
+        check(options, REGISTRY.schema(name), within="task")
         return self
 
 
@@ -63,7 +68,7 @@ def build_task(config: FitConfig) -> Task:
         ValueError: options that do not fit each other, or lengths that make no sense.
     """
     options = {key: value for key, value in config.task.items() if key != "name"}
-    task = MENU.build(config.task["name"], options=options)
+    task = REGISTRY.build(config.task["name"], options=options)
     for length in config.evaluate.lengths:
         task.check_length(length, "evaluate.lengths")
     return task

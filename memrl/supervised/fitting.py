@@ -1,43 +1,24 @@
-"""A whole supervised run: learning, an exam by length, pictures, summary."""
+"""``memrl fit``: a memory learns a supervised task, and is evaluated by length."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, final
 
 import torch
 
-from memrl.assemble import (
-    checkpoints_of,
-    compile_memory,
-    find_device,
-    open_run,
-    prepare,
-    stream,
-)
+from memrl.pipeline.job import Job, Run, Say, run
+from memrl.pipeline.setup import find_device, prepare, seed_for
 from memrl.run.directory import RunDirectory
-from memrl.run.loop import Fitted, fit
-from memrl.run.machine import commit, machine, peak_rss_bytes, versions
-from memrl.run.progress import Style, progress_bar
-from memrl.run.summary import write_summary
-from memrl.run.tracking import Tracker
+from memrl.run.loop import Fitted
+from memrl.run.progress import Style
 from memrl.supervised.config import FitConfig, build_task
-from memrl.supervised.exam import Mark, as_table, examine
+from memrl.supervised.evaluation import Mark, as_table, examine
 from memrl.supervised.learner import SupervisedLearner
 from memrl.supervised.model import build_model
 from memrl.supervised.pictures import draw_learning, draw_lengths
-from memrl.supervised.tape import draw_tape
-
-Say = Callable[[str], None]
-
-
-class FitRun(NamedTuple):
-    """A finished run."""
-
-    path: Path
-    summary: dict[str, Any]  # as in summary.json
-    learner: SupervisedLearner  # as at the end
+from memrl.supervised.sequence_picture import draw_tape
 
 
 def fit_task(
@@ -46,8 +27,8 @@ def fit_task(
     *,
     style: Style = "auto",
     say: Say = print,
-) -> FitRun:
-    """Learn a task as ``config`` says, then examine, draw and summarise.
+) -> Run[SupervisedLearner]:
+    """Learn a task as ``config`` says, then evaluate, draw and summarise.
 
     Args:
         config: from ``compose_fit``.
@@ -62,41 +43,49 @@ def fit_task(
             a run to be continued is intact.
         Interrupted: a signal arrived; a checkpoint was saved first.
     """
-    prepare(config)
-    learner = make_learner(config)  # what does not fit fails before a file is made
-    if config.compile:
-        compile_memory(learner.model.core, say)
-    say(described(learner))
-    directory, resume = open_run(config, target, "fit", learner.unit, say)
-    start = resume.experience if resume else 0
-    with (
-        Tracker(
-            directory,
-            config.model_dump(mode="json"),
-            tensorboard=config.track.tensorboard,
-            wandb=config.track.wandb,
-            project=config.track.project,
-            unit=learner.unit,
-            resume=resume,
-            say=say,
-        ) as tracker,
-    ):
-        with progress_bar(config.sequences, start, style, learner.unit) as progress:
-            fitted = fit(
-                learner,
-                directory,
-                checkpoints_of(directory, config, warn=say),
-                total=config.sequences,
-                tracker=tracker,
-                progress=progress,
-                resume=resume,
-                checkpoint_seconds=config.run.checkpoint_seconds,
-            )
+    return run(FitJob(config), target, style=style, say=say)
+
+
+@final
+class FitJob(Job[FitConfig, SupervisedLearner]):
+    """The course of ``memrl fit``.
+
+    Raises:
+        ValueError: parts of the config that do not fit each other, or this machine.
+    """
+
+    def __init__(self, config: FitConfig) -> None:
+        prepare(config)
+        self.config, self.learner = config, make_learner(config)
+        self.core, self.device = self.learner.model.core, self.learner.device
+
+    def notice(self, start: int) -> str | None:
+        return described(self.learner)
+
+    def conclude(self, directory: RunDirectory, fitted: Fitted, say: Say) -> dict[str, Any]:
+        config, learner = self.config, self.learner
         if learner.solved:
             say(f"solved after {fitted.experience:,} sequences: learner.stop_at is reached")
-        summary = _conclude(config, learner, directory, fitted, say)
-        tracker.finish(checkpoint=fitted.checkpoint)
-    return FitRun(directory.path, summary, learner)
+        task, model, wanted = learner.task, learner.model, config.evaluate
+        seed = seed_for(config.seed, "evaluate")
+        marks = examine(
+            task, model, wanted.lengths, wanted.sequences, seed=seed, device=self.device
+        )
+        for line in table(marks):
+            say(line)
+        self._draw(directory, marks)
+        return summarize(config, learner, marks)
+
+    def _draw(self, directory: RunDirectory, marks: Sequence[Mark]) -> None:
+        config, task = self.config, self.learner.task
+        title, lengths = f"{config.memory['name']} on {config.subject}", config.evaluate.lengths
+        draw_learning(directory.metrics, directory.curve, task=task, marks=marks, title=title)
+        if any(mark.length is not None for mark in marks):
+            draw_lengths(marks, directory.lengths, task=task, title=title)
+        generator = torch.Generator().manual_seed(seed_for(config.seed, "watch"))
+        length = lengths[len(lengths) // 2] if lengths else task.max_length
+        one = task.sample(1, length, generator)
+        draw_tape(task, self.learner.model, one, directory.memory, title=title)
 
 
 def make_learner(config: FitConfig) -> SupervisedLearner:
@@ -112,7 +101,7 @@ def make_learner(config: FitConfig) -> SupervisedLearner:
         config.learner,
         config.curriculum,
         device=find_device(config.device),
-        seed=stream(config.seed, "train"),
+        seed=seed_for(config.seed, "train"),
     )
 
 
@@ -123,30 +112,6 @@ def described(learner: SupervisedLearner) -> str:
         for part in (learner.model, learner.model.core)
     )
     return f"{whole:,} parameters, {core:,} of them in the memory"
-
-
-def _conclude(
-    config: FitConfig, learner: SupervisedLearner, directory: RunDirectory, fitted: Fitted, say: Say
-) -> dict[str, Any]:
-    """Examine the model as it is after learning, and leave pictures and a summary."""
-    task, model = learner.task, learner.model
-    lengths = config.evaluate.lengths
-    seed = stream(config.seed, "evaluate")
-    marks = examine(
-        task, model, lengths, config.evaluate.sequences, seed=seed, device=learner.device
-    )
-    for line in table(marks):
-        say(line)
-    title = f"{config.memory['name']} on {config.subject}"
-    generator = torch.Generator().manual_seed(stream(config.seed, "watch"))
-    one = task.sample(1, lengths[len(lengths) // 2] if lengths else task.max_length, generator)
-    draw_learning(directory.metrics, directory.curve, task=task, marks=marks, title=title)
-    if any(mark.length is not None for mark in marks):
-        draw_lengths(marks, directory.lengths, task=task, title=title)
-    draw_tape(task, model, one, directory.memory, title=title)
-    summary = summarize(config, learner, fitted, marks)
-    write_summary(directory.summary, summary)
-    return summary
 
 
 def table(marks: Sequence[Mark]) -> list[str]:
@@ -162,28 +127,20 @@ def table(marks: Sequence[Mark]) -> list[str]:
 
 
 def summarize(
-    config: FitConfig, learner: SupervisedLearner, fitted: Fitted, marks: Sequence[Mark]
+    config: FitConfig, learner: SupervisedLearner, marks: Sequence[Mark]
 ) -> dict[str, Any]:
-    """The content of summary.json; it speaks of the last checkpoint.
+    """What was learned and how well.
 
     ``accuracy`` is that of the longest training length, or of the held-out set, where examined.
     """
     rows = [mark for mark in marks if mark.length in (None, learner.task.max_length)]
-    seconds = fitted.wall_seconds
     return {
         "memory": config.memory["name"],
         "task": config.subject,
         "seed": config.seed,
         "accuracy": rows[0].accuracy if rows else None,
         "evaluation": as_table(marks),
-        "sequences": fitted.experience,
         "solved": learner.solved,
-        "wall_seconds": seconds,
-        "sequences_per_s": fitted.experience / seconds if seconds else None,
         "parameters": sum(weight.numel() for weight in learner.model.parameters()),
         "parameters_memory": sum(weight.numel() for weight in learner.model.core.parameters()),
-        "peak_rss_bytes": peak_rss_bytes(),
-        "commit": commit(),
-        "versions": versions(),
-        "machine": machine(learner.device),
     }

@@ -13,11 +13,11 @@ from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from memrl.agent import Metrics
-from memrl.saved.optimizer import load_moments, moments
+from memrl.checkpoint.optimizer import load_moments, moments
+from memrl.run.agent import Metrics
 from memrl.supervised.curriculum import Curriculum, CurriculumConfig
-from memrl.supervised.judging import judge
 from memrl.supervised.model import SequenceModel
+from memrl.supervised.scoring import judge
 from memrl.tasks.task import Task
 
 
@@ -75,7 +75,7 @@ class SupervisedLearner:
         self.experience, self.solved = 0, False
 
     def learn(self, total: int, on_iteration: Callable[[Metrics], None]) -> None:
-        """See ``memrl.agent.Learner.learn``."""
+        """See ``memrl.run.agent.Learner.learn``."""
         while self.experience < total and not self.solved:
             self._set_lr(self.experience / total)
             metrics = self._iterate()
@@ -133,7 +133,7 @@ class SupervisedLearner:
             group["lr"] = rate
 
     def state_dict(self) -> dict[str, Any]:
-        """See ``memrl.agent.Learner.state_dict``."""
+        """See ``memrl.run.agent.Learner.state_dict``."""
         return {
             "sequences": self.experience,
             "solved": self.solved,
@@ -145,7 +145,7 @@ class SupervisedLearner:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """See ``memrl.agent.Learner.load_state_dict``."""
+        """See ``memrl.run.agent.Learner.load_state_dict``."""
         try:
             self.model.load_state_dict(state["model"])
         except RuntimeError as error:

@@ -13,11 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from memrl.run import figure as look
-from memrl.run.curve import draw_references, moving_mean
-from memrl.run.metrics import read_metrics
-from memrl.supervised.exam import Mark
+from memrl.evaluation.learning_curve import moving_mean
+from memrl.plots import style as look
+from memrl.plots.curve import draw_references
+from memrl.supervised.evaluation import Mark
 from memrl.tasks.task import Task
+from memrl.tracking.metrics_file import read_metrics
 
 _PARTS: Final = 50  # a window of smoothing is this part of the run
 

@@ -10,11 +10,11 @@ from memrl.tasks.nth_farthest import NthFarthest
 from memrl.tasks.parity import Parity
 from memrl.tasks.priority_sort import PrioritySort
 from memrl.tasks.repeat_copy import RepeatCopy
-from memrl.tasks.task import MENU, Batch, Task
+from memrl.tasks.task import REGISTRY, Batch, Task
 
 __all__ = [
-    "MENU",
     "MQAR",
+    "REGISTRY",
     "AssociativeRecall",
     "Babi",
     "Batch",

@@ -7,11 +7,11 @@ from typing import Annotated, final
 import torch
 from annotated_types import Ge
 
-from memrl.tasks.task import MENU, Batch, Task, opening, random_bits
+from memrl.tasks.task import REGISTRY, Batch, Task, opening, random_bits
 
 
 @final
-@MENU.register("associative_recall")
+@REGISTRY.register("associative_recall")
 class AssociativeRecall(Task):
     """``length`` items of a few steps of random bits; one but the last is asked for its successor.
 

@@ -7,11 +7,11 @@ from typing import Annotated, final
 import torch
 from annotated_types import Ge
 
-from memrl.tasks.task import MENU, Batch, Task, opening, random_bits
+from memrl.tasks.task import REGISTRY, Batch, Task, opening, random_bits
 
 
 @final
-@MENU.register("copy")
+@REGISTRY.register("copy")
 class Copy(Task):
     """Random bits for ``length`` steps, a delimiter, then the same bits while nothing is heard.
 

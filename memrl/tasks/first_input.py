@@ -8,11 +8,11 @@ import torch
 from annotated_types import Ge
 from torch.nn import functional
 
-from memrl.tasks.task import MENU, Batch, Task, opening
+from memrl.tasks.task import REGISTRY, Batch, Task, opening
 
 
 @final
-@MENU.register("first_input")
+@REGISTRY.register("first_input")
 class FirstInput(Task):
     """A symbol at the first step, asked for ``length`` steps later, at the last one.
 

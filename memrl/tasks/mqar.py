@@ -8,11 +8,11 @@ import torch
 from annotated_types import Ge
 from torch.nn import functional
 
-from memrl.tasks.task import MENU, Batch, Task, opening
+from memrl.tasks.task import REGISTRY, Batch, Task, opening
 
 
 @final
-@MENU.register("mqar")
+@REGISTRY.register("mqar")
 class MQAR(Task):
     """``length`` pairs, key then value, one symbol a step; then all the keys in a new order.
 

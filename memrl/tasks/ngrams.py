@@ -9,11 +9,11 @@ import torch
 from annotated_types import Ge, Le
 from torch import Tensor
 
-from memrl.tasks.task import MENU, Batch, Task, opening, random_bits
+from memrl.tasks.task import REGISTRY, Batch, Task, opening, random_bits
 
 
 @final
-@MENU.register("ngrams")
+@REGISTRY.register("ngrams")
 class NGrams(Task):
     """``length`` bits, each drawn with a probability that the n − 1 bits before it look up.
 

@@ -8,11 +8,11 @@ import torch
 from annotated_types import Ge
 from torch.nn import functional
 
-from memrl.tasks.task import MENU, Batch, Task, opening
+from memrl.tasks.task import REGISTRY, Batch, Task, opening
 
 
 @final
-@MENU.register("nth_farthest")
+@REGISTRY.register("nth_farthest")
 class NthFarthest(Task):
     """``length`` vectors from U(−1, 1), labelled in random order; the answer is a label.
 

@@ -7,11 +7,11 @@ from typing import Annotated, final
 import torch
 from annotated_types import Ge
 
-from memrl.tasks.task import MENU, Batch, Task, opening
+from memrl.tasks.task import REGISTRY, Batch, Task, opening
 
 
 @final
-@MENU.register("parity")
+@REGISTRY.register("parity")
 class Parity(Task):
     """A vector with ``length`` entries of 1 or −1 at random places, the others 0.
 

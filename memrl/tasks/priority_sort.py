@@ -7,11 +7,11 @@ from typing import Annotated, final
 import torch
 from annotated_types import Ge, Gt, Le
 
-from memrl.tasks.task import MENU, Batch, Task, opening, random_bits
+from memrl.tasks.task import REGISTRY, Batch, Task, opening, random_bits
 
 
 @final
-@MENU.register("priority_sort")
+@REGISTRY.register("priority_sort")
 class PrioritySort(Task):
     """``length`` random vectors, each with a priority from U(−1, 1); then a delimiter.
 

@@ -8,11 +8,11 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from memrl.tasks.task import MENU, Batch, Task, opening, random_bits
+from memrl.tasks.task import REGISTRY, Batch, Task, opening, random_bits
 
 
 @final
-@MENU.register("repeat_copy")
+@REGISTRY.register("repeat_copy")
 class RepeatCopy(Task):
     """Random bits for ``length`` steps, a delimiter with a count, then as many copies and an end.
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from memrl.memory.core import MemoryCore
-from memrl.menu import Menu
+from memrl.registry import Registry
 
 
 class Batch(NamedTuple):
@@ -129,7 +129,7 @@ class Task(ABC):
             raise ValueError(f"{type(self).__name__} keeps no state, but has {sorted(state)} saved")
 
 
-MENU: Menu[Task] = Menu("task", "tasks")
+REGISTRY: Registry[Task] = Registry("task", "tasks")
 
 
 def random_bits(*shape: int, generator: torch.Generator) -> Tensor:

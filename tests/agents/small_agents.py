@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 
-from memrl.agents.config import PPOConfig
-from memrl.agents.ppo import PPO
-from memrl.backbone import PolicyConfig
+from memrl.agents.ppo.agent import PPO
+from memrl.agents.ppo.config import PPOConfig
 from memrl.envs.make import make
 from memrl.memory.registry import schema
-from memrl.policy import build_policy
+from memrl.policies.actor_critic import build_policy
+from memrl.policies.backbone import PolicyConfig
 from memrl.rollout.env import BatchedEnv
 
 SMALL = {"hidden_dim": 11, "slots": 5, "word_dim": 3, "frames": 3, "neighbours": 2}

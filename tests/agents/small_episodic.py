@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 
-from memrl.agents.episodic import EpisodicControl
-from memrl.agents.episodic_menu import build_mfec, build_nec
-from memrl.agents.mfec import MFECConfig
-from memrl.agents.nec import NECConfig
-from memrl.backbone import PolicyConfig
+from memrl.agents.episodic.agent import EpisodicControl
+from memrl.agents.episodic.build import build_mfec, build_nec
+from memrl.agents.episodic.mfec import MFECConfig
+from memrl.agents.episodic.nec import NECConfig
 from memrl.envs.make import make
+from memrl.policies.backbone import PolicyConfig
 from memrl.rollout.env import BatchedEnv
 
 SMALL = {"steps": 12, "every": 6, "neighbours": 5, "capacity": 300, "epsilon_steps": 100.0}

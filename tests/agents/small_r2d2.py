@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from small_agents import options
 
-from memrl.agents.r2d2 import R2D2
-from memrl.agents.r2d2_config import R2D2Config
-from memrl.backbone import PolicyConfig
+from memrl.agents.r2d2.agent import R2D2
+from memrl.agents.r2d2.config import R2D2Config
 from memrl.envs.make import make
-from memrl.q_network import build_q_network
+from memrl.policies.backbone import PolicyConfig
+from memrl.policies.q_network import build_q_network
 from memrl.rollout.env import BatchedEnv
 
 REPLAY = {"capacity": 700, "fill": 0}
@@ -45,6 +45,6 @@ def make_r2d2(
 def learn_r2d2(agent: R2D2, iterations: int) -> list[dict[str, float]]:
     """The metrics of some iterations."""
     rows: list[dict[str, float]] = []
-    per_iteration = agent.config.steps * agent.player.env.num_envs
+    per_iteration = agent.config.steps * agent.collector.env.num_envs
     agent.learn(agent.env_steps + iterations * per_iteration, lambda row: rows.append(dict(row)))
     return rows

@@ -14,7 +14,7 @@ import torch
 from small_agents import learn, make_agent
 from torch.nn import functional
 
-from memrl.agents.config import BonusConfig
+from memrl.agents.ppo.config import BonusConfig
 from memrl.envs.make import make
 from memrl.envs.minigrid import grid_play
 from memrl.memory import names

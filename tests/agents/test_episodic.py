@@ -9,11 +9,11 @@ import torch
 from gymnasium import spaces
 from small_episodic import MEMORY, copied, learn, make_agent
 
-from memrl.agents.episodic_menu import build_mfec, build_nec
-from memrl.agents.mfec import MFECConfig
-from memrl.agents.nec import NECConfig
-from memrl.backbone import PolicyConfig
+from memrl.agents.episodic.build import build_mfec, build_nec
+from memrl.agents.episodic.mfec import MFECConfig
+from memrl.agents.episodic.nec import NECConfig
 from memrl.envs.make import make
+from memrl.policies.backbone import PolicyConfig
 from memrl.rollout.env import BatchedEnv, Transition
 
 KINDS = ("nec", "mfec")

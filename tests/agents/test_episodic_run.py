@@ -8,9 +8,10 @@ import pytest
 import torch
 
 import memrl
-from memrl.assemble import make_agent, make_env, read_config
+from memrl.pipeline.build import make_agent, make_env
+from memrl.pipeline.loading import read_config
 from memrl.run.directory import RunDirectory
-from memrl.run.metrics import is_time
+from memrl.tracking.metrics_file import is_time
 
 WORDS = {
     "nec": ["agent.horizon=4", "agent.warmup=40", "agent.batch=8"],

@@ -10,7 +10,7 @@ import torch
 from gymnasium import spaces
 from small_agents import learn, make_agent
 
-from memrl.agents.config import BonusConfig
+from memrl.agents.ppo.config import BonusConfig
 from memrl.envs.make import make
 from memrl.rollout.env import BatchedEnv, Transition
 

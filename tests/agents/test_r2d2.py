@@ -14,13 +14,13 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from small_agents import make_agent
 from small_r2d2 import learn_r2d2, make_r2d2
 
-from memrl.agents.r2d2 import R2D2
-from memrl.envs.adapter import GymnasiumAdapter
+from memrl.agents.r2d2.agent import R2D2
+from memrl.checkpoint.tree import Encoder, decode
+from memrl.envs.adapters.gymnasium_env import GymnasiumAdapter
 from memrl.envs.make import make
 from memrl.memory import names
 from memrl.memory.state import leaves
 from memrl.rollout.env import BatchedEnv, Transition
-from memrl.saved.tree import Encoder, decode
 
 
 def same_rows(a, b):
@@ -38,7 +38,7 @@ def play_only(agent: R2D2, steps: int) -> torch.Tensor:
 
     agent.policy.step = watched
     for _ in range(steps):
-        agent.player.step(agent.replay)
+        agent.collector.step(agent.replay)
     del agent.policy.step
     return torch.stack(seen)
 

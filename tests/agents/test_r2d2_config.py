@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from memrl.agents.r2d2_config import HindsightConfig, ReplayConfig
+from memrl.agents.r2d2.config import HindsightConfig, ReplayConfig
 
 
 def test_a_share_of_episodes_without_hindsight_is_refused():

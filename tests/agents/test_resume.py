@@ -12,7 +12,7 @@ from small_episodic import learn as learn_episodic
 from small_episodic import make_agent as make_episodic
 from small_r2d2 import learn_r2d2, make_r2d2
 
-from memrl.agents.config import BonusConfig, SelfImitationConfig
+from memrl.agents.ppo.config import BonusConfig, SelfImitationConfig
 from memrl.envs.make import make
 
 BEST = SelfImitationConfig(kind="episodes", capacity=5, longest=30)

@@ -7,7 +7,7 @@ from small_agents import make_agent
 from small_episodic import learn
 from small_episodic import make_agent as make_episodic
 
-from memrl.agents.config import SelfImitationConfig
+from memrl.agents.ppo.config import SelfImitationConfig
 
 
 def test_a_replay_of_nec_that_is_larger_than_the_memory_is_refused_before_it_is_allocated():

@@ -10,8 +10,8 @@ import pytest
 import torch
 from small_agents import learn, make_agent
 
-from memrl.agents.config import BonusConfig, SelfImitationConfig
-from memrl.agents.report import Averages
+from memrl.agents.ppo.config import BonusConfig, SelfImitationConfig
+from memrl.agents.training_metrics import Averages
 from memrl.envs.make import make
 from memrl.memory.state import leaves, map_state
 

@@ -9,11 +9,11 @@ import pytest
 from gymnasium import spaces
 
 import memrl
-from memrl.assemble import references
 from memrl.envs import envs, make
 from memrl.envs.catalogue import EnvCard, Levels, observed
 from memrl.envs.make import TENSOR_FAMILIES, card
 from memrl.envs.minigrid import GRID_IDS
+from memrl.pipeline.env_card import references
 from memrl.rollout.tokens import Tokens
 
 DESCRIBED = [id for family in TENSOR_FAMILIES.values() for id in family.ids]

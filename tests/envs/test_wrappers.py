@@ -10,8 +10,8 @@ from counting import Counting
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from memrl.envs.adapter import GymnasiumAdapter
-from memrl.envs.copies import vector_env
+from memrl.envs.adapters.gymnasium_env import GymnasiumAdapter
+from memrl.envs.adapters.vectorization import vector_env
 from memrl.envs.probes import Masked, OneStep, Recall
 from memrl.envs.wrappers import Previous
 from memrl.rollout.env import BatchedEnv, Transition

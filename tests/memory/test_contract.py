@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from memrl import memory
-from memrl.testing import CHECKS, a_long_run_stays_finite, fresh
+from memrl.testing.core_contract import CHECKS, a_long_run_stays_finite, fresh
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "memory"
 PAGES = Path(__file__).parents[2] / "docs" / "memories"

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from memrl.memory.memn2n import MemN2N
-from memrl.testing import check_core
+from memrl.testing.core_contract import check_core
 
 T, B, N, I, D, K = 11, 3, 5, 7, 2, 3  # noqa: E741
 

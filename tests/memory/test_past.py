@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from memrl import memory
-from memrl.testing import a_long_run_stays_finite
+from memrl.testing.core_contract import a_long_run_stays_finite
 
 T, B, N, I, D = 11, 3, 5, 7, 2  # noqa: E741
 PAST = [

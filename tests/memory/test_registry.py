@@ -69,6 +69,6 @@ def test_an_input_without_width_is_refused():
 
 
 def test_two_memories_cannot_share_a_name(monkeypatch):
-    monkeypatch.setattr(registry.MENU, "_classes", dict(registry.MENU._classes))
+    monkeypatch.setattr(registry.REGISTRY, "_classes", dict(registry.REGISTRY._classes))
     with pytest.raises(ValueError, match="two memories are called 'ntm'"):
         memory.register("ntm")(memory.DNC)

@@ -7,9 +7,9 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from memrl.backbone import PolicyConfig
-from memrl.envs.adapter import GymnasiumAdapter
-from memrl.policy import build_policy
+from memrl.envs.adapters.gymnasium_env import GymnasiumAdapter
+from memrl.policies.actor_critic import build_policy
+from memrl.policies.backbone import PolicyConfig
 from memrl.rollout.collect import Collector
 from memrl.rollout.env import BatchedEnv, Transition
 

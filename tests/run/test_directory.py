@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from memrl.checkpoint.atomic import write_atomically
 from memrl.errors import RunError
 from memrl.run.directory import RunDirectory
-from memrl.saved.atomic import write_atomically
 
 
 def test_a_new_run_has_its_config_and_nothing_else(tmp_path):

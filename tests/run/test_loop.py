@@ -15,13 +15,13 @@ import pytest
 import torch
 from run_fakes import Clock, WalkAgent
 
+from memrl.checkpoint.folder import Checkpoints
 from memrl.errors import Interrupted, RunError
-from memrl.run.checkpoints import Checkpoints
 from memrl.run.directory import RunDirectory
+from memrl.run.global_generators import randomness_state, restore_randomness
 from memrl.run.loop import fit
-from memrl.run.metrics import is_time, read_metrics
-from memrl.run.randomness import randomness_state, restore_randomness
-from memrl.run.tracking import Tracker
+from memrl.tracking.metrics_file import is_time, read_metrics
+from memrl.tracking.tracker import Tracker
 
 
 class Run:

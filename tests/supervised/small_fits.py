@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from memrl.run.metrics import is_time
+from memrl.tracking.metrics_file import is_time
 
 TINY = ["learner.batch=3", "learner.batches=2", "threads=1", "evaluate.sequences=5", "track=off"]
 SMALL = [*TINY, "memory=gru", "memory.hidden_dim=7", "task.max_length=3", "evaluate.lengths=[2,5]"]

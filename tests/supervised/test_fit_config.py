@@ -15,7 +15,7 @@ from memrl.supervised.config import FitConfig, build_task, compose_fit
 from memrl.supervised.curriculum import CurriculumConfig
 from memrl.supervised.fitting import make_learner
 from memrl.supervised.learner import LearnerConfig
-from memrl.tasks import MENU
+from memrl.tasks import REGISTRY
 
 CONFIGS = Path(memrl.__file__).parent / "configs"
 
@@ -29,16 +29,16 @@ def learn_once(config: FitConfig) -> None:
     assert any(not torch.equal(old, new) for old, new in pairs)
 
 
-@pytest.mark.parametrize("name", MENU.names())
+@pytest.mark.parametrize("name", REGISTRY.names())
 def test_every_task_learns_and_its_yaml_names_every_option(name):
     config = compose_fit([f"task={name}", "memory=gru", *TINY, *NEEDED.get(name, [])])
-    assert type(build_task(config)) is MENU.find(name)
-    assert set(config.task) == {"name", *MENU.schema(name).model_fields}
+    assert type(build_task(config)) is REGISTRY.find(name)
+    assert set(config.task) == {"name", *REGISTRY.schema(name).model_fields}
     learn_once(config)
 
 
 def test_menus_agree():
-    assert sorted(path.stem for path in (CONFIGS / "task").glob("*.yaml")) == MENU.names()
+    assert sorted(path.stem for path in (CONFIGS / "task").glob("*.yaml")) == REGISTRY.names()
 
 
 @pytest.mark.parametrize("name", registry.names())
@@ -52,7 +52,7 @@ def test_every_memory_learns_and_the_core_is_that_class(name):
 def test_a_recipe_is_used_by_its_memory_on_its_task_and_yields_to_the_command_line(path):
     task, memory = next(
         (task, path.stem.removeprefix(f"{task}_"))
-        for task in MENU.names()
+        for task in REGISTRY.names()
         if path.stem.startswith(f"{task}_")
     )
     words = [f"task={task}", f"memory={memory}", *NEEDED.get(task, [])]

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from small_fits import SMALL, TINY, rows
 
-from memrl.cli import main
-from memrl.run.checkpoints import Checkpoints
+from memrl.checkpoint.folder import Checkpoints
+from memrl.cli.app import main
 from memrl.supervised.config import compose_fit
 from memrl.supervised.fitting import fit_task
-from memrl.tasks import MENU
+from memrl.tasks import REGISTRY
 
 
 @pytest.fixture
@@ -186,7 +186,7 @@ def test_what_has_no_default_is_asked_for(memrl):
 def test_tasks_lists_the_menu(memrl):
     assert "copy" in memrl("tasks")[1]
     listed = json.loads(memrl("tasks", "--json")[1])
-    assert [entry["name"] for entry in listed] == MENU.names()
+    assert [entry["name"] for entry in listed] == REGISTRY.names()
 
 
 def test_config_prints_what_fit_would_do(memrl):

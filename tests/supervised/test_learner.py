@@ -12,10 +12,10 @@ from small_fits import NEEDED, SMALL, TINY
 from memrl.memory import build
 from memrl.supervised.config import compose_fit
 from memrl.supervised.curriculum import Curriculum, CurriculumConfig
-from memrl.supervised.exam import examine
+from memrl.supervised.evaluation import examine
 from memrl.supervised.fitting import make_learner
-from memrl.supervised.judging import judge
 from memrl.supervised.model import Answer, SequenceModel, build_model
+from memrl.supervised.scoring import judge
 from memrl.tasks import Batch, Copy, FirstInput, NGrams
 from memrl.tasks.task import opening
 

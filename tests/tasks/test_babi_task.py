@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from memrl.memory import build
-from memrl.tasks import MENU, Babi
+from memrl.tasks import REGISTRY, Babi
 
 SLICE = Path(__file__).parent / "babi"
 
 
 def babi(**options) -> Babi:
-    return MENU.build("babi", options={"folder": str(SLICE), **options})
+    return REGISTRY.build("babi", options={"folder": str(SLICE), **options})
 
 
 def test_what_is_scored_is_the_answer_to_the_question_that_ends_a_story():

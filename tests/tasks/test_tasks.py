@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from memrl.tasks import (
-    MENU,
     MQAR,
+    REGISTRY,
     AssociativeRecall,
     Copy,
     FirstInput,
@@ -32,7 +32,7 @@ def drawn(seed: int = 0) -> torch.Generator:
 
 def built(name: str) -> Task:
     """A task with its defaults; what has none is the slice of bAbI beside this file."""
-    return MENU.build(name, options={"folder": str(SLICE)} if name == "babi" else {})
+    return REGISTRY.build(name, options={"folder": str(SLICE)} if name == "babi" else {})
 
 
 def scored_steps(batch, row: int) -> list[int]:
@@ -42,7 +42,7 @@ def scored_steps(batch, row: int) -> list[int]:
 # What all tasks have in common
 
 
-@pytest.mark.parametrize("name", MENU.names())
+@pytest.mark.parametrize("name", REGISTRY.names())
 def test_a_batch_has_the_shapes_that_the_task_declares(name):
     task = built(name)
     batch = task.sample(3, task.max_length, drawn())
@@ -60,7 +60,7 @@ def test_a_batch_has_the_shapes_that_the_task_declares(name):
         assert batch.target[batch.mask].max() < task.out_dim
 
 
-@pytest.mark.parametrize("name", MENU.names())
+@pytest.mark.parametrize("name", REGISTRY.names())
 def test_the_same_generator_draws_the_same_batch_and_touches_no_other(name):
     length = built(name).max_length
     before = torch.get_rng_state()
@@ -70,7 +70,7 @@ def test_the_same_generator_draws_the_same_batch_and_touches_no_other(name):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("name", MENU.names())
+@pytest.mark.parametrize("name", REGISTRY.names())
 def test_guessing_is_right_as_often_as_chance_says(name):
     task = built(name)
     batch = task.sample(701, task.max_length, drawn())
@@ -84,7 +84,7 @@ def test_guessing_is_right_as_often_as_chance_says(name):
         assert abs(share - task.chance) < 0.05
 
 
-@pytest.mark.parametrize("name", [name for name in MENU.names() if name != "babi"])
+@pytest.mark.parametrize("name", [name for name in REGISTRY.names() if name != "babi"])
 def test_a_task_that_keeps_no_state_refuses_one(name):
     task = built(name)
     task.load_state_dict(task.state_dict())
@@ -315,5 +315,5 @@ def test_parity_is_that_of_the_ones():
 )
 def test_a_task_that_makes_no_sense_is_one_sentence(name, options, sentence):
     with pytest.raises(ValueError, match=sentence) as caught:
-        MENU.build(name, options=options)
+        REGISTRY.build(name, options=options)
     assert "\n" not in str(caught.value)

@@ -17,11 +17,11 @@ from memrl.tasks.babi.answers import answer_head
 from memrl.tasks.babi.encoding import Stories, Vocabulary, encode, last_step, with_nil_facts
 from memrl.tasks.babi.reader import files, read
 from memrl.tasks.babi.sentences import Reading, sentence_reader
-from memrl.tasks.task import MENU, Batch, Task, opening
+from memrl.tasks.task import REGISTRY, Batch, Task, opening
 
 
 @final
-@MENU.register("babi")
+@REGISTRY.register("babi")
 class Babi(Task):
     """One of the 20 bAbI tasks, from files: a step is a sentence, the last one the question.
 

@@ -18,8 +18,8 @@ from stable_baselines3.common import utils
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from memrl.agents.sb3 import MemoryPolicy, MemoryPPO, archive
+from memrl.checkpoint.spaces import space_from_data, space_to_data
 from memrl.rollout.tokens import Tokens
-from memrl.saved.spaces import space_from_data, space_to_data
 
 SMALL = {
     "dnc": {"slots": 5, "word_dim": 3, "hidden_dim": 7},

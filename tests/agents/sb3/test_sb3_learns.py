@@ -13,8 +13,8 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
 
 from memrl.agents.sb3 import MemoryPPO
+from memrl.envs.adapters.sb3 import TensorVecEnv
 from memrl.envs.probes import Recall
-from memrl.envs.sb3 import TensorVecEnv
 
 
 class Positions(CartPoleEnv):

@@ -10,8 +10,8 @@ from small_models import BOX, MEMORIES, STEPS, Sampled, copies, make_model
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecMonitor, VecNormalize
 
+from memrl.envs.adapters.sb3 import TensorVecEnv
 from memrl.envs.probes import Masked
-from memrl.envs.sb3 import TensorVecEnv
 
 PARTS = {  # action space -> choices of each of its parts
     "discrete": (spaces.Discrete(5), [5]),

@@ -30,10 +30,10 @@ from stable_baselines3.common.vec_env import (
     VecNormalize,
 )
 
+from memrl.envs.adapters.sb3 import TensorVecEnv
 from memrl.envs.make import TENSOR_FAMILIES, make
 from memrl.envs.minigrid.families import FAMILIES
 from memrl.envs.registration import exported_id
-from memrl.envs.sb3 import TensorVecEnv
 
 PER = 2 * STEPS
 PROBES = ["probe/Recall-v0", "probe/Pixels-v0", "probe/Masked-v0", "probe/OneStep-v0"]

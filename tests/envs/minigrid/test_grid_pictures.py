@@ -13,13 +13,13 @@ from minigrid_package import engine_for, package_env
 from test_engine import cluttered
 from test_memory_package import follow
 
-from memrl.assemble import draw_seen, references
-from memrl.composition import compose
+from memrl.config.composition import compose
 from memrl.envs.minigrid import GridState, MemoryEnv
 from memrl.envs.minigrid.atlas import EVERY_CODE, NORTH, tile_atlas, tile_key
 from memrl.envs.minigrid.cells import EMPTY, GREY, KEY, RED, WALL, pack
 from memrl.envs.minigrid.observer import Observer
 from memrl.envs.minigrid.translate import from_package
+from memrl.pipeline.env_card import draw_view, references
 
 WRAPPERS = {"rgb": RGBImgPartialObsWrapper, "rgb_full": RGBImgObsWrapper}
 
@@ -123,8 +123,8 @@ def test_a_run_that_sees_the_whole_grid_is_held_against_no_memory_levels():
 def test_recordings_show_the_pictures_that_the_agent_sees():
     env = MemoryEnv("MiniGrid-MemoryS7-v0", 2, observation="rgb")
     obs = env.reset(seed=1)
-    np.testing.assert_array_equal(draw_seen(obs), obs["image"][0].numpy())
-    assert draw_seen(MemoryEnv("MiniGrid-MemoryS7-v0", 2).reset(seed=1)).shape == (224, 224, 3)
+    np.testing.assert_array_equal(draw_view(obs), obs["image"][0].numpy())
+    assert draw_view(MemoryEnv("MiniGrid-MemoryS7-v0", 2).reset(seed=1)).shape == (224, 224, 3)
 
 
 def test_tiles_that_look_alike_are_kept_once():

@@ -1,0 +1,72 @@
+"""What the episodes of an iteration came to, summed where the environments are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from memrl.rollout.env import BatchedEnv, Transition
+
+
+@final
+class EpisodeStatistics:
+    """Return, length and metrics of the episodes that ended since the last ``read``.
+
+    Attributes:
+        steps: env steps since then, int64 [].
+    """
+
+    def __init__(self, env: BatchedEnv) -> None:
+        self._running = torch.zeros(2, env.num_envs, device=env.device)  # return and length
+        self._names = ("return", "length", *env.metric_names)
+        self._begin()
+
+    def _begin(self) -> None:
+        device = self._running.device
+        # Of episodes: their number, then what `_names` says.
+        self._sums = torch.zeros(1 + len(self._names), dtype=torch.float64, device=device)
+        self._reward = torch.zeros((), dtype=torch.float64, device=device)
+        self.steps = torch.zeros((), dtype=torch.int64, device=device)
+
+    def add(self, step: Transition, valid: Tensor) -> None:
+        """Count a step of every copy; ``valid`` [B] marks the rows that are one."""
+        reward = torch.where(valid, step.reward, 0.0)
+        self._running = self._running + torch.stack([reward, valid.to(reward.dtype)])
+        ended = step.ended & valid
+        metrics = [step.metrics[name] for name in self._names[2:]]
+        values = torch.stack([torch.ones_like(reward), *self._running, *metrics])
+        self._sums = self._sums + torch.where(ended, values, 0.0).sum(1)
+        self._running = torch.where(ended | ~valid, 0.0, self._running)
+        self._reward = self._reward + reward.sum()
+        self.steps = self.steps + valid.sum()
+
+    def read(self) -> dict[str, Tensor]:
+        """Means by name as in docs/metrics.md, NaN when no episode ended; counts begin anew."""
+        count, *sums = self._sums.unbind()
+        means = {f"episode/{name}": s / count for name, s in zip(self._names, sums, strict=True)}
+        reward = self._reward / self.steps
+        self._begin()
+        return {"episode/count": count, **means, "rollout/reward": reward}
+
+    def forget(self) -> None:
+        """The episodes that ran are over without an end."""
+        self._running = torch.zeros_like(self._running)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Episodes under way, and what was not read yet."""
+        return {
+            "running": self._running,
+            "sums": self._sums,
+            "reward": self._reward,
+            "steps": self.steps,
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Continue from ``state_dict``."""
+        self._running = saved["running"].to(self._running)
+        self._sums = saved["sums"].to(self._sums)
+        self._reward = saved["reward"].to(self._reward)
+        self.steps = saved["steps"].to(self.steps)

@@ -1,0 +1,1 @@
+"""Episodic control: NEC and MFEC, which act by the returns of earlier episodes."""

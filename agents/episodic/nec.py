@@ -1,0 +1,205 @@
+"""Neural Episodic Control: values are read from dictionaries of what earlier episodes returned."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, final
+
+import numpy as np
+import torch
+from annotated_types import Gt, Le
+from torch import Tensor
+
+from memrl.agents.config import Count, NonNegative, Positive, Share
+from memrl.agents.episodic.agent import EpisodicConfig
+from memrl.agents.episodic.return_buffer import Kept, Known
+from memrl.agents.epsilon_greedy import Worth
+from memrl.agents.gradient_step import gradient_step
+from memrl.agents.state_checks import check_keys, check_weights
+from memrl.checkpoint.optimizer import load_moments, moments
+from memrl.memory.ops.kernel import kernel_weights
+from memrl.memory.stores.dnd import Dictionaries, Near, towards
+from memrl.nn.observation import ACTION_MASK
+from memrl.policies.backbone import Backbone
+from memrl.replay.ring import Ring
+from memrl.replay.spill import nbytes, place
+from memrl.replay.steps import named, observed
+from memrl.rollout.env import Obs
+
+
+class NECConfig(EpisodicConfig):
+    """Neural episodic control (Pritzel et al. 2017)."""
+
+    kind: Literal["nec"] = "nec"
+    horizon: Count = 100  # N: steps whose rewards are in a return
+    warmup: Count = 500  # env steps of random play before anything is written or learned
+    delta: Positive = 1.0e-3  # δ of the kernel 1 / (d² + δ)
+    alpha: Annotated[float, Gt(0.0), Le(1.0)] = 0.5  # how far a return moves the value of its key
+    replay: Count = 100_000  # steps with their returns
+    batch: Count = 32
+    lr: Positive = 1.0e-5  # RMSProp's step size for the embedding
+    lr_entries: NonNegative = 1.0e-5  # the same for keys and values
+    decay: Share = 0.95  # of RMSProp's mean squares
+
+
+@final
+class Embedding(Backbone):
+    """Observations to keys."""
+
+    def forward(self, obs: Obs) -> Tensor:
+        """Observations [n, ...] to h [n, W]; each stands for itself."""
+        n = len(next(iter(obs.values())))
+        start = torch.ones(n, dtype=torch.bool, device=self.encoder.unit.device)
+        return self.sense(obs, self.initial_state(n), start)[0]
+
+
+@final
+class NEC:
+    """What NEC remembers: per action a dictionary from embeddings h to N-step returns.
+
+    Q(s, a) = Σ_i w_i v_i over the p nearest keys of a's dictionary, w_i ∝ 1 / (‖h − h_i‖² + δ). The
+    gradient of (Q − return)² passes into the embedding, the keys and the values. For ``warmup`` env
+    steps play is random, returns only go to the replay, and running statistics of observations are
+    taken; then these are fixed, since every key depends on them, and the replay is written.
+
+    Raises:
+        ValueError: a replay that cannot hold the warm-up, or the steps of one episode's end.
+    """
+
+    def __init__(
+        self, embedding: Embedding, config: NECConfig, *, actions: int, seed: int, copies: int
+    ) -> None:
+        least = max(config.warmup, copies * config.horizon + max(config.every, copies))
+        if config.replay < least:
+            raise ValueError(
+                f"agent.replay={config.replay:,} is too small: the warm-up and the steps of "
+                f"{copies} environments that wait for their returns are {least:,}"
+            )
+        self.policy, self.config, self.horizon = embedding, config, config.horizon
+        self.device = next(embedding.parameters()).device
+        self.store = Dictionaries(
+            actions,
+            embedding.features_dim,
+            capacity=config.capacity,
+            rule=towards(config.alpha),
+            tolerance=config.tolerance,
+            find=config.index,
+            device=self.device,
+        )
+        weights = embedding.parameters()
+        self.optimizer = torch.optim.RMSprop(weights, lr=config.lr, alpha=config.decay)
+        (draw_seed,) = np.random.SeedSequence(seed, spawn_key=(1,)).generate_state(1).tolist()
+        self.draws = torch.Generator().manual_seed(draw_seed)
+        self.replay: Ring | None = None
+        self.warm = False
+
+    def keep(self, obs: Obs) -> Kept:
+        """See ``Method.keep``: the observation, whose key is made anew when it is written."""
+        return named({name: value for name, value in obs.items() if name != ACTION_MASK})
+
+    def random_until(self) -> int:
+        """See ``Method.random_until``."""
+        return self.config.warmup
+
+    @torch.no_grad()
+    def worth(self, obs: Obs, *, mark: bool = True) -> Worth:
+        """See ``Method.worth``: an empty dictionary reads 0 and is not known."""
+        known = self.store.entries.count > 0
+        if self.store.empty:
+            rows = len(next(iter(obs.values())))
+            return Worth(torch.zeros(rows, len(known), device=self.device), known)
+        h = self.policy(obs).expand(len(known), -1, -1)
+        near = self.store.near(h, self.config.neighbours, mark=mark)
+        return Worth(self._read(h, near).t(), known)
+
+    def _read(self, h: Tensor, near: Near) -> Tensor:
+        """Σ w v of the entries that were found: [R, Q]."""
+        weights = kernel_weights(h, near.keys, near.found, self.config.delta)
+        return (weights * near.values).sum(dim=-1)
+
+    def remember(self, steps: Known, env_steps: int) -> dict[str, Tensor]:
+        """See ``Method.remember``."""
+        items = {**steps.kept, "returns": steps.returns}
+        if self.replay is None:
+            size = nbytes(self.config.replay, items)
+            allocate = place(size, None, None, self.device)
+            self.replay = Ring(self.config.replay, items, allocate)
+        self.replay.add(items)
+        if not self.warm:
+            if env_steps < self.config.warmup:
+                return {}
+            items = self._warm_up(self.replay)
+        with torch.no_grad():
+            keys = self.policy(observed(items))
+        written = self.store.write(items["action"], keys, items["returns"])
+        again = torch.tensor(written.again / len(keys))
+        return {"memory/again": again, "memory/lost": torch.tensor(float(written.lost))}
+
+    def _warm_up(self, replay: Ring) -> dict[str, Tensor]:
+        """Fix the statistics of observations; returns all that has to be written."""
+        self.warm = True
+        items = replay.take(torch.arange(len(replay), device=replay.device))
+        valid = torch.ones(1, len(replay), dtype=torch.bool, device=replay.device)
+        seen = observed(items)
+        self.policy.encoder.update({name: x.unsqueeze(0) for name, x in seen.items()}, valid)
+        return items
+
+    def improve(self, env_steps: int) -> dict[str, Tensor]:
+        """See ``Method.improve``: a minibatch of the replay.
+
+        Raises:
+            FloatingPointError: the loss or its gradient is not finite; nothing was learned from it.
+        """
+        if not self.warm or self.replay is None:
+            return {}
+        config = self.config
+        items = self.replay.take(self.replay.draw(config.batch, self.draws))
+        action, target = items["action"], items["returns"]
+        h = self.policy(observed(items))
+        near = self.store.near_of(h, action, config.neighbours)
+        near = near._replace(keys=near.keys.requires_grad_(), values=near.values.requires_grad_())
+        q = self._read(h.unsqueeze(1), near).squeeze(1)
+        loss = (q - target).square().mean()
+        groups = {"keys": list(self.policy.parameters())}
+        norms = gradient_step(self.optimizer, groups, loss, {"Q": loss}, max_norm=math.inf)
+        assert near.keys.grad is not None
+        assert near.values.grad is not None
+        self.store.descend(
+            near, near.keys.grad, near.values.grad, lr=config.lr_entries, decay=config.decay
+        )
+        return {
+            "train/loss": loss.detach(),
+            "train/q": q.detach().mean(),
+            "grad_norm/all": norms["all"],
+        }
+
+    def holdings(self) -> dict[str, Tensor]:
+        """See ``Method.holdings``."""
+        return {"memory/entries": self.store.entries.count.sum()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """See ``Method.state_dict``."""
+        return {
+            "policy": dict(self.policy.state_dict()),
+            "optimizer": moments(self.optimizer),
+            "store": self.store.state_dict(),
+            "replay": None if self.replay is None else self.replay.state_dict(),
+            "draws": self.draws.get_state(),
+            "warm": self.warm,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """See ``Method.load_state_dict``."""
+        check_keys(state, self.state_dict(), "nec")
+        check_weights(state["policy"], self.policy, "embedding")
+        replay = None
+        if state["replay"] is not None:
+            arrays = {name: x.to(self.device) for name, x in state["replay"]["arrays"].items()}
+            replay = Ring(self.config.replay, arrays)
+            replay.load_state_dict({**state["replay"], "arrays": arrays})
+        self.store.load_state_dict(state["store"])
+        self.policy.load_state_dict(state["policy"])
+        load_moments(self.optimizer, state["optimizer"])
+        self.replay, self.warm = replay, state["warm"]
+        self.draws.set_state(state["draws"].cpu())

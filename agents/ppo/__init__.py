@@ -1,0 +1,1 @@
+"""PPO with truncated backpropagation through a memory."""

@@ -1,0 +1,47 @@
+"""Judge a rollout: how much better each step was than expected, and what the critic should say."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from memrl.losses.returns import gae
+from memrl.nn.normalise import RunningNorm
+from memrl.rollout.storage import Rollout
+
+
+def compute_advantages(
+    r: Rollout,
+    *,
+    gamma: float,
+    lam: float,
+    bonus_scale: float = 0.0,
+    return_norm: RunningNorm | None = None,
+) -> Tensor:
+    """Write advantages and value targets [T, B] into the rollout.
+
+    A truncated step bootstraps with the value of its final observation. With ``return_norm`` the
+    critic's outputs and targets are standardised returns.
+
+    Returns:
+        The targets in units of reward.
+    """
+
+    def raw(value: Tensor) -> Tensor:
+        if return_norm is None:
+            return value
+        return return_norm.inverse(value.unsqueeze(-1)).squeeze(-1)
+
+    value, cut = raw(r.value), r.truncated & ~r.terminated
+    r.advantage = gae(
+        r.reward + bonus_scale * r.bonus,
+        value,
+        r.ended,
+        torch.where(cut, raw(r.bootstrap), 0.0),
+        raw(r.last_value),
+        gamma=gamma,
+        lam=lam,
+    )
+    returns = r.advantage + value
+    r.target = returns if return_norm is None else return_norm(returns.unsqueeze(-1)).squeeze(-1)
+    return returns

@@ -1,0 +1,228 @@
+"""PPO with a memory: collect, judge what was collected, let the learner improve the policy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from memrl.agents.acting import Actor, ActsWithMemory
+from memrl.agents.ppo.advantages import compute_advantages
+from memrl.agents.ppo.bonus import make_bonus
+from memrl.agents.ppo.config import PPOConfig
+from memrl.agents.ppo.gradient_reach import DISTANCES, gradient_reach
+from memrl.agents.ppo.learner import Learner, Rates
+from memrl.agents.ppo.self_imitation import SelfImitation
+from memrl.agents.state_checks import check_copies, check_keys, check_weights
+from memrl.agents.training_metrics import Averages, diagnose, episodes
+from memrl.bonus.bonus import Experience
+from memrl.checkpoint.optimizer import load_moments, moments
+from memrl.losses.ppo import masked_mean
+from memrl.nn.normalise import RunningNorm
+from memrl.policies.actor_critic import Policy
+from memrl.rollout.capture import CapturedCollect
+from memrl.rollout.collect import Collector
+from memrl.rollout.env import BatchedEnv
+from memrl.run.agent import Metrics
+
+REACH_EVERY = 16  # iterations between two measurements of how far gradients reach
+
+
+@final
+class PPO(ActsWithMemory):
+    """The agent of Schulman et al. 2017 with truncated backpropagation through a memory.
+
+    Every random draw comes from generators made of ``seed``: environments, actions, minibatches.
+
+    Raises:
+        ValueError: chunks that do not cover a rollout, more minibatches than chunks, or a bonus on
+            an observation that the environments do not have.
+    """
+
+    unit = "env_steps"
+
+    def __init__(self, env: BatchedEnv, policy: Policy, config: PPOConfig, *, seed: int) -> None:
+        self.policy, self.config, self.env_steps, self.iteration = policy, config, 0, 0
+        device = env.device
+        seeds = np.random.SeedSequence(seed).generate_state(5).tolist()
+        env_seed, act_seed, batch_seed, bonus_seed, draw_seed = seeds
+        bonus = make_bonus(env, config.bonus, bonus_seed)
+        generator = torch.Generator(device).manual_seed(act_seed)
+        self.collector = Collector(env, policy, generator, seed=env_seed, bonus=bonus)
+        self.rollout = self.collector.rollout(
+            steps=config.steps, bptt=config.bptt, burn_in=config.burn_in
+        )
+        self._collect: Callable[[], None] = partial(self.collector.collect, self.rollout)
+        chunks = self.rollout.num_chunks()
+        if config.minibatches > chunks:
+            raise ValueError(f"{config.minibatches} minibatches cannot share {chunks} chunks")
+        self.learner = Learner(policy, config, torch.Generator().manual_seed(batch_seed))
+        self.return_norm = (
+            RunningNorm(1, clip=None).to(device) if config.normalise_returns else None
+        )
+        self.imitation: SelfImitation | None = None
+        if config.self_imitation.kind == "episodes":
+            self.imitation = SelfImitation(
+                self.learner,
+                self.rollout,
+                self.collector.obs,
+                config.self_imitation,
+                gamma=config.gamma,
+                units=self.return_norm,
+                generator=torch.Generator().manual_seed(draw_seed),
+            )
+        self.actor = Actor(policy)
+
+    @property
+    def experience(self) -> int:
+        """See ``memrl.run.agent.Learner.experience``."""
+        return self.env_steps
+
+    def capture(self) -> None:
+        """From now on rollouts are collected by replaying a CUDA graph: the same rollouts.
+
+        Raises:
+            ValueError: see ``CapturedCollect``.
+        """
+        self._collect = CapturedCollect(self.collector, self.rollout)
+
+    def learn(self, total_steps: int, on_iteration: Callable[[Metrics], None]) -> None:
+        """See ``memrl.run.agent.Agent.learn``; ``total_steps`` also ends the schedules."""
+        while self.env_steps < total_steps:
+            progress = self.env_steps / total_steps
+            self.policy.core.silence(None)
+            self._collect()
+            self._count_bonus()
+            bonus_scale, averages = self.improve(progress)
+            self.env_steps += int(self.rollout.valid.sum())
+            self.iteration += 1
+            self._update_norms()
+            self._teach_bonus(averages)
+            on_iteration(self._metrics(averages, bonus_scale))
+
+    def improve(self, progress: float) -> tuple[float, Averages]:
+        """Learn from the rollout as collected; ``progress`` in 0 … 1 sets the schedules."""
+        bonus_scale, config = self._judge_rollout(), self.config
+        rates = Rates(
+            lr=_between(config.lr, config.lr_end, progress),
+            entropy=_between(config.entropy, config.entropy_end, progress),
+            clip=config.clip,
+            value_clip=config.value_clip,
+        )
+        try:
+            averages = self.learner.improve(self.rollout, rates)
+            if self.imitation is not None:
+                self.imitation.remember(self.rollout)
+                self.imitation.improve(averages)
+            return bonus_scale, averages
+        except FloatingPointError as error:
+            raise FloatingPointError(f"{error} after {self.env_steps} env steps") from None
+
+    def _judge_rollout(self) -> float:
+        """Advantages and value targets of the rollout; returns the bonus scale in force."""
+        config = self.config
+        scale, anneal = config.bonus.scale, config.bonus.anneal
+        if anneal is not None:
+            scale *= max(0.0, 1.0 - self.env_steps / anneal)
+        self._returns = compute_advantages(
+            self.rollout,
+            gamma=config.gamma,
+            lam=config.lam,
+            bonus_scale=scale,
+            return_norm=self.return_norm,
+        )
+        return scale
+
+    def _update_norms(self) -> None:
+        """Statistics move between iterations only: acting and learning see the same ones."""
+        self.policy.encoder.update(self.rollout.obs, self.rollout.valid)
+        if self.return_norm is not None:
+            self.return_norm.update(self._returns.reshape(-1, 1), self.rollout.valid.flatten())
+
+    def _count_bonus(self) -> None:
+        """Turn what the bonus paid into rewards, once a rollout."""
+        bonus, r = self.collector.bonus, self.rollout
+        if bonus is not None:
+            r.bonus.copy_(bonus.normalise(r.bonus, r.valid))
+
+    def _teach_bonus(self, averages: Averages) -> None:
+        """Let the bonus learn from the rollout, and report what it says of it."""
+        bonus, r = self.collector.bonus, self.rollout
+        if bonus is None:
+            return
+        seen = Experience(r.obs, r.action, r.start, r.valid, self.collector.obs)
+        try:
+            taught = bonus.learn(seen)
+        except FloatingPointError as error:
+            raise FloatingPointError(f"{error} after {self.env_steps} env steps") from None
+        for name, value in taught.items():
+            averages.set(name, value)
+
+    def _metrics(self, averages: Averages, bonus_scale: float) -> Metrics:
+        r = self.rollout
+        metrics = episodes(r)
+        metrics["rollout/reward"] = masked_mean(r.reward, r.valid)
+        metrics["rollout/bonus"] = bonus_scale * masked_mean(r.bonus, r.valid)
+        metrics["rollout/bonus_scale"] = torch.tensor(bonus_scale)
+        metrics |= averages.means() | diagnose(self.policy, self.collector.state)
+        reach: dict[int, Tensor] = {}
+        if self.iteration % REACH_EVERY == 1:
+            few = torch.arange(min(32, r.num_chunks()), device=r.start.device)
+            reach = gradient_reach(self.policy, r.chunks(few))
+        for k in DISTANCES:
+            if k < self.config.bptt:
+                metrics[f"memory/reach_{k}"] = reach.get(k, torch.tensor(math.nan))
+        return {name: float(value) for name, value in metrics.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """See ``memrl.run.agent.Agent.state_dict``."""
+        return {
+            "env_steps": self.env_steps,
+            "iteration": self.iteration,
+            "policy": dict(self.policy.state_dict()),
+            "optimizer": moments(self.learner.optimizer),
+            "collector": self.collector.state_dict(),
+            "shuffler": self.learner.shuffler.get_state(),
+            "return_norm": None
+            if self.return_norm is None
+            else dict(self.return_norm.state_dict()),
+            "self_imitation": None if self.imitation is None else self.imitation.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """See ``memrl.run.agent.Agent.load_state_dict``."""
+        self._check(state)
+        self.policy.load_state_dict(state["policy"])
+        self.env_steps, self.iteration = state["env_steps"], state["iteration"]
+        load_moments(self.learner.optimizer, state["optimizer"])
+        self.collector.load_state_dict(state["collector"])
+        self.learner.shuffler.set_state(state["shuffler"])
+        if self.return_norm is not None:
+            self.return_norm.load_state_dict(state["return_norm"])
+        if self.imitation is not None:
+            self.imitation.load_state_dict(state["self_imitation"])
+
+    def _check(self, state: Mapping[str, Any]) -> None:
+        """Raises ValueError where a state is that of another agent or of other options."""
+        own = self.state_dict()
+        imitation = own.pop("self_imitation"), state.get("self_imitation")  # younger than the rest
+        check_keys(state, own, self.config.kind)
+        check_weights(state["policy"], self.policy, "policy")
+        check_copies(len(state["collector"]["start"]), self.collector.env.num_envs)
+        parts = {
+            "agent.self_imitation": imitation,
+            "agent.normalise_returns": (own["return_norm"], state["return_norm"]),
+        }
+        for option, (here, there) in parts.items():
+            if (here is None) != (there is None):
+                given = "with" if there is not None else "without"
+                raise ValueError(f"the state was saved {given} {option}: allowed is the same here")
+
+
+def _between(begin: float, end: float | None, progress: float) -> float:
+    return begin if end is None else begin + (end - begin) * min(1.0, progress)

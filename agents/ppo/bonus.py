@@ -1,0 +1,62 @@
+"""The novelty bonus that a config asks for, on the part of the observation that was seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from memrl.agents.ppo.config import BonusConfig
+from memrl.bonus.bonus import Bonus
+from memrl.bonus.count import Count
+from memrl.bonus.elliptical import Elliptical
+from memrl.bonus.first_visit import FirstVisit
+from memrl.bonus.novelty_difference import NoveltyDifference
+from memrl.rollout.env import BatchedEnv
+
+IMAGE = "image"
+NOT_SEEN = ("prev_action", "prev_reward", "is_t0", "action_mask")
+
+
+def make_bonus(env: BatchedEnv, config: BonusConfig, seed: int) -> Bonus | None:
+    """None where no bonus is wanted; a bonus with nets draws them from ``seed``.
+
+    By default an observation is known by its ``image``, as in MiniGrid; without one, by all its
+    entries but the previous action and reward, which would make everything new.
+
+    Raises:
+        ValueError: ``bonus.key`` is no entry of the observation, or nothing reads its space.
+    """
+    if config.kind == "none":
+        return None
+    keys = _seen(env, config.key)
+    sets: dict[str, Any] = {"keys": keys, "capacity": config.capacity}
+    net_seed, order_seed = np.random.SeedSequence(seed).generate_state(2).tolist()
+    nets: dict[str, Any] = {"keys": keys, "seed": order_seed} | config.model_dump(
+        include={"feature_dim", "lr", "updates"}
+    )
+    B, device, space = env.num_envs, env.device, env.observation_space
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(net_seed)
+        match config.kind:
+            case "first_visit":
+                return FirstVisit(B, device, **sets)
+            case "count":
+                return Count(B, device, **sets)
+            case "novelty_difference":
+                return NoveltyDifference(B, space, device, **sets | nets, alpha=config.alpha)
+            case "elliptical":
+                action_space = env.action_space
+                return Elliptical(B, space, action_space, device, **nets, ridge=config.ridge)
+
+
+def _seen(env: BatchedEnv, key: str | None) -> list[str]:
+    """The entries of an observation that count as what was seen."""
+    entries = list(env.observation_space.spaces)
+    if key is not None and key not in entries:
+        known = ", ".join(entries)
+        raise ValueError(f"bonus.key {key!r} is no entry of the observation ({known})")
+    if key is not None:
+        return [key]
+    return [IMAGE] if IMAGE in entries else [key for key in entries if key not in NOT_SEEN]

@@ -1,0 +1,127 @@
+"""PPO's learner: epochs over a rollout, minibatches of whole chunks, one optimiser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from memrl.agents.gradient_step import gradient_step, groups_of
+from memrl.agents.ppo.config import PPOConfig
+from memrl.agents.training_metrics import Averages
+from memrl.losses.ppo import PPOLoss, masked_mean, normalise, ppo_loss
+from memrl.memory import state as states
+from memrl.policies.actor_critic import Policy
+from memrl.rollout.packing import by_episode
+from memrl.rollout.storage import Chunk, Rollout
+
+
+class Rates(NamedTuple):
+    """What a schedule may move from iteration to iteration."""
+
+    lr: float
+    entropy: float
+    clip: float
+    value_clip: float | None
+
+
+class Learner:
+    """Improves a policy on rollouts (Schulman et al. 2017); ``shuffler`` deals out the chunks."""
+
+    def __init__(self, policy: Policy, config: PPOConfig, shuffler: torch.Generator) -> None:
+        self.policy, self.config, self.shuffler = policy, config, shuffler
+        self.groups = groups_of(policy)
+        self.optimizer = torch.optim.Adam(
+            [{"params": group} for group in self.groups.values() if group],
+            lr=config.lr,
+            eps=1e-5,
+            fused=True,
+        )
+
+    def improve(self, rollout: Rollout, rates: Rates) -> Averages:
+        """Epochs of minibatches over a rollout with its advantages and targets.
+
+        Raises:
+            FloatingPointError: a loss or a gradient is not finite; nothing was changed by it.
+        """
+        config, averages = self.config, Averages()
+        self._set_lr(rates.lr)
+        for epoch in range(config.epochs):
+            if epoch and config.refresh_states:
+                averages.add({"memory/state_drift": self._refresh_states(rollout)})
+            for chunk in self._minibatches(rollout):
+                first = not averages
+                loss, total, cost = self._loss(chunk, rates)
+                named = loss._asdict() | {"core_cost": cost}
+                norms = self.step(total, named)
+                scalars = {f"train/{name}": x for name, x in named.items() if name != "ratio_error"}
+                averages.add(scalars | {f"grad_norm/{name}": x for name, x in norms.items()})
+                if first:
+                    averages.set("train/ratio_error", loss.ratio_error)
+            if config.target_kl is not None and averages.last("train/kl") > config.target_kl:
+                break
+        averages.set("train/lr", torch.tensor(rates.lr))
+        return averages
+
+    def _loss(self, chunk: Chunk, rates: Rates) -> tuple[PPOLoss, Tensor, Tensor]:
+        config = self.config
+        device = chunk.start.device.type
+        with torch.autocast(device, torch.bfloat16, enabled=config.precision == "bf16"):
+            out = self.policy(chunk.obs, chunk.state, chunk.start)
+        advantage = chunk.advantage
+        if config.normalise_advantages:
+            advantage = normalise(advantage, chunk.valid)
+        loss = ppo_loss(
+            out.actions.log_prob(chunk.action),
+            chunk.log_prob,
+            advantage,
+            out.actions.entropy(),
+            out.value.to(chunk.target.dtype),
+            chunk.value,
+            chunk.target,
+            chunk.valid,
+            clip=rates.clip,
+            value_clip=rates.value_clip,
+        )
+        cost = torch.zeros_like(loss.value)
+        if out.cost is not None:
+            cost = masked_mean(out.cost, chunk.valid)
+        total = loss.policy + config.value_coef * loss.value - rates.entropy * loss.entropy
+        return loss, total + config.core_cost * cost, cost
+
+    def step(self, total: Tensor, named: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """One optimiser step down ``total``; returns norms of the gradient before clipping.
+
+        Raises:
+            FloatingPointError: a loss or a gradient is not finite; nothing was changed by it.
+        """
+        norm = self.config.max_grad_norm
+        return gradient_step(self.optimizer, self.groups, total, named, max_norm=norm)
+
+    def _minibatches(self, rollout: Rollout) -> Iterator[Chunk]:
+        order = torch.randperm(rollout.num_chunks(), generator=self.shuffler)
+        for index in order.to(rollout.start.device).tensor_split(self.config.minibatches):
+            yield by_episode(rollout.chunks(index))
+
+    @torch.no_grad()
+    def _refresh_states(self, r: Rollout) -> Tensor:
+        """Chunk-start states as the present core would have them; returns their relative change."""
+        state = states.map_state(lambda kept: kept[0], r.states)
+        change = size = torch.zeros((), device=r.start.device)
+        for c, begin in enumerate(r.chunk_starts[1:], start=1):
+            span = slice(r.chunk_starts[c - 1], begin)
+            obs = {key: value[span] for key, value in r.obs.items()}
+            state = self.policy(obs, state, r.start[span]).state
+            for kept, leaf in zip(states.leaves(r.states), states.leaves(state), strict=True):
+                change = change + (kept[c] - leaf).square().sum()
+                size = size + leaf.square().sum()
+                kept[c] = leaf
+        return (change / size.clamp(min=1e-12)).sqrt()
+
+    def _set_lr(self, lr: float) -> None:
+        memory = {id(p) for p in self.groups["memory"]}
+        for group in self.optimizer.param_groups:
+            multiple = self.config.lr_memory if id(group["params"][0]) in memory else 1.0
+            group["lr"] = lr * multiple

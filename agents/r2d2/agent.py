@@ -1,0 +1,142 @@
+"""R2D2 (Kapturowski et al. 2019): recurrent Q-learning with replay, for any memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Final, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from memrl.agents.acting import Actor, ActsWithMemory
+from memrl.agents.epsilon_greedy import explore, of_network, open_actions
+from memrl.agents.r2d2.collector import ReplayCollector
+from memrl.agents.r2d2.config import R2D2Config
+from memrl.agents.r2d2.experience import Experience
+from memrl.agents.r2d2.learner import QLearner
+from memrl.agents.state_checks import check_keys, check_weights
+from memrl.agents.training_metrics import Averages, diagnose
+from memrl.checkpoint.optimizer import load_moments, moments
+from memrl.policies.q_network import QNetwork, QStep
+from memrl.replay.steps import observed
+from memrl.rollout.env import BatchedEnv, Obs
+from memrl.run.agent import Metrics
+
+LEARNING: Final = (
+    *("train/loss", "train/q", "train/td_error", "train/core_cost", "memory/state_drift"),
+    *(f"grad_norm/{part}" for part in ("encoder", "memory", "heads", "all")),
+)
+
+
+@final
+class R2D2(ActsWithMemory):
+    """Plays, remembers, and learns from what is drawn again; without a core's memory it is DQN.
+
+    Every random draw comes from generators made of ``seed``: environments, exploration, replay.
+
+    Raises:
+        ValueError: a replay that does not fit (see ``Experience``), or hindsight where it cannot be
+            (see ``need_goals``).
+    """
+
+    unit = "env_steps"
+
+    def __init__(
+        self, env: BatchedEnv, network: QNetwork, config: R2D2Config, *, seed: int
+    ) -> None:
+        self.policy, self.config, self.env_steps = network, config, 0
+        device = env.device
+        env_seed, act_seed, draw_seed = np.random.SeedSequence(seed).generate_state(3).tolist()
+        acting, drawing = (torch.Generator(device).manual_seed(s) for s in (act_seed, draw_seed))
+        self.collector = ReplayCollector(env, network, config, acting, seed=env_seed)
+        self.replay = Experience(
+            env, config, self.collector.example(), self.collector.state, drawing
+        )
+        self.learner = QLearner(network, config)
+        self._owed = 0.0  # env steps to learn from, by the replay ratio
+        self.actor = Actor(network, self._choose)
+
+    @property
+    def experience(self) -> int:
+        """See ``memrl.run.agent.Learner.experience``."""
+        return self.env_steps
+
+    def learn(self, total_steps: int, on_iteration: Callable[[Metrics], None]) -> None:
+        """See ``memrl.run.agent.Agent.learn``; ``total_steps`` also ends the schedule of β."""
+        while self.env_steps < total_steps:
+            beta = self.config.replay.beta
+            beta += (1 - beta) * self.env_steps / total_steps
+            self.policy.core.silence(None)
+            averages = Averages()
+            for _ in range(self.config.steps):
+                self.collector.step(self.replay)
+                self._improve(averages, beta)
+            self.env_steps += int(self.collector.episodes.steps)
+            self._update_norms()
+            on_iteration(self._metrics(averages))
+
+    def _choose(self, out: QStep, obs: Obs, greedy: bool, generator: torch.Generator) -> Tensor:
+        if greedy:
+            return out.q.argmax(-1)
+        mask = open_actions(obs, out.q)
+        return explore(of_network(out.q), mask, self.config.epsilon_evaluate, generator)
+
+    def _improve(self, averages: Averages, beta: float) -> None:
+        """As many updates as the replay ratio allows for one more step of every copy."""
+        config, B = self.config, self.collector.env.num_envs
+        held = self.replay.sequences
+        if not len(held) or held.time * B < config.replay.fill:
+            return
+        self._owed += config.replay_ratio * B
+        while self._owed >= config.batch * config.unroll:
+            self._owed -= config.batch * config.unroll
+            try:
+                averages.add(self.learner.improve(self.replay, beta))
+            except FloatingPointError as error:
+                raise FloatingPointError(f"{error} after {self.env_steps} env steps") from None
+
+    def _update_norms(self) -> None:
+        """Let the statistics of vector observations see the latest steps."""
+        held = self.replay.sequences
+        last = min(self.config.steps, len(held.steps))
+        latest = held.steps.take(torch.arange(held.time - last, held.time) % held.span)
+        for network in (self.policy, self.learner.target):  # a copy with other units would be none
+            network.encoder.update(observed(latest), latest["valid"])
+
+    def _metrics(self, averages: Averages) -> Metrics:
+        held = self.replay.sequences
+        metrics = self.collector.episodes.read()
+        metrics |= {name: torch.tensor(math.nan) for name in LEARNING} | averages.means()
+        metrics |= diagnose(self.policy, self.collector.state)
+        metrics["train/updates"] = torch.tensor(self.learner.updates)
+        metrics["replay/steps"] = torch.tensor(len(held.steps) * held.copies)
+        return {name: float(value) for name, value in metrics.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """See ``memrl.run.agent.Agent.state_dict``."""
+        return {
+            "env_steps": self.env_steps,
+            "owed": self._owed,
+            "updates": self.learner.updates,
+            "policy": dict(self.policy.state_dict()),
+            "target": dict(self.learner.target.state_dict()),
+            "optimizer": moments(self.learner.optimizer),
+            "player": self.collector.state_dict(),
+            "replay": self.replay.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """See ``memrl.run.agent.Agent.load_state_dict``; where it raises, nothing was changed."""
+        check_keys(state, self.state_dict(), self.config.kind)
+        check_weights(state["policy"], self.policy, "network")
+        check_weights(state["target"], self.learner.target, "target network")
+        self.replay.check(state["replay"])
+        self.policy.load_state_dict(state["policy"])
+        self.learner.target.load_state_dict(state["target"])
+        load_moments(self.learner.optimizer, state["optimizer"])
+        self.collector.load_state_dict(state["player"])
+        self.replay.load_state_dict(state["replay"])
+        self.env_steps, self._owed = state["env_steps"], state["owed"]
+        self.learner.updates = state["updates"]

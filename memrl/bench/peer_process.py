@@ -1,0 +1,169 @@
+"""The process behind `memrl.bench.peer`: questions as JSON lines on stdin, answers on stdout.
+
+``{"learn": N}`` trains for N env steps or a few more, whole rollouts, and answers how many
+``env_steps``, ``seconds`` of all, ``train_seconds`` of learning, ``minibatches`` and
+``rollout_bytes``; ``{"evaluate": N}`` plays N episodes and answers ``returns``. Where the learner
+cannot be made the first answer is ``refused``, a sentence that says why.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+
+from memrl.agents.sb3 import MemoryPPO
+from memrl.bench.peer import POSITION_ONLY, Spec
+from memrl.envs.adapters.sb3 import TensorVecEnv
+from memrl.envs.make import make
+
+
+class Flat(gymnasium.ObservationWrapper[Any, Any, Any]):
+    """Image and direction of MiniGrid as one vector; SB3 has no encoder for a 7 × 7 grid."""
+
+    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+        super().__init__(env)
+        image = env.observation_space["image"]  # type: ignore[index]
+        self.observation_space = spaces.Box(0.0, 1.0, (int(np.prod(image.shape)) + 4,), np.float32)
+
+    def observation(self, observation: Any) -> Any:
+        direction = np.eye(4, dtype=np.float32)[observation["direction"]]
+        image = observation["image"].astype(np.float32).ravel() / 10
+        return np.clip(np.concatenate([image, direction]), 0.0, 1.0)
+
+
+class PositionOnly(gymnasium.ObservationWrapper[Any, Any, Any]):
+    """Cart position and pole angle; the velocities must be remembered from step to step."""
+
+    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+        super().__init__(env)
+        self.observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float32)
+
+    def observation(self, observation: Any) -> Any:
+        return observation[[0, 2]]
+
+
+def environments(spec: Spec, copies: int) -> VecEnv:
+    """The task's copies; ``tensor`` ones are stepped all at once."""
+    if spec.env == POSITION_ONLY:
+        return DummyVecEnv([_position_only for _ in range(copies)])
+    if spec.source == "tensor":
+        return TensorVecEnv(make(spec.env, copies, "cpu"), flatten_grids=True)
+    importlib.import_module("minigrid")
+    return DummyVecEnv([partial(_flat, spec.env) for _ in range(copies)])
+
+
+def _position_only() -> gymnasium.Env[Any, Any]:
+    return Monitor(PositionOnly(gymnasium.make("CartPole-v1")))
+
+
+def _flat(env: str) -> gymnasium.Env[Any, Any]:
+    return Flat(gymnasium.make(env))
+
+
+def learner(spec: Spec) -> Any:
+    """The model of ``spec``."""
+    env = environments(spec, spec.copies)
+    inputs = "MultiInput" if isinstance(env.observation_space, spaces.Dict) else "Mlp"
+    sizes: dict[str, Any] = {
+        "n_steps": spec.n_steps,
+        "batch_size": spec.batch_size,
+        "n_epochs": spec.n_epochs,
+        "learning_rate": spec.learning_rate,
+        "seed": spec.seed,
+        "device": "cpu",
+    }
+    if spec.learner == "MemoryPPO":
+        width = {"hidden_dim": spec.hidden_dim}
+        kwargs: dict[str, Any] = {"memory": spec.memory, "memory_kwargs": width}
+        return MemoryPPO(f"{inputs}Policy", env, bptt=spec.bptt, policy_kwargs=kwargs, **sizes)
+    contrib = importlib.import_module("sb3_contrib")
+    kwargs = {"lstm_hidden_size": spec.hidden_dim}
+    if spec.one_memory:
+        kwargs |= {"shared_lstm": True, "enable_critic_lstm": False}
+    return contrib.RecurrentPPO(f"{inputs}LstmPolicy", env, policy_kwargs=kwargs, **sizes)
+
+
+def rollout_bytes(buffer: Any) -> int:
+    """Bytes of all arrays and tensors that a rollout keeps."""
+    seen: dict[int, int] = {}
+
+    def visit(value: Any) -> None:
+        if isinstance(value, torch.Tensor):
+            seen[value.data_ptr()] = value.nbytes
+        elif isinstance(value, np.ndarray):
+            seen[id(value)] = value.nbytes
+        elif isinstance(value, Mapping):
+            visit(list(value.values()))
+        elif isinstance(value, list | tuple):
+            for part in value:
+                visit(part)
+
+    visit(vars(buffer))
+    return sum(seen.values())
+
+
+class Stopwatch:
+    """Adds up the time that calls take."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self.work, self.seconds, self.calls = work, 0.0, 0
+
+    def __call__(self) -> None:
+        begin = time.perf_counter()
+        self.work()
+        self.seconds += time.perf_counter() - begin
+        self.calls += 1
+
+
+def serve(spec: Spec) -> None:
+    """Answer until stdin ends."""
+    if spec.threads is not None:
+        torch.set_num_threads(spec.threads)
+    try:
+        model = learner(spec)
+    except (ValueError, gymnasium.error.Error) as error:
+        print(json.dumps({"refused": str(error)}), flush=True)
+        return
+    per_update = spec.n_epochs * (spec.copies * spec.n_steps // spec.batch_size)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the one who asks, and so this
+    for line in sys.stdin:
+        question = json.loads(line)
+        if "evaluate" in question:
+            alone = environments(spec, 1)
+            returns, _ = evaluate_policy(
+                model, alone, question["evaluate"], return_episode_rewards=True
+            )
+            print(json.dumps({"returns": returns}), flush=True)
+            continue
+        model.train = watch = Stopwatch(type(model).train.__get__(model))
+        begin = time.perf_counter()
+        before = model.num_timesteps
+        model.learn(question["learn"], reset_num_timesteps=False)
+        answer = {
+            "env_steps": model.num_timesteps - before,
+            "seconds": time.perf_counter() - begin,
+            "train_seconds": watch.seconds,
+            "minibatches": watch.calls * per_update,
+            "rollout_bytes": rollout_bytes(model.rollout_buffer),
+        }
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    serve(Spec.model_validate_json(sys.argv[1]))

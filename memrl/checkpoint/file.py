@@ -1,0 +1,186 @@
+"""One checkpoint file: nested dicts of tensors and plain values, equal bit for bit when read back.
+
+The file is a safetensors file. Tensors lie in it under their dotted path; everything else is JSON
+in its header. Reading it runs no code from the file. A checksum covers both parts.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as tensors_from_bytes
+from safetensors.torch import save as tensors_to_bytes
+from torch import Tensor
+
+from memrl.checkpoint.atomic import write_atomically
+from memrl.checkpoint.tree import Encoder, decode
+from memrl.errors import CheckpointError
+
+FORMAT: Final = 1
+_HEADER_LIMIT: Final = 100_000_000  # bytes; safetensors' own limit
+
+
+class Header(NamedTuple):
+    """What can be known about a checkpoint without reading its tensors."""
+
+    experience: int  # env steps or sequences
+    score: float | None  # success (or return) when it was saved; None when no episode had ended
+    fingerprint: dict[str, Any]  # the configuration that the state belongs to
+    state: Any  # the encoded tree, with names where tensors stand
+    checksum: int
+
+
+def save(
+    path: Path,
+    state: Mapping[str, Any],
+    *,
+    experience: int,
+    score: float | None = None,
+    fingerprint: Mapping[str, Any] | None = None,
+) -> None:
+    """Write ``state`` atomically.
+
+    Args:
+        path: the file; an older one is replaced only when all of the new one is on disk.
+        state: nested dicts (keys str or int), lists and tuples of tensors (any dtype, device and
+            shape) and int, float, str, bool, None. Tuples come back as lists.
+        experience: env steps or sequences seen so far.
+        score: success (or return) at this moment.
+        fingerprint: what a configuration must share to read this checkpoint.
+
+    Raises:
+        TypeError: the state holds a value that cannot be stored; the message says where.
+        RunError: the disk is full or not writable.
+    """
+    encoder = Encoder()
+    content = {
+        "env_steps": experience,  # the name that format 1 began with
+        "score": encoder.encode(score, "score"),
+        "fingerprint": encoder.encode(fingerprint or {}, "fingerprint"),
+        "state": encoder.encode(state, ""),
+    }
+    text = json.dumps(content, allow_nan=False)
+    checksum = _checksum(text, encoder.tensors)
+    metadata = {"memrl": text, "format": str(FORMAT), "checksum": str(checksum)}
+    write_atomically(path, tensors_to_bytes(encoder.tensors, metadata))
+
+
+def load(path: Path, *, fingerprint: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Read the state of a checkpoint; tensors arrive on the CPU.
+
+    Args:
+        path: the file.
+        fingerprint: of the present configuration; None skips the comparison.
+
+    Raises:
+        CheckpointError: missing, truncated, damaged, no checkpoint, from a newer version, or of
+            another configuration (the differing keys are named).
+    """
+    header = read_header(path)
+    if fingerprint is not None:
+        _check_fingerprint(path, header.fingerprint, fingerprint)
+    try:
+        tensors = tensors_from_bytes(path.read_bytes())
+    except (SafetensorError, ValueError, KeyError, OSError) as error:
+        raise CheckpointError(f"checkpoint {path} is damaged: {error}") from error
+    text = _metadata(path)["memrl"]
+    if _checksum(text, tensors) != header.checksum:
+        raise CheckpointError(f"checkpoint {path} is damaged: its checksum does not match")
+    state: dict[str, Any] = decode(header.state, tensors)
+    return state
+
+
+def read_header(path: Path) -> Header:
+    """Read what ``Header`` holds, and check that the file is whole in length.
+
+    Raises:
+        CheckpointError: as in ``load``, except for what only the tensors' bytes can show.
+    """
+    metadata = _metadata(path)
+    if int(metadata["format"]) > FORMAT:
+        raise CheckpointError(
+            f"checkpoint {path} has format {metadata['format']}, this version of memrl reads up to "
+            f"{FORMAT}: update memrl",
+            another=True,
+        )
+    try:
+        content = json.loads(metadata["memrl"])
+        return Header(
+            experience=content["env_steps"],
+            score=decode(content["score"], {}),
+            fingerprint=decode(content["fingerprint"], {}),
+            state=content["state"],
+            checksum=int(metadata["checksum"]),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"checkpoint {path} is damaged: {error!r} in its header") from error
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(0)
+            length = int.from_bytes(file.read(8), "little")
+            raw = file.read(min(length, _HEADER_LIMIT))
+    except OSError as error:
+        raise CheckpointError(f"no checkpoint at {path}: {error.strerror}") from error
+    if size >= 8 and (length > _HEADER_LIMIT or raw[:1] not in (b"{", b"")):
+        raise CheckpointError(f"{path} is not a checkpoint")
+    if size < 8 or len(raw) < length:
+        whole = f" of {8 + length}" if size >= 8 else ""
+        raise CheckpointError(f"checkpoint {path} is truncated: {size} bytes{whole} are there")
+    try:
+        header = json.loads(raw)
+        metadata: dict[str, str] = header.pop("__metadata__")
+        end = max([entry["data_offsets"][1] for entry in header.values()], default=0)
+        if not {"memrl", "format", "checksum"} <= metadata.keys():
+            raise KeyError("memrl")
+        int(metadata["format"])
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise CheckpointError(f"{path} is not a checkpoint, or its header is damaged") from error
+    if size < 8 + length + end:
+        raise CheckpointError(
+            f"checkpoint {path} is truncated: {size} bytes of {8 + length + end} are there"
+        )
+    return metadata
+
+
+def differences(saved: Any, present: Any, key: str = "") -> list[str]:
+    """Keys whose values differ, as ``"key (saved there, present here)"``."""
+    if isinstance(saved, Mapping) and isinstance(present, Mapping):
+        return [
+            line
+            for name in sorted({*saved, *present}, key=str)
+            for line in differences(
+                saved.get(name), present.get(name), f"{key}.{name}" if key else str(name)
+            )
+        ]
+    same = saved == present or (saved != saved and present != present)  # NaN is itself here
+    return [] if same else [f"{key} ({saved!r} there, {present!r} here)"]
+
+
+def _check_fingerprint(path: Path, saved: Any, present: Mapping[str, Any]) -> None:
+    # Through the same encoding, so that tuples and lists compare equal.
+    differing = differences(saved, decode(Encoder().encode(present, "fingerprint"), {}))
+    if differing:
+        raise CheckpointError(
+            f"checkpoint {path} belongs to another configuration: {', '.join(differing)}",
+            another=True,
+        )
+
+
+def _checksum(text: str, tensors: Mapping[str, Tensor]) -> int:
+    total = zlib.crc32(text.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        total = zlib.crc32(f"{name} {tensor.dtype} {list(tensor.shape)}".encode(), total)
+        if tensor.numel():
+            total = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, total)
+    return total

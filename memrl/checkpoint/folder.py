@@ -1,0 +1,134 @@
+"""Which checkpoints a run keeps: the last two and the best."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple, final
+
+from memrl.checkpoint import file as checkpoint
+from memrl.checkpoint.atomic import TEMPORARY
+from memrl.errors import CheckpointError
+
+_NAME: Final = re.compile(r"steps-(\d+)\.safetensors")
+KEPT: Final = 2  # the last two: one may turn out damaged
+
+
+class Checkpoint(NamedTuple):
+    """A checkpoint in memory."""
+
+    path: Path
+    experience: int  # env steps or sequences seen when it was saved
+    score: float | None  # success, or return where a task has none
+    state: dict[str, Any]  # {"agent": …, "run": …, "tracker": …, "randomness": …}
+
+
+@final
+class Checkpoints:
+    """The folder ``checkpoints/`` of a run.
+
+    Args:
+        folder: where the files lie; made at the first save.
+        fingerprint: the configuration that a checkpoint must share; None skips the comparison.
+        warn: receives one sentence when a damaged file is passed over.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        fingerprint: Mapping[str, Any] | None = None,
+        warn: Callable[[str], None] = print,
+    ) -> None:
+        self.folder = folder
+        self._fingerprint = fingerprint
+        self._warn = warn
+
+    def save(self, state: Mapping[str, Any], *, experience: int, score: float | None) -> Path:
+        """Add a checkpoint, then drop what is neither among the last two nor the best.
+
+        Raises:
+            RunError: the disk is full or not writable; the older checkpoints are as they were.
+        """
+        path = self.folder / f"steps-{experience:012d}.safetensors"
+        self._write(path, state, experience, score)
+        self._prune(experience)
+        return path
+
+    def save_failed(self, state: Mapping[str, Any], *, experience: int) -> Path:
+        """Keep the state of a training that diverged, for a look; ``last`` never returns it."""
+        path = self.folder / f"failed-{experience:012d}.safetensors"
+        self._write(path, state, experience, None)
+        return path
+
+    def last(self) -> Checkpoint | None:
+        """The newest intact checkpoint; None when there is none yet.
+
+        Raises:
+            CheckpointError: files are there but none is intact, or the newest intact one belongs to
+                another configuration or to a newer version.
+        """
+        damaged: CheckpointError | None = None
+        for path in reversed(self._files()):
+            try:
+                return self._load(path)
+            except CheckpointError as error:
+                if error.another:
+                    raise
+                self._warn(f"{error}; the checkpoint before it is used")
+                damaged = error
+        if damaged is not None:
+            raise CheckpointError(f"no checkpoint in {self.folder} is intact") from damaged
+        return None
+
+    def best(self) -> Checkpoint | None:
+        """The checkpoint with the highest score among those kept; None when none has a score.
+
+        Raises:
+            CheckpointError: it is damaged, or belongs to another configuration or version.
+        """
+        path = _best(self._headers())
+        return None if path is None else self._load(path)
+
+    def _load(self, path: Path) -> Checkpoint:
+        state = checkpoint.load(path, fingerprint=self._fingerprint)
+        header = checkpoint.read_header(path)
+        return Checkpoint(path, header.experience, header.score, state)
+
+    def _write(
+        self, path: Path, state: Mapping[str, Any], experience: int, score: float | None
+    ) -> None:
+        checkpoint.save(
+            path, state, experience=experience, score=score, fingerprint=self._fingerprint
+        )
+
+    def _files(self) -> list[Path]:
+        """Oldest first: names are padded, so that their order is the order of steps."""
+        return sorted(path for path in self.folder.glob("steps-*") if _NAME.fullmatch(path.name))
+
+    def _headers(self) -> dict[Path, checkpoint.Header]:
+        headers = {}
+        for path in self._files():
+            try:
+                headers[path] = checkpoint.read_header(path)
+            except CheckpointError:
+                continue
+        return headers
+
+    def _prune(self, experience: int) -> None:
+        # Files from beyond this step are of a future that a resume gave up: the newest file was
+        # damaged, and training went on from the one before it.
+        headers = {p: h for p, h in self._headers().items() if h.experience <= experience}
+        kept = {*list(headers)[-KEPT:], _best(headers)}
+        for path in self._files():
+            if path not in kept:
+                path.unlink(missing_ok=True)
+        for path in self.folder.glob(f".*{TEMPORARY}"):
+            path.unlink(missing_ok=True)
+
+
+def _best(headers: Mapping[Path, checkpoint.Header]) -> Path | None:
+    """The highest score; the later one of equals."""
+    scored = [(h.score, h.experience, path) for path, h in headers.items() if h.score is not None]
+    return max(scored)[2] if scored else None

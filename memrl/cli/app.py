@@ -1,0 +1,368 @@
+"""The command line: what can be asked of memrl, and one sentence for every mistake."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from memrl.errors import RunError
+
+# Every command imports what it needs when it is called: ``memrl --help`` answers at once.
+
+app = typer.Typer(
+    epilog="Any command: --debug shows the traceback of an error.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+bench = typer.Typer(help="Measure speed side by side with installed peers.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
+
+
+def _print_version(asked: bool) -> bool:
+    if asked:
+        import memrl
+
+        print(f"memrl {memrl.__version__}")
+        raise typer.Exit
+    return asked
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Reinforcement-learning agents that remember."""
+
+
+PASS_ON = {"ignore_unknown_options": True}  # -m and other flags of Hydra are among the words
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout, nothing else.")]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
+Words = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]")]
+
+
+@app.command(context_settings=PASS_ON)
+def train(
+    words: Words = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Continue this run where it was saved.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Train an agent, evaluate it on fresh episodes and draw what it does.
+
+    KEY=VALUE changes the config and -m sweeps, as in Hydra:
+
+    memrl train memory=dnc env=MiniGrid-MemoryS13-v0 seed=3
+
+    memrl train -m memory=lstm,gru,dnc,ntm seed=1,2,3
+
+    memrl train --resume runs/NAME total_steps=2_000_000
+
+    run.dir=PATH names the run directory; total_steps=N is the length in env steps. `memrl config`
+    prints every key; `memrl memories` and `memrl envs` list what can be chosen.
+    """
+    from memrl.cli.train import resume_run, start_runs
+
+    if resume is not None:
+        resume_run(resume, words or [], as_json=json)
+    else:
+        start_runs(words or [], as_json=json)
+
+
+@app.command(context_settings=PASS_ON)
+def fit(
+    words: Words = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Continue this run where it was saved.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Teach a memory a supervised task, and examine it at lengths it was not trained on.
+
+    KEY=VALUE changes the config and -m sweeps, as in Hydra:
+
+    memrl fit memory=ntm task=copy
+
+    memrl fit -m memory=lstm,ntm,dnc task=first_input
+
+    memrl fit --resume runs/NAME sequences=1_000_000
+
+    `memrl config --fit` prints every key; `memrl memories` and `memrl tasks` list what can be
+    chosen.
+    """
+    from memrl.cli.fit import resume_fit, start_fits
+
+    if resume is not None:
+        resume_fit(resume, words or [], as_json=json)
+    else:
+        start_fits(words or [], as_json=json)
+
+
+@app.command()
+def evaluate(run: RunPath, options: Words = None, json: Json = False) -> None:
+    """Success, return and length of a trained agent over fresh episodes.
+
+    Keys: episodes=1000, checkpoint=last|best, greedy=false|true, seed, device, num (copies of
+    the environment), ablate=reads|state, bank (the seed of levels that training did not see).
+    """
+    from memrl.cli.runs import evaluate_run
+
+    evaluate_run(run, options or [], as_json=json)
+
+
+@app.command()
+def watch(run: RunPath, options: Words = None) -> None:
+    """One episode as a GIF, or in a window: what the agent sees, and its memory at that step.
+
+    Keys: ablate=reads|state (silence a part of the memory; prints the change in success),
+    window=false|true, out=PATH, checkpoint=last|best, greedy=false|true, seed, device, bank,
+    episodes (of each evaluation that an ablation compares).
+    """
+    from memrl.cli.runs import watch_run
+
+    watch_run(run, options or [])
+
+
+@app.command()
+def export(run: RunPath, options: Words = None) -> None:
+    """One step of a trained policy, memory included, as ONNX or torch.export: runs without memrl.
+
+    Keys: to=PATH.onnx|PATH.pt2 (RUN/policy.onnx), checkpoint=last|best.
+
+    Feed each observation, `start` (True where an episode opens) and `state.*`; take `action` and
+    feed `next_state.*` as the next `state.*`. Where `start` is True any `state.*` will do.
+    """
+    from memrl.cli.export import export_run
+
+    export_run(run, options or [])
+
+
+@app.command()
+def compare(
+    words: Annotated[list[str], typer.Argument(metavar="RUN", help="Run directories.")],
+) -> None:
+    """Learning curves with confidence bands, and a table; runs that differ by seed are one line.
+
+    Keys: out=PATH (compare.png).
+    """
+    from memrl.cli.runs import compare_runs
+
+    compare_runs(words)
+
+
+@app.command(context_settings=PASS_ON)
+def play(
+    env: Annotated[str, typer.Argument(metavar="ENV", help="An id, as in `memrl envs`.")],
+    words: Words = None,
+) -> None:
+    """Act in the agent's place, in this terminal: you see what it would see, and nothing else.
+
+    KEY=VALUE are those of `memrl train`: env.prev_action=true, seed=3. Q quits.
+    """
+    from memrl.cli.play import play as play_task
+
+    play_task(env, words or [])
+
+
+@app.command()
+def memories(json: Json = False) -> None:
+    """The memories that can be chosen, with their papers and state sizes."""
+    from memrl.cli.lists import list_memories
+
+    list_memories(as_json=json)
+
+
+@app.command()
+def envs(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[WORD]", help="Only ids that hold these.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """The environments that can be chosen: is a memory needed, what can be reached, what is seen.
+
+    memory: strict (what decides is out of sight when it counts), search (it helps to remember where
+    one has been), not needed; empty: nobody measured it. The levels are a success or a return.
+    """
+    from memrl.cli.lists import list_envs
+
+    list_envs(words or [], as_json=json)
+
+
+@app.command()
+def tasks(json: Json = False) -> None:
+    """The supervised tasks that a memory can be taught."""
+    from memrl.cli.lists import list_tasks
+
+    list_tasks(as_json=json)
+
+
+@app.command(context_settings=PASS_ON)
+def config(
+    words: Words = None,
+    fit: Annotated[bool, typer.Option("--fit", help="The config of `memrl fit` instead.")] = False,
+) -> None:
+    """Print the config that `memrl train` would run with, after KEY=VALUE changes."""
+    from memrl.cli.lists import show_config
+
+    show_config(words or [], fit=fit)
+
+
+@app.command()
+def check(
+    core: Annotated[str, typer.Argument(metavar="MODULE:CLASS", help="A memory core.")],
+    options: Words = None,
+) -> None:
+    """Hold a memory core of your own to the contract; KEY=VALUE are its constructor's options."""
+    from memrl.cli.lists import check_class
+
+    check_class(core, options or [])
+
+
+@bench.command("train")
+def bench_train(options: Words = None, json: Json = False) -> None:
+    """Training throughput against a peer's recurrent PPO; ratio > 1: memrl is faster.
+
+    Keys: env, memory, hidden_dim, num, iterations, windows, peer_steps, precision, device.
+    """
+    from memrl.cli.bench import measure_training
+
+    measure_training(options or [], as_json=json)
+
+
+@bench.command("env")
+def bench_env(
+    words: Annotated[list[str] | None, typer.Argument(metavar="[ID] [KEY=VALUE]")] = None,
+    json: Json = False,
+) -> None:
+    """Env steps per second of tensor environments, their packages and EnvPool, where installed.
+
+    Without an ID one task of every kind is measured. Keys: copies=16,256,4096,65536, seconds (of a
+    turn), windows (turns of each), device.
+    """
+    from memrl.cli.bench import measure_environments
+
+    measure_environments(words or [], as_json=json)
+
+
+@bench.command("cores")
+def bench_cores(options: Words = None, json: Json = False) -> None:
+    """Env steps per second of every memory, learning and acting, beside the LSTM's.
+
+    Keys: memories=lstm,dnc, steps, rows, in_dim, episode_steps, windows, compile=true|false,
+    device.
+    """
+    from memrl.cli.bench import measure_cores
+
+    measure_cores(options or [], as_json=json)
+
+
+@bench.command("dnc")
+def bench_dnc(options: Words = None, json: Json = False) -> None:
+    """The DNC, eager and compiled, against the `dnc` package from PyPI.
+
+    Keys: steps, rows, slots, word_dim, read_heads, hidden_dim, in_dim, windows,
+    compile=true|false.
+    """
+    from memrl.cli.bench import measure_dnc
+
+    measure_dnc(options or [], as_json=json)
+
+
+@bench.command("sb3")
+def bench_sb3(options: Words = None, json: Json = False) -> None:
+    """MemoryPPO's speed and storage against RecurrentPPO's, both behind Stable-Baselines3's loop.
+
+    Keys: env, source=tensor|package, memories=lstm, hidden_dim, copies, n_steps, batch_size,
+    n_epochs, bptt, windows, steps.
+    """
+    from memrl.cli.bench import measure_sb3
+
+    measure_sb3(options or [], as_json=json)
+
+
+@bench.command("cartpole")
+def bench_cartpole(options: Words = None, json: Json = False) -> None:
+    """What MemoryPPO and RecurrentPPO learn on CartPole without velocities; runs for an hour.
+
+    Keys: learners=RecurrentPPO,lstm,dnc,none, seeds, total_steps, episodes, hidden_dim, bptt,
+    threads.
+    """
+    from memrl.cli.bench import measure_cartpole
+
+    measure_cartpole(options or [], as_json=json)
+
+
+@bench.command("sam")
+def bench_sam(options: Words = None, json: Json = False) -> None:
+    """Time and memory of learning with SAM, exact and indexed, beside a dense NTM.
+
+    Keys: slots=1024,…, lengths=10,100, memories=ntm,exact,index, batch, word_dim, heads,
+    neighbours, hidden_dim, repeats, limit_gb (where the dense memory stops), dense_batch.
+    """
+    from memrl.cli.bench import measure_sam
+
+    measure_sam(options or [], as_json=json)
+
+
+@bench.command("nec")
+def bench_nec(options: Words = None, json: Json = False) -> None:
+    """Look-ups of a batch in one of NEC's dictionaries: one by one, all at once, by an index.
+
+    Keys: keys, key_dim, queries, neighbours, latent, probes, repeats, threads.
+    """
+    from memrl.cli.bench import measure_nec
+
+    measure_nec(options or [], as_json=json)
+
+
+@bench.command("nec-dqn")
+def bench_nec_dqn(options: Words = None, json: Json = False) -> None:
+    """What NEC and Stable-Baselines3's DQN earn after 5, 20 and 50 thousand env steps; an hour.
+
+    Keys: file (of runs that are done; needed), tasks, learners=nec,dqn,mfec, seeds, first_seed,
+    episodes, picture.
+    """
+    from memrl.cli.bench import measure_nec_dqn
+
+    measure_nec_dqn(options or [], as_json=json)
+
+
+def main() -> None:
+    """The console script: run a command; a mistake is one sentence and a non-zero exit code."""
+    # torch's threads spin while they wait for each other. For ever, and a run that shares its cores
+    # is a hundred times slower; never, and an idle machine loses a third. Some 20 µs loses nothing.
+    # Read once, when torch is imported.
+    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    try:
+        app([word for word in arguments if word != "--debug"])
+    except Exception as error:
+        if debug:
+            raise
+        sys.exit(_say(_sentence(error), getattr(error, "exit_code", 1)))
+
+
+def _say(sentence: str, code: int) -> int:
+    print(f"memrl: {sentence}", file=sys.stderr)
+    return code
+
+
+def _sentence(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if isinstance(error, ValueError | OSError | RunError):
+        return text
+    name = type(error).__name__
+    return f"{name}: {text} (this looks like a defect of memrl; --debug shows where it happened)"

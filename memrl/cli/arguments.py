@@ -1,0 +1,53 @@
+"""KEY=VALUE words of a command as values that were checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from inspect import Parameter
+from typing import Any, TypeVar
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError  # type: ignore[import-untyped]
+
+from memrl.config.models import Strict, check
+from memrl.registry import options_of
+
+M = TypeVar("M", bound=Strict)
+R = TypeVar("R")
+
+
+def values(words: Sequence[str]) -> dict[str, Any]:
+    """What the words say, unchecked.
+
+    Raises:
+        ValueError: a word that is no KEY=VALUE, or whose value cannot be read.
+    """
+    for word in words:
+        if "=" not in word:
+            raise ValueError(f"{word!r} is no option: write KEY=VALUE, as in seed=3")
+    try:
+        said: Any = OmegaConf.to_container(OmegaConf.from_dotlist(list(words)))
+    except (OmegaConfBaseException, YAMLError) as error:
+        raise ValueError(f"options {' '.join(words)}: {error}") from None
+    return dict(said)
+
+
+def parse(model: type[M], words: Sequence[str]) -> M:
+    """The words as options.
+
+    Raises:
+        ValueError: an unknown key, or a value that is not allowed.
+    """
+    return check(values(words), model)
+
+
+def call(function: Callable[..., R], words: Sequence[str], **more: Any) -> R:
+    """``function`` with the words as its arguments; keyword-only ones are no options.
+
+    Raises:
+        ValueError: an unknown key, or a value that is not allowed.
+    """
+    model = options_of(function, Parameter.POSITIONAL_OR_KEYWORD)
+    checked = check(values(words), model)
+    return function(**{key: getattr(checked, key) for key in model.model_fields}, **more)

@@ -1,0 +1,196 @@
+"""memrl bench: speed, side by side with what a user could install instead."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from importlib.util import find_spec
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from memrl.bench.cartpole import bench_cartpole
+from memrl.bench.cores import bench_cores
+from memrl.bench.dnc import bench_dnc
+from memrl.bench.env import IDS, OTHERS, bench_env
+from memrl.bench.nec import bench_nec
+from memrl.bench.nec_dqn import MARKS, bench_nec_dqn
+from memrl.bench.sam import PAPER, bench_sam
+from memrl.bench.sb3 import bench_sb3
+from memrl.bench.train import bench_train
+from memrl.cli.arguments import call
+from memrl.envs.providers import provider_of
+
+T = TypeVar("T")
+
+
+def measure_environments(words: Sequence[str], *, as_json: bool) -> None:
+    """Env steps per second of tensor environments, by default one of every kind."""
+    ids = [word for word in words if "=" not in word] or IDS
+    options = [word for word in words if "=" in word]
+    results = {id: call(bench_env, options, id=id) for id in _shown(ids)}
+    if as_json:
+        print(json.dumps(results))
+        return
+    sizes = next(iter(results.values()))["env_steps_per_s"]
+    heads = (*(f"{size:,} copies" for size in sizes), "package", "EnvPool")
+    table = Table("env steps/s", *heads, box=None)
+    for name, row in results.items():
+        rates = (*row["env_steps_per_s"].values(), *(row[f"{o}_env_steps_per_s"] for o in OTHERS))
+        table.add_row(name, *("–" if rate is None else f"{rate:,.0f}" for rate in rates))
+    Console().print(table)
+    for line in unmeasured(results):
+        print(line)
+
+
+def unmeasured(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Why the columns of others hold a –, a line each."""
+    lines = []
+    for other in OTHERS:
+        missing = [id for id, row in results.items() if row[f"{other}_env_steps_per_s"] is None]
+        if other == "envpool" and missing and find_spec("envpool") is None:
+            lines.append("EnvPool is not installed (pip install 'memrl[envpool]')")
+        elif other == "envpool" and missing:
+            lines.append("EnvPool lacks the tasks that have a –")
+        elif foreign := sorted({p.install for id in missing if (p := provider_of(id))}):
+            lines.append(f"a package is not installed ({', '.join(foreign)}) or lacks the task")
+        elif missing:
+            lines.append("what is memrl's own, as probes are, has no package")
+    return lines
+
+
+def measure_training(words: Sequence[str], *, as_json: bool) -> None:
+    """Training throughput beside sb3-contrib's recurrent PPO on the same task and network."""
+    result = call(bench_train, words)
+    if as_json:
+        print(json.dumps(result))
+        return
+    for name, value in result.items():
+        print(f"{name:24} {value:,.4g}" if isinstance(value, float) else f"{name:24} {value}")
+
+
+def measure_sb3(words: Sequence[str], *, as_json: bool) -> None:
+    """MemoryPPO's speed and storage beside RecurrentPPO's."""
+    rows = call(bench_sb3, words)
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table("learner", "env steps/s", "ms a minibatch", "MB a rollout", "speed-up", box=None)
+    for name, row in rows.items():
+        cells = (f"{row['env_steps_per_s']:,.0f}", f"{row['minibatch_ms']:.3g}")
+        table.add_row(name, *cells, f"{row['rollout_bytes'] / 1e6:.3g}", f"{row['ratio']:.3g} ×")
+    Console().print(table)
+
+
+def measure_cartpole(words: Sequence[str], *, as_json: bool) -> None:
+    """What MemoryPPO and RecurrentPPO learn on CartPole without velocities."""
+    told = partial(Console(stderr=True, highlight=False).print, soft_wrap=True)
+    rows = call(bench_cartpole, words, say=told)
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table("learner", "return", "95 % interval", "seconds", box=None)
+    for name, row in rows.items():
+        known = row["low"] is not None
+        interval = f"{row['low']:.1f} … {row['high']:.1f}" if known else "one seed"
+        table.add_row(name, f"{row['mean']:.1f}", interval, f"{row['seconds']:,.0f}")
+    Console().print(table)
+
+
+def measure_cores(words: Sequence[str], *, as_json: bool) -> None:
+    """Every memory's speed beside the LSTM's."""
+    rows = call(bench_cores, words, show=_shown)
+    if as_json:
+        print(json.dumps(rows))
+        return
+    heads = ("learning", "/ lstm", "acting", "/ lstm", "parameters", "state", "")
+    table = Table("memory", *heads, box=None, title="env steps/s")
+    for name, row in rows.items():
+        cells = []
+        for verb in ("learn", "act"):
+            cells += [f"{row[f'{verb}_steps_per_s']:,.0f}", f"{row[f'{verb}_ratio']:.2f}"]
+        cells += [f"{row['parameters']:,}", f"{row['state_bytes']:,} B"]
+        table.add_row(name, *cells, "compiled" if row["compiled"] else "")
+    Console().print(table)
+
+
+def measure_dnc(words: Sequence[str], *, as_json: bool) -> None:
+    """The DNC's speed beside the package's."""
+    rows = call(bench_dnc, words, show=_shown)
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table("dnc", "ms", "forward", "speed-up", box=None)
+    for name, row in rows.items():
+        numbers = (f"{row[key]:,.1f}" for key in ("ms", "forward_ms"))
+        table.add_row(name, *numbers, f"{row['speedup']:.2f} ×")
+    Console().print(table)
+
+
+def measure_nec(words: Sequence[str], *, as_json: bool) -> None:
+    """Look-ups of a batch in one of NEC's dictionaries: one by one, at once, by an index."""
+    rows = call(bench_nec, words)
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table("look-up", "ms", "speed-up", "recall", box=None)
+    for name, row in rows.items():
+        table.add_row(
+            name, f"{1e3 * row['seconds']:,.1f}", f"{row['ratio']:.1f} ×", f"{row['recall']:.3f}"
+        )
+    Console().print(table)
+
+
+def measure_nec_dqn(words: Sequence[str], *, as_json: bool) -> None:
+    """What NEC and DQN earn after few env steps."""
+    told = partial(Console(stderr=True, highlight=False).print, soft_wrap=True)
+    rows = call(bench_nec_dqn, words, say=told)
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table("return after", "seeds", *(f"{mark:,}" for mark in MARKS), box=None)
+    for name, row in rows.items():
+        cells = []
+        for mark in MARKS:
+            at = row[str(mark)]
+            interval = "" if at["low"] is None else f" ({at['low']:.3g} … {at['high']:.3g})"
+            cells.append(f"{at['mean']:.3g}{interval}")
+        table.add_row(name, str(row["seeds"]), *cells)
+    Console(soft_wrap=True, highlight=False, width=110).print(table)
+
+
+def _shown(turns: Sequence[T]) -> Iterable[T]:
+    """A bar on a terminal, nothing elsewhere."""
+    console = Console(stderr=True)
+    return track(turns, "measuring", console=console, disable=not console.is_terminal)
+
+
+def measure_sam(words: Sequence[str], *, as_json: bool) -> None:
+    """Time and memory of learning with SAM beside a dense memory, by the number of slots."""
+    rows = call(bench_sam, words)
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table("memory", "slots", "T", box=None)
+    for heading in ("seconds", "overhead MB", "kB a step", "time", "overhead", "build s"):
+        table.add_column(heading, justify="right")
+    for row in rows.values():
+        cells = [row["memory"], f"{row['slots']:,}", str(row["steps"])]
+        if row["seconds"] is None:
+            table.add_row(*cells, "too large")
+            continue
+        cells += [f"{row['seconds']:.3f}", f"{row['overhead_bytes'] / 1e6:,.1f}"]
+        cells += [f"{row['per_step_bytes'] / 1e3:,.1f}" if "per_step_bytes" in row else ""]
+        about = "≈ " if row.get("extrapolated") else ""
+        for ratio in ("time_ratio", "memory_ratio"):
+            cells += [f"{about}÷ {row[ratio]:,.0f}" if ratio in row else ""]
+        cells += [f"{row['build_seconds']:.1f}" if "build_seconds" in row else ""]
+        table.add_row(*cells)
+    console = Console(soft_wrap=True, highlight=False, width=100)  # of the table
+    console.print(table)
+    console.print(
+        f"÷: times less than the dense memory; ≈: which was measured at fewer slots. {PAPER}."
+    )

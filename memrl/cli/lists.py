@@ -1,0 +1,184 @@
+"""memrl memories, envs, config and check: what can be chosen, and whether a new memory fits."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Sequence
+from inspect import signature
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch.utils.flop_counter import FlopCounterMode
+
+from memrl.cli.arguments import values
+from memrl.config.composition import compose
+from memrl.envs.make import envs
+from memrl.memory import registry
+from memrl.memory.core import MemoryCore
+from memrl.memory.state import nbytes
+from memrl.pipeline.directories import dump
+from memrl.registry import nearest
+from memrl.supervised.config import build_task, compose_fit
+from memrl.tasks import REGISTRY
+from memrl.testing.core_contract import IN_DIM, check_core
+
+
+def list_memories(*, as_json: bool) -> None:
+    """One row a memory: its numbers are those of ``memory=<name>`` behind a default encoder."""
+    rows = [describe(name) for name in registry.names()]
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table("memory", "paper", "state", "parameters", "flop per step", box=None)
+    for row in rows:
+        kib = row["state_bytes"] / 1024
+        numbers = (f"{row[key]:,}" for key in ("parameters", "flop_per_step"))
+        table.add_row(row["name"], row["paper"], f"{kib:,.1f} KiB", *numbers)
+    Console().print(table)
+    print("\nmemrl train memory=NAME; the options of one: memrl config memory=NAME")
+
+
+def describe(name: str) -> dict[str, Any]:
+    """What a memory is, weighs and costs.
+
+    Bytes of one environment's state, parameters of the core, and floating-point operations of the
+    products in one step of one environment, forward (learning takes about three times as many).
+    """
+    config = compose([f"memory={name}"])
+    options = {key: value for key, value in config.memory.items() if key != "name"}
+    core = registry.build(name, config.policy.encoder_dim, options)
+    state, x = core.initial_state(1), torch.zeros(1, core.in_dim)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        core.step(x, state, torch.zeros(1, dtype=torch.bool))
+    return {
+        "name": name,
+        "class": type(core).__name__,
+        "paper": core.paper,
+        "state_bytes": nbytes(state),
+        "parameters": sum(weight.numel() for weight in core.parameters()),
+        "flop_per_step": counter.get_total_flops(),
+        "horizon": core.horizon,
+        "file": f"{type(core).__module__.replace('.', '/')}.py",
+    }
+
+
+def list_envs(words: Sequence[str], *, as_json: bool) -> None:
+    """One row an environment whose id holds all ``words``; MiniGrid's are listed, being installed.
+
+    Raises:
+        ValueError: no id holds them.
+    """
+    importlib.import_module("minigrid")
+    rows = [row for row in envs() if all(word.lower() in row["id"].lower() for word in words)]
+    if not rows:
+        raise ValueError(f"no environment has {' and '.join(words)} in its id")
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table(box=None, padding=(0, 1))
+    table.add_column("environment", no_wrap=True)
+    for head in ("kind", "memory", "memoryless · guess · optimum", "observation"):
+        table.add_column(head)
+    for row in rows:
+        known = _levels(row["levels"])
+        table.add_row(row["id"], row["kind"], row["memory"] or "", known, row["observation"])
+    # A file or a pipe gets whole lines.
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    print("\nmemrl train env=ID, memrl play ID; any other id of Gymnasium works too, by an adapter")
+
+
+def _levels(levels: dict[str, Any] | None) -> str:
+    """``success 0.5 · 0.5 · 1``, with – for what is not known."""
+    if levels is None:
+        return ""
+    values = (levels[name] for name in ("memoryless", "guess", "optimum"))
+    told = " · ".join("–" if value is None else f"{value:.3g}" for value in values)
+    return f"{levels['score']} {told}"
+
+
+def list_tasks(*, as_json: bool) -> None:
+    """One row a task, with the defaults of its config."""
+    rows = [describe_task(name) for name in REGISTRY.names()]
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table(box=None)
+    table.add_column("task", no_wrap=True, min_width=max(len(row["name"]) for row in rows))
+    for heading in ("paper", "in", "out", "lengths", "chance"):
+        table.add_column(heading)
+    for row in rows:
+        if row["needs"]:
+            given = " ".join(f"task.{key}=…" for key in row["needs"])
+            table.add_row(row["name"], row["paper"], given, row["kind"], "", "")
+            continue
+        out, chance = f"{row['out_dim']} {row['kind']}", f"{row['chance']:.0%}"
+        table.add_row(row["name"], row["paper"], str(row["in_dim"]), out, row["lengths"], chance)
+    Console().print(table)
+    print("\nmemrl fit task=NAME; the options of one: memrl config --fit task=NAME")
+
+
+def describe_task(name: str) -> dict[str, Any]:
+    """What a task hears, is asked, and how often guessing is right."""
+    cls = REGISTRY.find(name)
+    needs = [
+        key for key, field in REGISTRY.schema(name).model_fields.items() if field.is_required()
+    ]
+    row: dict[str, Any] = {"name": name, "paper": cls.paper, "kind": cls.kind, "needs": needs}
+    if needs:  # what it hears and asks is in the files of its user
+        return {**row, "in_dim": None, "out_dim": None, "chance": None, "lengths": None}
+    task = build_task(compose_fit([f"task={name}"]))
+    facts = {key: getattr(task, key) for key in ("in_dim", "out_dim", "chance")}
+    return {**row, **facts, "lengths": f"{task.min_length}–{task.max_length}"}
+
+
+def show_config(overrides: Sequence[str], *, fit: bool) -> None:
+    """The composed config as YAML: what ``config.yaml`` of the run would hold."""
+    print(dump(compose_fit(overrides) if fit else compose(overrides)), end="")
+
+
+def check_class(target: str, options: Sequence[str]) -> None:
+    """Run the contract suite on ``module:Class``.
+
+    Raises:
+        ValueError: there is no such class, it is not a memory core, or it breaks the contract.
+    """
+    core, given = _core_class(target), values(options)
+    try:
+        signature(core).bind(IN_DIM, **given)
+    except TypeError as error:
+        raise ValueError(f"{target} cannot be built of {' '.join(options)}: {error}") from None
+    results = check_core(lambda in_dim: core(in_dim, **given))
+    for result in results:
+        print(f"{'ok  ' if result.passed else 'FAIL'} {result.name}")
+        if not result.passed:
+            print(f"     {result.reason}")
+    failed = sum(not result.passed for result in results)
+    if failed:
+        raise ValueError(f"{target} breaks {failed} of {len(results)} properties of the contract")
+    print(f"{target} keeps the contract of a memory core")
+
+
+def _core_class(target: str) -> type[MemoryCore[Any]]:
+    module_name, colon, name = target.partition(":")
+    if not colon:
+        raise ValueError(f"{target!r} names no class; write MODULE:CLASS, as in my_module:MyCore")
+    sys.path.insert(0, "")  # a module of the folder where the command is called
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise ValueError(f"no module {error.name!r} can be imported from here") from None
+    cores: dict[str, type[MemoryCore[Any]]] = {
+        key: value for key, value in vars(module).items() if _is_core(value)
+    }
+    if name not in cores:
+        known, hint = ", ".join(cores) or "none", nearest(name, cores)
+        raise ValueError(f"{module_name} has no memory core {name!r}{hint} (it has: {known})")
+    return cores[name]
+
+
+def _is_core(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, MemoryCore) and value is not MemoryCore

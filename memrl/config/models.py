@@ -1,0 +1,200 @@
+"""What a run is made of: the models that check a composed config, and errors that name the key."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
+
+from annotated_types import Ge, Gt, Lt
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    model_validator,
+)
+
+from memrl.agents import registry as menu
+from memrl.agents.config import AgentConfig
+from memrl.memory import registry
+from memrl.policies.backbone import PolicyConfig
+from memrl.registry import choices, nearest
+from memrl.run.directory import Command
+from memrl.tracking.wandb import Mode
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Strict(BaseModel):
+    """Unknown keys and scalars of another type are errors; ``true`` is no number."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def _whole(value: Any) -> Any:
+    # Hydra reads 1e6 as a float, and that is how people write a million steps.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+# OmegaConf delivers strings where Python has paths.
+LaxPath: TypeAlias = Annotated[Path, Field(strict=False)]
+Count: TypeAlias = Annotated[int, BeforeValidator(_whole), Gt(0)]
+
+
+def _as_its_kind(agent: Any) -> Any:
+    """The keys of an agent, checked by the model of its kind."""
+    if isinstance(agent, AgentConfig):
+        return agent
+    model = menu.find(str(agent.get("kind"))).config
+    return check(agent, model, within="agent")
+
+
+class EnvConfig(Strict):
+    """One task and the number of its copies; further keys are options that its family checks."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+    id: str
+    family: str
+    num: Annotated[int, Ge(1)]
+    prev_action: bool
+    prev_reward: bool
+    antialias: bool = False
+
+
+class RunConfig(Strict):
+    """Where a run writes; ``dir`` names one directory, else one is made under ``root``."""
+
+    dir: LaxPath | None
+    root: LaxPath
+    checkpoint_seconds: Annotated[float, Ge(0)]
+
+
+class EvaluateConfig(Strict):
+    """The evaluation that ends a run."""
+
+    episodes: Annotated[int, Ge(1)]
+    greedy: bool
+
+
+class TrackConfig(Strict):
+    """Who else is told about a run, besides metrics.csv."""
+
+    tensorboard: bool
+    wandb: Mode
+    project: str
+
+
+class Common(Strict, ABC):
+    """What every run has, whatever it trains."""
+
+    command: ClassVar[Command]  # of memrl, that makes such runs
+    identity: ClassVar[frozenset[str]]  # the keys that a checkpoint must share with its run
+
+    seed: Annotated[int, Ge(0), Lt(2**32)]
+    device: str
+    threads: Annotated[int, Ge(1)] | None
+    compile: bool = False
+    run: RunConfig
+    memory: dict[str, Any]
+    track: TrackConfig
+
+    @model_validator(mode="after")
+    def _memory_is_known(self) -> Common:
+        options = dict(self.memory)
+        name = str(options.pop("name", None))
+        check(options, registry.schema(name), within="memory")
+        return self
+
+    @property
+    @abstractmethod
+    def total(self) -> int:
+        """Experience at which learning ends: env steps or sequences."""
+
+    @property
+    @abstractmethod
+    def subject(self) -> str:
+        """What the memory is trained on, in a word."""
+
+    @property
+    def learner_name(self) -> str:
+        """What is trained, for titles and names of runs: the memory, and the agent if not PPO."""
+        return str(self.memory["name"])
+
+
+class Config(Common):
+    """A whole run of an agent: what ``memrl config`` prints and ``memrl.train`` takes."""
+
+    command = "train"
+    identity = frozenset({"seed", "env", "memory", "policy", "agent"})
+
+    total_steps: Count
+    capture: bool = False
+    evaluate: EvaluateConfig
+    env: EnvConfig
+    policy: PolicyConfig
+    agent: Annotated[SerializeAsAny[AgentConfig], BeforeValidator(_as_its_kind)]
+
+    @property
+    def total(self) -> int:
+        return self.total_steps
+
+    @property
+    def subject(self) -> str:
+        return self.env.id
+
+    @property
+    def learner_name(self) -> str:
+        agent, memory = self.agent.kind, super().learner_name
+        if not self.agent.any_memory:
+            return agent
+        return memory if agent == "ppo" else f"{agent}-{memory}"
+
+
+def check(composed: Mapping[str, Any], model: type[M], within: str = "") -> M:
+    """Turn a composed config, or the part of one that lies ``within`` a key, into ``model``.
+
+    Raises:
+        ValueError: one sentence about the first thing that is wrong: the key, its value, what is
+            allowed, and the nearest known key.
+    """
+    try:
+        return model.model_validate(composed)
+    except ValidationError as error:
+        raise ValueError(explain(error, model, within)) from None
+
+
+def explain(error: ValidationError, model: type[BaseModel], within: str = "") -> str:
+    """The first mistake of a validation in one sentence."""
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"]]
+    key = ".".join([within, *path] if within else path)
+    match first["type"]:
+        case "extra_forbidden":
+            known = list(_model_at(model, path[:-1]).model_fields)
+            inner = first["input"]  # of a key that belongs to no group here, such as evaluate.num
+            named = [part for part in inner if part in known] if isinstance(inner, dict) else []
+            hint = f"; did you mean {named[0]}?" if named else nearest(path[-1], known)
+            return f"unknown key {key}{hint} (known: {', '.join(known)})"
+        case "missing":
+            return f"{key} is missing"
+        case "value_error":
+            return str(first["ctx"]["error"])
+        case "tuple_type":
+            return f"{key}={first['input']!r}: a list is wanted, as in {key}=[{first['input']}]"
+        case _:
+            message = first["msg"][0].lower() + first["msg"][1:]
+            hint = nearest(str(first["input"]), choices(first))
+            return f"{key}={first['input']!r}: {message.replace('input', 'it', 1)}{hint}"
+
+
+def _model_at(model: type[BaseModel], path: list[str]) -> type[BaseModel]:
+    for part in path:
+        inner = model.model_fields[part].annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            model = inner
+    return model

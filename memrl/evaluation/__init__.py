@@ -1,0 +1,1 @@
+"""Fresh episodes, recordings, statistics, and the comparison of runs."""

@@ -1,0 +1,145 @@
+"""Evaluation: how well an agent does over whole episodes, without favouring short ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import Progress
+from torch import Tensor
+
+from memrl.evaluation.statistics import Estimate, mean, wilson
+from memrl.rollout.env import BatchedEnv, Transition
+from memrl.run.agent import Agent
+
+
+class Evaluation(NamedTuple):
+    """What an agent did in a number of whole episodes."""
+
+    episodes: int
+    success: Estimate | None  # rate with Wilson's interval; None where the task has no success
+    return_: Estimate  # undiscounted sum of rewards
+    length: Estimate  # steps
+    cue_seen: Estimate | None  # rate of episodes in which the cue was seen
+    per_episode: dict[str, NDArray[np.float64]]  # return, length and each metric, [episodes]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Means, intervals and the number of episodes as plain values."""
+        named = {"success": self.success, "return": self.return_, "length": self.length}
+        estimates = {**named, "cue_seen": self.cue_seen}
+        return {
+            "episodes": self.episodes,
+            **{name: e._asdict() if e is not None else None for name, e in estimates.items()},
+        }
+
+
+@torch.no_grad()
+def evaluate(
+    agent: Agent,
+    env: BatchedEnv,
+    episodes: int,
+    seed: int,
+    *,
+    greedy: bool = False,
+    ablate: str | None = None,
+    show_progress: bool = True,
+) -> Evaluation:
+    """Play ``episodes`` whole episodes.
+
+    Every copy of the environment has its share of the episodes fixed before the first step, and
+    plays on until all have met theirs. Taking the first ``episodes`` to finish would be shorter
+    and wrong: short episodes would be counted more often than they happen, and in most tasks
+    short means successful.
+
+    Args:
+        agent: its acting memory is used, its training state is untouched.
+        env: any number of copies; it is reset.
+        episodes: how many; copies beyond this number are ignored.
+        seed: of the environment and of acting.
+        greedy: take the likeliest action instead of a sampled one.
+        ablate: the part of the memory to silence, as in ``Agent.begin``.
+        show_progress: whether to show a bar, on a terminal.
+
+    Raises:
+        ValueError: ``episodes`` is not positive, or the memory has no such part to ablate.
+    """
+    if episodes < 1:
+        raise ValueError(f"an evaluation plays 1 episode or more, not {episodes}")
+    agent.begin(seed, greedy=greedy, ablate=ablate)
+    obs = env.reset(seed)
+    tally = _Tally(env, episodes)
+    start = torch.ones(env.num_envs, dtype=torch.bool, device=env.device)
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not show_progress) as bar:
+        task = bar.add_task("evaluating", total=episodes, visible=console.is_terminal)
+        left = episodes
+        while left:
+            step = env.step(agent.act(obs, start))
+            obs = step.obs
+            # The observation after an invalid row (the reset of a NEXT_STEP env) opens an episode.
+            start = step.ended if step.valid is None else step.ended | ~step.valid
+            left = int(tally.add(step))  # the one number a step that reaches the host
+            bar.update(task, completed=episodes - left)
+    return _conclude(tally.read(), episodes)
+
+
+class _Tally:
+    """Sums of the running episodes and results of the finished ones, on the device."""
+
+    def __init__(self, env: BatchedEnv, episodes: int) -> None:
+        copies, self._device = env.num_envs, env.device
+        share = [episodes // copies + (copy < episodes % copies) for copy in range(copies)]
+        self._share = torch.tensor(share, device=env.device)  # [B]
+        self._taken = torch.zeros_like(self._share)
+        self._running = torch.zeros(2, copies, dtype=torch.float64, device=env.device)
+        names = ("return", "length", *env.metric_names)
+        self._results = {
+            name: torch.full((copies, max(share)), math.nan, dtype=torch.float64, device=env.device)
+            for name in names
+        }
+
+    def add(self, step: Transition) -> Tensor:
+        """Count a step; returns the number of episodes that are still to come."""
+        valid = torch.ones_like(step.terminated) if step.valid is None else step.valid
+        reward = torch.where(valid, step.reward, 0).double()
+        self._running += torch.stack([reward, valid.double()])
+        ended = step.ended & valid
+        counted = ended & (self._taken < self._share)
+        values = {"return": self._running[0], "length": self._running[1], **step.metrics}
+        for name, results in self._results.items():
+            self._put(results, values[name].double(), counted)
+        self._taken += counted
+        self._running = torch.where(ended, 0.0, self._running)
+        return (self._share - self._taken).sum()
+
+    def read(self) -> dict[str, NDArray[np.float64]]:
+        """Each [episodes], copy after copy."""
+        done = torch.arange(self._share.max().item(), device=self._device) < self._share[:, None]
+        return {name: results[done].cpu().numpy() for name, results in self._results.items()}
+
+    def _put(self, results: Tensor, value: Tensor, counted: Tensor) -> None:
+        slot = self._taken.clamp(max=results.shape[1] - 1).unsqueeze(1)  # [B, 1]
+        old = results.gather(1, slot)
+        results.scatter_(1, slot, torch.where(counted.unsqueeze(1), value.unsqueeze(1), old))
+
+
+def _conclude(results: Mapping[str, NDArray[np.float64]], episodes: int) -> Evaluation:
+    return Evaluation(
+        episodes=episodes,
+        success=_rate(results.get("success")),
+        return_=mean(results["return"]),
+        length=mean(results["length"]),
+        cue_seen=_rate(results.get("cue_seen")),
+        per_episode=dict(results),
+    )
+
+
+def _rate(outcomes: NDArray[np.float64] | None) -> Estimate | None:
+    if outcomes is None or np.isnan(outcomes).all():
+        return None
+    return wilson(outcomes)

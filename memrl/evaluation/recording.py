@@ -1,0 +1,128 @@
+"""One episode, kept whole: frames, actions, rewards and what the memory held at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from memrl.rollout.env import BatchedEnv, Obs
+from memrl.run.agent import Agent
+
+Picture: TypeAlias = NDArray[np.uint8]  # [H, W, 3]
+
+
+class Recording(NamedTuple):
+    """An episode of T steps. Entry t belongs to the observation from which action t was chosen."""
+
+    frames: list[Picture | None]  # T; None where the environment draws nothing
+    views: list[Picture | None]  # T; what the agent sees, where that can be drawn
+    last_view: Picture | None  # … after the last action
+    observations: list[dict[str, NDArray[Any]]]  # T, of the one copy
+    actions: NDArray[Any]  # [T] or [T, D]
+    rewards: NDArray[np.float64]  # [T]; after the action
+    memory: dict[str, NDArray[np.float64]]  # diagnostics, each [T, N] or [T, R, N]
+    cue_step: int | None  # first step whose observation showed the cue; None if none did
+    success: bool | None  # None where the task has no success
+    seed: int
+
+    @property
+    def length(self) -> int:
+        """Steps T."""
+        return len(self.rewards)
+
+
+@torch.no_grad()
+def record_episode(
+    agent: Agent,
+    env: BatchedEnv,
+    *,
+    seed: int,
+    greedy: bool = False,
+    ablate: str | None = None,
+    view: Callable[[Obs], Picture | None] | None = None,
+    max_steps: int = 1000,
+) -> Recording:
+    """Play one episode in copy 0 and keep what happened.
+
+    ``metrics["cue_seen"]``, where the environment reports it while an episode runs, dates the
+    cue: it speaks of the observation that a step led to. A cue in view from the beginning is
+    therefore dated 1, the first step that can report it.
+
+    Args:
+        agent: its acting memory is used, its training state is untouched.
+        env: one copy suffices; it is reset.
+        seed: of the environment and of acting.
+        greedy: take the likeliest action instead of a sampled one.
+        ablate: the part of the memory to silence, as in ``Agent.begin``.
+        view: draws what the agent sees, from observations of all copies; None leaves views out.
+        max_steps: an episode that has not ended by then is kept as far as it went.
+    """
+    agent.begin(seed, greedy=greedy, ablate=ablate)
+    obs = env.reset(seed)
+    start = torch.ones(env.num_envs, dtype=torch.bool, device=env.device)
+    kept = _Kept()
+    for t in range(max_steps):
+        kept.frames.append(_picture(env.render(0)))
+        kept.views.append(view(obs) if view is not None else None)
+        kept.observations.append({name: _numpy(value[0]) for name, value in obs.items()})
+        action = agent.act(obs, start)
+        kept.actions.append(_numpy(action[0]))
+        kept.memory.append({name: _numpy(value[0]) for name, value in agent.memory().items()})
+        step = env.step(action)
+        kept.rewards.append(float(step.reward[0]))
+        kept.last_view = view(step.final_obs) if view is not None else None
+        if kept.cue_step is None and float(step.metrics.get("cue_seen", _NEVER)[0]) == 1:
+            kept.cue_step = t + 1
+        if bool(step.ended[0]):
+            return kept.recording(seed, step.metrics)
+        obs, start = step.obs, step.ended
+    return kept.recording(seed, {})
+
+
+_NEVER = torch.zeros(1)
+
+
+class _Kept:
+    def __init__(self) -> None:
+        self.frames: list[Picture | None] = []
+        self.views: list[Picture | None] = []
+        self.last_view: Picture | None = None
+        self.observations: list[dict[str, NDArray[Any]]] = []
+        self.actions: list[NDArray[Any]] = []
+        self.rewards: list[float] = []
+        self.memory: list[dict[str, NDArray[Any]]] = []
+        self.cue_step: int | None = None
+
+    def recording(self, seed: int, metrics: dict[str, Tensor]) -> Recording:
+        success = float(metrics["success"][0]) if "success" in metrics else float("nan")
+        memory = {
+            name: np.stack([np.atleast_1d(entry[name]) for entry in self.memory]).astype(np.float64)
+            for name in self.memory[0]
+        }
+        cue_step = self.cue_step if (self.cue_step or 0) < len(self.rewards) else None
+        return Recording(
+            frames=self.frames,
+            views=self.views,
+            last_view=self.last_view,
+            observations=self.observations,
+            actions=np.stack(self.actions),
+            rewards=np.array(self.rewards),
+            memory=memory,
+            cue_step=cue_step,
+            success=None if np.isnan(success) else bool(success),
+            seed=seed,
+        )
+
+
+def _numpy(value: Tensor) -> NDArray[Any]:
+    value = value.detach().cpu()
+    return np.asarray(value.float().numpy() if value.is_floating_point() else value.numpy())
+
+
+def _picture(frame: Any) -> Picture | None:
+    return None if frame is None else np.asarray(frame, dtype=np.uint8)

@@ -1,0 +1,126 @@
+"""The course of a run: open its directory, learn, conclude, summarise."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeAlias, TypeVar, final
+
+import torch
+
+from memrl.config.models import Common
+from memrl.pipeline.build import compile_memory
+from memrl.pipeline.directories import open_directory
+from memrl.pipeline.loading import checkpoints_of
+from memrl.run.agent import Learner
+from memrl.run.directory import RunDirectory
+from memrl.run.loop import Fitted, fit
+from memrl.run.progress import Style, progress_bar
+from memrl.run.summary import provenance, write_summary
+from memrl.tracking.tracker import Tracker
+
+Say: TypeAlias = Callable[[str], None]
+C = TypeVar("C", bound=Common)
+L = TypeVar("L", bound=Learner)
+
+
+@final
+@dataclass(frozen=True)
+class Run(Generic[L]):
+    """A finished run."""
+
+    path: Path
+    summary: dict[str, Any]  # as in summary.json
+    learner: L  # as at the end of training
+
+    @property
+    def agent(self) -> L:
+        """The learner of a run of ``memrl train``."""
+        return self.learner
+
+
+class Job(ABC, Generic[C, L]):
+    """What ``memrl train`` and ``memrl fit`` do differently; the rest of their runs is `run`.
+
+    A constructor builds the learner, so that what does not fit fails before a file is made.
+
+    Attributes:
+        config: of the run.
+        learner: has learned nothing yet.
+        core: the memory that ``compile=true`` compiles; None if there is none.
+        device: where it learns.
+    """
+
+    config: C
+    learner: L
+    core: object
+    device: torch.device
+
+    @abstractmethod
+    def notice(self, start: int) -> str | None:
+        """A sentence before learning begins at an experience of ``start``, or None."""
+
+    @abstractmethod
+    def conclude(self, directory: RunDirectory, fitted: Fitted, say: Say) -> dict[str, Any]:
+        """Evaluate and draw; returns what summary.json says of the result."""
+
+
+def run(
+    job: Job[C, L],
+    target: Path | RunDirectory | None = None,
+    *,
+    style: Style = "auto",
+    say: Say = print,
+) -> Run[L]:
+    """Learn, evaluate, draw and summarise.
+
+    Args:
+        job: what is learned.
+        target: where a new run goes, by default ``run.dir`` or a new name under ``run.root``; an
+            opened ``RunDirectory`` is continued from its last checkpoint.
+        style: of the progress display: auto, bar, lines or quiet.
+        say: receives sentences for the person at the terminal.
+
+    Raises:
+        RunError: the directory is taken, the disk is full, learning diverged, or no checkpoint of
+            a run to be continued is intact.
+        Interrupted: a signal arrived; a checkpoint was saved first.
+    """
+    config, learner = job.config, job.learner
+    if config.compile:
+        compile_memory(job.core, say)
+    directory, resume = open_directory(config, target, learner.unit, say)
+    start = resume.experience if resume else 0
+    with Tracker(
+        directory,
+        config.model_dump(mode="json"),
+        tensorboard=config.track.tensorboard,
+        wandb=config.track.wandb,
+        project=config.track.project,
+        unit=learner.unit,
+        resume=resume,
+        say=say,
+    ) as tracker:
+        if notice := job.notice(start):
+            say(notice)
+        with progress_bar(config.total, start, style, learner.unit) as progress:
+            fitted = fit(
+                learner,
+                directory,
+                checkpoints_of(directory, config, warn=say),
+                total=config.total,
+                tracker=tracker,
+                progress=progress,
+                resume=resume,
+                checkpoint_seconds=config.run.checkpoint_seconds,
+            )
+        summary = {
+            **job.conclude(directory, fitted, say),
+            **provenance(fitted, learner.unit, job.device),
+        }
+        write_summary(directory.summary, summary)
+        episode = directory.episode if directory.episode.exists() else None
+        tracker.finish(episode=episode, checkpoint=fitted.checkpoint)
+    return Run(directory.path, summary, learner)

@@ -1,0 +1,50 @@
+"""Seeds, threads and the device of a run."""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import Literal
+
+import numpy as np
+import torch
+
+from memrl.config.models import Common
+from memrl.run.allocator import keep_freed_memory
+
+
+def prepare(config: Common) -> None:
+    """Seed the global generators and set torch's threads; the device must exist.
+
+    Raises:
+        ValueError: no such device here.
+    """
+    find_device(config.device)
+    torch.set_num_threads(config.threads or os.cpu_count() or 1)
+    keep_freed_memory()
+    random.seed(config.seed)
+    np.random.seed(config.seed)
+    torch.manual_seed(config.seed)
+
+
+def find_device(name: str) -> torch.device:
+    """A device of this machine.
+
+    Raises:
+        ValueError: torch knows no such device, or this machine has none.
+    """
+    here = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError):
+        raise ValueError(
+            f"device={name} cannot be used on this machine (it has: {', '.join(here)})"
+        ) from None
+    return device
+
+
+def seed_for(seed: int, purpose: Literal["train", "evaluate", "watch"]) -> int:
+    """A seed for one purpose: no two purposes of one run, nor two runs, share their episodes."""
+    key = ("train", "evaluate", "watch").index(purpose)
+    return int(np.random.SeedSequence(seed, spawn_key=(key,)).generate_state(1)[0])

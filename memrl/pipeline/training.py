@@ -1,0 +1,139 @@
+"""``memrl train``: an agent learns, and is evaluated on fresh episodes."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, final
+
+from memrl.agents.ppo.config import PPOConfig
+from memrl.config.models import Config
+from memrl.errors import RunError
+from memrl.evaluation.evaluate import Evaluation, evaluate
+from memrl.evaluation.recording import record_episode
+from memrl.pipeline.build import capture_rollouts, make_agent, make_env
+from memrl.pipeline.env_card import draw_view, references
+from memrl.pipeline.job import Job, Run, Say, run
+from memrl.pipeline.report import described, film, titled
+from memrl.pipeline.setup import find_device, prepare, seed_for
+from memrl.plots.curve import draw_curve
+from memrl.plots.memory import draw_memory
+from memrl.run.agent import Agent
+from memrl.run.directory import RunDirectory
+from memrl.run.loop import Fitted
+from memrl.run.progress import Style
+
+
+def train(
+    config: Config,
+    target: Path | RunDirectory | None = None,
+    *,
+    style: Style = "auto",
+    say: Say = print,
+) -> Run[Agent]:
+    """Train as ``config`` says, then evaluate, draw and summarise.
+
+    Args:
+        config: from ``memrl.compose``.
+        target: where a new run goes, by default ``run.dir`` or a new name under ``run.root``; an
+            opened ``RunDirectory`` is continued from its last checkpoint.
+        style: of the progress display: auto, bar, lines or quiet.
+        say: receives sentences for the person at the terminal.
+
+    Raises:
+        ValueError: parts of the config that do not fit each other, or this machine.
+        RunError: the directory is taken, the disk is full, training diverged, or no checkpoint of
+            a run to be continued is intact.
+        Interrupted: a signal arrived; a checkpoint was saved first.
+    """
+    return run(TrainJob(config), target, style=style, say=say)
+
+
+@final
+class TrainJob(Job[Config, Agent]):
+    """The course of ``memrl train``.
+
+    Raises:
+        ValueError: parts of the config that do not fit each other, or this machine.
+    """
+
+    def __init__(self, config: Config) -> None:
+        prepare(config)
+        self.config = config
+        self.learner = make_agent(config, make_env(config))
+        self.core = getattr(self.learner.policy, "core", None)
+        self.device = find_device(config.device)
+        if config.capture:
+            capture_rollouts(self.learner)
+
+    def notice(self, start: int) -> str | None:
+        return whole_rollouts(self.config, start)
+
+    def conclude(self, directory: RunDirectory, fitted: Fitted, say: Say) -> dict[str, Any]:
+        evaluation = self._evaluate()
+        say(described(evaluation))
+        self._draw(directory, evaluation, say)
+        return summarize(self.config, self.learner, evaluation)
+
+    def _evaluate(self) -> Evaluation:
+        config, episodes = self.config, self.config.evaluate.episodes
+        env = make_env(config, num=min(config.env.num, episodes))
+        try:
+            seed, greedy = seed_for(config.seed, "evaluate"), config.evaluate.greedy
+            return evaluate(self.learner, env, episodes, seed, greedy=greedy)
+        finally:
+            env.close()
+
+    def _draw(self, directory: RunDirectory, evaluation: Evaluation, say: Say) -> None:
+        config, title = self.config, titled(self.config)
+        env = make_env(config, num=1)
+        seed, greedy = seed_for(config.seed, "watch"), config.evaluate.greedy
+        recording = record_episode(self.learner, env, seed=seed, greedy=greedy, view=draw_view)
+        env.close()
+        levels = references(config, success=evaluation.success is not None)
+        for draw in (
+            lambda: draw_curve(directory.metrics, directory.curve, references=levels, title=title),
+            lambda: film(config, recording, env.observation_space, directory.episode, title=title),
+            lambda: draw_memory(recording, directory.memory, title=title),
+        ):
+            try:
+                draw()
+            except RunError as error:  # nothing to draw; a full disk stops the summary
+                say(str(error))
+
+
+def whole_rollouts(config: Config, start: int = 0) -> str | None:
+    """A sentence where training goes on beyond ``total_steps``, to the end of a rollout; or None.
+
+    ``start`` counts the env steps so far.
+    """
+    if not isinstance(config.agent, PPOConfig):  # others do not learn by whole rollouts
+        return None
+    size, wanted = config.env.num * config.agent.steps, config.total_steps - start
+    if wanted <= 0 or wanted % size == 0:
+        return None
+    rollouts = math.ceil(wanted / size)
+    more = "more " if start else ""
+    return (
+        f"total_steps={config.total_steps} is reached after {rollouts:,} {more}"
+        f"rollout{'s' if rollouts > 1 else ''} of {size:,} env steps"
+    )
+
+
+def summarize(config: Config, agent: Agent, evaluation: Evaluation) -> dict[str, Any]:
+    """What was trained and how well it does.
+
+    ``success``, ``return`` and ``length`` are means over the evaluation's episodes, whose
+    intervals stand under ``evaluation``.
+    """
+    return {
+        "agent": config.agent.kind,
+        "memory": config.memory["name"],
+        "env": config.env.id,
+        "seed": config.seed,
+        "success": evaluation.success.mean if evaluation.success else None,
+        "return": evaluation.return_.mean,
+        "length": evaluation.length.mean,
+        "evaluation": evaluation.as_dict(),
+        "parameters": sum(weight.numel() for weight in agent.policy.parameters()),
+    }

@@ -1,0 +1,184 @@
+"""episode.gif: an episode as the agent lived it, its memory at every step beside it."""
+
+from __future__ import annotations
+
+import io
+import math
+import textwrap
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from numpy.typing import NDArray
+from PIL import Image
+
+from memrl.checkpoint.atomic import write_atomically
+from memrl.errors import RunError
+from memrl.evaluation.recording import Recording
+from memrl.plots import style as look
+from memrl.plots.panels import Update, memory_panel, picture_panel, text_panel
+
+Observed: TypeAlias = Callable[[Mapping[str, NDArray[Any]]], Mapping[str, str]]
+Done: TypeAlias = Callable[[NDArray[Any]], str]
+
+_MAX_FRAMES: Final = 200
+_DPI: Final = 80
+_PICTURE_INCHES: Final = 3.3
+_LINE_INCHES: Final = 0.22  # of words
+_COLUMNS: Final = 35  # of words
+_MAX_LINES: Final = 20
+_FRAME_MS: Final = 160
+_LAST_MS: Final = 1500  # time to see how it ended
+
+
+def draw_episode(
+    recording: Recording,
+    path: Path,
+    *,
+    title: str = "",
+    mission: str = "",
+    observed: Observed | None = None,
+    done: Done = str,
+) -> int:
+    """Write a recorded episode as an animated GIF and return the number of its frames.
+
+    On the left the world and, where it can be drawn, the agent's view of it, or else what it
+    observes in words; on the right every diagnostic of its memory after it has read that
+    observation; above, what it then does and what that earns. Scales stay the same from frame to
+    frame. A long episode is thinned to 200 frames, and the picture says so. The last frame shows
+    the view that the last action led to; of the world there is no such picture, since environments
+    begin the next episode in the same step.
+
+    Args:
+        recording: the episode.
+        path: of the GIF.
+        title: the beginning of its headline.
+        mission: what the agent was told to do; the last line of the headline.
+        observed: puts the observation of one copy into words, by entry.
+        done: puts an action into words.
+
+    Raises:
+        RunError: there is neither a frame nor words nor a diagnostic to show, or the disk is full.
+    """
+    seen = [frame is not None for frame in (*recording.frames, *recording.views)]
+    if not (recording.memory or any(seen) or observed):
+        raise RunError("neither the environment nor the memory can be drawn: no episode.gif")
+    texts = (
+        []
+        if any(seen) or observed is None
+        else [_paragraphs(observed(obs)) for obs in recording.observations]
+    )
+    stride = math.ceil(recording.length / _MAX_FRAMES)
+    steps = [*range(0, recording.length - 1, stride), recording.length - 1]
+    steps += [recording.length] * (recording.last_view is not None)
+    lines = _Headline(recording, title, mission, stride, done)
+    scene = _Scene(recording, lines, texts)
+    images = [scene.draw(t) for t in steps]
+    palette = images[-1].quantize(colors=256)
+    frames = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
+    durations = [_FRAME_MS] * (len(frames) - 1) + [_LAST_MS]
+    buffer = io.BytesIO()
+    frames[0].save(
+        buffer, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0
+    )
+    write_atomically(path, buffer.getvalue())
+    return len(frames)
+
+
+class _Scene:
+    """A figure that is made once and updated for every step."""
+
+    def __init__(self, recording: Recording, lines: _Headline, texts: list[str]) -> None:
+        self._lines = lines
+        pictures = {
+            "world": [*recording.frames, None],
+            "what the agent sees": [*recording.views, recording.last_view],
+        }
+        shown = {name: p for name, p in pictures.items() if any(f is not None for f in p)}
+        memory = recording.memory
+        words = _LINE_INCHES * (3 + max((text.count("\n") for text in texts), default=0))
+        height = max(_PICTURE_INCHES * len(shown), words, 1.2 * len(memory))
+        height = height if texts and not memory else max(4.2, height)
+        self.figure = look.new_figure(9.0, height + 0.2 + 0.25 * lines(0).count("\n") + 0.25)
+        self.figure.set_dpi(_DPI)
+        self._headline = self.figure.suptitle("", x=0.01, ha="left", fontsize=look.FONT)
+        self._headline.set_color(look.INK)
+        sides = self._sides(both=bool(shown or texts) and bool(memory))
+        self._update: list[Update] = []
+        if shown or texts:
+            left = sides[0].subplots(len(shown) or 1, 1, squeeze=False)[:, 0]
+            for axes, (name, frames) in zip(left, shown.items(), strict=not texts):
+                self._update.append(picture_panel(axes, name, frames))
+            if texts:
+                self._update.append(text_panel(left[0], "what the agent sees", texts))
+        if memory:
+            right = sides[-1].subplots(len(memory), 1, squeeze=False)[:, 0]
+            for axes, (name, values) in zip(right, memory.items(), strict=True):
+                self._update.append(memory_panel(axes, name, values))
+
+    def draw(self, t: int) -> Image.Image:
+        for update in self._update:
+            update(t)
+        self._headline.set_text(self._lines(t))
+        canvas = self.figure.canvas
+        assert isinstance(canvas, FigureCanvasAgg)
+        canvas.draw()  # type: ignore[no-untyped-call]
+        pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+        return Image.fromarray(pixels[..., :3].copy())
+
+    def _sides(self, *, both: bool) -> list[Any]:
+        if not both:
+            return [self.figure]
+        sides = self.figure.subfigures(1, 2, squeeze=False, width_ratios=[1.0, 1.25])
+        return [sides[0, 0], sides[0, 1]]
+
+
+class _Headline(NamedTuple):
+    """What stands above a frame."""
+
+    recording: Recording
+    title: str
+    mission: str
+    stride: int
+    done: Done
+
+    def __call__(self, t: int) -> str:
+        """The lines before action ``t``; ``t`` = T is after the last one."""
+        lines = [self._where(t), self._what(t), f"mission: {self.mission}" if self.mission else ""]
+        return "\n".join(line for line in lines if line)
+
+    def _where(self, t: int) -> str:
+        recording = self.recording
+        parts = [self.title] if self.title else []
+        over = t == recording.length
+        parts.append(f"{'after ' * over}step {t + 1 - over} of {recording.length}")
+        if self.stride > 1:
+            parts.append(f"1 of {self.stride} steps shown")
+        if recording.cue_step is not None:
+            since = t - recording.cue_step
+            parts.append("cue not seen yet" if since < 0 else f"cue first seen {since} steps ago")
+        return "  ·  ".join(parts)
+
+    def _what(self, t: int) -> str:
+        """What the action was and what it earned; at the end also how it ended."""
+        recording, parts = self.recording, []
+        over = t == recording.length
+        if not over:
+            deed = f"action: {self.done(np.asarray(recording.actions[t]))}"
+            parts.append(f"{deed}  ·  reward: {recording.rewards[t]:.3g}")
+        if over or (t == recording.length - 1 and recording.last_view is None):
+            returned = f"return {recording.rewards.sum():.3g}"
+            parts.append({True: "solved", False: "failed", None: returned}[recording.success])
+        return "  ·  ".join(parts)
+
+
+def _paragraphs(entries: Mapping[str, str]) -> str:
+    """One entry after the other, broken into lines; what is too long ends with dots."""
+    lines: list[str] = []
+    for key, said in entries.items():
+        lines += textwrap.wrap(f"{key}: {said}", _COLUMNS, subsequent_indent="  ")
+    if len(lines) > _MAX_LINES:
+        lines[_MAX_LINES - 1 :] = ["…"]
+    return "\n".join(lines)

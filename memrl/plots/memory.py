@@ -1,0 +1,123 @@
+"""memory.png: what a memory held through one episode, slots × time, with the cue marked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from memrl.errors import RunError
+from memrl.evaluation.recording import Recording
+from memrl.plots import style as look
+
+_CUE: Final = "#009E73"
+
+
+def draw_memory(recording: Recording, path: Path, *, title: str = "") -> Figure:
+    """Draw every diagnostic of a recorded episode, one panel each, and write it as PNG.
+
+    Weights and other values that are never negative run from white (0) to dark (their largest in
+    this episode); signed ones from blue over white (0) to red. Several read heads lie below each
+    other; a diagnostic that is one number a step is a line.
+
+    Raises:
+        RunError: the memory shows no diagnostics, or the disk is full.
+    """
+    if not recording.memory:
+        raise RunError("this memory shows no diagnostics: there is nothing to draw in memory.png")
+    panels = list(recording.memory.items())
+    heights = [panel_height(values) for _, values in panels]
+    picture = look.new_figure(8.0, 1.0 + sum(heights))
+    column = picture.subplots(
+        len(panels), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights}
+    )[:, 0]
+    for axes, (name, values) in zip(column, panels, strict=True):
+        draw_panel(axes, name, values)
+        if recording.cue_step is not None:
+            axes.axvline(recording.cue_step, color=_CUE, lw=1.8, ls="--")
+    column[-1].set_xlabel("step of the episode")
+    column[-1].set_xlim(-0.5, recording.length - 0.5)
+    column[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    _headline(picture, recording, title)
+    look.save(picture, path)
+    return picture
+
+
+def colour_range(values: NDArray[np.float64]) -> tuple[str, float, float]:
+    """Colour map and limits: white is always zero, and constant through the episode."""
+    finite = values[np.isfinite(values)]
+    largest = float(np.abs(finite).max()) if finite.size else 0.0
+    largest = largest or 1.0
+    signed = bool((finite < 0).any())
+    return ("RdBu_r", -largest, largest) if signed else ("Blues", 0.0, largest)
+
+
+def plain_name(name: str) -> str:
+    """``read_weights`` as a person writes it, with its unit where it has one."""
+    unit = " (nats)" if name.endswith("entropy") else ""
+    return name.replace("_", " ").replace(".", " · ") + unit
+
+
+def counted(name: str) -> str:
+    """What the entries of a diagnostic are."""
+    if name == "action_values":
+        return "action"
+    return "slot" if "weights" in name or "usage" in name else "unit"
+
+
+def panel_height(values: NDArray[np.float64]) -> float:
+    """Inches for a panel: a line needs less than a map."""
+    return 0.9 if _width(values) == 1 else 1.9
+
+
+def draw_panel(
+    axes: Axes, name: str, values: NDArray[np.float64], *, rows_are: str | None = None
+) -> None:
+    """Draw values [T], [T, N] or [T, R, N] over time; ``rows_are`` says what N counts."""
+    axes.set_title(plain_name(name), loc="left")
+    if _width(values) == 1:
+        axes.plot(values.reshape(len(values)), color=look.COLOURS[0], lw=1.8)
+        look.tidy(axes)
+        return
+    rows = values.reshape(len(values), -1).T  # [slots, T], the heads below each other
+    colours, low, high = colour_range(rows)
+    image = axes.imshow(
+        rows, aspect="auto", cmap=colours, vmin=low, vmax=high, interpolation="nearest"
+    )
+    look.tidy(axes)
+    axes.grid(visible=False)
+    heads = values.shape[1] if values.ndim == 3 else 1
+    if heads > 1:
+        _mark_heads(axes, heads, values.shape[2])
+    else:
+        axes.set_ylabel(rows_are or counted(name))
+    look.colour_bar(axes, image)
+
+
+def _mark_heads(axes: Axes, heads: int, slots: int) -> None:
+    for head in range(1, heads):
+        axes.axhline(head * slots - 0.5, color=look.GREY, lw=0.8)
+    axes.set_yticks(
+        [(head + 0.5) * slots - 0.5 for head in range(heads)],
+        [f"head {head + 1}" for head in range(heads)],
+    )
+    axes.set_ylabel(f"{slots} slots each")
+
+
+def _headline(picture: Figure, recording: Recording, title: str) -> None:
+    ending = {True: "solved", False: "failed", None: f"return {recording.rewards.sum():.3g}"}
+    facts = f"one episode, {recording.length} steps, {ending[recording.success]}"
+    if recording.cue_step is not None:
+        facts += f"  ·  dashed: cue first seen, step {recording.cue_step}"
+    lines = [title, facts] if title else [facts]
+    headline = picture.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=look.FONT)
+    headline.set_color(look.INK)
+
+
+def _width(values: NDArray[np.float64]) -> int:
+    return int(np.prod(values.shape[1:]))

@@ -1,0 +1,83 @@
+"""The look that all pictures of a run share, and how they reach the disk."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Final
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.ticker import EngFormatter, PercentFormatter
+
+from memrl.checkpoint.atomic import write_atomically
+
+# Okabe & Ito (2008): told apart with any colour vision.
+COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+LINE_STYLES: Final = ("-", "--", ":", "-.")
+POINT: Final = "o"  # marks what is no line
+INK: Final = "#333333"
+GREY: Final = "#777777"
+DPI: Final = 150
+FONT: Final = 11.0
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure, in inches; it belongs to nobody else, so nothing has to be closed."""
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def tidy(axes: Axes) -> None:
+    """No box, a light grid behind the data, one size of letters."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(GREY)
+    axes.grid(axis="y", color="#E5E5E5", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=INK, labelsize=FONT - 1)
+    for label in (axes.xaxis.label, axes.yaxis.label, axes.title):
+        label.set_color(INK)
+        label.set_fontsize(FONT)
+
+
+def steps_axis(axes: Axes, unit: str = "env steps") -> None:
+    """Show x in units of experience: 200k, 1M."""
+    axes.set_xlabel(unit)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+
+
+def score_axis(axes: Axes, *, success: bool) -> None:
+    """Show y as success in percent, or as return in units of reward."""
+    if success:
+        axes.set_ylabel("success (% of episodes)")
+        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1.0, decimals=0))
+        axes.set_ylim(-0.02, 1.02)
+    else:
+        axes.set_ylabel("return (sum of rewards of an episode)")
+
+
+def colour_bar(axes: Axes, image: AxesImage) -> None:
+    """What the colours of an image stand for, in numbers beside it."""
+    bar = axes.figure.colorbar(image, ax=axes, pad=0.01, fraction=0.05)
+    bar.ax.tick_params(labelsize=FONT - 2, colors=INK)
+    bar.outline.set_visible(False)
+
+
+def colour_and_style(index: int) -> tuple[str, str]:
+    """The ``index``-th line of a picture: colours first, then dashes."""
+    style = LINE_STYLES[index // len(COLOURS) % len(LINE_STYLES)]
+    return COLOURS[index % len(COLOURS)], style
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a PNG atomically.
+
+    Raises:
+        RunError: the disk is full.
+    """
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    write_atomically(path, buffer.getvalue())

@@ -1,0 +1,230 @@
+"""One step of a policy as a file that runs without memrl: ONNX (.onnx) or torch.export (.pt2).
+
+The step is a map from named tensors to named tensors, the same in both formats, for any number of
+rows B from 1 on:
+
+====================  ================================================================
+in ``KEY``            each entry of the observation, as the policy reads it
+in ``start``          bool [B], True where the observation opens an episode
+in ``state.…``        what the memory carries, leaf by leaf
+out ``action``        the most probable; counts from zero, and a ``Box`` is not clipped
+out ``logits``        log-probabilities, those of several choices side by side
+out ``mean``, ``std`` in place of ``logits`` where actions are a ``Box``
+out ``value``         [B] the critic's
+out ``next_state.…``  what ``state.…`` has to be at the next step
+====================  ================================================================
+
+No file holds the initial state, for none is needed: where ``start`` is True it replaces the state
+that was fed, whatever that was. So begin with zeros and ``start`` True::
+
+    session = onnxruntime.InferenceSession("policy.onnx")
+    names = [output.name for output in session.get_outputs()]
+    out = dict(zip(names, session.run(names, inputs)))      # a dict of numpy arrays
+
+    out = torch.export.load("policy.pt2").module()(inputs)  # a dict of tensors on the CPU
+
+Older versions of torch ask for the keys of a .pt2 in the order in which they are listed here.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import io
+import logging
+import re
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any, NamedTuple, final
+
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+
+from memrl.checkpoint.atomic import write_atomically
+from memrl.memory.state import flatten, unflatten
+from memrl.policies.actor_critic import Policy
+from memrl.rollout.spaces import tensor_dtype
+
+SUFFIXES = (".onnx", ".pt2")
+ONNX_PACKAGES = ("onnx", "onnxscript")  # what torch's exporter imports
+OWN_NAMES = {"start", "action", "logits", "mean", "std", "value"}
+EXAMPLE_ROWS = 2  # of the traced batch: one row would be taken for a batch of always one
+
+
+class Port(NamedTuple):
+    """One tensor that goes in or comes out."""
+
+    name: str
+    dtype: torch.dtype
+    shape: tuple[int, ...]  # of one row: the tensor is [B, *shape]
+
+    def __str__(self) -> str:
+        axes = ", ".join(["B", *map(str, self.shape)])
+        return f"{self.name}: {str(self.dtype).removeprefix('torch.')} [{axes}]"
+
+
+class ExportedStep(NamedTuple):
+    """What was written."""
+
+    path: Path
+    inputs: list[Port]
+    outputs: list[Port]
+
+
+@final
+class Step(nn.Module):
+    """A policy's step with every tensor by name; the module that is traced."""
+
+    def __init__(self, policy: Policy, keys: list[str]) -> None:
+        super().__init__()
+        self.policy = policy
+        self.keys = keys
+
+    def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        like = self.policy.initial_state(1)
+        state = unflatten(like, {leaf: inputs[f"state.{leaf}"] for leaf in flatten(like)})
+        obs = {key: inputs[key] for key in self.keys}
+        out = self.policy.step(obs, state, inputs["start"])
+        named = {"action": out.actions.mode(), **out.actions.parameters(), "value": out.value}
+        named |= {f"next_state.{name}": leaf for name, leaf in flatten(out.state).items()}
+        # A tensor has one name in ONNX: the mode of a Gaussian is its mean, and a core may hand a
+        # leaf on as it was.
+        return {name: tensor.clone() for name, tensor in named.items()}
+
+
+def export_step(policy: Policy, observation_space: spaces.Dict, path: Path) -> ExportedStep:
+    """Write one step of ``policy`` with explicit state; the policy itself is not touched.
+
+    Args:
+        policy: on any device.
+        observation_space: the one that the policy was built for.
+        path: ends in .onnx or .pt2; a file that is there is replaced, in one rename.
+
+    Raises:
+        ValueError: another ending, a package that is not installed, an entry of the observation
+            with the name of another tensor, or a policy that cannot be exported; says why.
+        RunError: the disk is full or not writable.
+    """
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"{path} ends in {path.suffix!r}: allowed are {' and '.join(SUFFIXES)}")
+    if path.suffix == ".onnx":
+        _need_packages()
+    own = copy.deepcopy(policy).cpu().eval().requires_grad_(False)
+    step = Step(own, list(observation_space.spaces))
+    with torch.no_grad(), _quiet():
+        _need_free_names(own, step.keys)
+        inputs = _example(own, observation_space)
+        outputs = step(inputs)
+        try:
+            program = _trace(step, inputs)
+            content = _pt2(program) if path.suffix == ".pt2" else _onnx(program, inputs, outputs)
+        except Exception as error:  # torch's exporters raise many kinds, few of them public
+            name = type(own.core).__name__
+            raise ValueError(f"a policy on {name} cannot be exported: {_reason(error)}") from error
+    write_atomically(path, content)
+    return ExportedStep(path, _ports(inputs), _ports(outputs))
+
+
+def _example(policy: Policy, space: spaces.Dict) -> dict[str, Tensor]:
+    inputs = {
+        key: torch.zeros(EXAMPLE_ROWS, *(part.shape or ()), dtype=tensor_dtype(part))
+        for key, part in space.spaces.items()
+    }
+    inputs["start"] = torch.ones(EXAMPLE_ROWS, dtype=torch.bool)
+    state = flatten(policy.initial_state(EXAMPLE_ROWS))
+    return inputs | {f"state.{name}": leaf for name, leaf in state.items()}
+
+
+def _need_packages() -> None:
+    missing = [name for name in ONNX_PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ValueError(
+            f"writing .onnx needs {' and '.join(missing)}: pip install 'memrl[onnx]' "
+            f"(.pt2 needs nothing more)"
+        )
+
+
+def _need_free_names(policy: Policy, keys: list[str]) -> None:
+    leaves = flatten(policy.initial_state(1))
+    own = {*OWN_NAMES, *(f"{when}.{leaf}" for when in ("state", "next_state") for leaf in leaves)}
+    for key in keys:
+        if key in own:
+            raise ValueError(f"the observation {key!r} has the name of another tensor of the step")
+
+
+def _trace(step: Step, inputs: dict[str, Tensor]) -> ExportedProgram:
+    rows = torch.export.Dim("B", min=1)
+    shapes = {"inputs": {name: {0: rows} for name in inputs}}
+    program = torch.export.export(step, (inputs,), dynamic_shapes=shapes, strict=False)
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # the file would tell the folders of this machine
+    return program
+
+
+def _pt2(program: ExportedProgram) -> bytes:
+    buffer = io.BytesIO()
+    torch.export.save(program, buffer)
+    return buffer.getvalue()
+
+
+def _onnx(program: ExportedProgram, inputs: Iterable[str], outputs: Iterable[str]) -> bytes:
+    written = torch.onnx.export(
+        program.run_decompositions({torch.ops.aten.sort.stable: _sort}),
+        dynamo=True,
+        input_names=[*inputs],
+        output_names=[*outputs],
+        dynamic_shapes={"inputs": {name: {0: "B"} for name in inputs}},  # names the axis
+        verbose=False,
+    )
+    assert written is not None  # it is None only for the exporter before this one
+    return bytes(written.model_proto.SerializeToString())
+
+
+def _sort(x: Tensor, *, stable: bool, dim: int = -1, descending: bool = False) -> Any:
+    """ONNX has one sort, TopK, where the lower index goes first: it is always stable."""
+    return torch.ops.aten.sort.default(x, dim, descending)
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost error in one sentence; those around it say in which pass of torch it arose."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = str(error)
+    if "data-dependent" in text:
+        return "its step decides by the values of tensors, and a traced step takes one path for all"
+    if "Constraints violated" in text:
+        return "its step works for one batch size only"
+    if "not JSON compliant" in text:
+        return "this torch writes no infinities to .pt2 (newer ones do, and .onnx takes them)"
+    if "'SymbolicDim'" in text:
+        return "this onnxscript writes at no places of an unknown batch (newer ones and .pt2 do)"
+    if foreign := re.search(r"No ONNX function found for <OpOverload\(op='([\w.]+)'", text):
+        return f"ONNX has no counterpart of {foreign[1]}; .pt2 needs none"
+    return text.strip().partition("\n")[0] or type(error).__name__
+
+
+def _ports(tensors: dict[str, Tensor]) -> list[Port]:
+    return [Port(name, part.dtype, tuple(part.shape[1:])) for name, part in tensors.items()]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide what torch's exporters say about themselves: deprecations, optimisations left out.
+
+    None of it is about the policy, and nothing follows from it for the caller.
+    """
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

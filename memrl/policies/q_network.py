@@ -1,0 +1,100 @@
+"""Action values on one memory: where features become the worth of every action."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, final
+
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from memrl.memory.core import MemoryCore
+from memrl.nn.actions import allowed
+from memrl.nn.init import linear
+from memrl.nn.observation import ACTION_MASK, ObsEncoder
+from memrl.policies.backbone import Backbone, PolicyConfig, build_parts, head_body
+from memrl.rollout.env import Obs
+
+
+class QStep(NamedTuple):
+    """What a Q-network makes of one observation a row."""
+
+    q: Tensor  # [B, A]; forbidden actions are worth the least that there is
+    state: Any  # the core's next state
+
+
+class QUnrolled(NamedTuple):
+    """What a Q-network makes of a sequence."""
+
+    q: Tensor  # [T, B, A]
+    state: Any  # the core's state after the last step
+    cost: Tensor | None  # [T, B]  the core's own loss
+
+
+@final
+class QNetwork(Backbone):
+    """The worth of each of A actions, of a history.
+
+    With ``dueling`` (Wang et al. 2016, eq. 9) it is the worth of the history and the advantage of
+    the action over the mean action, from a head each.
+    """
+
+    def __init__(
+        self,
+        encoder: ObsEncoder,
+        core: MemoryCore[Any],
+        num_actions: int,
+        *,
+        skip: bool,
+        head_dim: int,
+        dueling: bool,
+    ) -> None:
+        super().__init__(encoder, core, skip=skip)
+        width, wide = self.features_dim, head_dim or self.features_dim
+        self.advantage = nn.Sequential(head_body(width, head_dim), linear(wide, num_actions, 0.1))
+        self.value = nn.Sequential(head_body(width, head_dim), linear(wide, 1)) if dueling else None
+
+    def step(self, obs: Obs, state: Any, start: Tensor, *, donate: bool = False) -> QStep:
+        """Act: observations [B, ...], ``start`` [B] True where one opens an episode."""
+        features, state = self.sense(obs, state, start, donate=donate)
+        return QStep(self._heads(obs, features), state)
+
+    def forward(self, obs: Obs, state: Any, start: Tensor) -> QUnrolled:
+        """Learn: observations [T, B, ...], ``start`` [T, B], the state before the first step."""
+        sensed = self.unroll(obs, state, start)
+        return QUnrolled(self._heads(obs, sensed.features), sensed.state, sensed.cost)
+
+    def _heads(self, obs: Obs, features: Tensor) -> Tensor:
+        q: Tensor = self.advantage(features)
+        if self.value is not None:
+            q = self.value(features) + q - q.mean(-1, keepdim=True)
+        mask = obs.get(ACTION_MASK)
+        return q if mask is None else q.masked_fill(~allowed(mask), torch.finfo(q.dtype).min)
+
+
+def build_q_network(
+    observation_space: spaces.Dict,
+    action_space: spaces.Space[Any],
+    memory: Mapping[str, Any],
+    config: PolicyConfig,
+    *,
+    dueling: bool,
+) -> QNetwork:
+    """A Q-network for these spaces; ``memory`` is a name and that memory's options.
+
+    Raises:
+        ValueError: actions that cannot be counted up, or a space, a memory or an option that is not
+            known; the sentence names it.
+    """
+    if not isinstance(action_space, spaces.Discrete):
+        raise ValueError(f"Q-learning compares single actions: {action_space} is not Discrete")
+    encoder, core = build_parts(observation_space, memory, config)
+    return QNetwork(
+        encoder,
+        core,
+        int(action_space.n),
+        skip=config.skip,
+        head_dim=config.head_dim,
+        dueling=dueling,
+    )

@@ -1,1 +1,0 @@
-"""How values become files, and files values."""

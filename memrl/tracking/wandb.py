@@ -1,0 +1,126 @@
+"""Weights & Biases, at arm's length: imported late, and never a reason for training to fail."""
+
+from __future__ import annotations
+
+import netrc
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias, final, get_args
+from urllib.parse import urlparse
+
+from memrl.tracking.metrics_file import STEPS, Row
+
+Mode: TypeAlias = Literal["online", "offline", "disabled"]
+_CLOUD: Final = "https://api.wandb.ai"
+_PATIENCE: Final = 30.0  # seconds to wait for the server before tracking offline
+_LAST_PATIENCE: Final = 300.0  # seconds to wait at the end; what is left waits for `wandb sync`
+
+
+@final
+class WandbTracker:
+    """One run at W&B. Without a key, or without an answer from the server, it is kept offline.
+
+    Any exception of W&B's is reported once, as a sentence, and ends this tracker, not the run.
+
+    Args:
+        folder: where W&B keeps its files.
+        mode: ``online``, ``offline`` or ``disabled``.
+        project: name of the W&B project.
+        name: name of the run there.
+        config: the resolved configuration.
+        run_id: of the run to continue; None begins one.
+        say: receives sentences for the person at the terminal.
+        unit: the column that counts experience: the horizontal axis of every chart.
+
+    Raises:
+        ValueError: ``mode`` is none of the three.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        mode: Mode,
+        project: str,
+        name: str,
+        config: Mapping[str, Any],
+        run_id: str | None,
+        say: Callable[[str], None],
+        unit: str = STEPS,
+    ) -> None:
+        if mode not in get_args(Mode):
+            raise ValueError(f"W&B mode {mode!r} is not one of {', '.join(get_args(Mode))}")
+        self._say, self._unit = say, unit
+        self._run: Any = None
+        if mode == "online" and not has_key():
+            say("No W&B key is present: this run is tracked offline (`wandb login` adds a key)")
+            mode = "offline"
+        if mode != "disabled":
+            options = {"project": project, "name": name, "config": dict(config), "id": run_id}
+            self._guard(self._begin, folder, mode, options)
+        self.run_id: str | None = self._run.id if self._run is not None else run_id
+
+    def log(self, row: Row) -> None:
+        """Send a row, which has the unit of experience among its keys."""
+        if self._run is not None:
+            self._guard(self._run.log, dict(row))
+
+    def finish(self, episode: Path | None, checkpoint: Path | None) -> None:
+        """Send the GIF of an episode and the last checkpoint, where they exist; end the run."""
+        if self._run is not None:
+            self._guard(self._finish, episode, checkpoint)
+        self._run = None
+
+    def _begin(self, folder: Path, mode: Mode, options: Mapping[str, Any]) -> None:
+        import wandb
+
+        folder.mkdir(parents=True, exist_ok=True)
+        behaviour: dict[str, Any] = {"init_timeout": _PATIENCE, "silent": True, "console": "off"}
+        if "finish_timeout" in getattr(wandb.Settings, "model_fields", {}):  # younger than 0.19
+            behaviour["finish_timeout"] = _LAST_PATIENCE
+        settings = wandb.Settings(**behaviour)
+        begin = {"dir": str(folder), "resume": "allow", "settings": settings, **options}
+        try:
+            self._run = wandb.init(mode=mode, **begin)
+        except Exception as error:
+            if mode != "online":
+                raise
+            self._say(f"W&B cannot be reached ({_first_line(error)}): this run is tracked offline")
+            self._run = wandb.init(mode="offline", **begin)
+        # Not wandb's own counter: after a resume its rows could only go forward, ours go back.
+        self._run.define_metric(self._unit)
+        self._run.define_metric("*", step_metric=self._unit)
+
+    def _finish(self, episode: Path | None, checkpoint: Path | None) -> None:
+        import wandb
+
+        if episode is not None and episode.exists():
+            self._run.log({"episode": wandb.Video(str(episode), format="gif")})
+        if checkpoint is not None and checkpoint.exists():
+            artifact = wandb.Artifact(f"checkpoint-{self.run_id}", type="checkpoint")
+            artifact.add_file(str(checkpoint))
+            self._run.log_artifact(artifact)
+        self._run.finish()
+
+    def _guard(self, call: Callable[..., Any], *arguments: Any) -> None:
+        try:
+            call(*arguments)
+        except Exception as error:
+            self._run = None
+            self._say(f"W&B failed and is off for this run, which goes on: {_first_line(error)}")
+
+
+def has_key() -> bool:
+    """Whether W&B would find a key: in WANDB_API_KEY, or in the netrc file for its server."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urlparse(os.environ.get("WANDB_BASE_URL", _CLOUD)).hostname or ""
+    try:
+        return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

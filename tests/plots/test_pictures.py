@@ -1,0 +1,405 @@
+from __future__ import annotations
+
+import io
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+from run_fakes import Countdown, WalkAgent
+
+from memrl.errors import RunError
+from memrl.evaluation.compare import ComparedRun, comparison_table, group_runs
+from memrl.evaluation.learning_curve import Curve, moving_mean, read_curve
+from memrl.evaluation.recording import record_episode
+from memrl.plots import style as look
+from memrl.plots.comparison import band, draw_comparison
+from memrl.plots.curve import draw_curve
+from memrl.plots.episode import draw_episode
+from memrl.plots.memory import colour_range, draw_memory, plain_name
+from memrl.tracking.metrics_file import MetricsFile
+
+
+def metrics(path, rows=211, success=True):
+    file = MetricsFile(path)
+    for i in range(1, rows + 1):
+        score = {"episode/success": i / rows} if success else {}
+        row = {"env_steps": 700 * i, "wall_seconds": float(i), **score}
+        file.append({**row, "episode/return": i / 3, "episode/count": 5.0})
+    return path
+
+
+def labels(axes):
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def record(seed_of_length, **kwargs):
+    for seed in range(50):
+        recording = record_episode(WalkAgent(), Countdown(1), seed=seed, **kwargs)
+        if recording.length == seed_of_length:
+            return recording
+    raise AssertionError("no such episode")
+
+
+def test_a_curve_has_axes_with_units_a_legend_and_its_references(tmp_path):
+    figure = draw_curve(
+        metrics(tmp_path / "m.csv"),
+        tmp_path / "curve.png",
+        references={"no memory": 0.5, "published": 0.97},
+        title="dnc",
+    )
+    axes = figure.axes[0]
+    assert axes.get_xlabel() == "env steps"
+    assert axes.get_ylabel() == "success (% of episodes)"
+    assert axes.get_title(loc="left") == "dnc"
+    name = "success, mean over 5 iterations"
+    few = f"{name}, of fewer than 20 episodes"  # 15 at the ends
+    assert labels(axes) == ["success", few, name, "no memory, 50 %", "published, 97 %"]
+    levels = {line.get_label(): line.get_ydata()[0] for line in axes.lines}
+    assert (levels["no memory, 50 %"], levels["published, 97 %"]) == (0.5, 0.97)
+    with Image.open(tmp_path / "curve.png") as image:
+        assert image.width >= 1000
+
+
+def test_equal_levels_are_one_line_with_both_names(tmp_path):
+    levels = {"optimal": 1.0, "blind guess": 0.25, "memoryless": 0.2501}
+    figure = draw_curve(metrics(tmp_path / "m.csv"), tmp_path / "c.png", references=levels)
+    assert labels(figure.axes[0])[-2:] == ["optimal, 100 %", "blind guess = memoryless, 25 %"]
+
+
+def test_levels_that_can_be_told_apart_are_two_lines(tmp_path):
+    levels = {"blind guess": 20.0, "memoryless": 21.0}
+    file = metrics(tmp_path / "m.csv", success=False)
+    figure = draw_curve(file, tmp_path / "c.png", references=levels)
+    assert labels(figure.axes[0])[-2:] == ["blind guess, 20", "memoryless, 21"]
+
+
+def test_points_of_few_episodes_are_faint(tmp_path):
+    file = MetricsFile(tmp_path / "m.csv")
+    for i, count in enumerate([2.0, 20.0, 30.0], start=1):
+        file.append({"env_steps": i, "episode/success": 0.5, "episode/count": count})
+    faint, solid = draw_curve(tmp_path / "m.csv", tmp_path / "c.png").axes[0].lines
+    assert faint.get_alpha() < 0.5
+    assert np.isnan(solid.get_ydata()).tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize(("rows", "marker"), [(1, "o"), (2, "None")])
+def test_a_curve_of_one_point_has_a_marker(tmp_path, rows, marker):
+    figure = draw_curve(metrics(tmp_path / "m.csv", rows=rows), tmp_path / "curve.png")
+    assert [line.get_marker() for line in figure.axes[0].lines] == [marker]
+
+
+def test_a_task_without_success_is_drawn_by_its_return(tmp_path):
+    figure = draw_curve(metrics(tmp_path / "m.csv", success=False), tmp_path / "curve.png")
+    assert figure.axes[0].get_ylabel() == "return (sum of rewards of an episode)"
+
+
+def test_iterations_without_an_episode_are_left_out_of_a_curve(tmp_path):
+    file = MetricsFile(tmp_path / "m.csv")
+    for i, success in enumerate([math.nan, 0.25, math.nan, 0.75], start=1):
+        file.append({"env_steps": i, "episode/success": success, "episode/count": 1.0})
+    curve = read_curve(tmp_path / "m.csv")
+    assert curve.env_steps.tolist() == [2, 4]
+    assert curve.smooth.tolist() == [0.25, 0.75]
+
+
+def test_a_curve_before_the_first_episode_says_why_there_is_none(tmp_path):
+    MetricsFile(tmp_path / "m.csv").append({"env_steps": 1, "episode/success": math.nan})
+    with pytest.raises(RunError, match="no episode has ended"):
+        read_curve(tmp_path / "m.csv")
+
+
+def test_smoothing_is_the_weighted_mean_of_the_neighbours():
+    rng = np.random.default_rng(0)
+    values, weights = rng.random(11), rng.integers(1, 5, 11).astype(float)
+    want = []
+    for i in range(11):
+        near = [j for j in range(11) if abs(i - j) <= 2]
+        want.append(sum(values[j] * weights[j] for j in near) / sum(weights[j] for j in near))
+    np.testing.assert_allclose(moving_mean(values, weights, 5), want)
+
+
+def test_smoothing_is_right_when_the_window_is_wider_than_the_run():
+    values = np.array([1.0, 2.0])
+    np.testing.assert_allclose(moving_mean(values, np.ones(2), 7), [1.5, 1.5])
+
+
+def test_a_recording_holds_the_episode_and_dates_the_cue():
+    recording = record(11)
+    assert recording.length == len(recording.frames) == 11
+    assert [int(o["obs"][0]) for o in recording.observations] == list(range(11))
+    assert recording.cue_step == 3
+    assert recording.success is False
+    assert recording.rewards.sum() == 0
+    shapes = {name: values.shape for name, values in recording.memory.items()}
+    assert shapes == {
+        "write_weights": (11, 5),
+        "read_weights": (11, 2, 5),
+        "hidden": (11, 67),
+        "gate": (11, 1),
+    }
+
+
+def test_an_episode_without_a_cue_dates_none():
+    recording = record(2)
+    assert recording.cue_step is None
+    assert recording.success is True
+    assert recording.rewards.tolist() == [0.0, 1.0]
+
+
+def test_an_episode_that_does_not_end_is_kept_as_far_as_it_went():
+    assert record(3, max_steps=3).success is None
+
+
+def test_memory_png_has_a_panel_for_each_diagnostic_and_marks_the_cue(tmp_path):
+    recording = record(11)
+    figure = draw_memory(recording, tmp_path / "memory.png", title="dnc")
+    panels = [axes for axes in figure.axes if axes.get_title(loc="left")]
+    names = [axes.get_title(loc="left") for axes in panels]
+    assert names == ["write weights", "read weights", "hidden", "gate"]
+    assert panels[-1].get_xlabel() == "step of the episode"
+    for axes in panels:
+        assert any(list(line.get_xdata()) == [3, 3] for line in axes.lines)
+    np.testing.assert_array_equal(
+        panels[0].images[0].get_array(), recording.memory["write_weights"].T
+    )
+    assert [t.get_text() for t in panels[1].get_yticklabels()] == ["head 1", "head 2"]
+    assert "dashed: cue first seen, step 3" in figure.get_suptitle()
+    assert (tmp_path / "memory.png").exists()
+
+
+def test_memory_png_marks_no_cue_where_none_was_seen(tmp_path):
+    figure = draw_memory(record(2), tmp_path / "memory.png")
+    assert "cue" not in figure.get_suptitle()
+    lines = [list(line.get_xdata()) for axes in figure.axes if axes.images for line in axes.lines]
+    assert not any(start == end for start, end in lines)  # only the lines between heads
+
+
+def test_a_memory_without_diagnostics_has_no_picture(tmp_path):
+    with pytest.raises(RunError, match="no diagnostics"):
+        draw_memory(record(2)._replace(memory={}), tmp_path / "memory.png")
+
+
+def test_an_entropy_has_its_unit():
+    assert plain_name("read_entropy") == "read entropy (nats)"
+    assert plain_name("read_weights") == "read weights"
+
+
+def test_steps_of_a_short_episode_are_whole_numbers(tmp_path):
+    figure = draw_memory(record(2), tmp_path / "memory.png")
+    below = figure.axes[3]
+    assert below.get_xlabel() == "step of the episode"
+    assert all(float(tick).is_integer() for tick in below.get_xticks())
+
+
+def test_white_is_always_zero():
+    assert colour_range(np.array([0.0, 0.25])) == ("Blues", 0.0, 0.25)
+    assert colour_range(np.array([-0.5, 0.25])) == ("RdBu_r", -0.5, 0.5)
+    assert colour_range(np.zeros(3)) == ("Blues", 0.0, 1.0)
+
+
+def seen_by_the_agent(obs):
+    return np.full((7, 7, 3), int(obs["obs"][0]), dtype=np.uint8)
+
+
+def test_the_gif_has_a_frame_for_every_step(tmp_path):
+    assert draw_episode(record(11), tmp_path / "e.gif") == 11
+    with Image.open(tmp_path / "e.gif") as image:
+        assert image.n_frames == 11
+        assert image.info["loop"] == 0
+
+
+def test_a_recording_keeps_the_view_that_the_last_action_led_to(tmp_path):
+    recording = record(11, view=seen_by_the_agent)
+    assert [int(view.max()) for view in [*recording.views, recording.last_view]] == [*range(12)]
+    assert draw_episode(recording, tmp_path / "e.gif") == 12
+
+
+BEFORE = "world, before the last step"
+
+
+def headlines(recording, tmp_path, monkeypatch, **options):
+    """The headlines of the frames of a GIF, and the titles of the world in them."""
+    seen = []
+    draw = look.FigureCanvasAgg.draw
+
+    def draw_and_note(canvas):
+        titles = [axes.get_title(loc="left") for axes in canvas.figure.axes]
+        seen.append((canvas.figure.get_suptitle(), titles[0]))
+        return draw(canvas)
+
+    monkeypatch.setattr(look.FigureCanvasAgg, "draw", draw_and_note)
+    draw_episode(recording, tmp_path / "e.gif", **options)
+    return seen
+
+
+def test_a_gif_ends_after_the_last_step_and_says_what_its_world_is_of(tmp_path, monkeypatch):
+    recording = record(2, view=seen_by_the_agent)
+    assert headlines(recording, tmp_path, monkeypatch, title="dnc", mission="fetch a key") == [
+        ("dnc  ·  step 1 of 2\naction: 0  ·  reward: 0\nmission: fetch a key", "world"),
+        ("dnc  ·  step 2 of 2\naction: 0  ·  reward: 1\nmission: fetch a key", "world"),
+        ("dnc  ·  after step 2 of 2\nsolved\nmission: fetch a key", BEFORE),
+    ]
+
+
+def test_a_gif_without_views_ends_with_the_last_step(tmp_path, monkeypatch):
+    assert headlines(record(2), tmp_path, monkeypatch) == [
+        ("step 1 of 2\naction: 0  ·  reward: 0", "world"),
+        ("step 2 of 2\naction: 0  ·  reward: 1  ·  solved", "world"),
+    ]
+
+
+def observed(obs):
+    return {"obs": f"the number {obs['obs'][0]:g}", "more": "words " * 400}
+
+
+def test_where_nothing_is_a_picture_the_gif_says_what_is_seen_and_done(tmp_path, monkeypatch):
+    seen = []
+    draw = look.FigureCanvasAgg.draw
+
+    def draw_and_note(canvas):
+        axes = canvas.figure.axes[0]
+        seen.append((canvas.figure.get_suptitle(), axes.texts[0].get_text().splitlines()))
+        return draw(canvas)
+
+    monkeypatch.setattr(look.FigureCanvasAgg, "draw", draw_and_note)
+    recording = record(2)._replace(frames=[None, None], memory={})
+    draw_episode(recording, tmp_path / "e.gif", observed=observed, done=lambda a: f"wait {a}")
+    headlines_, texts = zip(*seen, strict=True)
+    assert headlines_[0] == "step 1 of 2\naction: wait 0  ·  reward: 0"
+    assert [lines[0] for lines in texts] == ["obs: the number 0", "obs: the number 1"]
+    assert texts[0][-1] == "…"  # what is long is cut
+
+
+def test_where_there_is_a_picture_the_gif_needs_no_words(tmp_path, monkeypatch):
+    assert headlines(record(2), tmp_path, monkeypatch, observed=observed)[0][1] == "world"
+
+
+def test_a_row_of_one_memory_has_no_tick_and_says_what_its_entries_are(tmp_path, monkeypatch):
+    panels = {}
+    note = look.FigureCanvasAgg.draw
+
+    def draw_and_note(canvas):
+        panels.update({axes.get_title(loc="left"): axes for axes in canvas.figure.axes})
+        return note(canvas)
+
+    monkeypatch.setattr(look.FigureCanvasAgg, "draw", draw_and_note)
+    draw_episode(record(2), tmp_path / "e.gif")
+    assert len(panels["hidden"].get_yticks()) == 0
+    assert len(panels["read weights"].get_yticks()) == 2
+    assert panels["hidden"].get_xlabel() == "unit"
+    assert panels["gate"].get_xlabel() == ""  # one number
+    assert panels["write weights"].get_xlabel() == "slot"
+
+
+def test_the_colours_of_a_strip_have_a_scale(tmp_path, monkeypatch):
+    scales = []
+    monkeypatch.setattr(look, "colour_bar", lambda axes, image: scales.append(image.get_clim()))
+    draw_episode(record(2), tmp_path / "e.gif")
+    assert scales == [(0.0, 1.0), (-0.5, 0.5)]  # of the two read heads and of 67 hidden units
+
+
+def test_a_small_world_is_drawn_large(tmp_path):
+    recording = record(2, view=seen_by_the_agent)
+    draw_episode(recording._replace(memory={"gate": np.ones((2, 1))}), tmp_path / "e.gif")
+    with Image.open(tmp_path / "e.gif") as image:
+        assert image.height > 2 * 260  # the world and, below it, the view
+
+
+def test_a_memory_can_be_watched_without_a_world_and_a_world_without_a_memory(tmp_path):
+    recording = record(2)
+    blind = recording._replace(frames=[None, None])
+    assert draw_episode(blind, tmp_path / "blind.gif") == 2
+    assert draw_episode(recording._replace(memory={}), tmp_path / "empty.gif") == 2
+    with pytest.raises(RunError, match="neither"):
+        draw_episode(blind._replace(memory={}), tmp_path / "nothing.gif")
+
+
+def run(memory, seed, score, last=900.0, env="Maze", success=True):
+    steps = np.arange(100.0, last + 1, 100.0)
+    flat = np.full(len(steps), score)
+    return ComparedRun(
+        memory=memory,
+        env=env,
+        seed=seed,
+        success=score if success else None,
+        return_=2 * score,
+        env_steps=int(last),
+        env_steps_per_s=50.0,
+        wall_seconds=last / 50,
+        curve=Curve(steps, flat, flat, 1, success, np.full(len(steps), 50.0)),
+    )
+
+
+def test_seeds_of_one_memory_are_averaged_with_students_interval(tmp_path):
+    groups = group_runs([run("dnc", 0, 0.5), run("lstm", 0, 0.5), run("dnc", 1, 0.7)])
+    assert [(g.memory, g.seeds) for g in groups] == [("dnc", [0, 1]), ("lstm", [0])]
+    reach = 12.7062047 * 0.1
+    assert groups[0].success.mean == pytest.approx(0.6)
+    assert groups[0].success.high == pytest.approx(0.6 + reach)
+    grid, centre, low, _high = band(groups[0].curves)
+    assert (grid[0], grid[-1]) == (100.0, 900.0)
+    np.testing.assert_allclose(centre, 0.6)
+    np.testing.assert_allclose(low, 0.6 - reach)
+    assert groups[0].as_dict()["return"]["mean"] == pytest.approx(1.2)
+
+
+def test_a_line_ends_where_its_shortest_run_ends():
+    grid, *_ = band([run("dnc", 0, 0.5).curve, run("dnc", 1, 0.5, last=400.0).curve])
+    assert grid[-1] == 400.0
+
+
+def test_the_same_seed_twice_is_not_two_seeds():
+    with pytest.raises(RunError, match="same seed"):
+        group_runs([run("dnc", 0, 0.5), run("dnc", 0, 0.6)])
+    with pytest.raises(RunError, match="one run or more"):
+        group_runs([])
+
+
+def test_a_comparison_names_memories_seeds_and_the_band(tmp_path):
+    runs = [run("dnc", 0, 0.5), run("dnc", 1, 0.7), run("lstm", 0, 0.5), run("lstm", 0, 1, env="B")]
+    levels = {"Maze": {"no memory": 0.5}}
+    figure = draw_comparison(group_runs(runs), tmp_path / "c.png", references=levels)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["Maze", "B"]
+    assert labels(figure.axes[0]) == ["dnc (2 seeds)", "lstm (1 seed)", "no memory, 50 %"]
+    assert "95 % t-interval" in figure.axes[0].get_legend().get_title().get_text()
+    assert labels(figure.axes[1]) == ["lstm (1 seed)"]  # the levels of Maze are none of B's
+    assert len(figure.axes[0].collections) == 1  # a band for two seeds, none for one
+    colours = [
+        next(line.get_color() for line in axes.lines if line.get_label().startswith("lstm"))
+        for axes in figure.axes
+    ]
+    assert colours[0] == colours[1]  # a memory keeps its colour from panel to panel
+
+
+def test_a_comparison_is_faint_where_all_seeds_together_ended_few_episodes(tmp_path):
+    def with_few(run):
+        episodes = np.where(run.curve.env_steps < 500, 7.0, 50.0)
+        return run._replace(curve=run.curve._replace(episodes=episodes))
+
+    two, three = ([with_few(run("dnc", seed, 0.5)) for seed in range(n)] for n in (2, 3))
+    _, solid = draw_comparison(group_runs(two), tmp_path / "c.png").axes[0].lines
+    assert np.isnan(solid.get_ydata()).tolist() == (solid.get_xdata() < 500).tolist()
+    (solid,) = draw_comparison(group_runs(three), tmp_path / "c.png").axes[0].lines
+    assert not np.isnan(solid.get_ydata()).any()
+
+
+@pytest.mark.parametrize(("last", "marker"), [(100.0, "o"), (200.0, "None")])
+def test_a_comparison_of_single_points_has_markers(tmp_path, last, marker):
+    figure = draw_comparison(group_runs([run("dnc", 0, 0.5, last=last)]), tmp_path / "c.png")
+    assert figure.axes[0].lines[0].get_marker() == marker
+
+
+def test_the_table_says_what_was_compared():
+    console = Console(width=140, record=True, file=io.StringIO())
+    console.print(comparison_table(group_runs([run("dnc", 0, 0.5), run("dnc", 1, 0.7)])))
+    text = console.export_text()
+    for word in ("dnc", "Maze", "60.0% [0%, 100%]", "env steps", "900", "18 s"):
+        assert word in text
+
+
+def test_a_task_without_success_is_compared_by_return():
+    console = Console(width=140, record=True, file=io.StringIO())
+    console.print(comparison_table(group_runs([run("dnc", 0, 0.5, success=False)])))
+    assert "–" in console.export_text()
