@@ -109,7 +109,7 @@ def test_the_mission_of_an_episode_is_read_back_from_what_the_agent_saw(id):
 
 def test_a_task_without_missions_has_none():
     env = memrl.make("probe/Recall-v0")
-    obs = {name: value[0] for name, value in env.reset().items()}
+    obs = {name: value[0].numpy() for name, value in env.reset().items()}
     assert mission_of(obs, env.observation_space, EnvCard()) == ""
 
 
