@@ -1,9 +1,10 @@
-"""What can go wrong in a run, each as one sentence for the person at the terminal."""
+"""What can go wrong, each as one sentence for the person at the terminal."""
 
 from __future__ import annotations
 
+import difflib
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -50,3 +51,9 @@ def disk_errors_explained(path: Path) -> Iterator[None]:
         else:
             raise
         raise RunError(f"could not write {path}: {why}") from error
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """``; did you mean …?``, or nothing where no known word is close."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""

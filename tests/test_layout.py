@@ -15,7 +15,8 @@ LINKED = ("agents", "configs", "envs")
 # A room and the rooms right below it; it may import these and everything below them.
 BELOW = {
     "errors": (),
-    "registry": ("errors",),
+    "plugins": ("errors",),
+    "registry": ("plugins",),
     "checkpoint": ("errors", "rollout.tokens"),
     "memory.ops": (),
     "memory": ("memory.ops", "registry"),
