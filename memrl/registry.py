@@ -7,6 +7,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import EntryPoint
 from inspect import Parameter
 from typing import Any, Generic, TypeVar, cast, final, get_type_hints
 
@@ -87,6 +88,14 @@ class Registry(Generic[T]):
             word for word, e in zip(further, entries, strict=True) if e.value not in known
         ]
 
+    def knows(self, word: str) -> bool:
+        """Whether a word is registered, offered by a package, or names a module.
+
+        Raises:
+            ValueError: two packages offer different classes under that name.
+        """
+        return ":" in word or word in self._classes or bool(self.offers(word))
+
     def origin(self, word: str) -> str:
         """Where a class comes from: ``built in``, a package and its version, or a module."""
         for entry in offered(self.group):
@@ -102,7 +111,7 @@ class Registry(Generic[T]):
             ValueError: as ``find``; or the module is not there, or does not import.
         """
         module, colon, _ = word.partition(":")
-        if colon and word not in self._given and not self._offers(word):
+        if colon and word not in self._given and not self.offers(word):
             import_plugin(module)
         return self.find(word)
 
@@ -122,7 +131,7 @@ class Registry(Generic[T]):
         module, colon, name = word.partition(":")
         if colon and module in sys.modules:
             return self._member(module, name)
-        if entries := self._offers(word):
+        if entries := self.offers(word):
             return self._checked(load_offered(entries[0]), word)
         if colon:
             raise NotNamedError(self.kind, word, module)
@@ -180,8 +189,8 @@ class Registry(Generic[T]):
             ) from None
         return cls(*fixed, **chosen)
 
-    def _offers(self, word: str) -> list[Any]:
-        """Entry points that a word means, by their name or by what they stand for.
+    def offers(self, word: str) -> list[EntryPoint]:
+        """Entry points of installed packages that a word means, by name or by value.
 
         Raises:
             ValueError: two packages offer different classes under that name.
@@ -199,7 +208,7 @@ class Registry(Generic[T]):
         cls = self._classes[name]
         if is_built_in(cls):
             return
-        for entry in self._offers(name):
+        for entry in self.offers(name):
             if load_offered(entry) is not cls:
                 raise ValueError(
                     f"two {self.plural} are called {name!r}: {_path(cls)} and {entry.value} of "
@@ -266,6 +275,8 @@ def _is_reloaded(known: type[Any], cls: type[Any]) -> bool:
 def options_of(function: Callable[..., Any], kind: Any) -> type[BaseModel]:
     """The parameters of one ``kind`` (of ``inspect.Parameter``) as a strict pydantic model.
 
+    One without an annotation is of its default's type, where that is a number or a string.
+
     Raises:
         ValueError: a parameter without a type.
     """
@@ -274,9 +285,11 @@ def options_of(function: Callable[..., Any], kind: Any) -> type[BaseModel]:
     for option, given in inspect.signature(function).parameters.items():
         if given.kind is not kind:
             continue
-        if option not in hints:
+        default = given.default
+        if option not in hints and type(default) not in (bool, int, float, str):
             raise ValueError(f"{option} has no type, as in {option}: int = 64")
-        options[option] = hints[option], ... if given.default is given.empty else given.default
+        kept = ... if default is given.empty else default
+        options[option] = hints.get(option, type(default)), kept
     config = ConfigDict(extra="forbid", strict=True, frozen=True)
     return create_model("Options", __config__=config, **options)
 

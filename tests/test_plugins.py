@@ -30,7 +30,7 @@ class Candle: ...
 class Needy(Lamp):
     def __init__(self, volts: int, wick: int) -> None: ...
 class Untyped(Lamp):
-    def __init__(self, volts: int, *, wick=3) -> None: ...
+    def __init__(self, volts: int, *, long=3, wick=None) -> None: ...
 def helper() -> None: ...
 """
 
@@ -183,6 +183,13 @@ def test_options_are_checked_as_for_built_in_classes(folder, lamps, name, option
     lamps.named(f"my_lamp:{name}")
     with pytest.raises(ValueError, match=sentence):
         lamps.build(f"my_lamp:{name}", 3, options=options)
+
+
+def test_an_option_without_annotation_is_of_its_defaults_type(folder, lamps):
+    (folder / "my_lamp.py").write_text(LAMP.replace(", wick=None", ""))
+    lamps.named("my_lamp:Untyped")
+    with pytest.raises(ValueError, match=r"option long=3\.5: .*valid integer"):
+        lamps.build("my_lamp:Untyped", 3, options={"long": 3.5})
 
 
 def test_a_class_itself_has_a_word_that_leads_back_to_it(lamps):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import yaml  # type: ignore[import-untyped]
 from omegaconf import OmegaConf
 
 from memrl.checkpoint.folder import Checkpoint, Checkpoints
+from memrl.config.choices import refuse_unnamed
 from memrl.config.models import Common, Config, check
 from memrl.errors import CheckpointError, RunError
 from memrl.pipeline.build import make_agent, make_env
+from memrl.plugins import import_plugin
 from memrl.run.agent import Agent
 from memrl.run.directory import Command, RunDirectory
 
@@ -20,19 +23,44 @@ C = TypeVar("C", bound=Common)
 Which: TypeAlias = Literal["last", "best"]
 
 
-def load(run: RunPath, checkpoint: Which = "last", *, device: str | None = None) -> Agent:
+def load(
+    run: RunPath,
+    checkpoint: Which = "last",
+    *,
+    device: str | None = None,
+    plugins: Iterable[str] = (),
+) -> Agent:
     """The agent of a run, as it was at its last or best checkpoint.
 
+    Args:
+        run: its directory.
+        checkpoint: which one.
+        device: where it shall act; None: where it was trained.
+        plugins: modules of one's own that the run was made with, to be imported; no other is.
+
     Raises:
-        RunError: there is no such run, or no intact checkpoint in it.
-        ValueError: neither "last" nor "best", or no such device here.
+        RunError: there is no such run, no intact checkpoint in it, or it was made with a module
+            that is neither imported nor named.
+        ValueError: neither "last" nor "best", no such device here, or a module that is not there.
     """
     directory = RunDirectory.open(run)
+    import_plugins(plugins, directory)
     config = read_config(directory, device=device)
     found = find_checkpoint(directory, config, checkpoint)
     agent = make_agent(config, make_env(config))
     agent.load_state_dict(found.state["agent"])
     return agent
+
+
+def import_plugins(modules: Iterable[str], *runs: RunDirectory) -> None:
+    """Import modules that a person named; they may lie where they lay when runs were made.
+
+    Raises:
+        ValueError: there is no such module, or it does not import.
+    """
+    for module in modules:
+        known = [run.read_plugins().get(module) for run in runs]
+        import_plugin(module, [folder for folder in known if folder is not None])
 
 
 def find_checkpoint(directory: RunDirectory, config: Config, which: Which = "last") -> Checkpoint:
@@ -67,7 +95,8 @@ def read_config_as(model: type[C], run: RunDirectory, **changes: Any) -> C:
     """The config of a run; keys that are given and not None replace what it says.
 
     Raises:
-        RunError: its config.yaml is not readable as one, or another command made it.
+        RunError: its config.yaml is not readable as one, another command made it, or it was made
+            with a module that nobody named.
         ValueError: a change that the config's model refuses.
     """
     changed = {key: value for key, value in changes.items() if value is not None}
@@ -76,6 +105,7 @@ def read_config_as(model: type[C], run: RunDirectory, **changes: Any) -> C:
         made_by: Command = "fit" if "task" in plain else "train"
         if made_by != run.command:
             raise RunError(f"{run} was made by memrl {made_by}, which this command cannot use")
+        refuse_unnamed(plain, model.menus, run.read_plugins(), str(run))
         check(plain, model)
     except (ValueError, TypeError, yaml.YAMLError) as error:
         raise RunError(f"{run.config} does not hold a config of this version: {error}") from error
