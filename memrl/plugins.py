@@ -73,17 +73,17 @@ def places_of(modules: Iterable[str]) -> dict[str, str]:
     return {name: str(folder) for name, folder in found.items() if folder is not None}
 
 
-def how_to_name(modules: Mapping[str, str] | Iterable[str], given: str = "--plugin {}") -> str:
-    """What a person types or writes to name modules: ``add --plugin leaky, or import leaky first``.
+def how_to_name(modules: Iterable[str], places: Mapping[str, str] | None = None) -> str:
+    """What a person does to name modules: ``add --plugin leaky, or import leaky first``.
 
     Args:
-        modules: their names; of a mapping, the folders in which they were.
-        given: how one is named here.
+        modules: their names.
+        places: the folders in which they were, as far as they are known.
     """
     names = list(modules)
-    where = [modules[name] for name in names] if isinstance(modules, Mapping) else []
-    told = f" (it was in {', '.join(dict.fromkeys(where))})" if where else ""
-    options = " ".join(given.format(name) for name in names)
+    where = dict.fromkeys(places[name] for name in names if places and name in places)
+    told = f" (it was in {', '.join(where)})" if where else ""
+    options = " ".join(f"--plugin {name}" for name in names)
     return f"add {options}, or import {', '.join(names)} first{told}"
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
-import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import EntryPoint
 from inspect import Parameter
 from typing import Any, Generic, TypeVar, cast, final, get_type_hints
@@ -14,7 +12,9 @@ from typing import Any, Generic, TypeVar, cast, final, get_type_hints
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from pydantic.errors import PydanticSchemaGenerationError
 
+from memrl.errors import choices as choices
 from memrl.errors import nearest as nearest
+from memrl.errors import nearly_as_near as nearly_as_near
 from memrl.plugins import how_to_name, import_plugin, load_offered, offered, package_of
 
 T = TypeVar("T")
@@ -139,6 +139,33 @@ class Registry(Generic[T]):
         raise ValueError(
             f"unknown {self.kind} {word!r}{nearest(word, words)} (known: {', '.join(words)})"
         )
+
+    def module_of(self, word: str) -> str | None:
+        """The module that a person must name to use a word elsewhere; None if none need be.
+
+        Raises:
+            ValueError: as ``find``.
+        """
+        if is_built_in(self.find(word)) or self.offers(word):
+            return None
+        return word.partition(":")[0] if ":" in word else self.find(word).__module__
+
+    def missing(self, word: str, saved: Iterable[str]) -> list[str]:
+        """The modules that must be imported before a word of a saved file means something.
+
+        ``saved`` are the modules from outside that the file was made with: one of those that are
+        not imported will register a name that nothing has here.
+
+        Raises:
+            ValueError: as ``find``, for other reasons.
+        """
+        if not self.knows(word):
+            return [module for module in saved if module not in sys.modules]
+        try:
+            self.find(word)
+        except NotNamedError as error:
+            return [error.module]
+        return []
 
     def word(self, given: str | type[T]) -> str:
         """The word for a class, which ``find`` knows from then on; a word stays what it is.
@@ -292,14 +319,3 @@ def options_of(function: Callable[..., Any], kind: Any) -> type[BaseModel]:
         options[option] = hints.get(option, type(default)), kept
     config = ConfigDict(extra="forbid", strict=True, frozen=True)
     return create_model("Options", __config__=config, **options)
-
-
-def nearly_as_near(word: str, known: list[str]) -> list[str]:
-    """Of words that resemble ``word``, nearest first, those that are hardly farther than it."""
-    alike = [difflib.SequenceMatcher(None, word, each).ratio() for each in known]
-    return [each for each, ratio in zip(known, alike, strict=True) if ratio > alike[0] - 0.05]
-
-
-def choices(error: Mapping[str, Any]) -> list[str]:
-    """The words that an option takes, out of pydantic's error about another word; or none."""
-    return re.findall(r"'([^']+)'", str(error.get("ctx", {}).get("expected", "")))

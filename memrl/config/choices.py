@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from memrl.errors import RunError
 from memrl.plugins import how_to_name, import_plugin, places_of
-from memrl.registry import NotNamedError, Registry, is_built_in
+from memrl.registry import Registry
 
 # The keys whose values are words of a menu, by key; None: a Gymnasium id, perhaps ``module:Id``.
 Menus = Mapping[str, Registry[Any] | None]
@@ -28,11 +28,10 @@ def import_chosen(config: Mapping[str, Any], menus: Menus) -> None:
     Raises:
         ValueError: a module that does not import, or a class that is no such thing.
     """
-    for choice in _chosen(config, menus):
-        module, colon, _ = choice.word.rpartition(":")
-        if choice.menu is not None:
-            choice.menu.named(choice.word)
-        elif colon:
+    for _, word, menu in _chosen(config, menus):
+        if menu is not None:
+            menu.named(word)
+        elif module := _module_of_id(word):
             import_plugin(module)
 
 
@@ -40,11 +39,8 @@ def modules_of(config: Mapping[str, Any], menus: Menus) -> dict[str, str]:
     """The modules that a person must name to open a run of this config, and their folders."""
     modules = []
     for _, word, menu in _chosen(config, menus):
-        module, colon, _ = word.rpartition(":")
-        if menu is None and colon:
-            modules.append(module)
-        elif menu is not None and not is_built_in(menu.find(word)) and not menu.offers(word):
-            modules.append(module or menu.find(word).__module__)
+        module = _module_of_id(word) if menu is None else menu.module_of(word)
+        modules += [] if module is None else [module]
     return places_of(modules)
 
 
@@ -62,32 +58,23 @@ def refuse_unnamed(
     Raises:
         RunError: it does; the sentence says how to name them.
     """
-    modules: dict[str, str | None] = {}
+    modules: list[str] = []
     words = []
     for key, word, menu in _chosen(config, menus):
-        needed = list(_needed(word, menu, places))
-        modules |= {name: places.get(name) for name in needed}
-        words += [f"{key}={word}"] if needed else []
+        if menu is not None:
+            missing = menu.missing(word, places)
+        else:
+            module = _module_of_id(word)
+            missing = [] if module is None or module in sys.modules else [module]
+        modules += missing
+        words += [f"{key}={word}"] if missing else []
     if modules:
-        known = {name: place for name, place in modules.items() if place is not None}
-        where = known if len(known) == len(modules) else list(modules)
-        raise RunError(f"{what} was made with {' and '.join(words)}: {how_to_name(where)}")
+        how = how_to_name(dict.fromkeys(modules), places)
+        raise RunError(f"{what} was made with {' and '.join(words)}: {how}")
 
 
-def _needed(word: str, menu: Registry[Any] | None, places: Mapping[str, str]) -> Iterator[str]:
-    """Modules that must be imported before a word means something."""
-    module, colon, _ = word.rpartition(":")
-    if menu is None:
-        if colon and module not in sys.modules:
-            yield module
-        return
-    if menu.knows(word):
-        try:
-            menu.find(word)
-        except NotNamedError as error:
-            yield error.module
-    else:  # a name that some module registers
-        yield from (name for name in places if name not in sys.modules)
+def _module_of_id(id: str) -> str | None:
+    return id.rpartition(":")[0] or None
 
 
 def _chosen(config: Mapping[str, Any], menus: Menus) -> Iterator[Choice]:
