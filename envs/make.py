@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import inspect
 from collections.abc import Callable
 from functools import partial
@@ -24,6 +23,7 @@ from memrl.envs.popgym.catalogue import package_card, popgym_card
 from memrl.envs.probes import PROBES, probe_card
 from memrl.envs.providers import lacking, provide
 from memrl.envs.wrappers import with_previous
+from memrl.plugins import import_plugin
 from memrl.registry import nearly_as_near
 from memrl.rollout.env import BatchedEnv
 
@@ -193,21 +193,21 @@ def _register(id: str) -> None:
     """See to it that Gymnasium knows an id."""
     module, _, name = id.rpartition(":")
     if module:
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            raise ValueError(f"the module {module!r} of {id!r} is not there: {error}") from error
+        import_plugin(module)
     provide(name)
     if (family := family_of(name)) != GYMNASIUM and name not in gymnasium.registry:
         raise ValueError(f"{name!r} has no original in Gymnasium: it is of the family {family!r}")
     tensor = (id for family in TENSOR_FAMILIES.values() for id in family.ids)
-    _known(name, (*tensor, *gymnasium.registry))
+    ids = (*tensor, *gymnasium.registry)
+    if module and name not in ids:
+        raise ValueError(f"{module} registers no environment {name!r}{_nearest(name, ids)}")
+    _known(name, ids, own=f"; one of your own is named with its module: env=MODULE:{name}")
 
 
-def _known(id: str, ids: tuple[str, ...]) -> str:
+def _known(id: str, ids: tuple[str, ...], own: str = "") -> str:
     if id in ids:
         return id
-    raise ValueError(f"the environment {id!r} is unknown{_nearest(id, ids)}")
+    raise ValueError(f"the environment {id!r} is unknown{_nearest(id, ids)}{own}")
 
 
 def _nearest(word: str, known: tuple[str, ...]) -> str:

@@ -15,7 +15,8 @@ LINKED = ("agents", "configs", "envs")
 # A room and the rooms right below it; it may import these and everything below them.
 BELOW = {
     "errors": (),
-    "registry": ("errors",),
+    "plugins": ("errors",),
+    "registry": ("plugins",),
     "checkpoint": ("errors", "rollout.tokens"),
     "memory.ops": (),
     "memory": ("memory.ops", "registry"),
@@ -113,7 +114,7 @@ def test_every_room_exists():
         ("sb3_contrib", {"bench.peer_process"}),
         ("wandb", {"tracking.wandb"}),
         ("faiss", {"memory.stores.index"}),
-        ("hydra", {"config.composition", "config.env_overrides", "cli.sweep"}),
+        ("hydra", {"config.composition", "config.nodes", "config.env_overrides", "cli.sweep"}),
         ("typer", {"cli.app", "cli.bench_app"}),
     ],
 )

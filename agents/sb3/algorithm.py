@@ -20,6 +20,7 @@ from memrl.agents.ppo.advantages import compute_advantages
 from memrl.agents.ppo.learner import Learner, Rates
 from memrl.agents.sb3.options import chunk_length, learner_config
 from memrl.agents.sb3.persistent import Persistent
+from memrl.agents.sb3.plugins import with_word
 from memrl.agents.sb3.policy import MemoryPolicy
 from memrl.agents.sb3.schedules import Schedule, at
 from memrl.agents.sb3.source import MASK_METHOD, VecSource, check_arrays, mask_size
@@ -42,7 +43,7 @@ SB3_NAMES = {  # this project's metric -> what SB3's users plot
 
 @final
 class MemoryPPO(Persistent):
-    """Recurrent PPO with a memory chosen by name, for Stable-Baselines3's environments and tools.
+    """Recurrent PPO with any memory, for Stable-Baselines3's environments and tools.
 
     Rollouts are cut into whole chunks of consecutive steps with the memory's state kept at their
     starts; a minibatch is ``batch_size`` env steps in such chunks.
@@ -73,8 +74,8 @@ class MemoryPPO(Persistent):
         target_kl: nats; an epoch beyond it ends the update.
         stats_window_size: episodes that the logged means cover.
         tensorboard_log: where TensorBoard's files go.
-        policy_kwargs: ``memory``, ``memory_kwargs`` and fields of
-            `memrl.policies.backbone.PolicyConfig`.
+        policy_kwargs: ``memory`` (a name, ``module:Name`` or a class), ``memory_kwargs`` and
+            fields of `memrl.policies.backbone.PolicyConfig`.
         use_sde: gSDE is refused.
         verbose: 0, 1 or 2, as in SB3.
         seed: makes a run repeatable.
@@ -152,7 +153,7 @@ class MemoryPPO(Persistent):
             sde_sample_freq=-1,
             stats_window_size=stats_window_size,
             tensorboard_log=tensorboard_log,
-            policy_kwargs=policy_kwargs,
+            policy_kwargs=with_word(policy_kwargs),
             verbose=verbose,
             seed=seed,
             device=device,

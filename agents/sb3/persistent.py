@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,8 +14,10 @@ from stable_baselines3.common.utils import get_system_info
 
 from memrl.agents.ppo.learner import Learner
 from memrl.agents.sb3 import archive, normalisation, saving
+from memrl.agents.sb3.plugins import need_plugins, with_word
 from memrl.agents.sb3.policy import MemoryPolicy
 from memrl.checkpoint.spaces import space_to_data
+from memrl.memory.registry import REGISTRY
 from memrl.nn.normalise import RunningNorm
 from memrl.policies.export import ExportedStep, export_step
 from memrl.rollout.collect import Collector
@@ -57,6 +60,7 @@ class Persistent(OnPolicyAlgorithm, ABC):
         custom_objects: dict[str, Any] | None = None,
         print_system_info: bool = False,
         force_reset: bool = True,
+        plugins: Iterable[str] = (),
         **kwargs: Any,
     ) -> P:
         """A model as it was saved; no code of the file runs.
@@ -70,16 +74,25 @@ class Persistent(OnPolicyAlgorithm, ABC):
             print_system_info: print this machine's.
             force_reset: begin new episodes; False goes on with the memory's state, for an ``env``
                 that was not touched since.
+            plugins: modules of one's own that the model was made with, to be imported: no other is.
             kwargs: arguments of the constructor that shall differ, and ``n_envs``.
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: no file of a `MemoryPPO`, or one that does not fit; the sentence says why.
+            ValueError: no file of a `MemoryPPO`, one that does not fit, or one made with a module
+                that is neither imported nor named; the sentence says why.
         """
         if print_system_info:
             get_system_info()
         given = {**(custom_objects or {}), **kwargs}
+        if "policy_kwargs" in given:
+            given["policy_kwargs"] = with_word(given["policy_kwargs"])
         saved = archive.read(path, kind=saving.KIND)
+        own = given.get("policy_kwargs") or {}
+        if "memory" in own:  # a person wrote it
+            REGISTRY.named(own["memory"])
+        data = saved["data"]
+        need_plugins(data["arguments"]["policy_kwargs"], data.get("plugins", {}), plugins)
         model: P = saving.revive(
             cls, saved, env, device=device, given=given, force_reset=force_reset
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,12 @@ from stable_baselines3.common.utils import get_device
 from torch import Tensor
 
 from memrl.agents.sb3 import archive
+from memrl.agents.sb3.plugins import DEFAULT, need_plugins, plugins_of
 from memrl.agents.sb3.source import Reader, mask_size
 from memrl.checkpoint.spaces import space_from_data, space_to_data
 from memrl.memory import state as states
+from memrl.memory.core import MemoryCore
+from memrl.memory.registry import REGISTRY
 from memrl.policies.actor_critic import build_policy
 from memrl.policies.backbone import PolicyConfig
 from memrl.registry import nearest
@@ -38,7 +41,7 @@ class MemoryPolicy(BasePolicy):
         observation_space: Box, Discrete, MultiDiscrete, MultiBinary, or a flat Dict of these.
         action_space: Discrete, MultiDiscrete, MultiBinary or Box.
         masks: entries of an action mask that comes with every observation; 0: none.
-        memory: name of the core.
+        memory: the core: its name, ``module:Name`` (which is imported), or the class itself.
         memory_kwargs: its options.
         kwargs: fields of `memrl.policies.backbone.PolicyConfig`; ``normalise_obs`` is off by
             default, because ``VecNormalize`` does that here.
@@ -53,15 +56,17 @@ class MemoryPolicy(BasePolicy):
         action_space: spaces.Space[Any],
         *,
         masks: int = 0,
-        memory: str = "lstm",
+        memory: str | type[MemoryCore[Any]] = DEFAULT,
         memory_kwargs: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(observation_space, action_space)
         if "name" in (memory_kwargs or {}):
             raise ValueError("memory_kwargs are a memory's options; its name is memory=…")
+        word = REGISTRY.word(memory)
+        REGISTRY.named(word)
         self.masks = masks
-        self.options = {"masks": masks, "memory": memory, "memory_kwargs": memory_kwargs, **kwargs}
+        self.options = {"masks": masks, "memory": word, "memory_kwargs": memory_kwargs, **kwargs}
         self.reader = Reader(observation_space, torch.device("cpu"))
         seen = dict(self.reader.space.spaces)
         if masks:
@@ -70,7 +75,7 @@ class MemoryPolicy(BasePolicy):
         self.net = build_policy(
             self.seen,
             canonical_action(action_space),
-            {"name": memory, **(memory_kwargs or {})},
+            {"name": word, **(memory_kwargs or {})},
             _config(kwargs),
         )
         self.generator = torch.Generator()
@@ -126,19 +131,30 @@ class MemoryPolicy(BasePolicy):
             "observation_space": space_to_data(self.observation_space),
             "action_space": space_to_data(self.action_space),
             "options": self.options,
+            "plugins": plugins_of(self.options),
         }
         archive.write(path, {"data": given, "policy": dict(self.state_dict())}, kind=KIND)
 
     @classmethod
-    def load(cls, path: archive.Place, device: torch.device | str = "auto") -> MemoryPolicy:
+    def load(
+        cls,
+        path: archive.Place,
+        device: torch.device | str = "auto",
+        *,
+        plugins: Iterable[str] = (),
+    ) -> MemoryPolicy:
         """A policy as it was saved; no code of the file runs.
+
+        ``plugins`` are modules of one's own that it was made with, to be imported; no other is.
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: no file of a `MemoryPolicy`; the sentence says why.
+            ValueError: no file of a `MemoryPolicy`, or one made with a module that is neither
+                imported nor named; the sentence says why.
         """
         saved = archive.read(path, kind=KIND)
         given = saved["data"]
+        need_plugins(given["options"], given.get("plugins", {}), plugins)
         seen, does = (space_from_data(given[f"{n}_space"]) for n in ("observation", "action"))
         policy = cls(seen, does, **given["options"])
         policy.load_state_dict(saved["policy"])

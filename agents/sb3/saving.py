@@ -9,6 +9,7 @@ from typing import Any
 from stable_baselines3.common.type_aliases import GymEnv
 
 from memrl.agents.sb3 import archive, schedules
+from memrl.agents.sb3.plugins import plugins_of
 from memrl.agents.sb3.policy import MemoryPolicy
 from memrl.checkpoint.spaces import space_from_data, space_to_data
 from memrl.registry import nearest
@@ -35,6 +36,7 @@ def parts(model: Any) -> dict[str, Any]:
     return {
         "data": {
             "arguments": arguments,
+            "plugins": plugins_of(arguments["policy_kwargs"]),
             "policy_class": model.policy_class.__name__,
             "counters": {name: getattr(model, name) for name in COUNTERS},
             "observation_space": space_to_data(model.observation_space),

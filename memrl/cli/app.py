@@ -15,7 +15,8 @@ from memrl.errors import RunError
 # Every command imports what it needs when it is called: ``memrl --help`` answers at once.
 
 app = typer.Typer(
-    epilog="Any command: --debug shows the traceback of an error.",
+    epilog="Any command: --plugin MODULE imports a module of your own, with which a run was made; "
+    "--debug shows the traceback of an error.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -234,14 +235,38 @@ def main() -> None:
     # is a hundred times slower; never, and an idle machine loses a third. Some 20 µs loses nothing.
     # Read once, when torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
-    arguments = sys.argv[1:]
-    debug = "--debug" in arguments
+    arguments = [word for word in sys.argv[1:] if word != "--debug"]
+    debug = "--debug" in sys.argv
     try:
-        app([word for word in arguments if word != "--debug"])
+        app(_import_plugins(arguments))
     except Exception as error:
         if debug:
             raise
         sys.exit(_say(_sentence(error), getattr(error, "exit_code", 1)))
+
+
+def _import_plugins(arguments: list[str]) -> list[str]:
+    """Import what ``--plugin MODULE`` names anywhere; the arguments without it.
+
+    A module that lies elsewhere than here is found where the runs among the arguments had it.
+    """
+    words, modules, rest = iter(arguments), [], []
+    for word in words:
+        if word == "--plugin" or word.startswith("--plugin="):
+            module = word.partition("=")[2] or next(words, "")
+            if not module or module.startswith("-"):
+                raise ValueError("--plugin wants the name of a module, as in --plugin leaky")
+            modules.append(module.partition(":")[0])
+        else:
+            rest.append(word)
+    if modules:
+        from memrl.pipeline.loading import import_plugins
+        from memrl.run.directory import RunDirectory
+
+        places = (word.removeprefix("--resume=") for word in rest)
+        runs = [RunDirectory(place) for place in places if os.path.isdir(place)]
+        import_plugins(modules, *runs)
+    return rest
 
 
 def _say(sentence: str, code: int) -> int:
@@ -253,5 +278,9 @@ def _sentence(error: Exception) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, ValueError | OSError | RunError):
         return text
+    from memrl.plugins import own_error, own_line
+
+    if own_line(error) is not None:  # code of the person's own, such as a memory or an environment
+        return f"{own_error(error)}; --debug shows how it came there"
     name = type(error).__name__
     return f"{name}: {text} (this looks like a defect of memrl; --debug shows where it happened)"

@@ -13,7 +13,7 @@ from memrl.config.composition import resolve
 from memrl.pipeline.directories import new_directory
 from memrl.pipeline.loading import read_config_as
 from memrl.run.directory import RunDirectory
-from memrl.supervised.config import ROOT, FitConfig
+from memrl.supervised.config import FitConfig
 from memrl.supervised.fitting import fit_task
 
 
@@ -24,7 +24,7 @@ def start_fits(overrides: Sequence[str], *, as_json: bool) -> None:
         config = resolve(composed, FitConfig)
         report(config, new_directory(config, sweep=words is None), as_json=as_json)
 
-    play(overrides, job, root=ROOT, command="memrl fit")
+    play(overrides, job, model=FitConfig)
 
 
 def resume_fit(path: Path, overrides: Sequence[str], *, as_json: bool) -> None:

@@ -17,29 +17,32 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from memrl.cli.arguments import values
-from memrl.config.composition import sentence
+from memrl.config.composition import sentence, with_own_folders
 from memrl.config.env_overrides import CONFIGS
 from memrl.config.models import Common
+from memrl.config.nodes import add_nodes
 
 Job: TypeAlias = Callable[[DictConfig, list[str] | None], None]
 Say: TypeAlias = Callable[[str], None]
 
 
-def play(words: Sequence[str], job: Job, *, root: str, command: str) -> None:
+def play(words: Sequence[str], job: Job, *, model: type[Common]) -> None:
     """Call ``job`` once, or with ``-m`` once for each job of a sweep.
 
     Args:
         words: overrides, and flags of Hydra.
         job: takes a composed config and the words it was made from; None stands for a sweep's.
-        root: the root config.
-        command: as Hydra shall call this program.
+        model: of the config.
 
     Raises:
-        ValueError: words that Hydra refuses, in one sentence.
+        ValueError: words that Hydra refuses, in one sentence; or code of the person's own that is
+            not there, does not import, or is no such class.
     """
+    words = with_own_folders(words)
+    add_nodes(words, model.menus)
     failed: list[Exception] = []
 
-    @hydra.main(version_base="1.3", config_path=f"pkg://{CONFIGS}", config_name=root)
+    @hydra.main(version_base="1.3", config_path=f"pkg://{CONFIGS}", config_name=model.root)
     def main(composed: DictConfig) -> None:
         sweep = HydraConfig.get().mode is RunMode.MULTIRUN
         try:
@@ -49,11 +52,11 @@ def play(words: Sequence[str], job: Job, *, root: str, command: str) -> None:
                 raise  # Hydra plays the other jobs, then names this one
             failed.append(error)  # raised through Hydra, it would come with Hydra's own words
 
-    with _as_hydra_is_called(command, words):
+    with _as_hydra_is_called(f"memrl {model.command}", words):
         try:
             main()
         except (HydraException, OmegaConfBaseException) as error:
-            raise ValueError(sentence(error, root, words)) from None
+            raise ValueError(sentence(error, model, words)) from None
     if failed:
         raise failed[0]
 

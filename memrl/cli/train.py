@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from memrl.cli.sweep import changes_of, compact, listener, play
 from memrl.config.composition import compose, resolve
-from memrl.config.env_overrides import TRAIN, expand
+from memrl.config.env_overrides import expand
 from memrl.config.models import Config
 from memrl.envs.make import check, family_of
 from memrl.evaluation.run_labels import flattened
@@ -29,7 +29,7 @@ def start_runs(overrides: Sequence[str], *, as_json: bool) -> None:
         target = new_directory(config, sweep=words is None)
         report(config, target, as_json=as_json, words=words)
 
-    play(expand(overrides), job, root=TRAIN, command="memrl train")
+    play(expand(overrides), job, model=Config)
 
 
 def resume_run(path: Path, overrides: Sequence[str], *, as_json: bool) -> None:
@@ -71,6 +71,7 @@ def next_commands(run: Run, memory: str | None, words: Sequence[str]) -> list[st
 
     ``memory`` is None where the agent has no choice of them.
     """
+    plugins = RunDirectory.open(run.path).plugin_options()
     same = " ".join(word for word in words if not word.startswith(("memory", "run.dir=")))
     again = f"memrl train {same}".rstrip()
     other = "lstm" if memory == "dnc" else "dnc"
@@ -79,10 +80,10 @@ def next_commands(run: Run, memory: str | None, words: Sequence[str]) -> list[st
         commands.insert(
             0,
             f"without a memory     {again} memory=none run.dir={run.path}-none"
-            f" && memrl compare {run.path} {run.path}-none",
+            f" && memrl compare {run.path} {run.path}-none{plugins}",
         )
     if (run.path / "episode.gif").exists():
-        commands.insert(0, f"watch it             memrl watch {run.path}")
+        commands.insert(0, f"watch it             memrl watch {run.path}{plugins}")
     return commands
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from omegaconf import OmegaConf
 
 from memrl.checkpoint.atomic import write_atomically
 from memrl.checkpoint.folder import Checkpoint
+from memrl.config.choices import modules_of
 from memrl.config.models import Common
 from memrl.pipeline.loading import checkpoints_of
 from memrl.run.directory import RunDirectory
@@ -21,8 +23,8 @@ def new_directory(config: Common, *, sweep: bool = False) -> Path:
     """
     if config.run.dir is not None and not sweep:
         return config.run.dir
-    task = config.subject.replace("/", "-")
-    name = f"{task}-{config.learner_name}-seed{config.seed}"
+    # Names that scp, rsync and TensorBoard take: no slash, no colon.
+    name = re.sub(r"[/:]+", "-", f"{config.subject}-{config.learner_name}-seed{config.seed}")
     root = config.run.dir or config.run.root
     tries = (root / (f"{name}-{n}" if n > 1 else name) for n in range(1, 1_000_000))
     return next(path for path in tries if not path.exists())
@@ -48,7 +50,9 @@ def open_directory(
     """
     if not isinstance(target, RunDirectory):
         path = target or new_directory(config)
-        return RunDirectory.create(path, dump(config), command=config.command), None
+        directory = RunDirectory.create(path, dump(config), command=config.command)
+        directory.write_plugins(modules_of(config.model_dump(mode="json"), config.menus))
+        return directory, None
     resume = checkpoints_of(target, config, warn=say).last()
     if resume is None:
         say(f"{target} has no checkpoint yet: it starts anew from its config.yaml")

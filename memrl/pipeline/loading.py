@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import yaml  # type: ignore[import-untyped]
 from omegaconf import OmegaConf
 
 from memrl.checkpoint.folder import Checkpoint, Checkpoints
+from memrl.config.choices import refuse_unnamed
 from memrl.config.models import Common, Config, check
 from memrl.errors import CheckpointError, RunError
+from memrl.plugins import import_plugin
 from memrl.run.directory import Command, RunDirectory
 
 C = TypeVar("C", bound=Common)
 Which: TypeAlias = Literal["last", "best"]
+
+
+def import_plugins(modules: Iterable[str], *runs: RunDirectory) -> None:
+    """Import modules that a person named; they may lie where they lay when runs were made.
+
+    Raises:
+        ValueError: there is no such module, or it does not import.
+    """
+    for module in modules:
+        known = [run.read_plugins().get(module) for run in runs]
+        import_plugin(module, [folder for folder in known if folder is not None])
 
 
 def find_checkpoint(directory: RunDirectory, config: Config, which: Which = "last") -> Checkpoint:
@@ -48,7 +62,8 @@ def read_config_as(model: type[C], run: RunDirectory, **changes: Any) -> C:
     """The config of a run; keys that are given and not None replace what it says.
 
     Raises:
-        RunError: its config.yaml is not readable as one, or another command made it.
+        RunError: its config.yaml is not readable as one, another command made it, or it was made
+            with a module that nobody named.
         ValueError: a change that the config's model refuses.
     """
     changed = {key: value for key, value in changes.items() if value is not None}
@@ -57,6 +72,7 @@ def read_config_as(model: type[C], run: RunDirectory, **changes: Any) -> C:
         made_by: Command = "fit" if "task" in plain else "train"
         if made_by != run.command:
             raise RunError(f"{run} was made by memrl {made_by}, which this command cannot use")
+        refuse_unnamed(plain, model.menus, run.read_plugins(), str(run))
         check(plain, model)
     except (ValueError, TypeError, yaml.YAMLError) as error:
         raise RunError(f"{run.config} does not hold a config of this version: {error}") from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, final
 
@@ -25,6 +27,7 @@ class RunDirectory:
     def __init__(self, path: str | os.PathLike[str], *, command: Command = "train") -> None:
         self.path, self.command = Path(path), command
         self.config = self.path / _CONFIG
+        self.plugins = self.path / "plugins.json"
         self.metrics = self.path / "metrics.csv"
         self.checkpoints = self.path / "checkpoints"
         self.tensorboard = self.path / "tensorboard"
@@ -77,4 +80,27 @@ class RunDirectory:
 
     def resume_command(self) -> str:
         """What to type to continue this run."""
-        return f"memrl {self.command} --resume {self.path}"
+        return f"memrl {self.command} --resume {self.path}{self.plugin_options()}"
+
+    def plugin_options(self) -> str:
+        """What a command must say besides to open this run: `` --plugin leaky``, or nothing."""
+        return "".join(f" --plugin {module}" for module in self.read_plugins())
+
+    def write_plugins(self, places: Mapping[str, str]) -> None:
+        """Keep which modules from outside this run was made with, and the folders they lay in."""
+        if places:
+            write_atomically(self.plugins, f"{json.dumps(places, indent=2)}\n".encode())
+
+    def read_plugins(self) -> dict[str, str]:
+        """The modules from outside that this run was made with, and the folders they lay in.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        try:
+            places = json.loads(self.plugins.read_bytes())
+            return {str(module): str(folder) for module, folder in places.items()}
+        except FileNotFoundError:
+            return {}
+        except (ValueError, AttributeError) as error:
+            raise RunError(f"{self.plugins} is damaged: {error}") from error

@@ -64,27 +64,29 @@ class FitJob(Job[FitConfig, SupervisedLearner]):
 
     def conclude(self, directory: RunDirectory, fitted: Fitted, say: Say) -> dict[str, Any]:
         config, learner = self.config, self.learner
+        lengths = self._lengths()
         if learner.solved:
             say(f"solved after {fitted.experience:,} sequences: learner.stop_at is reached")
         task, model, wanted = learner.task, learner.model, config.evaluate
         seed = seed_for(config.seed, "evaluate")
-        marks = examine(
-            task, model, wanted.lengths, wanted.sequences, seed=seed, device=self.device
-        )
+        marks = examine(task, model, lengths, wanted.sequences, seed=seed, device=self.device)
         for line in table(marks):
             say(line)
         self._draw(directory, marks)
         return summarize(config, learner, marks)
 
+    def _lengths(self) -> tuple[int, ...]:
+        """Of the sequences that the evaluation asks for."""
+        return self.config.evaluate.lengths or (self.learner.task.max_length,)
+
     def _draw(self, directory: RunDirectory, marks: Sequence[Mark]) -> None:
         config, task = self.config, self.learner.task
-        title, lengths = f"{config.memory['name']} on {config.subject}", config.evaluate.lengths
+        title, lengths = f"{config.memory['name']} on {config.subject}", self._lengths()
         draw_learning(directory.metrics, directory.curve, task=task, marks=marks, title=title)
         if any(mark.length is not None for mark in marks):
             draw_lengths(marks, directory.lengths, task=task, title=title)
         generator = torch.Generator().manual_seed(seed_for(config.seed, "watch"))
-        length = lengths[len(lengths) // 2] if lengths else task.max_length
-        one = task.sample(1, length, generator)
+        one = task.sample(1, lengths[len(lengths) // 2], generator)
         draw_tape(task, self.learner.model, one, directory.memory, title=title)
 
 
