@@ -159,3 +159,8 @@ def test_an_unknown_public_name_is_an_attribute_error():
 
     with pytest.raises(AttributeError, match="no attribute 'mke'"):
         _ = memrl.mke
+
+
+def test_nothing_stands_in_the_hall_but_what_everybody_needs():
+    hall = {path.stem for path in (ROOT / "memrl").glob("*.py")}
+    assert hall == {"__init__", "__main__", "errors", "plugins", "registry"}
