@@ -9,10 +9,10 @@ from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memrl.memory.core import MemoryCore, Unrolled
-from memrl.memory.ops.attention import ages, push, skew, window
+from memrl.memory.ops.attention import push, skew, window
 from memrl.memory.ops.compressed import Slots, find_slots, kept_slots
-from memrl.memory.parts.attention import RelativeAttention
+from memrl.memory.parts.transformer import PostNormLayer
+from memrl.memory.parts.window import WindowMemory
 from memrl.memory.registry import register
 
 
@@ -25,14 +25,11 @@ class CompressiveState(NamedTuple):
     cost: Tensor  # [B]  attention-reconstruction loss of what was compressed at this step
 
 
-class Layer(nn.Module):
-    """Transformer-XL's layer, norms after the sums, and the compression of its old inputs."""
+class Layer(PostNormLayer):
+    """Transformer-XL's layer, and the compression of its old inputs."""
 
     def __init__(self, dim: int, *, heads: int, head_dim: int, mlp_dim: int, rate: int) -> None:
-        super().__init__()
-        self.attention = RelativeAttention(dim, heads=heads, head_dim=head_dim)
-        self.mlp = nn.Sequential(nn.Linear(dim, mlp_dim), nn.ReLU(), nn.Linear(mlp_dim, dim))
-        self.norm, self.mlp_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        super().__init__(dim, heads=heads, head_dim=head_dim, mlp_dim=mlp_dim)
         self.compress = nn.Linear(rate * dim, dim)  # f_c: a convolution, kernel = stride = c
         self.rate = rate
 
@@ -41,7 +38,7 @@ class Layer(nn.Module):
     ) -> Tensor:
         """Steps x [B, T, D] after M past inputs and the C + T compressed ``groups``."""
         attention, places = self.attention, slots.visible.shape[2] - x.shape[1]
-        everything, spoiled = attention.seen(groups, past, x)
+        everything, nonfinite = attention.seen(groups, past, x)
         queries = attention.queries(everything[:, -x.shape[1] :])
         positions = attention.by_position(queries, past.shape[1] + places)  # places M + C … 0
         column = (places - slots.place[:, :-1]).clamp(0, places - 1).unsqueeze(1)
@@ -49,8 +46,7 @@ class Layer(nn.Module):
         logits = torch.cat([of_groups, skew(positions[..., places:])], dim=-1)
         visible = torch.cat([slots.visible[:, :-1], seen], dim=-1)
         logits = logits + attention.by_content(queries, everything)
-        x = self.norm(x + attention.read(logits, visible, everything, spoiled))
-        return self.mlp_norm(x + self.mlp(x))  # type: ignore[no-any-return]
+        return self._join(x, attention.read(logits, visible, everything, nonfinite))
 
     def compressing(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
         """For every step, f_c of the c inputs from the one that leaves on [B, T, D], and its loss.
@@ -75,7 +71,7 @@ class Layer(nn.Module):
 
 @final
 @register("compressive")
-class CompressiveTransformer(MemoryCore[CompressiveState]):
+class CompressiveTransformer(WindowMemory[CompressiveState]):
     """Transformer-XL whose memory is not dropped at its end but compressed by a convolution.
 
     A step attends to [compressed; memory; itself] with one count of places through all three. The
@@ -139,20 +135,9 @@ class CompressiveTransformer(MemoryCore[CompressiveState]):
     def _project(self, x: Tensor) -> Tensor:
         return self.embed(x)  # type: ignore[no-any-return]
 
-    def _update(self, x: Tensor, state: CompressiveState) -> tuple[Tensor, CompressiveState]:
-        y, _, state = self._see(x.unsqueeze(1), state, state.age.unsqueeze(1))
-        return y.squeeze(1), state
-
-    def forward(self, x: Tensor, state: CompressiveState, start: Tensor) -> Unrolled:
-        state = self.reset(state, self.initial_state(1), start[0])
-        x = self._project(x).transpose(0, 1)
-        y, cost, state = self._see(x, state, ages(state.age, start))
-        return Unrolled(y.transpose(0, 1), state, cost.T)
-
-    def _see(
+    def _attend(
         self, x: Tensor, state: CompressiveState, age: Tensor
-    ) -> tuple[Tensor, Tensor, CompressiveState]:
-        """All layers over steps [B, T, D] of the given ages [B, T]."""
+    ) -> tuple[Tensor, CompressiveState, Tensor]:
         seen, next_age = window(age, self.memory_len), age[:, -1] + 1
         ages_and_next = torch.cat([age, next_age.unsqueeze(1)], dim=1)
         slots = find_slots(
@@ -176,7 +161,7 @@ class CompressiveTransformer(MemoryCore[CompressiveState]):
             age=torch.where(next_age < full, next_age, full + (next_age - full) % self.rate),
             cost=cost[:, -1],
         )
-        return x, cost, after
+        return x, after, cost
 
     def diagnostics(self, state: CompressiveState) -> dict[str, Tensor]:
         return {"memory": state.memory[:, -1], "compressed": state.compressed[:, -1]}

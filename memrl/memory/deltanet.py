@@ -9,9 +9,8 @@ from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memrl.memory.core import MemoryCore, Unrolled
 from memrl.memory.ops.linear_attention import attend, corrections, episodes, fading
-from memrl.memory.parts.pieces import in_pieces
+from memrl.memory.parts.matrix import MatrixMemory
 from memrl.memory.registry import register
 
 NORM_EPS = 1e-6  # added to ‖k‖² and ‖q‖²
@@ -27,7 +26,7 @@ class DeltaNetState(NamedTuple):
 
 @final
 @register("deltanet")
-class DeltaNet(MemoryCore[DeltaNetState]):
+class DeltaNet(MatrixMemory[DeltaNetState]):
     """Fast weights under the delta rule, optionally with a forget gate (Gated DeltaNet).
 
     S' = α S (1 - β k kᵀ) + β v kᵀ (stored transposed), read S' q, with q, k = SiLU(W x) over
@@ -57,9 +56,10 @@ class DeltaNet(MemoryCore[DeltaNetState]):
         hidden_dim: Annotated[int, Ge(1)] = 128,
         gated: bool = False,
     ) -> None:
-        super().__init__(in_dim, hidden_dim)
-        self.heads, self.head_dim = heads, head_dim
         width = heads * head_dim
+        # The output gate, β and log α.
+        parts = [width, heads, heads]
+        super().__init__(in_dim, hidden_dim=hidden_dim, heads=heads, head_dim=head_dim, parts=parts)
         self.query = nn.Linear(in_dim, width, bias=False)
         self.key = nn.Linear(in_dim, width, bias=False)
         self.value = nn.Linear(in_dim, width, bias=False)
@@ -93,12 +93,6 @@ class DeltaNet(MemoryCore[DeltaNetState]):
         read = (by_head / size * self.scale).flatten(-2)
         return self.output(read * F.silu(gate))  # type: ignore[no-any-return]
 
-    def _split(self, x: Tensor) -> tuple[Tensor, ...]:
-        """q, k, v [..., 3, heads, K], gate [..., heads · K], β and log α [..., heads]."""
-        width = self.heads * self.head_dim
-        qkv, gate, beta, fade = x.split_with_sizes([3 * width, width, self.heads, self.heads], -1)
-        return qkv.unflatten(-1, (3, self.heads, self.head_dim)), gate, beta, fade  # type: ignore[no-untyped-call]
-
     def _update(self, x: Tensor, state: DeltaNetState) -> tuple[Tensor, DeltaNetState]:
         qkv, gate, beta, fade = self._split(x)
         q, k, v = qkv.unbind(1)  # [B, heads, K]
@@ -109,11 +103,7 @@ class DeltaNet(MemoryCore[DeltaNetState]):
         read = (q.unsqueeze(-2) @ memory).squeeze(-2)
         return torch.cat([read.flatten(1), gate], dim=-1), DeltaNetState(memory)
 
-    def forward(self, x: Tensor, state: DeltaNetState, start: Tensor) -> Unrolled:
-        seen, state = in_pieces(self, self._piece, self._project(x), state, start)
-        return Unrolled(self._emit(seen), state)
-
-    def _piece(
+    def _attend(
         self, x: Tensor, state: DeltaNetState, start: Tensor
     ) -> tuple[Tensor, DeltaNetState]:
         qkv, gate, beta, fade = self._split(x)

@@ -9,12 +9,13 @@ from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memrl.memory.core import MemoryCore, Unrolled
 from memrl.memory.ops.addressing import entropy
-from memrl.memory.ops.attention import ages, push
+from memrl.memory.ops.attention import push
 from memrl.memory.ops.episodic import attention_walk, walk
 from memrl.memory.ops.gated import init_gates
+from memrl.memory.ops.nonfinite import with_nan
 from memrl.memory.ops.window import look_back, weigh
+from memrl.memory.parts.window import WindowMemory
 from memrl.memory.registry import register
 
 
@@ -44,7 +45,7 @@ class Gates(nn.Module):
 
 @final
 @register("dmn")
-class DMN(MemoryCore[DMNState]):
+class DMN(WindowMemory[DMNState]):
     """Dynamic memory network, DMN+: fused facts, and an episodic memory refined in passes.
 
     Facts are fused by a GRU in each direction, f_i = f→_i + f←_i. Pass t looks at them by
@@ -109,19 +110,9 @@ class DMN(MemoryCore[DMNState]):
     def _emit(self, seen: Tensor) -> Tensor:
         return self.output(seen)  # type: ignore[no-any-return]
 
-    def _update(self, x: Tensor, state: DMNState) -> tuple[Tensor, DMNState]:
-        seen, state = self._see(x.unsqueeze(0), state, state.age.unsqueeze(1))
-        return seen.squeeze(0), state
-
-    def forward(self, x: Tensor, state: DMNState, start: Tensor) -> Unrolled:
-        state = self.reset(state, self.initial_state(1), start[0])
-        seen, state = self._see(self._project(x), state, ages(state.age, start))
-        return Unrolled(self._emit(seen), state)
-
-    def _see(self, x: Tensor, state: DMNState, age: Tensor) -> tuple[Tensor, DMNState]:
-        """[m, q] of all steps at once, [T, B, 2D], the steps being of the given ages [B, T]."""
+    def _attend(self, x: Tensor, state: DMNState, age: Tensor) -> tuple[Tensor, DMNState, None]:
         new, question = x.chunk(2, dim=-1)
-        new, question, next_age = new.transpose(0, 1), question.tanh(), age[:, -1] + 1
+        question, next_age = question.transpose(0, 1).tanh(), age[:, -1] + 1  # time first
         window = look_back(state.facts, new, age)
         visible = window.visible.permute(2, 1, 0)  # [N, T, B]
         facts = self._fuse(window.items.transpose(0, 1), visible)
@@ -131,8 +122,8 @@ class DMN(MemoryCore[DMNState]):
             age=next_age.clamp(max=self.slots),
             read_weights=torch.stack([look[:, -1] for look in looks], dim=1).detach(),
         )
-        memory = torch.where(window.spoiled.transpose(0, 1), torch.nan, memory)
-        return torch.cat([memory, question], dim=-1), after
+        memory = with_nan(memory, window.nonfinite.transpose(0, 1))
+        return torch.cat([memory, question], dim=-1).transpose(0, 1), after, None
 
     def _fuse(self, items: Tensor, visible: Tensor) -> Tensor:
         """f_i [N, T, B, D] of the window of every step, zeros where nothing is visible."""

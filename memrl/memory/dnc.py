@@ -19,6 +19,7 @@ from memrl.memory.ops.addressing import (
 )
 from memrl.memory.ops.allocation import allocation_weights, retention, update_usage
 from memrl.memory.ops.dnc import Carry, Weights, dnc_sequence
+from memrl.memory.ops.interface import interface_sizes, split_interface
 from memrl.memory.ops.linkage import (
     backward_weights,
     forward_weights,
@@ -107,29 +108,21 @@ class DNC(ControlledMemory[DNCState]):
         deallocation: bool = False,
         link_sharpness: bool = False,
     ) -> None:
-        read_dim = read_heads * word_dim
+        sizes = interface_sizes(read_heads, word_dim, masking=masking, sharpness=link_sharpness)
         super().__init__(
-            in_dim, hidden_dim=hidden_dim, read_dim=read_dim, recurrent=controller == "lstm"
+            in_dim,
+            slots=slots,
+            word_dim=word_dim,
+            read_heads=read_heads,
+            hidden_dim=hidden_dim,
+            interface_dim=sum(sizes.parts),
+            recurrent=controller == "lstm",
         )
-        self.slots, self.word_dim, self.read_heads = slots, word_dim, read_heads
+        self.sizes = sizes
         self.masking, self.deallocation = masking, deallocation
         self.link_sharpness = link_sharpness
         self.repaired = masking or deallocation or link_sharpness
-
-        # Neighbours share an activation: oneplus of strengths and sharpness, sigmoid of the rest.
-        self.positive = [read_heads + 1, 2 * read_heads if link_sharpness else 0]
-        masked = (read_heads + 1) * word_dim if masking else 0
-        self.squashed = [masked, word_dim, read_heads, 1, 1]
-        self.split = [
-            (read_heads + 1) * word_dim,
-            word_dim,
-            3 * read_heads,
-            sum(self.positive),
-            sum(self.squashed),
-        ]
-        self.interface = nn.Linear(hidden_dim, sum(self.split))
-        self.output = nn.Linear(hidden_dim + read_dim, hidden_dim)
-        self._initialise()
+        self._finish()
         with torch.no_grad():
             self.interface.bias[-1] = -1.0  # the write gate: begin by writing little (σ = 0.27)
 
@@ -143,7 +136,7 @@ class DNC(ControlledMemory[DNCState]):
             write_weights=zeros(batch_size, n),
             read_weights=zeros(batch_size, r, n),
             reads=zeros(batch_size, r, w),
-            controller=self._resting(batch_size) if self.recurrent else (),
+            controller=self._initial_controller(batch_size) if self.recurrent else (),
         )
 
     @property
@@ -155,16 +148,17 @@ class DNC(ControlledMemory[DNCState]):
         if not (plain and isinstance(state.controller, ControllerState)):
             return super().forward(x, state, start)
         weights = Weights(self.feedback.weight, self.interface.weight, self.interface.bias)
-        carry = Carry(*state.controller, state.reads, *state[:6])
+        carry = Carry(*state.controller, Access(state.reads, *state[:6]))
         seen, last = dnc_sequence(self._project(x), carry, start, weights, CLIP, self.compiled)
-        after = DNCState(*last[3:], last.reads, ControllerState(last.h, last.c))
+        controller = ControllerState(last.h, last.c)
+        after = DNCState(*last.access[1:], last.access.reads, controller)
         return Unrolled(self._emit(seen), after)
 
     def _update(self, x: Tensor, state: DNCState) -> tuple[Tensor, DNCState]:
         """From the controller's share of the input [B, 4H or H] to [h_t, r_t], unmixed."""
         hidden, controller = self._think(x, state)
         after = self._access(self._interface(self.interface(hidden)), state)
-        reads = self._audible(after.reads)
+        reads = self._ablated(after.reads)
         seen = torch.cat([hidden, reads.flatten(1)], dim=-1)
         return seen, DNCState(*after[1:], reads, controller)
 
@@ -209,30 +203,28 @@ class DNC(ControlledMemory[DNCState]):
         if isinstance(state.controller, ControllerState):
             controller = self._control(x, state.reads, state.controller)
             return controller.h, controller
-        reads = self._audible(state.reads).flatten(1)
+        reads = self._ablated(state.reads).flatten(1)
         return torch.addmm(x, reads, self.feedback.weight.t()).relu(), ()
 
     def _interface(self, asked: Tensor) -> Interface:
-        batch, r, w = asked.shape[0], self.read_heads, self.word_dim
-        asked = nn.functional.hardtanh(asked, -CLIP, CLIP)
-        keys, add, modes, positive, squashed = torch.split(asked, self.split, dim=-1)
+        parts = split_interface(nn.functional.hardtanh(asked, -CLIP, CLIP), self.sizes)
         strengths, sharpness = torch.split(
-            1 + nn.functional.softplus(positive), self.positive, dim=-1
+            1 + nn.functional.softplus(parts.positive), self.sizes.positive, dim=-1
         )
         masks, erase, free, allocation_gate, write_gate = torch.split(
-            squashed.sigmoid(), self.squashed, dim=-1
+            parts.squashed.sigmoid(), self.sizes.squashed, dim=-1
         )
         return Interface(
-            keys=keys.view(batch, r + 1, w),
-            add=add.unsqueeze(1),
-            modes=modes.view(batch, r, 3).softmax(dim=-1),
+            keys=parts.keys,
+            add=parts.add,
+            modes=parts.modes.softmax(dim=-1),
             strengths=strengths,
             erase=erase.unsqueeze(1),
             free_gates=free,
             allocation_gate=allocation_gate,
             write_gate=write_gate,
             sharpness=sharpness if self.link_sharpness else None,
-            masks=masks.view(batch, r + 1, w) if self.masking else None,
+            masks=masks.view_as(parts.keys) if self.masking else None,
         )
 
     def diagnostics(self, state: DNCState) -> dict[str, Tensor]:

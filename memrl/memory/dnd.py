@@ -8,12 +8,13 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Tensor, nn
 
-from memrl.memory.core import MemoryCore, Unrolled
 from memrl.memory.ops.addressing import entropy
-from memrl.memory.ops.attention import ages, push
+from memrl.memory.ops.attention import push
 from memrl.memory.ops.kernel import distances, kernel_weights, pick
 from memrl.memory.ops.largest import first_largest
+from memrl.memory.ops.nonfinite import with_nan
 from memrl.memory.ops.window import Window, look_back, windows
+from memrl.memory.parts.window import WindowMemory
 from memrl.memory.registry import register
 
 
@@ -27,7 +28,7 @@ class DNDState(NamedTuple):
 
 @final
 @register("dnd")
-class DND(MemoryCore[DNDState]):
+class DND(WindowMemory[DNDState]):
     """NEC's differentiable neural dictionary as a memory of an episode.
 
     Every input is written: its embedding h is the key and another projection v the value. Before
@@ -85,17 +86,7 @@ class DND(MemoryCore[DNDState]):
             read_weights=zeros(batch_size, self.slots),
         )
 
-    def _update(self, x: Tensor, state: DNDState) -> tuple[Tensor, DNDState]:
-        y, state = self._see(x.unsqueeze(1), state, state.age.unsqueeze(1))
-        return y.squeeze(1), state
-
-    def forward(self, x: Tensor, state: DNDState, start: Tensor) -> Unrolled:
-        state = self.reset(state, self.initial_state(1), start[0])
-        y, state = self._see(x.transpose(0, 1), state, ages(state.age, start))
-        return Unrolled(y.transpose(0, 1), state)
-
-    def _see(self, x: Tensor, state: DNDState, age: Tensor) -> tuple[Tensor, DNDState]:
-        """Outputs of all steps [B, T, I] at once, the steps being of the given ages [B, T]."""
+    def _attend(self, x: Tensor, state: DNDState, age: Tensor) -> tuple[Tensor, DNDState, None]:
         new, of_x = torch.split(self.input(x), self.widths, dim=-1)
         query, next_age = new[..., : self.split[0]], age[:, -1] + 1
         window = look_back(state.items, new, age)
@@ -110,7 +101,7 @@ class DND(MemoryCore[DNDState]):
             age=next_age.clamp(max=self.slots),
             read_weights=everywhere.scatter_add(2, place, weights.detach())[:, -1],
         )
-        return torch.where(window.spoiled, torch.nan, y), after
+        return with_nan(y, window.nonfinite), after, None
 
     def _nearest(self, query: Tensor, window: Window) -> tuple[Tensor, Tensor, Tensor]:
         """The p nearest items of every step [B, T, p, K + V], their places, and which exist."""

@@ -9,9 +9,8 @@ from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memrl.memory.core import MemoryCore, Unrolled
 from memrl.memory.ops.linear_attention import attend, episodes
-from memrl.memory.parts.pieces import in_pieces
+from memrl.memory.parts.matrix import MatrixMemory
 from memrl.memory.registry import register
 
 EPS = 1e-5  # added to the normaliser, and to the sums of "shares" (POPGym)
@@ -26,7 +25,7 @@ class FARTState(NamedTuple):
 
 @final
 @register("fart")
-class FART(MemoryCore[FARTState]):
+class FART(MatrixMemory[FARTState]):
     """Fast autoregressive transformer: linear attention in POPGym's block.
 
     S' = S + φ(k) vᵀ, z' = z + φ(k), read φ(q)ᵀ S' / (φ(q)ᵀ z' + ε) with φ = elu + 1. Keys,
@@ -56,8 +55,8 @@ class FART(MemoryCore[FARTState]):
         feature_map: Literal["elu", "shares"] = "elu",
         hidden_dim: Annotated[int, Ge(1)] = 128,
     ) -> None:
-        super().__init__(in_dim, hidden_dim)
-        self.heads, self.head_dim = heads, head_dim
+        parts = [hidden_dim]  # the shortcut
+        super().__init__(in_dim, hidden_dim=hidden_dim, heads=heads, head_dim=head_dim, parts=parts)
         self.shares = feature_map == "shares"
         self.norm = nn.LayerNorm(in_dim)
         self.key = nn.Linear(in_dim, heads * head_dim, bias=False)
@@ -90,11 +89,6 @@ class FART(MemoryCore[FARTState]):
         read, direct = seen.split_with_sizes([self.heads * self.head_dim, self.out_dim], -1)
         return self.outer(self.inner(read).relu()).relu() + direct  # type: ignore[no-any-return]
 
-    def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """φ(q), φ(k), v [..., 3, heads, K] and the shortcut [..., O]."""
-        qkv, direct = x.split_with_sizes([3 * self.heads * self.head_dim, self.out_dim], -1)
-        return qkv.unflatten(-1, (3, self.heads, self.head_dim)), direct  # type: ignore[no-untyped-call]
-
     def _update(self, x: Tensor, state: FARTState) -> tuple[Tensor, FARTState]:
         qkv, direct = self._split(x)
         q, k, v = qkv.unbind(1)  # [B, heads, K]
@@ -105,11 +99,7 @@ class FART(MemoryCore[FARTState]):
             read = read / ((q * norm).sum(-1, keepdim=True) + EPS)
         return torch.cat([read.flatten(1), direct], dim=-1), FARTState(memory, norm)
 
-    def forward(self, x: Tensor, state: FARTState, start: Tensor) -> Unrolled:
-        seen, state = in_pieces(self, self._piece, self._project(x), state, start)
-        return Unrolled(self._emit(seen), state)
-
-    def _piece(self, x: Tensor, state: FARTState, start: Tensor) -> tuple[Tensor, FARTState]:
+    def _attend(self, x: Tensor, state: FARTState, start: Tensor) -> tuple[Tensor, FARTState]:
         qkv, direct = self._split(x)
         q, k, v = qkv.permute(2, 1, 3, 0, 4).unbind()  # [B, heads, T, K]
         within, carried = episodes(start)

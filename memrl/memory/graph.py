@@ -77,16 +77,19 @@ class GraphMemory(ControlledMemory[GraphState]):
         usage_decay: Annotated[float, Gt(0), Lt(1)] = 0.95,
         hidden_dim: Annotated[int, Ge(1)] = 128,
     ) -> None:
-        read_dim = read_heads * word_dim
-        super().__init__(in_dim, hidden_dim=hidden_dim, read_dim=read_dim)
-        self.slots, self.word_dim, self.read_heads = slots, word_dim, read_heads
+        split = [(read_heads + 1) * word_dim, word_dim, read_heads + 1, 2]
+        super().__init__(
+            in_dim,
+            slots=slots,
+            word_dim=word_dim,
+            read_heads=read_heads,
+            hidden_dim=hidden_dim,
+            interface_dim=sum(split),
+        )
         self.rounds, self.usage_decay = rounds, usage_decay
-        # The order is that of the fields of Interface.
-        self.split = [(read_heads + 1) * word_dim, word_dim, read_heads + 1, 2]
-        self.interface = nn.Linear(hidden_dim, sum(self.split))
+        self.split = split  # in the order of Interface's fields
         self.messages = nn.Linear(2 * word_dim, word_dim, bias=False)  # V_b, V_f
-        self.output = nn.Linear(hidden_dim + read_dim, hidden_dim)
-        self._initialise()
+        self._finish()
         with torch.no_grad():
             self.interface.bias[-1] = -1.0  # g^w: begin by writing little (as in the DNC)
 
@@ -98,7 +101,7 @@ class GraphMemory(ControlledMemory[GraphState]):
             precedence=zeros(batch_size, n),
             usage=first_usage(zeros(batch_size, n)),
             reads=zeros(batch_size, self.read_heads, w),
-            controller=self._resting(batch_size),
+            controller=self._initial_controller(batch_size),
         )
 
     def _update(self, x: Tensor, state: GraphState) -> tuple[Tensor, GraphState]:
@@ -116,7 +119,7 @@ class GraphMemory(ControlledMemory[GraphState]):
         for _ in range(self.rounds):
             heard = pass_messages(heard, link, self.messages.weight)
         looks = content_weights(ask.keys[:, :-1], ask.strengths[:, :-1], heard)
-        reads = self._audible(torch.bmm(looks, heard))  # r
+        reads = self._ablated(torch.bmm(looks, heard))  # r
         usage = decayed_usage(state.usage, looks, weights.unsqueeze(1), self.usage_decay)
         after = GraphState(memory, link, precedence, usage, reads, controller)
         return torch.cat([controller.h, reads.flatten(1)], dim=-1), after

@@ -9,9 +9,9 @@ from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memrl.memory.core import MemoryCore, Unrolled
-from memrl.memory.ops.attention import ages, push, window
+from memrl.memory.ops.attention import push, window
 from memrl.memory.parts.attention import RelativeAttention
+from memrl.memory.parts.window import WindowMemory
 from memrl.memory.registry import register
 
 GATE_BIAS = 2.0  # b_g: z starts near σ(−2) = 0.12, every layer near the identity
@@ -67,7 +67,7 @@ class Layer(nn.Module):
 
 @final
 @register("gtrxl")
-class GTrXL(MemoryCore[GTrXLState]):
+class GTrXL(WindowMemory[GTrXLState]):
     """Gated Transformer-XL: identity map reordering (norms before the layers) and GRU gates.
 
     Y = g(E, ReLU(RelMHA(LN [M, E])));  E' = g'(Y, ReLU(MLP(LN Y))). A step sees itself and the M
@@ -114,23 +114,14 @@ class GTrXL(MemoryCore[GTrXLState]):
     def _project(self, x: Tensor) -> Tensor:
         return self.embed(x)  # type: ignore[no-any-return]
 
-    def _update(self, x: Tensor, state: GTrXLState) -> tuple[Tensor, GTrXLState]:
-        y, state = self._see(x.unsqueeze(1), state, state.age.unsqueeze(1))
-        return y.squeeze(1), state
-
-    def forward(self, x: Tensor, state: GTrXLState, start: Tensor) -> Unrolled:
-        state = self.reset(state, self.initial_state(1), start[0])
-        y, state = self._see(self._project(x).transpose(0, 1), state, ages(state.age, start))
-        return Unrolled(y.transpose(0, 1), state)
-
-    def _see(self, e: Tensor, state: GTrXLState, age: Tensor) -> tuple[Tensor, GTrXLState]:
-        """All layers over steps [B, T, D] of the given ages [B, T]."""
+    def _attend(self, x: Tensor, state: GTrXLState, age: Tensor) -> tuple[Tensor, GTrXLState, None]:
         visible, next_age = window(age, self.memory_len), age[:, -1] + 1
         memory = []
         for layer, past in zip(self.layers, state.memory.unbind(dim=1), strict=True):
-            memory.append(push(past, e, next_age))
-            e = layer(e, past, visible)
-        return e, GTrXLState(torch.stack(memory, dim=1), next_age.clamp(max=self.memory_len))
+            memory.append(push(past, x, next_age))
+            x = layer(x, past, visible)
+        age = next_age.clamp(max=self.memory_len)
+        return x, GTrXLState(torch.stack(memory, dim=1), age), None
 
     def diagnostics(self, state: GTrXLState) -> dict[str, Tensor]:
         return {"age": state.age, "memory": state.memory[:, -1]}

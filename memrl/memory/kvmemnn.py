@@ -9,10 +9,10 @@ from annotated_types import Ge, Gt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memrl.memory.core import MemoryCore, Unrolled
-from memrl.memory.ops.attention import ages, push
-from memrl.memory.ops.spoiled import without_spoiled
+from memrl.memory.ops.attention import push
+from memrl.memory.ops.nonfinite import with_nan, without_nonfinite
 from memrl.memory.ops.window import compare, look_back, read, weigh
+from memrl.memory.parts.window import WindowMemory
 from memrl.memory.registry import register
 
 
@@ -26,7 +26,7 @@ class KeyValueMemNNState(NamedTuple):
 
 @final
 @register("kvmemnn")
-class KeyValueMemNN(MemoryCore[KeyValueMemNNState]):
+class KeyValueMemNN(WindowMemory[KeyValueMemNNState]):
     """Key-value memory network over pairs of the last N inputs: what was seen, and what came then.
 
     q_1 = A x_t;  p_i = softmax(q_jᵀ A k_i);  o = V Σ p_i v_i;  q_{j+1} = R_j (q_j + o);
@@ -80,23 +80,13 @@ class KeyValueMemNN(MemoryCore[KeyValueMemNNState]):
             read_weights=zeros(batch_size, self.hops, self.slots),
         )
 
-    def _update(self, x: Tensor, state: KeyValueMemNNState) -> tuple[Tensor, KeyValueMemNNState]:
-        y, state = self._see(x.unsqueeze(1), state, state.age.unsqueeze(1))
-        return y.squeeze(1), state
-
-    def forward(self, x: Tensor, state: KeyValueMemNNState, start: Tensor) -> Unrolled:
-        state = self.reset(state, self.initial_state(1), start[0])
-        y, state = self._see(x.transpose(0, 1), state, ages(state.age, start))
-        return Unrolled(y.transpose(0, 1), state)
-
-    def _see(
+    def _attend(
         self, x: Tensor, state: KeyValueMemNNState, age: Tensor
-    ) -> tuple[Tensor, KeyValueMemNNState]:
-        """All hops of steps [B, T, I] of the given ages [B, T]."""
+    ) -> tuple[Tensor, KeyValueMemNNState, None]:
         seen, next_age = look_back(state.items, x, age), age[:, -1] + 1
         pairs = self.slots - self.lag
         visible = seen.visible[..., :pairs]  # keys whose values are known
-        asked, unsound = without_spoiled(x)  # one product serves all questions
+        asked, nonfinite = without_nonfinite(x)  # one product serves all questions
         q = asked @ self.key.mT
         looks = []
         for r in self.update.unbind():
@@ -110,7 +100,7 @@ class KeyValueMemNN(MemoryCore[KeyValueMemNNState]):
             age=next_age.clamp(max=self.slots),
             read_weights=torch.stack(looks, dim=1),
         )
-        return torch.where(seen.spoiled | unsound.unsqueeze(-1), torch.nan, q), after
+        return with_nan(q, seen.nonfinite | nonfinite), after, None
 
     def diagnostics(self, state: KeyValueMemNNState) -> dict[str, Tensor]:
         return {

@@ -6,7 +6,7 @@ from typing import Annotated, NamedTuple, final
 
 import torch
 from annotated_types import Ge, Gt, Lt
-from torch import Tensor, nn
+from torch import Tensor
 
 from memrl.memory.ops.addressing import content_weights, entropy
 from memrl.memory.ops.usage import (
@@ -69,18 +69,21 @@ class LRUA(ControlledMemory[LRUAState]):
         usage_decay: Annotated[float, Gt(0), Lt(1)] = 0.95,
         hidden_dim: Annotated[int, Ge(1)] = 128,
     ) -> None:
-        read_dim = read_heads * word_dim
-        super().__init__(in_dim, hidden_dim=hidden_dim, read_dim=read_dim)
         if read_heads >= slots:
             raise ValueError(
                 f"{read_heads} read heads erase the {read_heads} least used slots in every step: "
                 f"more slots are needed than {slots}"
             )
-        self.slots, self.word_dim, self.read_heads = slots, word_dim, read_heads
+        super().__init__(
+            in_dim,
+            slots=slots,
+            word_dim=word_dim,
+            read_heads=read_heads,
+            hidden_dim=hidden_dim,
+            interface_dim=read_heads * (word_dim + 1),  # keys k, gates α
+        )
         self.usage_decay = usage_decay
-        self.interface = nn.Linear(hidden_dim, read_dim + read_heads)  # keys k, gates α
-        self.output = nn.Linear(hidden_dim + read_dim, hidden_dim)
-        self._initialise()
+        self._finish()
 
     def initial_state(self, batch_size: int) -> LRUAState:
         zeros, n, w, r = self.output.weight.new_zeros, self.slots, self.word_dim, self.read_heads
@@ -89,7 +92,7 @@ class LRUA(ControlledMemory[LRUAState]):
             usage=first_usage(zeros(batch_size, n)),
             read_weights=zeros(batch_size, r, n),
             reads=zeros(batch_size, r, w),
-            controller=self._resting(batch_size),
+            controller=self._initial_controller(batch_size),
         )
 
     def _update(self, x: Tensor, state: LRUAState) -> tuple[Tensor, LRUAState]:
@@ -105,7 +108,7 @@ class LRUA(ControlledMemory[LRUAState]):
         memory = torch.baddbmm(erased, write_weights.mT, keys)  # M_t
 
         read_weights = content_weights(keys, torch.ones_like(gates), memory)  # w^r_t
-        reads = self._audible(torch.bmm(read_weights, memory))
+        reads = self._ablated(torch.bmm(read_weights, memory))
         usage = decayed_usage(state.usage, read_weights, write_weights, self.usage_decay)
         after = LRUAState(memory, usage, read_weights, reads, controller)
         return torch.cat([controller.h, reads.flatten(1)], dim=-1), after

@@ -8,10 +8,10 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Tensor, nn
 
-from memrl.memory.core import MemoryCore, Unrolled
-from memrl.memory.ops.attention import ages, push
-from memrl.memory.ops.spoiled import without_spoiled
+from memrl.memory.ops.attention import push
+from memrl.memory.ops.nonfinite import with_nan, without_nonfinite
 from memrl.memory.ops.window import compare, look_back, read, weigh
+from memrl.memory.parts.window import WindowMemory
 from memrl.memory.registry import register
 
 
@@ -25,7 +25,7 @@ class MemN2NState(NamedTuple):
 
 @final
 @register("memn2n")
-class MemN2N(MemoryCore[MemN2NState]):
+class MemN2N(WindowMemory[MemN2NState]):
     """End-to-end memory network: the present input asks, the N inputs before it are the memory.
 
     u^1 = B x_t;  m_i = A^k x_i + T_A^k(i);  c_i = C^k x_i + T_C^k(i);  p = softmax(uᵀ m_i);
@@ -108,20 +108,12 @@ class MemN2N(MemoryCore[MemN2NState]):
             read_weights=zeros(batch_size, self.hops, self.slots),
         )
 
-    def _update(self, x: Tensor, state: MemN2NState) -> tuple[Tensor, MemN2NState]:
-        y, state = self._see(x.unsqueeze(1), state, state.age.unsqueeze(1))
-        return y.squeeze(1), state
-
-    def forward(self, x: Tensor, state: MemN2NState, start: Tensor) -> Unrolled:
-        state = self.reset(state, self.initial_state(1), start[0])
-        y, state = self._see(x.transpose(0, 1), state, ages(state.age, start))
-        return Unrolled(y.transpose(0, 1), state)
-
-    def _see(self, x: Tensor, state: MemN2NState, age: Tensor) -> tuple[Tensor, MemN2NState]:
-        """All hops of steps [B, T, I] of the given ages [B, T]."""
+    def _attend(
+        self, x: Tensor, state: MemN2NState, age: Tensor
+    ) -> tuple[Tensor, MemN2NState, None]:
         seen, next_age = look_back(state.items, x, age), age[:, -1] + 1
         embed = self._embeddings()
-        asked, unsound = without_spoiled(x)  # one product serves all questions
+        asked, nonfinite = without_nonfinite(x)  # one product serves all questions
         u = asked @ embed[0 if self.adjacent else 2].mT  # B x_t
         looks = []
         for hop in range(self.hops):
@@ -140,7 +132,7 @@ class MemN2N(MemoryCore[MemN2NState]):
             age=next_age.clamp(max=self.slots),
             read_weights=torch.stack(looks, dim=1),
         )
-        return torch.where(seen.spoiled | unsound.unsqueeze(-1), torch.nan, u), after
+        return with_nan(u, seen.nonfinite | nonfinite), after, None
 
     def _embeddings(self) -> Tensor:
         """Of whole inputs, [·, d, I]: with ``position`` every one is [A, a ∘ A]."""

@@ -82,26 +82,30 @@ class NTM(ControlledMemory[NTMState]):
         shift_range: Annotated[int, Ge(0)] = 1,
         memory_init: Literal["constant", "learned", "random"] = "constant",
     ) -> None:
-        super().__init__(in_dim, hidden_dim=hidden_dim, read_dim=read_heads * word_dim)
         shifts, heads = 2 * shift_range + 1, read_heads + write_heads
         if shifts > slots:
             raise ValueError(
                 f"shift_range {shift_range} spans {shifts} slots, but there are only {slots}"
             )
-        self.slots, self.word_dim, self.shifts = slots, word_dim, shifts
-        self.read_heads, self.write_heads, self.heads = read_heads, write_heads, heads
-
-        # Neighbours share an activation; the order is that of the fields of Interface.
-        self.split = [
+        # In the order of Interface's fields; neighbours share an activation.
+        split = [
             heads * word_dim,
             write_heads * word_dim,
             heads * shifts,
             2 * heads,
             heads + write_heads * word_dim,
         ]
-        self.interface = nn.Linear(hidden_dim, sum(self.split))
-        self.output = nn.Linear(hidden_dim + read_heads * word_dim, hidden_dim)
-        self._initialise()
+        super().__init__(
+            in_dim,
+            slots=slots,
+            word_dim=word_dim,
+            read_heads=read_heads,
+            hidden_dim=hidden_dim,
+            interface_dim=sum(split),
+        )
+        self.split, self.shifts = split, shifts
+        self.write_heads, self.heads = write_heads, heads
+        self._finish()
 
         self.first_weights = nn.Parameter(torch.randn(heads, slots))  # logits
         self.first_reads = nn.Parameter(0.01 * torch.randn(read_heads, word_dim))
@@ -149,7 +153,7 @@ class NTM(ControlledMemory[NTMState]):
             weights, [self.read_heads, self.write_heads], dim=1
         )
 
-        reads = self._audible(torch.bmm(read_weights, state.memory))
+        reads = self._ablated(torch.bmm(read_weights, state.memory))
         memory = write(state.memory, write_weights, ask.erase, ask.add)
         after = NTMState(memory, read_weights, write_weights, reads, controller)
         return torch.cat([controller.h, reads.flatten(1)], dim=-1), after

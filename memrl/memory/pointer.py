@@ -10,9 +10,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from memrl.memory.core import MemoryCore, Unrolled
-from memrl.memory.ops.attention import ages, push
+from memrl.memory.ops.attention import push
+from memrl.memory.ops.nonfinite import with_nan
 from memrl.memory.ops.window import look_back, read, weigh, windows
+from memrl.memory.parts.window import WindowMemory
 from memrl.memory.registry import register
 
 PIECE: Final = 2**23  # numbers of tanh(…) [B, T, N, D] that are held at once, 32 MiB
@@ -56,7 +57,7 @@ def additive_logits(
 
 @final
 @register("pointer")
-class PointerMemory(MemoryCore[PointerState]):
+class PointerMemory(WindowMemory[PointerState]):
     """Pointer attention over the N inputs before the present one.
 
     u_i = vᵀ tanh(W_1 x_i + W_2 x_t);  p = softmax(u);  y = [p, W (Σ p_i x_i, x_t) + b]. The first N
@@ -101,17 +102,9 @@ class PointerMemory(MemoryCore[PointerState]):
             read_weights=zeros(batch_size, self.slots),
         )
 
-    def _update(self, x: Tensor, state: PointerState) -> tuple[Tensor, PointerState]:
-        y, state = self._see(x.unsqueeze(1), state, state.age.unsqueeze(1))
-        return y.squeeze(1), state
-
-    def forward(self, x: Tensor, state: PointerState, start: Tensor) -> Unrolled:
-        state = self.reset(state, self.initial_state(1), start[0])
-        y, state = self._see(x.transpose(0, 1), state, ages(state.age, start))
-        return Unrolled(y.transpose(0, 1), state)
-
-    def _see(self, x: Tensor, state: PointerState, age: Tensor) -> tuple[Tensor, PointerState]:
-        """Steps [B, T, I] of the given ages [B, T]."""
+    def _attend(
+        self, x: Tensor, state: PointerState, age: Tensor
+    ) -> tuple[Tensor, PointerState, None]:
         seen, next_age = look_back(state.items, x, age), age[:, -1] + 1
         logits = additive_logits(self.query(x), self.key(seen.items), self.score)
         p = weigh(logits, seen.visible)
@@ -121,7 +114,7 @@ class PointerMemory(MemoryCore[PointerState]):
             age=next_age.clamp(max=self.slots),
             read_weights=p[:, -1].detach(),
         )
-        return torch.where(seen.spoiled, torch.nan, torch.cat([p, z], dim=-1)), after
+        return with_nan(torch.cat([p, z], dim=-1), seen.nonfinite), after, None
 
     def diagnostics(self, state: PointerState) -> dict[str, Tensor]:
         return {

@@ -5,24 +5,13 @@ from __future__ import annotations
 import torch
 
 from memrl.memory.pointer import PointerMemory, additive_logits
+from tests.support.window_runs import B, D, I, N, T, never, rand, unroll
 
-T, B, N, I, D, O = 11, 3, 5, 7, 2, 13  # noqa: E741
+O = 13  # noqa: E741
 
 
 def make():
     return PointerMemory(I, slots=N, key_dim=D, hidden_dim=O).double()
-
-
-def rand(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
-
-
-def never(length=T):
-    return torch.zeros(length, B, dtype=torch.bool)
-
-
-def unroll(core, x):
-    return core(x, core.initial_state(B), never(len(x)))
 
 
 def test_outputs_match_the_plain_loops():
