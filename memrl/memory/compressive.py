@@ -1,4 +1,4 @@
-"""Compressive Transformer: a window of recent steps, and behind it older ones, c to a slot."""
+"""Compressive Transformer: a window of recent steps, and compressed slots of c older steps each."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from memrl.memory.registry import register
 
 
 class CompressiveState(NamedTuple):
-    """What a Compressive Transformer carries from step to step."""
+    """State of the Compressive Transformer core."""
 
     memory: Tensor  # [B, L, M, D]  the last M inputs of every layer, oldest first
-    compressed: Tensor  # [B, L, C, D]  c older inputs each, oldest first
-    age: Tensor  # [B]  steps of the episode so far; counts on modulo c once every slot is filled
-    cost: Tensor  # [B]  attention-reconstruction loss of what was compressed at this step
+    compressed: Tensor  # [B, L, C, D]  each slot compresses c older inputs; oldest first
+    age: Tensor  # [B]  steps of the episode so far; modulo c once every slot is filled
+    cost: Tensor  # [B]  attention-reconstruction loss of this step's compression
 
 
 class Layer(PostNormLayer):
@@ -49,10 +49,11 @@ class Layer(PostNormLayer):
         return self._join(x, attention.read(logits, visible, everything, nonfinite))
 
     def compressing(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        """For every step, f_c of the c inputs from the one that leaves on [B, T, D], and its loss.
+        """For every step, f_c of the c oldest inputs of the window [B, T, D], and its loss [B, T].
 
-        ‖attn(h, old) − attn(h, f_c(old))‖² by content, per feature [B, T]; attention over the one
-        new slot is its value. h, old and the attention's weights are held fixed: only f_c learns.
+        The loss is ‖attn(h, old) − attn(h, f_c(old))‖² by content, averaged over features.
+        Attention over the single new slot is its value. Only f_c gets a gradient, not h, the old
+        inputs or the attention's weights.
         """
         queries, weight = self.attention.query.weight, self.attention.key_value.weight
         heads, length = self.attention.heads, x.shape[1]
@@ -72,29 +73,29 @@ class Layer(PostNormLayer):
 @final
 @register("compressive")
 class CompressiveTransformer(WindowMemory[CompressiveState]):
-    """Transformer-XL whose memory is not dropped at its end but compressed by a convolution.
+    """Transformer-XL that compresses the oldest part of its memory by a convolution.
 
-    A step attends to [compressed; memory; itself] with one count of places through all three. The
-    paper compresses a segment at a time; here, step by step, every c-th step compresses the c
-    oldest inputs of the memory, the first of which leaves it at this step: until the last has
-    left too, they are seen both ways. The range is M + c C steps a layer.
+    A step attends to [compressed; memory; itself], with positions counted through all three. The
+    paper compresses a segment at a time. Here every c-th step compresses the c oldest inputs of the
+    memory. The first of them leaves the memory at this step; until the last has left, a step sees
+    them both ways. The range is M + c C steps a layer.
 
     The convolution learns from the attention-reconstruction loss alone (``cost``): the policy's
-    gradient stops at compressed slots. Into the memory it passes, as far as a chunk goes.
+    gradient does not pass through compressed slots. It passes into the memory, within a chunk.
 
     Args:
         in_dim: width of the input features.
         layers: L; a gradient reaches back L M steps.
-        memory_len: M, past steps that a layer sees as they were.
-        compressed_len: C, slots behind them.
-        rate: c, steps to a slot; at most M.
+        memory_len: M, past steps that a layer sees uncompressed.
+        compressed_len: C, compressed slots.
+        rate: c, steps in a slot; at most M.
         heads: of the attention.
         head_dim: width of a head.
         mlp_dim: hidden width of the position-wise network.
         hidden_dim: D, width of the stream and of the output.
 
     Raises:
-        ValueError: more steps to a slot than the memory holds.
+        ValueError: ``rate`` is above ``memory_len``.
     """
 
     paper = "Rae et al. 2020, Compressive Transformers for Long-Range Sequence Modelling"
@@ -114,7 +115,7 @@ class CompressiveTransformer(WindowMemory[CompressiveState]):
     ) -> None:
         super().__init__(in_dim, hidden_dim)
         if rate > memory_len:
-            raise ValueError(f"rate {rate} compresses more than the {memory_len} steps of memory")
+            raise ValueError(f"rate is {rate}; allowed: at most memory_len, {memory_len}")
         self.memory_len, self.compressed_len, self.rate = memory_len, compressed_len, rate
         self.horizon = layers * memory_len
         self.embed = nn.Linear(in_dim, hidden_dim)

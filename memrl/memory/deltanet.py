@@ -1,4 +1,4 @@
-"""DeltaNet: a matrix memory that corrects what a key returns instead of adding to it."""
+"""DeltaNet: a matrix memory that replaces the value of a key instead of adding to it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FORGET_BIAS = 4.0  # of the gated form: α starts at σ(4) = 0.98
 
 
 class DeltaNetState(NamedTuple):
-    """What is stored under keys, for every head."""
+    """State of the DeltaNet core."""
 
     memory: Tensor  # [B, heads, K, K]  S, keys by values
 
@@ -31,15 +31,15 @@ class DeltaNet(MatrixMemory[DeltaNetState]):
 
     S' = α S (1 - β k kᵀ) + β v kᵀ (stored transposed), read S' q, with q, k = SiLU(W x) over
     their norms, β = σ(w x) and α = 1, or α = σ(w x + 4) when gated. A head's read is divided by
-    its root mean square, scaled, multiplied by SiLU(W_g x) and mixed by W_o. The papers' short
-    convolutions are left out; they are a memory of their own.
+    its root mean square, scaled, multiplied by SiLU(W_g x) and projected by W_o. The papers' short
+    convolutions are left out, because they are a memory themselves.
 
     Args:
         in_dim: width of the input features.
-        heads: memories side by side.
-        head_dim: K, width of a key and of a value: K facts fit into a head without loss.
+        heads: number of matrices.
+        head_dim: K, width of a key and of a value; a head stores K pairs without loss.
         hidden_dim: width of the output.
-        gated: let the input decide how much of the whole memory fades (Yang et al. 2025).
+        gated: add a forget gate α, computed from the input (Yang et al. 2025).
     """
 
     paper = (

@@ -1,4 +1,4 @@
-"""DMN: the last inputs are facts, the present one a question that is put to them several times."""
+"""DMN: the last inputs are facts, and the present one is a question to them, in several passes."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from memrl.memory.registry import register
 
 
 class DMNState(NamedTuple):
-    """What a DMN carries from step to step; all zero at the start of an episode."""
+    """State of the DMN core; all zero at the start of an episode."""
 
     facts: Tensor  # [B, N, D]  the last N embedded inputs, oldest first
     age: Tensor  # [B]  steps of the episode so far, at most N
-    read_weights: Tensor  # [B, P, N]  where each pass looked last, oldest first; for pictures only
+    read_weights: Tensor  # [B, P, N]  of each pass at the last step, oldest fact first; for plots
 
 
 class Gates(nn.Module):
-    """The weights of a recurrent cell whose last gate is n, and the facts' share of its gates."""
+    """The weights of a recurrent cell; ``forward`` computes the facts' part of its gates."""
 
     def __init__(self, dim: int, *, gates: int) -> None:
         super().__init__()
@@ -48,19 +48,19 @@ class Gates(nn.Module):
 class DMN(WindowMemory[DMNState]):
     """Dynamic memory network, DMN+: fused facts, and an episodic memory refined in passes.
 
-    Facts are fused by a GRU in each direction, f_i = f→_i + f←_i. Pass t looks at them by
-    z_i = [f_i ∘ q, f_i ∘ m, |f_i − q|, |f_i − m|], g = softmax_i W₂ tanh(W₁ z_i + b₁), and walks
-    over them by h_i = g_i h̃_i + (1 − g_i) h_{i−1}, whose last is the context c. Then
+    A GRU in each direction fuses the facts, f_i = f→_i + f←_i. Pass t attends to them,
+    z_i = [f_i ∘ q, f_i ∘ m, |f_i − q|, |f_i − m|], g = softmax_i W₂ tanh(W₁ z_i + b₁), and runs a
+    GRU over them, h_i = g_i h̃_i + (1 − g_i) h_{i−1}; its last state is the context c. Then
     m ← ReLU(W^t [m; c; q] + b^t), with a W^t for each pass, from m = q. (b₂ would cancel in the
-    softmax.) The output is linear in [m; q]. Where the paper has sentences and a question, facts
-    are linear in the last N inputs, without the present one, and q is the tanh of a linear map of
-    the present one. Where no fact is visible yet, c = 0.
+    softmax.) The output is linear in [m; q]. In the paper, facts are sentences. Here they are
+    linear in the last N inputs, without the present one, and q is the tanh of a linear map of the
+    present one. Where no fact is visible, c = 0.
 
     Args:
         in_dim: width of the input features.
-        slots: N, facts: env steps that can be looked back on, and that a gradient reaches back.
+        slots: N, facts: past env steps that a step sees; a gradient reaches back N steps.
         word_dim: D, width of facts, question and memory.
-        passes: P, over the facts; the costs of a step grow with slots x (2 + passes).
+        passes: P, over the facts; the cost of a step grows with slots x (2 + passes).
         hidden_dim: width of the output.
     """
 

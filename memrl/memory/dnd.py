@@ -1,4 +1,4 @@
-"""DND: a differentiable dictionary of the last inputs, read by the nearest of its keys."""
+"""DND: a differentiable dictionary of the last inputs, read at the keys nearest to a query."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from memrl.memory.registry import register
 
 
 class DNDState(NamedTuple):
-    """What a DND carries from step to step; all zero at the start of an episode."""
+    """State of the DND core; all zero at the start of an episode."""
 
     items: Tensor  # [B, N, K + V]  keys and values of the last N inputs, oldest first
     age: Tensor  # [B]  steps of the episode so far, at most N
-    read_weights: Tensor  # [B, N]  where the last step looked, oldest first; for pictures only
+    read_weights: Tensor  # [B, N]  of the last step, oldest item first; only for plots
 
 
 @final
@@ -31,25 +31,25 @@ class DNDState(NamedTuple):
 class DND(WindowMemory[DNDState]):
     """NEC's differentiable neural dictionary as a memory of an episode.
 
-    Every input is written: its embedding h is the key and another projection v the value. Before
-    that it reads: r = Σ w_i v_i over the p nearest keys, w_i = k(h, h_i) / Σ_j k(h, h_j) with
-    k(h, h') = 1 / (‖h − h'‖² + δ), the squared distance. y = ReLU(W_x x + W_r r); an empty
-    dictionary reads zeros. Gradients pass into keys, values and h; which keys are the nearest is
-    decided without, of equally near ones the older first.
+    A step reads, then writes. It reads r = Σ w_i v_i over the p nearest keys, with
+    w_i = k(h, h_i) / Σ_j k(h, h_j) and k(h, h') = 1 / (‖h − h'‖² + δ). It writes the embedding h of
+    its input as a key and another projection v as the value. y = ReLU(W_x x + W_r r); an empty
+    dictionary reads zeros. Keys, values and h get gradients; the choice of the nearest keys has
+    none. Of equally near keys the older one comes first.
 
-    In NEC a dictionary outlives the episode, holds returns, updates the value of a key that it
-    already has, and when full gives up what was not retrieved for the longest time. Here it holds
-    features of one episode, every input is another item, and the oldest is given up: what a step
-    sees does not depend on earlier reads, so a sequence needs no loop, and gradients reach back N
-    steps, exactly so where p = N and to what is among the nearest where p < N.
+    In NEC a dictionary outlives the episode, holds returns and updates the value of an existing
+    key; a full one replaces the least recently retrieved item. Here it holds features of one
+    episode, every input is a new item, and the oldest is replaced. So a step does not depend on
+    earlier reads, and a sequence needs no loop. Gradients reach back N steps, if p < N only to the
+    nearest items.
 
     Args:
         in_dim: width of the input features.
         slots: N, inputs that are remembered.
         key_dim: K, width of the embedding.
         value_dim: V, width of a value.
-        neighbours: p, the nearest keys that a step reads; all where there are no more slots.
-        delta: δ, squared distance at which a kernel has half of its height.
+        neighbours: p, the number of nearest keys that a step reads; at most ``slots`` count.
+        delta: δ, the squared distance at which the kernel has half of its maximum.
         hidden_dim: width of the output.
     """
 

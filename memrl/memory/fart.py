@@ -1,4 +1,4 @@
-"""Linear transformer (FART): attention whose past is one matrix, the sum of key-value products."""
+"""Linear transformer (FART): attention whose past is a matrix, the sum of key-value products."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ EPS = 1e-5  # added to the normaliser, and to the sums of "shares" (POPGym)
 
 
 class FARTState(NamedTuple):
-    """The attended past of every head."""
+    """State of the FART core."""
 
     memory: Tensor  # [B, heads, K, K]  S, keys by values
-    norm: Tensor  # [B, heads, K]  z, the sum of the keys; not negative; of no width for "shares"
+    norm: Tensor  # [B, heads, K]  z ≥ 0, the sum of the keys; width 0 for "shares"
 
 
 @final
@@ -30,7 +30,7 @@ class FART(MatrixMemory[FARTState]):
 
     S' = S + φ(k) vᵀ, z' = z + φ(k), read φ(q)ᵀ S' / (φ(q)ᵀ z' + ε) with φ = elu + 1. Keys,
     queries and values are of the input after a layer norm; the output is relu(W₂ relu(W₁ read))
-    plus a linear shortcut from the normed input. Nothing is ever forgotten.
+    plus a linear shortcut from the normed input. The memory never forgets.
 
     With ``feature_map="shares"`` φ(u) = relu(u) / (ε + Σ relu(u)) and the read is φ(q)ᵀ S' itself:
     POPGym's "fast weight programmer", which has neither the delta rule nor the feature map of
@@ -38,7 +38,7 @@ class FART(MatrixMemory[FARTState]):
 
     Args:
         in_dim: width of the input features.
-        heads: memories side by side.
+        heads: number of matrices.
         head_dim: K, width of a key and of a value.
         feature_map: φ, "elu" or "shares".
         hidden_dim: width of the output.
@@ -104,7 +104,7 @@ class FART(MatrixMemory[FARTState]):
         q, k, v = qkv.permute(2, 1, 3, 0, 4).unbind()  # [B, heads, T, K]
         within, carried = episodes(start)
         weights, carry, first = within.to(v.dtype), carried.to(v.dtype), state.memory
-        if not self.shares:  # the normaliser is the read of one more value, always 1
+        if not self.shares:  # the normaliser is the read of an additional value that is always 1
             v = torch.cat([v, torch.ones_like(v[..., :1])], dim=-1)
             first = torch.cat([first, state.norm.unsqueeze(-1)], dim=-1)
         read, last = attend(q, k, v, first, weights, carry, carried)

@@ -1,4 +1,4 @@
-"""LRUA: an external memory that is written where it was just read or least used."""
+"""LRUA: an external memory that writes to the slots read last or to the least used ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from memrl.memory.registry import register
 
 
 class LRUAState(NamedTuple):
-    """What an LRUA memory carries from step to step; at a start all zero but the usage."""
+    """State of the LRUA memory core; at a start all zero but the usage."""
 
     memory: Tensor  # [B, N, W]
     usage: Tensor  # [B, N]  w^u ≥ 0; no gradient
@@ -39,22 +39,22 @@ class LRUA(ControlledMemory[LRUAState]):
     (eq. 2–4); w^u_t = γ w^u_{t-1} + w^r_t + w^w_t (eq. 5), and w^lu marks its R smallest (eq. 6).
     ``y_t = W_y [h_t, r_t]``, and the controller sees r_{t-1}.
 
-    As in the paper the key k is also the word that is written, reads see what was just written, and
-    the similarity has no strength: no slot gets more than e² times the attention of another. Each
-    head has a key and a gate α of its own; k = tanh, which bounds what one step can write.
-    Usage has no gradient, for only its order counts. It begins at 0 … 0.001 along the slots: with
-    none used yet, the first writes go to the first slots, whatever the rounding.
+    As in the paper the key k is also the word to write, reads see the new memory, and the
+    similarity has no strength: no slot gets more than e² times the attention of another. Each head
+    has its own key and gate α; k = tanh, which bounds a write. Usage has no gradient, because only
+    its order matters. It starts at 0 … 0.001 along the slots, so that the first writes go to the
+    first slots whatever the rounding.
 
     Args:
         in_dim: width of the input features.
-        slots: N, rows of the memory; more than there are heads.
+        slots: N, rows of the memory; more than ``read_heads``.
         word_dim: W, width of a row.
         read_heads: R; each writes too.
-        usage_decay: γ, share of the usage that is left after one env step.
+        usage_decay: γ, factor of the usage at each env step.
         hidden_dim: width of the controller and of the output.
 
     Raises:
-        ValueError: there are not more slots than heads, so that every slot would be the least used.
+        ValueError: ``read_heads`` is not below ``slots``; every step would erase all slots.
     """
 
     paper = "Santoro et al. 2016, Meta-Learning with Memory-Augmented Neural Networks"
@@ -71,8 +71,8 @@ class LRUA(ControlledMemory[LRUAState]):
     ) -> None:
         if read_heads >= slots:
             raise ValueError(
-                f"{read_heads} read heads erase the {read_heads} least used slots in every step: "
-                f"more slots are needed than {slots}"
+                f"read_heads is {read_heads}; allowed: below slots, {slots}, since every step "
+                "erases a slot for each head"
             )
         super().__init__(
             in_dim,

@@ -18,7 +18,7 @@ GATE_CAP = 15.0  # both gates' logits pass 15 tanh(· / 15) (Beck et al. 2025, x
 
 
 class MLSTMState(NamedTuple):
-    """The memory of every head, scaled by e^-m."""
+    """State of the mLSTM core, scaled by e^-m."""
 
     memory: Tensor  # [B, heads, K, K]  C e^-m, keys by values
     norm: Tensor  # [B, heads, K]  n e^-m
@@ -31,13 +31,13 @@ class MLSTM(MatrixMemory[MLSTMState]):
     """Matrix LSTM in the stabilised form.
 
     m' = max(log f + m, log i);  C' = e^(log f + m - m') C + e^(log i - m') v kᵀ / √K and n' alike;
-    h̃ = C' q / max(|n'·q|, e^-m');  y = W (σ(o) ∘ h̃), with f = σ(f̃) and i = e^ĩ. The true memory
-    is C e^m, so that no choice of m changes h̃: it begins at 0, and nothing special happens at the
-    first step. The gates' kernels start at zero, forget biases between 3 and 6 over the heads.
+    h̃ = C' q / max(|n'·q|, e^-m');  y = W (σ(o) ∘ h̃), with f = σ(f̃) and i = e^ĩ. The unscaled
+    memory is C e^m, so the choice of m does not change h̃; it starts at 0. The gates' weights start
+    at zero, the forget biases between 3 and 6 over the heads.
 
     Args:
         in_dim: width of the input features.
-        heads: memories side by side.
+        heads: number of matrices.
         head_dim: K, width of a key and of a value.
         hidden_dim: width of the output.
     """
@@ -95,12 +95,12 @@ class MLSTM(MatrixMemory[MLSTMState]):
         seen = episodes(start)
         between, faded = fading(f, seen)
         logs = between + i.unsqueeze(-2)  # [B, heads, T, T]  log of the weight of s at t
-        # m begins at 0 in every episode: at its start, or where the piece begins.
+        # m is 0 at the start of every episode, and continues where the chunk begins.
         began = torch.where(seen.within, f.unsqueeze(-2), 0).sum(-1)  # Σ log f of the episode
         m_0 = torch.where(seen.carried, state.scale.unsqueeze(-1), 0)
         m = torch.maximum(logs.amax(dim=-1), began + m_0)
 
-        # The normaliser is the read of one more value, always 1.
+        # The normaliser is the read of an additional value that is always 1.
         v = torch.cat([v, torch.ones_like(v[..., :1])], dim=-1)
         first = torch.cat([state.memory, state.norm.unsqueeze(-1)], dim=-1)
         weights = (logs - m.unsqueeze(-1)).exp()

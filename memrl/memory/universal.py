@@ -1,4 +1,4 @@
-"""Universal Transformer: one layer applied over and over, as often as a step needs."""
+"""Universal Transformer: one layer that each step applies as often as it needs."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from memrl.memory.registry import register
 
 
 class UniversalState(NamedTuple):
-    """What a Universal Transformer carries from step to step."""
+    """State of the Universal Transformer core."""
 
     memory: Tensor  # [B, N, M, D]  the last M inputs of every round, oldest first; zero: none yet
     age: Tensor  # [B]  steps of the episode so far, at most M
-    ponder: Tensor  # [B]  ρ of the last step: rounds it took, and the remainder
+    ponder: Tensor  # [B]  ρ of the last step: its rounds plus the remainder
     cost: Tensor  # [B]  ponder_cost · ρ
 
 
@@ -36,24 +36,24 @@ class Block(PostNormLayer):
 @final
 @register("universal")
 class UniversalTransformer(WindowMemory[UniversalState]):
-    """A layer shared by all rounds n, and adaptive computation time for every step of its own.
+    """A layer shared by all rounds n, with adaptive computation time for each step.
 
-    s_n = Block(s_{n−1} + e_n, what the last M steps had in round n);  h_n = σ(w·s_n + b);
+    s_n = Block(s_{n−1} + e_n, the inputs of round n at the last M steps);  h_n = σ(w·s_n + b);
     y = Σ p_n s_n, with p and the number of rounds from ``ops.halting``. A step that has halted is
-    copied from round to round, so that later steps still find it. Distances are told by relative
-    attention, rounds by the learned e_n. The ponder cost is the core's ``cost``.
+    copied from round to round, so that later steps can attend to it. Relative attention encodes
+    distances, and the learned e_n encodes rounds. The ponder cost is the core's ``cost``.
 
     At first every h_n is 1/N: all rounds run, with equal weights.
 
     Args:
         in_dim: width of the input features.
-        max_steps: N, rounds at most; all are computed, a gradient reaches back N M steps.
+        max_steps: N, maximum of rounds; all are computed, a gradient reaches back N M steps.
         memory_len: M, past steps that a round sees.
         heads: of the attention.
         head_dim: width of a head.
         mlp_dim: hidden width of the position-wise network.
         hidden_dim: D, width of the stream and of the output.
-        ponder_cost: τ, loss for every round of a step.
+        ponder_cost: τ, loss for each round of a step.
     """
 
     paper = "Dehghani et al. 2019, Universal Transformers; halting: Graves 2016"

@@ -81,7 +81,7 @@ def test_weights_lie_at_the_place_of_the_key():
 
 
 def test_a_lag_leaves_a_pair():
-    with pytest.raises(ValueError, match="lag 5 leaves no pair in 5 slots"):
+    with pytest.raises(ValueError, match="lag is 5; allowed: below slots, 5"):
         make(lag=5)
 
 

@@ -77,5 +77,5 @@ def test_no_parameters_make_it_unstable():
 
 
 def test_an_empty_ring_is_refused():
-    with pytest.raises(ValueError, match=r"r_min 0\.5 has to be below r_max 0\.5"):
+    with pytest.raises(ValueError, match=r"r_min is 0\.5; allowed: below r_max, 0\.5"):
         build(r_min=0.5, r_max=0.5)

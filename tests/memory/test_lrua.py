@@ -190,5 +190,5 @@ def test_no_slot_gets_more_than_e_squared_times_the_attention_of_another():
 
 
 def test_as_many_heads_as_slots_are_refused():
-    with pytest.raises(ValueError, match="more slots are needed than 7"):
+    with pytest.raises(ValueError, match="read_heads is 7; allowed: below slots, 7"):
         build(read_heads=7)

@@ -130,7 +130,7 @@ def test_layerwise_tying_has_no_matrix_for_answers():
 
 
 def test_an_odd_width_has_no_halves():
-    with pytest.raises(ValueError, match="not 7"):
+    with pytest.raises(ValueError, match="in_dim 7; allowed: an even in_dim"):
         make(position=True)
 
 

@@ -84,7 +84,7 @@ def test_only_a_learned_first_memory_is_a_parameter(init):
 
 
 def test_a_shift_that_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match="shift_range 4 spans 9 slots, but there are only 7"):
+    with pytest.raises(ValueError, match="shift_range is 4; allowed: at most 3 with 7 slots"):
         build(shift_range=4)
 
 

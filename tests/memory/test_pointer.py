@@ -61,8 +61,8 @@ def test_logits_in_parts_are_the_logits_of_the_whole_with_their_gradients():
     queries, keys, v = rand(B, T, D), rand(B, N + T - 1, D), rand(D)
     given = [each.requires_grad_() for each in (queries, keys, v)]
     weights, found = rand(B, T, N), []
-    for piece in (10**6, 2 * B * N * D, 1):
-        logits = additive_logits(queries, keys, v, piece=piece)
+    for most in (10**6, 2 * B * N * D, 1):
+        logits = additive_logits(queries, keys, v, max_elements=most)
         found.append([logits, *torch.autograd.grad((weights * logits).sum(), given)])
     for other in found[1:]:
         torch.testing.assert_close(other, found[0])
@@ -70,4 +70,4 @@ def test_logits_in_parts_are_the_logits_of_the_whole_with_their_gradients():
 
 def test_the_gradient_of_logits_is_that_of_finite_differences():
     given = [each.requires_grad_() for each in (rand(2, 3, 2), rand(2, 7, 2), rand(2))]
-    assert torch.autograd.gradcheck(lambda *each: additive_logits(*each, piece=20), given)
+    assert torch.autograd.gradcheck(lambda *each: additive_logits(*each, max_elements=20), given)

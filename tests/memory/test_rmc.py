@@ -181,7 +181,7 @@ def test_gates_begin_by_keeping_more_than_they_write():
 
 
 def test_more_slots_than_first_rows_are_refused():
-    with pytest.raises(ValueError, match="23 slots of width 22"):
+    with pytest.raises(ValueError, match="slots is 23; allowed: at most heads · head_dim, 22"):
         build(slots=23)
 
 
