@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any, final
 
-import numpy as np
 import torch
 from gymnasium import spaces
-from numpy.typing import NDArray
 from torch import Tensor
 
 from memrl.envs.actions import check_actions
@@ -18,15 +16,14 @@ from memrl.envs.minigrid.engine import GridEngine, GridState, check_view_size
 from memrl.envs.minigrid.families import overlay_of
 from memrl.envs.minigrid.grid_play import Play, advance, begin, restart
 from memrl.envs.minigrid.observer import TILE_SIZE, Observer, check_observation
-from memrl.envs.minigrid.render import TILE_SIZE as RENDER_TILE_SIZE
-from memrl.envs.minigrid.render import render_grid
+from memrl.envs.minigrid.tensor_env import MiniGridEnv, rewards
 from memrl.envs.missions import VOCABULARY
-from memrl.rollout.env import BatchedEnv, Carried, Obs, Transition
+from memrl.rollout.env import Carried, Obs, Transition
 from memrl.rollout.tokens import Tokens
 
 
 @final
-class GridEnv(BatchedEnv):
+class GridEnv(MiniGridEnv):
     """B copies of a MiniGrid task; see the package for the game itself.
 
     Observations are ``image`` uint8 [B, V, V, 3], indexed [column, row] as the package's, or a
@@ -61,7 +58,6 @@ class GridEnv(BatchedEnv):
     """
 
     metric_names = ("success", "length")
-    exact_resume = True
 
     def __init__(
         self,
@@ -75,11 +71,9 @@ class GridEnv(BatchedEnv):
         bank_size: int = 4096,
         device: torch.device | str = "cpu",
     ) -> None:
-        if num_envs < 1:
-            raise ValueError(f"num_envs is {num_envs}; at least 1 copy is needed")
+        super().__init__(id, num_envs, device)
         check_view_size(agent_view_size)  # before a bank is drawn
         check_observation(observation)
-        self.id, self.num_envs, self.device = id, num_envs, torch.device(device)
         self._overlay = overlay_of(id)
         spec, levels = load_bank(id, bank_size, bank)
         self._bank = Bank(*(leaf.to(self.device) for leaf in levels))
@@ -98,13 +92,10 @@ class GridEnv(BatchedEnv):
         self._task = [id, agent_view_size, observation, tile_size, bank, bank_size, num_envs]
         self.observation_space = _observation_space(self._observer, levels.mission.shape[1])
         self.action_space = spaces.Discrete(self._overlay.num_actions)
-        t = torch.arange(spec.max_steps + 1, dtype=torch.float64)
-        self._reward_at = (1 - 0.9 * (t / spec.max_steps)).float().to(self.device)
+        self._reward_at = rewards(spec.max_steps, self.device)
         every = torch.arange(bank_size, device=self.device)
         self._first = self._observer.glance(begin(self._bank, every).grid)
 
-        self._generator = torch.Generator(self.device)
-        self._generator.seed()
         self._play: Play  # written by reset
         self.reset()
 
@@ -162,9 +153,8 @@ class GridEnv(BatchedEnv):
     def carry(self, state: Any) -> None:
         self._play = state
 
-    def render(self, copy: int = 0, tile_size: int = RENDER_TILE_SIZE) -> NDArray[np.uint8]:
-        """The whole grid of one copy, what the agent sees lit up: uint8 [H, W, 3]."""
-        return render_grid(self._engine, rows(self._play.grid, slice(copy, copy + 1)), 0, tile_size)
+    def _grids(self, index: slice) -> GridState:
+        return rows(self._play.grid, index)
 
     def _draw(self) -> Tensor:
         """Numbers of levels, one for every copy."""

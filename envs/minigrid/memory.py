@@ -9,25 +9,22 @@ from __future__ import annotations
 
 from typing import Any, final
 
-import numpy as np
 import torch
 from gymnasium import spaces
-from numpy.typing import NDArray
 from torch import Tensor
 
 from memrl.envs.actions import check_actions
 from memrl.envs.minigrid.automaton import rows
-from memrl.envs.minigrid.engine import NUM_ACTIONS
+from memrl.envs.minigrid.engine import NUM_ACTIONS, GridState
 from memrl.envs.minigrid.levels import LevelBank
 from memrl.envs.minigrid.memory_task import memory_task
 from memrl.envs.minigrid.observer import TILE_SIZE, Observer
-from memrl.envs.minigrid.render import TILE_SIZE as RENDER_TILE_SIZE
-from memrl.envs.minigrid.render import render_grid
-from memrl.rollout.env import BatchedEnv, Carried, Obs, Transition
+from memrl.envs.minigrid.tensor_env import MiniGridEnv, rewards
+from memrl.rollout.env import Carried, Obs, Transition
 
 
 @final
-class MemoryEnv(BatchedEnv):
+class MemoryEnv(MiniGridEnv):
     """B copies of a MiniGrid-Memory task; see the package for the game itself.
 
     Observations are ``image`` uint8 [B, V, V, 3], indexed [column, row] as the package's, or a
@@ -57,7 +54,6 @@ class MemoryEnv(BatchedEnv):
     """
 
     metric_names = ("success", "cue_seen", "length")
-    exact_resume = True
 
     def __init__(
         self,
@@ -69,10 +65,9 @@ class MemoryEnv(BatchedEnv):
         tile_size: int = TILE_SIZE,
         device: torch.device | str = "cpu",
     ) -> None:
-        if num_envs < 1:
-            raise ValueError(f"num_envs is {num_envs}; at least 1 copy is needed")
-        self.id, self.num_envs, self.device = id, num_envs, torch.device(device)
+        super().__init__(id, num_envs, device)
         self._task = task = memory_task(id, agent_view_size)
+        self._engine = task.engine
         states, move = task.automaton.states, self.device
         self._observer = Observer(
             task.engine,
@@ -93,11 +88,8 @@ class MemoryEnv(BatchedEnv):
         self._success = task.success.float().to(move)
         self._over = (task.success | task.failure).to(move)
         self._cue_visible = (task.cue_visible | (observation == "rgb_full")).to(move)
-        t = torch.arange(task.max_steps + 1, dtype=torch.float64)
-        self._reward_at = (1 - 0.9 * (t / task.max_steps)).float().to(move)
+        self._reward_at = rewards(task.max_steps, move)
 
-        self._generator = torch.Generator(self.device)
-        self._generator.seed()
         self._state = self._t = self._cue_seen = torch.empty(0)  # written by reset
         self.reset()
 
@@ -166,10 +158,8 @@ class MemoryEnv(BatchedEnv):
     def carry(self, state: Any) -> None:
         self._state, self._t, self._cue_seen = state
 
-    def render(self, copy: int = 0, tile_size: int = RENDER_TILE_SIZE) -> NDArray[np.uint8]:
-        """The whole grid of one copy, what the agent sees lit up: uint8 [H, W, 3]."""
-        state = rows(self._task.automaton.states, self._state[copy : copy + 1].cpu())
-        return render_grid(self._task.engine, state, tile_size=tile_size)
+    def _grids(self, index: slice) -> GridState:
+        return rows(self._task.automaton.states, self._state[index].cpu())
 
     def _observe(self, state: Tensor) -> Obs:
         return {

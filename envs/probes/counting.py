@@ -6,19 +6,18 @@ from typing import Final, final
 
 import torch
 from gymnasium import spaces
-from torch import Tensor
 
 from memrl.envs.catalogue import Levels
 from memrl.envs.deals import Deals, Tensors
 from memrl.envs.episodes import State
-from memrl.envs.probes.probe import Timed, Verdict
+from memrl.envs.probes.question import Question
 from memrl.rollout.env import Obs
 
 _ASKED: Final = 2
 
 
 @final
-class Counting(Timed):
+class Counting(Question):
     """Count the ticks: they come at any of ``listen`` steps, and then their number is asked.
 
     The observation is one symbol: 0 silence, 1 a tick, 2 the question. The reward is 1 if the last
@@ -32,7 +31,7 @@ class Counting(Timed):
         device: where everything lives.
     """
 
-    free_actions = True
+    answer = "ticks"
 
     def __init__(
         self,
@@ -68,12 +67,5 @@ class Counting(Timed):
         sounds = torch.cat([(place < ticks.unsqueeze(1)).long(), asked], dim=1)
         return {"ticks": ticks, "sound": sounds}
 
-    def _begin(self, deals: Deals) -> State:
-        return {}
-
     def _see(self, deals: Deals, state: State) -> Obs:
         return {"obs": deals.at("sound", state["t"])}
-
-    def _judge(self, deals: Deals, state: State, action: Tensor) -> Verdict:
-        right = (action == deals["ticks"]) & (state["t"] == self.length - 1)
-        return Verdict(state, right.float(), right)

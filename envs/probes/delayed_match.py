@@ -6,17 +6,16 @@ from typing import final
 
 import torch
 from gymnasium import spaces
-from torch import Tensor
 
 from memrl.envs.catalogue import Levels
 from memrl.envs.deals import Deals, Tensors
 from memrl.envs.episodes import State
-from memrl.envs.probes.probe import Timed, Verdict
+from memrl.envs.probes.question import CueQuestion
 from memrl.rollout.env import Obs
 
 
 @final
-class DelayedMatch(Timed):
+class DelayedMatch(CueQuestion):
     """See a sample, wait, see a test: are they the same?
 
     Known as delayed match to sample. The observation is one symbol: the sample 0 … cues - 1,
@@ -33,7 +32,7 @@ class DelayedMatch(Timed):
         device: where everything lives.
     """
 
-    free_actions = True
+    answer = "same"
 
     def __init__(
         self,
@@ -43,10 +42,7 @@ class DelayedMatch(Timed):
         delay: int = 3,
         device: torch.device | str = "cpu",
     ) -> None:
-        if cues < 2 or delay < 0:
-            raise ValueError(f"cues is {cues}, delay {delay}; allowed: cues from 2, delay from 0")
-        super().__init__(num_envs, length=delay + 2, device=device)
-        self.cues = cues
+        super().__init__(num_envs, cues=cues, delay=delay, device=device)
         self.observation_space = spaces.Dict({"obs": spaces.Discrete(2 * cues + 1)})
         self.action_space = spaces.Discrete(2)
 
@@ -68,14 +64,7 @@ class DelayedMatch(Timed):
         other = (sample + 1 + self._integers(self.cues - 1, num)) % self.cues
         return {"sample": sample, "same": same, "test": torch.where(same == 1, sample, other)}
 
-    def _begin(self, deals: Deals) -> State:
-        return {}
-
     def _see(self, deals: Deals, state: State) -> Obs:
         t = state["t"]
         later = torch.where(t >= self.length - 1, self.cues + 1 + deals["test"], self.cues)
         return {"obs": torch.where(t == 0, deals["sample"], later)}
-
-    def _judge(self, deals: Deals, state: State, action: Tensor) -> Verdict:
-        right = (action == deals["same"]) & (state["t"] == self.length - 1)
-        return Verdict(state, right.float(), right)

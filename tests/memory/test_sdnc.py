@@ -196,19 +196,6 @@ def test_gradients_are_those_of_the_formula():
     assert torch.autograd.gradcheck(lambda x: core(x, core.initial_state(1), start).y, x, atol=1e-5)
 
 
-@pytest.mark.parametrize("value", [0.0, 1.0, 1e4, -1e4])
-def test_constant_inputs_stay_finite_with_their_gradients(value):
-    core = SDNC(2, slots=N, word_dim=5, read_heads=R, neighbours=K, hidden_dim=13)
-    x, state = torch.full((200, B, 2), value), core.initial_state(B)
-    start = torch.zeros(200, B, dtype=torch.bool)
-    with torch.no_grad():
-        for _ in range(10):
-            state = core(x, state, start).state
-    assert all(leaf.isfinite().all() for leaf in (state.memory, state.weights, state.reads))
-    core(x[:7], state, start[:7]).y.sum().backward()
-    assert all(p.grad.isfinite().all() for p in core.parameters())
-
-
 def test_more_neighbours_than_slots_are_refused():
-    with pytest.raises(ValueError, match="12 neighbours cannot be found among 11 slots"):
+    with pytest.raises(ValueError, match="neighbours is 12; allowed: at most slots, 11"):
         build(neighbours=12)

@@ -7,8 +7,8 @@ import torch
 
 from memrl import memory
 from memrl.testing.core_contract import a_long_run_stays_finite
+from tests.support.window_runs import B, D, I, N, T, never
 
-T, B, N, I, D = 11, 3, 5, 7, 2  # noqa: E741
 PAST = [
     ("memn2n", {"init_std": 0.5}),
     ("kvmemnn", {"init_std": 0.5}),
@@ -23,10 +23,6 @@ every_memory = pytest.mark.parametrize(("name", "options"), PAST, ids=str)
 
 def build(name, options):
     return memory.build(name, I, {"slots": N, "hidden_dim": D, **options})
-
-
-def never():
-    return torch.zeros(T, B, dtype=torch.bool)
 
 
 @every_memory
