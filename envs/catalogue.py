@@ -50,13 +50,13 @@ class EnvCard(NamedTuple):
     symbols: tuple[str, ...] = ()  # what the numbers of a Discrete observation stand for
 
 
-def observed(space: spaces.Dict) -> str:
+def describe_space(space: spaces.Dict) -> str:
     """An observation space in a few words: ``direction 1 of 4, image 7×7×3 bytes``."""
     parts = [(key, _shape(part)) for key, part in space.items()]
     return ", ".join(what if key == "obs" else f"{key} {what}" for key, what in parts)
 
 
-def words(length: int, num_symbols: int) -> str:
+def describe_tokens(length: int, num_symbols: int) -> str:
     """A sentence in a few words; the symbol 0 is no word."""
     return f"{length} words of {num_symbols - 1} known ones"
 
@@ -65,7 +65,7 @@ def _shape(space: spaces.Space[Any]) -> str:
     sides = "×".join(str(side) for side in space.shape or ())
     match space:
         case Tokens():
-            return words(space.length, space.num_symbols)
+            return describe_tokens(space.length, space.num_symbols)
         case spaces.Discrete():
             return f"1 of {space.n}"
         case spaces.MultiDiscrete():

@@ -17,9 +17,7 @@ from memrl.rollout.tokens import Tokens
 _HEADINGS: Final = ("east", "south", "west", "north")
 
 
-def entry_in_words(
-    key: str, obs: Mapping[str, NDArray[Any]], space: spaces.Dict, card: EnvCard
-) -> str:
+def entry_text(key: str, obs: Mapping[str, NDArray[Any]], space: spaces.Dict, card: EnvCard) -> str:
     """One entry of the observation of one copy."""
     value, part = obs[key], space[key]
     # With a flag of its own, a first observation has no symbol among the previous actions.
@@ -39,10 +37,10 @@ def entry_in_words(
 def mission_of(obs: Mapping[str, NDArray[Any]], space: spaces.Dict, card: EnvCard) -> str:
     """What the observation of one copy tells the agent to do, as a sentence; else nothing."""
     told = "mission" in space.spaces and _is_sentence(space["mission"])
-    return entry_in_words("mission", obs, space, card) if told else ""
+    return entry_text("mission", obs, space, card) if told else ""
 
 
-def action_in_words(action: NDArray[Any] | np.generic, card: EnvCard) -> str:
+def action_text(action: NDArray[Any] | np.generic, card: EnvCard) -> str:
     """One action: its name where it has one, else its numbers."""
     if action.ndim == 0 and action.dtype.kind in "iu" and int(action) < len(card.actions):
         return card.actions[int(action)]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from memrl.envs.actions import check_actions
-from memrl.envs.deals import Deals, Tensors, deal
+from memrl.envs.setups import Setups, Tensors, draw_setups
 from memrl.rollout.env import BatchedEnv, Carried, Obs, Transition
 
 State: TypeAlias = dict[str, Tensor]
@@ -30,15 +30,15 @@ class Episodes(BatchedEnv, ABC):
 
     A task keeps what chance decides before the first step in its *deal*, which an episode never
     changes, and what changes in its *state*: tensors that lead with B. The base owns the step
-    counter ``state["t"]``, new episodes where one ended (see `deals`), seeding and saving.
+    counter ``state["t"]``, new episodes where one ended (see `setups`), seeding and saving.
 
     Nothing here waits for the device. Actions out of range raise on the CPU; elsewhere looking at
     them would stall every step, so there they are undefined.
 
     Args:
         num_envs: B, at least 1.
-        shortest: env steps that no episode is shorter than, at least 1; the larger, the fewer
-            deals are drawn at a step.
+        min_length: env steps that no episode is shorter than, at least 1; the larger, the fewer
+            setups are drawn at a step.
         device: where everything lives; random numbers too.
 
     Raises:
@@ -48,58 +48,58 @@ class Episodes(BatchedEnv, ABC):
     exact_resume = True
 
     def __init__(
-        self, num_envs: int, *, shortest: int = 1, device: torch.device | str = "cpu"
+        self, num_envs: int, *, min_length: int = 1, device: torch.device | str = "cpu"
     ) -> None:
-        if num_envs < 1 or shortest < 1:
+        if num_envs < 1 or min_length < 1:
             raise ValueError(
-                f"{num_envs} copies, {shortest} steps an episode; allowed: at least 1 of each"
+                f"{num_envs} copies, {min_length} steps an episode; allowed: at least 1 of each"
             )
         self.num_envs = num_envs
         self.device = torch.device(device)
-        self.shortest = shortest
+        self.min_length = min_length
         self.generator = torch.Generator(self.device)
         self.generator.seed()
-        self._deals: Deals | None = None
+        self._setups: Setups | None = None
         self._state: State = {}
 
     @abstractmethod
     def _draw(self, num: int) -> Tensors:
-        """``num`` deals, independent of each other and of everything before: each [num, ...]."""
+        """``num`` setups, independent of each other and of everything before: each [num, ...]."""
 
     @abstractmethod
-    def _begin(self, deals: Deals) -> State:
+    def _initial_state(self, setups: Setups) -> State:
         """The state before the first step, without the step counter: each [B, ...]."""
 
     @abstractmethod
-    def _see(self, deals: Deals, state: State) -> Obs:
+    def _observe(self, setups: Setups, state: State) -> Obs:
         """The observation of a state: each a new tensor [B, ...]."""
 
     @abstractmethod
-    def _act(self, deals: Deals, state: State, action: Tensor) -> Outcome:
+    def _step(self, setups: Setups, state: State, action: Tensor) -> Outcome:
         """What an action does; ``state["t"]`` counts the steps before it and is the base's."""
 
     def reset(self, seed: int | None = None) -> Obs:
         if seed is not None:
             self.generator.manual_seed(seed)
-        self._deals = deal(self._draw, self.num_envs, self.device)
-        self._state = self._first(self._deals)
-        return self._see(self._deals, self._state)
+        self._setups = draw_setups(self._draw, self.num_envs, self.device)
+        self._state = self._initial(self._setups)
+        return self._observe(self._setups, self._state)
 
     def step(self, action: Tensor) -> Transition:
-        deals = self._playing()
+        setups = self._current_setups()
         check_actions(action, self.num_envs, self.action_space)
-        state, reward, terminated, truncated, metrics = self._act(deals, self._state, action)
+        state, reward, terminated, truncated, metrics = self._step(setups, self._state, action)
         state = {**state, "t": self._state["t"] + 1}
-        final_obs = self._see(deals, state)
+        final_obs = self._observe(setups, state)
 
         ended = terminated | truncated
-        # All waiting deals have their turn within the shortest episode.
-        deals = deals.refresh(self._draw, -(-self.num_envs // self.shortest))
-        self._deals = deals = deals.advance(ended)
-        first = self._first(deals)
+        # All waiting setups have their turn within the min_length episode.
+        setups = setups.refresh(self._draw, -(-self.num_envs // self.min_length))
+        self._setups = setups = setups.advance(ended)
+        first = self._initial(setups)
         self._state = {key: _where(ended, first[key], now) for key, now in state.items()}
         return Transition(
-            obs=self._see(deals, self._state),
+            obs=self._observe(setups, self._state),
             reward=reward,
             terminated=terminated,
             truncated=truncated,
@@ -108,12 +108,12 @@ class Episodes(BatchedEnv, ABC):
         )
 
     def state_dict(self) -> dict[str, Any]:
-        deals = self._playing()
+        setups = self._current_setups()
         return {
             "state": {key: value.clone() for key, value in self._state.items()},
-            "tables": {key: table.clone() for key, table in deals.tables.items()},
-            "row": deals.row.clone(),
-            "turn": deals.turn.clone(),
+            "tables": {key: table.clone() for key, table in setups.tables.items()},
+            "row": setups.row.clone(),
+            "turn": setups.turn.clone(),
             "generator": self.generator.get_state(),
         }
 
@@ -130,29 +130,29 @@ class Episodes(BatchedEnv, ABC):
             )
         tables = {key: table.to(self.device, copy=True) for key, table in state["tables"].items()}
         row, turn = (state[key].to(self.device, copy=True) for key in ("row", "turn"))
-        self._deals = Deals(tables, row, turn)
+        self._setups = Setups(tables, row, turn)
         self._state = {k: value.to(self.device, copy=True) for k, value in state["state"].items()}
         self.generator.set_state(state["generator"].cpu())
-        return self._see(self._deals, self._state)
+        return self._observe(self._setups, self._state)
 
     def carried(self) -> Carried:
-        deals = self._playing()
-        tables, state = (tuple(d[key] for key in sorted(d)) for d in (deals.tables, self._state))
-        return Carried((tables, deals.row, deals.turn, state), (self.generator,))
+        setups = self._current_setups()
+        tables, state = (tuple(d[key] for key in sorted(d)) for d in (setups.tables, self._state))
+        return Carried((tables, setups.row, setups.turn, state), (self.generator,))
 
     def carry(self, state: Any) -> None:
         tables, row, turn, now = state
-        names = sorted(self._playing().tables)
-        self._deals = Deals(dict(zip(names, tables, strict=True)), row, turn)
+        names = sorted(self._current_setups().tables)
+        self._setups = Setups(dict(zip(names, tables, strict=True)), row, turn)
         self._state = dict(zip(sorted(self._state), now, strict=True))
 
-    def _playing(self) -> Deals:
-        if self._deals is None:
+    def _current_setups(self) -> Setups:
+        if self._setups is None:
             raise RuntimeError(f"{type(self).__name__}.step was called before reset")
-        return self._deals
+        return self._setups
 
-    def _first(self, deals: Deals) -> State:
-        return {**self._begin(deals), "t": torch.zeros_like(deals.row)}
+    def _initial(self, setups: Setups) -> State:
+        return {**self._initial_state(setups), "t": torch.zeros_like(setups.row)}
 
     def _flags(self, value: bool) -> Tensor:
         return torch.full((self.num_envs,), value, dtype=torch.bool, device=self.device)

@@ -16,13 +16,13 @@ from memrl.envs.adapters.gymnasium_env import GymnasiumAdapter
 from memrl.envs.adapters.vectorization import vector_env
 from memrl.envs.catalogue import EnvCard
 from memrl.envs.minigrid import GRID_IDS, MEMORY_IDS, GridEnv, MemoryEnv
-from memrl.envs.minigrid.needs import grid_card
+from memrl.envs.minigrid.catalogue import grid_card
 from memrl.envs.minigrid.reference import memory_card
 from memrl.envs.options import checked_options, options_of, options_of_original
 from memrl.envs.popgym import POPGYM
 from memrl.envs.popgym.catalogue import package_card, popgym_card
 from memrl.envs.probes import PROBES, probe_card
-from memrl.envs.providers import lacking, provide
+from memrl.envs.providers import missing_files, provide
 from memrl.envs.wrappers import Previous
 from memrl.registry import nearly_as_near
 from memrl.rollout.env import BatchedEnv
@@ -101,7 +101,7 @@ def envs() -> list[dict[str, Any]]:
     ]
     known = {entry["id"] for entry in tensor}
     others = [id for id in gymnasium.registry if id not in known and not id.startswith("memrl/")]
-    usable = sorted(id for id in others if not (lacking(id) or _only_raises(id)))
+    usable = sorted(id for id in others if not (missing_files(id) or _only_raises(id)))
     return tensor + [_entry(id, "adapter", GYMNASIUM) for id in usable]
 
 

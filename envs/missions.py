@@ -44,10 +44,10 @@ def encode(
     Raises:
         ValueError: a word that is not in the vocabulary, or more words than ``length``.
     """
-    return torch.tensor([numbers(sentence, length, vocabulary) for sentence in sentences])
+    return torch.tensor([encode_one(sentence, length, vocabulary) for sentence in sentences])
 
 
-def numbers(sentence: str, length: int, vocabulary: tuple[str, ...] = VOCABULARY) -> list[int]:
+def encode_one(sentence: str, length: int, vocabulary: tuple[str, ...] = VOCABULARY) -> list[int]:
     """One sentence as `encode` makes it."""
     index, words = _index(vocabulary), split(sentence)
     if len(words) > length:

@@ -15,7 +15,7 @@ from memrl.rollout.env import BatchedEnv, Obs, Transition
 from memrl.rollout.spaces import MASK, Array, encode_action, export, exported, row
 
 
-def draws(env: BatchedEnv) -> bool:
+def can_render(env: BatchedEnv) -> bool:
     """Whether the environment can make pictures of itself."""
     while isinstance(env, Previous):
         env = env.env
@@ -28,7 +28,7 @@ def checked_render_mode(env: BatchedEnv, render_mode: str | None) -> list[str]:
     Raises:
         ValueError: the mode asked for is not one of them.
     """
-    modes = ["rgb_array"] if draws(env) else []
+    modes = ["rgb_array"] if can_render(env) else []
     if render_mode is not None and render_mode not in modes:
         raise ValueError(f"render_mode is {render_mode!r}, allowed: {[None, *modes]}")
     return modes

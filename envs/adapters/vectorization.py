@@ -11,11 +11,11 @@ from typing import Any, final
 import gymnasium
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 
-from memrl.envs.adapters.guard import Guard
+from memrl.envs.adapters.checked_env import CheckedEnv
 
 VECTORIZATIONS = ("sync", "async", "vector_entry_point")
 STEP_LIMIT_S = 600.0  # long enough for the slowest simulator to load a level
-PRINTING = ("BabyAI-", "MiniWorld-")  # of levels thrown away, and of what a driver cannot do
+NOISY_IDS = ("BabyAI-", "MiniWorld-")  # of levels thrown away, and of what a driver cannot do
 
 
 def vector_env(
@@ -158,11 +158,11 @@ def _check_limit(step_limit_s: float | int | None, vectorization: str) -> None:
         )
 
 
-def _copy(id: str, index: int, read_text: bool, kwargs: dict[str, Any]) -> Guard:
-    quiet = id.rpartition(":")[2].startswith(PRINTING)
+def _copy(id: str, index: int, read_text: bool, kwargs: dict[str, Any]) -> CheckedEnv:
+    quiet = id.rpartition(":")[2].startswith(NOISY_IDS)
     with _named(id), redirect_stdout(io.StringIO()) if quiet else nullcontext():
         env = gymnasium.make(id, disable_env_checker=True, **kwargs)
-    return Guard(env, name=id, copy=index, read_text=read_text, quiet=quiet)
+    return CheckedEnv(env, name=id, copy=index, read_text=read_text, quiet=quiet)
 
 
 @contextmanager

@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from memrl.envs.adapters.text import Reader, reader_of
+from memrl.envs.adapters.text import Tokenizer, tokenizer_of
 from memrl.envs.minigrid.cells import CLOSED, DOOR, EMPTY, LOCKED, OPEN, pack, unpack
-from memrl.envs.minigrid.overlay import Overlay
+from memrl.envs.minigrid.task_rules import TaskRules
 from memrl.envs.minigrid.translate import from_package
 from memrl.envs.missions import VOCABULARY
 
@@ -49,7 +49,7 @@ class Bank(NamedTuple):
     contents: Tensor  # uint8 [M, C + 1], or [M, 0] where no box holds anything
     cell: Tensor  # int16 [M]: where the agent stands
     direction: Tensor  # uint8 [M]
-    facts: Tensor  # int16 [M, K]: what the overlay asks of a level
+    facts: Tensor  # int16 [M, K]: what the task_rules asks of a level
     mission: Tensor  # uint8 [M, L]: words by number; L = 0 where every level has the same one
 
 
@@ -63,14 +63,14 @@ _DTYPES: Final = {
 }
 
 
-def draw_bank(id: str, overlay: Overlay, size: int, seed: int) -> tuple[Spec, Bank]:
+def draw_bank(id: str, task_rules: TaskRules, size: int, seed: int) -> tuple[Spec, Bank]:
     """Draw ``size`` levels of an id; a bar shows how far it is when that takes seconds.
 
     Raises:
         ValueError: the installed package does not know the id.
     """
     env = package_env(id)
-    reader = mission_reader(env)
+    tokenizer = mission_tokenizer(env)
     rows: dict[str, list[Any]] = {leaf: [] for leaf in _DTYPES}
     for level in _shown(size, f"drawing {size:,} levels of {id}"):
         env.reset(seed=seed if level == 0 else None)
@@ -79,8 +79,8 @@ def draw_bank(id: str, overlay: Overlay, size: int, seed: int) -> tuple[Spec, Ba
         rows["contents"].append(state.contents[0].numpy())
         rows["cell"].append(int(state.cell))
         rows["direction"].append(int(state.direction))
-        rows["facts"].append(overlay.read(env))
-        rows["mission"].append([] if reader is None else reader.read(env.mission))
+        rows["facts"].append(task_rules.read_facts(env))
+        rows["mission"].append([] if tokenizer is None else tokenizer.encode(env.mission))
     leaves = {leaf: torch.from_numpy(np.array(rows[leaf], d)) for leaf, d in _DTYPES.items()}
     bank = Bank(**leaves)
     if not (bank.contents != EMPTY).any():
@@ -121,12 +121,12 @@ def package_version() -> str:
     return version("minigrid")
 
 
-def mission_reader(env: MiniGridEnv) -> Reader | None:
+def mission_tokenizer(env: MiniGridEnv) -> Tokenizer | None:
     """Who makes numbers of an id's missions; None where all of its levels have the same one."""
     said = cast("spaces.Dict", env.observation_space)["mission"]
-    reader = reader_of(said)
-    assert reader is None or reader.symbols == VOCABULARY, "a word of MiniGrid has no number"
-    return reader
+    tokenizer = tokenizer_of(said)
+    assert tokenizer is None or tokenizer.symbols == VOCABULARY, "a word of MiniGrid has no number"
+    return tokenizer
 
 
 def _shown(size: int, what: str) -> Iterator[int]:

@@ -15,7 +15,7 @@ from safetensors.torch import save
 
 from memrl.checkpoint.atomic import write_atomically
 from memrl.envs.minigrid.bank import Bank, Spec, draw_bank, package_version
-from memrl.envs.minigrid.families import overlay_of
+from memrl.envs.minigrid.families import rules_of
 from memrl.errors import RunError
 
 _FORMAT: Final = "2"  # of the files; part of their names
@@ -28,10 +28,10 @@ def load_bank(id: str, size: int, seed: int) -> tuple[Spec, Bank]:
     so. Where nothing can be written the bank is drawn every time, which is said too.
 
     Raises:
-        ValueError: an id that has no overlay or that the installed package does not know; a size
+        ValueError: an id that has no task_rules or that the installed package does not know; a size
             below 1 or a negative seed.
     """
-    overlay = overlay_of(id)
+    task_rules = rules_of(id)
     if size < 1:
         raise ValueError(f"bank_size is {size}; at least 1 level is needed")
     if seed < 0:
@@ -43,7 +43,7 @@ def load_bank(id: str, size: int, seed: int) -> tuple[Spec, Bank]:
             return _read(path, name)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             _say(f"the level bank {path} is damaged ({error}); it is drawn anew")
-    spec, bank = draw_bank(id, overlay, size, seed)
+    spec, bank = draw_bank(id, task_rules, size, seed)
     try:
         write_atomically(path, _content(spec, bank, name))
     except (OSError, RunError) as error:

@@ -87,11 +87,11 @@ class GridEngine:
         return self._front.index_select(0, state.cell * 4 + state.direction)
 
     def step(
-        self, state: GridState, action: Int[Tensor, " B"], *, donate: bool = False
+        self, state: GridState, action: Int[Tensor, " B"], *, in_place: bool = False
     ) -> tuple[GridState, Events]:
-        """Play one action (``LEFT`` … ``DONE``) in every grid; the given state stays valid.
+        """EpisodeState one action (``LEFT`` … ``DONE``) in every grid; the given state stays valid.
 
-        With ``donate`` it does not: its cells and contents become those of the next state, written
+        With ``in_place`` it does not: its cells and contents become those of the next state, written
         in place, which spares a copy of every grid.
 
         The agent must not face the world outside with anything but walls between (as in every
@@ -122,7 +122,7 @@ class GridEngine:
         left = torch.where(swaps, state.carried, left).unsqueeze(1)
         held = inside.masked_fill(opens, EMPTY)
         held = torch.where(swaps, state.carried_contents, held).unsqueeze(1)
-        write = Tensor.scatter_ if donate else Tensor.scatter
+        write = Tensor.scatter_ if in_place else Tensor.scatter
         after = GridState(
             cells=write(state.cells, 1, column, left),
             contents=write(state.contents, 1, column, held),
@@ -153,7 +153,7 @@ class GridEngine:
         triples = self._rules.triple.index_select(0, view.view(-1).int())
         return triples.view(-1, self.view_size, self.view_size, 3)
 
-    def sight(self, state: GridState) -> tuple[Int[Tensor, "B K"], Bool[Tensor, "B K"]]:
+    def visible_cells(self, state: GridState) -> tuple[Int[Tensor, "B K"], Bool[Tensor, "B K"]]:
         """Cells in view (K = V², order [column, row]) and which of them the agent can see."""
         index = self._in_view(state)
         if self.see_through_walls:

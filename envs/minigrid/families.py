@@ -1,4 +1,4 @@
-"""Which MiniGrid ids share a step: every one that plays on the grid engine, by its overlay."""
+"""Which MiniGrid ids share a step: every one that plays on the grid engine, by its task_rules."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import difflib
 from typing import Final
 
 from memrl.envs.minigrid.obstacles import OBSTACLES
-from memrl.envs.minigrid.overlay import (
+from memrl.envs.minigrid.task_rules import (
     BASE,
     DONE_NEAR,
     FETCH,
@@ -14,10 +14,10 @@ from memrl.envs.minigrid.overlay import (
     PUT_NEAR,
     RED_BLUE,
     UNLOCK,
-    Overlay,
+    TaskRules,
 )
 
-_NAMES: Final[dict[str, tuple[Overlay, str]]] = {
+_NAMES: Final[dict[str, tuple[TaskRules, str]]] = {
     "base": (
         BASE,
         """Empty-5x5-v0 Empty-6x6-v0 Empty-8x8-v0 Empty-16x16-v0 Empty-Random-5x5-v0
@@ -61,7 +61,7 @@ FAMILIES: Final = {  # what is judged: its ids
 GRID_IDS: Final = tuple(id for ids in FAMILIES.values() for id in ids)
 
 
-def overlay_of(id: str) -> Overlay:
+def rules_of(id: str) -> TaskRules:
     """The rules that an id adds to the base step.
 
     Raises:

@@ -15,8 +15,8 @@ from memrl.envs.minigrid.automaton import rows
 from memrl.envs.minigrid.bank import Bank, codes_of
 from memrl.envs.minigrid.bank_files import load_bank
 from memrl.envs.minigrid.engine import GridEngine, GridState, check_view_size
-from memrl.envs.minigrid.families import overlay_of
-from memrl.envs.minigrid.grid_play import Play, advance, begin, restart
+from memrl.envs.minigrid.families import rules_of
+from memrl.envs.minigrid.grid_episodes import EpisodeState, advance, autoreset, begin
 from memrl.envs.minigrid.observer import TILE_SIZE, Observer, check_observation
 from memrl.envs.minigrid.render import TILE_SIZE as RENDER_TILE_SIZE
 from memrl.envs.minigrid.render import render_grid
@@ -80,7 +80,7 @@ class GridEnv(BatchedEnv):
         check_view_size(agent_view_size)  # before a bank is drawn
         check_observation(observation)
         self.id, self.num_envs, self.device = id, num_envs, torch.device(device)
-        self._overlay = overlay_of(id)
+        self._task_rules = rules_of(id)
         spec, levels = load_bank(id, bank_size, bank)
         self._bank = Bank(*(leaf.to(self.device) for leaf in levels))
         self._engine = GridEngine(
@@ -97,15 +97,15 @@ class GridEnv(BatchedEnv):
         self._max_steps = spec.max_steps
         self._task = [id, agent_view_size, observation, tile_size, bank, bank_size, num_envs]
         self.observation_space = _observation_space(self._observer, levels.mission.shape[1])
-        self.action_space = spaces.Discrete(self._overlay.num_actions)
+        self.action_space = spaces.Discrete(self._task_rules.num_actions)
         t = torch.arange(spec.max_steps + 1, dtype=torch.float64)
         self._reward_at = (1 - 0.9 * (t / spec.max_steps)).float().to(self.device)
         every = torch.arange(bank_size, device=self.device)
-        self._first = self._observer.glance(begin(self._bank, every).grid)
+        self._first = self._observer.encode(begin(self._bank, every).grid)
 
         self._generator = torch.Generator(self.device)
         self._generator.seed()
-        self._play: Play  # written by reset
+        self._play: EpisodeState  # written by reset
         self.reset()
 
     def reset(self, seed: int | None = None) -> Obs:
@@ -117,22 +117,22 @@ class GridEnv(BatchedEnv):
 
     def step(self, action: Tensor) -> Transition:
         check_actions(action, self.num_envs, self.action_space)
-        play, verdict = advance(self._engine, self._overlay, self._play, action, self._generator)
-        reward = self._reward_at.index_select(0, play.t) * verdict.success
-        if verdict.penalty is not None:
-            reward = reward - verdict.penalty.float()
+        play, result = advance(self._engine, self._task_rules, self._play, action, self._generator)
+        reward = self._reward_at.index_select(0, play.t) * result.success
+        if result.penalty is not None:
+            reward = reward - result.penalty.float()
         truncated = play.t >= self._max_steps
-        ended = verdict.terminated | truncated
-        image = self._observer.glance(play.grid)
+        ended = result.terminated | truncated
+        image = self._observer.encode(play.grid)
 
-        self._play, seen = restart(play, image, ended, self._bank, self._first, self._draw())
+        self._play, seen = autoreset(play, image, ended, self._bank, self._first, self._draw())
         return Transition(
             obs=self._observe(self._play, seen),
             reward=reward,
-            terminated=verdict.terminated,
+            terminated=result.terminated,
             truncated=truncated,
             final_obs=self._observe(play, image),
-            metrics={"success": verdict.success.float(), "length": play.t.float()},
+            metrics={"success": result.success.float(), "length": play.t.float()},
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -152,9 +152,9 @@ class GridEnv(BatchedEnv):
             )
         own = {k: v.to(self.device, copy=True) for k, v in state["play"].items() if k != "grid"}
         grid = {k: v.to(self.device, copy=True) for k, v in state["play"]["grid"].items()}
-        self._play = Play(grid=GridState(**grid), **own)
+        self._play = EpisodeState(grid=GridState(**grid), **own)
         self._generator.set_state(state["generator"].cpu())
-        return self._observe(self._play, self._observer.glance(self._play.grid))
+        return self._observe(self._play, self._observer.encode(self._play.grid))
 
     def carried(self) -> Carried:
         return Carried(self._play, (self._generator,))
@@ -171,8 +171,8 @@ class GridEnv(BatchedEnv):
         shape, levels = (self.num_envs,), self._bank.cell.shape[0]
         return torch.randint(levels, shape, generator=self._generator, device=self.device)
 
-    def _observe(self, play: Play, seen: Tensor) -> Obs:
-        obs = {"image": self._observer.show(seen), "direction": play.grid.direction.clone()}
+    def _observe(self, play: EpisodeState, seen: Tensor) -> Obs:
+        obs = {"image": self._observer.decode(seen), "direction": play.grid.direction.clone()}
         return obs | {"mission": play.mission.clone()} if play.mission.shape[1] else obs
 
 

@@ -18,11 +18,11 @@ from torch import Tensor
 from memrl.envs.actions import check_actions
 from memrl.envs.minigrid.automaton import rows
 from memrl.envs.minigrid.engine import NUM_ACTIONS
-from memrl.envs.minigrid.levels import LevelBank
 from memrl.envs.minigrid.memory_task import memory_task
 from memrl.envs.minigrid.observer import TILE_SIZE, Observer
 from memrl.envs.minigrid.render import TILE_SIZE as RENDER_TILE_SIZE
 from memrl.envs.minigrid.render import render_grid
+from memrl.envs.minigrid.start_sampler import StartSampler
 from memrl.rollout.env import BatchedEnv, Carried, Obs, Transition
 
 
@@ -86,9 +86,9 @@ class MemoryEnv(BatchedEnv):
         )
         self.action_space = spaces.Discrete(NUM_ACTIONS)
 
-        self._bank = LevelBank(*(leaf.to(move) for leaf in task.bank))
+        self._bank = StartSampler(*(leaf.to(move) for leaf in task.bank))
         self._next = task.automaton.next_state.flatten().to(move)
-        self._seen = self._observer.glance(states).to(move)
+        self._seen = self._observer.encode(states).to(move)
         self._direction = states.direction.to(move)
         self._success = task.success.float().to(move)
         self._over = (task.success | task.failure).to(move)
@@ -173,6 +173,6 @@ class MemoryEnv(BatchedEnv):
 
     def _observe(self, state: Tensor) -> Obs:
         return {
-            "image": self._observer.show(self._seen.index_select(0, state)),
+            "image": self._observer.decode(self._seen.index_select(0, state)),
             "direction": self._direction.index_select(0, state),
         }

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from memrl.envs.minigrid.cells import BALL, EMPTY, GREEN, KEY, OUTSIDE, pack
 from memrl.envs.minigrid.engine import GridState
-from memrl.envs.minigrid.levels import LevelBank
+from memrl.envs.minigrid.start_sampler import StartSampler
 
 
-def memory_levels(size: int, random_length: bool) -> tuple[GridState, LevelBank]:
+def memory_levels(size: int, random_length: bool) -> tuple[GridState, StartSampler]:
     """Every first state of MiniGrid-Memory: hallway ends × cues × layouts, then the agent's x.
 
     The end of the hallway is ``size - 3``, or uniform over 4 … size - 3; the agent stands in the
@@ -30,7 +30,7 @@ def memory_levels(size: int, random_length: bool) -> tuple[GridState, LevelBank]
     starts = GridState(
         cells, torch.full_like(cells, EMPTY), cell, torch.zeros_like(cell), none, none
     )
-    return starts, LevelBank(counts.cumsum(0) - counts, counts)
+    return starts, StartSampler(counts.cumsum(0) - counts, counts)
 
 
 def memory_cue(size: int) -> int:

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from memrl.envs.minigrid.automaton import Automaton, explore
 from memrl.envs.minigrid.engine import NUM_ACTIONS, PICKUP, TOGGLE, GridEngine, GridState
-from memrl.envs.minigrid.levels import LevelBank
 from memrl.envs.minigrid.memory_levels import memory_choices, memory_cue, memory_levels
+from memrl.envs.minigrid.start_sampler import StartSampler
 
 _LEVELS: Final = {  # id: (size, random length of the hallway)
     "MiniGrid-MemoryS7-v0": (7, False),
@@ -30,7 +30,7 @@ class MemoryTask(NamedTuple):
 
     engine: GridEngine
     automaton: Automaton
-    bank: LevelBank
+    bank: StartSampler
     image: Tensor  # uint8 [S, V, V, 3]
     success: Tensor  # bool [S]
     failure: Tensor  # bool [S]
@@ -40,7 +40,7 @@ class MemoryTask(NamedTuple):
 
 @cache
 def memory_task(id: str, agent_view_size: int = 7) -> MemoryTask:
-    """Play a task in advance (0.1 to 1 s; remembered, so treat the tensors as read-only).
+    """EpisodeState a task in advance (0.1 to 1 s; remembered, so treat the tensors as read-only).
 
     Raises:
         ValueError: the id is none of ``MEMORY_IDS``, or the view size none of 3, 5, 7.
@@ -63,7 +63,7 @@ def memory_task(id: str, agent_view_size: int = 7) -> MemoryTask:
     automaton = explore(starts, NUM_ACTIONS, advance, absorbing)
     states = automaton.states
     success, failure = memory_choices(states.cells, size)
-    index, lit = engine.sight(states)
+    index, lit = engine.visible_cells(states)
     return MemoryTask(
         engine,
         automaton,

@@ -11,9 +11,9 @@ from gymnasium import spaces
 from jaxtyping import Shaped, UInt8
 from torch import Tensor
 
-from memrl.envs.minigrid.atlas import EVERY_CODE, tile_atlas
 from memrl.envs.minigrid.engine import GridEngine, GridState
 from memrl.envs.minigrid.pictures import grid_tiles, paint, view_tiles
+from memrl.envs.minigrid.tiles import EVERY_CODE, draw_tiles
 
 OBSERVATIONS: Final = ("symbolic", "rgb", "rgb_full")
 TILE_SIZE: Final = 8  # pixels, as the package's RGB wrappers have it
@@ -39,14 +39,14 @@ class Observer:
     both indexed [row, column] of pixels.
 
     A picture is large and its tiles are few: an environment that looks states up in a table keeps
-    what `glance` makes of them and lets `show` paint those in hand.
+    what `encode` makes of them and lets `decode` paint those in hand.
 
     Args:
         engine: whose states are observed.
         observation: one of ``OBSERVATIONS``.
         tile_size: pixels of a cell's side; of pictures only.
         codes: what cells can hold or agents carry; fewer are drawn sooner.
-        device: where `show` paints; `glance` answers where the states are.
+        device: where `decode` paints; `encode` answers where the states are.
 
     Raises:
         ValueError: another observation, or a tile size that makes pictures below 32 pixels.
@@ -64,29 +64,29 @@ class Observer:
         check_observation(observation)
         self._engine, self._kind = engine, observation
         width = height = engine.view_size
-        self._atlas = None
+        self._tile_set = None
         if observation != "symbolic":
             if observation == "rgb_full":
                 width, height = engine.width, engine.height
             _check_side(max(width, height), tile_size)
-            self._atlas = tile_atlas(tile_size, codes).to(device)
+            self._tile_set = draw_tiles(tile_size, codes).to(device)
             width, height = width * tile_size, height * tile_size
         self.space = spaces.Box(0, 255, (height, width, 3), np.uint8)
 
     def __call__(self, state: GridState) -> UInt8[Tensor, "B P Q 3"]:
         """The images of states."""
-        return self.show(self.glance(state))
+        return self.decode(self.encode(state))
 
-    def glance(self, state: GridState) -> Shaped[Tensor, "B H W ..."]:
-        """What `show` needs of states: the symbols, or the numbers of tiles."""
-        if self._atlas is None:
+    def encode(self, state: GridState) -> Shaped[Tensor, "B H W ..."]:
+        """What `decode` needs of states: the symbols, or the numbers of tiles."""
+        if self._tile_set is None:
             return self._engine.observe(state)
         tiles = view_tiles if self._kind == "rgb" else grid_tiles
-        return tiles(self._engine, state, self._atlas.to(state.cells.device))
+        return tiles(self._engine, state, self._tile_set.to(state.cells.device))
 
-    def show(self, seen: Shaped[Tensor, "B H W ..."]) -> UInt8[Tensor, "B P Q 3"]:
-        """The images of what `glance` gave."""
-        return seen if self._atlas is None else paint(seen, self._atlas)
+    def decode(self, seen: Shaped[Tensor, "B H W ..."]) -> UInt8[Tensor, "B P Q 3"]:
+        """The images of what `encode` gave."""
+        return seen if self._tile_set is None else paint(seen, self._tile_set)
 
 
 def _check_side(cells: int, tile_size: int) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from memrl.envs.minigrid.cells import BALL, BLUE, EMPTY, GOAL, GREEN, pack
 from memrl.envs.minigrid.engine import FORWARD, GridEngine, GridState
-from memrl.envs.minigrid.overlay import Overlay, Scene, Verdict, place
+from memrl.envs.minigrid.task_rules import StepInfo, StepResult, TaskRules, place
 
 _BALL: Final = pack(BALL, BLUE)
 _GOAL: Final = pack(GOAL, GREEN)
@@ -58,11 +58,11 @@ def _pattern(flags: Bool[Tensor, "B 8"]) -> Int[Tensor, " B"]:
     return (flags.view(torch.int64).squeeze(1) * _GATHER_BITS >> 56) & 255
 
 
-def _judge(scene: Scene) -> Verdict:
+def _result(step: StepInfo) -> StepResult:
     """A step towards what stood ahead before the balls moved is a crash, even if it has left."""
-    ahead = scene.facts[:, -1]
-    crash = (scene.action == FORWARD) & (ahead != EMPTY) & (ahead != _GOAL)
-    return Verdict(scene.events.goal & ~crash, scene.events.goal | crash, crash)
+    ahead = step.facts[:, -1]
+    crash = (step.action == FORWARD) & (ahead != EMPTY) & (ahead != _GOAL)
+    return StepResult(step.events.goal & ~crash, step.events.goal | crash, crash)
 
 
 class _Table(NamedTuple):
@@ -89,4 +89,4 @@ def _table(height: int, device: str) -> _Table:
     return _Table(*(leaf.to(device) for leaf in (around, step.view(-1), odds)))
 
 
-OBSTACLES = Overlay(_read, _judge, _stir, num_actions=FORWARD + 1)
+OBSTACLES = TaskRules(_read, _result, _stir, num_actions=FORWARD + 1)

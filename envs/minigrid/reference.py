@@ -12,9 +12,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from memrl.envs.catalogue import EnvCard, Levels, Need
+from memrl.envs.minigrid.catalogue import ACTIONS, grid_card, grid_observation
 from memrl.envs.minigrid.memory_levels import memory_choices
 from memrl.envs.minigrid.memory_task import MemoryTask, memory_task
-from memrl.envs.minigrid.needs import ACTIONS, grid_card, grid_seen
 
 # Best known success of policies without memory where the view leaks the cue at the crossing
 # (found by search over stochastic policies at view size 7; a better one may exist).
@@ -66,7 +66,7 @@ def memory_card(
         memoryless = reference(id, agent_view_size).memoryless_success
         need = "strict" if memoryless == 0.5 else None
     return EnvCard(
-        observation=grid_seen(agent_view_size, observation),
+        observation=grid_observation(agent_view_size, observation),
         memory=need,
         levels=Levels("success", optimum=1.0, memoryless=memoryless, guess=0.5),
         actions=ACTIONS,

@@ -19,7 +19,7 @@ def render_grid(
     engine: GridEngine, state: GridState, row: int = 0, tile_size: int = TILE_SIZE
 ) -> NDArray[np.uint8]:
     """A whole grid with its agent, the cells it sees lit up: uint8 [H, W, 3]."""
-    index, lit = engine.sight(state)
+    index, lit = engine.visible_cells(state)
     seen = torch.zeros(engine.width * engine.height + 1, dtype=torch.bool)
     seen[index[row][lit[row]].cpu()] = True
     cell = int(state.cell[row])

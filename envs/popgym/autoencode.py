@@ -8,9 +8,9 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from memrl.envs.deals import Deals, Tensors
 from memrl.envs.episodes import State
 from memrl.envs.popgym.cards import SUITS, CardGame, shuffle, symbols
+from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
 
 PLAY, WATCH = 0, 1
@@ -44,14 +44,14 @@ class Autoencode(CardGame):
     def _draw(self, num: int) -> Tensors:
         return {"suit": shuffle(self._sorted, num, self.generator)}
 
-    def _see(self, deals: Deals, state: State) -> Obs:
+    def _observe(self, setups: Setups, state: State) -> Obs:
         t, last = state["t"], self.cards - 1
-        suit = deals.at("suit", t.clamp(max=last)).long()
+        suit = setups.at("suit", t.clamp(max=last)).long()
         mode = torch.where(t < last, WATCH, PLAY)
         return {"mode": mode, "suit": suit.masked_fill_(t > last, 0)}
 
-    def _pay(self, deals: Deals, t: Tensor, action: Tensor) -> Tensor:
+    def _pay(self, setups: Setups, t: Tensor, action: Tensor) -> Tensor:
         last = self.cards - 1
-        right = action == deals.at("suit", (2 * last - t).clamp(max=last))
+        right = action == setups.at("suit", (2 * last - t).clamp(max=last))
         scale = 1 / self.cards
         return torch.where(right, scale, -scale).masked_fill_(t < last, 0)

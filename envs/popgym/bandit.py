@@ -8,8 +8,8 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from memrl.envs.deals import Deals, Tensors
 from memrl.envs.episodes import Episodes, Outcome, State
+from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
 
 
@@ -40,7 +40,7 @@ class MultiarmedBandit(Episodes):
     ) -> None:
         if arms < 2:
             raise ValueError(f"arms is {arms}; allowed: at least 2")
-        super().__init__(num_envs, shortest=length, device=device)
+        super().__init__(num_envs, min_length=length, device=device)
         self.arms, self.length = arms, length
         self.observation_space = spaces.Dict({"obs": spaces.Discrete(2)})
         self.action_space = spaces.Discrete(arms)
@@ -49,20 +49,20 @@ class MultiarmedBandit(Episodes):
         chance = torch.rand((num, self.arms), generator=self.generator, device=self.device)
         return {"chance": chance, "best": chance.argmax(1, keepdim=True)}
 
-    def _begin(self, deals: Deals) -> State:
-        none = torch.zeros_like(deals.row)
+    def _initial_state(self, setups: Setups) -> State:
+        none = torch.zeros_like(setups.row)
         return {"paid": none, "well": none}
 
-    def _see(self, deals: Deals, state: State) -> Obs:
+    def _observe(self, setups: Setups, state: State) -> Obs:
         return {"obs": state["paid"].clone()}
 
     def _luck(self) -> Tensor:
         """Uniform numbers in [0, 1); an arm pays when its chance is above them: float32 [B]."""
         return torch.rand(self.num_envs, generator=self.generator, device=self.device)
 
-    def _act(self, deals: Deals, state: State, action: Tensor) -> Outcome:
-        paid = self._luck() < deals.at("chance", action)
-        well = state["well"] + (action == deals["best"].squeeze(1))
+    def _step(self, setups: Setups, state: State, action: Tensor) -> Outcome:
+        paid = self._luck() < setups.at("chance", action)
+        well = state["well"] + (action == setups["best"].squeeze(1))
         last = state["t"] == self.length - 1
         return Outcome(
             {"paid": paid.long(), "well": well},

@@ -8,9 +8,9 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from memrl.envs.deals import Deals, Tensors
 from memrl.envs.episodes import Episodes, Outcome, State
-from memrl.envs.popgym.fleets import Harbour
+from memrl.envs.popgym.fleets import FleetSampler
+from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
 
 FLEET: Final = (2, 3, 3, 4)  # cells
@@ -42,28 +42,28 @@ class Battleship(Episodes):
     def __init__(self, num_envs: int, *, side: int, device: torch.device | str = "cpu") -> None:
         if side < SMALLEST:
             raise ValueError(f"side is {side}; allowed: at least {SMALLEST} cells")
-        super().__init__(num_envs, shortest=sum(FLEET), device=device)
+        super().__init__(num_envs, min_length=sum(FLEET), device=device)
         self.side = side
         self.observation_space = spaces.Dict({"obs": spaces.Discrete(2)})
         self.action_space = spaces.MultiDiscrete([side, side])
-        self._harbour = Harbour(side, FLEET, self.device)
+        self._fleet_sampler = FleetSampler(side, FLEET, self.device)
 
     def _draw(self, num: int) -> Tensors:
-        return {"ship": self._harbour.draw(num, self.generator)}
+        return {"ship": self._fleet_sampler.draw(num, self.generator)}
 
-    def _begin(self, deals: Deals) -> State:
-        none = torch.zeros_like(deals.row)
+    def _initial_state(self, setups: Setups) -> State:
+        none = torch.zeros_like(setups.row)
         unshot = none.new_zeros((self.num_envs, self.side**2), dtype=torch.bool)
         return {"shot": unshot, "hits": none, "hit": none}
 
-    def _see(self, deals: Deals, state: State) -> Obs:
+    def _observe(self, setups: Setups, state: State) -> Obs:
         return {"obs": state["hit"].clone()}
 
-    def _act(self, deals: Deals, state: State, action: Tensor) -> Outcome:
+    def _step(self, setups: Setups, state: State, action: Tensor) -> Outcome:
         row, column = action.unbind(1)
         cell = row * self.side + column
         shot = state["shot"]
-        hit = deals.at("ship", cell) & ~shot.gather(1, cell.unsqueeze(1)).squeeze(1)
+        hit = setups.at("ship", cell) & ~shot.gather(1, cell.unsqueeze(1)).squeeze(1)
         hits = state["hits"] + hit
         after = {
             "shot": shot.scatter(1, cell.unsqueeze(1), True),

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from memrl.envs.deals import Deals
 from memrl.envs.episodes import Episodes, Outcome, State
+from memrl.envs.setups import Setups
 
 CARDS = 52  # in a deck: card c has colour c % 2, suit c % 4, rank c // 4
 COLOURS, SUITS, RANKS = 2, 4, 13
@@ -59,18 +59,18 @@ class CardGame(Episodes, ABC):
     """
 
     def __init__(self, num_envs: int, *, length: int, device: torch.device | str = "cpu") -> None:
-        super().__init__(num_envs, shortest=length, device=device)
+        super().__init__(num_envs, min_length=length, device=device)
         self.length = length
 
     @abstractmethod
-    def _pay(self, deals: Deals, t: Tensor, action: Tensor) -> Tensor:
+    def _pay(self, setups: Setups, t: Tensor, action: Tensor) -> Tensor:
         """The reward of the action that follows ``t`` others: float32 [B]."""
 
-    def _begin(self, deals: Deals) -> State:
+    def _initial_state(self, setups: Setups) -> State:
         return {}
 
-    def _act(self, deals: Deals, state: State, action: Tensor) -> Outcome:
+    def _step(self, setups: Setups, state: State, action: Tensor) -> Outcome:
         t = state["t"]
         terminated = t == self.length - 1
-        reward = self._pay(deals, t, action)
+        reward = self._pay(setups, t, action)
         return Outcome(state, reward, terminated, torch.zeros_like(terminated), {})

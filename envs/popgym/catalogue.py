@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from memrl.envs.catalogue import EnvCard, Levels, Need, observed
+from memrl.envs.catalogue import EnvCard, Levels, Need, describe_space
 from memrl.envs.popgym.control_tasks import CONTROL, control_card
 from memrl.envs.popgym.reference import returns
 from memrl.envs.popgym.tasks import CARD_AND_BOARD_TASKS, family
@@ -44,7 +44,7 @@ def popgym_card(id: str, *, prev_action: bool = False, **options: Any) -> EnvCar
         memoryless = 1.0 if name == "RepeatFirst" else None
         need = "not needed" if name == "RepeatFirst" else need
     return EnvCard(
-        observation=observed(CARD_AND_BOARD_TASKS[id](1, **options).observation_space),
+        observation=describe_space(CARD_AND_BOARD_TASKS[id](1, **options).observation_space),
         memory=need,
         levels=Levels("return", known.optimum, memoryless, known.guess),
         **_WORDS.get(name, _Words())._asdict(),

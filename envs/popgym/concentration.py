@@ -8,9 +8,9 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from memrl.envs.deals import Deals, Tensors
 from memrl.envs.episodes import Episodes, Outcome, State
 from memrl.envs.popgym.cards import COLOURS, RANKS, shuffle, symbols
+from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
 
 FOUND = 64
@@ -47,7 +47,7 @@ class Concentration(Episodes):
             raise ValueError(f"kinds is {kinds}; allowed: {COLOURS} (colours), {RANKS} (ranks)")
         faces = symbols(kinds, decks)
         self.cards, self.kinds = len(faces), kinds
-        super().__init__(num_envs, shortest=self.cards, device=device)
+        super().__init__(num_envs, min_length=self.cards, device=device)
         self.max_steps = 2 * self.cards
         self.observation_space = spaces.Dict(
             {"obs": spaces.MultiDiscrete([kinds + 1] * self.cards)}
@@ -58,8 +58,8 @@ class Concentration(Episodes):
     def _draw(self, num: int) -> Tensors:
         return {"face": shuffle(self._sorted, num, self.generator)}
 
-    def _begin(self, deals: Deals) -> State:
-        zero = torch.zeros_like(deals.row)
+    def _initial_state(self, setups: Setups) -> State:
+        zero = torch.zeros_like(setups.row)
         face_down = zero.new_full((1, 1), self.kinds, dtype=torch.uint8)
         return {
             "pairs": zero,
@@ -69,15 +69,15 @@ class Concentration(Episodes):
             "table": face_down.expand(self.num_envs, self.cards),
         }
 
-    def _see(self, deals: Deals, state: State) -> Obs:
+    def _observe(self, setups: Setups, state: State) -> Obs:
         return {"obs": (state["table"] & (FOUND - 1)).long()}
 
-    def _act(self, deals: Deals, state: State, action: Tensor) -> Outcome:
+    def _step(self, setups: Setups, state: State, action: Tensor) -> Outcome:
         table, waiting = self._turn_back(state), state["waiting"]
         second = waiting < self.cards
         first = torch.where(second, waiting, action)
         turned = torch.stack([first, action], 1)
-        faces = torch.stack([deals.at("face", first), deals.at("face", action)], 1)
+        faces = torch.stack([setups.at("face", first), setups.at("face", action)], 1)
         again = table.gather(1, action.unsqueeze(1)).squeeze(1) >= FOUND
         pair = second & (faces[:, 0] == faces[:, 1]) & (first != action) & ~again
         closed = second | again  # nothing is in play afterwards

@@ -11,7 +11,6 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from memrl.envs.deals import Deals, Tensors
 from memrl.envs.episodes import Episodes, Outcome, State
 from memrl.envs.popgym.control_dynamics import (
     CART_LIMIT,
@@ -21,6 +20,7 @@ from memrl.envs.popgym.control_dynamics import (
     push_cart,
     turn_rod,
 )
+from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
 
 _COST_SPAN: Final = 16.2736044  # of the pendulum, hanging at top speed under full torque
@@ -39,13 +39,13 @@ class Control(Episodes):
         *,
         steps: int,
         noise: float,
-        shortest: int,
+        min_length: int,
         high: tuple[float, float],
         device: torch.device | str,
     ) -> None:
         if not 0 <= noise < math.inf:
             raise ValueError(f"noise is {noise}, allowed: a standard deviation from 0")
-        super().__init__(num_envs, shortest=shortest, device=device)
+        super().__init__(num_envs, min_length=min_length, device=device)
         self.steps = steps
         self.noise = noise
         bound = np.array(high, dtype=np.float32)
@@ -64,10 +64,10 @@ class Control(Episodes):
         dealt = {"body": self._start(num)}
         return {**dealt, "noise": self._noise(num)} if self.noise else dealt
 
-    def _begin(self, deals: Deals) -> State:
-        return {name: deals[name] for name in deals.tables}
+    def _initial_state(self, setups: Setups) -> State:
+        return {name: setups[name] for name in setups.tables}
 
-    def _see(self, deals: Deals, state: State) -> Obs:
+    def _observe(self, setups: Setups, state: State) -> Obs:
         clean = self._clean(state)
         if self.noise:
             clean = torch.clamp(clean + state["noise"], -self._bound, self._bound)
@@ -124,9 +124,9 @@ class CartPole(Control):
             raise ValueError(f"seen is {seen!r}, allowed: position, velocity")
         high = (2 * CART_LIMIT, 2 * POLE_LIMIT) if seen == "position" else (math.inf, math.inf)
         # No pole falls within 5 steps of its start, whoever pushes.
-        shortest = min(steps, 5)
+        min_length = min(steps, 5)
         super().__init__(
-            num_envs, steps=steps, noise=noise, shortest=shortest, high=high, device=device
+            num_envs, steps=steps, noise=noise, min_length=min_length, high=high, device=device
         )
         self.seen = seen
         self.action_space = spaces.Discrete(2)
@@ -141,7 +141,7 @@ class CartPole(Control):
             return position
         return torch.where((state["t"] == 0).unsqueeze(1), position, body[:, 1::2])
 
-    def _act(self, deals: Deals, state: State, action: Tensor) -> Outcome:
+    def _step(self, setups: Setups, state: State, action: Tensor) -> Outcome:
         body = push_cart(state["body"], action == 1)
         t = state["t"] + 1
         reward = torch.full((self.num_envs,), 1 / self.steps, device=self.device)
@@ -172,7 +172,7 @@ class Pendulum(Control):
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__(
-            num_envs, steps=steps, noise=noise, shortest=steps, high=(1.0, 1.0), device=device
+            num_envs, steps=steps, noise=noise, min_length=steps, high=(1.0, 1.0), device=device
         )
         self.action_space = spaces.Box(-TOP_TORQUE, TOP_TORQUE, (1,), np.float32)
 
@@ -184,7 +184,7 @@ class Pendulum(Control):
         angle = state["body"][:, 0]
         return torch.stack([angle.cos(), angle.sin()], dim=1).float()
 
-    def _act(self, deals: Deals, state: State, action: Tensor) -> Outcome:
+    def _step(self, setups: Setups, state: State, action: Tensor) -> Outcome:
         body, cost = turn_rod(state["body"], action.squeeze(1))
         t = state["t"] + 1
         half = _COST_SPAN / 2

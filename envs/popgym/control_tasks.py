@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final
 
-from memrl.envs.catalogue import EnvCard, Levels, observed
+from memrl.envs.catalogue import EnvCard, Levels, describe_space
 from memrl.envs.popgym.control import CartPole, Control, Pendulum
 from memrl.envs.popgym.tasks import DIFFICULTIES
 
@@ -44,7 +44,7 @@ def control_card(id: str, **options: Any) -> EnvCard:
     is_cart = isinstance(task, CartPole)
     best = 1.0 if is_cart and not task.noise else None
     return EnvCard(
-        observation=observed(task.observation_space),
+        observation=describe_space(task.observation_space),
         memory="strict",
         levels=Levels("return", optimum=best) if best is not None else None,
         actions=("push left", "push right") if is_cart else (),

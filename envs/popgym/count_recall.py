@@ -9,9 +9,9 @@ from gymnasium import spaces
 from jaxtyping import UInt8
 from torch import Tensor
 
-from memrl.envs.deals import Deals, Tensors
 from memrl.envs.episodes import State
 from memrl.envs.popgym.cards import CardGame, shuffle, symbols
+from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
 
 
@@ -54,10 +54,10 @@ class CountRecall(CardGame):
         dealt, asked = (shuffle(self._sorted, num, self.generator) for _ in range(2))
         return {"dealt": dealt, "asked": asked, "count": count(dealt, asked, self.kinds)}
 
-    def _see(self, deals: Deals, state: State) -> Obs:
+    def _observe(self, setups: Setups, state: State) -> Obs:
         t = state["t"]
-        return {"obs": torch.stack([deals.at("dealt", t), deals.at("asked", t)], 1).long()}
+        return {"obs": torch.stack([setups.at("dealt", t), setups.at("asked", t)], 1).long()}
 
-    def _pay(self, deals: Deals, t: Tensor, action: Tensor) -> Tensor:
-        right = action == deals.at("count", t)
+    def _pay(self, setups: Setups, t: Tensor, action: Tensor) -> Tensor:
+        right = action == setups.at("count", t)
         return torch.where(right, 1 / self.length, -1 / self.length)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 @final
-class Harbour:
+class FleetSampler:
     """Every place of every ship, and which places touch the same cell.
 
     Trying random places until one is free, as POPGym does, is the same as drawing uniformly among

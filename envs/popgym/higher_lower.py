@@ -8,9 +8,9 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from memrl.envs.deals import Deals, Tensors
 from memrl.envs.episodes import State
 from memrl.envs.popgym.cards import RANKS, CardGame, shuffle, symbols
+from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
 
 HIGHER, LOWER = 0, 1
@@ -41,10 +41,10 @@ class HigherLower(CardGame):
     def _draw(self, num: int) -> Tensors:
         return {"rank": shuffle(self._sorted, num, self.generator)}
 
-    def _see(self, deals: Deals, state: State) -> Obs:
-        return {"obs": deals.at("rank", state["t"]).long()}
+    def _observe(self, setups: Setups, state: State) -> Obs:
+        return {"obs": setups.at("rank", state["t"]).long()}
 
-    def _pay(self, deals: Deals, t: Tensor, action: Tensor) -> Tensor:
-        now, then = deals.at("rank", t), deals.at("rank", t + 1)
+    def _pay(self, setups: Setups, t: Tensor, action: Tensor) -> Tensor:
+        now, then = setups.at("rank", t), setups.at("rank", t + 1)
         right = (then > now) == (action == HIGHER)
         return torch.where(right, 1 / self.cards, -1 / self.cards).masked_fill_(then == now, 0)

@@ -9,8 +9,8 @@ from gymnasium import spaces
 from jaxtyping import Int
 from torch import Tensor
 
-from memrl.envs.deals import Deals, Tensors
 from memrl.envs.episodes import Episodes, Outcome, State
+from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
 
 
@@ -68,18 +68,18 @@ class MineSweeper(Episodes):
     def _draw(self, num: int) -> Tensors:
         return {"mine": choose(num, self.mines, self.side**2, self.generator)}
 
-    def _begin(self, deals: Deals) -> State:
-        none = torch.zeros_like(deals.row)
+    def _initial_state(self, setups: Setups) -> State:
+        none = torch.zeros_like(setups.row)
         closed = none.new_zeros((self.num_envs, self.side**2), dtype=torch.bool)
         return {"open": closed, "opened": none, "near": none}
 
-    def _see(self, deals: Deals, state: State) -> Obs:
+    def _observe(self, setups: Setups, state: State) -> Obs:
         return {"obs": state["near"].clone()}
 
-    def _act(self, deals: Deals, state: State, action: Tensor) -> Outcome:
+    def _step(self, setups: Setups, state: State, action: Tensor) -> Outcome:
         row, column = action.unbind(1)
         cell = row * self.side + column
-        mine = deals["mine"]  # [B, M]
+        mine = setups["mine"]  # [B, M]
         rows = (mine // self.side - row.unsqueeze(1)).abs()
         columns = (mine % self.side - column.unsqueeze(1)).abs()
         distance = torch.maximum(rows, columns)  # 0: this cell, 1: around it

@@ -14,12 +14,16 @@ from memrl.envs.popgym.autoencode import Autoencode
 from memrl.envs.popgym.bandit import MultiarmedBandit
 from memrl.envs.popgym.battleship import FLEET, Battleship
 from memrl.envs.popgym.cards import RANKS, SUITS
-from memrl.envs.popgym.chains import random_battleship, random_concentration, random_minesweeper
 from memrl.envs.popgym.concentration import Concentration
 from memrl.envs.popgym.count_recall import CountRecall
 from memrl.envs.popgym.higher_lower import HigherLower
 from memrl.envs.popgym.minesweeper import MineSweeper
 from memrl.envs.popgym.odds import count_chances, counting_cards
+from memrl.envs.popgym.random_returns import (
+    random_battleship,
+    random_concentration,
+    random_minesweeper,
+)
 from memrl.envs.popgym.repeat import RepeatFirst, RepeatPrevious
 from memrl.envs.popgym.tasks import CARD_AND_BOARD_TASKS
 
@@ -39,15 +43,15 @@ def returns(id: str, **options: int) -> Returns:
     env = CARD_AND_BOARD_TASKS[id](1, **options)
     match env:
         case RepeatPrevious() | RepeatFirst() | Autoencode():
-            return Returns(_pays(1 / SUITS), _pays(_suits_in_view(env)), 1.0, 1.0)
+            return Returns(_mean_return(1 / SUITS), _mean_return(_suits_in_view(env)), 1.0, 1.0)
         case CountRecall():
             blind, seeing = count_chances(env.length + 1, env.kinds)
-            return Returns(_pays(blind), _pays(seeing), 1.0, 1.0)
+            return Returns(_mean_return(blind), _mean_return(seeing), 1.0, 1.0)
         case HigherLower():
             return _higher_lower(env.cards)
         case MultiarmedBandit():
             # Knowing the chances: the largest of K uniform numbers is K / (K + 1) on average.
-            return Returns(0.0, None, None, _pays(env.arms / (env.arms + 1)))
+            return Returns(0.0, None, None, _mean_return(env.arms / (env.arms + 1)))
     return Returns(random_return(id, **options), None, None, 1.0)
 
 
@@ -64,10 +68,10 @@ def random_return(id: str, **options: int) -> float:
         case HigherLower() | MultiarmedBandit():
             return 0.0
     answers = cast("spaces.Discrete", env.action_space)
-    return _pays(1 / int(answers.n))
+    return _mean_return(1 / int(answers.n))
 
 
-def _pays(right: float) -> float:
+def _mean_return(right: float) -> float:
     """The return where steps pay or cost the same, and a fraction of them is right."""
     return 2 * right - 1
 

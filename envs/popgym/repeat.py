@@ -8,9 +8,9 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from memrl.envs.deals import Deals, Tensors
 from memrl.envs.episodes import State
 from memrl.envs.popgym.cards import SUITS, CardGame, shuffle, symbols
+from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
 
 
@@ -28,8 +28,8 @@ class _Repeat(CardGame):
     def _draw(self, num: int) -> Tensors:
         return {"suit": shuffle(self._sorted, num, self.generator)}
 
-    def _see(self, deals: Deals, state: State) -> Obs:
-        return {"obs": deals.at("suit", state["t"]).long()}
+    def _observe(self, setups: Setups, state: State) -> Obs:
+        return {"obs": setups.at("suit", state["t"]).long()}
 
 
 @final
@@ -63,10 +63,10 @@ class RepeatPrevious(_Repeat):
             raise ValueError(f"lookback is {lookback}; allowed: 0 to {self.length - 1} env steps")
         self.lookback = lookback
 
-    def _pay(self, deals: Deals, t: Tensor, action: Tensor) -> Tensor:
+    def _pay(self, setups: Setups, t: Tensor, action: Tensor) -> Tensor:
         scale = 1 / (self.length - self.lookback)
         asked = t - self.lookback
-        right = action == deals.at("suit", asked.clamp(min=0))
+        right = action == setups.at("suit", asked.clamp(min=0))
         return torch.where(right, scale, -scale).masked_fill_(asked < 0, 0)
 
 
@@ -82,6 +82,6 @@ class RepeatFirst(_Repeat):
         device: where everything lives.
     """
 
-    def _pay(self, deals: Deals, t: Tensor, action: Tensor) -> Tensor:
-        right = action == deals.at("suit", torch.zeros_like(t))
+    def _pay(self, setups: Setups, t: Tensor, action: Tensor) -> Tensor:
+        right = action == setups.at("suit", torch.zeros_like(t))
         return torch.where(right, 1 / self.length, -1 / self.length)

@@ -58,7 +58,7 @@ _TASKS: Final[dict[str, tuple[Callable[..., Episodes], Options, Options, Options
 }
 
 # Observations of these do not say what was done: agents need the previous action beside them.
-BLIND: Final = ("Concentration", "Battleship", "MineSweeper", "MultiarmedBandit")
+HIDES_ACTION: Final = ("Concentration", "Battleship", "MineSweeper", "MultiarmedBandit")
 
 _FAMILY: Final = {
     f"popgym-{name}{difficulty}-v0": name for name in _TASKS for difficulty in DIFFICULTIES

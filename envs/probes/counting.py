@@ -9,16 +9,16 @@ from gymnasium import spaces
 from torch import Tensor
 
 from memrl.envs.catalogue import Levels
-from memrl.envs.deals import Deals, Tensors
 from memrl.envs.episodes import State
-from memrl.envs.probes.probe import Timed, Verdict
+from memrl.envs.probes.probe import FixedLengthProbe, ProbeResult
+from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
 
 _ASKED: Final = 2
 
 
 @final
-class Counting(Timed):
+class Counting(FixedLengthProbe):
     """Count the ticks: they come at any of ``listen`` steps, and then their number is asked.
 
     The observation is one symbol: 0 silence, 1 a tick, 2 the question. The reward is 1 if the last
@@ -68,12 +68,12 @@ class Counting(Timed):
         sounds = torch.cat([(place < ticks.unsqueeze(1)).long(), asked], dim=1)
         return {"ticks": ticks, "sound": sounds}
 
-    def _begin(self, deals: Deals) -> State:
+    def _initial_state(self, setups: Setups) -> State:
         return {}
 
-    def _see(self, deals: Deals, state: State) -> Obs:
-        return {"obs": deals.at("sound", state["t"])}
+    def _observe(self, setups: Setups, state: State) -> Obs:
+        return {"obs": setups.at("sound", state["t"])}
 
-    def _judge(self, deals: Deals, state: State, action: Tensor) -> Verdict:
-        right = (action == deals["ticks"]) & (state["t"] == self.length - 1)
-        return Verdict(state, right.float(), right)
+    def _result(self, setups: Setups, state: State, action: Tensor) -> ProbeResult:
+        right = (action == setups["ticks"]) & (state["t"] == self.length - 1)
+        return ProbeResult(state, right.float(), right)

@@ -9,14 +9,14 @@ from gymnasium import spaces
 from torch import Tensor
 
 from memrl.envs.catalogue import Levels
-from memrl.envs.deals import Deals, Tensors
 from memrl.envs.episodes import State
-from memrl.envs.probes.probe import Timed, Verdict
+from memrl.envs.probes.probe import FixedLengthProbe, ProbeResult
+from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
 
 
 @final
-class DelayedMatch(Timed):
+class DelayedMatch(FixedLengthProbe):
     """See a sample, wait, see a test: are they the same?
 
     Known as delayed match to sample. The observation is one symbol: the sample 0 … cues - 1,
@@ -68,14 +68,14 @@ class DelayedMatch(Timed):
         other = (sample + 1 + self._integers(self.cues - 1, num)) % self.cues
         return {"sample": sample, "same": same, "test": torch.where(same == 1, sample, other)}
 
-    def _begin(self, deals: Deals) -> State:
+    def _initial_state(self, setups: Setups) -> State:
         return {}
 
-    def _see(self, deals: Deals, state: State) -> Obs:
+    def _observe(self, setups: Setups, state: State) -> Obs:
         t = state["t"]
-        later = torch.where(t >= self.length - 1, self.cues + 1 + deals["test"], self.cues)
-        return {"obs": torch.where(t == 0, deals["sample"], later)}
+        later = torch.where(t >= self.length - 1, self.cues + 1 + setups["test"], self.cues)
+        return {"obs": torch.where(t == 0, setups["sample"], later)}
 
-    def _judge(self, deals: Deals, state: State, action: Tensor) -> Verdict:
-        right = (action == deals["same"]) & (state["t"] == self.length - 1)
-        return Verdict(state, right.float(), right)
+    def _result(self, setups: Setups, state: State, action: Tensor) -> ProbeResult:
+        right = (action == setups["same"]) & (state["t"] == self.length - 1)
+        return ProbeResult(state, right.float(), right)

@@ -9,9 +9,9 @@ from gymnasium import spaces
 from torch import Tensor
 
 from memrl.envs.catalogue import Levels, Need
-from memrl.envs.deals import Deals, Tensors
 from memrl.envs.episodes import Outcome, State
 from memrl.envs.probes.probe import Probe
+from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
 
 
@@ -76,22 +76,22 @@ class Goal(Probe):
         place = self.size ** torch.arange(self.dims, device=self.device)
         return cell.unsqueeze(-1) // place % self.size
 
-    def _begin(self, deals: Deals) -> State:
-        return {"cell": deals["start"]}
+    def _initial_state(self, setups: Setups) -> State:
+        return {"cell": setups["start"]}
 
-    def _see(self, deals: Deals, state: State) -> Obs:
+    def _observe(self, setups: Setups, state: State) -> Obs:
         cell = state["cell"]
         return {
             "observation": cell.clone(),
             "achieved_goal": cell.clone(),
-            "desired_goal": deals["goal"],
+            "desired_goal": setups["goal"],
         }
 
-    def _act(self, deals: Deals, state: State, action: Tensor) -> Outcome:
+    def _step(self, setups: Setups, state: State, action: Tensor) -> Outcome:
         axis = torch.nn.functional.one_hot(action // 2, self.dims)
         step = axis * (2 * (action % 2) - 1).unsqueeze(-1)
         cell = (state["cell"] + step).clamp(0, self.size - 1)
-        reward, reached = self.goal_reward(cell, deals["goal"])
+        reward, reached = self.goal_reward(cell, setups["goal"])
         late = state["t"] + 1 >= self.limit
         success = {"success": reward.clone()}
         return Outcome({**state, "cell": cell}, reward, reached, late, success)

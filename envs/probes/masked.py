@@ -11,15 +11,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from memrl.envs.catalogue import Levels, Need
-from memrl.envs.deals import Deals, Tensors
 from memrl.envs.episodes import State
-from memrl.envs.probes.probe import Timed, Verdict
+from memrl.envs.probes.probe import FixedLengthProbe, ProbeResult
+from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
 from memrl.rollout.spaces import MASK
 
 
 @final
-class Masked(Timed):
+class Masked(FixedLengthProbe):
     """Do what is allowed: every step forbids some actions, and a forbidden one costs 1.
 
     ``action_mask`` (bool [B, A]) allows at least one action; ``obs`` (float32 [B, 1]) is the
@@ -61,18 +61,18 @@ class Masked(Timed):
     def _draw(self, num: int) -> Tensors:
         return {"mask": self._mask(num)}
 
-    def _begin(self, deals: Deals) -> State:
-        return {"mask": deals["mask"], "right": self._flags(True)}
+    def _initial_state(self, setups: Setups) -> State:
+        return {"mask": setups["mask"], "right": self._flags(True)}
 
     def _mask(self, num: int) -> Tensor:
         chosen = functional.one_hot(self._integers(self.actions, num), self.actions)
         return (chosen | self._integers(2, num, self.actions)).bool()
 
-    def _see(self, deals: Deals, state: State) -> Obs:
+    def _observe(self, setups: Setups, state: State) -> Obs:
         return {"obs": (state["t"] / self.length).unsqueeze(1), MASK: state["mask"].clone()}
 
-    def _judge(self, deals: Deals, state: State, action: Tensor) -> Verdict:
+    def _result(self, setups: Setups, state: State, action: Tensor) -> ProbeResult:
         allowed = state["mask"].gather(1, action.unsqueeze(1)).squeeze(1)
         right = state["right"] & allowed
         state = {**state, "mask": self._mask(self.num_envs), "right": right}
-        return Verdict(state, allowed.float() - 1.0, right)
+        return ProbeResult(state, allowed.float() - 1.0, right)

@@ -9,9 +9,9 @@ from gymnasium import spaces
 from torch import Tensor
 
 from memrl.envs.catalogue import Levels
-from memrl.envs.deals import Deals, Tensors
 from memrl.envs.episodes import Outcome, State
 from memrl.envs.probes.probe import Probe
+from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
 
 
@@ -49,7 +49,7 @@ class NBack(Probe):
                 f"n is {n}, symbols {symbols}, length {length}; allowed: n from 1, symbols from 2, "
                 "length above n"
             )
-        super().__init__(num_envs, shortest=length, device=device)
+        super().__init__(num_envs, min_length=length, device=device)
         self.n, self.symbols, self.length = n, symbols, length
         self.observation_space = spaces.Dict({"obs": spaces.Discrete(symbols)})
         self.action_space = spaces.Discrete(2)
@@ -70,16 +70,16 @@ class NBack(Probe):
         change[:, 0] = self._integers(self.symbols, num, self.n)
         return {"symbol": (change.cumsum(1) % self.symbols).flatten(1)}
 
-    def _begin(self, deals: Deals) -> State:
+    def _initial_state(self, setups: Setups) -> State:
         return {}
 
-    def _see(self, deals: Deals, state: State) -> Obs:
-        return {"obs": deals.at("symbol", state["t"])}
+    def _observe(self, setups: Setups, state: State) -> Obs:
+        return {"obs": setups.at("symbol", state["t"])}
 
-    def _act(self, deals: Deals, state: State, action: Tensor) -> Outcome:
+    def _step(self, setups: Setups, state: State, action: Tensor) -> Outcome:
         t = state["t"]
-        before = deals.at("symbol", (t - self.n).clamp(min=0))
-        same = deals.at("symbol", t) == before
+        before = setups.at("symbol", (t - self.n).clamp(min=0))
+        same = setups.at("symbol", t) == before
         right = (action == same) & (t >= self.n)
         ended = t == self.length - 1
         return Outcome(state, right / (self.length - self.n), ended, self._flags(False), {})

@@ -10,14 +10,14 @@ from gymnasium import spaces
 from torch import Tensor
 
 from memrl.envs.catalogue import Levels, Need
-from memrl.envs.deals import Deals, Tensors
 from memrl.envs.episodes import State
-from memrl.envs.probes.probe import Timed, Verdict
+from memrl.envs.probes.probe import FixedLengthProbe, ProbeResult
+from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
 
 
 @final
-class OneStep(Timed):
+class OneStep(FixedLengthProbe):
     """Every step is an episode: the action must point at the largest of three numbers.
 
     Whoever confuses the observation of this episode with that of the next one learns nothing.
@@ -42,12 +42,12 @@ class OneStep(Timed):
     def _draw(self, num: int) -> Tensors:
         return {"numbers": torch.rand((num, 3), generator=self.generator, device=self.device)}
 
-    def _begin(self, deals: Deals) -> State:
+    def _initial_state(self, setups: Setups) -> State:
         return {}
 
-    def _see(self, deals: Deals, state: State) -> Obs:
-        return {"obs": deals["numbers"]}
+    def _observe(self, setups: Setups, state: State) -> Obs:
+        return {"obs": setups["numbers"]}
 
-    def _judge(self, deals: Deals, state: State, action: Tensor) -> Verdict:
-        right = action == deals["numbers"].argmax(1)
-        return Verdict(state, right.float(), right)
+    def _result(self, setups: Setups, state: State, action: Tensor) -> ProbeResult:
+        right = action == setups["numbers"].argmax(1)
+        return ProbeResult(state, right.float(), right)

@@ -8,9 +8,9 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from memrl.envs.catalogue import EnvCard, Levels, Need, observed
-from memrl.envs.deals import Deals
+from memrl.envs.catalogue import EnvCard, Levels, Need, describe_space
 from memrl.envs.episodes import Episodes, Outcome, State
+from memrl.envs.setups import Setups
 
 
 class Probe(Episodes, ABC):
@@ -46,14 +46,14 @@ def describe(probe: type[Probe], *, prev_action: bool = False, **options: Any) -
     task = probe(1, **options)
     levels, need = task.levels, probe.need
     card = EnvCard(
-        observed(task.observation_space), need, levels, task.action_names, task.symbol_names
+        describe_space(task.observation_space), need, levels, task.action_names, task.symbol_names
     )
     if prev_action and probe.free_actions:
         card = card._replace(memory=None, levels=levels._replace(memoryless=None))
     return card
 
 
-class Verdict(NamedTuple):
+class ProbeResult(NamedTuple):
     """What an action did to B copies of a probe."""
 
     state: State
@@ -61,7 +61,7 @@ class Verdict(NamedTuple):
     success: Tensor  # bool [B]; counts in the last step of an episode
 
 
-class Timed(Probe, ABC):
+class FixedLengthProbe(Probe, ABC):
     """B copies of a probe whose episodes all last ``length`` env steps.
 
     Args:
@@ -76,15 +76,15 @@ class Timed(Probe, ABC):
     def __init__(self, num_envs: int, *, length: int, device: torch.device | str = "cpu") -> None:
         if length < 1:
             raise ValueError(f"an episode of {length} steps is too short; allowed: at least 1")
-        super().__init__(num_envs, shortest=length, device=device)
+        super().__init__(num_envs, min_length=length, device=device)
         self.length = length
 
     @abstractmethod
-    def _judge(self, deals: Deals, state: State, action: Tensor) -> Verdict:
+    def _result(self, setups: Setups, state: State, action: Tensor) -> ProbeResult:
         """What an action does; ``state["t"]`` counts the steps before it."""
 
-    def _act(self, deals: Deals, state: State, action: Tensor) -> Outcome:
-        state, reward, success = self._judge(deals, state, action)
+    def _step(self, setups: Setups, state: State, action: Tensor) -> Outcome:
+        state, reward, success = self._result(setups, state, action)
         ended = state["t"] == self.length - 1
         never = torch.zeros_like(ended)
         ends = (never, ended) if self.ends_by_time else (ended, never)

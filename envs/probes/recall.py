@@ -1,4 +1,4 @@
-"""The first input of an episode is its answer: the shortest question to a memory."""
+"""The first input of an episode is its answer: the min_length question to a memory."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from gymnasium import spaces
 from torch import Tensor
 
 from memrl.envs.catalogue import Levels
-from memrl.envs.deals import Deals, Tensors
 from memrl.envs.episodes import State
-from memrl.envs.probes.probe import Timed, Verdict
+from memrl.envs.probes.probe import FixedLengthProbe, ProbeResult
+from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
 
 
 @final
-class Recall(Timed):
+class Recall(FixedLengthProbe):
     """Remember the first input: a cue, ``delay`` blanks, and a call for the answer.
 
     The observation is one symbol: a cue 0 … cues - 1, ``cues`` (blank), or ``cues + 1`` (answer
@@ -59,14 +59,14 @@ class Recall(Timed):
     def _draw(self, num: int) -> Tensors:
         return {"cue": self._integers(self.cues, num)}
 
-    def _begin(self, deals: Deals) -> State:
+    def _initial_state(self, setups: Setups) -> State:
         return {}
 
-    def _see(self, deals: Deals, state: State) -> Obs:
+    def _observe(self, setups: Setups, state: State) -> Obs:
         t = state["t"]
         later = torch.where(t == self.length - 1, self.cues + 1, self.cues)
-        return {"obs": torch.where(t == 0, deals["cue"], later)}
+        return {"obs": torch.where(t == 0, setups["cue"], later)}
 
-    def _judge(self, deals: Deals, state: State, action: Tensor) -> Verdict:
-        right = (action == deals["cue"]) & (state["t"] == self.length - 1)
-        return Verdict(state, right.float(), right)
+    def _result(self, setups: Setups, state: State, action: Tensor) -> ProbeResult:
+        right = (action == setups["cue"]) & (state["t"] == self.length - 1)
+        return ProbeResult(state, right.float(), right)

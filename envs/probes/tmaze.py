@@ -9,9 +9,9 @@ from gymnasium import spaces
 from torch import Tensor
 
 from memrl.envs.catalogue import Levels
-from memrl.envs.deals import Deals, Tensors
 from memrl.envs.episodes import Outcome, State
 from memrl.envs.probes.probe import Probe
+from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
 
 _CORRIDOR: Final = 2
@@ -54,7 +54,7 @@ class TMaze(Probe):
                 f"length is {length}, limit {limit}; allowed: length from 1, "
                 f"limit 0 or from {least}"
             )
-        super().__init__(num_envs, shortest=least, device=device)
+        super().__init__(num_envs, min_length=least, device=device)
         self.length = length
         self.limit = limit or 4 * least
         self.observation_space = spaces.Dict({"obs": spaces.Discrete(4)})
@@ -75,18 +75,18 @@ class TMaze(Probe):
     def _draw(self, num: int) -> Tensors:
         return {"side": self._integers(2, num)}
 
-    def _begin(self, deals: Deals) -> State:
-        return {"cell": torch.zeros_like(deals.row)}
+    def _initial_state(self, setups: Setups) -> State:
+        return {"cell": torch.zeros_like(setups.row)}
 
-    def _see(self, deals: Deals, state: State) -> Obs:
+    def _observe(self, setups: Setups, state: State) -> Obs:
         cell = state["cell"]
         later = torch.where(cell == self.length, _JUNCTION, _CORRIDOR)
-        return {"obs": torch.where(cell == 0, deals["side"], later)}
+        return {"obs": torch.where(cell == 0, setups["side"], later)}
 
-    def _act(self, deals: Deals, state: State, action: Tensor) -> Outcome:
+    def _step(self, setups: Setups, state: State, action: Tensor) -> Outcome:
         cell, forward = state["cell"], action == _FORWARD
         turned = (cell == self.length) & ~forward
-        success = turned & (action == _LEFT + deals["side"])
+        success = turned & (action == _LEFT + setups["side"])
         moved = {**state, "cell": (cell + forward).clamp(max=self.length)}
         late = state["t"] + 1 >= self.limit
         return Outcome(moved, success.float(), turned, late, {"success": success.float()})

@@ -21,37 +21,37 @@ class Provider(NamedTuple):
     module: str  # its ``register`` is called; a package that registers by import names itself
 
 
-def _here(name: str) -> str:
+def _module(name: str) -> str:
     return f"{__name__}.{name}"
 
 
 PROVIDERS: Final = (
     Provider("minigrid", ("MiniGrid-", "BabyAI-"), "pip install minigrid", "minigrid"),
     Provider("popgym", ("popgym-",), "pip install 'memrl[popgym]'", "popgym"),
-    Provider("ale-py", ("ALE/",), "pip install 'memrl[atari]'", _here("atari")),
-    Provider("envpool", ("envpool/",), "pip install 'memrl[envpool]'", _here("pools")),
+    Provider("ale-py", ("ALE/",), "pip install 'memrl[atari]'", _module("atari")),
+    Provider("envpool", ("envpool/",), "pip install 'memrl[envpool]'", _module("pools")),
     Provider(
         "memory-gym",
         ("MysteryPath", "MortarMayhem", "SearingSpotlights", "Endless-"),
         "pip install --no-deps memory-gym==1.0.2",  # its pins ask for gymnasium 0.29
-        _here("memory_gym"),
+        _module("memory_gym"),
     ),
-    Provider("miniworld", ("MiniWorld-",), "pip install 'memrl[miniworld]'", _here("miniworld")),
-    Provider("crafter", ("crafter/",), "pip install 'memrl[crafter]'", _here("crafter")),
-    Provider("bsuite", ("bsuite/",), "pip install 'memrl[bsuite]'", _here("bsuite")),
+    Provider("miniworld", ("MiniWorld-",), "pip install 'memrl[miniworld]'", _module("miniworld")),
+    Provider("crafter", ("crafter/",), "pip install 'memrl[crafter]'", _module("crafter")),
+    Provider("bsuite", ("bsuite/",), "pip install 'memrl[bsuite]'", _module("bsuite")),
 )
 
 
 # What no installation brings, by how ids begin.
-LACKING: Final = {
+MISSING_FILES: Final = {
     "MiniGrid-WFC-": "no wheel of minigrid holds the pattern pictures of its WFC tasks, "
     "which are in its source alone"
 }
 
 
-def lacking(id: str) -> str:
+def missing_files(id: str) -> str:
     """What a task needs and no installation brings; empty where nothing is known to be amiss."""
-    return next((why for start, why in LACKING.items() if id.startswith(start)), "")
+    return next((why for start, why in MISSING_FILES.items() if id.startswith(start)), "")
 
 
 def provider_of(id: str) -> Provider | None:

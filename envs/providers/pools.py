@@ -19,7 +19,7 @@ from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
-from memrl.envs.missions import LONGEST_BABYAI, VOCABULARY, numbers
+from memrl.envs.missions import LONGEST_BABYAI, VOCABULARY, encode_one
 from memrl.rollout.tokens import Tokens
 
 PREFIX: Final = "envpool/"
@@ -107,7 +107,7 @@ def _tokens(letters: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Bytes [B, letters], zeros behind, as the numbers of their words: int64 [B, words]."""
     sentences = [bytes(row).rstrip(b"\0").decode() for row in letters]
     words = _num_words(letters.shape[1:])
-    return np.array([numbers(sentence, words) for sentence in sentences])
+    return np.array([encode_one(sentence, words) for sentence in sentences])
 
 
 def _num_words(letters: tuple[int, ...]) -> int:

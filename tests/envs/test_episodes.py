@@ -1,4 +1,4 @@
-"""Deals drawn ahead: every episode gets one that nobody played before, whoever ends when."""
+"""Setups drawn ahead: every episode gets one that nobody played before, whoever ends when."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from memrl.envs.deals import Deals, deal
 from memrl.envs.episodes import Episodes, Outcome
+from memrl.envs.setups import Setups, draw_setups
 
 B = 11
 
 
 class Serial(Episodes):
-    """Episodes carry a serial number; action 1 ends one, but not before ``shortest`` steps."""
+    """Episodes carry a serial number; action 1 ends one, but not before ``min_length`` steps."""
 
     metric_names = ("length",)
     observation_space = spaces.Dict({"obs": spaces.Discrete(10**6), "t": spaces.Discrete(100)})
@@ -25,25 +25,25 @@ class Serial(Episodes):
         self.drawn += num
         return {"pair": torch.stack([numbers, numbers + 10**6], 1)}
 
-    def _begin(self, deals):
-        return {"doubled": 2 * deals["pair"][:, 0]}
+    def _initial_state(self, setups):
+        return {"doubled": 2 * setups["pair"][:, 0]}
 
-    def _see(self, deals, state):
-        return {"obs": deals["pair"][:, 0], "t": state["t"]}
+    def _observe(self, setups, state):
+        return {"obs": setups["pair"][:, 0], "t": state["t"]}
 
-    def _act(self, deals, state, action):
-        assert torch.equal(state["doubled"], 2 * deals["pair"][:, 0])
-        late = state["t"] + 1 >= self.shortest
+    def _step(self, setups, state, action):
+        assert torch.equal(state["doubled"], 2 * setups["pair"][:, 0])
+        late = state["t"] + 1 >= self.min_length
         length = state["t"].float() + 1
         return Outcome(
             state, length, late & (action == 1), late & (action == 2), {"length": length}
         )
 
 
-@pytest.mark.parametrize("shortest", [1, 2, 3, 5, 13, 40])
+@pytest.mark.parametrize("min_length", [1, 2, 3, 5, 13, 40])
 @pytest.mark.parametrize("eager", [True, False])
-def test_no_deal_is_played_twice(shortest, eager):
-    env = Serial(B, shortest=shortest)
+def test_no_deal_is_played_twice(min_length, eager):
+    env = Serial(B, min_length=min_length)
     generator = torch.Generator().manual_seed(0)
     played = list(env.reset(0)["obs"].tolist())
     for _ in range(120):
@@ -67,7 +67,7 @@ def test_each_copy_ends_for_itself_and_says_how():
 
 
 def test_longer_episodes_cost_fewer_draws():
-    env = Serial(10, shortest=20)
+    env = Serial(10, min_length=20)
     env.reset(0)
     assert env.drawn == 20
     for _ in range(20):
@@ -77,17 +77,19 @@ def test_longer_episodes_cost_fewer_draws():
 
 def test_an_item_of_a_deal_is_that_of_the_copy():
     env = Serial(3)
-    deals = deal(env._draw, 3, torch.device("cpu")).advance(torch.tensor([False, True, False]))
-    assert deals.at("pair", torch.tensor([0, 1, 1])).tolist() == [0, 10**6 + 4, 10**6 + 2]
-    assert deals["pair"][:, 0].tolist() == [0, 4, 2]
+    setups = draw_setups(env._draw, 3, torch.device("cpu")).advance(
+        torch.tensor([False, True, False])
+    )
+    assert setups.at("pair", torch.tensor([0, 1, 1])).tolist() == [0, 10**6 + 4, 10**6 + 2]
+    assert setups["pair"][:, 0].tolist() == [0, 4, 2]
 
 
 def test_what_is_dealt_is_out_of_reach_of_later_draws():
-    deals = Deals({"x": torch.zeros(4)}, torch.arange(2), torch.tensor(1))
-    seen = deals["x"]
-    deals = deals.refresh(lambda num: {"x": torch.ones(num)}, 2)
-    assert seen.tolist() == deals["x"].tolist() == [0, 0]
-    assert deals.advance(torch.tensor([True, True]))["x"].tolist() == [1, 1]
+    setups = Setups({"x": torch.zeros(4)}, torch.arange(2), torch.tensor(1))
+    seen = setups["x"]
+    setups = setups.refresh(lambda num: {"x": torch.ones(num)}, 2)
+    assert seen.tolist() == setups["x"].tolist() == [0, 0]
+    assert setups.advance(torch.tensor([True, True]))["x"].tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("wrong", [-1, 3])
@@ -117,4 +119,4 @@ def test_at_least_one_copy_and_one_step():
     with pytest.raises(ValueError, match="at least 1"):
         Serial(0)
     with pytest.raises(ValueError, match="at least 1"):
-        Serial(1, shortest=0)
+        Serial(1, min_length=0)

@@ -13,7 +13,7 @@ from counting import Counting
 from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
-from memrl.envs.adapters.guard import Guard
+from memrl.envs.adapters.checked_env import CheckedEnv
 from memrl.envs.adapters.gymnasium_env import GymnasiumAdapter
 from memrl.envs.adapters.vectorization import vector_env
 from memrl.envs.wrappers import Previous
@@ -31,7 +31,7 @@ def guarded(faulty, num=3, cls=SyncVectorEnv, **options):
 
     def copy(index):
         env = Counting(**(options if index == faulty else {}))
-        return Guard(env, name="Counting", copy=index)
+        return CheckedEnv(env, name="Counting", copy=index)
 
     return GymnasiumAdapter(
         cls([partial(copy, i) for i in range(num)], autoreset_mode=SAME), name="Counting"
@@ -250,13 +250,13 @@ class Incomplete(Counting):
 )
 def test_what_is_not_installed_is_the_users_to_install(error):
     with pytest.raises(ValueError, match=r"^Odd-v0 needs what is not installed: no snake$"):
-        Guard(Incomplete(error), name="Odd-v0", copy=0).reset()
+        CheckedEnv(Incomplete(error), name="Odd-v0", copy=0).reset()
 
 
-@pytest.mark.parametrize("error", [ImportError("no reader"), FileNotFoundError("no picture")])
+@pytest.mark.parametrize("error", [ImportError("no tokenizer"), FileNotFoundError("no picture")])
 def test_what_no_installation_brings_is_said(error):
-    with pytest.raises(ValueError, match=r"no (reader|picture) \(no wheel of minigrid holds"):
-        Guard(Incomplete(error), name="MiniGrid-WFC-MazeSimple-v0", copy=0).reset()
+    with pytest.raises(ValueError, match=r"no (tokenizer|picture) \(no wheel of minigrid holds"):
+        CheckedEnv(Incomplete(error), name="MiniGrid-WFC-MazeSimple-v0", copy=0).reset()
 
 
 def test_a_mask_in_the_info_becomes_part_of_the_observation():
@@ -344,7 +344,7 @@ def test_a_vector_environment_with_final_observations_as_one_batch_is_understood
             return obs, reward, terminated, truncated, info
 
     def copies():
-        fns = [partial(Guard, Counting(), name="Counting", copy=i) for i in range(3)]
+        fns = [partial(CheckedEnv, Counting(), name="Counting", copy=i) for i in range(3)]
         return SyncVectorEnv(fns, autoreset_mode=SAME)
 
     assert episodes(GymnasiumAdapter(Batched(copies())), 20) == episodes(

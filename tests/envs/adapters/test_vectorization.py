@@ -13,16 +13,16 @@ from counting import Counting
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
 from memrl.envs import make
-from memrl.envs.adapters.guard import Guard
+from memrl.envs.adapters.checked_env import CheckedEnv
 from memrl.envs.adapters.gymnasium_env import GymnasiumAdapter
 from memrl.envs.adapters.vectorization import Watched, vector_env
 from memrl.envs.missions import VOCABULARY, decode
 from memrl.rollout.tokens import Tokens
 
 
-def copy(index: int, faulty: int, fault: str) -> Guard:
+def copy(index: int, faulty: int, fault: str) -> CheckedEnv:
     env = Counting(fault=fault, at=1) if index == faulty else Counting()
-    return Guard(env, name="Counting", copy=index)
+    return CheckedEnv(env, name="Counting", copy=index)
 
 
 def watched(fault: str, limit: float) -> GymnasiumAdapter:

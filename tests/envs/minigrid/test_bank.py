@@ -11,7 +11,7 @@ from minigrid_package import package_env
 
 from memrl.envs.minigrid import GridEnv, bank, bank_files
 from memrl.envs.minigrid.bank_files import cache_folder, load_bank
-from memrl.envs.minigrid.families import overlay_of
+from memrl.envs.minigrid.families import rules_of
 from memrl.envs.missions import decode
 
 ID = "MiniGrid-Fetch-5x5-N2-v0"
@@ -102,8 +102,8 @@ def test_levels_are_drawn_evenly():
 )
 def test_starts_follow_the_package_s_distribution(id: str):
     """Two samples of poses and missions: a bank of ours, levels of other seeds of the package."""
-    draws, overlay = 400, overlay_of(id)
-    _, levels = bank.draw_bank(id, overlay, draws, seed=3)
+    draws, task_rules = 400, rules_of(id)
+    _, levels = bank.draw_bank(id, task_rules, draws, seed=3)
     package = package_env(id)
     theirs, ours = Counter[tuple[int, int, str]](), Counter[tuple[int, int, str]]()
     said = levels.mission.shape[1] > 0

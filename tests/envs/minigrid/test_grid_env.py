@@ -17,8 +17,8 @@ from test_memory_env import NoWaiting, assert_equal
 
 from memrl.envs.minigrid import GRID_IDS, MEMORY_IDS, GridEnv, render_view
 from memrl.envs.minigrid.bank_files import load_bank
-from memrl.envs.minigrid.families import FAMILIES, overlay_of
-from memrl.envs.minigrid.grid_play import advance, begin, renew_all, renew_some
+from memrl.envs.minigrid.families import FAMILIES, rules_of
+from memrl.envs.minigrid.grid_episodes import advance, autoreset_by_index, autoreset_by_mask, begin
 from memrl.envs.missions import decode
 from memrl.rollout.env import Transition
 
@@ -156,7 +156,7 @@ def test_renewing_every_row_is_renewing_those_that_ended(id: str):
     env = made(id, 11)
     ended, level = torch.arange(11) % 3 == 0, torch.arange(11) % 13
     answers = []
-    for renew in (renew_some, renew_all):
+    for renew in (autoreset_by_index, autoreset_by_mask):
         play = begin(env._bank, level.flip(0))
         image = env._engine.observe(play.grid)
         answers.append(renew(play, image, ended, env._bank, env._first, level))
@@ -170,9 +170,9 @@ def test_what_a_device_does_in_a_step_waits_for_nothing(id: str):
     env.step(torch.zeros(11, dtype=torch.int64))  # tables are made in the first one
     level, ended = torch.arange(11), torch.arange(11) % 2 == 0
     with NoWaiting():
-        play, _ = advance(env._engine, env._overlay, env._play, level % 3, env._generator)
+        play, _ = advance(env._engine, env._task_rules, env._play, level % 3, env._generator)
         image = env._engine.observe(play.grid)
-        renew_all(play, image, ended, env._bank, env._first, level)
+        autoreset_by_mask(play, image, ended, env._bank, env._first, level)
 
 
 @pytest.mark.skipif(
@@ -241,7 +241,7 @@ def test_a_picture_follows_its_episode():
 
 
 def test_an_unknown_id_names_the_nearest():
-    for near in (lambda id: made(id, 1), overlay_of):
+    for near in (lambda id: made(id, 1), rules_of):
         with pytest.raises(ValueError, match="did you mean 'MiniGrid-DoorKey-5x5-v0'"):
             near("MiniGrid-DoorKey-5x5-v9")
 

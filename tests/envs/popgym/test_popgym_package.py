@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from memrl.envs import make
-from memrl.envs.popgym.tasks import BLIND, CARD_AND_BOARD_TASKS, family
+from memrl.envs.popgym.tasks import CARD_AND_BOARD_TASKS, HIDES_ACTION, family
 
 # This folder is a package "popgym" to those who lack the real one, but not with this module.
 INSTALLED = find_spec("popgym.envs") is not None
@@ -83,10 +83,10 @@ def test_spaces_are_those_of_the_package(id):
     sizes = [getattr(space, "n", None) or list(space.nvec) for space in ours]
     assert sizes == [getattr(space, "n", None) or list(space.nvec) for space in theirs]
     assert env.action_space == game.action_space
-    assert game.obs_requires_prev_action == (family(id) in BLIND)
+    assert game.obs_requires_prev_action == (family(id) in HIDES_ACTION)
 
 
-@pytest.mark.parametrize("id", [f"popgym-{name}Easy-v0" for name in (*BLIND, "CountRecall")])
+@pytest.mark.parametrize("id", [f"popgym-{name}Easy-v0" for name in (*HIDES_ACTION, "CountRecall")])
 def test_the_papers_wrappers_are_a_matter_of_options(id, monkeypatch):
     dealer, env = Dealer(id), make(id, prev_action=True, antialias=True)
     monkeypatch.setattr(env.env, "_draw", dealer.draw)

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from memrl.envs import make
 from memrl.envs.popgym.cards import shuffle, symbols
 from memrl.envs.popgym.count_recall import count
-from memrl.envs.popgym.fleets import Harbour
+from memrl.envs.popgym.fleets import FleetSampler
 from memrl.envs.popgym.minesweeper import choose
 from memrl.envs.popgym.tasks import CARD_AND_BOARD_TASKS
 
@@ -88,7 +88,7 @@ def test_fleets_are_as_likely_as_by_trying_places_until_one_is_free():
         for other in free:
             board = tuple((x, y) in place | other for x in range(side) for y in range(side))
             chances[board] += 1 / len(first) / len(free)
-    drawn = Harbour(side, ships, torch.device("cpu")).draw(40_000, generator())
+    drawn = FleetSampler(side, ships, torch.device("cpu")).draw(40_000, generator())
     assert sum(chances.values()) == pytest.approx(1)
     assert_distributed(rows(drawn), chances)
 

@@ -1,6 +1,6 @@
 """What the families of MiniGrid add to the base step: who wins, and what ends an episode.
 
-An overlay reads a few numbers about a level once (its facts: a target's code, a door's cell) and
+An task_rules reads a few numbers about a level once (its facts: a target's code, a door's cell) and
 judges every step from them. All facts of a batch are one tensor, so that an episode begins by a
 gather. Each judgement is the package's, its quirks included.
 """
@@ -37,17 +37,17 @@ if TYPE_CHECKING:
     from minigrid.core.world_object import WorldObj
 
 
-class Scene(NamedTuple):
+class StepInfo(NamedTuple):
     """A step, seen from its end."""
 
-    facts: Tensor  # int64 [B, K]: the overlay's own
+    facts: Tensor  # int64 [B, K]: the task_rules's own
     action: Tensor  # int64 [B]
     state: GridState  # after the step
     events: Events
     height: int  # of the grids: a cell is x · height + y
 
 
-class Verdict(NamedTuple):
+class StepResult(NamedTuple):
     """How a step ends."""
 
     success: Tensor  # bool [B]: pays 1 - 0.9 · t / max_steps
@@ -55,7 +55,7 @@ class Verdict(NamedTuple):
     penalty: Tensor | None = None  # bool [B]: costs 1; None: nothing does
 
 
-class Overlay(NamedTuple):
+class TaskRules(NamedTuple):
     """A family's own rules.
 
     ``read`` makes the facts of a level from the package's environment after its reset. ``stir``,
@@ -64,7 +64,7 @@ class Overlay(NamedTuple):
     """
 
     read: Callable[[Any], list[int]]
-    judge: Callable[[Scene], Verdict]
+    result: Callable[[StepInfo], StepResult]
     stir: Callable[[Tensor, GridState, Tensor, GridEngine], Tensor] | None = None
     num_actions: int = NUM_ACTIONS
 
@@ -74,67 +74,67 @@ def place(env: Any, position: Any) -> int:
     return int(position[0]) * int(env.height) + int(position[1])
 
 
-def _judge_base(scene: Scene) -> Verdict:
-    return Verdict(scene.events.goal, scene.events.goal | scene.events.lava)
+def _result_base(step: StepInfo) -> StepResult:
+    return StepResult(step.events.goal, step.events.goal | step.events.lava)
 
 
-def _judge_picked_up(scene: Scene) -> Verdict:
+def _result_picked_up(step: StepInfo) -> StepResult:
     """Facts: the target's code, of which there is one in the level."""
-    taken = (scene.action == PICKUP) & (scene.state.carried == scene.facts[:, 0])
-    return Verdict(taken, taken)
+    taken = (step.action == PICKUP) & (step.state.carried == step.facts[:, 0])
+    return StepResult(taken, taken)
 
 
-def _judge_done_near(scene: Scene) -> Verdict:
+def _result_done_near(step: StepInfo) -> StepResult:
     """Facts: the cell where the target stood when the episode began.
 
     Any toggle loses. To be done next to that cell wins, whatever stands there by now.
     """
-    done = scene.action == DONE
-    dx, dy = _distance(scene.state.cell, scene.facts[:, 0], scene.height)
-    return Verdict(done & (dx + dy == 1), done | (scene.action == TOGGLE))
+    done = step.action == DONE
+    dx, dy = _distance(step.state.cell, step.facts[:, 0], step.height)
+    return StepResult(done & (dx + dy == 1), done | (step.action == TOGGLE))
 
 
-def _judge_fetch(scene: Scene) -> Verdict:
+def _result_fetch(step: StepInfo) -> StepResult:
     """Facts: the target's code; whatever is picked up ends the episode."""
-    taken = scene.state.carried != EMPTY
-    return Verdict(taken & (scene.state.carried == scene.facts[:, 0]), taken)
+    taken = step.state.carried != EMPTY
+    return StepResult(taken & (step.state.carried == step.facts[:, 0]), taken)
 
 
-def _judge_put_near(scene: Scene) -> Verdict:
+def _result_put_near(step: StepInfo) -> StepResult:
     """Facts: the code of what to move, the cell where the target stood.
 
     Trying to drop what is carried ends the episode, even where there is no room for it.
     """
-    carried, before = scene.state.carried, scene.events.carried
-    wrong = (scene.action == PICKUP) & (carried != EMPTY) & (carried != scene.facts[:, 0])
-    tried = (scene.action == DROP) & (before != EMPTY)
-    dx, dy = _distance(scene.events.front, scene.facts[:, 1], scene.height)
+    carried, before = step.state.carried, step.events.carried
+    wrong = (step.action == PICKUP) & (carried != EMPTY) & (carried != step.facts[:, 0])
+    tried = (step.action == DROP) & (before != EMPTY)
+    dx, dy = _distance(step.events.front, step.facts[:, 1], step.height)
     near = (dx <= 1) & (dy <= 1)
-    return Verdict(tried & (carried == EMPTY) & near, wrong | tried)
+    return StepResult(tried & (carried == EMPTY) & near, wrong | tried)
 
 
-def _judge_red_blue(scene: Scene) -> Verdict:
+def _result_red_blue(step: StepInfo) -> StepResult:
     """Facts: the cells of the red and of the blue door.
 
     An open blue door ends the episode, well if the red one was open before the step; the red one
     after the blue one ends it badly.
     """
-    red_before, red = _open_before_and_after(scene, 0, RED)
-    blue_before, blue = _open_before_and_after(scene, 1, BLUE)
-    return Verdict(blue & red_before, blue | (red & blue_before))
+    red_before, red = _open_before_and_after(step, 0, RED)
+    blue_before, blue = _open_before_and_after(step, 1, BLUE)
+    return StepResult(blue & red_before, blue | (red & blue_before))
 
 
-def _judge_unlock(scene: Scene) -> Verdict:
+def _result_unlock(step: StepInfo) -> StepResult:
     """Facts: the door's cell."""
-    door = scene.state.cells.gather(1, scene.facts).squeeze(1)
-    opened = (scene.action == TOGGLE) & (door & 15 == DOOR)
-    return Verdict(opened, opened)
+    door = step.state.cells.gather(1, step.facts).squeeze(1)
+    opened = (step.action == TOGGLE) & (door & 15 == DOOR)
+    return StepResult(opened, opened)
 
 
-def _open_before_and_after(scene: Scene, fact: int, colour: int) -> tuple[Tensor, Tensor]:
-    door = scene.facts[:, fact : fact + 1]
-    now = scene.state.cells.gather(1, door).squeeze(1)
-    before = torch.where(scene.events.front == door.squeeze(1), scene.events.ahead, now)
+def _open_before_and_after(step: StepInfo, fact: int, colour: int) -> tuple[Tensor, Tensor]:
+    door = step.facts[:, fact : fact + 1]
+    now = step.state.cells.gather(1, door).squeeze(1)
+    before = torch.where(step.events.front == door.squeeze(1), step.events.ahead, now)
     is_open = pack(DOOR, colour, OPEN)
     return before == is_open, now == is_open
 
@@ -158,15 +158,15 @@ def _find(env: Any, thing: WorldObj) -> int:
     return place(env, (number % env.grid.width, number // env.grid.width))
 
 
-BASE = Overlay(lambda env: [], _judge_base)
-PICKED_UP = Overlay(lambda env: [_code(env.obj.type, env.obj.color)], _judge_picked_up)
-DONE_NEAR = Overlay(lambda env: [place(env, env.target_pos)], _judge_done_near)
-FETCH = Overlay(lambda env: [_code(env.targetType, env.targetColor)], _judge_fetch)
-PUT_NEAR = Overlay(
+BASE = TaskRules(lambda env: [], _result_base)
+PICKED_UP = TaskRules(lambda env: [_code(env.obj.type, env.obj.color)], _result_picked_up)
+DONE_NEAR = TaskRules(lambda env: [place(env, env.target_pos)], _result_done_near)
+FETCH = TaskRules(lambda env: [_code(env.targetType, env.targetColor)], _result_fetch)
+PUT_NEAR = TaskRules(
     lambda env: [_code(env.move_type, env.moveColor), place(env, env.target_pos)],
-    _judge_put_near,
+    _result_put_near,
 )
-RED_BLUE = Overlay(
-    lambda env: [_find(env, env.red_door), _find(env, env.blue_door)], _judge_red_blue
+RED_BLUE = TaskRules(
+    lambda env: [_find(env, env.red_door), _find(env, env.blue_door)], _result_red_blue
 )
-UNLOCK = Overlay(lambda env: [_find(env, env.door)], _judge_unlock)
+UNLOCK = TaskRules(lambda env: [_find(env, env.door)], _result_unlock)

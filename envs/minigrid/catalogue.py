@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from memrl.envs.catalogue import EnvCard, Need, words
+from memrl.envs.catalogue import EnvCard, Need, describe_tokens
 from memrl.envs.missions import LONGEST_BABYAI, VOCABULARY
 
 ACTIONS: Final = ("left", "right", "forward", "pickup", "drop", "toggle", "done")
@@ -79,13 +79,13 @@ def grid_card(
     if observation == "rgb_full" or (agent_view_size < 7 and need == "not needed"):
         need = None
     length = next((n for beginning, n in _WORDS.items() if id.startswith(beginning)), 0)
-    seen = grid_seen(agent_view_size, observation)
+    seen = grid_observation(agent_view_size, observation)
     if length and read_text:
-        seen += f", mission {words(length, len(VOCABULARY))}"
+        seen += f", mission {describe_tokens(length, len(VOCABULARY))}"
     return EnvCard(seen, need, actions=ACTIONS)
 
 
-def grid_seen(agent_view_size: int, observation: str) -> str:
+def grid_observation(agent_view_size: int, observation: str) -> str:
     """What every task shows, in a few words."""
     side = agent_view_size
     image = f"{side}×{side}×3 bytes" if observation == "symbolic" else f"of pixels ({observation})"

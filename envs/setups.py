@@ -3,8 +3,8 @@
 Drawing a new episode can cost more than a step (shuffling a deck, laying out a board), and which
 copies need one is known only on the device. So every copy owns two rows of a table: the deal that
 it plays and the one that waits for its next episode. Beginning an episode moves a pointer. At
-every step the waiting deals of another slice of copies are drawn anew; the slices are as large as
-needed to come round within the shortest episode. So the cost is small and even, nothing waits for
+every step the waiting setups of another slice of copies are drawn anew; the slices are as large as
+needed to come round within the min_length episode. So the cost is small and even, nothing waits for
 the device, and no deal is played twice: a deal that was never looked at may be replaced freely.
 """
 
@@ -22,8 +22,8 @@ Tensors: TypeAlias = dict[str, Tensor]
 
 @final
 @dataclass(frozen=True)
-class Deals:
-    """Every copy's two deals, and a pointer to the one in play.
+class Setups:
+    """Every copy's two setups, and a pointer to the one in play.
 
     The tables are written in place by `refresh`; everything else leaves an instance as it was.
     """
@@ -42,8 +42,8 @@ class Deals:
         flat = torch.add(index, self.row, alpha=table.shape[1])
         return table.flatten().index_select(0, flat)
 
-    def refresh(self, draw: Callable[[int], Tensors], size: int) -> Deals:
-        """Draw the waiting deals of the next ``size`` copies anew, those after the last ones."""
+    def refresh(self, draw: Callable[[int], Tensors], size: int) -> Setups:
+        """Draw the waiting setups of the next ``size`` copies anew, those after the last ones."""
         copies = self.row.shape[0]
         whose = (self.turn + torch.arange(size, device=self.row.device)) % copies
         waiting = self._waiting().index_select(0, whose)
@@ -51,7 +51,7 @@ class Deals:
             self.tables[name].index_copy_(0, waiting, fresh)
         return replace(self, turn=(self.turn + size) % copies)
 
-    def advance(self, ended: Tensor) -> Deals:
+    def advance(self, ended: Tensor) -> Setups:
         """Copies whose episode ended (bool [B]) turn to the deal that waited for them."""
         return replace(self, row=torch.where(ended, self._waiting(), self.row))
 
@@ -60,7 +60,7 @@ class Deals:
         return (self.row + copies) % (2 * copies)
 
 
-def deal(draw: Callable[[int], Tensors], copies: int, device: torch.device) -> Deals:
-    """First deals for ``copies`` copies; ``draw(n)`` makes n deals: tensors [n, ...] by name."""
+def draw_setups(draw: Callable[[int], Tensors], copies: int, device: torch.device) -> Setups:
+    """First setups for ``copies`` copies; ``draw(n)`` makes n setups: tensors [n, ...] by name."""
     turn = torch.zeros((), dtype=torch.int64, device=device)
-    return Deals(draw(2 * copies), torch.arange(copies, device=device), turn)
+    return Setups(draw(2 * copies), torch.arange(copies, device=device), turn)

@@ -9,7 +9,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 
-class LevelBank(NamedTuple):
+class StartSampler(NamedTuple):
     """M levels with their start poses: a level is drawn uniformly, then one of its poses.
 
     Starts are numbered level by level.

@@ -1,4 +1,4 @@
-"""How an episode on the grid engine begins and goes on, for B copies at once and any overlay."""
+"""How an episode on the grid engine begins and goes on, for B copies at once and any task_rules."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from torch import Tensor
 from memrl.envs.minigrid.bank import Bank
 from memrl.envs.minigrid.cells import EMPTY
 from memrl.envs.minigrid.engine import GridEngine, GridState
-from memrl.envs.minigrid.overlay import Overlay, Scene, Verdict
+from memrl.envs.minigrid.task_rules import StepInfo, StepResult, TaskRules
 
 
-class Play(NamedTuple):
+class EpisodeState(NamedTuple):
     """B episodes that are under way."""
 
     grid: GridState  # [B]
-    facts: Tensor  # int64 [B, K]: of the overlay
+    facts: Tensor  # int64 [B, K]: of the task_rules
     mission: Tensor  # int64 [B, L]
     t: Tensor  # int64 [B]: env steps taken
 
 
-def begin(bank: Bank, level: Int[Tensor, " B"]) -> Play:
+def begin(bank: Bank, level: Int[Tensor, " B"]) -> EpisodeState:
     """The first states of levels, by number."""
     cells = bank.cells.index_select(0, level)
     contents = torch.full_like(cells, EMPTY)
@@ -33,51 +33,51 @@ def begin(bank: Bank, level: Int[Tensor, " B"]) -> Play:
     small = (bank.cell, bank.direction, bank.facts, bank.mission)
     cell, direction, facts, mission = (leaf.index_select(0, level).long() for leaf in small)
     grid = GridState(cells, contents, cell, direction, nothing, nothing)
-    return Play(grid, facts, mission, torch.zeros_like(cell))
+    return EpisodeState(grid, facts, mission, torch.zeros_like(cell))
 
 
 def advance(
     engine: GridEngine,
-    overlay: Overlay,
-    play: Play,
+    task_rules: TaskRules,
+    play: EpisodeState,
     action: Int[Tensor, " B"],
     generator: torch.Generator,
-) -> tuple[Play, Verdict]:
+) -> tuple[EpisodeState, StepResult]:
     """One step of every copy. The grids of the given play are used up: they are written in place.
 
-    ``generator`` is drawn from only where the overlay moves things by itself.
+    ``generator`` is drawn from only where the task_rules moves things by itself.
     """
     facts = play.facts
-    if overlay.stir is not None:
+    if task_rules.move_objects is not None:
         bits = torch.empty_like(facts).random_(generator=generator)  # 63 random bits each
-        facts = overlay.stir(facts, play.grid, bits, engine)
-    grid, events = engine.step(play.grid, action, donate=True)
-    verdict = overlay.judge(Scene(facts, action, grid, events, engine.height))
-    return Play(grid, facts, play.mission, play.t + 1), verdict
+        facts = task_rules.move_objects(facts, play.grid, bits, engine)
+    grid, events = engine.step(play.grid, action, in_place=True)
+    result = task_rules.result(StepInfo(facts, action, grid, events, engine.height))
+    return EpisodeState(grid, facts, play.mission, play.t + 1), result
 
 
-def restart(
-    play: Play,
+def autoreset(
+    play: EpisodeState,
     image: Shaped[Tensor, "B ..."],
     ended: Bool[Tensor, " B"],
     bank: Bank,
     first: Shaped[Tensor, "M ..."],
     level: Int[Tensor, " B"],
-) -> tuple[Play, Shaped[Tensor, "B ..."]]:
+) -> tuple[EpisodeState, Shaped[Tensor, "B ..."]]:
     """Begin ``level`` in the rows that ended: what follows there, and what the agents see of it.
 
     The grids of ``play`` are used up. What observations show of a state is never written to: those
     leaves are new tensors. ``first`` holds what is seen at the start of every level.
     """
     # To count rows is to wait for the device, unless it is the host itself.
-    renew = renew_some if ended.device.type == "cpu" else renew_all
+    renew = autoreset_by_index if ended.device.type == "cpu" else autoreset_by_mask
     return renew(play, image, ended, bank, first, level)
 
 
-def renew_some(
-    play: Play, image: Tensor, ended: Tensor, bank: Bank, first: Tensor, level: Tensor
-) -> tuple[Play, Tensor]:
-    """`restart` that touches the grids only of the rows that ended."""
+def autoreset_by_index(
+    play: EpisodeState, image: Tensor, ended: Tensor, bank: Bank, first: Tensor, level: Tensor
+) -> tuple[EpisodeState, Tensor]:
+    """`autoreset` that touches the grids only of the rows that ended."""
     rows = ended.nonzero().squeeze(1)
     level = level.index_select(0, rows)
     fresh = begin(bank, level)
@@ -89,10 +89,10 @@ def renew_some(
     )
 
 
-def renew_all(
-    play: Play, image: Tensor, ended: Tensor, bank: Bank, first: Tensor, level: Tensor
-) -> tuple[Play, Tensor]:
-    """`restart` that selects in every row, and so waits for nothing."""
+def autoreset_by_mask(
+    play: EpisodeState, image: Tensor, ended: Tensor, bank: Bank, first: Tensor, level: Tensor
+) -> tuple[EpisodeState, Tensor]:
+    """`autoreset` that selects in every row, and so waits for nothing."""
     fresh = begin(bank, level)
     old = [*play.grid[:2], *_small(play, image)]
     new = [*fresh.grid[:2], *_small(fresh, first.index_select(0, level))]
@@ -103,11 +103,11 @@ def renew_all(
     return _play(leaves[:2], leaves[2:])
 
 
-def _small(play: Play, image: Tensor) -> list[Tensor]:
+def _small(play: EpisodeState, image: Tensor) -> list[Tensor]:
     """Every leaf but the grids: cells and contents."""
     return [*play.grid[2:], play.facts, play.mission, play.t, image]
 
 
-def _play(grids: list[Tensor], small: list[Tensor]) -> tuple[Play, Tensor]:
+def _play(grids: list[Tensor], small: list[Tensor]) -> tuple[EpisodeState, Tensor]:
     *rest, facts, mission, t, image = small
-    return Play(GridState(*grids, *rest), facts, mission, t), image
+    return EpisodeState(GridState(*grids, *rest), facts, mission, t), image

@@ -50,27 +50,27 @@ EVERY_CODE = (
 )
 
 
-class TileAtlas(NamedTuple):
+class TileSet(NamedTuple):
     """N different tiles of side P, and which of them a cell shows."""
 
     tiles: Tensor  # uint8 [N, P, P, 3], indexed [row, column] of pixels
     number: Tensor  # int32 [NUM_CODES · POSES · 2]; see `tile_key`
 
-    def to(self, device: torch.device | str) -> TileAtlas:
-        """The same atlas on a device."""
-        return TileAtlas(self.tiles.to(device), self.number.to(device))
+    def to(self, device: torch.device | str) -> TileSet:
+        """The same tile_set on a device."""
+        return TileSet(self.tiles.to(device), self.number.to(device))
 
 
 def tile_key(code: Tensor, pose: Tensor, lit: Tensor) -> Tensor:
-    """Where ``TileAtlas.number`` holds a cell's tile; ``pose`` is 0 or the direction plus 1."""
+    """Where ``TileSet.number`` holds a cell's tile; ``pose`` is 0 or the direction plus 1."""
     return (code.int() * POSES + pose) * 2 + lit
 
 
 @cache
-def tile_atlas(tile_size: int, codes: tuple[int, ...] = EVERY_CODE) -> TileAtlas:
+def draw_tiles(tile_size: int, codes: tuple[int, ...] = EVERY_CODE) -> TileSet:
     """Draw the tiles of side ``tile_size`` (pixels) that cells of the given codes can show.
 
-    All codes at 8 pixels take about a second; the time grows with the number of pixels. The atlas
+    All codes at 8 pixels take about a second; the time grows with the number of pixels. The tile_set
     is remembered, so treat its tensors as read-only. What no grid shows (an agent in a wall, a code
     that was not given) is drawn as the empty cell with the same agent and light.
 
@@ -95,7 +95,7 @@ def tile_atlas(tile_size: int, codes: tuple[int, ...] = EVERY_CODE) -> TileAtlas
             tiles.append(tile)
         number[code, pose, int(lit)] = found[key]
     number = torch.where(number < 0, number[EMPTY], number)
-    return TileAtlas(torch.from_numpy(np.stack(tiles)), number.flatten())
+    return TileSet(torch.from_numpy(np.stack(tiles)), number.flatten())
 
 
 def _drawn(codes: tuple[int, ...]) -> Iterator[tuple[int, int, bool]]:

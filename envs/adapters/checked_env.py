@@ -11,15 +11,15 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from memrl.envs.adapters.text import legible
-from memrl.envs.providers import lacking
+from memrl.envs.adapters.text import tokenized
+from memrl.envs.providers import missing_files
 from memrl.rollout.spaces import Array, Leaf, leaves
 
 # What an array's numbers may be where its space has booleans, integers or floats.
 _KINDS = {"b": "bui", "u": "bui", "i": "bui", "f": "buif"}
 
 
-class Guard(gymnasium.Wrapper[Any, Any, Any, Any]):
+class CheckedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
     """Flattens the observation to its leaves and names the copy that raises or breaks its space.
 
     It runs next to the environment (in the worker of an ``AsyncVectorEnv``), because a vector
@@ -31,7 +31,7 @@ class Guard(gymnasium.Wrapper[Any, Any, Any, Any]):
         env: one copy.
         name: what to call the environment in errors.
         copy: its index among the copies.
-        read_text: make tokens of text (see `legible`), or else drop it.
+        read_text: make tokens of text (see `tokenized`), or else drop it.
         quiet: keep what a reset prints from the terminal.
 
     Raises:
@@ -51,10 +51,10 @@ class Guard(gymnasium.Wrapper[Any, Any, Any, Any]):
         quiet: bool = False,
     ) -> None:
         super().__init__(env)
-        self._name, self._lacking = name, lacking(name.rpartition(":")[2])
+        self._name, self._missing_files = name, missing_files(name.rpartition(":")[2])
         self._who, self._quiet = f"copy {copy} of {name}", quiet
         space = env.observation_space
-        given, self._readers = legible(space) if read_text else (space, {})
+        given, self._tokenizers = tokenized(space) if read_text else (space, {})
         self._leaves = leaves(given)
         self.observation_space = spaces.Dict({k: leaf.given for k, leaf in self._leaves.items()})
 
@@ -82,11 +82,11 @@ class Guard(gymnasium.Wrapper[Any, Any, Any, Any]):
         try:
             yield
         except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
-            why = f" ({self._lacking})" if self._lacking else ""
+            why = f" ({self._missing_files})" if self._missing_files else ""
             raise ValueError(f"{self._name} needs what is not installed: {error}{why}") from error
         except Exception as error:
-            if isinstance(error, FileNotFoundError) and self._lacking:
-                raise ValueError(f"{self._name}: {error} ({self._lacking})") from error
+            if isinstance(error, FileNotFoundError) and self._missing_files:
+                raise ValueError(f"{self._name}: {error} ({self._missing_files})") from error
             raise RuntimeError(
                 f"{self._who}: {verb} raised {type(error).__name__}: {error}"
             ) from error
@@ -97,8 +97,8 @@ class Guard(gymnasium.Wrapper[Any, Any, Any, Any]):
             what = f"{self._who}: {verb} gave {key!r}"
             try:
                 value = leaf.pick(obs)
-                if key in self._readers:
-                    value = self._readers[key].read(value)
+                if key in self._tokenizers:
+                    value = self._tokenizers[key].encode(value)
                 # A copy: some environments reuse one buffer, and the reset that follows the last
                 # step of an episode would overwrite its last observation.
                 array = np.array(value)
