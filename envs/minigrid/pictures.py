@@ -1,4 +1,4 @@
-"""What the package's RGB wrappers show, for B grids at once and equal to the last pixel."""
+"""The images of the package's RGB wrappers, for B grids at once; every pixel is equal."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from memrl.envs.minigrid.tiles import NORTH, TileSet, tile_key
 
 
 def view_tiles(engine: GridEngine, state: GridState, tile_set: TileSet) -> Int[Tensor, "B V V"]:
-    """Numbers of the tiles in the agents' views, [row, column], as ``RGBImgPartialObsWrapper``.
+    """Tile numbers of the agents' views, [row, column], as in ``RGBImgPartialObsWrapper``.
 
-    The agent stands in the middle of the last row, drawn over what it carries. Cells in the dark
-    look empty and unlit.
+    The agent stands in the middle of the last row, drawn over the object that it carries. Cells
+    that it cannot see look empty and dark.
     """
     size = engine.view_size
     index, lit = engine.visible_cells(state)
@@ -28,9 +28,9 @@ def view_tiles(engine: GridEngine, state: GridState, tile_set: TileSet) -> Int[T
 
 
 def grid_tiles(engine: GridEngine, state: GridState, tile_set: TileSet) -> Int[Tensor, "B H W"]:
-    """Numbers of the tiles of whole grids, [row, column], as ``RGBImgObsWrapper``.
+    """Tile numbers of whole grids, [row, column], as in ``RGBImgObsWrapper``.
 
-    What the agents see is lit.
+    Cells that the agents see are highlighted.
     """
     inside = engine.width * engine.height
     index, lit = engine.visible_cells(state)
@@ -46,10 +46,10 @@ def grid_tiles(engine: GridEngine, state: GridState, tile_set: TileSet) -> Int[T
 
 
 def paint(numbers: Int[Tensor, "B H W"], tile_set: TileSet) -> UInt8[Tensor, "B P Q 3"]:
-    """Tiles by number as pictures of P = H · tile_size by Q = W · tile_size pixels."""
+    """Images of P = H · tile_size by Q = W · tile_size pixels from tile numbers."""
     batch, height, width = numbers.shape
     side = tile_set.tiles.shape[1]
-    # One look-up per row of pixels of a tile, in the order of the picture: nothing to rearrange.
+    # One look-up per row of pixels of a tile, in the order of the image: no transpose follows.
     row = torch.arange(side, dtype=numbers.dtype, device=numbers.device)
     rows = numbers.unsqueeze(2) * side + row.unsqueeze(1)  # [B, H, side, W]
     lines = tile_set.tiles.reshape(-1, side * 3).index_select(0, rows.reshape(-1))
@@ -59,7 +59,7 @@ def paint(numbers: Int[Tensor, "B H W"], tile_set: TileSet) -> UInt8[Tensor, "B 
 def _numbers(
     tile_set: TileSet, codes: Tensor, pose: Tensor, lit: Tensor, width: int, height: int
 ) -> Tensor:
-    """Cells in the order [column, row] to numbers of tiles, int32 [B, row, column]."""
+    """From cells in the order [column, row] to tile numbers, int32 [B, row, column]."""
     key = tile_key(codes, pose, lit)
     numbers = tile_set.number.index_select(0, key.reshape(-1))
     return numbers.view(-1, width, height).transpose(1, 2)

@@ -1,8 +1,8 @@
-"""What the families of MiniGrid add to the base step: who wins, and what ends an episode.
+"""The rules that MiniGrid's tasks add to the base step: success, termination and penalty.
 
-An task_rules reads a few numbers about a level once (its facts: a target's code, a door's cell) and
-judges every step from them. All facts of a batch are one tensor, so that an episode begins by a
-gather. Each judgement is the package's, its quirks included.
+Task rules read a few numbers about a level when it is generated (its facts: a target's code, a
+door's cell) and compute the result of every step from them. The facts of a batch are one tensor,
+so that a reset is a gather. The results equal the package's, quirks included.
 """
 
 from __future__ import annotations
@@ -38,39 +38,40 @@ if TYPE_CHECKING:
 
 
 class StepInfo(NamedTuple):
-    """A step, seen from its end."""
+    """A finished step, before any reset."""
 
-    facts: Tensor  # int64 [B, K]: the task_rules's own
+    facts: Tensor  # int64 [B, K]: of the task rules
     action: Tensor  # int64 [B]
     state: GridState  # after the step
     events: Events
-    height: int  # of the grids: a cell is x · height + y
+    height: int  # of the grids; the cell of (x, y) is x · height + y
 
 
 class StepResult(NamedTuple):
-    """How a step ends."""
+    """The result of a step."""
 
-    success: Tensor  # bool [B]: pays 1 - 0.9 · t / max_steps
+    success: Tensor  # bool [B]: the reward is 1 - 0.9 · t / max_steps
     terminated: Tensor  # bool [B]
-    penalty: Tensor | None = None  # bool [B]: costs 1; None: nothing does
+    penalty: Tensor | None = None  # bool [B]: subtracts 1 from the reward; None: never
 
 
 class TaskRules(NamedTuple):
-    """A family's own rules.
+    """The rules of a group of tasks.
 
-    ``read`` makes the facts of a level from the package's environment after its reset. ``stir``,
-    where there is one, moves things before the agent moves: from (facts, state, random numbers of
-    63 bits [B, K], engine) to new facts; it may write into the cells of the state.
+    ``read_facts`` computes the facts of a level from the package's environment after its reset.
+    ``result`` computes the result of a step. ``move_objects``, if any, moves objects before the
+    agent moves: it maps (facts, state, random numbers of 63 bits [B, K], engine) to new facts and
+    may modify the cells of the state.
     """
 
-    read: Callable[[Any], list[int]]
+    read_facts: Callable[[Any], list[int]]
     result: Callable[[StepInfo], StepResult]
-    stir: Callable[[Tensor, GridState, Tensor, GridEngine], Tensor] | None = None
+    move_objects: Callable[[Tensor, GridState, Tensor, GridEngine], Tensor] | None = None
     num_actions: int = NUM_ACTIONS
 
 
 def place(env: Any, position: Any) -> int:
-    """The number of the cell at (x, y) of a package's environment."""
+    """The cell index of position (x, y) in the package's environment."""
     return int(position[0]) * int(env.height) + int(position[1])
 
 
@@ -79,15 +80,15 @@ def _result_base(step: StepInfo) -> StepResult:
 
 
 def _result_picked_up(step: StepInfo) -> StepResult:
-    """Facts: the target's code, of which there is one in the level."""
+    """Facts: the target's code, which only one object of the level has."""
     taken = (step.action == PICKUP) & (step.state.carried == step.facts[:, 0])
     return StepResult(taken, taken)
 
 
 def _result_done_near(step: StepInfo) -> StepResult:
-    """Facts: the cell where the target stood when the episode began.
+    """Facts: the target's cell at the start of the episode.
 
-    Any toggle loses. To be done next to that cell wins, whatever stands there by now.
+    The action done next to that cell succeeds, even if the target has moved. Any toggle fails.
     """
     done = step.action == DONE
     dx, dy = _distance(step.state.cell, step.facts[:, 0], step.height)
@@ -95,15 +96,15 @@ def _result_done_near(step: StepInfo) -> StepResult:
 
 
 def _result_fetch(step: StepInfo) -> StepResult:
-    """Facts: the target's code; whatever is picked up ends the episode."""
+    """Facts: the target's code; picking up any object ends the episode."""
     taken = step.state.carried != EMPTY
     return StepResult(taken & (step.state.carried == step.facts[:, 0]), taken)
 
 
 def _result_put_near(step: StepInfo) -> StepResult:
-    """Facts: the code of what to move, the cell where the target stood.
+    """Facts: the code of the object to move, the target's cell at the start of the episode.
 
-    Trying to drop what is carried ends the episode, even where there is no room for it.
+    Trying to drop the carried object ends the episode, even if the cell ahead is occupied.
     """
     carried, before = step.state.carried, step.events.carried
     wrong = (step.action == PICKUP) & (carried != EMPTY) & (carried != step.facts[:, 0])
@@ -116,8 +117,8 @@ def _result_put_near(step: StepInfo) -> StepResult:
 def _result_red_blue(step: StepInfo) -> StepResult:
     """Facts: the cells of the red and of the blue door.
 
-    An open blue door ends the episode, well if the red one was open before the step; the red one
-    after the blue one ends it badly.
+    An open blue door ends the episode, with success if the red door was open before the step.
+    Opening the red door after the blue one ends it without success.
     """
     red_before, red = _open_before_and_after(step, 0, RED)
     blue_before, blue = _open_before_and_after(step, 1, BLUE)
@@ -142,7 +143,7 @@ def _open_before_and_after(step: StepInfo, fact: int, colour: int) -> tuple[Tens
 def _distance(
     a: Int[Tensor, " B"], b: Int[Tensor, " B"], height: int
 ) -> tuple[Int[Tensor, " B"], Int[Tensor, " B"]]:
-    """Between two cells, along x and along y."""
+    """The distance of two cells along x and along y."""
     return (a // height - b // height).abs(), (a % height - b % height).abs()
 
 
@@ -153,7 +154,7 @@ def _code(kind: str, colour: str) -> int:
 
 
 def _find(env: Any, thing: WorldObj) -> int:
-    """The cell of an object that does not know its place."""
+    """The cell of an object that has no position of its own."""
     number = next(i for i, other in enumerate(env.grid.grid) if other is thing)
     return place(env, (number % env.grid.width, number // env.grid.width))
 

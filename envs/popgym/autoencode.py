@@ -1,4 +1,4 @@
-"""POPGym's Autoencode: watch all the cards, then say their suits backwards."""
+"""POPGym's Autoencode: watch all cards, then name their suits in reverse order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from memrl.envs.episodes import State
+from memrl.envs.episodic_env import State
 from memrl.envs.popgym.cards import SUITS, CardGame, shuffle, symbols
 from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
@@ -18,17 +18,16 @@ PLAY, WATCH = 0, 1
 
 @final
 class Autoencode(CardGame):
-    """N cards are shown one a step; then their suits are asked for, the last one first.
+    """The agent sees N cards, one per step, then names their suits, the last one first.
 
-    The observation is ``mode`` (1: watch, 0: play) and ``suit``. The last card arrives together
-    with the mode *play*, as in POPGym, and is itself the first answer; from then on ``suit`` is 0
-    and means nothing. An episode has 2 N - 1 steps; each of the last N is worth 1 / N or its
-    negative, the others nothing.
+    The observation is ``mode`` (1: watch, 0: play) and ``suit``. As in POPGym, the last card comes
+    with the mode *play* and is the first answer; afterwards ``suit`` is 0 and has no meaning. An
+    episode has 2 N - 1 steps. Each of the last N steps pays 1 / N or -1 / N, the others pay 0.
 
     Args:
         num_envs: B.
-        decks: of 52 cards, shuffled into one.
-        device: where everything lives.
+        decks: number of decks of 52 cards, shuffled together.
+        device: of all tensors.
     """
 
     def __init__(self, num_envs: int, *, decks: int, device: torch.device | str = "cpu") -> None:

@@ -1,4 +1,4 @@
-"""POPGym's HigherLower: will the next card be of a higher rank?"""
+"""POPGym's HigherLower: guess whether the next card has a higher rank."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from memrl.envs.episodes import State
+from memrl.envs.episodic_env import State
 from memrl.envs.popgym.cards import RANKS, CardGame, shuffle, symbols
 from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
@@ -18,16 +18,16 @@ HIGHER, LOWER = 0, 1
 
 @final
 class HigherLower(CardGame):
-    """Guess whether the next card's rank is higher (action 0) or lower (1) than that in view.
+    """Guess whether the next card's rank is higher (action 0) or lower (1) than the current one.
 
     The observation is the rank, ace low: int64 [B] of 0 … 12. With N cards an episode has N - 1
-    steps, each worth 1 / N or its negative; equal ranks are worth nothing. Who counts the cards
-    that are gone guesses better.
+    steps, each of which pays 1 / N or -1 / N; equal ranks pay 0. Counting the cards that are gone
+    improves the guesses.
 
     Args:
         num_envs: B.
-        decks: of 52 cards, shuffled into one.
-        device: where everything lives.
+        decks: number of decks of 52 cards, shuffled together.
+        device: of all tensors.
     """
 
     def __init__(self, num_envs: int, *, decks: int, device: torch.device | str = "cpu") -> None:

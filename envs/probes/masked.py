@@ -1,4 +1,4 @@
-"""Some actions are forbidden: is the mask of actions obeyed?"""
+"""Masked: some actions are forbidden, to test action masks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from memrl.envs.catalogue import Levels, Need
-from memrl.envs.episodes import State
+from memrl.envs.episodic_env import State
 from memrl.envs.probes.probe import FixedLengthProbe, ProbeResult
 from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
@@ -20,17 +20,17 @@ from memrl.rollout.spaces import MASK
 
 @final
 class Masked(FixedLengthProbe):
-    """Do what is allowed: every step forbids some actions, and a forbidden one costs 1.
+    """Take allowed actions: every step forbids some actions, and a forbidden action costs 1.
 
-    ``action_mask`` (bool [B, A]) allows at least one action; ``obs`` (float32 [B, 1]) is the
-    fraction of the episode that is over and helps nobody. An episode is a success when nothing
-    forbidden was done. Time truncates it, nothing terminates.
+    ``action_mask`` (bool [B, A]) allows at least one action. ``obs`` (float32 [B, 1]) is the
+    elapsed fraction of the episode, which is no help. An episode is a success if no action was forbidden.
+    It is truncated after ``length`` steps and never terminates.
 
     Args:
         num_envs: B.
         actions: A, at least 2.
         length: env steps in an episode.
-        device: where everything lives.
+        device: of all tensors.
     """
 
     need: ClassVar[Need] = "not needed"
@@ -45,7 +45,7 @@ class Masked(FixedLengthProbe):
         device: torch.device | str = "cpu",
     ) -> None:
         if actions < 2:
-            raise ValueError(f"actions is {actions}; allowed: at least 2")
+            raise ValueError(f"actions is {actions}, allowed: at least 2")
         super().__init__(num_envs, length=length, device=device)
         self.actions = actions
         self.action_space = spaces.Discrete(actions)
@@ -55,7 +55,7 @@ class Masked(FixedLengthProbe):
 
     @property
     def levels(self) -> Levels:
-        allowed = (self.actions + 1) / (2 * self.actions)  # any one action: chosen, or lucky
+        allowed = (self.actions + 1) / (2 * self.actions)  # probability that one action is allowed
         return Levels("success", optimum=1.0, memoryless=1.0, guess=allowed**self.length)
 
     def _draw(self, num: int) -> Tensors:

@@ -1,4 +1,4 @@
-"""Every step is an episode: are observations of two episodes kept apart?"""
+"""OneStep: episodes of one step, to test that observations of two episodes are kept apart."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from memrl.envs.catalogue import Levels, Need
-from memrl.envs.episodes import State
+from memrl.envs.episodic_env import State
 from memrl.envs.probes.probe import FixedLengthProbe, ProbeResult
 from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
@@ -18,14 +18,14 @@ from memrl.rollout.env import Obs
 
 @final
 class OneStep(FixedLengthProbe):
-    """Every step is an episode: the action must point at the largest of three numbers.
+    """Every step is an episode; the right action is the index of the largest of three numbers.
 
-    Whoever confuses the observation of this episode with that of the next one learns nothing.
-    The observation is float32 [B, 3] in [0, 1]; the reward is 1 for the right action.
+    The observation is float32 [B, 3] in [0, 1]; the reward is 1 for the right action. An agent that
+    confuses the observations of this and the next episode learns nothing.
 
     Args:
         num_envs: B.
-        device: where everything lives.
+        device: of all tensors.
     """
 
     need: ClassVar[Need] = "not needed"

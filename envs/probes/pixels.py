@@ -1,4 +1,4 @@
-"""A picture whose lit quarter is the answer: does the encoder of images learn?"""
+"""Pixels: find the bright quarter of an image, to test the image encoder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from memrl.envs.catalogue import Levels, Need
-from memrl.envs.episodes import State
+from memrl.envs.episodic_env import State
 from memrl.envs.probes.probe import FixedLengthProbe, ProbeResult
 from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
@@ -18,15 +18,15 @@ from memrl.rollout.env import Obs
 
 @final
 class Pixels(FixedLengthProbe):
-    """Look at the picture: one quarter of a 64 × 64 image is lit, and its number is the answer.
+    """Name the bright quarter of a 64 × 64 image; the other pixels are dark noise.
 
-    Every step shows another quarter and pays 1 / length for the right one; an episode is a
-    success when all were right. Pixels are dim noise elsewhere, uint8 [B, 64, 64, 3].
+    The observation is uint8 [B, 64, 64, 3]. Every step draws a new quarter and pays 1 / length for
+    the right one. An episode is a success if all answers were right.
 
     Args:
         num_envs: B.
         length: env steps in an episode.
-        device: where everything lives.
+        device: of all tensors.
     """
 
     need: ClassVar[Need] = "not needed"
@@ -66,7 +66,7 @@ class Pixels(FixedLengthProbe):
         right = state["right"] & hit
         return ProbeResult({**state, "right": right}, hit.float() / self.length, right)
 
-    def render(self, copy: int = 0) -> Any:
+    def render(self, index: int = 0) -> Any:
         if self._setups is None:
             return None
-        return self._observe(self._setups, self._state)["obs"][copy].cpu().numpy()
+        return self._observe(self._setups, self._state)["obs"][index].cpu().numpy()

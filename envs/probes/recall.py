@@ -1,4 +1,4 @@
-"""The first input of an episode is its answer: the min_length question to a memory."""
+"""Recall: name the first observation of the episode at its end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from memrl.envs.catalogue import Levels
-from memrl.envs.episodes import State
+from memrl.envs.episodic_env import State
 from memrl.envs.probes.probe import FixedLengthProbe, ProbeResult
 from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
@@ -17,17 +17,17 @@ from memrl.rollout.env import Obs
 
 @final
 class Recall(FixedLengthProbe):
-    """Remember the first input: a cue, ``delay`` blanks, and a call for the answer.
+    """Remember the first observation: a cue, ``delay`` blanks, then a request for the answer.
 
     The observation is one symbol: a cue 0 … cues - 1, ``cues`` (blank), or ``cues + 1`` (answer
-    now). The reward is 1 if the last action names the cue; earlier actions do nothing. Without a
-    memory that reaches ``delay + 1`` steps back, success is 1 / cues.
+    now). The reward is 1 if the last action names the cue; earlier actions have no effect.
+    Without a memory that reaches ``delay + 1`` steps back, success is 1 / cues.
 
     Args:
         num_envs: B.
-        cues: how many cues there are, at least 2.
-        delay: env steps between the cue and the call, from 0.
-        device: where everything lives.
+        cues: number of different cues, at least 2.
+        delay: env steps between the cue and the request, at least 0.
+        device: of all tensors.
     """
 
     free_actions = True
@@ -41,7 +41,9 @@ class Recall(FixedLengthProbe):
         device: torch.device | str = "cpu",
     ) -> None:
         if cues < 2 or delay < 0:
-            raise ValueError(f"cues is {cues}, delay {delay}; allowed: cues from 2, delay from 0")
+            raise ValueError(
+                f"cues is {cues} and delay is {delay}, allowed: cues of at least 2, delay of at least 0"
+            )
         super().__init__(num_envs, length=delay + 2, device=device)
         self.cues = cues
         self.observation_space = spaces.Dict({"obs": spaces.Discrete(cues + 2)})

@@ -1,4 +1,4 @@
-"""A corridor with a cue at its start and a choice at its end: how long can a bit be kept?"""
+"""TMaze: a corridor with a cue at its start and a choice at its end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from memrl.envs.catalogue import Levels
-from memrl.envs.episodes import Outcome, State
+from memrl.envs.episodic_env import Outcome, State
 from memrl.envs.probes.probe import Probe
 from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
@@ -22,20 +22,20 @@ _LEFT: Final = 1
 
 @final
 class TMaze(Probe):
-    """Walk down a corridor and turn to the side that its first cell named (after Bakker 2001).
+    """Walk down a corridor and turn to the side of the cue in its first cell (after Bakker 2001).
 
-    The observation is one symbol: 0 (the cue "left") or 1 ("right") in the first cell, 2 in the
+    The observation is one symbol: 0 (cue left) or 1 (cue right) in the first cell, 2 in the
     corridor, 3 at the junction, ``length`` steps from the start. Actions: 0 forward, 1 left,
-    2 right. Turning in the corridor bumps into a wall, and so does walking on at the junction. A
-    turn at the junction ends the episode, with reward 1 to the named side and 0 to the other; time
-    truncates it after ``limit`` steps. The best agents need ``length + 1`` steps. There is no way
-    back to the cue, so that half of the episodes succeed without a memory, at best.
+    2 right. Turning in the corridor and moving forward at the junction have no effect. A turn at
+    the junction terminates the episode, with reward 1 for the side of the cue and 0 for the other.
+    The episode is truncated after ``limit`` steps. An optimal agent needs ``length + 1`` steps. The
+    agent cannot return to the cue, so without a memory success is at most 1/2.
 
     Args:
         num_envs: B.
         length: env steps from the cue to the junction, at least 1.
-        limit: env steps until time is over; 0 stands for 4 × (length + 1).
-        device: where everything lives.
+        limit: env steps until truncation; 0 means 4 × (length + 1).
+        device: of all tensors.
     """
 
     metric_names = ("success",)
@@ -51,8 +51,8 @@ class TMaze(Probe):
         least = length + 1
         if length < 1 or not (limit == 0 or limit >= least):
             raise ValueError(
-                f"length is {length}, limit {limit}; allowed: length from 1, "
-                f"limit 0 or from {least}"
+                f"length is {length} and limit is {limit}, allowed: length of at least 1 and limit "
+                f"of 0 or at least {least}"
             )
         super().__init__(num_envs, min_length=least, device=device)
         self.length = length

@@ -1,7 +1,7 @@
-"""Packages of environments: who provides an id, how its package is had, and what it needs to run.
+"""Packages of environments: their id prefixes, how to install them, and how to import them.
 
-A provider is a module with one function, ``register(id)``, which imports its package (in the one
-way in which that works today) and leaves the id registered with Gymnasium.
+Each provider module has one function, ``register(id)``. It imports the package and makes sure that
+the id is registered with Gymnasium.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import gymnasium
 
 
 class Provider(NamedTuple):
-    """Where ids that begin with one of ``prefixes`` come from."""
+    """The package of all ids that start with one of ``prefixes``."""
 
     name: str
     prefixes: tuple[str, ...]
-    install: str  # what a person types
-    module: str  # its ``register`` is called; a package that registers by import names itself
+    install: str  # the command for users
+    module: str  # has ``register``; or the package itself, if importing it registers its ids
 
 
 def _module(name: str) -> str:
@@ -42,28 +42,28 @@ PROVIDERS: Final = (
 )
 
 
-# What no installation brings, by how ids begin.
+# Files that no installation contains, by the prefix of ids.
 MISSING_FILES: Final = {
-    "MiniGrid-WFC-": "no wheel of minigrid holds the pattern pictures of its WFC tasks, "
-    "which are in its source alone"
+    "MiniGrid-WFC-": "no wheel of minigrid holds the pattern images of its WFC tasks; only its "
+    "source has them"
 }
 
 
 def missing_files(id: str) -> str:
-    """What a task needs and no installation brings; empty where nothing is known to be amiss."""
+    """Why a task cannot run with any installation; empty if no reason is known."""
     return next((why for start, why in MISSING_FILES.items() if id.startswith(start)), "")
 
 
 def provider_of(id: str) -> Provider | None:
-    """The provider of an id, by how it begins."""
+    """The provider of an id; None if no prefix matches."""
     return next((p for p in PROVIDERS if id.startswith(p.prefixes)), None)
 
 
 def provide(id: str) -> None:
-    """See to it that Gymnasium knows an id, if one of the providers has it.
+    """Register an id of a provider with Gymnasium; other ids are left alone.
 
     Raises:
-        ValueError: the package is not there; the message says how to get it.
+        ValueError: the package is not installed; the message says how to install it.
     """
     provider = provider_of(id)
     if provider is None or id in gymnasium.registry:

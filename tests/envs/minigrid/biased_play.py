@@ -1,4 +1,4 @@
-"""EpisodeState that reaches what matters: the package's state is nudged so that things happen soon."""
+"""Play that reaches what matters: the package's state is nudged so that things happen soon."""
 
 from __future__ import annotations
 

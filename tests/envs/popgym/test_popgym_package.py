@@ -53,13 +53,13 @@ def test_every_step_equals_the_package(id, monkeypatch):
     env.reset()
     finished, steps = np.zeros(len(PLAYERS), int), 0
     while finished.min() < EPISODES:
-        games = [dealer.games[i] for i in env._deals["serial"]]
+        games = [dealer.games[i] for i in env._setups["serial"]]
         actions = np.stack([choose(p, dealer, g, rng) for p, g in zip(PLAYERS, games, strict=True)])
         if dealer.family == "MultiarmedBandit":
             luck = torch.tensor([next_luck(game) for game in games])
-            monkeypatch.setattr(env, "_luck", lambda luck=luck: luck)
+            monkeypatch.setattr(env, "_uniform", lambda luck=luck: luck)
         after = env.step(torch.as_tensor(actions).long())
-        serial = env._deals["serial"]
+        serial = env._setups["serial"]
         for b, game in enumerate(games):
             action = actions[b] if actions.ndim == 2 else int(actions[b])
             obs, reward, terminated, truncated, _ = game.step(action)
@@ -98,7 +98,7 @@ def test_the_papers_wrappers_are_a_matter_of_options(id, monkeypatch):
 
     obs = env.reset()
     for _ in range(EPISODES):
-        serial = int(env.env._deals["serial"])
+        serial = int(env.env._setups["serial"])
         wrapped = Flatten(Antialias(PreviousAction(dealer.games[serial])))
         assert np.array_equal(one_hot(obs), wrapped.reset(seed=serial)[0])
         ended = False
@@ -106,7 +106,7 @@ def test_the_papers_wrappers_are_a_matter_of_options(id, monkeypatch):
             action = wrapped.action_space.sample()
             if dealer.family == "MultiarmedBandit":
                 luck = torch.tensor([next_luck(dealer.games[serial])])
-                monkeypatch.setattr(env.env, "_luck", lambda luck=luck: luck)
+                monkeypatch.setattr(env.env, "_uniform", lambda luck=luck: luck)
             theirs, _, terminated, truncated, _ = wrapped.step(action)
             after = env.step(torch.as_tensor(action).long()[None])
             assert np.array_equal(one_hot(after.final_obs), theirs)

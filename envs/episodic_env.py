@@ -1,4 +1,4 @@
-"""The base of tensor environments that are written as an episode: deal, begin, see, act."""
+"""The base class of tensor environments: it resets, saves and draws setups for its subclasses."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ State: TypeAlias = dict[str, Tensor]
 
 
 class Outcome(NamedTuple):
-    """What an action did to B copies, before any new episode begins; no two leaves share memory."""
+    """Results of one step of B environments, before any reset; no two leaves share memory."""
 
     state: State
     reward: Tensor  # float32 [B]
     terminated: Tensor  # bool [B]
     truncated: Tensor  # bool [B]
-    metrics: dict[str, Tensor]  # float32 [B]; they count in the last step of an episode
+    metrics: dict[str, Tensor]  # float32 [B]; read at the last step of an episode
 
 
-class Episodes(BatchedEnv, ABC):
-    """B copies of a task that says what is dealt, how an episode begins, is seen and goes on.
+class EpisodicEnv(BatchedEnv, ABC):
+    """B environments of a task that defines setups, initial state, observation and step.
 
-    A task keeps what chance decides before the first step in its *deal*, which an episode never
-    changes, and what changes in its *state*: tensors that lead with B. The base owns the step
-    counter ``state["t"]``, new episodes where one ended (see `setups`), seeding and saving.
+    The *setup* of an episode is drawn before its first step and does not change (see
+    ``memrl.envs.setups``). The *state* changes at every step. Both are tensors that lead with B.
+    This class counts steps in ``state["t"]``, resets ended episodes, seeds and saves.
 
-    Nothing here waits for the device. Actions out of range raise on the CPU; elsewhere looking at
-    them would stall every step, so there they are undefined.
+    No step waits for the device. Actions out of range raise an error on the CPU. On other devices
+    they are undefined, because checking them would stall every step.
 
     Args:
         num_envs: B, at least 1.
-        min_length: env steps that no episode is shorter than, at least 1; the larger, the fewer
-            setups are drawn at a step.
-        device: where everything lives; random numbers too.
+        min_length: env steps of the shortest episode, at least 1; a larger number means that a
+            step draws fewer setups.
+        device: of all tensors, random numbers included.
 
     Raises:
-        ValueError: fewer than one copy or step.
+        ValueError: a number of environments or steps below 1.
     """
 
     exact_resume = True
@@ -52,7 +52,7 @@ class Episodes(BatchedEnv, ABC):
     ) -> None:
         if num_envs < 1 or min_length < 1:
             raise ValueError(
-                f"{num_envs} copies, {min_length} steps an episode; allowed: at least 1 of each"
+                f"num_envs is {num_envs} and min_length is {min_length}, allowed: at least 1 each"
             )
         self.num_envs = num_envs
         self.device = torch.device(device)
@@ -64,7 +64,7 @@ class Episodes(BatchedEnv, ABC):
 
     @abstractmethod
     def _draw(self, num: int) -> Tensors:
-        """``num`` setups, independent of each other and of everything before: each [num, ...]."""
+        """``num`` independent setups: tensors [num, ...] by name."""
 
     @abstractmethod
     def _initial_state(self, setups: Setups) -> State:
@@ -76,7 +76,7 @@ class Episodes(BatchedEnv, ABC):
 
     @abstractmethod
     def _step(self, setups: Setups, state: State, action: Tensor) -> Outcome:
-        """What an action does; ``state["t"]`` counts the steps before it and is the base's."""
+        """The results of an action; ``state["t"]`` counts earlier steps and must not be changed."""
 
     def reset(self, seed: int | None = None) -> Obs:
         if seed is not None:
@@ -93,7 +93,7 @@ class Episodes(BatchedEnv, ABC):
         final_obs = self._observe(setups, state)
 
         ended = terminated | truncated
-        # All waiting setups have their turn within the min_length episode.
+        # Replaces every next setup within the shortest episode.
         setups = setups.refresh(self._draw, -(-self.num_envs // self.min_length))
         self._setups = setups = setups.advance(ended)
         first = self._initial(setups)
@@ -118,16 +118,14 @@ class Episodes(BatchedEnv, ABC):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> Obs:
-        """Continue from ``state_dict``; returns the observations that were last given out.
+        """Continue from ``state_dict``; returns the current observations.
 
         Raises:
-            ValueError: the state is of another number of copies.
+            ValueError: the state has another number of environments.
         """
-        copies = len(state["row"])
-        if copies != self.num_envs:
-            raise ValueError(
-                f"the state is of {copies} copies, this environment has {self.num_envs}"
-            )
+        saved = len(state["row"])
+        if saved != self.num_envs:
+            raise ValueError(f"num_envs of the saved state is {saved}, allowed: {self.num_envs}")
         tables = {key: table.to(self.device, copy=True) for key, table in state["tables"].items()}
         row, turn = (state[key].to(self.device, copy=True) for key in ("row", "turn"))
         self._setups = Setups(tables, row, turn)
