@@ -42,12 +42,12 @@ def load_bank(id: str, size: int, seed: int) -> tuple[Spec, Bank]:
         try:
             return _read(path, name)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            _warn(f"the level bank {path} is damaged ({error}); it is drawn anew")
+            _warn(f"the level bank {path} is damaged ({error}); it is generated again")
     spec, bank = draw_bank(id, task_rules, size, seed)
     try:
         write_atomically(path, _content(spec, bank, name))
     except (OSError, RunError) as error:
-        _warn(f"{error}; the levels of {id} will be drawn again next time")
+        _warn(f"{error}; the levels of {id} will be generated again next time")
     return spec, bank
 
 

@@ -23,8 +23,8 @@ class Masked(FixedLengthProbe):
     """Take allowed actions: every step forbids some actions, and a forbidden action costs 1.
 
     ``action_mask`` (bool [B, A]) allows at least one action. ``obs`` (float32 [B, 1]) is the
-    elapsed fraction of the episode, which is no help. An episode is a success if no action was forbidden.
-    It is truncated after ``length`` steps and never terminates.
+    elapsed fraction of the episode, which is no help. An episode is a success if no action was
+    forbidden. It is truncated after ``length`` steps and never terminates.
 
     Args:
         num_envs: B.

@@ -1,4 +1,4 @@
-"""Level banks: drawn once, kept on disk, drawn anew when a file is spoilt; drawn from evenly."""
+"""Level banks: generated once, kept on disk, generated again if a file is damaged."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_spoilt_file_is_drawn_anew(folder: Path, spoilt: str, capsys: pytest.C
     assert all(torch.equal(one, two) for one, two in zip(levels, again, strict=True))
     said = capsys.readouterr().err
     assert "is damaged" in said
-    assert "drawn anew" in said
+    assert "generated again" in said
     load_bank(ID, 7, 1)
     assert capsys.readouterr().err == ""  # it was repaired
 
@@ -66,7 +66,7 @@ def test_a_folder_that_cannot_be_written_to_is_done_without(
     monkeypatch.setenv("MEMRL_CACHE", str(tmp_path / "file"))
     _, levels = load_bank(ID, 7, 1)
     assert len(levels.cell) == 7
-    assert "will be drawn again next time" in capsys.readouterr().err
+    assert "will be generated again next time" in capsys.readouterr().err
 
 
 def test_banks_are_kept_in_the_user_s_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -77,7 +77,7 @@ def test_banks_are_kept_in_the_user_s_cache(monkeypatch: pytest.MonkeyPatch, tmp
 
 @pytest.mark.parametrize("patience", [0.0, 1000.0])
 def test_a_bar_changes_no_level(monkeypatch: pytest.MonkeyPatch, patience: float):
-    monkeypatch.setattr(bank, "_PATIENCE", patience)
+    monkeypatch.setattr(bank, "_SECONDS_BEFORE_PROGRESS", patience)
     assert list(bank._shown(5, "drawing")) == [0, 1, 2, 3, 4]
 
 

@@ -172,7 +172,7 @@ def test_all_cards_of_concentration_can_be_paired(kinds, decks):
     order = env._setups["face"].argsort(dim=1, stable=True)  # kind by kind
     for t, card in enumerate(order.unbind(1), 1):
         after = env.step(card)
-        assert (after.terminated == (t == env.cards == env.shortest)).all()
+        assert (after.terminated == (t == env.cards == env.min_length)).all()
         want = torch.full((2,), t // 2 * 2 / env.cards)
         torch.testing.assert_close(after.metrics["found"], want)
         assert torch.equal(after.metrics["success"], after.terminated.float())
