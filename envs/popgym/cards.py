@@ -54,13 +54,26 @@ class CardGame(EpisodicEnv, ABC):
 
     Args:
         num_envs: B.
+        faces: of the sorted cards (see `symbols`).
         length: env steps of an episode.
         device: of all tensors.
     """
 
-    def __init__(self, num_envs: int, *, length: int, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        num_envs: int,
+        *,
+        faces: UInt8[Tensor, " N"],
+        length: int,
+        device: torch.device | str,
+    ) -> None:
         super().__init__(num_envs, min_length=length, device=device)
-        self.length = length
+        self.cards, self.length = len(faces), length
+        self._faces = faces.to(self.device)
+
+    def _deck(self, num: int) -> Tensor:
+        """``num`` shuffled decks: uint8 [num, N]."""
+        return shuffle(self._faces, num, self.generator)
 
     @abstractmethod
     def _pay(self, setups: Setups, t: Tensor, action: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from memrl.envs.episodic_env import State
-from memrl.envs.popgym.cards import CardGame, shuffle, symbols
+from memrl.envs.popgym.cards import CardGame, symbols
 from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
 
@@ -44,14 +44,13 @@ class CountRecall(CardGame):
         self, num_envs: int, *, decks: int, kinds: int, device: torch.device | str = "cpu"
     ) -> None:
         faces = symbols(kinds, decks)
-        super().__init__(num_envs, length=len(faces) - 1, device=device)
+        super().__init__(num_envs, faces=faces, length=len(faces) - 1, device=device)
         self.kinds = kinds
         self.observation_space = spaces.Dict({"obs": spaces.MultiDiscrete([kinds, kinds])})
         self.action_space = spaces.Discrete(len(faces) // kinds + 1)
-        self._sorted = faces.to(self.device)
 
     def _draw(self, num: int) -> Tensors:
-        dealt, asked = (shuffle(self._sorted, num, self.generator) for _ in range(2))
+        dealt, asked = (self._deck(num) for _ in range(2))
         return {"dealt": dealt, "asked": asked, "count": count(dealt, asked, self.kinds)}
 
     def _observe(self, setups: Setups, state: State) -> Obs:

@@ -9,7 +9,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from memrl.envs.episodic_env import State
-from memrl.envs.popgym.cards import SUITS, CardGame, shuffle, symbols
+from memrl.envs.popgym.cards import SUITS, CardGame, symbols
 from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
 
@@ -19,14 +19,12 @@ class _Repeat(CardGame):
 
     def __init__(self, num_envs: int, *, decks: int, device: torch.device | str = "cpu") -> None:
         faces = symbols(SUITS, decks)
-        self.cards = len(faces)
-        super().__init__(num_envs, length=self.cards - 1, device=device)
+        super().__init__(num_envs, faces=faces, length=len(faces) - 1, device=device)
         self.observation_space = spaces.Dict({"obs": spaces.Discrete(SUITS)})
         self.action_space = spaces.Discrete(SUITS)
-        self._sorted = faces.to(self.device)
 
     def _draw(self, num: int) -> Tensors:
-        return {"suit": shuffle(self._sorted, num, self.generator)}
+        return {"suit": self._deck(num)}
 
     def _observe(self, setups: Setups, state: State) -> Obs:
         return {"obs": setups.at("suit", state["t"]).long()}

@@ -45,7 +45,7 @@ class DelayedMatch(FixedLengthProbe):
     ) -> None:
         if cues < 2 or delay < 0:
             raise ValueError(
-                f"cues is {cues} and delay is {delay}, allowed: at least 2 cues, delay of at least 0"
+                f"cues is {cues} and delay is {delay}, allowed: at least 2 cues, a delay from 0"
             )
         super().__init__(num_envs, length=delay + 2, device=device)
         self.cues = cues

@@ -78,7 +78,7 @@ def test_banks_are_kept_in_the_user_s_cache(monkeypatch: pytest.MonkeyPatch, tmp
 @pytest.mark.parametrize("patience", [0.0, 1000.0])
 def test_a_bar_changes_no_level(monkeypatch: pytest.MonkeyPatch, patience: float):
     monkeypatch.setattr(bank, "_SECONDS_BEFORE_PROGRESS", patience)
-    assert list(bank._shown(5, "drawing")) == [0, 1, 2, 3, 4]
+    assert list(bank._with_progress(5, "drawing")) == [0, 1, 2, 3, 4]
 
 
 def test_an_id_that_the_installed_package_lacks_is_named(monkeypatch: pytest.MonkeyPatch):
