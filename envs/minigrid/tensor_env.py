@@ -20,10 +20,10 @@ class MiniGridEnv(BatchedEnv, ABC):
     Args:
         id: of the task.
         num_envs: B, at least 1.
-        device: where everything lives, the generator included.
+        device: of all tensors and random numbers.
 
     Raises:
-        ValueError: no environment is asked for.
+        ValueError: ``num_envs`` is less than 1.
     """
 
     exact_resume = True
@@ -31,18 +31,18 @@ class MiniGridEnv(BatchedEnv, ABC):
 
     def __init__(self, id: str, num_envs: int, device: torch.device | str) -> None:
         if num_envs < 1:
-            raise ValueError(f"num_envs is {num_envs}; allowed: at least 1")
+            raise ValueError(f"num_envs is {num_envs}, allowed: at least 1")
         self.id, self.num_envs, self.device = id, num_envs, torch.device(device)
         self._generator = torch.Generator(self.device)
         self._generator.seed()
 
     @abstractmethod
     def _grids(self, index: slice) -> GridState:
-        """The present states of some environments."""
+        """The current states of some environments."""
 
-    def render(self, copy: int = 0, tile_size: int = TILE_SIZE) -> NDArray[np.uint8]:
-        """The whole grid of one environment, what the agent sees lit up: uint8 [H, W, 3]."""
-        return render_grid(self._engine, self._grids(slice(copy, copy + 1)), tile_size=tile_size)
+    def render(self, index: int = 0, tile_size: int = TILE_SIZE) -> NDArray[np.uint8]:
+        """The whole grid of one environment, with visible cells highlighted: uint8 [H, W, 3]."""
+        return render_grid(self._engine, self._grids(slice(index, index + 1)), tile_size=tile_size)
 
 
 def rewards(max_steps: int, device: torch.device) -> Tensor:

@@ -8,23 +8,23 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from memrl.envs.deals import Deals
-from memrl.envs.episodes import State
-from memrl.envs.probes.probe import Timed, Verdict
+from memrl.envs.episodic_env import State
+from memrl.envs.probes.probe import FixedLengthProbe, ProbeResult
+from memrl.envs.setups import Setups
 
 
-class Question(Timed, ABC):
-    """The reward is 1 if the last action is the answer; earlier actions do nothing."""
+class Question(FixedLengthProbe, ABC):
+    """The reward is 1 if the last action is the answer; earlier actions have no effect."""
 
     free_actions = True
-    answer: ClassVar[str]  # the entry of a deal that holds the right action
+    answer: ClassVar[str]  # the entry of a setup that holds the right action
 
-    def _begin(self, deals: Deals) -> State:
+    def _initial_state(self, setups: Setups) -> State:
         return {}
 
-    def _judge(self, deals: Deals, state: State, action: Tensor) -> Verdict:
-        right = (action == deals[self.answer]) & (state["t"] == self.length - 1)
-        return Verdict(state, right.float(), right)
+    def _result(self, setups: Setups, state: State, action: Tensor) -> ProbeResult:
+        right = (action == setups[self.answer]) & (state["t"] == self.length - 1)
+        return ProbeResult(state, right.float(), right)
 
 
 class CueQuestion(Question, ABC):
@@ -32,9 +32,9 @@ class CueQuestion(Question, ABC):
 
     Args:
         num_envs: B.
-        cues: how many cues there are, at least 2.
-        delay: env steps between the cue and the question, from 0.
-        device: where everything lives.
+        cues: number of different cues, at least 2.
+        delay: env steps between the cue and the question, at least 0.
+        device: of all tensors.
 
     Raises:
         ValueError: ``cues`` or ``delay`` is out of range.
@@ -42,6 +42,8 @@ class CueQuestion(Question, ABC):
 
     def __init__(self, num_envs: int, *, cues: int, delay: int, device: torch.device | str) -> None:
         if cues < 2 or delay < 0:
-            raise ValueError(f"cues is {cues}, delay {delay}; allowed: cues from 2, delay from 0")
+            raise ValueError(
+                f"cues is {cues} and delay is {delay}, allowed: at least 2 cues, a delay from 0"
+            )
         super().__init__(num_envs, length=delay + 2, device=device)
         self.cues = cues

@@ -10,7 +10,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from memrl.config.models import Config
-from memrl.envs.description import action_in_words, entry_in_words, mission_of
+from memrl.envs.description import action_text, entry_text, mission_of
 from memrl.evaluation.evaluate import Evaluation
 from memrl.evaluation.recording import Recording
 from memrl.pipeline.env_card import card_of
@@ -34,7 +34,7 @@ def film(
     card = card_of(config)
 
     def observed(obs: Mapping[str, NDArray[Any]]) -> dict[str, str]:
-        return {key: entry_in_words(key, obs, space, card) for key in space}
+        return {key: entry_text(key, obs, space, card) for key in space}
 
     draw_episode(
         recording,
@@ -42,7 +42,7 @@ def film(
         title=title,
         mission=mission_of(recording.observations[0], space, card),
         observed=observed,
-        done=lambda action: action_in_words(action, card),
+        done=lambda action: action_text(action, card),
     )
 
 

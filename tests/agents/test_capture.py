@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from memrl.agents.ppo.config import BonusConfig
 from memrl.envs.make import make
-from memrl.envs.minigrid import grid_play
+from memrl.envs.minigrid import grid_episodes
 from memrl.memory import names
 from memrl.memory import state as states
 from memrl.rollout import capture
@@ -92,7 +92,9 @@ def test_a_replayed_rollout_is_the_rollout(captured, memory):
     ],
 )
 def test_every_kind_of_tensor_environment_can_be_replayed(captured, monkeypatch, id, options):
-    monkeypatch.setattr(grid_play, "renew_some", grid_play.renew_all)  # as on CUDA
+    monkeypatch.setattr(
+        grid_episodes, "autoreset_by_index", grid_episodes.autoreset_by_mask
+    )  # as on CUDA
     plain, graphed = (make_agent(env=make(id, 5, seed=1, **options), **SHORT) for _ in "ab")
     assert_same_rollouts(plain, captured(graphed))
     assert id != "probe/Masked-v0" or plain.rollout.bootstrap.any()

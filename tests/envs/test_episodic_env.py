@@ -1,4 +1,4 @@
-"""Deals drawn ahead: every episode gets one that nobody played before, whoever ends when."""
+"""Setups drawn ahead of time: every episode gets a new one, whenever environments end."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from memrl.envs.deals import Deals, deal
-from memrl.envs.episodes import Episodes, Outcome
+from memrl.envs.episodic_env import EpisodicEnv, Outcome
+from memrl.envs.setups import Setups, draw_setups
 
 B = 11
 
 
-class Serial(Episodes):
-    """Episodes carry a serial number; action 1 ends one, but not before ``shortest`` steps."""
+class Serial(EpisodicEnv):
+    """Episodes carry a serial number; action 1 ends one, but not before ``min_length`` steps."""
 
     metric_names = ("length",)
     observation_space = spaces.Dict({"obs": spaces.Discrete(10**6), "t": spaces.Discrete(100)})
@@ -25,25 +25,25 @@ class Serial(Episodes):
         self.drawn += num
         return {"pair": torch.stack([numbers, numbers + 10**6], 1)}
 
-    def _begin(self, deals):
-        return {"doubled": 2 * deals["pair"][:, 0]}
+    def _initial_state(self, setups):
+        return {"doubled": 2 * setups["pair"][:, 0]}
 
-    def _see(self, deals, state):
-        return {"obs": deals["pair"][:, 0], "t": state["t"]}
+    def _observe(self, setups, state):
+        return {"obs": setups["pair"][:, 0], "t": state["t"]}
 
-    def _act(self, deals, state, action):
-        assert torch.equal(state["doubled"], 2 * deals["pair"][:, 0])
-        late = state["t"] + 1 >= self.shortest
+    def _step(self, setups, state, action):
+        assert torch.equal(state["doubled"], 2 * setups["pair"][:, 0])
+        late = state["t"] + 1 >= self.min_length
         length = state["t"].float() + 1
         return Outcome(
             state, length, late & (action == 1), late & (action == 2), {"length": length}
         )
 
 
-@pytest.mark.parametrize("shortest", [1, 2, 3, 5, 13, 40])
+@pytest.mark.parametrize("min_length", [1, 2, 3, 5, 13, 40])
 @pytest.mark.parametrize("eager", [True, False])
-def test_no_deal_is_played_twice(shortest, eager):
-    env = Serial(B, shortest=shortest)
+def test_no_setup_is_used_twice(min_length, eager):
+    env = Serial(B, min_length=min_length)
     generator = torch.Generator().manual_seed(0)
     played = list(env.reset(0)["obs"].tolist())
     for _ in range(120):
@@ -54,7 +54,7 @@ def test_no_deal_is_played_twice(shortest, eager):
     assert len(played) == len(set(played)) > B
 
 
-def test_each_copy_ends_for_itself_and_says_how():
+def test_each_environment_ends_on_its_own_and_says_how():
     env = Serial(3)
     first = env.reset(0)
     after = env.step(torch.tensor([0, 1, 2]))
@@ -67,27 +67,29 @@ def test_each_copy_ends_for_itself_and_says_how():
 
 
 def test_longer_episodes_cost_fewer_draws():
-    env = Serial(10, shortest=20)
+    env = Serial(10, min_length=20)
     env.reset(0)
     assert env.drawn == 20
     for _ in range(20):
         env.step(torch.zeros(10, dtype=torch.int64))
-    assert env.drawn == 20 + 20  # one a step, where ten copies would need ten
+    assert env.drawn == 20 + 20  # one per step instead of ten
 
 
-def test_an_item_of_a_deal_is_that_of_the_copy():
+def test_an_item_of_a_setup_is_that_of_its_environment():
     env = Serial(3)
-    deals = deal(env._draw, 3, torch.device("cpu")).advance(torch.tensor([False, True, False]))
-    assert deals.at("pair", torch.tensor([0, 1, 1])).tolist() == [0, 10**6 + 4, 10**6 + 2]
-    assert deals["pair"][:, 0].tolist() == [0, 4, 2]
+    setups = draw_setups(env._draw, 3, torch.device("cpu")).advance(
+        torch.tensor([False, True, False])
+    )
+    assert setups.at("pair", torch.tensor([0, 1, 1])).tolist() == [0, 10**6 + 4, 10**6 + 2]
+    assert setups["pair"][:, 0].tolist() == [0, 4, 2]
 
 
-def test_what_is_dealt_is_out_of_reach_of_later_draws():
-    deals = Deals({"x": torch.zeros(4)}, torch.arange(2), torch.tensor(1))
-    seen = deals["x"]
-    deals = deals.refresh(lambda num: {"x": torch.ones(num)}, 2)
-    assert seen.tolist() == deals["x"].tolist() == [0, 0]
-    assert deals.advance(torch.tensor([True, True]))["x"].tolist() == [1, 1]
+def test_later_draws_do_not_change_a_current_setup():
+    setups = Setups({"x": torch.zeros(4)}, torch.arange(2), torch.tensor(1))
+    seen = setups["x"]
+    setups = setups.refresh(lambda num: {"x": torch.ones(num)}, 2)
+    assert seen.tolist() == setups["x"].tolist() == [0, 0]
+    assert setups.advance(torch.tensor([True, True]))["x"].tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("wrong", [-1, 3])
@@ -106,15 +108,15 @@ def test_actions_of_another_shape_or_dtype_are_refused(wrong):
         env.step(wrong)
 
 
-def test_a_state_of_another_number_of_copies_is_refused():
+def test_a_state_of_another_number_of_environments_is_refused():
     env, other = Serial(2), Serial(3)
     env.reset(0)
-    with pytest.raises(ValueError, match="of 2 copies"):
+    with pytest.raises(ValueError, match="num_envs of the saved state is 2, allowed: 3"):
         other.load_state_dict(env.state_dict())
 
 
-def test_at_least_one_copy_and_one_step():
+def test_at_least_one_environment_and_one_step():
     with pytest.raises(ValueError, match="at least 1"):
         Serial(0)
     with pytest.raises(ValueError, match="at least 1"):
-        Serial(1, shortest=0)
+        Serial(1, min_length=0)

@@ -1,19 +1,19 @@
-"""MiniGrid's and BabyAI's tasks in the catalogue, by what their ids begin with."""
+"""Cards of MiniGrid's and BabyAI's tasks, by the prefix of their ids."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from memrl.envs.catalogue import EnvCard, Need, words
+from memrl.envs.catalogue import EnvCard, Need, describe_tokens
 from memrl.envs.missions import LONGEST_BABYAI, VOCABULARY
 
 ACTIONS: Final = ("left", "right", "forward", "pickup", "drop", "toggle", "done")
 
-# The first beginning that fits decides. A cue that is gone when it counts, or a part of the
-# mission of which the observation does not tell whether it is done, makes a task strict; objects
-# and rooms out of the cone of sight make it a search. Tasks of which nobody measured it are absent.
+# The first matching prefix counts. A task is strict if the cue is out of sight when it is needed,
+# or if the observation does not show which parts of the mission are done. It is a search if objects
+# and rooms are out of sight. Tasks that nobody has measured are absent.
 _NEEDS: Final[dict[str, Need]] = {
-    "MiniGrid-MemoryS7-": "not needed",  # from one pose the cue and both choices are in view
+    "MiniGrid-MemoryS7-": "not needed",  # one pose sees the cue and both choices
     "MiniGrid-MemoryS9-": "not needed",
     "MiniGrid-Memory": "strict",
     "MiniGrid-KeyCorridor": "search",
@@ -49,7 +49,7 @@ _NEEDS: Final[dict[str, Need]] = {
 }
 
 
-# Words of the longest mission, where missions differ at all.
+# Words of the longest mission, for tasks whose missions differ.
 _WORDS: Final = {
     "MiniGrid-LockedRoom": 18,
     "MiniGrid-KeyCorridor": 5,
@@ -70,23 +70,23 @@ def grid_card(
     read_text: bool = True,
     **_: Any,
 ) -> EnvCard:
-    """The card of any id of the minigrid package, in tensors or not.
+    """The card of an id of the minigrid package, as a tensor environment or not.
 
-    What needs a search in the package's view needs one in a smaller view too. Whether a memory can
-    be spared is known for the package's view alone.
+    A task that needs a search with the package's view also needs one with a smaller view. "Not
+    needed" is known for the package's view only.
     """
-    need = next((need for beginning, need in _NEEDS.items() if id.startswith(beginning)), None)
+    need = next((need for prefix, need in _NEEDS.items() if id.startswith(prefix)), None)
     if observation == "rgb_full" or (agent_view_size < 7 and need == "not needed"):
         need = None
-    length = next((n for beginning, n in _WORDS.items() if id.startswith(beginning)), 0)
-    seen = grid_seen(agent_view_size, observation)
+    length = next((n for prefix, n in _WORDS.items() if id.startswith(prefix)), 0)
+    text = grid_observation(agent_view_size, observation)
     if length and read_text:
-        seen += f", mission {words(length, len(VOCABULARY))}"
-    return EnvCard(seen, need, actions=ACTIONS)
+        text += f", mission {describe_tokens(length, len(VOCABULARY))}"
+    return EnvCard(text, need, actions=ACTIONS)
 
 
-def grid_seen(agent_view_size: int, observation: str) -> str:
-    """What every task shows, in a few words."""
+def grid_observation(agent_view_size: int, observation: str) -> str:
+    """The observation that all tasks share, as text."""
     side = agent_view_size
     image = f"{side}×{side}×3 bytes" if observation == "symbolic" else f"of pixels ({observation})"
     return f"direction 1 of 4, image {image}"

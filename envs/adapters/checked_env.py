@@ -1,4 +1,4 @@
-"""A guard around one copy of a Gymnasium task: it names the copy that makes a mistake."""
+"""A wrapper that checks a Gymnasium environment and names its index in every error."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from memrl.envs.adapters.text import legible
-from memrl.envs.providers import lacking
+from memrl.envs.adapters.text import tokenized
+from memrl.envs.providers import missing_files
 from memrl.rollout.spaces import Array, Leaf, leaves
 
-# What an array's numbers may be where its space has booleans, integers or floats.
+# Kinds of dtypes that are accepted, by the kind of the space's dtype.
 _KINDS = {"b": "bui", "u": "bui", "i": "bui", "f": "buif"}
 
 
-class Guard(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Flattens the observation to its leaves and names the copy that raises or breaks its space.
+class CheckedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Flattens the observation to a flat dict and checks it, the reward and both end flags.
 
-    It runs next to the environment (in the worker of an ``AsyncVectorEnv``), because a vector
-    environment forgets who was wrong, and cannot put a text such as MiniGrid's mission into shared
-    memory. Numbers of another type than the space's are converted where that loses nothing but
-    digits of a float.
+    It wraps the single environment (in the worker of an ``AsyncVectorEnv``) for two reasons. A
+    vector environment does not report which environment failed, and it cannot put text such as
+    MiniGrid's mission into shared memory. Numbers of another dtype are converted to the space's
+    dtype if that loses no more than the precision of a float.
 
     Args:
-        env: one copy.
-        name: what to call the environment in errors.
-        copy: its index among the copies.
-        read_text: make tokens of text (see `legible`), or else drop it.
-        quiet: keep what a reset prints from the terminal.
+        env: the environment.
+        name: of the environment in errors.
+        index: of the environment in its vector environment.
+        read_text: convert text to tokens (see `tokenized`); otherwise drop it.
+        quiet: hide what `reset` prints.
 
     Raises:
-        ValueError: an observation of another shape or type than that of its space, or a text that
-            has no tokens; a reward that is no number; an end that is no truth value; something
-            that the environment needs and that is not installed.
-        RuntimeError: anything else that the environment itself raises.
+        ValueError: an observation has another shape or dtype than its space, or a text has no
+            tokens; a reward is not a number; an end flag is not a boolean; the environment needs
+            something that is not installed.
+        RuntimeError: the environment raises any other error.
     """
 
     def __init__(
@@ -46,28 +46,28 @@ class Guard(gymnasium.Wrapper[Any, Any, Any, Any]):
         env: gymnasium.Env[Any, Any],
         *,
         name: str,
-        copy: int,
+        index: int,
         read_text: bool = True,
         quiet: bool = False,
     ) -> None:
         super().__init__(env)
-        self._name, self._lacking = name, lacking(name.rpartition(":")[2])
-        self._who, self._quiet = f"copy {copy} of {name}", quiet
+        self._name, self._missing_files = name, missing_files(name.rpartition(":")[2])
+        self._who, self._quiet = f"env {index} of {name}", quiet
         space = env.observation_space
-        given, self._readers = legible(space) if read_text else (space, {})
+        given, self._tokenizers = tokenized(space) if read_text else (space, {})
         self._leaves = leaves(given)
         self.observation_space = spaces.Dict({k: leaf.given for k, leaf in self._leaves.items()})
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        hush = redirect_stdout(io.StringIO()) if self._quiet else nullcontext()
-        with self._named("reset"), hush:
+        output = redirect_stdout(io.StringIO()) if self._quiet else nullcontext()
+        with self._errors_named("reset"), output:
             obs, info = self.env.reset(seed=seed, options=options)
         return self._flat(obs, "reset"), info
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        with self._named("step"):
+        with self._errors_named("step"):
             obs, reward, terminated, truncated, info = self.env.step(action)
         return (
             self._flat(obs, "step"),
@@ -78,15 +78,17 @@ class Guard(gymnasium.Wrapper[Any, Any, Any, Any]):
         )
 
     @contextmanager
-    def _named(self, verb: str) -> Iterator[None]:
+    def _errors_named(self, verb: str) -> Iterator[None]:
         try:
             yield
         except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
-            why = f" ({self._lacking})" if self._lacking else ""
-            raise ValueError(f"{self._name} needs what is not installed: {error}{why}") from error
+            why = f" ({self._missing_files})" if self._missing_files else ""
+            raise ValueError(
+                f"{self._name} needs a package that is not installed: {error}{why}"
+            ) from error
         except Exception as error:
-            if isinstance(error, FileNotFoundError) and self._lacking:
-                raise ValueError(f"{self._name}: {error} ({self._lacking})") from error
+            if isinstance(error, FileNotFoundError) and self._missing_files:
+                raise ValueError(f"{self._name}: {error} ({self._missing_files})") from error
             raise RuntimeError(
                 f"{self._who}: {verb} raised {type(error).__name__}: {error}"
             ) from error
@@ -94,12 +96,12 @@ class Guard(gymnasium.Wrapper[Any, Any, Any, Any]):
     def _flat(self, obs: Any, verb: str) -> dict[str, Any]:
         flat = {}
         for key, leaf in self._leaves.items():
-            what = f"{self._who}: {verb} gave {key!r}"
+            what = f"{self._who}: {verb} returned {key!r}"
             try:
                 value = leaf.pick(obs)
-                if key in self._readers:
-                    value = self._readers[key].read(value)
-                # A copy: some environments reuse one buffer, and the reset that follows the last
+                if key in self._tokenizers:
+                    value = self._tokenizers[key].encode(value)
+                # Copies the array: some environments reuse one buffer, and the reset after the last
                 # step of an episode would overwrite its last observation.
                 array = np.array(value)
             except (TypeError, KeyError, IndexError, ValueError) as error:
@@ -110,23 +112,29 @@ class Guard(gymnasium.Wrapper[Any, Any, Any, Any]):
     def _scalar(self, value: Any, what: str, kinds: str, allowed: str) -> Any:
         array = np.asarray(value)
         if array.size != 1 or array.dtype.kind not in kinds:
-            raise ValueError(f"{self._who}: step gave {what} {value!r}, which is not {allowed}")
+            raise ValueError(f"{self._who}: step returned {what} {value!r}, allowed: {allowed}")
         return array.item()
 
 
 def _checked(array: Array, leaf: Leaf, what: str) -> Array:
-    """The array in the type of its space, where it has its shape and can have its type."""
+    """The array in the dtype of its space.
+
+    Raises:
+        ValueError: the array has another shape, or its numbers do not fit the dtype.
+    """
     shape, dtype = leaf.given.shape or (), np.dtype(leaf.given.dtype)
     if array.shape != shape:
-        raise ValueError(f"{what} of shape {array.shape}, its space says {shape}")
+        raise ValueError(f"{what} of shape {array.shape}, allowed: {shape}")
     if array.dtype == dtype:
         return array
     if array.dtype.kind not in _KINDS.get(dtype.kind, ""):
-        raise ValueError(f"{what} of type {array.dtype}, its space says {dtype}")
+        raise ValueError(f"{what} of dtype {array.dtype}, allowed: {dtype}")
     if dtype.kind in "iu" and array.size:
         held = np.iinfo(dtype)
         for extreme in (array.min(), array.max()):
             if not held.min <= extreme <= held.max:
-                raise ValueError(f"{what} with {extreme}, which {dtype} of its space cannot hold")
+                raise ValueError(
+                    f"{what} with {extreme}, allowed: {held.min} … {held.max} ({dtype})"
+                )
     with np.errstate(over="ignore"):
         return array.astype(dtype)

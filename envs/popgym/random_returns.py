@@ -1,4 +1,4 @@
-"""Mean returns of uniformly random players on the boards, exact: Markov chains of a few counts."""
+"""Exact mean returns of uniformly random policies on the board tasks, from small Markov chains."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 
 class _Table(NamedTuple):
-    """Concentration as far as a random player's luck depends on it."""
+    """The state of Concentration that decides the rewards of a random policy."""
 
-    down: tuple[int, ...]  # sorted: how many cards of each kind lie face down
-    waiting: int | None  # how many of the kind in play lie face down, itself included
+    down: tuple[int, ...]  # sorted: number of face-down cards of each kind
+    waiting: int | None  # number of face-down cards of the first card's kind, itself included
 
 
 def random_battleship(cells: int, ships: int) -> float:
-    """Random shots until all ``ships`` cells are hit, at most as many as there are cells."""
+    """The mean return of at most ``cells`` random shots, until all ``ships`` cells are hit."""
     chance, total = {0: 1.0}, 0.0
     for _ in range(cells):
         then: dict[int, float] = defaultdict(float)
@@ -29,7 +29,7 @@ def random_battleship(cells: int, ships: int) -> float:
 
 
 def random_minesweeper(cells: int, mines: int) -> float:
-    """Uniformly random cells until a mine, or the last free cell, or time ends it."""
+    """The mean return of random cells until a mine, the last free cell, or the time limit."""
     free = cells - mines
     chance, total = {0: 1.0}, 0.0
     for _ in range(free):
@@ -46,7 +46,7 @@ def random_minesweeper(cells: int, mines: int) -> float:
 
 
 def random_concentration(cards: int, kinds: int, steps: int) -> float:
-    """Uniformly random cards, until all are found or time is over."""
+    """The mean return of random cards until all are found, or the time limit."""
     start = _Table((cards // kinds,) * kinds, None)
     chance, total = {start: 1.0}, 0.0
     for _ in range(steps):
@@ -61,14 +61,14 @@ def random_concentration(cards: int, kinds: int, steps: int) -> float:
 
 
 def _turns(table: _Table, cards: int, steps: int) -> list[tuple[_Table, float, float]]:
-    """What one random card leads to: (table, its chance, reward)."""
+    """The results of one random card: (table, probability, reward)."""
     down, waiting = table
-    lying = _Table(down, None)
+    face_down = _Table(down, None)
     if waiting is None:
         first = [(_Table(down, n), n / cards, 0.0) for n in down if n]
-        return [*first, (lying, 1 - sum(down) / cards, -1 / steps)]
+        return [*first, (face_down, 1 - sum(down) / cards, -1 / steps)]
     pair = (waiting - 1) / cards
     rest = list(down)
     rest.remove(waiting)
-    found = _Table(tuple(sorted([*rest, waiting - 2])), None) if waiting > 1 else lying
-    return [(found, pair, 2 / cards), (lying, 1 - pair, -2 / steps)]
+    found = _Table(tuple(sorted([*rest, waiting - 2])), None) if waiting > 1 else face_down
+    return [(found, pair, 2 / cards), (face_down, 1 - pair, -2 / steps)]
