@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -145,13 +146,35 @@ def test_help_does_not_wait_for_torch(module):
     assert done.stdout.strip() == "False", done.stderr
 
 
-def test_public_names_are_listed_and_exist():
+@pytest.mark.parametrize(
+    "package",
+    ["memrl", "memrl.agents", "memrl.bonus", "memrl.rollout", "memrl.memory", "memrl.tasks"],
+)
+def test_public_names_are_listed_and_exist(package):
+    module = importlib.import_module(package)
+    for name in module.__all__:
+        assert getattr(module, name) is not None
+    assert set(module.__all__) <= set(dir(module))
+
+
+def test_public_names_are_sorted():
     import memrl
 
     assert sorted(memrl.__all__) == list(memrl.__all__)
-    for name in memrl.__all__:
-        assert getattr(memrl, name) is not None
-    assert set(memrl.__all__) <= set(dir(memrl))
+
+
+@pytest.mark.parametrize(
+    ("package", "names"),
+    [
+        ("memrl.agents", {"Agent", "AgentConfig"}),
+        ("memrl.bonus", {"Bonus", "Experience"}),
+        ("memrl.memory", {"MemoryCore", "Unrolled", "register"}),
+        ("memrl.rollout", {"BatchedEnv", "Obs", "Transition"}),
+        ("memrl.tasks", {"Batch", "Task"}),
+    ],
+)
+def test_what_plug_ins_derive_from_is_public(package, names):
+    assert names <= set(importlib.import_module(package).__all__)
 
 
 def test_an_unknown_public_name_is_an_attribute_error():

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from plug_ins import folder, install
 
 from memrl.plugins import folder_of, import_plugin, own_line
 from memrl.registry import NotNamedError, Registry
+
+__all__ = ["folder"]  # a fixture
 
 
 class Lamp:
@@ -41,29 +43,8 @@ def lamps() -> Registry[Lamp]:
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch) -> Iterator[Path]:
-    """An empty current folder; modules that a test imports are forgotten after it."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setitem(sys.modules, "test_plugins", sys.modules[__name__])
-    before = set(sys.modules)
-    yield tmp_path
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
-
-
-def package(folder: Path, name: str, entries: str, **modules: str) -> None:
-    """An installed package, as far as `importlib.metadata` sees one."""
-    info = folder / f"{name.replace('-', '_')}-1.2.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n")
-    (info / "entry_points.txt").write_text(entries)
-    for module, text in modules.items():
-        (folder / f"{module}.py").write_text(text)
-
-
-@pytest.fixture
 def site(folder, monkeypatch) -> Path:
+    """A folder of Python's path, where packages can be installed."""
     path = folder / "site"
     monkeypatch.syspath_prepend(str(path))
     return path
@@ -205,7 +186,7 @@ def test_a_class_itself_has_a_word_that_leads_back_to_it(lamps):
 
 
 def test_a_package_offers_a_class_by_name_and_by_value(site, lamps):
-    package(site, "lamp-shop", "[memrl.test_lamps]\nneon = neons:Neon\n",
+    install(site, "lamp-shop", "[memrl.test_lamps]\nneon = neons:Neon\n",
             neons="from test_plugins import Lamp\nclass Neon(Lamp): ...\n")  # fmt: skip
     assert lamps.words() == ["neon"]
     assert "neons" not in sys.modules
@@ -217,7 +198,7 @@ def test_a_package_offers_a_class_by_name_and_by_value(site, lamps):
 
 
 def test_a_package_whose_class_does_not_import_is_named(site, lamps):
-    package(site, "lamp-shop", "[memrl.test_lamps]\nneon = neons:Neon\n", neons="volts = 1 / 0\n")
+    install(site, "lamp-shop", "[memrl.test_lamps]\nneon = neons:Neon\n", neons="volts = 1 / 0\n")
     with pytest.raises(ValueError, match=r"'neon' of lamp-shop 1\.2 .*does not import: ZeroDiv"):
         lamps.find("neon")
 
@@ -225,7 +206,7 @@ def test_a_package_whose_class_does_not_import_is_named(site, lamps):
 def test_two_packages_with_one_name_are_both_named(site, lamps):
     text = "from test_plugins import Lamp\nclass Neon(Lamp): ...\n"
     for name in ("a", "b"):
-        package(site, f"shop-{name}", f"[memrl.test_lamps]\nneon = {name}_neons:Neon\n",
+        install(site, f"shop-{name}", f"[memrl.test_lamps]\nneon = {name}_neons:Neon\n",
                 **{f"{name}_neons": text})  # fmt: skip
     two = r"a_neons:Neon of shop-a 1\.2 and b_neons:Neon of shop-b 1\.2"
     with pytest.raises(ValueError, match=f"called 'neon': {two}; write lamp=a_neons:Neon or lamp="):
@@ -235,7 +216,7 @@ def test_two_packages_with_one_name_are_both_named(site, lamps):
 
 
 def test_a_registered_class_and_another_of_a_package_are_both_named(site, lamps):
-    package(site, "lamp-shop", "[memrl.test_lamps]\nneon = neons:Neon\n",
+    install(site, "lamp-shop", "[memrl.test_lamps]\nneon = neons:Neon\n",
             neons="from test_plugins import Lamp\nclass Neon(Lamp): ...\n")  # fmt: skip
     lamps.register("neon")(Lamp)
     with pytest.raises(ValueError, match=r"'neon': .*:Lamp and neons:Neon of lamp-shop 1\.2"):
@@ -243,7 +224,7 @@ def test_a_registered_class_and_another_of_a_package_are_both_named(site, lamps)
 
 
 def test_a_package_may_register_what_it_offers(site, lamps):
-    package(site, "lamp-shop", "[memrl.test_lamps]\nneon = neons:Neon\n",
+    install(site, "lamp-shop", "[memrl.test_lamps]\nneon = neons:Neon\n",
             neons="from test_plugins import Lamp\nclass Neon(Lamp): ...\n")  # fmt: skip
     lamps.register("neon")(lamps.find("neon"))
     assert lamps.words() == ["neon"]

@@ -38,7 +38,8 @@ def shortened(line: str) -> list[str]:
     if "--resume" in words:
         return [command, *[w for w in words if not w.startswith("total_steps")], "total_steps=640"]
     words = [re.sub(r"^env=MiniGrid-.*", "env=probe/Recall-v0", word) for word in words]
-    words += ["env=probe"] if "-m" in words else []
+    named = any(word.startswith(("env=", "+run=")) for word in words)
+    words += ["env=probe"] if "-m" in words and not named else []
     return [command, *words, *SHORTER.get(command, [])]
 
 
@@ -105,3 +106,31 @@ def test_a_page_with_examples_runs(tmp_path, name):
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     (tmp_path / "page.py").write_text("\n".join(blocks))
     run(["page.py"], tmp_path)
+
+
+def test_the_page_of_plug_ins_runs(tmp_path):
+    """Its files are written, its commands and programs run one after the other in one process."""
+    page = (ROOT / "docs" / "plugins.md").read_text()
+    script = [IN_ONE_PROCESS]
+    for language, text in re.findall(r"```(\w+)\n(.*?)```", page, re.DOTALL):
+        if named := re.match(r"# file: (\S+)\n", text):
+            (tmp_path / named[1]).write_text(text)
+        elif language == "python":
+            script.append(text)
+        elif language == "bash":
+            script += [f"memrl({shortened(line)})" for line in text.strip().splitlines()]
+    (tmp_path / "page.py").write_text("\n".join(script))
+    run(["page.py"], tmp_path)
+
+
+IN_ONE_PROCESS = """
+import sys
+
+def memrl(arguments):
+    from memrl.cli.app import main
+    sys.argv = ["memrl", *arguments]
+    try:
+        main()
+    except SystemExit as exit_:
+        assert exit_.code == 0, arguments
+"""

@@ -32,7 +32,8 @@ def list_memories(*, as_json: bool) -> None:
         print(json.dumps(rows))
         return
     whole, broken = told_apart(rows)
-    table = Table("memory", "paper", "state", "parameters", "flop per step", "origin", box=None)
+    table = Table("memory", "paper", "state", "parameters", "flop per step", box=None)
+    table.add_column("origin", no_wrap=True)
     for row in whole:
         kib = row["state_bytes"] / 1024
         numbers = (f"{row[key]:,}" for key in ("parameters", "flop_per_step"))
@@ -136,8 +137,9 @@ def list_tasks(*, as_json: bool) -> None:
     whole, broken = told_apart(rows)
     table = Table(box=None)
     table.add_column("task", no_wrap=True, min_width=max(len(row["name"]) for row in whole))
-    for heading in ("paper", "in", "out", "lengths", "chance", "origin"):
+    for heading in ("paper", "in", "out", "lengths", "chance"):
         table.add_column(heading)
+    table.add_column("origin", no_wrap=True)
     for row in whole:
         if row["needs"]:
             given = " ".join(f"task.{key}=…" for key in row["needs"])
