@@ -37,6 +37,15 @@ class Interrupted(RunError):
         self.exit_code = 128 + signum
 
 
+def one_sentence(error: Exception) -> str:
+    """What a person reads of an error; one that is not a user's mistake is named a defect."""
+    text = " ".join(str(error).split())
+    if isinstance(error, ValueError | OSError | RunError):
+        return text
+    name = type(error).__name__
+    return f"{name}: {text} (this looks like a defect of memrl; --debug shows where it happened)"
+
+
 @contextmanager
 def disk_errors_explained(path: Path) -> Iterator[None]:
     """Turn a full disk, quota or read-only disk into a ``RunError``; other errors pass."""

@@ -113,7 +113,7 @@ def test_every_room_exists():
         ("sb3_contrib", {"bench.peer_process"}),
         ("wandb", {"tracking.wandb"}),
         ("faiss", {"memory.stores.index"}),
-        ("hydra", {"config.composition", "config.env_overrides", "cli.sweep"}),
+        ("hydra", {"config.composition", "config.env_overrides", "cli.sweep", "cli.sweep_axes"}),
         ("typer", {"cli.app"}),
     ],
 )

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from memrl.errors import RunError
+from memrl.errors import one_sentence
 
 # Every command imports what it needs when it is called: ``memrl --help`` answers at once.
 
@@ -69,8 +69,8 @@ def train(
 
     memrl train --resume runs/NAME total_steps=2_000_000
 
-    run.dir=PATH names the run directory; total_steps=N is the length in env steps. `memrl config`
-    prints every key; `memrl memories` and `memrl envs` list what can be chosen.
+    run.dir=PATH names the run directory (of a sweep, the folder of its runs); total_steps=N is the
+    length in env steps. `memrl config` prints every key; `memrl memories` and `memrl envs` list what can be chosen.
     """
     from memrl.cli.train import resume_run, start_runs
 
@@ -352,17 +352,9 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
-        sys.exit(_say(_sentence(error), getattr(error, "exit_code", 1)))
+        sys.exit(_say(one_sentence(error), getattr(error, "exit_code", 1)))
 
 
 def _say(sentence: str, code: int) -> int:
     print(f"memrl: {sentence}", file=sys.stderr)
     return code
-
-
-def _sentence(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    if isinstance(error, ValueError | OSError | RunError):
-        return text
-    name = type(error).__name__
-    return f"{name}: {text} (this looks like a defect of memrl; --debug shows where it happened)"

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from omegaconf import DictConfig
-
-from memrl.cli.sweep import changes_of, compact, listener, play
-from memrl.config.composition import compose, resolve
+from memrl.cli.arguments import changes_of
+from memrl.cli.output import config_lines, listener
+from memrl.cli.sweep import Composed, play
+from memrl.config.composition import compose
 from memrl.config.env_overrides import TRAIN, expand
 from memrl.config.models import Config
 from memrl.envs.make import check, family_of
 from memrl.evaluation.run_labels import flattened
-from memrl.pipeline.directories import new_directory
 from memrl.pipeline.job import Run
 from memrl.pipeline.loading import read_config
 from memrl.pipeline.training import train
@@ -24,13 +24,20 @@ from memrl.run.directory import RunDirectory
 
 def start_runs(overrides: Sequence[str], *, as_json: bool) -> None:
     """Train once, or with ``-m`` once for each job of a sweep."""
+    say = listener(as_json=as_json)
 
-    def job(composed: DictConfig, words: list[str] | None) -> None:
-        config = resolve(composed, Config)
-        target = new_directory(config, sweep=words is None)
-        report(config, target, as_json=as_json, words=words)
+    def job(composed: Composed) -> Run[Agent]:
+        config = composed.resolve(Config)
+        check(config.env.id, family=config.env.family, **(config.env.model_extra or {}))
+        composed.announce(config_lines(config), say)
+        run = train(config, say=say)
+        if composed.place is None:
+            report(run, config, composed.words, as_json=as_json)
+        else:
+            say(f"pictures, metrics and checkpoints: {run.path}")
+        return run
 
-    play(expand(overrides), job, root=TRAIN, command="memrl train")
+    play(expand(overrides), job, root=TRAIN, command="memrl train", as_json=as_json)
 
 
 def resume_run(path: Path, overrides: Sequence[str], *, as_json: bool) -> None:
@@ -40,31 +47,21 @@ def resume_run(path: Path, overrides: Sequence[str], *, as_json: bool) -> None:
         ValueError: another key was given.
         RunError: there is no run to continue.
     """
-    run = RunDirectory.open(path)
-    config = read_config(run, **changes_of(overrides, "total_steps", path))
-    report(config, run, as_json=as_json, words=words_of(config))
-
-
-def report(
-    config: Config,
-    target: Path | RunDirectory,
-    *,
-    as_json: bool,
-    words: Sequence[str] | None = None,
-) -> None:
-    """Train; say what is trained and, if ``words`` of the command are given, what could be next."""
+    directory, say = RunDirectory.open(path), listener(as_json=as_json)
+    config = read_config(directory, **changes_of(overrides, "total_steps", path))
     check(config.env.id, family=config.env.family, **(config.env.model_extra or {}))
-    say = listener(as_json=as_json)
-    for line in compact(config):
+    for line in config_lines(config):
         say(line)
-    run = train(config, target, say=say)
+    report(train(config, directory, say=say), config, words_of(config), as_json=as_json)
+
+
+def report(run: Run[Agent], config: Config, words: Sequence[str], *, as_json: bool) -> None:
+    """Say what could be next after a run that ``words`` began, or all that its summary holds."""
     if as_json:
         print(json.dumps({"run": str(run.path), **run.summary}))
-    elif words is not None:
+    else:
         memory = config.memory["name"] if config.agent.any_memory else None
         print("\n".join(["", *next_commands(run, memory, words)]))
-    else:
-        print(f"pictures, metrics and checkpoints: {run.path}")
 
 
 def next_commands(run: Run[Agent], memory: str | None, words: Sequence[str]) -> list[str]:
@@ -72,18 +69,18 @@ def next_commands(run: Run[Agent], memory: str | None, words: Sequence[str]) -> 
 
     ``memory`` is None where the agent has no choice of them.
     """
-    same = " ".join(word for word in words if not word.startswith(("memory", "run.dir=")))
-    again = f"memrl train {same}".rstrip()
+    same = [word for word in words if not word.startswith(("memory", "run.dir="))]
+    again, here = shlex.join(["memrl", "train", *same]), shlex.quote(str(run.path))
     other = "lstm" if memory == "dnc" else "dnc"
     commands = [] if memory is None else [f"with another memory  {again} memory={other}"]
     if memory not in (None, "none"):
+        place, control = shlex.quote(f"run.dir={run.path}-none"), shlex.quote(f"{run.path}-none")
         commands.insert(
             0,
-            f"without a memory     {again} memory=none run.dir={run.path}-none"
-            f" && memrl compare {run.path} {run.path}-none",
+            f"without a memory     {again} memory=none {place} && memrl compare {here} {control}",
         )
     if (run.path / "episode.gif").exists():
-        commands.insert(0, f"watch it             memrl watch {run.path}")
+        commands.insert(0, f"watch it             memrl watch {here}")
     return commands
 
 

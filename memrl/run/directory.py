@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, final
 
@@ -77,4 +79,13 @@ class RunDirectory:
 
     def resume_command(self) -> str:
         """What to type to continue this run."""
-        return f"memrl {self.command} --resume {self.path}"
+        return f"memrl {self.command} --resume {shlex.quote(str(self))}"
+
+
+def runs_in(folder: Path) -> Iterator[Path]:
+    """The runs in a folder and the folders in it, by name; ``folder`` itself if it is a run."""
+    for path, folders, files in os.walk(folder):
+        if _CONFIG in files:
+            yield Path(path)
+            folders.clear()  # a run holds no runs
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
