@@ -70,7 +70,8 @@ def train(
     memrl train --resume runs/NAME total_steps=2_000_000
 
     run.dir=PATH names the run directory (of a sweep, the folder of its runs); total_steps=N is the
-    length in env steps. `memrl config` prints every key; `memrl memories` and `memrl envs` list what can be chosen.
+    length in env steps. `memrl config` prints every key; `memrl memories` and `memrl envs` list
+    what can be chosen.
     """
     from memrl.cli.train import resume_run, start_runs
 
@@ -150,15 +151,22 @@ def export(run: RunPath, options: Words = None) -> None:
 
 @app.command()
 def compare(
-    words: Annotated[list[str], typer.Argument(metavar="RUN", help="Run directories.")],
+    words: Annotated[
+        list[str], typer.Argument(metavar="RUN", help="Run directories, or folders of them.")
+    ],
+    json: Json = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print the table as CSV.")] = False,
 ) -> None:
-    """Learning curves with confidence bands, and a table; runs that differ by seed are one line.
+    """Learning curves and a table; runs that differ by their seed only are averaged.
+
+    Takes runs of `memrl train`, or of `memrl fit`. Of one or two seeds each is a thin line; more
+    are a mean with a confidence band.
 
     Keys: out=PATH (compare.png).
     """
-    from memrl.cli.runs import compare_runs
+    from memrl.cli.compare import compare_runs
 
-    compare_runs(words)
+    compare_runs(words, form="json" if json else "csv" if csv else "table")
 
 
 @app.command(context_settings=PASS_ON)

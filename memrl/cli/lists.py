@@ -7,14 +7,13 @@ import json
 import sys
 from collections.abc import Sequence
 from inspect import signature
-from typing import Any
+from typing import Any, Final
 
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
 from memrl.cli.arguments import values
+from memrl.cli.output import NO_BREAK, table
 from memrl.config.composition import compose
 from memrl.envs.make import envs
 from memrl.memory import registry
@@ -26,6 +25,8 @@ from memrl.supervised.config import build_task, compose_fit
 from memrl.tasks import REGISTRY
 from memrl.testing.core_contract import IN_DIM, check_core
 
+_WHOLE_LINES: Final = 1000  # columns
+
 
 def list_memories(*, as_json: bool) -> None:
     """One row a memory: its numbers are those of ``memory=<name>`` behind a default encoder."""
@@ -33,12 +34,17 @@ def list_memories(*, as_json: bool) -> None:
     if as_json:
         print(json.dumps(rows))
         return
-    table = Table("memory", "paper", "state", "parameters", "flop per step", box=None)
-    for row in rows:
-        kib = row["state_bytes"] / 1024
-        numbers = (f"{row[key]:,}" for key in ("parameters", "flop_per_step"))
-        table.add_row(row["name"], row["paper"], f"{kib:,.1f} KiB", *numbers)
-    Console().print(table)
+    numbers = ("state", "parameters", "flop per step")
+    cells = [
+        [
+            row["name"],
+            row["paper"],
+            f"{row['state_bytes'] / 1024:,.1f}{NO_BREAK}KiB",
+            *(f"{row[key]:,}" for key in ("parameters", "flop_per_step")),
+        ]
+        for row in rows
+    ]
+    print(table(["memory", "paper", *numbers], cells, right=numbers))
     print("\nmemrl train memory=NAME; the options of one: memrl config memory=NAME")
 
 
@@ -79,15 +85,19 @@ def list_envs(words: Sequence[str], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(rows))
         return
-    table = Table(box=None, padding=(0, 1))
-    table.add_column("environment", no_wrap=True)
-    for head in ("kind", "memory", "memoryless · guess · optimum", "observation"):
-        table.add_column(head)
-    for row in rows:
-        known = _levels(row["levels"])
-        table.add_row(row["id"], row["kind"], row["memory"] or "", known, row["observation"])
+    headings = ["environment", "kind", "memory", "memoryless · guess · optimum", "observation"]
+    cells = [
+        [
+            row["id"],
+            row["kind"],
+            row["memory"] or "",
+            _levels(row["levels"]),
+            row["observation"],
+        ]
+        for row in rows
+    ]
     # A file or a pipe gets whole lines.
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    print(table(headings, cells, width=None if sys.stdout.isatty() else _WHOLE_LINES))
     print("\nmemrl train env=ID, memrl play ID; any other id of Gymnasium works too, by an adapter")
 
 
@@ -106,18 +116,15 @@ def list_tasks(*, as_json: bool) -> None:
     if as_json:
         print(json.dumps(rows))
         return
-    table = Table(box=None)
-    table.add_column("task", no_wrap=True, min_width=max(len(row["name"]) for row in rows))
-    for heading in ("paper", "in", "out", "lengths", "chance"):
-        table.add_column(heading)
+    cells = []
     for row in rows:
         if row["needs"]:
             given = " ".join(f"task.{key}=…" for key in row["needs"])
-            table.add_row(row["name"], row["paper"], given, row["kind"], "", "")
+            cells.append([row["name"], row["paper"], given, row["kind"], "", ""])
             continue
         out, chance = f"{row['out_dim']} {row['kind']}", f"{row['chance']:.0%}"
-        table.add_row(row["name"], row["paper"], str(row["in_dim"]), out, row["lengths"], chance)
-    Console().print(table)
+        cells.append([row["name"], row["paper"], str(row["in_dim"]), out, row["lengths"], chance])
+    print(table(["task", "paper", "in", "out", "lengths", "chance"], cells))
     print("\nmemrl fit task=NAME; the options of one: memrl config --fit task=NAME")
 
 

@@ -67,6 +67,11 @@ def table(
     return text.replace(NO_BREAK, " ")
 
 
+def paragraph(text: str, *, width: int | None = None) -> str:
+    """A text that is broken between words to fit the terminal."""
+    return "\n".join(_wrap(text, terminal_width() if width is None else width))
+
+
 def _fitting(columns: Sequence[Sequence[str]], width: int) -> list[int] | None:
     """Widths of columns: the widest is wrapped first; None if their longest words do not fit."""
     widths = [max(len(cell) for cell in column) for column in columns]

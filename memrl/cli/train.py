@@ -14,7 +14,7 @@ from memrl.config.composition import compose
 from memrl.config.env_overrides import TRAIN, expand
 from memrl.config.models import Config
 from memrl.envs.make import check, family_of
-from memrl.evaluation.run_labels import flattened
+from memrl.evaluation.run_labels import dotted_items
 from memrl.pipeline.job import Run
 from memrl.pipeline.loading import read_config
 from memrl.pipeline.training import train
@@ -90,8 +90,8 @@ def words_of(config: Config) -> list[str]:
     short = family_of(env.id) == env.family
     words = [f"env={env.id}"] if short else [f"env={env.family}", f"env.id={env.id}"]
     words += [f"agent={config.agent.kind}"] if config.agent.kind != "ppo" else []
-    usual = dict(flattened(compose(words).model_dump(mode="json")))
-    for key, value in flattened(config.model_dump(mode="json")):
+    usual = dict(dotted_items(compose(words).model_dump(mode="json")))
+    for key, value in dotted_items(config.model_dump(mode="json")):
         if key.startswith(("memory.", "run.")) or (key in usual and usual[key] == value):
             continue
         text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))

@@ -17,7 +17,7 @@ from PIL import Image
 from memrl.checkpoint.atomic import write_atomically
 from memrl.errors import RunError
 from memrl.evaluation.recording import Recording
-from memrl.plots import style as look
+from memrl.plots import style
 from memrl.plots.panels import Update, memory_panel, picture_panel, text_panel
 
 Observed: TypeAlias = Callable[[Mapping[str, NDArray[Any]]], Mapping[str, str]]
@@ -101,10 +101,10 @@ class _Scene:
         words = _LINE_INCHES * (3 + max((text.count("\n") for text in texts), default=0))
         height = max(_PICTURE_INCHES * len(shown), words, 1.2 * len(memory))
         height = height if texts and not memory else max(4.2, height)
-        self.figure = look.new_figure(9.0, height + 0.2 + 0.25 * lines(0).count("\n") + 0.25)
+        self.figure = style.new_figure(9.0, height + 0.2 + 0.25 * lines(0).count("\n") + 0.25)
         self.figure.set_dpi(_DPI)
-        self._headline = self.figure.suptitle("", x=0.01, ha="left", fontsize=look.FONT)
-        self._headline.set_color(look.INK)
+        self._headline = self.figure.suptitle("", x=0.01, ha="left", fontsize=style.FONT)
+        self._headline.set_color(style.INK)
         sides = self._sides(both=bool(shown or texts) and bool(memory))
         self._update: list[Update] = []
         if shown or texts:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from memrl.errors import RunError
 from memrl.evaluation.recording import Recording
-from memrl.plots import style as look
+from memrl.plots import style
 
 _CUE: Final = "#009E73"
 
@@ -32,7 +32,7 @@ def draw_memory(recording: Recording, path: Path, *, title: str = "") -> Figure:
         raise RunError("this memory shows no diagnostics: there is nothing to draw in memory.png")
     panels = list(recording.memory.items())
     heights = [panel_height(values) for _, values in panels]
-    picture = look.new_figure(8.0, 1.0 + sum(heights))
+    picture = style.new_figure(8.0, 1.0 + sum(heights))
     column = picture.subplots(
         len(panels), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights}
     )[:, 0]
@@ -44,7 +44,7 @@ def draw_memory(recording: Recording, path: Path, *, title: str = "") -> Figure:
     column[-1].set_xlim(-0.5, recording.length - 0.5)
     column[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     _headline(picture, recording, title)
-    look.save(picture, path)
+    style.save(picture, path)
     return picture
 
 
@@ -81,27 +81,27 @@ def draw_panel(
     """Draw values [T], [T, N] or [T, R, N] over time; ``rows_are`` says what N counts."""
     axes.set_title(plain_name(name), loc="left")
     if _width(values) == 1:
-        axes.plot(values.reshape(len(values)), color=look.COLOURS[0], lw=1.8)
-        look.tidy(axes)
+        axes.plot(values.reshape(len(values)), color=style.COLOURS[0], lw=1.8)
+        style.tidy(axes)
         return
     rows = values.reshape(len(values), -1).T  # [slots, T], the heads below each other
     colours, low, high = colour_range(rows)
     image = axes.imshow(
         rows, aspect="auto", cmap=colours, vmin=low, vmax=high, interpolation="nearest"
     )
-    look.tidy(axes)
+    style.tidy(axes)
     axes.grid(visible=False)
     heads = values.shape[1] if values.ndim == 3 else 1
     if heads > 1:
         _mark_heads(axes, heads, values.shape[2])
     else:
         axes.set_ylabel(rows_are or counted(name))
-    look.colour_bar(axes, image)
+    style.colour_bar(axes, image)
 
 
 def _mark_heads(axes: Axes, heads: int, slots: int) -> None:
     for head in range(1, heads):
-        axes.axhline(head * slots - 0.5, color=look.GREY, lw=0.8)
+        axes.axhline(head * slots - 0.5, color=style.GREY, lw=0.8)
     axes.set_yticks(
         [(head + 0.5) * slots - 0.5 for head in range(heads)],
         [f"head {head + 1}" for head in range(heads)],
@@ -115,8 +115,8 @@ def _headline(picture: Figure, recording: Recording, title: str) -> None:
     if recording.cue_step is not None:
         facts += f"  ·  dashed: cue first seen, step {recording.cue_step}"
     lines = [title, facts] if title else [facts]
-    headline = picture.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=look.FONT)
-    headline.set_color(look.INK)
+    headline = picture.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=style.FONT)
+    headline.set_color(style.INK)
 
 
 def _width(values: NDArray[np.float64]) -> int:

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from memrl.evaluation.recording import Picture
-from memrl.plots import style as look
+from memrl.plots import style
 from memrl.plots.memory import colour_range, counted, plain_name
 
 Update: TypeAlias = Callable[[int], None]  # shows a step
@@ -23,7 +23,7 @@ def picture_panel(axes: Axes, name: str, frames: list[Picture | None]) -> Update
     """A picture a step; where there is none, the last one stays and the title says so."""
     first = next(frame for frame in frames if frame is not None)
     image = axes.imshow(first, interpolation="nearest")
-    title = axes.set_title(name, loc="left", fontsize=look.FONT - 1, color=look.INK)
+    title = axes.set_title(name, loc="left", fontsize=style.FONT - 1, color=style.INK)
     axes.set_axis_off()
 
     def update(t: int) -> None:
@@ -40,12 +40,12 @@ def memory_panel(axes: Axes, name: str, values: NDArray[np.float64]) -> Update:
     rows = values.reshape(len(values), -1, values.shape[-1])  # [T, R, N]
     rows = np.concatenate([rows, rows[-1:]])  # nothing is read after the last action
     colours, low, high = colour_range(values)
-    look.tidy(axes)
-    axes.set_title(plain_name(name), loc="left", fontsize=look.FONT - 1)
+    style.tidy(axes)
+    axes.set_title(plain_name(name), loc="left", fontsize=style.FONT - 1)
     if rows.shape[2] > 1:
-        axes.set_xlabel(counted(name), fontsize=look.FONT - 2, labelpad=1)
+        axes.set_xlabel(counted(name), fontsize=style.FONT - 2, labelpad=1)
     if rows.shape[1] == 1 and rows.shape[2] <= _MAX_BARS:
-        bars = axes.bar(range(rows.shape[2]), rows[0, 0], color=look.COLOURS[0], width=0.85)
+        bars = axes.bar(range(rows.shape[2]), rows[0, 0], color=style.COLOURS[0], width=0.85)
         axes.set_ylim(low, high)
         axes.set_xlim(-0.6, rows.shape[2] - 0.4)
         _number_entries(axes, rows.shape[2])
@@ -60,7 +60,7 @@ def memory_panel(axes: Axes, name: str, values: NDArray[np.float64]) -> Update:
         rows[0], aspect="auto", cmap=colours, vmin=low, vmax=high, interpolation="nearest"
     )
     axes.grid(visible=False)
-    look.colour_bar(axes, image)
+    style.colour_bar(axes, image)
     _number_entries(axes, rows.shape[2])
     heads = rows.shape[1] if rows.shape[1] > 1 else 0
     axes.set_yticks(range(heads), [f"head {r + 1}" for r in range(heads)])
@@ -77,8 +77,12 @@ def _number_entries(axes: Axes, count: int) -> None:
 
 def text_panel(axes: Axes, name: str, texts: Sequence[str]) -> Update:
     """A few lines a step."""
-    axes.set_title(name, loc="left", fontsize=look.FONT - 1, color=look.INK)
+    axes.set_title(name, loc="left", fontsize=style.FONT - 1, color=style.INK)
     axes.set_axis_off()
-    style: dict[str, Any] = {"family": "monospace", "fontsize": look.FONT + 1, "color": look.INK}
-    lines = axes.text(0.0, 0.98, texts[0], va="top", transform=axes.transAxes, **style)
+    letters: dict[str, Any] = {
+        "family": "monospace",
+        "fontsize": style.FONT + 1,
+        "color": style.INK,
+    }
+    lines = axes.text(0.0, 0.98, texts[0], va="top", transform=axes.transAxes, **letters)
     return lambda t: lines.set_text(texts[t])
