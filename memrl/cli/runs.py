@@ -16,9 +16,13 @@ from memrl.evaluation.recording import record_episode
 from memrl.pipeline.build import make_env
 from memrl.pipeline.env_card import draw_view
 from memrl.pipeline.loading import load, read_config
-from memrl.pipeline.report import described, film, titled
+from memrl.pipeline.report import (
+    draw_episode_memory,
+    draw_film,
+    evaluation_line,
+    picture_title,
+)
 from memrl.pipeline.setup import prepare, seed_for
-from memrl.plots.memory import draw_memory
 from memrl.run.agent import Agent
 from memrl.run.directory import RunDirectory
 
@@ -51,7 +55,7 @@ def evaluate_run(path: Path, words: Sequence[str], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(plain(result)))
     else:
-        print(described(result))
+        print(evaluation_line(result))
 
 
 def watch_run(path: Path, words: Sequence[str]) -> None:
@@ -71,10 +75,11 @@ def watch_run(path: Path, words: Sequence[str]) -> None:
         )
     finally:
         env.close()
-    title, drawn = titled(config, ablate=options.ablate), str(out)
-    film(config, recording, env.observation_space, out, title=title)
+    title, drawn = picture_title(config, ablate=options.ablate), str(out)
+    space = env.observation_space
+    draw_film(config, recording, space, out, title=title)
     if recording.memory:
-        draw_memory(recording, out.with_suffix(".png"), title=title)
+        draw_episode_memory(config, recording, space, out.with_suffix(".png"), title=title)
         drawn += f" and {out.with_suffix('.png')}"
     outcome = {True: "a success", False: "a failure", None: "over"}[recording.success]
     print(f"{recording.length} steps, {outcome}: {drawn}")

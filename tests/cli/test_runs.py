@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from memrl.config.composition import compose
-from memrl.pipeline.report import titled
+from memrl.pipeline.report import picture_title
 
 
 @pytest.mark.parametrize(
@@ -13,4 +13,4 @@ from memrl.pipeline.report import titled
 )
 def test_pictures_say_what_of_a_memory_is_silenced(ablate, end):
     config = compose(["memory=ntm", "env=probe/TMaze-v0"])
-    assert titled(config, ablate=ablate) == f"ntm on probe/TMaze-v0{end}"
+    assert picture_title(config, ablate=ablate) == f"ntm on probe/TMaze-v0{end}"

@@ -153,14 +153,15 @@ def test_memory_png_has_a_panel_for_each_diagnostic_and_marks_the_cue(tmp_path):
     figure = draw_memory(recording, tmp_path / "memory.png", title="dnc")
     panels = [axes for axes in figure.axes if axes.get_title(loc="left")]
     names = [axes.get_title(loc="left") for axes in panels]
-    assert names == ["write weights", "read weights", "hidden", "gate"]
+    most = "hidden (the 32 of 67 units that vary most)"
+    assert names == ["reward after the action", "write weights", "read weights", most, "gate"]
     assert panels[-1].get_xlabel() == "step of the episode"
     for axes in panels:
         assert any(list(line.get_xdata()) == [3, 3] for line in axes.lines)
     np.testing.assert_array_equal(
-        panels[0].images[0].get_array(), recording.memory["write_weights"].T
+        panels[1].images[0].get_array(), recording.memory["write_weights"].T
     )
-    assert [t.get_text() for t in panels[1].get_yticklabels()] == ["head 1", "head 2"]
+    assert [t.get_text() for t in panels[2].get_yticklabels()] == ["head 1", "head 2"]
     assert "dashed: cue first seen, step 3" in figure.get_suptitle()
     assert (tmp_path / "memory.png").exists()
 
@@ -184,7 +185,7 @@ def test_an_entropy_has_its_unit():
 
 def test_steps_of_a_short_episode_are_whole_numbers(tmp_path):
     figure = draw_memory(record(2), tmp_path / "memory.png")
-    below = figure.axes[3]
+    below = figure.axes[4]
     assert below.get_xlabel() == "step of the episode"
     assert all(float(tick).is_integer() for tick in below.get_xticks())
 
@@ -284,7 +285,7 @@ def test_a_row_of_one_memory_has_no_tick_and_says_what_its_entries_are(tmp_path,
     draw_episode(record(2), tmp_path / "e.gif")
     assert len(panels["hidden"].get_yticks()) == 0
     assert len(panels["read weights"].get_yticks()) == 2
-    assert panels["hidden"].get_xlabel() == "unit"
+    assert panels["hidden"].get_xlabel() == "67 units, row by row"
     assert panels["gate"].get_xlabel() == ""  # one number
     assert panels["write weights"].get_xlabel() == "slot"
 
