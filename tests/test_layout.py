@@ -88,6 +88,13 @@ def imports(path: Path) -> set[str]:
     return names
 
 
+HYDRA_FILES = (
+    "config.composition",
+    "config.nodes",
+    "config.env_overrides",
+    "cli.sweep",
+    "cli.sweep_axes",
+)
 SB3_FILES = {
     f"agents.sb3.{name}"
     for name in "algorithm archive normalisation persistent policy saving schedules source".split()
@@ -115,7 +122,16 @@ def test_every_room_exists():
         ("sb3_contrib", {"bench.peer_process"}),
         ("wandb", {"tracking.wandb"}),
         ("faiss", {"memory.stores.index"}),
-        ("hydra", {"config.composition", "config.nodes", "config.env_overrides", "cli.sweep"}),
+        (
+            "hydra",
+            {
+                "config.composition",
+                "config.nodes",
+                "config.env_overrides",
+                "cli.sweep",
+                "cli.sweep_axes",
+            },
+        ),
         ("typer", {"cli.app", "cli.bench_app"}),
     ],
 )

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from memrl.cli.bench_app import Json, Words, bench
-from memrl.errors import RunError
+from memrl.cli.error_text import one_sentence
 
 # Every command imports what it needs when it is called: ``memrl --help`` answers at once.
 
@@ -68,8 +68,9 @@ def train(
 
     memrl train --resume runs/NAME total_steps=2_000_000
 
-    run.dir=PATH names the run directory; total_steps=N is the length in env steps. `memrl config`
-    prints every key; `memrl memories` and `memrl envs` list what can be chosen.
+    run.dir=PATH names the run directory (of a sweep, the folder of its runs); total_steps=N is the
+    length in env steps. `memrl config` prints every key; `memrl memories` and `memrl envs` list
+    what can be chosen.
     """
     from memrl.cli.train import resume_run, start_runs
 
@@ -149,15 +150,22 @@ def export(run: RunPath, options: Words = None) -> None:
 
 @app.command()
 def compare(
-    words: Annotated[list[str], typer.Argument(metavar="RUN", help="Run directories.")],
+    words: Annotated[
+        list[str], typer.Argument(metavar="RUN", help="Run directories, or folders of them.")
+    ],
+    json: Json = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print the table as CSV.")] = False,
 ) -> None:
-    """Learning curves with confidence bands, and a table; runs that differ by seed are one line.
+    """Learning curves and a table; runs that differ by their seed only are averaged.
+
+    Takes runs of `memrl train`, or of `memrl fit`. Of one or two seeds each is a thin line; more
+    are a mean with a confidence band.
 
     Keys: out=PATH (compare.png).
     """
-    from memrl.cli.runs import compare_runs
+    from memrl.cli.compare import compare_runs
 
-    compare_runs(words)
+    compare_runs(words, form="json" if json else "csv" if csv else "table")
 
 
 @app.command(context_settings=PASS_ON)
@@ -242,7 +250,7 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
-        sys.exit(_say(_sentence(error), getattr(error, "exit_code", 1)))
+        sys.exit(_say(one_sentence(error), getattr(error, "exit_code", 1)))
 
 
 def _import_plugins(arguments: list[str]) -> list[str]:
@@ -272,15 +280,3 @@ def _import_plugins(arguments: list[str]) -> list[str]:
 def _say(sentence: str, code: int) -> int:
     print(f"memrl: {sentence}", file=sys.stderr)
     return code
-
-
-def _sentence(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    if isinstance(error, ValueError | OSError | RunError):
-        return text
-    from memrl.plugins import own_error, own_line
-
-    if own_line(error) is not None:  # code of the person's own, such as a memory or an environment
-        return f"{own_error(error)}; --debug shows how it came there"
-    name = type(error).__name__
-    return f"{name}: {text} (this looks like a defect of memrl; --debug shows where it happened)"

@@ -6,14 +6,13 @@ import importlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
 from memrl.cli.arguments import values
+from memrl.cli.output import NO_BREAK, table
 from memrl.config.composition import compose
 from memrl.envs.make import check, envs
 from memrl.memory import registry
@@ -24,6 +23,8 @@ from memrl.supervised.config import build_task, compose_fit
 from memrl.tasks import REGISTRY
 from memrl.testing.core_contract import IN_DIM, check_core
 
+_WHOLE_LINES: Final = 1000  # columns
+
 
 def list_memories(*, as_json: bool) -> None:
     """One row a memory: its numbers are those of ``memory=<name>`` behind a default encoder."""
@@ -31,15 +32,20 @@ def list_memories(*, as_json: bool) -> None:
     if as_json:
         print(json.dumps(rows))
         return
-    whole, broken = told_apart(rows)
-    table = Table("memory", "paper", "state", "parameters", "flop per step", box=None)
-    table.add_column("origin", no_wrap=True)
-    for row in whole:
-        kib = row["state_bytes"] / 1024
-        numbers = (f"{row[key]:,}" for key in ("parameters", "flop_per_step"))
-        table.add_row(row["name"], row["paper"], f"{kib:,.1f} KiB", *numbers, row["origin"])
-    Console().print(table)
-    say_how("memory", "train", "config", broken)
+    whole, broken = split_broken(rows)
+    numbers = ("state", "parameters", "flop per step")
+    cells = [
+        [
+            row["name"],
+            row["paper"],
+            f"{row['state_bytes'] / 1024:,.1f}{NO_BREAK}KiB",
+            *(f"{row[key]:,}" for key in ("parameters", "flop_per_step")),
+            row["origin"],
+        ]
+        for row in whole
+    ]
+    print(table(["memory", "paper", *numbers, "origin"], cells, right=numbers))
+    print_hints("memory", "train", "config", broken)
 
 
 def described_words(
@@ -57,13 +63,13 @@ def described_words(
         yield known
 
 
-def told_apart(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
+def split_broken(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
     """Rows of what can be chosen, and a sentence for each of the others."""
     whole = [row for row in rows if "error" not in row]
     return whole, [f"{row['name']}: {row['error']}" for row in rows if "error" in row]
 
 
-def say_how(key: str, command: str, config: str, broken: Sequence[str]) -> None:
+def print_hints(key: str, command: str, config: str, broken: Sequence[str]) -> None:
     """What stands below a list: plug-ins that cannot be chosen, and how to choose the others."""
     print("\n".join(["", *broken]))
     print(f"memrl {command} {key}=NAME; the options of one: memrl {config} {key}=NAME")
@@ -107,15 +113,19 @@ def list_envs(words: Sequence[str], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(rows))
         return
-    table = Table(box=None, padding=(0, 1))
-    table.add_column("environment", no_wrap=True)
-    for head in ("kind", "memory", "memoryless · guess · optimum", "observation"):
-        table.add_column(head)
-    for row in rows:
-        known = _levels(row["levels"])
-        table.add_row(row["id"], row["kind"], row["memory"] or "", known, row["observation"])
+    headings = ["environment", "kind", "memory", "memoryless · guess · optimum", "observation"]
+    cells = [
+        [
+            row["id"],
+            row["kind"],
+            row["memory"] or "",
+            _levels(row["levels"]),
+            row["observation"],
+        ]
+        for row in rows
+    ]
     # A file or a pipe gets whole lines.
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    print(table(headings, cells, width=None if sys.stdout.isatty() else _WHOLE_LINES))
     print("\nmemrl train env=ID, memrl play ID; any other id of Gymnasium works too, by an adapter")
 
 
@@ -134,22 +144,18 @@ def list_tasks(*, as_json: bool) -> None:
     if as_json:
         print(json.dumps(rows))
         return
-    whole, broken = told_apart(rows)
-    table = Table(box=None)
-    table.add_column("task", no_wrap=True, min_width=max(len(row["name"]) for row in whole))
-    for heading in ("paper", "in", "out", "lengths", "chance"):
-        table.add_column(heading)
-    table.add_column("origin", no_wrap=True)
+    whole, broken = split_broken(rows)
+    cells = []
     for row in whole:
         if row["needs"]:
             given = " ".join(f"task.{key}=…" for key in row["needs"])
-            table.add_row(row["name"], row["paper"], given, row["kind"], "", "", row["origin"])
-            continue
-        out, chance = f"{row['out_dim']} {row['kind']}", f"{row['chance']:.0%}"
-        facts = row["paper"], str(row["in_dim"]), out, row["lengths"], chance, row["origin"]
-        table.add_row(row["name"], *facts)
-    Console().print(table)
-    say_how("task", "fit", "config --fit", broken)
+            facts = [given, row["kind"], "", ""]
+        else:
+            facts = [str(row["in_dim"]), f"{row['out_dim']} {row['kind']}", row["lengths"]]
+            facts.append(f"{row['chance']:.0%}")
+        cells.append([row["name"], row["paper"], *facts, row["origin"]])
+    print(table(["task", "paper", "in", "out", "lengths", "chance", "origin"], cells))
+    print_hints("task", "fit", "config --fit", broken)
 
 
 def describe_task(name: str) -> dict[str, Any]:

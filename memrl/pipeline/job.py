@@ -6,11 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGINT
 from typing import Any, Generic, TypeAlias, TypeVar, final
 
 import torch
 
 from memrl.config.models import Common
+from memrl.errors import Interrupted
 from memrl.pipeline.build import compile_memory
 from memrl.pipeline.directories import open_directory
 from memrl.pipeline.loading import checkpoints_of
@@ -116,8 +118,16 @@ def run(
                 resume=resume,
                 checkpoint_seconds=config.run.checkpoint_seconds,
             )
+        try:
+            result = job.conclude(directory, fitted, say)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                "stopped after learning, before its evaluation was complete; continue with: "
+                f"{directory.resume_command()}",
+                SIGINT,
+            ) from None
         summary = {
-            **job.conclude(directory, fitted, say),
+            **result,
             **provenance(fitted, learner.unit, job.device),
         }
         write_summary(directory.summary, summary)

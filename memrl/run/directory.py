@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, final
 
@@ -80,7 +81,7 @@ class RunDirectory:
 
     def resume_command(self) -> str:
         """What to type to continue this run."""
-        return f"memrl {self.command} --resume {self.path}{self.plugin_options()}"
+        return f"memrl {self.command} --resume {shlex.quote(str(self))}{self.plugin_options()}"
 
     def plugin_options(self) -> str:
         """What a command must say besides to open this run: `` --plugin leaky``, or nothing."""
@@ -104,3 +105,12 @@ class RunDirectory:
             return {}
         except (ValueError, AttributeError) as error:
             raise RunError(f"{self.plugins} is damaged: {error}") from error
+
+
+def runs_in(folder: Path) -> Iterator[Path]:
+    """The runs in a folder and the folders in it, by name; ``folder`` itself if it is a run."""
+    for path, folders, files in os.walk(folder):
+        if _CONFIG in files:
+            yield Path(path)
+            folders.clear()  # a run holds no runs
+        folders[:] = sorted(name for name in folders if not name.startswith("."))

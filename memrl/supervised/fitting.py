@@ -60,7 +60,7 @@ class FitJob(Job[FitConfig, SupervisedLearner]):
         self.core, self.device = self.learner.model.core, self.learner.device
 
     def notice(self, start: int) -> str | None:
-        return described(self.learner)
+        return size_line(self.learner)
 
     def conclude(self, directory: RunDirectory, fitted: Fitted, say: Say) -> dict[str, Any]:
         config, learner = self.config, self.learner
@@ -107,7 +107,7 @@ def make_learner(config: FitConfig) -> SupervisedLearner:
     )
 
 
-def described(learner: SupervisedLearner) -> str:
+def size_line(learner: SupervisedLearner) -> str:
     """One line: parameters of the model and of its memory."""
     whole, core = (
         sum(weight.numel() for weight in part.parameters())

@@ -19,7 +19,7 @@ from memrl.envs.adapters.gymnasium_env import GymnasiumAdapter
 from memrl.envs.wrappers import Previous
 from memrl.memory import registry
 from memrl.pipeline.build import make_agent, make_env
-from memrl.pipeline.directories import dump, new_directory
+from memrl.pipeline.directories import dump, name_of
 from memrl.pipeline.loading import read_config
 from memrl.pipeline.setup import find_device, seed_for
 from memrl.policies.backbone import PolicyConfig, Stacked
@@ -364,4 +364,4 @@ def default_config() -> Config:
 )
 def test_titles_and_names_of_runs_say_what_learns(words, name):
     config = memrl.compose(["env=CartPole-v1", *words])
-    assert new_directory(config).name == f"CartPole-v1-{name}-seed1"
+    assert name_of(config) == f"CartPole-v1-{name}-seed1"

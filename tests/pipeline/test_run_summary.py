@@ -32,7 +32,7 @@ def test_a_finished_run_can_be_compared(run):
     directory = RunDirectory.open(run.path)
     compared = read_run(directory)
     assert (compared.memory, compared.seed) == ("gru", 3)
-    assert compared.success == run.summary["success"]
+    assert compared.scores["success"] == run.summary["success"]
     write_summary(directory.summary, {"memory": "dnc"})
     with pytest.raises(RunError, match="lacks 'env'"):
         read_run(directory)
