@@ -68,14 +68,14 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
         """
 
     def _project(self, x: Tensor) -> Tensor:
-        """What the update takes from the input whatever the state: [*N, I] -> [*N, any width].
+        """What the update takes from the input whatever the state.
 
-        A sequence's inputs go through it in one product.
+        ``[*N, I]`` -> ``[*N, any width]``; a sequence's inputs go through it in one product.
         """
         return x
 
     def _emit(self, seen: Tensor) -> Tensor:
-        """The output, of what the update saw: [*N, any width] -> [*N, O], as ``_project``."""
+        """The output, from what the update saw: ``[*N, any width]`` -> ``[*N, O]``."""
         return seen
 
     def diagnostics(self, state: S) -> dict[str, Tensor]:

@@ -97,8 +97,9 @@ class BatchedEnv(ABC):
     def goal_reward(self, achieved: Tensor, desired: Tensor) -> tuple[Tensor, Tensor]:
         """What a step pays, and whether it ends, that achieves one goal and was after another.
 
-        Goals [*N, ...] to a reward float32 [*N] and a bool [*N]; nothing else plays a part. For any
-        goal that was achieved, this is what ``step`` would have returned had it been desired.
+        Goals ``[*N, ...]`` to a reward float32 ``[*N]`` and a bool ``[*N]``; nothing else plays a
+        part. For any goal that was achieved, this is what ``step`` would have returned had it been
+        desired.
         """
         raise TypeError(f"{type(self).__name__} has no goals")
 
