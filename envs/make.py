@@ -23,7 +23,7 @@ from memrl.envs.popgym import POPGYM
 from memrl.envs.popgym.catalogue import package_card, popgym_card
 from memrl.envs.probes import PROBES, probe_card
 from memrl.envs.providers import lacking, provide
-from memrl.envs.wrappers import Previous
+from memrl.envs.wrappers import with_previous
 from memrl.registry import nearly_as_near
 from memrl.rollout.env import BatchedEnv
 
@@ -164,8 +164,7 @@ def make(
     else:
         build = _builder(id, name)
         env = build(num, device=place, **checked_options(id, build, kwargs))
-    if prev_action or prev_reward or antialias:
-        env = Previous(env, action=prev_action, reward=prev_reward, antialias=antialias)
+    env = with_previous(env, action=prev_action, reward=prev_reward, antialias=antialias)
     if seed is not None:
         env.reset(seed)
     return env

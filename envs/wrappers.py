@@ -12,6 +12,13 @@ from torch import Tensor
 from memrl.rollout.env import BatchedEnv, Carried, Obs, Transition
 
 
+def with_previous(env: BatchedEnv, *, action: bool, reward: bool, antialias: bool) -> BatchedEnv:
+    """``Previous`` around an environment, or the environment itself where nothing is added."""
+    if not (action or reward or antialias):
+        return env
+    return Previous(env, action=action, reward=reward, antialias=antialias)
+
+
 @final
 class Previous(BatchedEnv):
     """Adds what was done and earned in the step before: ``prev_action``, ``prev_reward``.

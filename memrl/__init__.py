@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from memrl.envs.make import make as make
     from memrl.memory import MemoryCore as MemoryCore
     from memrl.memory import register as register
-    from memrl.pipeline.job import Run as Run
-    from memrl.pipeline.loading import load as load
+    from memrl.pipeline.trained import Run as Run
+    from memrl.pipeline.trained import load as load
+    from memrl.pipeline.trained import open_run as open_run
     from memrl.pipeline.training import train as train
     from memrl.testing import check_core as check_core
 
@@ -22,10 +23,11 @@ __version__ = "0.1.0"
 _HOME = {
     "Config": "memrl.config.models",
     "MemoryCore": "memrl.memory",
-    "Run": "memrl.pipeline.job",
+    "Run": "memrl.pipeline.trained",
     "check_core": "memrl.testing",
     "compose": "memrl.config.composition",
-    "load": "memrl.pipeline.loading",
+    "load": "memrl.pipeline.trained",
+    "open_run": "memrl.pipeline.trained",
     "make": "memrl.envs.make",
     "register": "memrl.memory",
     "train": "memrl.pipeline.training",

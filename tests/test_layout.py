@@ -114,7 +114,7 @@ def test_every_room_exists():
         ("wandb", {"tracking.wandb"}),
         ("faiss", {"memory.stores.index"}),
         ("hydra", {"config.composition", "config.env_overrides", "cli.sweep"}),
-        ("typer", {"cli.app"}),
+        ("typer", {"cli.app", "cli.bench_app"}),
     ],
 )
 def test_heavy_packages_have_one_home(package, homes):

@@ -58,6 +58,17 @@ def test_a_second_copy_under_a_bare_name_is_refused(name):
     assert f"import this package as memrl.{name}" in done.stderr
 
 
+def test_python_started_in_the_folder_above_a_clone_finds_the_package(tmp_path):
+    (tmp_path / "memrl").symlink_to(ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", "import memrl, memrl.envs; print(memrl.__version__)"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == PROJECT["project"]["version"], done.stderr
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built from a copy of the tracked files: a build leaves folders behind."""

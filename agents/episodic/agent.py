@@ -10,6 +10,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
+from memrl.agents.acting import Observer
 from memrl.agents.config import AgentConfig, Count, Positive, Share
 from memrl.agents.episode_statistics import EpisodeStatistics
 from memrl.agents.episodic.return_buffer import Block, Kept, Known, ReturnBuffer
@@ -100,6 +101,7 @@ class EpisodicControl:
         self.pending = ReturnBuffer(method.horizon, self.config.gamma)
         self.episodes = EpisodeStatistics(env)
         self._owed = 0  # env steps since the last time of learning
+        self.observer = Observer(env.observation_space, env.device)
         self.begin()
 
     @property
@@ -188,19 +190,24 @@ class EpisodicControl:
             raise ValueError(f"{name} has no part {ablate!r} to silence (parts: state)")
         self._acting = None if greedy else torch.Generator(self.env.device).manual_seed(seed)
         self._worth: Worth | None = None
+        self.observer.begin()
 
     @torch.no_grad()
-    def act(self, obs: Obs, start: Tensor | None = None) -> Tensor:
+    def act(self, given: Any, start: Any = None) -> Any:
         """See ``memrl.run.agent.Agent.act``; every observation stands for itself."""
+        obs, _, form = self.observer.read(given, start)
         self._worth = self.method.worth(obs, mark=False)
         mask = open_actions(obs, self._worth.q)
         if self._acting is None:
-            return exploit(self._worth, mask)
-        return explore(self._worth, mask, self.config.epsilon, self._acting)
+            return form.give(exploit(self._worth, mask))
+        return form.give(explore(self._worth, mask, self.config.epsilon, self._acting))
 
     def memory(self) -> dict[str, Tensor]:
         """See ``memrl.run.agent.Agent.memory``: what each action was worth."""
         return {} if self._worth is None else {"action_values": self._worth.q}
+
+    def memory_state(self) -> None:
+        """See ``memrl.run.agent.Agent.memory_state``: nothing is carried from step to step."""
 
     def state_dict(self) -> dict[str, Any]:
         """See ``memrl.run.agent.Agent.state_dict``."""

@@ -76,7 +76,7 @@ class PPO(ActsWithMemory):
                 units=self.return_norm,
                 generator=torch.Generator().manual_seed(draw_seed),
             )
-        self.actor = Actor(policy)
+        self.actor = Actor(policy, env)
 
     @property
     def experience(self) -> int:

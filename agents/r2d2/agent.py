@@ -56,7 +56,7 @@ class R2D2(ActsWithMemory):
         )
         self.learner = QLearner(network, config)
         self._owed = 0.0  # env steps to learn from, by the replay ratio
-        self.actor = Actor(network, self._choose)
+        self.actor = Actor(network, env, self._choose)
 
     @property
     def experience(self) -> int:

@@ -9,7 +9,7 @@ from typing import Literal
 from memrl.agents.ppo.agent import PPO
 from memrl.cli.arguments import parse
 from memrl.config.models import LaxPath, Strict
-from memrl.pipeline.loading import load
+from memrl.pipeline.trained import load
 from memrl.policies.export import export_step
 
 

@@ -18,9 +18,10 @@ from memrl.evaluation.recording import record_episode
 from memrl.evaluation.run_labels import variants
 from memrl.pipeline.build import make_env
 from memrl.pipeline.env_card import draw_view, references
-from memrl.pipeline.loading import load, read_config
+from memrl.pipeline.loading import read_config
 from memrl.pipeline.report import described, film, titled
 from memrl.pipeline.setup import prepare, seed_for
+from memrl.pipeline.trained import load
 from memrl.plots.comparison import draw_comparison
 from memrl.plots.memory import draw_memory
 from memrl.run.agent import Agent

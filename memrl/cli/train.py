@@ -15,10 +15,9 @@ from memrl.config.models import Config
 from memrl.envs.make import check, family_of
 from memrl.evaluation.run_labels import flattened
 from memrl.pipeline.directories import new_directory
-from memrl.pipeline.job import Run
 from memrl.pipeline.loading import read_config
+from memrl.pipeline.trained import Run
 from memrl.pipeline.training import train
-from memrl.run.agent import Agent
 from memrl.run.directory import RunDirectory
 
 
@@ -67,7 +66,7 @@ def report(
         print(f"pictures, metrics and checkpoints: {run.path}")
 
 
-def next_commands(run: Run[Agent], memory: str | None, words: Sequence[str]) -> list[str]:
+def next_commands(run: Run, memory: str | None, words: Sequence[str]) -> list[str]:
     """What to try after a run that ``words`` began: watch it, its control, another memory.
 
     ``memory`` is None where the agent has no choice of them.

@@ -14,7 +14,7 @@ from rich.progress import Progress
 from torch import Tensor
 
 from memrl.evaluation.statistics import Estimate, mean, wilson
-from memrl.rollout.env import BatchedEnv, Transition
+from memrl.rollout.env import BatchedEnv, Obs, Transition
 from memrl.run.agent import Agent
 
 
@@ -71,18 +71,14 @@ def evaluate(
     if episodes < 1:
         raise ValueError(f"an evaluation plays 1 episode or more, not {episodes}")
     agent.begin(seed, greedy=greedy, ablate=ablate)
-    obs = env.reset(seed)
+    step: Obs | Transition = env.reset(seed)
     tally = _Tally(env, episodes)
-    start = torch.ones(env.num_envs, dtype=torch.bool, device=env.device)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not show_progress) as bar:
         task = bar.add_task("evaluating", total=episodes, visible=console.is_terminal)
         left = episodes
         while left:
-            step = env.step(agent.act(obs, start))
-            obs = step.obs
-            # The observation after an invalid row (the reset of a NEXT_STEP env) opens an episode.
-            start = step.ended if step.valid is None else step.ended | ~step.valid
+            step = env.step(agent.act(step))
             left = int(tally.add(step))  # the one number a step that reaches the host
             bar.update(task, completed=episodes - left)
     return _conclude(tally.read(), episodes)

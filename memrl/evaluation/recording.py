@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from memrl.rollout.env import BatchedEnv, Obs
+from memrl.rollout.env import BatchedEnv, Obs, Transition
 from memrl.run.agent import Agent
 
 Picture: TypeAlias = NDArray[np.uint8]  # [H, W, 3]
@@ -64,13 +64,13 @@ def record_episode(
     """
     agent.begin(seed, greedy=greedy, ablate=ablate)
     obs = env.reset(seed)
-    start = torch.ones(env.num_envs, dtype=torch.bool, device=env.device)
+    given: Obs | Transition = obs
     kept = _Kept()
     for t in range(max_steps):
         kept.frames.append(_picture(env.render(0)))
         kept.views.append(view(obs) if view is not None else None)
         kept.observations.append({name: _numpy(value[0]) for name, value in obs.items()})
-        action = agent.act(obs, start)
+        action = agent.act(given)
         kept.actions.append(_numpy(action[0]))
         kept.memory.append({name: _numpy(value[0]) for name, value in agent.memory().items()})
         step = env.step(action)
@@ -80,7 +80,7 @@ def record_episode(
             kept.cue_step = t + 1
         if bool(step.ended[0]):
             return kept.recording(seed, step.metrics)
-        obs, start = step.obs, step.ended
+        obs, given = step.obs, step
     return kept.recording(seed, {})
 
 

@@ -28,17 +28,17 @@ L = TypeVar("L", bound=Learner)
 
 @final
 @dataclass(frozen=True)
-class Run(Generic[L]):
-    """A finished run."""
+class Result(Generic[L]):
+    """What a finished run leaves behind."""
 
-    path: Path
+    directory: RunDirectory
     summary: dict[str, Any]  # as in summary.json
     learner: L  # as at the end of training
 
     @property
-    def agent(self) -> L:
-        """The learner of a run of ``memrl train``."""
-        return self.learner
+    def path(self) -> Path:
+        """Of the run's directory."""
+        return self.directory.path
 
 
 class Job(ABC, Generic[C, L]):
@@ -73,7 +73,7 @@ def run(
     *,
     style: Style = "auto",
     say: Say = print,
-) -> Run[L]:
+) -> Result[L]:
     """Learn, evaluate, draw and summarise.
 
     Args:
@@ -123,4 +123,4 @@ def run(
         write_summary(directory.summary, summary)
         episode = directory.episode if directory.episode.exists() else None
         tracker.finish(episode=episode, checkpoint=fitted.checkpoint)
-    return Run(directory.path, summary, learner)
+    return Result(directory, summary, learner)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import yaml  # type: ignore[import-untyped]
@@ -11,28 +10,10 @@ from omegaconf import OmegaConf
 from memrl.checkpoint.folder import Checkpoint, Checkpoints
 from memrl.config.models import Common, Config, check
 from memrl.errors import CheckpointError, RunError
-from memrl.pipeline.build import make_agent, make_env
-from memrl.run.agent import Agent
 from memrl.run.directory import Command, RunDirectory
 
-RunPath: TypeAlias = str | os.PathLike[str]
 C = TypeVar("C", bound=Common)
 Which: TypeAlias = Literal["last", "best"]
-
-
-def load(run: RunPath, checkpoint: Which = "last", *, device: str | None = None) -> Agent:
-    """The agent of a run, as it was at its last or best checkpoint.
-
-    Raises:
-        RunError: there is no such run, or no intact checkpoint in it.
-        ValueError: neither "last" nor "best", or no such device here.
-    """
-    directory = RunDirectory.open(run)
-    config = read_config(directory, device=device)
-    found = find_checkpoint(directory, config, checkpoint)
-    agent = make_agent(config, make_env(config))
-    agent.load_state_dict(found.state["agent"])
-    return agent
 
 
 def find_checkpoint(directory: RunDirectory, config: Config, which: Which = "last") -> Checkpoint:

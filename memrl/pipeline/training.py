@@ -13,9 +13,10 @@ from memrl.evaluation.evaluate import Evaluation, evaluate
 from memrl.evaluation.recording import record_episode
 from memrl.pipeline.build import capture_rollouts, make_agent, make_env
 from memrl.pipeline.env_card import draw_view, references
-from memrl.pipeline.job import Job, Run, Say, run
+from memrl.pipeline.job import Job, Say, run
 from memrl.pipeline.report import described, film, titled
 from memrl.pipeline.setup import find_device, prepare, seed_for
+from memrl.pipeline.trained import Run
 from memrl.plots.curve import draw_curve
 from memrl.plots.memory import draw_memory
 from memrl.run.agent import Agent
@@ -30,7 +31,7 @@ def train(
     *,
     style: Style = "auto",
     say: Say = print,
-) -> Run[Agent]:
+) -> Run:
     """Train as ``config`` says, then evaluate, draw and summarise.
 
     Args:
@@ -46,7 +47,8 @@ def train(
             a run to be continued is intact.
         Interrupted: a signal arrived; a checkpoint was saved first.
     """
-    return run(TrainJob(config), target, style=style, say=say)
+    result = run(TrainJob(config), target, style=style, say=say)
+    return Run(result.directory, config, agent=result.learner)
 
 
 @final

@@ -36,6 +36,11 @@ class Transition(NamedTuple):
         """Rows whose episode ended at this step: bool [B]."""
         return self.terminated | self.truncated
 
+    @property
+    def start(self) -> Tensor:
+        """Rows whose ``obs`` opens an episode: bool [B]."""
+        return self.ended if self.valid is None else self.ended | ~self.valid
+
 
 class Carried(NamedTuple):
     """All that a step of environments takes over from the step before."""

@@ -7,8 +7,6 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from torch import Tensor, nn
 
-from memrl.rollout.env import Obs
-
 Metrics: TypeAlias = Mapping[str, float]
 
 
@@ -68,12 +66,21 @@ class Agent(Learner, Protocol):
             ValueError: the memory has no such part to ablate; the message says which it has.
         """
 
-    def act(self, obs: Obs, start: Tensor | None = None) -> Tensor:
-        """Actions for a batch of observations; the memory is carried from call to call.
+    def act(self, given: Any, start: Any = None) -> Any:
+        """Actions for observations; the memory is carried from call to call.
 
-        ``start`` [B] marks rows whose observation opens an episode. Without it, the first call
-        after ``begin`` (or a new batch size) opens episodes and later calls continue them.
+        ``given`` is what ``env.reset`` returned or the whole ``Transition`` of ``env.step``, which
+        says where episodes ended. Observations alone, as tensors or NumPy arrays, of B environments
+        or of one, need ``start`` from the second call after ``begin`` on: True where an observation
+        opens an episode, bool [B] or one flag for all. Actions have the form of the observations.
+
+        Raises:
+            ValueError: it is not said where episodes begin, the number of environments changed,
+                or an observation that the agent's environment cannot show.
         """
 
     def memory(self) -> dict[str, Tensor]:
-        """Diagnostics of the acting state after the last ``act``: each [B, ...]."""
+        """What the memory shows after the last ``act``: weights, usage …, each [B, ...]."""
+
+    def memory_state(self) -> Any:
+        """The memory itself after the last ``act``: the core's state, leaves [B, ...], or None."""

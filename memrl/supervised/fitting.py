@@ -8,7 +8,7 @@ from typing import Any, final
 
 import torch
 
-from memrl.pipeline.job import Job, Run, Say, run
+from memrl.pipeline.job import Job, Result, Say, run
 from memrl.pipeline.setup import find_device, prepare, seed_for
 from memrl.run.directory import RunDirectory
 from memrl.run.loop import Fitted
@@ -27,7 +27,7 @@ def fit_task(
     *,
     style: Style = "auto",
     say: Say = print,
-) -> Run[SupervisedLearner]:
+) -> Result[SupervisedLearner]:
     """Learn a task as ``config`` says, then evaluate, draw and summarise.
 
     Args:

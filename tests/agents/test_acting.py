@@ -1,4 +1,4 @@
-"""Acting keeps its own memory and is right by default."""
+"""Acting keeps its own memory, and knows where episodes begin."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ import torch
 from small_agents import make_agent
 
 from memrl.envs.make import make
+from memrl.rollout.env import Transition
 
 
 def trajectory(agent, *, give_start, rows=3, steps=8):
-    env = make("probe/Recall-v0", rows, seed=4, delay=11, prev_action=True, prev_reward=True)
+    env = make("probe/Recall-v0", rows, seed=4, delay=2, prev_action=True, prev_reward=True)
     agent.begin(seed=1)
-    obs, actions = env.reset(7), []
-    start = torch.ones(rows, dtype=torch.bool)
+    seen, actions = env.reset(7), []
+    obs, start = seen, torch.ones(rows, dtype=torch.bool)
     for _ in range(steps):
-        action = agent.act(obs, start if give_start else None)
-        transition = env.step(action)
-        obs, start = transition.obs, transition.ended
+        action = agent.act(obs, start) if give_start else agent.act(seen)
+        seen = env.step(action)
+        obs, start = seen.obs, seen.ended
         actions.append(action)
     return torch.stack(actions)
 
 
-def test_without_start_the_first_call_opens_episodes_and_later_ones_go_on():
+def test_a_step_says_where_episodes_begin():
     agent = make_agent("ntm")
     assert torch.equal(trajectory(agent, give_start=True), trajectory(agent, give_start=False))
 
@@ -52,7 +53,7 @@ def test_forgetting_the_state_makes_every_step_a_first_one():
     agent.begin(ablate="state")
     agent.act(obs)
     once = agent.memory()["hidden"]
-    agent.act(obs)
+    agent.act(obs, False)
     torch.testing.assert_close(agent.memory()["hidden"], once)
 
 
@@ -67,3 +68,26 @@ def test_silenced_reads_change_what_is_done_and_training_is_not_silenced():
     assert agent.policy.core.ablate == {"reads"}
     agent.learn(105, lambda row: None)
     assert not agent.policy.core.ablate
+
+
+def test_rows_that_a_late_reset_leaves_invalid_open_an_episode():
+    step = Transition(
+        obs={"obs": torch.zeros(3, dtype=torch.int64)},
+        reward=torch.zeros(3),
+        terminated=torch.tensor([True, False, False]),
+        truncated=torch.tensor([False, False, True]),
+        final_obs={"obs": torch.zeros(3, dtype=torch.int64)},
+        metrics={},
+        valid=torch.tensor([True, False, True]),
+    )
+    assert step.start.tolist() == [True, True, True]
+    assert step._replace(valid=None).start.tolist() == [True, False, True]
+
+
+def test_a_step_and_starts_at_once_are_refused():
+    agent = make_agent("gru")
+    env = make("probe/Recall-v0", 3, seed=4, prev_action=True, prev_reward=True)
+    agent.begin()
+    step = env.step(agent.act(env.reset(7)))
+    with pytest.raises(ValueError, match="a step says itself"):
+        agent.act(step, True)

@@ -75,8 +75,8 @@ def test_acting_touches_nothing_of_training(kind):
     agent, alone = make_agent(kind), make_agent(kind)
     learn(agent, 3), learn(alone, 3)
     agent.begin(seed=1)
-    for _ in range(5):
-        agent.act(agent.obs)
+    for t in range(5):
+        agent.act(agent.obs, t == 0)
     assert words(learn(agent, 2)) == words(learn(alone, 2))
 
 

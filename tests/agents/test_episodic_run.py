@@ -50,13 +50,13 @@ def test_a_resumed_run_is_the_run_that_never_stopped(kind, tmp_path):
 
     loaded = memrl.load(path)
     env = make_env(config(kind, path, 576), num=7, seed=3)
-    obs = env.reset(3)
+    step = env.reset(3)
     for agent in (loaded, whole.agent):
         agent.begin(seed=5)
     for _ in range(11):
-        action = loaded.act(obs)
-        assert torch.equal(action, whole.agent.act(obs))
-        obs = env.step(action).obs
+        action = loaded.act(step)
+        assert torch.equal(action, whole.agent.act(step))
+        step = env.step(action)
 
 
 def test_a_checkpoint_of_another_agent_is_refused_by_name(tmp_path):

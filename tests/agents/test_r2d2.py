@@ -121,7 +121,7 @@ def test_a_saved_agent_goes_on_as_if_nothing_happened(memory, id, config, iterat
     obs = make(id, 2, seed=8).reset(8)
     for agent in (first, second):
         agent.begin(7)
-    assert all(torch.equal(first.act(obs), second.act(obs)) for _ in range(9))
+    assert all(torch.equal(first.act(obs, t == 0), second.act(obs, t == 0)) for t in range(9))
 
 
 @pytest.mark.parametrize("memory", ["gru", "sam"])
@@ -298,9 +298,9 @@ def test_acting_does_not_touch_training():
     agent, alone = make_r2d2("gru"), make_r2d2("gru")
     agent.begin(1)
     obs = make("probe/Recall-v0", 4, delay=2, prev_action=True, prev_reward=True).reset(1)
-    for _ in range(3):
-        agent.act(obs)
-    assert leaves(agent.actor._state)[0].shape[0] == 4
+    for t in range(3):
+        agent.act(obs, t == 0)
+    assert leaves(agent.memory_state())[0].shape[0] == 4
     same_rows(learn_r2d2(agent, 2), learn_r2d2(alone, 2))
 
 

@@ -121,11 +121,11 @@ def test_a_loaded_agent_acts_as_the_one_that_was_saved(tmp_path):
     for agent in (run.agent, loaded):
         env = memrl.make("probe/Recall-v0", num=7, seed=3)
         agent.begin(seed=5)
-        obs = env.reset(seed=3)
+        step = env.reset(seed=3)
         taken = []
         for _ in range(11):
-            action = agent.act(obs)
-            obs = env.step(action).obs
+            action = agent.act(step)
+            step = env.step(action)
             taken.append(action.tolist())
         actions.append(taken)
     assert actions[0] == actions[1]
