@@ -22,13 +22,13 @@ from memrl.supervised.config import compose_fit
 
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
-RUN = {README, ROOT / "docs" / "start.md"}
+RUN = {README, ROOT / "docs" / "start.md", ROOT / "docs" / "plugins.md"}
 ELSEWHERE = {"docs/acting.md": "tests/pipeline/test_trained.py"}  # pages whose blocks run there
 NEVER_RUN = {"bench", "play"}
-LANGUAGES = {"python", "bash", "yaml", "text", ""}
+LANGUAGES = {"python", "bash", "yaml", "toml", "text", ""}
 # Words of interfaces that do not exist yet: what holds one of them is not run.
 WAITING = ("leaky:Leaky", "peak:Peak", "--plugin", "runs/leaky", "runs/peak", "corridor:", "lines:",
-           "runs/corridor")  # fmt: skip
+           "runs/corridor", "fading", "first_bit:")  # fmt: skip
 
 
 def name(page: Path) -> str:
