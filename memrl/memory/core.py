@@ -72,14 +72,17 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
         """
 
     def _project(self, x: Tensor) -> Tensor:
-        """The part of the update that does not depend on the state: [*N, I] -> [*N, any width].
+        """The part of the update that does not depend on the state.
 
-        All steps of a sequence are projected at once.
+        ``[*N, I]`` -> ``[*N, any width]``; all steps of a sequence are projected at once.
         """
         return x
 
     def _emit(self, seen: Tensor) -> Tensor:
-        """From the update's output to features: [*N, any width] -> [*N, O], all steps at once."""
+        """The update's output as features, all steps at once.
+
+        ``[*N, any width]`` -> ``[*N, O]``.
+        """
         return seen
 
     def diagnostics(self, state: S) -> dict[str, Tensor]:

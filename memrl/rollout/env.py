@@ -105,8 +105,8 @@ class BatchedEnv(ABC):
     def goal_reward(self, achieved: Tensor, desired: Tensor) -> tuple[Tensor, Tensor]:
         """The reward, and whether the episode ends, for achieved and desired goals [*N, ...].
 
-        Returns a reward float32 [*N] and a bool [*N], which depend on the goals alone. They equal
-        what ``step`` would have returned if the goal had been ``desired``.
+        Returns a reward float32 ``[*N]`` and a bool ``[*N]``, which depend on the goals alone.
+        They equal what ``step`` would have returned if the goal had been ``desired``.
         """
         raise TypeError(f"{type(self).__name__} has no goals")
 
