@@ -1,1 +1,1 @@
-"""From environment to chunks: the BatchedEnv protocol, the rollout storage, the collector."""
+"""Rollouts: the BatchedEnv protocol, the collector, and the storage, cut into chunks."""

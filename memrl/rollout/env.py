@@ -1,4 +1,4 @@
-"""The protocol of a batch of environments: tensors on one device, same-step autoreset."""
+"""The interface of a batch of environments: tensors on one device, same-step autoreset."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Obs: TypeAlias = dict[str, Tensor]
 class Transition(NamedTuple):
     """What one step of B environments returns.
 
-    ``obs`` is what the next action is chosen from: where an episode ended it is the first
-    observation of the next one, and ``final_obs`` holds the last observation of the old one
-    (elsewhere ``final_obs`` equals ``obs``). ``metrics`` speak of an episode at its last step and
-    are arbitrary elsewhere: float32 [B], NaN where a task has no such value.
+    ``obs`` is the observation for the next action. Where an episode ended, it is the first
+    observation of the next episode, and ``final_obs`` holds the last one of the old episode
+    (elsewhere ``final_obs`` equals ``obs``). ``metrics`` describe an episode at its last step,
+    float32 [B], NaN where a task has no such value; they are undefined at other steps.
 
-    The tensors are the receiver's: who writes into them changes nothing of what follows.
+    The caller owns the tensors: editing them does not change later steps.
     """
 
     obs: Obs  # each [B, ...]
@@ -38,24 +38,24 @@ class Transition(NamedTuple):
 
 
 class Carried(NamedTuple):
-    """All that a step of environments takes over from the step before."""
+    """The complete state of environments between two steps."""
 
     state: Any  # nested tuples of tensors that lead with B
-    generators: tuple[torch.Generator, ...]  # what a step draws from
+    generators: tuple[torch.Generator, ...]  # the generators of random numbers
 
 
 class BatchedEnv(ABC):
-    """B copies of one task. Observations are dicts of tensors; a plain Box is ``{"obs": ...}``.
+    """B environments of one task. Observations are dicts of tensors; a Box is ``{"obs": ...}``.
 
     Attributes:
-        num_envs: B, the number of copies.
-        device: where observations are made and actions are expected.
-        observation_space: of one copy, always a ``Dict``.
-        action_space: of one copy: Discrete, MultiDiscrete, MultiBinary or Box.
+        num_envs: B, the number of environments.
+        device: of observations and actions.
+        observation_space: of one environment, always a ``Dict``.
+        action_space: of one environment: Discrete, MultiDiscrete, MultiBinary or Box.
         metric_names: keys of ``Transition.metrics``, constant.
-        exact_resume: ``state_dict`` holds all that a bit-for-bit continuation needs.
+        exact_resume: ``state_dict`` holds all that a bit-for-bit resume needs.
         has_goals: observations have the entries ``observation``, ``achieved_goal`` and
-            ``desired_goal`` (as in Gymnasium-Robotics), and ``goal_reward`` tells what they pay.
+            ``desired_goal`` (as in Gymnasium-Robotics), and ``goal_reward`` computes their reward.
     """
 
     num_envs: int
@@ -68,11 +68,11 @@ class BatchedEnv(ABC):
 
     @abstractmethod
     def reset(self, seed: int | None = None) -> Obs:
-        """Begin a new episode in every copy; a seed makes everything that follows repeatable."""
+        """Start an episode in every environment; a seed makes all later steps reproducible."""
 
     @abstractmethod
     def step(self, action: Tensor) -> Transition:
-        """Advance every copy: action int64 [B] (or [B, D]; float32 [B, D] for a Box)."""
+        """Step every environment: action int64 [B] (or [B, D]; float32 [B, D] for a Box)."""
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
@@ -80,31 +80,31 @@ class BatchedEnv(ABC):
 
     @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> Obs:
-        """Continue from ``state_dict``; returns the observations that were last given out."""
+        """Continue from ``state_dict``; returns the last observations."""
 
     def carried(self) -> Carried | None:
-        """What the next step will go on from; None where a step needs the host.
+        """The state for the next step; None if a step needs the host.
 
-        Who returns it promises that a step is the same operations on the device every time, that
-        none of them waits for the host or takes a number from it, and that nothing else is kept.
+        An environment that returns it guarantees that every step runs the same operations on the
+        device, does not synchronise with the host or read its values, and has no other state.
         """
         return None
 
     def carry(self, state: Any) -> None:
-        """Go on from a ``state`` as ``carried`` gives it: same values, other tensors."""
+        """Continue from a ``state`` of ``carried``, perhaps in other tensors."""
         raise TypeError(f"{type(self).__name__} carries no state on the device")
 
     def goal_reward(self, achieved: Tensor, desired: Tensor) -> tuple[Tensor, Tensor]:
-        """What a step pays, and whether it ends, that achieves one goal and was after another.
+        """Reward and termination of a step, from its achieved and its desired goal.
 
-        Goals [*N, ...] to a reward float32 [*N] and a bool [*N]; nothing else plays a part. For any
-        goal that was achieved, this is what ``step`` would have returned had it been desired.
+        Goals [*N, ...] to reward float32 [*N] and terminated bool [*N]. They depend on nothing
+        else, and equal what ``step`` returns for these goals.
         """
         raise TypeError(f"{type(self).__name__} has no goals")
 
     def render(self, copy: int = 0) -> Any:
-        """A picture of one copy as uint8 [H, W, 3] (numpy), or None where there is none."""
+        """An image of environment ``copy``, uint8 [H, W, 3] (numpy), or None if there is none."""
         return None
 
     def close(self) -> None:  # noqa: B027  most have nothing to release
-        """Release what the copies hold."""
+        """Release the resources of the environments."""

@@ -311,7 +311,7 @@ def _copy(value):
     [
         (lambda s: s.pop("clock"), "lack clock"),
         (lambda s: s.update(held=[0]), "1 dictionaries with keys of width 2"),
-        (lambda s: s.update(room=99), "room for 99 entries were saved; here are 3"),
+        (lambda s: s.update(room=99), "99 slots; allowed: 3 dictionaries"),
     ],
     ids=["missing", "actions", "capacity"],
 )
