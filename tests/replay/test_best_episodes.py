@@ -64,23 +64,18 @@ def test_more_at_once_than_fit_are_the_best_of_them():
     assert add(best, [1.0, 4.0, 2.0, 3.0]) == [1, 3]
 
 
-def test_draws_follow_the_priorities_to_their_exponent():
+@pytest.mark.parametrize(
+    ("exponent", "high", "want"),
+    [(0.5, 4.0, [1 / 3, 2 / 3, 0.0, 0.0]), (0.0, 400.0, [1 / 3] * 3 + [0])],
+)
+def test_samples_follow_the_priorities_to_their_exponent(exponent, high, want):
     best = make(4)
     add(best, [1.0, 2.0, 3.0])
-    best.set_priority(torch.tensor([0, 1, 2]), torch.tensor([1.0, 4.0, 0.0]))
-    drawn = best.sample(6_000, 0.5, torch.Generator().manual_seed(0))
-    shares = torch.bincount(drawn, minlength=4) / 6_000
-    torch.testing.assert_close(shares, torch.tensor([1 / 3, 2 / 3, 0, 0]), atol=0.03, rtol=0)
+    best.set_priority(torch.tensor([0, 1, 2]), torch.tensor([1.0, high, 0.0]))
+    sampled = best.sample(6_000, exponent, torch.Generator().manual_seed(0))
+    shares = torch.bincount(sampled, minlength=4) / 6_000
+    torch.testing.assert_close(shares, torch.tensor(want), atol=0.03, rtol=0)
     assert shares[3] == 0  # a free slot
-
-
-def test_an_exponent_of_zero_draws_all_alike():
-    best = make(4)
-    add(best, [1.0, 2.0, 3.0])
-    best.set_priority(torch.tensor([0, 1, 2]), torch.tensor([1.0, 400.0, 0.0]))
-    drawn = best.sample(6_000, 0.0, torch.Generator().manual_seed(0))
-    shares = torch.bincount(drawn, minlength=4) / 6_000
-    torch.testing.assert_close(shares, torch.tensor([1 / 3] * 3 + [0]), atol=0.03, rtol=0)
 
 
 def test_episodes_are_taken_as_sequences_as_long_as_the_longest():
