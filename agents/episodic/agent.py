@@ -187,7 +187,7 @@ class EpisodicControl:
         """See ``memrl.run.agent.Agent.begin``; not ``greedy``: with the config's ``epsilon``."""
         if ablate not in (None, "state"):  # there is no state to forget
             name = type(self.method).__name__
-            raise ValueError(f"{name} has no part {ablate!r} to silence (parts: state)")
+            raise ValueError(f"{name} cannot ablate {ablate!r}; allowed: state")
         self._acting = None if greedy else torch.Generator(self.env.device).manual_seed(seed)
         self._worth: Worth | None = None
         self.observer.begin()

@@ -23,7 +23,7 @@ from memrl.memory.stores.dnd import Dictionaries, Near, towards
 from memrl.nn.observation import ACTION_MASK
 from memrl.policies.backbone import Backbone
 from memrl.replay.ring import Ring
-from memrl.replay.spill import nbytes, place
+from memrl.replay.spill import allocator, nbytes
 from memrl.replay.steps import named, observed
 from memrl.rollout.env import Obs
 
@@ -123,7 +123,7 @@ class NEC:
         items = {**steps.kept, "returns": steps.returns}
         if self.replay is None:
             size = nbytes(self.config.replay, items)
-            allocate = place(size, None, None, self.device)
+            allocate = allocator(size, None, None, self.device)
             self.replay = Ring(self.config.replay, items, allocate)
         self.replay.add(items)
         if not self.warm:
@@ -154,7 +154,7 @@ class NEC:
         if not self.warm or self.replay is None:
             return {}
         config = self.config
-        items = self.replay.take(self.replay.draw(config.batch, self.draws))
+        items = self.replay.take(self.replay.sample(config.batch, self.draws))
         action, target = items["action"], items["returns"]
         h = self.policy(observed(items))
         near = self.store.near_of(h, action, config.neighbours)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias, final
 import torch
 from torch import Tensor
 
-from memrl.losses.n_step import look_ahead
+from memrl.losses.n_step import n_step_returns
 
 Kept: TypeAlias = dict[str, Tensor]
 
@@ -54,7 +54,7 @@ class ReturnBuffer:
         length = self._length
         rows = {name: array[:length] for name, array in self._rows.items()}
         n = self.horizon if self.horizon is not None else length + 1
-        ahead = look_ahead(rows["reward"], rows["ended"], n, gamma=self.gamma)
+        ahead = n_step_returns(rows["reward"], rows["ended"], n, gamma=self.gamma)
         # The value of row t + N is there once that row is: a step later than its rewards.
         beyond = torch.zeros_like(rows["value"])
         beyond[: max(0, length - n)] = rows["value"][n:]

@@ -79,7 +79,7 @@ class SelfImitation:
         goes_on = torch.where(cut, self._raw(r.bootstrap[t, b]), 0.0)
         returns = _returns(steps["reward"][at], place < length, goes_on, self.gamma)  # [L, n]
         gain = (self._in_units(returns) - steps["value"][at]).clamp(min=0.0)
-        comes, slots = self.best.place(returns[0])
+        comes, slots = self.best.admit(returns[0])
         chosen = at[0][:, comes], at[1][:, comes]
         items = {n: steps[n][chosen] for n in self.best.arrays if n in steps}
         items["returns"] = returns[:, comes]
@@ -99,7 +99,7 @@ class SelfImitation:
                 averages.set(f"self_imitation/{name}", torch.tensor(math.nan))
             return
         for _ in range(self.config.updates):
-            drawn = self.best.draw(self.config.batch, self.config.exponent, self.generator)
+            drawn = self.best.sample(self.config.batch, self.config.exponent, self.generator)
             self._imitate(drawn, averages)
 
     def _imitate(self, slots: Tensor, averages: Averages) -> None:

@@ -111,7 +111,7 @@ class R2D2(ActsWithMemory):
         metrics |= {name: torch.tensor(math.nan) for name in LEARNING} | averages.means()
         metrics |= diagnose(self.policy, self.collector.state)
         metrics["train/updates"] = torch.tensor(self.learner.updates)
-        metrics["replay/steps"] = torch.tensor(len(held.steps) * held.copies)
+        metrics["replay/steps"] = torch.tensor(len(held.steps) * held.num_envs)
         return {name: float(value) for name, value in metrics.items()}
 
     def state_dict(self) -> dict[str, Any]:

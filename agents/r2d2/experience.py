@@ -13,7 +13,7 @@ from memrl.nn.observation import PREV_REWARD
 from memrl.replay.episode_index import EpisodeIndex
 from memrl.replay.hindsight import ACHIEVED, relabel
 from memrl.replay.ring import Items
-from memrl.replay.sequences import Drawn, SequenceReplay, Shape
+from memrl.replay.sequences import SampledSequences, SequenceReplay, Shape
 from memrl.replay.steps import observed
 from memrl.rollout.env import BatchedEnv, Obs
 
@@ -26,7 +26,7 @@ class Batch(NamedTuple):
     state: Any  # the core's before the first step, leaves [M, ...]
     weight: Tensor  # [M]
     fresh: Tensor  # bool [M]  `state` is not that of this goal: the first step opens an episode
-    drawn: Drawn
+    drawn: SampledSequences
 
 
 @final
@@ -68,13 +68,13 @@ class Experience:
 
     def draw(self, beta: float) -> Batch:
         """A batch of sequences; there must be one."""
-        drawn = self.sequences.draw(self.config.batch, self.generator, beta=beta)
+        drawn = self.sequences.sample(self.config.batch, self.generator, beta=beta)
         steps, fresh = drawn.steps, torch.zeros_like(drawn.steps["start"][0])
         hindsight = self.config.hindsight
         if self.episodes is not None and hindsight.kind != "none":
             steps, fresh = relabel(
                 drawn,
-                self.episodes.spans(drawn.time, drawn.copy),
+                self.episodes.spans(drawn.time, drawn.env),
                 self.sequences.steps.arrays[ACHIEVED],
                 self.env.goal_reward,
                 self.generator,

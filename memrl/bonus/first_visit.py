@@ -1,4 +1,4 @@
-"""First visits: a reward for each observation not seen before in the episode."""
+"""First visits: a bonus for each observation that is new in the episode."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from memrl.rollout.env import Obs
 
 @final
 class FirstVisit(Bonus):
-    """1 for an observation that is new to the episode, 0 for any other; see ``EpisodeSet``."""
+    """1 for an observation that is new in the episode, else 0; see ``EpisodeSet``."""
 
     def __init__(
         self, num_envs: int, device: torch.device, *, keys: Sequence[str], capacity: int = 512
@@ -25,7 +25,7 @@ class FirstVisit(Bonus):
     def begin(self, obs: Obs) -> None:
         self.visited.begin(obs)
 
-    def pay(self, obs: Obs, opens: Tensor) -> Tensor:
+    def reward(self, obs: Obs, opens: Tensor) -> Tensor:
         return self.visited.visit(obs, opens).float()
 
     def state_dict(self) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from memrl.memory.ops.linkage import (
     update_link,
     update_precedence,
 )
-from memrl.memory.parts.controlled import ControlledMemory, ControllerState
+from memrl.memory.parts.controlled import ControlledMemory, ControllerState, MemorySizes
 from memrl.memory.registry import register
 
 CLIP = 20.0  # bound of the interface vector (the authors' code: outputs ±20)
@@ -107,17 +107,12 @@ class DNC(ControlledMemory[DNCState]):
         deallocation: bool = False,
         link_sharpness: bool = False,
     ) -> None:
-        sizes = interface_sizes(read_heads, word_dim, masking=masking, sharpness=link_sharpness)
+        sizes = MemorySizes(slots, word_dim, read_heads, hidden_dim)
+        interface = interface_sizes(read_heads, word_dim, masking=masking, sharpness=link_sharpness)
         super().__init__(
-            in_dim,
-            slots=slots,
-            word_dim=word_dim,
-            read_heads=read_heads,
-            hidden_dim=hidden_dim,
-            interface_dim=sum(sizes.parts),
-            recurrent=controller == "lstm",
+            in_dim, sizes, interface_dim=sum(interface.parts), recurrent=controller == "lstm"
         )
-        self.sizes = sizes
+        self.sizes = interface
         self.masking, self.deallocation = masking, deallocation
         self.link_sharpness = link_sharpness
         self.extended = masking or deallocation or link_sharpness

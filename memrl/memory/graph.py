@@ -12,7 +12,7 @@ from memrl.memory.ops.addressing import content_weights
 from memrl.memory.ops.linkage import update_link, update_precedence
 from memrl.memory.ops.messages import pass_messages
 from memrl.memory.ops.usage import decayed_usage, first_usage, least_used
-from memrl.memory.parts.controlled import ControlledMemory, ControllerState
+from memrl.memory.parts.controlled import ControlledMemory, ControllerState, MemorySizes
 from memrl.memory.registry import register
 
 CLIP = 20.0  # bound of the interface vector (as in the DNC)
@@ -78,14 +78,8 @@ class GraphMemory(ControlledMemory[GraphState]):
         hidden_dim: Annotated[int, Ge(1)] = 128,
     ) -> None:
         split = [(read_heads + 1) * word_dim, word_dim, read_heads + 1, 2]
-        super().__init__(
-            in_dim,
-            slots=slots,
-            word_dim=word_dim,
-            read_heads=read_heads,
-            hidden_dim=hidden_dim,
-            interface_dim=sum(split),
-        )
+        sizes = MemorySizes(slots, word_dim, read_heads, hidden_dim)
+        super().__init__(in_dim, sizes, interface_dim=sum(split))
         self.rounds, self.usage_decay = rounds, usage_decay
         self.split = split  # in the order of Interface's fields
         self.messages = nn.Linear(2 * word_dim, word_dim, bias=False)  # V_b, V_f

@@ -15,7 +15,7 @@ from memrl.memory.ops.usage import (
     least_used,
     least_used_write_weights,
 )
-from memrl.memory.parts.controlled import ControlledMemory, ControllerState
+from memrl.memory.parts.controlled import ControlledMemory, ControllerState, MemorySizes
 from memrl.memory.registry import register
 
 
@@ -74,14 +74,10 @@ class LRUA(ControlledMemory[LRUAState]):
                 f"read_heads is {read_heads}; allowed: below slots, {slots}, since every step "
                 "erases a slot for each head"
             )
+        sizes = MemorySizes(slots, word_dim, read_heads, hidden_dim)
         super().__init__(
-            in_dim,
-            slots=slots,
-            word_dim=word_dim,
-            read_heads=read_heads,
-            hidden_dim=hidden_dim,
-            interface_dim=read_heads * (word_dim + 1),  # keys k, gates α
-        )
+            in_dim, sizes, interface_dim=read_heads * (word_dim + 1)
+        )  # keys k, gates α
         self.usage_decay = usage_decay
         self._finish()
 

@@ -9,7 +9,7 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from memrl.memory.ops.addressing import content_weights, entropy, sharpen, shift, write
-from memrl.memory.parts.controlled import ControlledMemory, ControllerState
+from memrl.memory.parts.controlled import ControlledMemory, ControllerState, MemorySizes
 from memrl.memory.registry import register
 
 CLIP = 20.0  # bound of the interface vector (Collier & Beel: head outputs ±20)
@@ -96,14 +96,8 @@ class NTM(ControlledMemory[NTMState]):
             2 * heads,
             heads + write_heads * word_dim,
         ]
-        super().__init__(
-            in_dim,
-            slots=slots,
-            word_dim=word_dim,
-            read_heads=read_heads,
-            hidden_dim=hidden_dim,
-            interface_dim=sum(split),
-        )
+        sizes = MemorySizes(slots, word_dim, read_heads, hidden_dim)
+        super().__init__(in_dim, sizes, interface_dim=sum(split))
         self.split, self.shifts = split, shifts
         self.write_heads, self.heads = write_heads, heads
         self._finish()

@@ -58,7 +58,7 @@ def test_forgetting_the_state_makes_every_step_a_first_one():
 
 
 def test_an_ablation_that_the_memory_has_not_is_refused():
-    with pytest.raises(ValueError, match="GRU has no part 'reads'"):
+    with pytest.raises(ValueError, match="GRU cannot ablate 'reads'"):
         make_agent("gru").begin(ablate="reads")
 
 

@@ -20,7 +20,7 @@ from memrl.envs.minigrid import grid_episodes
 from memrl.memory import names
 from memrl.memory import state as states
 from memrl.rollout import capture
-from memrl.rollout.on_device import need_device_only
+from memrl.rollout.capture_checks import check_capturable
 
 SHORT = {"steps": 3, "bptt": 3, "minibatches": 1}  # an episode of Recall has four steps
 PREVIOUS = {"prev_action": True, "prev_reward": True}
@@ -29,8 +29,8 @@ PREVIOUS = {"prev_action": True, "prev_reward": True}
 @pytest.fixture
 def captured(monkeypatch):
     """Let an agent capture, on a tape."""
-    monkeypatch.setattr(capture, "need_device_only", lambda collector: collector.env.carried())
-    monkeypatch.setattr(capture, "run_aside", tape.run_aside)
+    monkeypatch.setattr(capture, "check_capturable", lambda collector: collector.env.carried())
+    monkeypatch.setattr(capture, "run_on_side_stream", tape.run_on_side_stream)
     monkeypatch.setattr(capture, "record", tape.record)
     # On a CPU it looks at its range on the host; on CUDA its kernel does.
     monkeypatch.setattr(
@@ -123,7 +123,7 @@ def test_between_two_collections_everything_lies_where_it_lay():
     places = []
     for _ in range(2):
         collect()
-        held = states.leaves(capture._held(agent.collector))
+        held = states.leaves(capture._state_of(agent.collector))
         places.append([leaf.data_ptr() for leaf in held])
     assert places[0] == places[1]
     assert len(set(places[0])) == len(held)
@@ -145,7 +145,7 @@ def test_a_memory_that_reads_on_the_host_cannot_be_captured():
     core = agent.policy.core
     agent.policy.core = type(core)(core.in_dim, slots=5, search="index")
     with pytest.raises(ValueError, match="SAM as it is set needs the host"):
-        need_device_only(agent.collector)
+        check_capturable(agent.collector)
 
 
 def test_a_number_taken_from_the_host_cannot_be_captured(monkeypatch):

@@ -149,7 +149,7 @@ def test_episodes_without_a_gain_change_no_parameter():
     best = agent.imitation.best
     best.arrays["returns"].fill_(-100.0)
     best.priority.fill_(1.0)
-    drawn = best.draw(5, 0.6, agent.imitation.generator.clone_state())
+    drawn = best.sample(5, 0.6, agent.imitation.generator.clone_state())
     before = deepcopy(agent.policy.state_dict())
     agent.imitation.improve(Averages())
     after = agent.policy.state_dict()

@@ -9,6 +9,7 @@ import torch
 
 from memrl.memory import LRUA
 from memrl.memory.ops.usage import decayed_usage, first_usage, least_used, least_used_write_weights
+from tests.support.random_cores import draw
 
 T, B, IN, N, W, R, H = 5, 3, 2, 7, 11, 2, 13
 EXACT = {"rtol": 0, "atol": 1e-10}
@@ -20,10 +21,6 @@ def build(**options):
     with torch.no_grad():
         core.interface.bias += torch.randn_like(core.interface.bias)
     return core.double()
-
-
-def draw(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 def weights(*shape):

@@ -9,6 +9,7 @@ import torch
 
 from memrl.memory import RMC
 from memrl.memory.ops.relational import attend
+from tests.support.random_cores import draw
 
 T, B, IN, N, HEADS, D, OUT = 5, 3, 2, 7, 2, 11, 13
 F = HEADS * D
@@ -21,10 +22,6 @@ def build(**options):
         for parameter in core.parameters():
             parameter += 0.2 * torch.randn_like(parameter)
     return core.double()
-
-
-def draw(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 def opened(core, steps=T, rows=B):

@@ -15,6 +15,7 @@ from memrl.memory import SAM
 from memrl.memory import state as states
 from memrl.memory.ops.addressing import content_weights
 from memrl.memory.stores.index import Index
+from tests.support.random_cores import draw, perturbed
 
 T, B, IN, N, W, R, K, H = 5, 3, 2, 17, 11, 2, 3, 13
 EXACT = {"rtol": 0, "atol": 1e-10}
@@ -24,14 +25,7 @@ needs_faiss = pytest.mark.skipif(find_spec("faiss") is None, reason="pip install
 def build(**options):
     sizes = {"slots": N, "word_dim": W, "read_heads": R, "neighbours": K, "hidden_dim": H}
     core = SAM(IN, **{**sizes, **options})
-    with torch.no_grad():
-        for parameter in core.parameters():
-            parameter += 0.3 * torch.randn_like(parameter)
-    return core.double()
-
-
-def draw(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
+    return perturbed(core)
 
 
 def run(core, steps=T, state=None, rows=B, x=None):
@@ -110,8 +104,8 @@ class Row:
 def test_steps_match_the_definition_through_starts_and_a_full_memory():
     core, state = build(), None
     asked = []
-    ask = core._ask
-    core._ask = lambda hidden: asked.append(ask(hidden)) or asked[-1]
+    ask = core._interface
+    core._interface = lambda hidden: asked.append(ask(hidden)) or asked[-1]
     steps = 4 * N
     x, start = draw(steps, B, IN), torch.rand(steps, B) < 0.02
     state, rows = core.initial_state(B), [Row() for _ in range(B)]
@@ -148,8 +142,8 @@ def test_as_many_neighbours_as_slots_read_what_a_dense_look_reads_with_its_gradi
     state = run(core, 3 * N).state
     assert (state.written == N).all()
     got = {}
-    ask = core._ask
-    core._ask = lambda hidden: got.setdefault("ask", ask(hidden))
+    ask = core._interface
+    core._interface = lambda hidden: got.setdefault("ask", ask(hidden))
     words = state.memory.requires_grad_()
     after = core.step(draw(B, IN), state, torch.zeros(B, dtype=torch.bool))[1]
     keys, strengths = got["ask"].keys, got["ask"].strengths.squeeze(-1)
@@ -188,8 +182,8 @@ def test_first_every_slot_is_taken_once_in_order():
 def test_a_closed_interpolation_gate_replaces_the_least_recent_word_by_the_new_one():
     core = certain(with_gates(build(read_heads=1), alpha=1, gamma=0))
     state = run(core, 3 * N).state
-    asked, ask = [], core._ask
-    core._ask = lambda hidden: asked.append(ask(hidden)) or asked[-1]
+    asked, ask = [], core._interface
+    core._interface = lambda hidden: asked.append(ask(hidden)) or asked[-1]
     least = [row.index(min(row)) for row in state.last_access.tolist()]
     after = run(core, 1, state).state
     for b in range(B):

@@ -8,13 +8,10 @@ import torch
 from memrl.memory import SAM, SDNC
 from memrl.memory.ops.linkage import update_link, update_precedence
 from memrl.memory.ops.sparse_linkage import Entries, Links, follow, largest, update_links
+from tests.support.random_cores import draw
 
 B, N, A, R, K, L = 3, 11, 5, 2, 3, 4
 EXACT = {"rtol": 0, "atol": 1e-10}
-
-
-def draw(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 def empty(*shape):
@@ -153,8 +150,8 @@ def test_read_weights_are_the_largest_of_the_mixture():
     core = build(partners=L)
     x, start = draw(2 * N, B, 2), torch.zeros(2 * N, B, dtype=torch.bool)
     state = core(x, core.initial_state(B), start).state
-    asked, ask = [], core._ask
-    core._ask = lambda hidden: asked.append(ask(hidden)) or asked[-1]
+    asked, ask = [], core._interface
+    core._interface = lambda hidden: asked.append(ask(hidden)) or asked[-1]
     after = core.step(x[0], state, start[0])[1]
     modes = asked[0].rest.softmax(dim=-1)
     content = asked[0].strengths.transpose(1, 2)  # [B, 1, R]

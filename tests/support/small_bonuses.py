@@ -52,7 +52,9 @@ def ends(seed: int, steps: int) -> torch.Tensor:
 
 def walk(bonus: Bonus, seen: torch.Tensor, opens: torch.Tensor) -> torch.Tensor:
     """What is paid [T, B] for steps to ``seen``; the episodes are those under way."""
-    return torch.stack([bonus.pay({"image": o}, new) for o, new in zip(seen, opens, strict=True)])
+    return torch.stack(
+        [bonus.reward({"image": o}, new) for o, new in zip(seen, opens, strict=True)]
+    )
 
 
 def experience(seed: int, steps: int = 11, valid: torch.Tensor | None = None) -> Experience:

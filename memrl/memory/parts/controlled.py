@@ -20,6 +20,15 @@ class ControllerState(NamedTuple):
     c: Tensor  # [B, H]
 
 
+class MemorySizes(NamedTuple):
+    """Sizes that all controlled memories have."""
+
+    slots: int  # N, rows of the memory
+    word_dim: int  # W, width of a row
+    read_heads: int  # R
+    hidden_dim: int  # H, width of the controller and of the output
+
+
 class ControlledMemory(MemoryCore[S]):
     """h_t, c_t = LSTM(W x_t + b + U [r_{t−1}, h_{t−1}]), and y_t = W_y [h_t, r_t].
 
@@ -28,10 +37,7 @@ class ControlledMemory(MemoryCore[S]):
 
     Args:
         in_dim: width of the input features.
-        slots: N, rows of the memory.
-        word_dim: W, width of a row.
-        read_heads: R.
-        hidden_dim: H, width of the controller and of the output.
+        sizes: of the memory and its controller.
         interface_dim: width of the interface vector.
         recurrent: False for a feed-forward controller: one layer of r_{t−1} and x_t, which the
             subclass computes.
@@ -41,16 +47,9 @@ class ControlledMemory(MemoryCore[S]):
     output: nn.Linear
 
     def __init__(
-        self,
-        in_dim: int,
-        *,
-        slots: int,
-        word_dim: int,
-        read_heads: int,
-        hidden_dim: int,
-        interface_dim: int,
-        recurrent: bool = True,
+        self, in_dim: int, sizes: MemorySizes, *, interface_dim: int, recurrent: bool = True
     ) -> None:
+        slots, word_dim, read_heads, hidden_dim = sizes
         super().__init__(in_dim, hidden_dim)
         self.slots, self.word_dim, self.read_heads = slots, word_dim, read_heads
         self.recurrent = recurrent

@@ -14,7 +14,7 @@ from memrl.memory.core import Unrolled, need_no_grad
 from memrl.memory.ops.addressing import entropy
 from memrl.memory.ops.edits import Edits
 from memrl.memory.ops.recency import block_shape
-from memrl.memory.parts.controlled import ControlledMemory
+from memrl.memory.parts.controlled import ControlledMemory, MemorySizes
 from memrl.memory.parts.sparse_access import note_accesses, write_words
 from memrl.memory.parts.sparse_state import LARGE, Interface, SparseState, Written
 from memrl.memory.state import map_state
@@ -64,14 +64,8 @@ class SparseMemory(ControlledMemory[SparseState]):
     ) -> None:
         if neighbours > slots:
             raise ValueError(f"neighbours is {neighbours}; allowed: at most slots, {slots}")
-        super().__init__(
-            in_dim,
-            slots=slots,
-            word_dim=word_dim,
-            read_heads=read_heads,
-            hidden_dim=hidden_dim,
-            interface_dim=read_heads * (2 * word_dim + 3 + self.extra),
-        )
+        sizes = MemorySizes(slots, word_dim, read_heads, hidden_dim)
+        super().__init__(in_dim, sizes, interface_dim=read_heads * (2 * word_dim + 3 + self.extra))
         self.neighbours = neighbours
         self.indexed = search == "index" or (search == "auto" and slots > EXACT_SLOTS)
         if self.indexed:

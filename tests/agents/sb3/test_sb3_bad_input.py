@@ -77,7 +77,7 @@ def test_a_dict_needs_the_policy_for_it(policy):
         (spaces.Tuple([BOX, BOX]), "is a Tuple space, which has no tensor; allowed: Box"),
         (spaces.Sequence(BOX), "is a Sequence space, which has no tensor; allowed: Box"),
         (spaces.Text(5), "nothing is left of the observation space"),
-        (spaces.Box(0, 1, (2, 3, 4), np.float32), "no encoder takes it"),
+        (spaces.Box(0, 1, (2, 3, 4), np.float32), "allowed: Box of a uint8 grid"),
     ],
     ids=str,
 )
@@ -115,7 +115,7 @@ def test_a_nan_observation_in_training_names_its_copy():
             obs, *rest = super().step(action)
             return (obs * np.nan if self.t == 3 else obs, *rest)
 
-    with pytest.raises(ValueError, match="observation 'obs' of copy 0 is NaN"):
+    with pytest.raises(ValueError, match="observation 'obs' of env 0 is NaN"):
         make_model(Bad()).learn(STEPS)
 
 

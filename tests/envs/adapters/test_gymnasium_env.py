@@ -193,8 +193,8 @@ def test_observations_given_out_do_not_change_later():
     [
         ("raise", r"env 2 of Counting: step raised KeyError: 'lost key'"),
         ("shape", r"env 2 of Counting: step returned 'count' of shape \(1,\), allowed: "),
-        ("nan", r"Counting: 'count' of copy 2 is NaN"),
-        ("range", r"Counting: 'deep.parity' of copy 2 is 9, outside Discrete"),
+        ("nan", r"Counting: 'count' of env 2 is NaN"),
+        ("range", r"Counting: 'deep.parity' of env 2 is 9, outside Discrete"),
         ("reward", r"the reward of env 2 of Counting is nan, allowed: finite"),
         ("no reward", r"env 2 of Counting: step returned the reward None, allowed: a number"),
         ("two rewards", r"env 2 of Counting: step returned the reward array.*, allowed: a number"),
@@ -222,7 +222,7 @@ def test_a_faulty_last_observation_is_named_too(fault):
     lengths = (env.reset(seed)["count"][2, 1] for seed in range(50))
     assert 2 in lengths  # stops at a seed that gives env 2 an episode of two steps
     env.step(torch.zeros(3, dtype=torch.int64))
-    with pytest.raises(ValueError, match=r"the final '.*' of copy 2 is"):
+    with pytest.raises(ValueError, match=r"the final '.*' of env 2 is"):
         env.step(torch.zeros(3, dtype=torch.int64))
 
 

@@ -86,5 +86,5 @@ def test_an_observation_that_is_text_alone_is_called_obs():
 
 
 def test_tokens_of_nothing_are_refused():
-    with pytest.raises(ValueError, match="Tokens of 1 symbols and length 4"):
+    with pytest.raises(ValueError, match="num_symbols is 1, length 4"):
         Tokens(1, 4)

@@ -1,4 +1,4 @@
-"""Whether a step of environments and memory stays on the device, as a graph of it asks."""
+"""Check that steps of environments and memory need no host, as a CUDA graph requires."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from memrl.rollout.collect import Collector
 from memrl.rollout.env import Carried, Obs
 
 
-def need_device_only(collector: Collector) -> Carried:
-    """Check that a collector's steps can be captured; returns what its environments carry.
+def check_capturable(collector: Collector) -> Carried:
+    """Check that a CUDA graph can capture a collector's steps; returns its environments' state.
 
     Raises:
-        ValueError: they cannot; the sentence says what needs the host.
+        ValueError: it cannot; the message names what needs the host.
     """
     carried = collector.env.carried()
     if carried is None:
@@ -46,10 +46,10 @@ def need_device_only(collector: Collector) -> Carried:
 
 
 def _step_without_values(policy: Policy, obs: Obs, num_envs: int) -> None:
-    """Step a copy of the policy on the meta device, where tensors have shapes and no values.
+    """Step a copy of the policy on the meta device, where tensors have shapes but no values.
 
     Raises:
-        RuntimeError: the host reads a value, or makes a tensor of one.
+        RuntimeError: the host reads a value, or creates a tensor from one.
     """
     ghost = copy.deepcopy(policy).to("meta")
     for module in ghost.modules():
@@ -65,7 +65,7 @@ def _step_without_values(policy: Policy, obs: Obs, num_envs: int) -> None:
 
 
 class _NothingFromHost(TorchFunctionMode):
-    """Refuses what makes a tensor of numbers of the host, which waits for the device."""
+    """Refuse calls that create a tensor from host values, which synchronise with the device."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
