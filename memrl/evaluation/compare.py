@@ -81,15 +81,14 @@ def read_run(directory: RunDirectory) -> ComparedRun:
     summary = read_summary(directory.summary)
     unit = "sequences" if "task" in summary else STEPS
     measures: tuple[Measure, ...] = ("success", "return") if unit == STEPS else ("accuracy",)
+    result = summary.get("evaluation", {}) if unit == STEPS else {}
     try:
-        scores = {name: summary[name] for name in measures if summary[name] is not None}
-        result = summary["evaluation"] if unit == STEPS else {}
         return ComparedRun(
             path=directory.path,
             memory=summary["memory"],
             task=summary[task_heading(unit)],
             seed=summary["seed"],
-            scores=scores,
+            scores={name: summary[name] for name in measures if summary[name] is not None},
             unit=unit,
             experience=summary[unit],
             experience_per_s=summary[f"{unit}_per_s"] or math.nan,
