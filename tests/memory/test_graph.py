@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from suites import slow_but
 
 from memrl.memory import GraphMemory
 from memrl.memory.ops.messages import pass_messages
@@ -181,7 +182,7 @@ def test_gradients_are_those_of_the_formula():
     assert torch.autograd.gradcheck(lambda x: core(x, core.initial_state(1), start).y, x)
 
 
-@pytest.mark.parametrize("value", [0.0, 1.0, 1e4, -1e4])
+@pytest.mark.parametrize("value", slow_but([-1e4], [0.0, 1.0, 1e4, -1e4]))
 def test_constant_inputs_stay_finite_with_their_gradients(value):
     core = GraphMemory(IN, slots=N, word_dim=W, read_heads=R, hidden_dim=H)
     x, state = torch.full((200, B, IN), value), core.initial_state(B)

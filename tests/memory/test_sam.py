@@ -9,6 +9,7 @@ from importlib.util import find_spec
 
 import pytest
 import torch
+from suites import slow_but
 
 from memrl import memory
 from memrl.memory import SAM
@@ -247,7 +248,7 @@ def test_gradients_are_those_of_the_formula():
     assert torch.autograd.gradcheck(lambda x: core(x, core.initial_state(1), start).y, x)
 
 
-@pytest.mark.parametrize("value", [0.0, 1.0, 1e4, -1e4])
+@pytest.mark.parametrize("value", slow_but([-1e4], [0.0, 1.0, 1e4, -1e4]))
 def test_constant_inputs_stay_finite_with_their_gradients(value):
     core = SAM(IN, slots=N, word_dim=W, read_heads=R, neighbours=K, hidden_dim=H)
     x, state = torch.full((200, B, IN), value), core.initial_state(B)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from suites import slow_but
 
 from memrl.memory import SAM, SDNC
 from memrl.memory.ops.linkage import update_link, update_precedence
@@ -196,7 +197,7 @@ def test_gradients_are_those_of_the_formula():
     assert torch.autograd.gradcheck(lambda x: core(x, core.initial_state(1), start).y, x, atol=1e-5)
 
 
-@pytest.mark.parametrize("value", [0.0, 1.0, 1e4, -1e4])
+@pytest.mark.parametrize("value", slow_but([-1e4], [0.0, 1.0, 1e4, -1e4]))
 def test_constant_inputs_stay_finite_with_their_gradients(value):
     core = SDNC(2, slots=N, word_dim=5, read_heads=R, neighbours=K, hidden_dim=13)
     x, state = torch.full((200, B, 2), value), core.initial_state(B)
