@@ -1,4 +1,4 @@
-# The verbs of this project; CI calls `make check` and nothing else.
+# The verbs of this project; CI calls `make check` and `make test-slow` and nothing else.
 # Needs Python ≥ 3.11 with venv. `make PYTHON=python3.12 …` picks another interpreter.
 PYTHON ?= python3
 VENV ?= .venv
@@ -6,19 +6,24 @@ BIN := $(VENV)/bin
 # Options of `make train`, for example: make train ARGS="memory=dnc seed=3"
 ARGS ?=
 
-.PHONY: install train test test-slow test-lowest check fmt-check lint types docs fix wheel clean
+.PHONY: install train test test-slow test-nightly test-lowest check fmt-check lint types docs fix wheel clean
 
 install: $(VENV)/.installed
 
 train: $(VENV)/.installed
 	$(BIN)/memrl train $(ARGS)
 
-# One process for each core; tests set one thread for themselves.
+# One process for each core; tests set one thread for themselves. What they import is compiled once,
+# also where the shell forbids it: they start many processes.
+export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.installed-dev
 	$(BIN)/pytest -n auto --dist worksteal
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/pytest -n auto --dist worksteal -m slow
+
+test-nightly: $(VENV)/.installed-dev
+	$(BIN)/pytest -n auto --dist worksteal -m nightly
 
 # The oldest versions that pyproject.toml declares, in an environment of their own.
 test-lowest:

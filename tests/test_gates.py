@@ -63,6 +63,7 @@ def test_ruff_finds_a_planted_fault_and_sees_every_file(planted):
     assert {str(path) for path in python_files()} <= set(shown.split())
 
 
+@pytest.mark.slow  # make check runs mypy itself
 def test_mypy_finds_a_planted_fault_and_sees_every_file(planted):
     mypy = [sys.executable, "-m", "mypy"]
     done = subprocess.run(

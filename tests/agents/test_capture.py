@@ -12,6 +12,7 @@ import pytest
 import tape
 import torch
 from small_agents import learn, make_agent
+from suites import MEMORIES
 from torch.nn import functional
 
 from memrl.agents.ppo.config import BonusConfig
@@ -73,7 +74,7 @@ def assert_same_rollouts(ordinary, graphed, calls=4):
         )
 
 
-@pytest.mark.parametrize("memory", names())
+@pytest.mark.parametrize("memory", MEMORIES)
 def test_a_replayed_rollout_is_the_rollout(captured, memory):
     assert_same_rollouts(make_agent(memory, **SHORT), captured(make_agent(memory, **SHORT)))
 

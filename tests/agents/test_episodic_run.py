@@ -67,7 +67,7 @@ def test_a_checkpoint_of_another_agent_is_refused_by_name(tmp_path):
         agent.load_state_dict(ppo.state_dict())
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("kind", sorted(WORDS))
 def test_an_episodic_agent_balances_a_pole_after_five_thousand_steps(kind, tmp_path):
     words = [f"agent={kind}", "env=CartPole-v1", "env.num=4", "agent.steps=125", "agent.every=4"]

@@ -13,12 +13,12 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from small_agents import make_agent
 from small_r2d2 import learn_r2d2, make_r2d2
+from suites import MEMORIES
 
 from memrl.agents.r2d2.agent import R2D2
 from memrl.checkpoint.tree import Encoder, decode
 from memrl.envs.adapters.gymnasium_env import GymnasiumAdapter
 from memrl.envs.make import make
-from memrl.memory import names
 from memrl.memory.state import leaves
 from memrl.rollout.env import BatchedEnv, Transition
 
@@ -52,7 +52,7 @@ def largest_difference(agent: R2D2, steps: int = 40) -> float:
     return float((learned - acted[batch.drawn.time, batch.drawn.copy]).abs().max())
 
 
-@pytest.mark.parametrize("memory", names())
+@pytest.mark.parametrize("memory", MEMORIES)
 def test_a_sequence_from_its_stored_state_has_the_values_that_acting_saw(memory):
     assert largest_difference(make_r2d2(memory, dtype=torch.float64, batch=40)) < 1e-9
 
@@ -75,7 +75,7 @@ def test_a_core_that_forgets_to_reset_is_caught(monkeypatch):
     assert largest_difference(agent) > 1e-6
 
 
-@pytest.mark.parametrize("memory", names())
+@pytest.mark.parametrize("memory", MEMORIES)
 def test_every_memory_learns(memory):
     agent = make_r2d2(memory, refresh_states=True)
     before = [p.detach().clone() for p in agent.policy.parameters()]

@@ -17,13 +17,13 @@ def success(words: list[str], run) -> float:
 RECALL = ["agent=r2d2", "env=probe/Recall-v0", "total_steps=60_000"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_memory_answers_and_none_guesses(tmp_path):
     assert success([*RECALL, "memory=lstm"], tmp_path / "lstm") >= 0.95
     assert success([*RECALL, "memory=none"], tmp_path / "none") <= 0.31  # four standard errors
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_hindsight_solves_what_is_not_begun_without(tmp_path):
     assert success(["+run=goal"], tmp_path / "with") >= 0.9
     assert success(["+run=goal", "agent.hindsight.kind=none"], tmp_path / "without") <= 0.2

@@ -19,7 +19,7 @@ import torch
 
 from memrl import __version__
 from memrl.bench.peer import POSITION_ONLY, Peer, Spec
-from memrl.cli.app import main
+from memrl.cli.app import app, main
 from memrl.cli.train import words_of
 from memrl.config.composition import compose
 from memrl.memory import registry
@@ -56,8 +56,7 @@ def memrl(monkeypatch, capfd, tmp_path):
 def trained(tmp_path_factory) -> Path:
     """A small run; tests that change it take a copy."""
     path = tmp_path_factory.mktemp("trained") / "run"
-    command = [sys.executable, "-m", "memrl", "train", *SMOKE, "memory=ntm", f"run.dir={path}"]
-    subprocess.run(command, check=True, capture_output=True)
+    app(["train", *SMOKE, "memory=ntm", f"run.dir={path}"], standalone_mode=False)
     return path
 
 
@@ -375,6 +374,7 @@ def test_bench_dnc_stands_beside_the_package(memrl, monkeypatch):
     assert "pip install --no-deps dnc" in sentence(memrl("bench", "dnc"))
 
 
+@pytest.mark.slow
 def test_bench_train_as_json_is_one_value(memrl, monkeypatch):
     assert "did you mean num?" in sentence(memrl("bench", "train", "nun=3"))
     assert "for MiniGrid only" in sentence(memrl("bench", "train", "env=probe/Recall-v0"))
@@ -645,6 +645,7 @@ def test_windows_of_a_peer_count_whole_rollouts():
     assert [answer["env_steps"] for answer in answers] == [64, 32]
 
 
+@pytest.mark.slow
 def test_bench_cartpole_trains_and_evaluates_seed_by_seed(memrl):
     words = ["learners=RecurrentPPO,gru", "total_steps=1024", "episodes=2", "hidden_dim=3"]
     outcome = memrl("bench", "cartpole", *words, "seeds=2", "--json")

@@ -18,14 +18,14 @@ def score(id: str, memory: str, run) -> float:
     return summary["return"] if card(id).levels.score == "return" else summary["success"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", STRICT)
 def test_a_gru_solves_it(name, tmp_path):
     id = f"probe/{name}-v0"
     assert score(id, "gru", tmp_path / "run") >= 0.97 * card(id).levels.optimum
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", STRICT)
 def test_without_a_memory_it_stays_unsolved(name, tmp_path):
     id = f"probe/{name}-v0"

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from suites import slow_but
 
 from memrl.memory import EntNet
 from memrl.memory.ops.keyed import keyed_gates, unit_rows
@@ -175,7 +176,7 @@ def test_gradients_are_those_of_the_formula():
     assert torch.autograd.gradcheck(lambda x: run(core, x).y, x)
 
 
-@pytest.mark.parametrize("value", [0.0, 1.0, 1e4, -1e4])
+@pytest.mark.parametrize("value", slow_but([-1e4], [0.0, 1.0, 1e4, -1e4]))
 def test_constant_inputs_stay_finite_with_their_gradients(value):
     core = EntNet(IN, slots=N, word_dim=W, hidden_dim=OUT)
     x, state = torch.full((200, B, IN), value), core.initial_state(B)

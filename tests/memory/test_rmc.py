@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from suites import slow_but
 
 from memrl.memory import RMC
 from memrl.memory.ops.relational import attend
@@ -182,7 +183,7 @@ def test_more_slots_than_first_rows_are_refused():
         build(slots=23)
 
 
-@pytest.mark.parametrize("value", [0.0, 1.0, 1e4, -1e4])
+@pytest.mark.parametrize("value", slow_but([-1e4], [0.0, 1.0, 1e4, -1e4]))
 def test_constant_inputs_stay_finite_with_their_gradients(value):
     core = RMC(IN, slots=N, heads=HEADS, head_dim=D)
     x, state = torch.full((T, B, IN), value), core.initial_state(B)

@@ -15,6 +15,7 @@ import pytest
 
 import memrl
 from memrl.checkpoint.folder import Checkpoints
+from memrl.cli.app import app
 from memrl.envs.catalogue import EnvCard
 from memrl.envs.description import mission_of
 from memrl.envs.make import card
@@ -42,10 +43,8 @@ def start(run: Path, *words: str) -> subprocess.Popen[str]:
     )
 
 
-def finish(run: Path, *words: str) -> None:
-    process = start(run, *words)
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
+def resume(run: Path, *words: str) -> None:
+    app(["train", "--resume", str(run), *words], standalone_mode=False)
 
 
 def killed_and_resumed(run: Path, words: list[str], kills: int, chance: random.Random) -> None:
@@ -54,13 +53,13 @@ def killed_and_resumed(run: Path, words: list[str], kills: int, chance: random.R
     while not (run / "config.yaml").exists():
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
-    for _ in range(kills):
+    for left in reversed(range(kills)):
         time.sleep(chance.uniform(0.0, 3.0))
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        process = start(run, "--resume", str(run))
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
+        if left:
+            process = start(run, "--resume", str(run))
+    resume(run)
 
 
 def test_the_same_seed_twice_is_bit_equal(tmp_path):
@@ -134,7 +133,7 @@ def test_a_loaded_agent_acts_as_the_one_that_was_saved(tmp_path):
 def test_a_killed_run_resumes_to_the_same_rows(tmp_path):
     words = [*SMALL, "total_steps=8192", "run.checkpoint_seconds=0.2"]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    finish(whole, *words, f"run.dir={whole}")
+    memrl.train(memrl.compose(words), whole, style="quiet")
     killed_and_resumed(broken, words, kills=2, chance=random.Random(1))
     assert rows(broken) == rows(whole)
 
@@ -142,7 +141,7 @@ def test_a_killed_run_resumes_to_the_same_rows(tmp_path):
 def test_a_run_killed_before_its_first_checkpoint_starts_anew(tmp_path):
     words = [*SMALL, "run.checkpoint_seconds=1000"]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    finish(whole, *words, f"run.dir={whole}")
+    memrl.train(memrl.compose(words), whole, style="quiet")
     process = start(broken, *words, "total_steps=1_000_000", f"run.dir={broken}")
     while not (broken / "metrics.csv").exists():
         assert process.poll() is None, process.communicate()
@@ -150,17 +149,17 @@ def test_a_run_killed_before_its_first_checkpoint_starts_anew(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert Checkpoints(broken / "checkpoints").last() is None
-    finish(broken, "--resume", str(broken), "total_steps=1024")
+    resume(broken, "total_steps=1024")
     assert rows(broken) == rows(whole)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("env", ["probe", "minigrid_memory"])
 def test_twenty_kills_change_nothing(tmp_path, env):
     words = [*SMALL, f"env={env}", "memory=ntm", "run.checkpoint_seconds=0.1",
              "total_steps=32768"]  # fmt: skip
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    finish(whole, *words, f"run.dir={whole}")
+    memrl.train(memrl.compose(words), whole, style="quiet")
     chance = random.Random(os.environ.get("MEMRL_KILL_SEED", env))
     killed_and_resumed(broken, words, kills=20, chance=chance)
     assert rows(broken) == rows(whole)

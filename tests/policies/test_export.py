@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from suites import MEMORIES, slow
 from torch import Tensor
 
 from memrl.memory import registry
@@ -151,7 +152,7 @@ def need_onnx() -> None:
         pytest.importorskip(package, reason=f"pip install {package}")
 
 
-@pytest.mark.parametrize("memory", registry.names())
+@pytest.mark.parametrize("memory", MEMORIES)
 def test_an_exported_step_is_the_policys_own_at_any_batch_size(memory, path):
     check_export(make_policy(memory, SPACE), SPACE, path)
 
@@ -177,10 +178,10 @@ def test_every_kind_of_observation_is_exported(path):
 @pytest.mark.parametrize(
     ("memory", "options"),
     [
-        ("dnc", {"controller": "feedforward"}),
-        ("dnd", {"neighbours": 2}),
-        ("memnn", {"write": "merge", "read": "topk", "topk": 2, "forget": "importance"}),
-        ("dnc", {"masking": True, "deallocation": True, "link_sharpness": True}),
+        slow("dnc", {"controller": "feedforward"}),
+        slow("dnd", {"neighbours": 2}),
+        slow("memnn", {"write": "merge", "read": "topk", "topk": 2, "forget": "importance"}),
+        slow("dnc", {"masking": True, "deallocation": True, "link_sharpness": True}),
         ("ntm", {"memory_init": "learned"}),
         ("fart", {"feature_map": "shares"}),
     ],

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from suites import MEMORIES
 from torch import Tensor
 
 from memrl import memory
@@ -48,7 +49,7 @@ def build(name):
     return memory.build(name, DIM, options).double()
 
 
-@pytest.mark.parametrize("name", memory.names())
+@pytest.mark.parametrize("name", MEMORIES)
 @settings(max_examples=10, deadline=None)
 @given(starts)
 def test_losses_and_gradients_are_those_of_the_rows_as_they_were(name, start):

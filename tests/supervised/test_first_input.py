@@ -18,7 +18,7 @@ def test_the_controls_cannot_look_back_far_enough(name):
     assert core.horizon < WAIT
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", registry.names())
 def test_who_can_look_back_learns_and_who_cannot_is_left_with_chance(tmp_path, name):
     words = ["task=first_input", f"memory={name}", "threads=1", "track=off"]

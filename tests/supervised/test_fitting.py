@@ -13,7 +13,7 @@ import pytest
 from small_fits import SMALL, TINY, rows
 
 from memrl.checkpoint.folder import Checkpoints
-from memrl.cli.app import main
+from memrl.cli.app import app, main
 from memrl.supervised.config import compose_fit
 from memrl.supervised.fitting import fit_task
 from memrl.tasks import REGISTRY
@@ -115,18 +115,14 @@ def test_a_killed_run_resumes_to_the_same_rows(tmp_path):
     words = [*SMALL, "sequences=2400", "run.checkpoint_seconds=0.1", "curriculum.kind=grow"]
     words += ["curriculum.threshold=0.5", "learner.lr_end=1e-4"]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    process = start(whole, *words, f"run.dir={whole}")
-    assert process.communicate(timeout=300)[1] is not None
-    assert process.returncode == 0
+    fit_task(compose_fit(words), whole, style="quiet")
     process = start(broken, *words, f"run.dir={broken}")
     while not [*broken.glob("checkpoints/steps-*")]:
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    resumed = start(broken, "--resume", str(broken))
-    _, err = resumed.communicate(timeout=300)
-    assert resumed.returncode == 0, err
+    app(["fit", "--resume", str(broken)], standalone_mode=False)
     assert rows(broken) == rows(whole)
     summaries = [json.loads((run / "summary.json").read_text()) for run in (whole, broken)]
     assert summaries[0]["evaluation"] == summaries[1]["evaluation"]

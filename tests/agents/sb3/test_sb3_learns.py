@@ -55,7 +55,7 @@ def test_a_cue_is_recalled_with_a_memory_only(memory, floor, roof):
     assert floor <= mean <= roof
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(("memory", "floor", "roof"), [("lstm", 200, 500), ("none", 0, 100)])
 def test_a_pole_is_balanced_without_velocities(memory, floor, roof):
     def make():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from minigrid_package import package_env
+from suites import slow_but
 
 from memrl.envs.minigrid import MEMORY_IDS, MemoryEnv
 from memrl.envs.minigrid.automaton import locate, rows
@@ -16,7 +17,7 @@ from memrl.envs.minigrid.reference import start_probabilities
 from memrl.envs.minigrid.translate import from_package
 
 
-@pytest.mark.parametrize("view_size", [3, 5, 7])
+@pytest.mark.parametrize("view_size", slow_but([7], [3, 5, 7]))
 @pytest.mark.parametrize("id", MEMORY_IDS)
 def test_steps_are_the_package_s(id: str, view_size: int):
     """1,200 steps each, 21,600 in all; every episode starts where the package's does."""

@@ -15,13 +15,13 @@ def score(id: str, run, *words: str) -> float:
     return memrl.train(config, run, style="quiet", say=lambda sentence: None).summary["return"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("id", IDS)
 def test_a_gru_answers_all_but_perfectly(id, tmp_path):
     assert score(id, tmp_path / "run") >= 0.99
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("id", IDS)
 def test_without_a_memory_it_guesses(id, tmp_path):
     learned = score(id, tmp_path / "run", "memory=none", "total_steps=150_000")
