@@ -71,7 +71,8 @@ def train(
     memrl train --resume runs/NAME total_steps=2_000_000
 
     run.dir=PATH names the run directory; total_steps=N is the length in env steps. `memrl config`
-    prints every key; `memrl memories` and `memrl envs` list what can be chosen.
+    prints every key; `memrl memories` and `memrl envs` list what can be chosen. Your own, from the
+    folder of their files: memory=MODULE:CLASS, env=MODULE:ID; --config-dir DIR adds YAML files.
     """
     from memrl.cli.train import resume_run, start_runs
 
@@ -100,7 +101,7 @@ def fit(
     memrl fit --resume runs/NAME sequences=1_000_000
 
     `memrl config --fit` prints every key; `memrl memories` and `memrl tasks` list what can be
-    chosen.
+    chosen. Your own, from the folder of their files: memory=MODULE:CLASS, task=MODULE:CLASS.
     """
     from memrl.cli.fit import resume_fit, start_fits
 
@@ -222,7 +223,7 @@ def config(
 
 @app.command()
 def check(
-    core: Annotated[str, typer.Argument(metavar="MODULE:CLASS", help="A memory core.")],
+    core: Annotated[str, typer.Argument(metavar="MODULE:CLASS", help="A memory core of yours.")],
     options: Words = None,
 ) -> None:
     """Hold a memory core of your own to the contract; KEY=VALUE are its constructor's options."""

@@ -144,7 +144,8 @@ def test_a_run_is_opened_by_who_names_its_module_and_by_nobody_else(call, folder
 
     forget("leaky", "corridor")
     resumed = call(*named, "train", f"--resume={run}", "total_steps=128")
-    assert "env=gymnasium env.id=corridor:Corridor-v0 +env.length=3" in resumed
+    assert f"memrl watch {run} --plugin leaky --plugin corridor\n" in resumed
+    assert "memrl train env=corridor:Corridor-v0 " in resumed
     forget("leaky", "corridor")
     with pytest.raises(RunError, match="add --plugin leaky"):
         memrl.load(run)
