@@ -373,11 +373,16 @@ def _import_plugins(arguments: list[str]) -> list[str]:
             rest.append(word)
     if modules:
         from memrl.pipeline.loading import import_plugins
+        from memrl.plugins import folder_of
         from memrl.run.directory import RunDirectory
 
-        places = (word.removeprefix("--resume=") for word in rest)
+        places, searched = (word.removeprefix("--resume=") for word in rest), set(sys.path)
         runs = [RunDirectory(place) for place in places if os.path.isdir(place)]
         import_plugins(modules, *runs)
+        for module in modules:
+            folder = folder_of(module)
+            if folder is not None and str(folder) not in {*searched, str(Path.cwd().resolve())}:
+                print(f"{module} is imported from {folder}, where a run had it", file=sys.stderr)
     return rest
 
 
