@@ -248,9 +248,10 @@ class Registry(Generic[T]):
         there = sys.modules[module]
         if not hasattr(there, name):
             known = list(self._classes_in(module))
+            script = "; a class of a script is found in that script only" * (module == "__main__")
             raise ValueError(
                 f"{module} has no {self.kind} {name!r}{nearest(name, known)} "
-                f"(it has: {', '.join(known) or 'none'})"
+                f"(it has: {', '.join(known) or 'none'}){script}"
             )
         return self._checked(getattr(there, name), f"{module}:{name}")
 

@@ -70,7 +70,8 @@ def train(
 
     run.dir=PATH names the run directory (of a sweep, the folder of its runs); total_steps=N is the
     length in env steps. `memrl config` prints every key; `memrl memories` and `memrl envs` list
-    what can be chosen.
+    what can be chosen. Your own, from the folder of their files: memory=MODULE:CLASS,
+    env=MODULE:ID; --config-dir DIR adds YAML files.
     """
     from memrl.cli.train import resume_run, start_runs
 
@@ -99,7 +100,7 @@ def fit(
     memrl fit --resume runs/NAME sequences=1_000_000
 
     `memrl config --fit` prints every key; `memrl memories` and `memrl tasks` list what can be
-    chosen.
+    chosen. Your own, from the folder of their files: memory=MODULE:CLASS, task=MODULE:CLASS.
     """
     from memrl.cli.fit import resume_fit, start_fits
 
@@ -228,7 +229,7 @@ def config(
 
 @app.command()
 def check(
-    core: Annotated[str, typer.Argument(metavar="MODULE:CLASS", help="A memory core.")],
+    core: Annotated[str, typer.Argument(metavar="MODULE:CLASS", help="A memory core of yours.")],
     options: Words = None,
 ) -> None:
     """Hold a memory core of your own to the contract; KEY=VALUE are its constructor's options."""
@@ -269,11 +270,16 @@ def _import_plugins(arguments: list[str]) -> list[str]:
             rest.append(word)
     if modules:
         from memrl.pipeline.loading import import_plugins
+        from memrl.plugins import folder_of
         from memrl.run.directory import RunDirectory
 
-        places = (word.removeprefix("--resume=") for word in rest)
+        places, searched = (word.removeprefix("--resume=") for word in rest), set(sys.path)
         runs = [RunDirectory(place) for place in places if os.path.isdir(place)]
         import_plugins(modules, *runs)
+        for module in modules:
+            folder = folder_of(module)
+            if folder is not None and str(folder) not in {*searched, str(Path.cwd().resolve())}:
+                print(f"{module} is imported from {folder}, where a run had it", file=sys.stderr)
     return rest
 
 

@@ -189,6 +189,8 @@ def check_class(target: str, options: Sequence[str]) -> None:
         ValueError: there is no such class, it is not a memory core, or it breaks the contract.
     """
     given = values(options)
+    if not registry.REGISTRY.knows(target):
+        raise ValueError(f"{target!r} names no class; write MODULE:CLASS, as in my_module:MyCore")
     registry.REGISTRY.named(target)
     registry.build(target, IN_DIM, given)
     results = check_core(lambda in_dim: registry.build(target, in_dim, given))

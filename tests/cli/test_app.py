@@ -420,7 +420,7 @@ def test_check_holds_a_core_to_the_contract(memrl, monkeypatch):
     assert "breaks" in sentence(bad)
     assert "no memory 'Goo'; did you mean Good?" in sentence(memrl("check", "my_core:Goo"))
     wrong = memrl("check", "my_core:Good", "width=5")
-    assert "'my_core:Good' has no option 'width'; did you mean hidden_dim?" in sentence(wrong)
+    assert "'my_core:Good' has no option 'width' (options: hidden_dim)" in sentence(wrong)
     assert not wrong.out
     assert "write MODULE:CLASS" in sentence(memrl("check", "my_core"))
     assert "no module 'nowhere'" in sentence(memrl("check", "nowhere:X"))

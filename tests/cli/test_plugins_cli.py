@@ -34,7 +34,7 @@ def call(folder, monkeypatch, capfd):
             main()
         said = capfd.readouterr()
         if exit_.value.code == 0:
-            return said.out
+            return said.err + said.out if "--plugin" in words else said.out
         assert "Traceback" not in said.out + said.err
         (line,) = [line for line in said.err.splitlines() if line.startswith("memrl: ")]
         assert "defect" not in line
@@ -90,7 +90,9 @@ def test_a_memory_that_fails_is_quoted_and_no_defect_of_memrl(call, folder):
 
 def test_a_registered_memory_is_a_word_at_once_with_its_own_options(call, folder):
     (folder / "leaky.py").write_text(REGISTERED)
-    memory = composed(call("config", "--plugin", "leaky", "memory=leaky", "memory.decay=0.7"))
+    said = call("config", "--plugin", "leaky", "memory=leaky", "memory.decay=0.7")
+    assert "is imported from" not in said
+    memory = composed(said)
     assert memory["memory"] == {"name": "leaky", "hidden_dim": 5, "decay": 0.7}
     assert memrl.compose(["memory=leaky"]).memory["decay"] == 0.9
 
@@ -139,12 +141,17 @@ def test_a_run_is_opened_by_who_names_its_module_and_by_nobody_else(call, folder
         "evaluate", run, "--plugin", "leaky"
     )
     assert "corridor" not in sys.modules
+    forget("leaky")
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place != str(folder)])
     named = ["--plugin", "leaky", "--plugin=corridor"]
-    assert "4 episodes" in call("evaluate", run, "episodes=4", *named)
+    evaluated = call("evaluate", run, "episodes=4", *named)
+    assert f"leaky is imported from {folder}, where a run had it\ncorridor is" in evaluated
+    assert "4 episodes" in evaluated
 
     forget("leaky", "corridor")
     resumed = call(*named, "train", f"--resume={run}", "total_steps=128")
-    assert "env=gymnasium env.id=corridor:Corridor-v0 +env.length=3" in resumed
+    assert f"memrl watch {run} --plugin leaky --plugin corridor\n" in resumed
+    assert "memrl train env=corridor:Corridor-v0 " in resumed
     forget("leaky", "corridor")
     with pytest.raises(RunError, match="add --plugin leaky"):
         memrl.load(run)
