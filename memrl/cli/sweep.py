@@ -20,7 +20,7 @@ from memrl.cli.arguments import values
 from memrl.config.composition import sentence, with_own_folders
 from memrl.config.env_overrides import CONFIGS
 from memrl.config.models import Common
-from memrl.config.nodes import add_nodes
+from memrl.config.nodes import add_nodes, with_options
 
 Job: TypeAlias = Callable[[DictConfig, list[str] | None], None]
 Say: TypeAlias = Callable[[str], None]
@@ -38,7 +38,7 @@ def play(words: Sequence[str], job: Job, *, model: type[Common]) -> None:
         ValueError: words that Hydra refuses, in one sentence; or code of the person's own that is
             not there, does not import, or is no such class.
     """
-    words = with_own_folders(words)
+    words = with_options(with_own_folders(words), model.menus)
     add_nodes(words, model.menus)
     failed: list[Exception] = []
 

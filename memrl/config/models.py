@@ -22,6 +22,7 @@ from memrl.agents import registry as menu
 from memrl.agents.config import AgentConfig
 from memrl.config.choices import Menus
 from memrl.memory import registry
+from memrl.nn.encoder import ENCODERS
 from memrl.policies.backbone import PolicyConfig
 from memrl.registry import choices, nearest
 from memrl.run.directory import Command
@@ -135,7 +136,7 @@ class Config(Common):
 
     command = "train"
     root = TRAIN
-    menus: ClassVar[Menus] = {**Common.menus, "env.id": None}
+    menus: ClassVar[Menus] = {**Common.menus, "env.id": None, "policy.encoder": ENCODERS}
     identity = frozenset({"seed", "env", "memory", "policy", "agent"})
 
     total_steps: Count
