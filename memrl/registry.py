@@ -48,13 +48,21 @@ class Registry(Generic[T]):
         base: what each class derives from.
         group: of the entry points by which packages announce theirs.
         key: of a config, by which one is chosen; ``kind`` where it is not given.
+        nothing: the word by which a config chooses none of the classes, where there is one.
     """
 
     def __init__(
-        self, kind: str, plural: str, base: type[Any], group: str, *, key: str | None = None
+        self,
+        kind: str,
+        plural: str,
+        base: type[Any],
+        group: str,
+        *,
+        key: str | None = None,
+        nothing: str | None = None,
     ) -> None:
         self.kind, self.plural, self.base, self.group = kind, plural, base, group
-        self.key = key or kind
+        self.key, self.nothing = key or kind, nothing
         self._classes: dict[str, type[T]] = {}
         self._given: dict[str, type[T]] = {}  # classes that were handed over as such, by `word`
 
@@ -139,7 +147,7 @@ class Registry(Generic[T]):
             return self._checked(load_offered(entries[0]), word)
         if colon:
             raise NotNamedError(self.kind, word, module)
-        words = self.words()
+        words = [*([self.nothing] if self.nothing else []), *self.words()]
         known = f"known: {', '.join(words)}" if words else f"{self.key}=module:Name is your own"
         raise ValueError(f"unknown {self.kind} {word!r}{nearest(word, words)} ({known})")
 

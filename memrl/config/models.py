@@ -20,6 +20,7 @@ from pydantic import (
 
 from memrl.agents import registry as menu
 from memrl.agents.config import AgentConfig
+from memrl.bonus.registry import BONUSES
 from memrl.config.choices import Menus
 from memrl.memory import registry
 from memrl.nn.encoder import ENCODERS
@@ -136,7 +137,12 @@ class Config(Common):
 
     command = "train"
     root = TRAIN
-    menus: ClassVar[Menus] = {**Common.menus, "env.id": None, "policy.encoder": ENCODERS}
+    menus: ClassVar[Menus] = {
+        **Common.menus,
+        "env.id": None,
+        "policy.encoder": ENCODERS,
+        "agent.bonus.kind": BONUSES,
+    }
     identity = frozenset({"seed", "env", "memory", "policy", "agent"})
 
     total_steps: Count

@@ -39,6 +39,8 @@ class PolicyConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _encoder_is_known(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
         word, options = (given.get(key) for key in ("encoder", "encoder_options"))
         if isinstance(word, str) and isinstance(options, Mapping | None):
             return {**given, "encoder_options": ENCODERS.checked(word, options or {})}
