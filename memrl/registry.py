@@ -49,6 +49,7 @@ class Registry(Generic[T]):
         group: of the entry points by which packages announce theirs.
         key: of a config, by which one is chosen; ``kind`` where it is not given.
         nothing: the word by which a config chooses none of the classes, where there is one.
+        schema_of: the options of a class, if they are not the constructor's.
     """
 
     def __init__(
@@ -60,9 +61,11 @@ class Registry(Generic[T]):
         *,
         key: str | None = None,
         nothing: str | None = None,
+        schema_of: Callable[[type[Any]], type[BaseModel]] | None = None,
     ) -> None:
         self.kind, self.plural, self.base, self.group = kind, plural, base, group
         self.key, self.nothing = key or kind, nothing
+        self._schema_of = schema_of or _constructor_options
         self._classes: dict[str, type[T]] = {}
         self._given: dict[str, type[T]] = {}  # classes that were handed over as such, by `word`
 
@@ -193,14 +196,14 @@ class Registry(Generic[T]):
         return word
 
     def schema(self, word: str) -> type[BaseModel]:
-        """The options of a class as a strict pydantic model, read off its constructor.
+        """The options of a class as a strict pydantic model.
 
         Raises:
             ValueError: as ``find``; or an option has no type that a config can hold.
         """
-        constructor: Any = self.find(word).__init__
+        cls = self.find(word)
         try:
-            return options_of(constructor, Parameter.KEYWORD_ONLY)
+            return self._schema_of(cls)
         except (ValueError, NameError, PydanticSchemaGenerationError) as error:
             reason = str(error).splitlines()[0]
             raise ValueError(f"the options of the {self.kind} {word!r}: {reason}") from None
@@ -306,6 +309,11 @@ class Registry(Generic[T]):
 def is_built_in(cls: type[Any]) -> bool:
     """Whether a class is memrl's own."""
     return cls.__module__.partition(".")[0] == "memrl"
+
+
+def _constructor_options(cls: type[Any]) -> type[BaseModel]:
+    constructor: Any = cls.__init__
+    return options_of(constructor, Parameter.KEYWORD_ONLY)
 
 
 def _path(cls: type[Any]) -> str:
