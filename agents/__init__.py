@@ -1,4 +1,4 @@
-"""Agents that learn with a memory core, and the protocol that they fulfil."""
+"""Agents that learn with a memory core, and what one of your own fulfils."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ if __name__ != "memrl.agents":
     raise ImportError(f"import this package as memrl.agents, not as {__name__}")
 
 if TYPE_CHECKING:
+    from memrl.agents.acting import Actor as Actor
+    from memrl.agents.acting import ActsWithMemory as ActsWithMemory
+    from memrl.agents.base import BaseAgent as BaseAgent
+    from memrl.agents.base import Parts as Parts
     from memrl.agents.config import AgentConfig as AgentConfig
     from memrl.agents.episodic.agent import EpisodicControl as EpisodicControl
     from memrl.agents.ppo.agent import PPO as PPO
@@ -22,11 +26,15 @@ if TYPE_CHECKING:
 _HOME = {
     "PPO": "memrl.agents.ppo.agent",
     "R2D2": "memrl.agents.r2d2.agent",
+    "Actor": "memrl.agents.acting",
+    "ActsWithMemory": "memrl.agents.acting",
     "Agent": "memrl.run.agent",
     "AgentConfig": "memrl.agents.config",
+    "BaseAgent": "memrl.agents.base",
     "EpisodicControl": "memrl.agents.episodic.agent",
     "Learner": "memrl.run.agent",
     "PPOConfig": "memrl.agents.ppo.config",
+    "Parts": "memrl.agents.base",
     "R2D2Config": "memrl.agents.r2d2.config",
 }
 __all__ = sorted(_HOME)

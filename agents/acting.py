@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
@@ -11,6 +10,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from memrl.agents.base import BaseAgent
 from memrl.policies.actor_critic import Policy, PolicyStep
 from memrl.policies.q_network import QNetwork
 from memrl.rollout.arrays import Form, read_observation
@@ -129,8 +129,8 @@ class Actor:
         return self._state
 
 
-class ActsWithMemory(ABC):
-    """An agent whose acting is an ``Actor``'s: the acting half of ``memrl.run.agent.Agent``."""
+class ActsWithMemory(BaseAgent):
+    """An agent whose acting is its ``actor``'s; learning and building are left to write."""
 
     actor: Actor
 

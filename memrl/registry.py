@@ -47,10 +47,25 @@ class Registry(Generic[T]):
         plural: likewise.
         base: what each class derives from.
         group: of the entry points by which packages announce theirs.
+        key: of a config, by which one is chosen; ``kind`` where it is not given.
+        nothing: the word by which a config chooses none of the classes, where there is one.
+        schema_of: the options of a class, if they are not the constructor's.
     """
 
-    def __init__(self, kind: str, plural: str, base: type[Any], group: str) -> None:
+    def __init__(
+        self,
+        kind: str,
+        plural: str,
+        base: type[Any],
+        group: str,
+        *,
+        key: str | None = None,
+        nothing: str | None = None,
+        schema_of: Callable[[type[Any]], type[BaseModel]] | None = None,
+    ) -> None:
         self.kind, self.plural, self.base, self.group = kind, plural, base, group
+        self.key, self.nothing = key or kind, nothing
+        self._schema_of = schema_of or _constructor_options
         self._classes: dict[str, type[T]] = {}
         self._given: dict[str, type[T]] = {}  # classes that were handed over as such, by `word`
 
@@ -135,10 +150,9 @@ class Registry(Generic[T]):
             return self._checked(load_offered(entries[0]), word)
         if colon:
             raise NotNamedError(self.kind, word, module)
-        words = self.words()
-        raise ValueError(
-            f"unknown {self.kind} {word!r}{nearest(word, words)} (known: {', '.join(words)})"
-        )
+        words = [*([self.nothing] if self.nothing else []), *self.words()]
+        known = f"known: {', '.join(words)}" if words else f"{self.key}=module:Name is your own"
+        raise ValueError(f"unknown {self.kind} {word!r}{nearest(word, words)} ({known})")
 
     def module_of(self, word: str) -> str | None:
         """The module that a person must name to use a word elsewhere; None if none need be.
@@ -182,14 +196,14 @@ class Registry(Generic[T]):
         return word
 
     def schema(self, word: str) -> type[BaseModel]:
-        """The options of a class as a strict pydantic model, read off its constructor.
+        """The options of a class as a strict pydantic model.
 
         Raises:
             ValueError: as ``find``; or an option has no type that a config can hold.
         """
-        constructor: Any = self.find(word).__init__
+        cls = self.find(word)
         try:
-            return options_of(constructor, Parameter.KEYWORD_ONLY)
+            return self._schema_of(cls)
         except (ValueError, NameError, PydanticSchemaGenerationError) as error:
             reason = str(error).splitlines()[0]
             raise ValueError(f"the options of the {self.kind} {word!r}: {reason}") from None
@@ -201,13 +215,7 @@ class Registry(Generic[T]):
             ValueError: an unknown name or option, or a value out of range: what was given, what is
                 allowed, and the nearest match.
         """
-        cls, model = self.find(word), self.schema(word)
-        try:
-            checked = model(**(options or {}))
-        except ValidationError as error:
-            raise ValueError(self._explain(word, model, error)) from None
-        # Not dict(checked): an option may be called "keys".
-        chosen = {option: getattr(checked, option) for option in model.model_fields}
+        cls, chosen = self.find(word), self.checked(word, options or {})
         try:
             inspect.signature(cls).bind(*fixed, **chosen)
         except TypeError as error:
@@ -215,6 +223,20 @@ class Registry(Generic[T]):
                 f"{self.kind} {word!r} cannot be built: {error}; options are keyword-only arguments"
             ) from None
         return cls(*fixed, **chosen)
+
+    def checked(self, word: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """All options of a class: those that are given, and the defaults of the others.
+
+        Raises:
+            ValueError: as ``build``, for the options alone.
+        """
+        model = self.schema(word)
+        try:
+            checked = model(**options)
+        except ValidationError as error:
+            raise ValueError(self._explain(word, model, error)) from None
+        # Not dict(checked): an option may be called "keys".
+        return {option: getattr(checked, option) for option in model.model_fields}
 
     def offers(self, word: str) -> list[EntryPoint]:
         """Entry points of installed packages that a word means, by name or by value.
@@ -226,7 +248,7 @@ class Registry(Generic[T]):
         values = {entry.value for entry in entries}
         if len(values) > 1:
             two = " and ".join(f"{entry.value} of {package_of(entry)}" for entry in entries)
-            ways = " or ".join(f"{self.kind}={value}" for value in sorted(values))
+            ways = " or ".join(f"{self.key}={value}" for value in sorted(values))
             raise ValueError(f"two {self.plural} are called {word!r}: {two}; write {ways}")
         return entries
 
@@ -239,8 +261,8 @@ class Registry(Generic[T]):
             if load_offered(entry) is not cls:
                 raise ValueError(
                     f"two {self.plural} are called {name!r}: {_path(cls)} and {entry.value} of "
-                    f"{package_of(entry)}; write {self.kind}={_path(cls)} or "
-                    f"{self.kind}={entry.value}"
+                    f"{package_of(entry)}; write {self.key}={_path(cls)} or "
+                    f"{self.key}={entry.value}"
                 )
 
     def _member(self, module: str, name: str) -> type[T]:
@@ -263,10 +285,11 @@ class Registry(Generic[T]):
     def _checked(self, value: Any, word: str) -> type[T]:
         """What a word stands for, if it is a class of this menu that can be built."""
         if not (inspect.isclass(value) and issubclass(value, self.base)):
+            article = "an" if self.kind[0] in "aeiou" else "a"
             what = "a class" if inspect.isclass(value) else f"a {type(value).__name__}"
             raise ValueError(
-                f"{word} is {what} and no {self.kind}: a {self.kind} is a class that derives from "
-                f"{self.base.__name__}"
+                f"{word} is {what} and no {self.kind}: {article} {self.kind} is a class that "
+                f"derives from {self.base.__name__}"
             )
         if lacks := sorted(getattr(value, "__abstractmethods__", ())):
             raise ValueError(f"{word} is no {self.kind} yet: it does not define {', '.join(lacks)}")
@@ -287,6 +310,11 @@ class Registry(Generic[T]):
 def is_built_in(cls: type[Any]) -> bool:
     """Whether a class is memrl's own."""
     return cls.__module__.partition(".")[0] == "memrl"
+
+
+def _constructor_options(cls: type[Any]) -> type[BaseModel]:
+    constructor: Any = cls.__init__
+    return options_of(constructor, Parameter.KEYWORD_ONLY)
 
 
 def _path(cls: type[Any]) -> str:

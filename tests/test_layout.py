@@ -25,7 +25,7 @@ BELOW = {
     "rollout.env": (),
     "rollout.tokens": (),
     "rollout.spaces": ("rollout.tokens",),
-    "nn": ("memory.ops", "rollout.env", "rollout.tokens"),
+    "nn": ("memory.ops", "registry", "rollout.env", "rollout.tokens"),
     "policies": ("memory", "nn", "rollout.spaces", "checkpoint"),
     "replay": ("memory",),
     "bonus": ("nn", "checkpoint"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, ClassVar, Protocol, final, runtime_checkable
+from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from memrl.agents.acting import Observer
+from memrl.agents.base import BaseAgent
 from memrl.agents.config import AgentConfig, Count, Positive, Share
 from memrl.agents.episode_statistics import EpisodeStatistics
 from memrl.agents.episodic.return_buffer import Block, Kept, Known, ReturnBuffer
@@ -79,16 +80,13 @@ class Method(Protocol):
         """Continue from ``state_dict``; nothing is changed where that cannot be (ValueError)."""
 
 
-@final
-class EpisodicControl:
+class EpisodicControl(BaseAgent):
     """An agent that plays ε-greedily by what its ``method`` remembers of returns.
 
     Every random draw comes from generators made of ``seed``. A cycle is the steps between two times
     of learning; what is remembered changes between cycles only, so that nothing in the loop over
     env steps waits for it.
     """
-
-    unit = "env_steps"
 
     def __init__(self, env: BatchedEnv, method: Method, *, seed: int) -> None:
         self.env, self.method, self.config, self.env_steps = env, method, method.config, 0
@@ -108,11 +106,6 @@ class EpisodicControl:
     def policy(self) -> nn.Module:
         """See ``memrl.run.agent.Agent.policy``."""
         return self.method.policy
-
-    @property
-    def experience(self) -> int:
-        """See ``memrl.run.agent.Learner.experience``."""
-        return self.env_steps
 
     def learn(self, total_steps: int, on_iteration: Callable[[Metrics], None]) -> None:
         """See ``memrl.run.agent.Agent.learn``."""

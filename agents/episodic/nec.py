@@ -49,8 +49,9 @@ class Embedding(Backbone):
 
     def forward(self, obs: Obs) -> Tensor:
         """Observations [n, ...] to h [n, W]; each stands for itself."""
-        n = len(next(iter(obs.values())))
-        start = torch.ones(n, dtype=torch.bool, device=self.encoder.unit.device)
+        first = next(iter(obs.values()))
+        n = len(first)
+        start = torch.ones(n, dtype=torch.bool, device=first.device)
         return self.sense(obs, self.initial_state(n), start)[0]
 
 

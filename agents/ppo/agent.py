@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from memrl.agents.acting import Actor, ActsWithMemory
+from memrl.agents.base import Parts
+from memrl.agents.config import AgentConfig
 from memrl.agents.ppo.advantages import compute_advantages
 from memrl.agents.ppo.bonus import make_bonus
 from memrl.agents.ppo.config import PPOConfig
@@ -24,7 +26,7 @@ from memrl.bonus.bonus import Experience
 from memrl.checkpoint.optimizer import load_moments, moments
 from memrl.losses.ppo import masked_mean
 from memrl.nn.normalise import RunningNorm
-from memrl.policies.actor_critic import Policy
+from memrl.policies.actor_critic import Policy, build_policy
 from memrl.rollout.capture import CapturedCollect
 from memrl.rollout.collect import Collector
 from memrl.rollout.env import BatchedEnv
@@ -44,7 +46,7 @@ class PPO(ActsWithMemory):
             an observation that the environments do not have.
     """
 
-    unit = "env_steps"
+    Config: ClassVar[type[AgentConfig]] = PPOConfig
 
     def __init__(self, env: BatchedEnv, policy: Policy, config: PPOConfig, *, seed: int) -> None:
         self.policy, self.config, self.env_steps, self.iteration = policy, config, 0, 0
@@ -78,10 +80,13 @@ class PPO(ActsWithMemory):
             )
         self.actor = Actor(policy, env)
 
-    @property
-    def experience(self) -> int:
-        """See ``memrl.run.agent.Learner.experience``."""
-        return self.env_steps
+    @classmethod
+    def build(cls, parts: Parts, config: PPOConfig) -> PPO:
+        """See ``memrl.agents.base.BaseAgent.build``."""
+        env = parts.env
+        spaces = env.observation_space, env.action_space
+        policy = build_policy(*spaces, parts.memory, parts.policy).to(env.device)
+        return cls(env, policy, config, seed=parts.seed)
 
     def capture(self) -> None:
         """From now on rollouts are collected by replaying a CUDA graph: the same rollouts.

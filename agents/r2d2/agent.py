@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Final, final
+from typing import Any, ClassVar, Final, final
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from memrl.agents.acting import Actor, ActsWithMemory
+from memrl.agents.base import Parts
+from memrl.agents.config import AgentConfig
 from memrl.agents.epsilon_greedy import explore, of_network, open_actions
 from memrl.agents.r2d2.collector import ReplayCollector
 from memrl.agents.r2d2.config import R2D2Config
@@ -19,7 +21,7 @@ from memrl.agents.r2d2.learner import QLearner
 from memrl.agents.state_checks import check_keys, check_weights
 from memrl.agents.training_metrics import Averages, diagnose
 from memrl.checkpoint.optimizer import load_moments, moments
-from memrl.policies.q_network import QNetwork, QStep
+from memrl.policies.q_network import QNetwork, QStep, build_q_network
 from memrl.replay.steps import observed
 from memrl.rollout.env import BatchedEnv, Obs
 from memrl.run.agent import Metrics
@@ -41,7 +43,7 @@ class R2D2(ActsWithMemory):
             (see ``need_goals``).
     """
 
-    unit = "env_steps"
+    Config: ClassVar[type[AgentConfig]] = R2D2Config
 
     def __init__(
         self, env: BatchedEnv, network: QNetwork, config: R2D2Config, *, seed: int
@@ -58,10 +60,13 @@ class R2D2(ActsWithMemory):
         self._owed = 0.0  # env steps to learn from, by the replay ratio
         self.actor = Actor(network, env, self._choose)
 
-    @property
-    def experience(self) -> int:
-        """See ``memrl.run.agent.Learner.experience``."""
-        return self.env_steps
+    @classmethod
+    def build(cls, parts: Parts, config: R2D2Config) -> R2D2:
+        """See ``memrl.agents.base.BaseAgent.build``."""
+        env = parts.env
+        spaces = env.observation_space, env.action_space
+        network = build_q_network(*spaces, parts.memory, parts.policy, dueling=config.dueling)
+        return cls(env, network.to(env.device), config, seed=parts.seed)
 
     def learn(self, total_steps: int, on_iteration: Callable[[Metrics], None]) -> None:
         """See ``memrl.run.agent.Agent.learn``; ``total_steps`` also ends the schedule of β."""

@@ -7,9 +7,21 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
+from gymnasium import spaces
 from torch import Tensor
 
 from memrl.rollout.env import Obs
+
+
+class BonusContext(NamedTuple):
+    """What a bonus is made for."""
+
+    num_envs: int  # B
+    observation_space: spaces.Dict  # of one environment
+    action_space: spaces.Space[Any]  # likewise
+    device: torch.device  # of observations and payments
+    keys: tuple[str, ...]  # the entries of an observation that count as what was seen
+    seed: int  # of all draws but those of new networks, which are from torch's own generator
 
 
 class Experience(NamedTuple):
@@ -29,6 +41,10 @@ class Experience(NamedTuple):
 
 class Bonus(ABC):
     """Rewards observations that are new in an episode.
+
+    ``agent.bonus.kind=module:Name`` builds ``Name(context, **options)``: a ``BonusContext``, and
+    the further keys of ``agent.bonus``, which are the keyword-only arguments of the constructor.
+    These need types, and cannot be called ``kind``, ``scale``, ``anneal`` or ``key``.
 
     The first observation of an episode earns nothing. Neither does the last step of an episode,
     because its observation belongs to the next one. What a bonus stores about an episode lasts from

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, final
+from collections.abc import Mapping
+from typing import Annotated, Any, final
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
-from memrl.bonus.bonus import Bonus, need_entries
+from memrl.bonus.bonus import Bonus, BonusContext, need_entries
 from memrl.bonus.episode_set import EpisodeSet
+from memrl.bonus.registry import BONUSES
 from memrl.rollout.env import Obs
 
 
+@BONUSES.register("count")
 @final
 class Count(Bonus):
     """1/√n(s'), where n counts the visits of s' in the episode, this one included.
@@ -22,10 +25,8 @@ class Count(Bonus):
     ``EpisodeSet``.
     """
 
-    def __init__(
-        self, num_envs: int, device: torch.device, *, keys: Sequence[str], capacity: int = 512
-    ) -> None:
-        self.visited = EpisodeSet(num_envs, device, keys=keys, capacity=capacity)
+    def __init__(self, context: BonusContext, *, capacity: Annotated[int, Ge(1)] = 512) -> None:
+        self.visited = EpisodeSet.of(context, capacity)
         self.visits = torch.zeros_like(self.visited.seen)  # [B, capacity], of the entries of `seen`
 
     def begin(self, obs: Obs) -> None:

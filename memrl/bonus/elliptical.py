@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, final
+from typing import Annotated, Any, final
 
 import torch
+from annotated_types import Ge, Gt
 from gymnasium import spaces
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memrl.bonus.bonus import Bonus, Experience, need_entries
+from memrl.bonus.bonus import Bonus, BonusContext, Experience, need_entries
 from memrl.bonus.network import HIDDEN_DIM, Embedding, RunningStd, Trainer
+from memrl.bonus.registry import BONUSES
 from memrl.nn.actions import ActionHead, Actions
 from memrl.nn.init import linear
 from memrl.rollout.env import Obs
 
 
+@BONUSES.register("elliptical")
 @final
 class Elliptical(Bonus):
     """b = φ(s')ᵀ C⁻¹ φ(s') with C = λI + Σ φφᵀ over the episode before s' (Henaff et al. 2022).
@@ -28,13 +31,8 @@ class Elliptical(Bonus):
     in the sum of a running episode are not recomputed when φ changes.
 
     Args:
-        num_envs: B.
-        space: of the observations.
-        action_space: of the predicted actions.
-        device: of all tensors.
-        keys: the entries of an observation that the bonus uses.
-        seed: of the order of minibatches; networks are initialised from torch's global generator.
-        ridge: λ > 0.
+        context: its seed orders the minibatches; torch's global generator draws the networks.
+        ridge: λ.
         feature_dim: width of φ.
         lr: Adam's step size.
         updates: Adam steps for each rollout.
@@ -42,22 +40,18 @@ class Elliptical(Bonus):
 
     def __init__(
         self,
-        num_envs: int,
-        space: spaces.Dict,
-        action_space: spaces.Space[Any],
-        device: torch.device,
+        context: BonusContext,
         *,
-        keys: Sequence[str],
-        seed: int,
-        ridge: float = 0.1,
-        feature_dim: int = 64,
-        lr: float = 1e-4,
-        updates: int = 4,
+        ridge: Annotated[float, Gt(0)] = 0.1,
+        feature_dim: Annotated[int, Ge(1)] = 64,
+        lr: Annotated[float, Gt(0)] = 1e-4,
+        updates: Annotated[int, Ge(1)] = 4,
     ) -> None:
-        self.keys = tuple(keys)
+        B, space, action_space, device, keys, seed = context
+        self.keys = keys
         self.guess = InverseModel(space, action_space, keys, feature_dim).to(device)
         self.empty = torch.eye(feature_dim, device=device) / ridge  # C⁻¹ before an episode
-        self.inverse = self.empty.repeat(num_envs, 1, 1)  # C⁻¹ [B, F, F]
+        self.inverse = self.empty.repeat(B, 1, 1)  # C⁻¹ [B, F, F]
         self.std = RunningStd(device)
         self.trainer = Trainer(self.guess, lr=lr, updates=updates, seed=seed)
 

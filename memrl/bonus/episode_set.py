@@ -8,6 +8,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from memrl.bonus.bonus import BonusContext
 from memrl.nn.fingerprint import fingerprint
 from memrl.rollout.env import Obs
 
@@ -27,6 +28,11 @@ class EpisodeSet:
         self.seen = torch.zeros(num_envs, capacity, dtype=torch.int64, device=device)
         self.count = torch.zeros(num_envs, dtype=torch.int64, device=device)
         self._slots = torch.arange(capacity, device=device)
+
+    @classmethod
+    def of(cls, context: BonusContext, capacity: int) -> EpisodeSet:
+        """The sets of a bonus."""
+        return cls(context.num_envs, context.device, keys=context.keys, capacity=capacity)
 
     def begin(self, obs: Obs) -> None:
         """Start every environment's set with its first observation."""

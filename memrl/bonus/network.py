@@ -36,7 +36,7 @@ class Embedding(nn.Module):
         self.encoder = ObsEncoder(
             entries, encoder_dim=HIDDEN_DIM, cell_dim=CELL_DIM, normalise=True
         )
-        width, hidden = self.encoder.out_dim, list[nn.Module]()
+        width, hidden = self.encoder.features_dim, list[nn.Module]()
         for _ in range(layers):
             hidden += [linear(width, HIDDEN_DIM), nn.ReLU()]
             width = HIDDEN_DIM

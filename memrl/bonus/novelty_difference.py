@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, final
+from collections.abc import Mapping
+from typing import Annotated, Any, final
 
 import torch
-from gymnasium import spaces
+from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
-from memrl.bonus.bonus import Bonus, Experience, need_entries
+from memrl.bonus.bonus import Bonus, BonusContext, Experience, need_entries
 from memrl.bonus.episode_set import EpisodeSet
 from memrl.bonus.network import Embedding, RunningStd, Trainer
+from memrl.bonus.registry import BONUSES
 from memrl.rollout.env import Obs
 
 
+@BONUSES.register("novelty_difference")
 @final
 class NoveltyDifference(Bonus):
     """max(n(s') - α n(s), 0) where s' is new in the episode, else 0 (Zhang et al. 2021, eq. 3).
@@ -23,11 +25,7 @@ class NoveltyDifference(Bonus):
     fixed random network, and f̂ learns to predict it from every rollout.
 
     Args:
-        num_envs: B.
-        space: of the observations.
-        device: of all tensors.
-        keys: the entries of an observation that the bonus uses.
-        seed: of the order of minibatches; networks are initialised from torch's global generator.
+        context: its seed orders the minibatches; torch's global generator draws the networks.
         capacity: distinct observations that are stored for an episode.
         alpha: α.
         feature_dim: width of f(s).
@@ -37,23 +35,20 @@ class NoveltyDifference(Bonus):
 
     def __init__(
         self,
-        num_envs: int,
-        space: spaces.Dict,
-        device: torch.device,
+        context: BonusContext,
         *,
-        keys: Sequence[str],
-        seed: int,
-        capacity: int = 512,
-        alpha: float = 0.5,
-        feature_dim: int = 64,
-        lr: float = 1e-4,
-        updates: int = 4,
+        capacity: Annotated[int, Ge(1)] = 512,
+        alpha: Annotated[float, Ge(0), Le(1)] = 0.5,
+        feature_dim: Annotated[int, Ge(1)] = 64,
+        lr: Annotated[float, Gt(0)] = 1e-4,
+        updates: Annotated[int, Ge(1)] = 4,
     ) -> None:
-        self.alpha, self.keys = alpha, tuple(keys)
-        self.visited = EpisodeSet(num_envs, device, keys=keys, capacity=capacity)
+        B, space, _, device, keys, seed = context
+        self.alpha, self.keys = alpha, keys
+        self.visited = EpisodeSet.of(context, capacity)
         self.target = Embedding(space, keys, feature_dim).requires_grad_(False).to(device)
         self.predictor = Embedding(space, keys, feature_dim, layers=1).to(device)
-        self.novelty = torch.zeros(num_envs, device=device)  # n(s) of the present observation
+        self.novelty = torch.zeros(B, device=device)  # n(s) of the present observation
         self.std = RunningStd(device)
         self.trainer = Trainer(self.predictor, lr=lr, updates=updates, seed=seed)
 

@@ -24,7 +24,7 @@ from memrl.cli.sweep_report import Outcome, print_outcomes, raise_failures
 from memrl.config.composition import resolve, sentence, with_own_folders
 from memrl.config.env_overrides import CONFIGS
 from memrl.config.models import Common
-from memrl.config.nodes import add_nodes
+from memrl.config.nodes import add_nodes, with_options
 from memrl.errors import Interrupted
 from memrl.pipeline.job import Result
 from memrl.pipeline.trained import Run
@@ -94,7 +94,7 @@ def play(words: Sequence[str], job: Job, *, model: type[Common], as_json: bool) 
     """
     command = f"memrl {model.command}"
     jobs = _Jobs(job, axes_of(words), command)
-    words = with_own_folders(words)
+    words = with_options(with_own_folders(words), model.menus)
     add_nodes(words, model.menus)
 
     @hydra.main(version_base="1.3", config_path=f"pkg://{CONFIGS}", config_name=model.root)

@@ -82,5 +82,5 @@ def _chosen(config: Mapping[str, Any], menus: Menus) -> Iterator[Choice]:
         node: Any = config
         for part in key.split("."):
             node = node.get(part) if isinstance(node, Mapping) else None
-        if isinstance(node, str):
+        if isinstance(node, str) and (menu is None or node != menu.nothing):
             yield Choice(key, node, menu)

@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from memrl.config.choices import import_chosen
 from memrl.config.env_overrides import CONFIGS, expand
 from memrl.config.models import Common, Config, check
-from memrl.config.nodes import add_nodes
+from memrl.config.nodes import add_nodes, with_options
 from memrl.registry import nearest
 
 C = TypeVar("C", bound=Common)
@@ -40,7 +40,7 @@ def compose_as(model: type[C], overrides: Iterable[str]) -> C:
         ValueError: an override that Hydra or the model refuse, in one sentence; or code of one's
             own that is not there, does not import, or is no such class.
     """
-    words = with_own_folders(overrides)
+    words = with_options(with_own_folders(overrides), model.menus)
     add_nodes(words, model.menus)
     try:
         with initialize_config_module(CONFIGS, version_base="1.3"):
@@ -89,7 +89,7 @@ def sentence(error: Exception, model: type[Common], words: Iterable[str] = ()) -
     """What a user did wrong with ``words``, out of an error of Hydra or OmegaConf."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, choice = error.missing_cfg_file.rpartition("/")
-        menu = model.menus.get(f"{group}.name")
+        menu = model.menus.get(f"{group}.name") or model.menus.get(f"{group}.kind")
         known = sorted({*error.options, *(menu.words() if menu else ())})
         return f"unknown {group} {choice!r}{nearest(choice, known)} (known: {', '.join(known)})"
     if isinstance(error, OverrideParseException):

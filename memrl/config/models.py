@@ -18,10 +18,12 @@ from pydantic import (
     model_validator,
 )
 
-from memrl.agents import registry as menu
 from memrl.agents.config import AgentConfig
+from memrl.agents.registry import AGENTS
+from memrl.bonus.registry import BONUSES
 from memrl.config.choices import Menus
 from memrl.memory import registry
+from memrl.nn.encoder import ENCODERS
 from memrl.policies.backbone import PolicyConfig
 from memrl.registry import choices, nearest
 from memrl.run.directory import Command
@@ -51,8 +53,7 @@ def _as_its_kind(agent: Any) -> Any:
     """The keys of an agent, checked by the model of its kind."""
     if isinstance(agent, AgentConfig):
         return agent
-    model = menu.find(str(agent.get("kind"))).config
-    return check(agent, model, within="agent")
+    return check(agent, AGENTS.schema(str(agent.get("kind"))), within="agent")
 
 
 class EnvConfig(Strict):
@@ -135,7 +136,13 @@ class Config(Common):
 
     command = "train"
     root = TRAIN
-    menus: ClassVar[Menus] = {**Common.menus, "env.id": None}
+    menus: ClassVar[Menus] = {
+        **Common.menus,
+        "env.id": None,
+        "policy.encoder": ENCODERS,
+        "agent.kind": AGENTS,
+        "agent.bonus.kind": BONUSES,
+    }
     identity = frozenset({"seed", "env", "memory", "policy", "agent"})
 
     total_steps: Count

@@ -31,14 +31,34 @@ def add_nodes(overrides: Iterable[str], menus: Menus) -> None:
     Raises:
         ValueError: a module that does not import, or a class that is no such thing.
     """
-    groups = {key.partition(".")[0]: menu for key, menu in menus.items() if menu is not None}
+    groups = {key.partition(".")[0]: key for key in menus if menus[key] and _names_a_group(key)}
     for key, word in _written(overrides):
-        group = key.partition(".")[0]
-        if menus.get(key) is not None:
+        if key in groups.values():
+            group = key.partition(".")[0]
             raise ValueError(f"{key}={word} keeps the options of another: write {group}={word}")
-        menu = groups.get(key)
+        menu = menus[groups[key]] if key in groups else None
         if menu is not None and menu.knows(word) and not is_built_in(menu.named(word)):
-            _store(group, word, menu)
+            _store(groups[key], word, menu)
+
+
+def with_options(words: Iterable[str], menus: Menus) -> list[str]:
+    """Words as Hydra wants them: with ``++`` before options of classes that are in no group.
+
+    ``policy.encoder=mine:Mine`` is no choice of Hydra's, and no file holds its options.
+    """
+    nodes = tuple(_options_of(key) for key in menus if menus[key] and not _names_a_group(key))
+    return [f"++{word}" if nodes and word.startswith(nodes) else word for word in words]
+
+
+def _names_a_group(key: str) -> bool:
+    """Whether the word at a key is that of a Hydra group: ``memory.name``, ``agent.kind``."""
+    return re.fullmatch(r"\w+\.(name|kind)", key) is not None
+
+
+def _options_of(key: str) -> str:
+    """Where the options of the class at a key lie: beside ``kind``, or below a key of theirs."""
+    node, _, last = key.rpartition(".")
+    return f"{node}." if last == "kind" else f"{key}_options."
 
 
 def _written(overrides: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -56,13 +76,15 @@ def _written(overrides: Iterable[str]) -> Iterator[tuple[str, str]]:
         yield from ((override.key_or_group, str(each)) for each in values)
 
 
-def _store(group: str, word: str, menu: Registry[Any]) -> None:
+def _store(key: str, word: str, menu: Registry[Any]) -> None:
     """Give Hydra a node of a class: its word, and its options with their defaults."""
+    group, _, name = key.partition(".")
     fields = menu.schema(word).model_fields
-    if "name" in fields:
+    if "name" in fields and name == "name":
         raise ValueError(f"{group}={word}: an option cannot be called 'name', which is the class's")
     try:
-        node = {"name": word, **{option: _default(field) for option, field in fields.items()}}
+        options = {option: _default(field) for option, field in fields.items() if option != name}
+        node = {name: word, **options}
         ConfigStore.instance().store(word, node, group=group)
     except (PydanticSerializationError, OmegaConfBaseException) as error:
         reason = str(error).splitlines()[0]

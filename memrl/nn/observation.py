@@ -7,10 +7,12 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
+from memrl.nn.encoder import Encoder
 from memrl.nn.grid import GridEncoder
 from memrl.nn.pixels import PixelEncoder
 from memrl.nn.sentence import SentenceEncoder
 from memrl.nn.vectors import OneHot, Plain, VectorEncoder
+from memrl.rollout.env import Obs
 from memrl.rollout.tokens import Tokens
 
 GRID_SIDE = 32  # a uint8 [W, H, C] with smaller sides is a grid of codes, else an image
@@ -19,7 +21,7 @@ PREV_REWARD = "prev_reward"
 _WIDE = (GridEncoder, PixelEncoder, VectorEncoder)
 
 
-class ObsEncoder(nn.Module):
+class ObsEncoder(Encoder):
     """Concatenate the features of all entries but the action mask, in the order of their names.
 
     Grids, images, sentences and vectors are encoded to ``encoder_dim`` features each. Discrete
@@ -32,7 +34,7 @@ class ObsEncoder(nn.Module):
     unit: Tensor
 
     def __init__(
-        self, space: spaces.Dict, *, encoder_dim: int, cell_dim: int, normalise: bool
+        self, space: spaces.Dict, encoder_dim: int, *, cell_dim: int, normalise: bool
     ) -> None:
         super().__init__()
         self.keys = [key for key in sorted(space.spaces) if key != ACTION_MASK]
@@ -42,19 +44,17 @@ class ObsEncoder(nn.Module):
             )
         self.register_buffer("unit", torch.zeros(()), persistent=False)  # dtype of the features
         self.parts = nn.ModuleList()
-        self.out_dim = 0
+        self.features_dim = 0
         for key in self.keys:
             part, width = _part(key, space[key], encoder_dim, cell_dim, normalise)
             self.parts.append(part)
-            self.out_dim += width
+            self.features_dim += width
 
-    def forward(self, obs: dict[str, Tensor]) -> Tensor:
-        """Entries [*N, ...] to features [*N, out_dim], where N is one or two batch axes."""
+    def forward(self, obs: Obs) -> Tensor:
         features = [part(obs[key]) for key, part in zip(self.keys, self.parts, strict=True)]
         return torch.cat([feature.to(self.unit.dtype) for feature in features], dim=-1)
 
-    def update(self, obs: dict[str, Tensor], valid: Tensor) -> None:
-        """Update the running statistics of vector entries: [T, B, ...], valid [T, B]."""
+    def update(self, obs: Obs, valid: Tensor) -> None:
         for key, part in zip(self.keys, self.parts, strict=True):
             if isinstance(part, VectorEncoder) and part.norm is not None:
                 part.norm.update(part.flat(obs[key]).flatten(0, 1), valid.flatten())

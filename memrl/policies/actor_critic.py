@@ -10,8 +10,9 @@ from torch import Tensor
 
 from memrl.memory.core import MemoryCore
 from memrl.nn.actions import ActionHead, Actions
+from memrl.nn.encoder import Encoder
 from memrl.nn.init import linear
-from memrl.nn.observation import ACTION_MASK, ObsEncoder
+from memrl.nn.observation import ACTION_MASK
 from memrl.policies.backbone import Backbone, PolicyConfig, build_parts, head_body
 from memrl.rollout.env import Obs
 
@@ -39,7 +40,7 @@ class Policy(Backbone):
 
     def __init__(
         self,
-        encoder: ObsEncoder,
+        encoder: Encoder,
         core: MemoryCore[Any],
         action_space: spaces.Space[Any],
         *,

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from memrl.memory.core import MemoryCore
 from memrl.nn.actions import allowed
+from memrl.nn.encoder import Encoder
 from memrl.nn.init import linear
-from memrl.nn.observation import ACTION_MASK, ObsEncoder
+from memrl.nn.observation import ACTION_MASK
 from memrl.policies.backbone import Backbone, PolicyConfig, build_parts, head_body
 from memrl.rollout.env import Obs
 
@@ -42,7 +43,7 @@ class QNetwork(Backbone):
 
     def __init__(
         self,
-        encoder: ObsEncoder,
+        encoder: Encoder,
         core: MemoryCore[Any],
         num_actions: int,
         *,

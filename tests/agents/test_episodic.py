@@ -9,7 +9,8 @@ import torch
 from gymnasium import spaces
 from small_episodic import MEMORY, copied, learn, make_agent
 
-from memrl.agents.episodic.build import build_mfec, build_nec
+from memrl.agents.base import Parts
+from memrl.agents.episodic.build import MFECAgent, NECAgent
 from memrl.agents.episodic.mfec import MFECConfig
 from memrl.agents.episodic.nec import NECConfig
 from memrl.envs.make import make
@@ -113,8 +114,8 @@ def test_random_actions_become_rare_along_a_line(kind):
 def test_a_memory_is_refused(kind):
     env, gru = make("probe/Recall-v0", 3), {"name": "gru", "hidden_dim": 5}
     build = {
-        "nec": lambda: build_nec(env, gru, PolicyConfig(), NECConfig(), 0),
-        "mfec": lambda: build_mfec(env, gru, MFECConfig(), 0),
+        "nec": lambda: NECAgent.build(Parts(env, gru, PolicyConfig(), 0), NECConfig()),
+        "mfec": lambda: MFECAgent.build(Parts(env, gru, PolicyConfig(), 0), MFECConfig()),
     }
     with pytest.raises(ValueError, match=f"agent={kind} remembers in dictionaries.* memory=gru"):
         build[kind]()
@@ -123,7 +124,7 @@ def test_a_memory_is_refused(kind):
 def test_a_head_that_nobody_reads_is_refused():
     env = make("probe/Recall-v0", 3)
     with pytest.raises(ValueError, match=r"agent=nec has no heads: policy\.head_dim=9"):
-        build_nec(env, MEMORY, PolicyConfig(head_dim=9), NECConfig(), 0)
+        NECAgent.build(Parts(env, MEMORY, PolicyConfig(head_dim=9), 0), NECConfig())
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -244,9 +244,9 @@ def test_a_sweep_over_families_is_refused():
         (["agent.precision=fp8"], "agent.precision='fp8': it should be 'float32' or 'bf16'"),
         (
             ["env=probe", "agent.bonus.alpha=1"],
-            "agent.bonus.alpha=1.0 is not read by agent.bonus.k",
+            "agent.bonus.alpha=1 is not read by agent.bonus.kind=none",
         ),
-        (["agent.bonus.kind=x"], "agent.bonus.kind='x': it should be 'none', 'first_visit'"),
+        (["agent.bonus.kind=x"], "unknown bonus 'x' .known: none, count, elliptical, first_visit"),
         (["env.num=0"], "env.num=0: it should be greater than or equal to 1"),
         (["threads=0"], "threads=0: it should be greater than or equal to 1"),
         (["total_steps=0.5"], "total_steps=0.5: it should be a valid integer"),
