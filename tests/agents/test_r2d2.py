@@ -264,7 +264,9 @@ def test_hindsight_works_beside_the_previous_action():
 
 @pytest.mark.parametrize("id", ["Pendulum-v1"])
 def test_actions_that_cannot_be_counted_are_a_sentence(id):
-    with pytest.raises(ValueError, match=r"Q-learning compares single actions: Box.* Discrete"):
+    with pytest.raises(
+        ValueError, match=r"the action space is Box.*, allowed for Q-learning: Discrete"
+    ):
         make_r2d2("gru", make(id, 2))
 
 

@@ -237,7 +237,7 @@ def test_a_space_is_the_same_after_json(space):
 
 
 def test_what_describes_no_space_is_refused():
-    with pytest.raises(ValueError, match="describes no space"):
+    with pytest.raises(ValueError, match="does not describe a space"):
         space_from_data({"Boxx": {}})
     with pytest.raises(ValueError, match="Sequence space cannot be written"):
         space_to_data(spaces.Sequence(spaces.Discrete(2)))
