@@ -1,4 +1,4 @@
-"""Memories of one's own in files of `MemoryPPO`: the modules a file needs, and who names them."""
+"""User-defined memories in files of `MemoryPPO`: which modules a file needs."""
 
 from __future__ import annotations
 
@@ -8,40 +8,40 @@ from typing import Any, Final
 from memrl.memory.registry import REGISTRY
 from memrl.plugins import import_plugin, places_of
 
-DEFAULT: Final = "lstm"
+DEFAULT_MEMORY: Final = "lstm"
 
 
-def with_word(policy_kwargs: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """``policy_kwargs`` as a file can hold them: a memory that is a class becomes its word.
+def with_memory_name(policy_kwargs: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """``policy_kwargs`` with a memory class replaced by its name, so that they can be saved.
 
     Raises:
-        ValueError: a class that is no memory.
+        ValueError: the class is not a memory.
     """
     if policy_kwargs is None or "memory" not in policy_kwargs:
         return None if policy_kwargs is None else dict(policy_kwargs)
     return {**policy_kwargs, "memory": REGISTRY.word(policy_kwargs["memory"])}
 
 
-def plugins_of(policy_kwargs: Mapping[str, Any] | None) -> dict[str, str]:
-    """The modules that must be named to load such a policy, and the folders they lie in."""
-    module = REGISTRY.module_of((policy_kwargs or {}).get("memory", DEFAULT))
+def plugin_folders(policy_kwargs: Mapping[str, Any] | None) -> dict[str, str]:
+    """The modules needed to load such a policy, with the folder of each."""
+    module = REGISTRY.module_of((policy_kwargs or {}).get("memory", DEFAULT_MEMORY))
     return places_of([] if module is None else [module])
 
 
-def need_plugins(
+def import_plugins(
     policy_kwargs: Mapping[str, Any] | None, places: Mapping[str, str], named: Iterable[str]
 ) -> None:
-    """Import the modules that a person ``named``, and refuse a policy that needs others.
+    """Import the modules that the caller ``named`` and check that the policy needs no others.
 
     Raises:
-        ValueError: a module that is not there, or one that is neither named nor imported.
+        ValueError: a named module does not exist, or a needed one is neither named nor imported.
     """
     for module in named:
         import_plugin(module, [places[module]] if module in places else [])
-    word = (policy_kwargs or {}).get("memory", DEFAULT)
+    word = (policy_kwargs or {}).get("memory", DEFAULT_MEMORY)
     if missing := REGISTRY.missing(word, places):
         where = "".join(f" (it was in {places[name]})" for name in missing if name in places)
         raise ValueError(
-            f"the file holds a policy with memory {word!r}: load it with plugins={missing}, or "
+            f"the file contains a policy with memory {word!r}: load it with plugins={missing}, or "
             f"import {', '.join(missing)} first{where}"
         )

@@ -22,7 +22,7 @@ from memrl.pipeline.loading import read_any_config
 from memrl.plots.comparison import draw_comparison
 from memrl.run.directory import RunDirectory, runs_in
 from memrl.supervised.config import FitConfig
-from memrl.tracking.metrics_file import spoken
+from memrl.tracking.metrics_file import unit_as_text
 
 Form: TypeAlias = Literal["table", "json", "csv"]
 
@@ -110,7 +110,13 @@ def comparison_table(groups: Sequence[Group], *, width: int | None = None) -> st
     """A table for the terminal; ranges are 95 % t-intervals over seeds."""
     unit = groups[0].unit
     measures = [*dict.fromkeys(name for group in groups for name in group.scores)]
-    numbers = ["seeds", *measures, spoken(unit), f"{spoken(unit).split()[-1]}/s", "wall time"]
+    numbers = [
+        "seeds",
+        *measures,
+        unit_as_text(unit),
+        f"{unit_as_text(unit).split()[-1]}/s",
+        "wall time",
+    ]
     rows = [
         [
             group.memory,
@@ -126,7 +132,7 @@ def comparison_table(groups: Sequence[Group], *, width: int | None = None) -> st
     text = table(["memory", task_heading(unit), *numbers], rows, right=numbers, width=width)
     if all(len(group.seeds) == 1 for group in groups):
         return text
-    note = f"mean over seeds [95 % t-interval]; {spoken(unit)} and times are means"
+    note = f"mean over seeds [95 % t-interval]; {unit_as_text(unit)} and times are means"
     return f"{text}\n\n{paragraph(note, width=width)}"
 
 

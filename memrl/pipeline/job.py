@@ -18,7 +18,7 @@ from memrl.pipeline.directories import open_directory
 from memrl.pipeline.loading import checkpoints_of
 from memrl.run.agent import Learner
 from memrl.run.directory import RunDirectory
-from memrl.run.loop import Fitted, fit
+from memrl.run.loop import TrainingResult, fit
 from memrl.run.progress import Style, progress_bar
 from memrl.run.summary import provenance, write_summary
 from memrl.tracking.tracker import Tracker
@@ -65,7 +65,9 @@ class Job(ABC, Generic[C, L]):
         """A sentence before learning begins at an experience of ``start``, or None."""
 
     @abstractmethod
-    def conclude(self, directory: RunDirectory, fitted: Fitted, say: Say) -> dict[str, Any]:
+    def conclude(
+        self, directory: RunDirectory, trained: TrainingResult, say: Say
+    ) -> dict[str, Any]:
         """Evaluate and draw; returns what summary.json says of the result."""
 
 
@@ -108,7 +110,7 @@ def run(
         if notice := job.notice(start):
             say(notice)
         with progress_bar(config.total, start, style, learner.unit) as progress:
-            fitted = fit(
+            trained = fit(
                 learner,
                 directory,
                 checkpoints_of(directory, config, warn=say),
@@ -119,7 +121,7 @@ def run(
                 checkpoint_seconds=config.run.checkpoint_seconds,
             )
         try:
-            result = job.conclude(directory, fitted, say)
+            result = job.conclude(directory, trained, say)
         except KeyboardInterrupt:
             raise Interrupted(
                 "stopped after learning, before its evaluation was complete; continue with: "
@@ -128,9 +130,9 @@ def run(
             ) from None
         summary = {
             **result,
-            **provenance(fitted, learner.unit, job.device),
+            **provenance(trained, learner.unit, job.device),
         }
         write_summary(directory.summary, summary)
         episode = directory.episode if directory.episode.exists() else None
-        tracker.finish(episode=episode, checkpoint=fitted.checkpoint)
+        tracker.finish(episode=episode, checkpoint=trained.checkpoint)
     return Result(directory, summary, learner)

@@ -25,7 +25,7 @@ from memrl.pipeline.trained import Run
 from memrl.plots.curve import draw_curve
 from memrl.run.agent import Agent
 from memrl.run.directory import RunDirectory
-from memrl.run.loop import Fitted
+from memrl.run.loop import TrainingResult
 from memrl.run.progress import Style
 
 
@@ -75,7 +75,9 @@ class TrainJob(Job[Config, Agent]):
     def notice(self, start: int) -> str | None:
         return whole_rollouts(self.config, start)
 
-    def conclude(self, directory: RunDirectory, fitted: Fitted, say: Say) -> dict[str, Any]:
+    def conclude(
+        self, directory: RunDirectory, trained: TrainingResult, say: Say
+    ) -> dict[str, Any]:
         evaluation = self._evaluate()
         say(evaluation_line(evaluation))
         self._draw(directory, evaluation, say)

@@ -16,7 +16,7 @@ from memrl.evaluation.learning_curve import Curve
 from memrl.evaluation.statistics import t_quantile
 from memrl.plots import style
 from memrl.plots.curve import FAINT, FEW, draw_references
-from memrl.tracking.metrics_file import spoken
+from memrl.tracking.metrics_file import unit_as_text
 
 _POINTS: Final = 200
 _FEW_SEEDS: Final = 2  # so few are drawn one by one: their interval would say nothing
@@ -51,7 +51,7 @@ def draw_comparison(
         for group in inside:
             _draw(axes, group, *style.colour_and_dashes(memories.index(group.memory)))
         measures = {curve.measure for group in inside for curve in group.curves}
-        style.steps_axis(axes, spoken(inside[0].unit))
+        style.steps_axis(axes, unit_as_text(inside[0].unit))
         style.score_axis(axes, measures.pop() if len(measures) == 1 else "return")
         shares = all(curve.is_share for group in inside for curve in group.curves)
         draw_references(axes, (references or {}).get(task, {}), percent=shares)

@@ -1,4 +1,4 @@
-"""Actor and critic on one memory: where features become actions and values."""
+"""The actor-critic network: encoder, memory core, actor and critic heads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from memrl.rollout.env import Obs
 
 
 class PolicyStep(NamedTuple):
-    """What a policy makes of one observation a row."""
+    """A policy's outputs for one step."""
 
     actions: Actions  # over [B]
     value: Tensor  # [B]
@@ -26,7 +26,7 @@ class PolicyStep(NamedTuple):
 
 
 class PolicyUnrolled(NamedTuple):
-    """What a policy makes of a sequence."""
+    """A policy's outputs for a sequence."""
 
     actions: Actions  # over [T, B]
     value: Tensor  # [T, B]
@@ -36,7 +36,7 @@ class PolicyUnrolled(NamedTuple):
 
 @final
 class Policy(Backbone):
-    """Actor and critic on one memory."""
+    """An actor and a critic that share one memory."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Policy(Backbone):
         self.critic = linear(head_dim or width, 1, gain=1.0)
 
     def step(self, obs: Obs, state: Any, start: Tensor, *, donate: bool = False) -> PolicyStep:
-        """Act: observations [B, ...], ``start`` [B] True where one opens an episode."""
+        """Act: observations [B, ...], ``start`` [B] is True at the first step of an episode."""
         features, state = self.sense(obs, state, start, donate=donate)
         return PolicyStep(*self._heads(obs, features), state)
 
@@ -77,7 +77,7 @@ def build_policy(
     """A policy for these spaces; ``memory`` is a name and that memory's options.
 
     Raises:
-        ValueError: a space, a memory or an option that is not known; the sentence names it.
+        ValueError: a space is unsupported, or a memory or an option is unknown.
     """
     encoder, core = build_parts(observation_space, memory, config)
     return Policy(encoder, core, action_space, skip=config.skip, head_dim=config.head_dim)

@@ -1,4 +1,4 @@
-"""A run's directory: what its files are called."""
+"""A run's directory and the names of its files."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Command: TypeAlias = Literal["train", "fit"]
 
 @final
 class RunDirectory:
-    """The files of one run, by name. ``create`` begins a run, ``open`` finds an existing one.
+    """The files of one run, by name. ``create`` makes a new run, ``open`` opens an existing one.
 
     Args:
-        path: of the directory.
-        command: what made the run, and continues it.
+        path: the directory.
+        command: the command that made the run and continues it.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, command: Command = "train") -> None:
@@ -48,10 +48,10 @@ class RunDirectory:
     def create(
         cls, path: str | os.PathLike[str], config: str, *, command: Command = "train"
     ) -> RunDirectory:
-        """Begin a run: make the directory and write ``config`` (YAML text) as its first file.
+        """Make the directory of a new run and write ``config`` (YAML text) to it.
 
         Raises:
-            RunError: the path is a file, or a directory that already holds something.
+            RunError: the path is a file, or a directory that is not empty.
         """
         run = cls(path, command=command)
         if run.path.exists() and not run.path.is_dir():
@@ -59,7 +59,9 @@ class RunDirectory:
         if run.path.is_dir() and any(run.path.iterdir()):
             there = "a run" if run.config.is_file() else "other files"
             remedy = ", or continue that run with --resume" if run.config.is_file() else ""
-            raise RunError(f"run.dir={run} already holds {there}: choose another run.dir{remedy}")
+            raise RunError(
+                f"run.dir={run} already contains {there}: choose another run.dir{remedy}"
+            )
         with disk_errors_explained(run.path):
             run.path.mkdir(parents=True, exist_ok=True)
         write_atomically(run.config, config.encode())
@@ -67,7 +69,7 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, command: Command = "train") -> RunDirectory:
-        """Find a run.
+        """Open an existing run.
 
         Raises:
             RunError: there is no such directory, or it has no config.yaml.
@@ -80,20 +82,20 @@ class RunDirectory:
         return run
 
     def resume_command(self) -> str:
-        """What to type to continue this run."""
+        """The shell command that continues this run."""
         return f"memrl {self.command} --resume {shlex.quote(str(self))}{self.plugin_options()}"
 
     def plugin_options(self) -> str:
-        """What a command must say besides to open this run: `` --plugin leaky``, or nothing."""
+        """The options that a command needs to open this run: `` --plugin leaky``, or nothing."""
         return "".join(f" --plugin {module}" for module in self.read_plugins())
 
     def write_plugins(self, places: Mapping[str, str]) -> None:
-        """Keep which modules from outside this run was made with, and the folders they lay in."""
+        """Record the user's modules that this run uses, with the folder of each."""
         if places:
             write_atomically(self.plugins, f"{json.dumps(places, indent=2)}\n".encode())
 
     def read_plugins(self) -> dict[str, str]:
-        """The modules from outside that this run was made with, and the folders they lay in.
+        """The user's modules that this run uses, with the folder of each.
 
         Raises:
             RunError: the file is damaged.

@@ -11,7 +11,7 @@ import torch
 from memrl.pipeline.job import Job, Result, Say, run
 from memrl.pipeline.setup import find_device, prepare, seed_for
 from memrl.run.directory import RunDirectory
-from memrl.run.loop import Fitted
+from memrl.run.loop import TrainingResult
 from memrl.run.progress import Style
 from memrl.supervised.config import FitConfig, build_task
 from memrl.supervised.evaluation import Mark, as_table, examine
@@ -62,11 +62,13 @@ class FitJob(Job[FitConfig, SupervisedLearner]):
     def notice(self, start: int) -> str | None:
         return size_line(self.learner)
 
-    def conclude(self, directory: RunDirectory, fitted: Fitted, say: Say) -> dict[str, Any]:
+    def conclude(
+        self, directory: RunDirectory, trained: TrainingResult, say: Say
+    ) -> dict[str, Any]:
         config, learner = self.config, self.learner
         lengths = self._lengths()
         if learner.solved:
-            say(f"solved after {fitted.experience:,} sequences: learner.stop_at is reached")
+            say(f"solved after {trained.experience:,} sequences: learner.stop_at is reached")
         task, model, wanted = learner.task, learner.model, config.evaluate
         seed = seed_for(config.seed, "evaluate")
         marks = examine(task, model, lengths, wanted.sequences, seed=seed, device=self.device)

@@ -89,5 +89,5 @@ def test_a_step_and_starts_at_once_are_refused():
     env = make("probe/Recall-v0", 3, seed=4, prev_action=True, prev_reward=True)
     agent.begin()
     step = env.step(agent.act(env.reset(7)))
-    with pytest.raises(ValueError, match="a step says itself"):
+    with pytest.raises(ValueError, match="a step contains its episode starts"):
         agent.act(step, True)

@@ -198,7 +198,7 @@ def test_chunks_must_cover_the_rollout():
 
 
 def test_more_minibatches_than_chunks_are_refused():
-    with pytest.raises(ValueError, match="16 minibatches cannot share 15 chunks"):
+    with pytest.raises(ValueError, match=r"agent\.minibatches=16, allowed: at most 15"):
         make_agent(minibatches=16)
 
 

@@ -233,7 +233,7 @@ def test_states_of_another_goal_are_never_written_back():
     kept = [leaf.clone() for leaf in agent.replay.sequences.states.arrays.values()]
     batch = agent.replay.draw(1.0)
     every = batch._replace(fresh=torch.ones_like(batch.fresh))
-    agent.learner._refresh(agent.replay, every, agent.learner._unroll(every).visited)
+    agent.learner._refresh(agent.replay, every, agent.learner._unroll(every).states_at)
     for old, new in zip(kept, agent.replay.sequences.states.arrays.values(), strict=True):
         assert torch.equal(old, new)
 
@@ -264,7 +264,9 @@ def test_hindsight_works_beside_the_previous_action():
 
 @pytest.mark.parametrize("id", ["Pendulum-v1"])
 def test_actions_that_cannot_be_counted_are_a_sentence(id):
-    with pytest.raises(ValueError, match=r"Q-learning compares single actions: Box.* Discrete"):
+    with pytest.raises(
+        ValueError, match=r"the action space is Box.*, allowed for Q-learning: Discrete"
+    ):
         make_r2d2("gru", make(id, 2))
 
 

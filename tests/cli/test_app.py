@@ -485,7 +485,7 @@ def test_a_space_that_no_encoder_takes(memrl, monkeypatch, tmp_path):
 
 def test_a_directory_that_exists(memrl, trained):
     before = sorted(trained.rglob("*"))
-    assert "already holds a run" in sentence(memrl("train", *SMOKE, f"run.dir={trained}"))
+    assert "already contains a run" in sentence(memrl("train", *SMOKE, f"run.dir={trained}"))
     assert sorted(trained.rglob("*")) == before
 
 
@@ -500,7 +500,7 @@ def test_an_option_that_is_not_known(memrl, trained):
     assert "write KEY=VALUE" in sentence(memrl("evaluate", trained, "best"))
     assert "checkpoint='worst'" in sentence(memrl("evaluate", trained, "checkpoint=worst"))
     assert "ablate='eyes'" in sentence(memrl("watch", trained, "ablate=eyes"))
-    assert "allowed are .onnx and .pt2" in sentence(memrl("export", trained, "to=policy.pth"))
+    assert "allowed: .onnx and .pt2" in sentence(memrl("export", trained, "to=policy.pth"))
 
 
 def copied(trained: Path, folder: Path) -> tuple[Path, Path]:

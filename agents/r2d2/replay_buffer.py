@@ -1,4 +1,4 @@
-"""What R2D2 has lived through: its replay, and goals in hindsight where those are asked for."""
+"""R2D2's replay buffer: sequences, and hindsight goals if configured."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ class Batch(NamedTuple):
 
     obs: Obs  # each [L, M, ...]
     steps: dict[str, Tensor]  # start, action, reward, terminated, valid: [L, M]
-    state: Any  # the core's before the first step, leaves [M, ...]
+    state: Any  # of the core before the first step, leaves [M, ...]
     weight: Tensor  # [M]
-    fresh: Tensor  # bool [M]  `state` is not that of this goal: the first step opens an episode
+    fresh: Tensor  # bool [M]  True: `state` is of a replaced goal; start is set
     drawn: SampledSequences
 
 
 @final
-class Experience:
-    """The replay of an agent; ``generator`` makes every draw from it.
+class ReplayBuffer:
+    """Sequences of an agent's steps; ``generator`` is used for all sampling.
 
     Raises:
-        ValueError: a replay that is too small or too large.
+        ValueError: the capacity is too small for a sequence, or too large for this machine.
     """
 
     def __init__(
@@ -61,13 +61,13 @@ class Experience:
             self.episodes = EpisodeIndex(self.sequences.span, env.num_envs, env.device)
 
     def add(self, step: Items, ended: Tensor) -> None:
-        """One more step of every copy, and whether its episode ended: [B]."""
+        """Add one step of every environment; ``ended`` [B] is True where its episode ended."""
         self.sequences.add(step)
         if self.episodes is not None:
             self.episodes.add(step["start"], ended)
 
     def draw(self, beta: float) -> Batch:
-        """A batch of sequences; there must be one."""
+        """Sample a minibatch; the buffer must contain a sequence."""
         drawn = self.sequences.sample(self.config.batch, self.generator, beta=beta)
         steps, fresh = drawn.steps, torch.zeros_like(drawn.steps["start"][0])
         hindsight = self.config.hindsight
@@ -85,7 +85,7 @@ class Experience:
         return Batch(observed(steps), steps, drawn.state, drawn.weight, fresh, drawn)
 
     def state_dict(self) -> dict[str, Any]:
-        """What is held, and the generator."""
+        """The stored steps and the generator."""
         return {
             "replay": self.sequences.state_dict(),
             "episodes": None if self.episodes is None else self.episodes.state_dict(),
@@ -93,15 +93,21 @@ class Experience:
         }
 
     def check(self, state: Mapping[str, Any]) -> None:
-        """Raises ValueError where ``load_state_dict`` would not fit; changes nothing."""
+        """Raise ValueError if ``load_state_dict`` would fail; changes nothing."""
         self.sequences.check(state["replay"])
         if (state["episodes"] is None) != (self.episodes is None):
-            raise ValueError("one of the saved replay and this one keeps goals, the other does not")
+            saved, here = (
+                "none" if x is None else "some" for x in (state["episodes"], self.episodes)
+            )
+            raise ValueError(
+                f"the saved replay has {saved} of the goals that agent.hindsight stores, "
+                f"allowed: {here}, as configured here"
+            )
         if self.episodes is not None:
             self.episodes.check(state["episodes"])
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from ``state_dict``; raises as ``check``."""
+        """Continue from ``state_dict``; raises like ``check``."""
         self.check(state)
         self.sequences.load_state_dict(state["replay"])
         if self.episodes is not None:
@@ -109,12 +115,12 @@ class Experience:
         self.generator.set_state(state["generator"].cpu())
 
 
-def need_goals(env: BatchedEnv) -> None:
-    """Raises ValueError where hindsight cannot be: without goals, or with rewards in view."""
+def check_goals(env: BatchedEnv) -> None:
+    """Raise ValueError if the environment has no goals, or shows rewards in its observations."""
     if not env.has_goals:
         raise ValueError(
-            "agent.hindsight needs an environment that can tell what any goal would have paid, in "
-            f"tensors (such as probe/Goal-v0); this one observes {', '.join(env.observation_space)}"
+            "agent.hindsight needs an environment that can compute the reward of any goal, such as "
+            f"probe/Goal-v0; this one observes {', '.join(env.observation_space)}"
         )
     if PREV_REWARD in env.observation_space.spaces:
         raise ValueError(

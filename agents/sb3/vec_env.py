@@ -1,4 +1,4 @@
-"""Stable-Baselines3's ``VecEnv`` as a `BatchedEnv`, so that the collector can act in it."""
+"""Adapts Stable-Baselines3's ``VecEnv`` to `BatchedEnv`, for the collector."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from torch import Tensor
 from memrl.rollout.env import BatchedEnv, Obs, Transition
 from memrl.rollout.spaces import MASK, Array, Leaf, canonical_action, decode_action, encode, leaves
 
-MASK_METHOD = "action_masks"  # as sb3-contrib's MaskablePPO asks environments for it
+MASK_METHOD = "action_masks"  # the environments' method that sb3-contrib's MaskablePPO calls
 
 
-class Answer(NamedTuple):
-    """What the environments last answered, as SB3's callbacks know it."""
+class LastStep(NamedTuple):
+    """The last result of ``VecEnv.step``, for SB3's callbacks."""
 
     obs: Any
     rewards: Array  # [B]
@@ -28,54 +28,54 @@ class Answer(NamedTuple):
 
 
 @final
-class VecSource(BatchedEnv):
-    """B copies behind a ``VecEnv``. SB3's loop resets them and hands what it got to `adopt`.
+class VecEnvAdapter(BatchedEnv):
+    """The B environments of a ``VecEnv``; SB3's loop resets them and calls `set_obs`.
 
-    Masks of actions come from the copies' method ``action_masks`` where they have one. Continuous
+    Action masks come from the environments' method ``action_masks`` if they have one. Continuous
     actions are clipped to their bounds.
 
     Raises:
-        ValueError: a space that no tensor stands for.
+        ValueError: a space has no tensor form.
     """
 
-    exact_resume = True  # the VecEnv goes on living: whether it begins anew is SB3's loop's to say
+    exact_resume = True  # the VecEnv itself continues; SB3's loop decides on resets
 
     def __init__(self, env: VecEnv, device: torch.device) -> None:
         self.env, self.num_envs, self.device = env, env.num_envs, device
-        self.reader = Reader(env.observation_space, device)
+        self.converter = ObservationConverter(env.observation_space, device)
         self.action_space = canonical_action(env.action_space)
-        kept = dict(self.reader.space.spaces)
-        self._asks_masks = MASK not in kept and env.has_attr(MASK_METHOD)
-        if self._asks_masks:
-            kept[MASK] = spaces.MultiBinary(mask_size(env.action_space))
-        self.observation_space = spaces.Dict(kept)
-        self.answer = Answer(None, np.zeros(0), np.zeros(0, bool), [])
+        entries = dict(self.converter.space.spaces)
+        self._adds_masks = MASK not in entries and env.has_attr(MASK_METHOD)
+        if self._adds_masks:
+            entries[MASK] = spaces.MultiBinary(mask_size(env.action_space))
+        self.observation_space = spaces.Dict(entries)
+        self.last = LastStep(None, np.zeros(0), np.zeros(0, bool), [])
 
-    def adopt(self, obs: Any) -> Obs:
-        """Observations that SB3's loop got from a reset, as tensors."""
-        self.answer = self.answer._replace(obs=obs)
-        return self._with_mask(self.reader.read(obs))
+    def set_obs(self, obs: Any) -> Obs:
+        """Take the observations of SB3's last reset; returns them as tensors."""
+        self.last = self.last._replace(obs=obs)
+        return self._with_mask(self.converter.read(obs))
 
     def reset(self, seed: int | None = None) -> Obs:
-        """The observations that were adopted: SB3's loop has reset already, with its own seed."""
-        return self._with_mask(self.reader.read(self.answer.obs))
+        """The observations of `set_obs`: SB3's loop has already reset, with its own seed."""
+        return self._with_mask(self.converter.read(self.last.obs))
 
     def step(self, action: Tensor) -> Transition:
         obs, rewards, dones, infos = self.env.step(decode_action(self.env.action_space, action))
-        infos = list(infos)  # a tuple where the copies are processes
-        self.answer = Answer(obs, rewards, dones, infos)
-        tensors = self._with_mask(self.reader.read(obs))
+        infos = list(infos)  # SubprocVecEnv returns a tuple
+        self.last = LastStep(obs, rewards, dones, infos)
+        tensors = self._with_mask(self.converter.read(obs))
         done = torch.as_tensor(dones, dtype=torch.bool, device=self.device)
-        # Without its last observation there is nothing to bootstrap from, as in SB3.
-        late = torch.tensor(
+        # As in SB3, an episode counts as truncated only if its final observation is there.
+        truncated = torch.tensor(
             [bool(i.get("TimeLimit.truncated")) and "terminal_observation" in i for i in infos],
             device=self.device,
         )
         return Transition(
             obs=tensors,
             reward=torch.as_tensor(rewards, dtype=torch.float32, device=self.device),
-            terminated=done & ~late,
-            truncated=done & late,
+            terminated=done & ~truncated,
+            truncated=done & truncated,
             final_obs=self._final(tensors, dones, infos),
             metrics={},
         )
@@ -87,33 +87,35 @@ class VecSource(BatchedEnv):
         return self.reset()
 
     def _final(self, obs: Obs, dones: Array, infos: list[dict[str, Any]]) -> Obs:
-        """The last observations of episodes that ended; elsewhere those in hand."""
+        """The final observations of episodes that ended; elsewhere the present ones."""
         rows = [int(b) for b in np.flatnonzero(dones) if "terminal_observation" in infos[b]]
         if not rows:
             return obs
-        last = self.reader.read(stack([infos[b]["terminal_observation"] for b in rows]))
+        last = self.converter.read(stack([infos[b]["terminal_observation"] for b in rows]))
         final = {key: value.clone() for key, value in obs.items()}
         for key, value in last.items():
             final[key][rows] = value
         return final
 
     def _with_mask(self, obs: Obs) -> Obs:
-        if not self._asks_masks:
+        if not self._adds_masks:
             return obs
         masks = np.stack([np.asarray(mask) for mask in self.env.env_method(MASK_METHOD)])
         flat = masks.reshape(self.num_envs, -1)
         return obs | {MASK: torch.as_tensor(flat, dtype=torch.bool, device=self.device)}
 
 
-class Reader:
-    """Turns SB3's observations (numpy, single or batched) into tensors; pictures to [H, W, C]."""
+class ObservationConverter:
+    """Converts SB3's NumPy observations, single or batched, to tensors; images to [H, W, C]."""
 
     def __init__(self, space: spaces.Space[Any], device: torch.device) -> None:
         self.leaves: dict[str, Leaf] = leaves(space)
-        self.turned = {key for key, leaf in self.leaves.items() if _channels_first(leaf.space)}
+        self.channels_first = {
+            key for key, leaf in self.leaves.items() if _channels_first(leaf.space)
+        }
         self.space = spaces.Dict(
             {
-                key: _channels_last(leaf.space) if key in self.turned else leaf.space
+                key: _channels_last(leaf.space) if key in self.channels_first else leaf.space
                 for key, leaf in self.leaves.items()
             }
         )
@@ -124,7 +126,7 @@ class Reader:
         read = {}
         for key, leaf in self.leaves.items():
             part = torch.as_tensor(encode(leaf, leaf.pick(obs), f"observation {key!r}"))
-            part = part.movedim(1, -1) if key in self.turned else part
+            part = part.movedim(1, -1) if key in self.channels_first else part
             read[key] = part.to(self.device, copy=True)
         return read
 
@@ -135,24 +137,24 @@ class Reader:
 
 
 def check_arrays(space: spaces.Space[Any]) -> None:
-    """Refuse what ``DummyVecEnv`` has no array for, before it fails in words of its own.
+    """Refuse spaces that ``DummyVecEnv`` cannot store, before it fails less clearly.
 
     Raises:
-        ValueError: a space without a tensor, or text.
+        ValueError: a space has no tensor form, or is text.
     """
     leaves(space)
     if isinstance(space, spaces.Dict):
         text = [k for k, part in space.items() if part.shape is None and part.dtype is not None]
-        fine = [key for key in space if key not in text]
+        others = [key for key in space if key not in text]
         if text:
             raise ValueError(
-                f"observation {text[0]!r} is text, for which Stable-Baselines3 has no array; "
-                f"leave it out: gymnasium.wrappers.FilterObservation(env, {fine})"
+                f"observation {text[0]!r} is text, which Stable-Baselines3 cannot store; leave it "
+                f"out: gymnasium.wrappers.FilterObservation(env, {others})"
             )
 
 
 def _channels_first(space: spaces.Space[Any]) -> bool:
-    """Is this a picture [C, H, W], as ``VecTransposeImage`` makes them?"""
+    """Is this an image [C, H, W], as ``VecTransposeImage`` returns?"""
     shape = space.shape or ()
     return bool(is_image_space(space)) and shape[0] < min(shape[1:])
 
@@ -163,17 +165,17 @@ def _channels_last(space: spaces.Space[Any]) -> spaces.Space[Any]:
 
 
 def stack(parts: list[Any]) -> Any:
-    """Single observations as a batch."""
+    """Stack single observations into a batch."""
     if isinstance(parts[0], Mapping):
         return {key: stack([part[key] for part in parts]) for key in parts[0]}
     return np.stack([np.asarray(part) for part in parts])
 
 
 def mask_size(space: spaces.Space[Any]) -> int:
-    """Entries of a mask over an action space.
+    """The number of entries in a mask of an action space.
 
     Raises:
-        ValueError: an action space that masks cannot restrict.
+        ValueError: masks cannot restrict this action space.
     """
     match space:
         case spaces.Discrete():
@@ -182,4 +184,7 @@ def mask_size(space: spaces.Space[Any]) -> int:
             return int(space.nvec.sum())
         case spaces.MultiBinary():
             return 2 * int(np.prod(space.shape))
-    raise ValueError(f"action masks restrict choices between actions, which {space} has not")
+    raise ValueError(
+        f"the action space is {space}, allowed with action masks: Discrete, MultiDiscrete, "
+        "MultiBinary"
+    )
