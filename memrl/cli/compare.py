@@ -108,7 +108,7 @@ def in_common(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str,
 
 def comparison_table(groups: Sequence[Group], *, width: int | None = None) -> str:
     """A table for the terminal; ranges are 95 % t-intervals over seeds."""
-    unit = groups[0].unit
+    unit = unit_as_text(groups[0].unit)
     measures = [*dict.fromkeys(name for group in groups for name in group.scores)]
     numbers = [
         "seeds",
