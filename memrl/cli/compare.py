@@ -113,8 +113,8 @@ def comparison_table(groups: Sequence[Group], *, width: int | None = None) -> st
     numbers = [
         "seeds",
         *measures,
-        unit_as_text(unit),
-        f"{unit_as_text(unit).split()[-1]}/s",
+        unit,
+        f"{unit.split()[-1]}/s",
         "wall time",
     ]
     rows = [
