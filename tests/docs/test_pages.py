@@ -26,17 +26,11 @@ RUN = {ROOT / "docs" / "start.md", ROOT / "docs" / "plugins.md"}
 ELSEWHERE = {"docs/acting.md": "tests/pipeline/test_trained.py"}  # pages whose blocks run there
 NEVER_RUN = {"bench", "play"}
 LANGUAGES = {"python", "bash", "yaml", "toml", "text", ""}
+
+
 # Words of interfaces that do not exist yet: what holds one of them is not run.
-WAITING = ("leaky:Leaky", "peak:Peak", "--plugin", "runs/leaky", "runs/peak", "corridor:", "lines:",
-           "runs/corridor", "fading", "first_bit:")  # fmt: skip
-
-
 def name(page: Path) -> str:
     return str(page.relative_to(ROOT))
-
-
-def waits(text: str) -> bool:
-    return any(word in text for word in WAITING)
 
 
 def commands(page: Path) -> Iterator[tuple[Block, list[str]]]:
@@ -59,11 +53,11 @@ def play(page: Path, place: Place, *, shell: bool) -> None:
             continue
         if block.file:
             place.write(block)
-        elif block.language == "python" and not waits(block.text):
+        elif block.language == "python":
             place.execute(block)
         elif block.language == "bash" and shell:
             for words in lines(block):
-                if words[0] == "memrl" and words[1] not in NEVER_RUN and not waits(" ".join(words)):
+                if words[0] == "memrl" and words[1] not in NEVER_RUN:
                     place.command(shortened(words))
 
 
@@ -127,7 +121,7 @@ def check_memrl(words: list[str], said: str) -> None:
     if command.startswith("--"):
         return
     assert command in known, said
-    if waits(said) or "--resume" in rest or "--config-dir" in rest:
+    if "--plugin" in rest or "--resume" in rest or "--config-dir" in rest:
         return
     overrides = [first(word) for word in rest if word != "-m"]
     if command == "play":
