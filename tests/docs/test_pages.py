@@ -28,7 +28,6 @@ NEVER_RUN = {"bench", "play"}
 LANGUAGES = {"python", "bash", "yaml", "toml", "text", ""}
 
 
-# Words of interfaces that do not exist yet: what holds one of them is not run.
 def name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
