@@ -199,7 +199,10 @@ def _register(id: str) -> None:
     """See to it that Gymnasium knows an id."""
     module, _, name = id.rpartition(":")
     if module:
-        import_plugin(module)
+        try:
+            import_plugin(module)
+        except ValueError as error:
+            raise ValueError(f"{id}: {error}") from error
     provide(name)
     if (family := family_of(name)) != GYMNASIUM and name not in gymnasium.registry:
         raise ValueError(f"{name!r} has no original in Gymnasium: it is of the family {family!r}")

@@ -195,7 +195,7 @@ def test_impossible_requests_are_refused():
         make("CartPole-v1", family="probe")
     with pytest.raises(ValueError, match=r"'probe/Recall-v0' has no original.* family 'probe'"):
         make("probe/Recall-v0", family="gymnasium")
-    with pytest.raises(ValueError, match="there is no module 'no_such_module'"):
+    with pytest.raises(ValueError, match="no_such_module:A-v0: there is no module 'no_such_mod"):
         make("no_such_module:A-v0")
     for way in ("sync", "vector_entry_point"):
         with pytest.raises(ValueError, match=r"CartPole-v1 cannot be made: .*'colour'"):
