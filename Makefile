@@ -6,7 +6,9 @@ BIN := $(VENV)/bin
 # Options of `make train`, for example: make train ARGS="memory=dnc seed=3"
 ARGS ?=
 
-.PHONY: train test test-slow test-nightly test-lowest check fmt-check lint types fix wheel clean
+.PHONY: install train test test-slow test-nightly test-lowest check fmt-check lint types docs fix wheel clean
+
+install: $(VENV)/.installed
 
 train: $(VENV)/.installed
 	$(BIN)/memrl train $(ARGS)
@@ -27,7 +29,7 @@ test-nightly: $(VENV)/.installed-dev
 test-lowest:
 	$(MAKE) test VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt
 
-check: fmt-check lint types test
+check: fmt-check lint types docs test
 
 fmt-check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
@@ -38,6 +40,10 @@ lint: $(VENV)/.installed-dev
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
+# The documentation, into site/; a broken link, a missing page or any other warning fails.
+docs: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 fix: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -46,7 +52,7 @@ wheel: $(VENV)/.installed-dev
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 CONSTRAINTS ?= constraints.txt
 

@@ -1,8 +1,7 @@
-"""Acting with a memory of its own, apart from what training keeps."""
+"""Acting with a memory state that is separate from the one used in training."""
 
 from __future__ import annotations
 
-from abc import ABC
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
@@ -11,31 +10,32 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from memrl.agents.base import BaseAgent
 from memrl.policies.actor_critic import Policy, PolicyStep
 from memrl.policies.q_network import QNetwork
 from memrl.rollout.arrays import Form, read_observation
 from memrl.rollout.env import BatchedEnv, Obs, Transition
 
-# What the network made of observations, these, whether the best is wanted, and what draws.
-Choose: TypeAlias = Callable[[Any, Obs, bool, torch.Generator], Tensor]
+# (network output, observations, greedy, generator) -> actions [B].
+ChooseActions: TypeAlias = Callable[[Any, Obs, bool, torch.Generator], Tensor]
 
-FORGET = "state"  # the ablation that every memory has
+ABLATE_STATE = "state"  # the ablation that every memory has
 
 
-class Seen(NamedTuple):
-    """What one call of ``act`` is given."""
+class ActInput(NamedTuple):
+    """The input of one call of ``act``."""
 
     obs: Obs  # each [B, ...]
     start: Tensor  # bool [B]
     form: Form
 
 
-class Observer:
-    """Reads what ``act`` is given, and insists on knowing where episodes begin.
+class ObservationReader:
+    """Converts the arguments of ``act`` to tensors and checks that episode starts are given.
 
     Args:
-        space: of the observations of one environment.
-        device: of the agent.
+        space: the observation space of one environment.
+        device: the agent's device.
     """
 
     def __init__(self, space: spaces.Dict, device: torch.device) -> None:
@@ -43,35 +43,37 @@ class Observer:
         self.begin()
 
     def begin(self) -> None:
-        """The next observations open episodes."""
+        """Treat the next observations as the first of their episodes."""
         self._rows: int | None = None
 
-    def read(self, given: Any, start: Any = None) -> Seen:
-        """Observations, and the rows that open an episode.
+    def read(self, given: Any, start: Any = None) -> ActInput:
+        """Return the observations and the flags of the rows that start an episode.
 
         Raises:
-            ValueError: later observations without ``start``, another batch size than before, or
-                an observation that the space does not hold.
+            ValueError: ``start`` is missing after the first call, the batch size changed, or an
+                observation is outside the space.
         """
         if isinstance(given, Transition):
             if start is not None:
-                raise ValueError("act(step, start=…): a step says itself which episodes began")
+                raise ValueError(
+                    "act(step, start=…): a step contains its episode starts; leave start out"
+                )
             given, start = given.obs, given.start
         obs, form = read_observation(self.space, given, self.device)
         rows = len(next(iter(obs.values())))
         if self._rows not in (None, rows):
             raise ValueError(
-                f"the memory follows {self._rows} environments and {rows} observations were given: "
-                "begin() starts anew"
+                f"act got {rows} observations, allowed: {self._rows}, one an environment; call "
+                "begin() first to change their number"
             )
         if start is None and self._rows is not None:
             raise ValueError(
-                "act(obs) does not say which episodes began with these observations: give the step "
-                "that env.step returned, act(step), or act(obs, start=terminated | truncated)"
+                "act(obs) lacks start, which marks new episodes: use act(step) with the step "
+                "that env.step returned, or act(obs, start=terminated | truncated)"
             )
-        opens = self._rows is None
+        first = self._rows is None
         self._rows = rows
-        return Seen(obs, self._flags(True if opens else start, rows), form)
+        return ActInput(obs, self._flags(True if first else start, rows), form)
 
     def _flags(self, start: Any, rows: int) -> Tensor:
         flags = start if isinstance(start, Tensor) else torch.from_numpy(np.asarray(start))
@@ -85,26 +87,28 @@ class Observer:
         return flags.expand(rows)
 
 
-def by_probability(step: PolicyStep, obs: Obs, greedy: bool, generator: torch.Generator) -> Tensor:
-    """The likeliest actions, or sampled ones."""
+def from_distribution(
+    step: PolicyStep, obs: Obs, greedy: bool, generator: torch.Generator
+) -> Tensor:
+    """The most probable actions if ``greedy``, else sampled ones."""
     return step.actions.mode() if greedy else step.actions.sample(generator)
 
 
 class Actor:
-    """A network with the state of an acting session, behind ``begin``, ``act`` and ``memory``."""
+    """Acts with a network and carries the memory state from call to call."""
 
     def __init__(
-        self, policy: Policy | QNetwork, env: BatchedEnv, choose: Choose = by_probability
+        self, policy: Policy | QNetwork, env: BatchedEnv, choose: ChooseActions = from_distribution
     ) -> None:
         self.policy, self.choose = policy, choose
-        self.observer = Observer(env.observation_space, env.device)
+        self.observer = ObservationReader(env.observation_space, env.device)
         self.begin()
 
     def begin(self, seed: int = 0, *, greedy: bool = False, ablate: str | None = None) -> None:
-        """Forget the state and seed the draws; see ``memrl.run.agent.Agent.begin``."""
-        self.policy.core.silence(None if ablate == FORGET else ablate)
+        """Reset the state and seed the sampling; see ``memrl.run.agent.Agent.begin``."""
+        self.policy.core.silence(None if ablate == ABLATE_STATE else ablate)
         self._generator = torch.Generator(self.observer.device).manual_seed(seed)
-        self._greedy, self._forget = greedy, ablate == FORGET
+        self._greedy, self._reset_state = greedy, ablate == ABLATE_STATE
         self._state: Any = None
         self.observer.begin()
 
@@ -114,7 +118,7 @@ class Actor:
         obs, start, form = self.observer.read(given, start)
         if self._state is None:
             self._state = self.policy.initial_state(len(start))
-        if self._forget:
+        if self._reset_state:
             start = torch.ones_like(start)
         out = self.policy.step(obs, self._state, start)
         self._state = out.state
@@ -129,8 +133,8 @@ class Actor:
         return self._state
 
 
-class ActsWithMemory(ABC):
-    """An agent whose acting is an ``Actor``'s: the acting half of ``memrl.run.agent.Agent``."""
+class ActsWithMemory(BaseAgent):
+    """The acting half of an agent, delegated to an ``Actor``; the rest is abstract."""
 
     actor: Actor
 

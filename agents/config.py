@@ -15,7 +15,11 @@ Count = Annotated[int, Ge(1)]
 
 
 class AgentConfig(BaseModel):
-    """What can be set of an agent; ``kind`` is its name in the menu."""
+    """What can be set of an agent: one field for each key of ``agent``, all with defaults.
+
+    ``kind`` is the word by which the agent was chosen; an agent of your own leaves it a ``str``,
+    since ``module:Name`` and the name that a package gives it are both such words.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     any_memory: ClassVar[bool] = True  # whether it learns with any memory, or with none only

@@ -1,4 +1,4 @@
-"""What the episodes of an iteration came to, summed where the environments are."""
+"""Statistics of the episodes of an iteration, summed on the environments' device."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class EpisodeStatistics:
     """Return, length and metrics of the episodes that ended since the last ``read``.
 
     Attributes:
-        steps: env steps since then, int64 [].
+        steps: env steps since the last ``read``, int64 [].
     """
 
     def __init__(self, env: BatchedEnv) -> None:
@@ -26,13 +26,13 @@ class EpisodeStatistics:
 
     def _begin(self) -> None:
         device = self._running.device
-        # Of episodes: their number, then what `_names` says.
+        # Sums over episodes: their count, then the values named in `_names`.
         self._sums = torch.zeros(1 + len(self._names), dtype=torch.float64, device=device)
         self._reward = torch.zeros((), dtype=torch.float64, device=device)
         self.steps = torch.zeros((), dtype=torch.int64, device=device)
 
     def add(self, step: Transition, valid: Tensor) -> None:
-        """Count a step of every copy; ``valid`` [B] marks the rows that are one."""
+        """Add one step of every environment; rows where ``valid`` [B] is False are ignored."""
         reward = torch.where(valid, step.reward, 0.0)
         self._running = self._running + torch.stack([reward, valid.to(reward.dtype)])
         ended = step.ended & valid
@@ -44,7 +44,7 @@ class EpisodeStatistics:
         self.steps = self.steps + valid.sum()
 
     def read(self) -> dict[str, Tensor]:
-        """Means by name as in docs/metrics.md, NaN when no episode ended; counts begin anew."""
+        """Return the means, named as in docs/metrics.md, and reset; NaN when no episode ended."""
         count, *sums = self._sums.unbind()
         means = {f"episode/{name}": s / count for name, s in zip(self._names, sums, strict=True)}
         reward = self._reward / self.steps
@@ -52,11 +52,11 @@ class EpisodeStatistics:
         return {"episode/count": count, **means, "rollout/reward": reward}
 
     def forget(self) -> None:
-        """The episodes that ran are over without an end."""
+        """Drop the running episodes: they will not be counted."""
         self._running = torch.zeros_like(self._running)
 
     def state_dict(self) -> dict[str, Any]:
-        """Episodes under way, and what was not read yet."""
+        """The running episodes and the sums since the last ``read``."""
         return {
             "running": self._running,
             "sums": self._sums,

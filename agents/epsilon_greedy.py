@@ -1,4 +1,4 @@
-"""Which action to take by what each is worth: the best, or now and then any."""
+"""Greedy and ε-greedy choice of actions by their values."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from memrl.nn.observation import ACTION_MASK
 from memrl.rollout.env import BatchedEnv, Obs
 
 
-class Worth(NamedTuple):
-    """What the actions of B copies are worth."""
+class ActionValues(NamedTuple):
+    """Estimated values of the actions in B environments."""
 
     q: Tensor  # [B, A]
-    known: Tensor  # bool [A]  whether anything is known of an action at all; where not, q is 0
+    estimated: Tensor  # bool [A]  False: the action has no estimate yet, and its q is 0
 
 
 def number_of_actions(env: BatchedEnv, agent: str) -> int:
-    """A, of an environment whose actions are a choice among few.
+    """The number A of actions of an environment with a Discrete action space.
 
     Raises:
-        ValueError: its actions are something else.
+        ValueError: the action space is not Discrete.
     """
     space = env.action_space
     if not isinstance(space, spaces.Discrete):
@@ -33,45 +33,47 @@ def number_of_actions(env: BatchedEnv, agent: str) -> int:
     return int(space.n)
 
 
-def of_network(q: Float[Tensor, "B A"]) -> Worth:
-    """The values of a network, which knows something of every action."""
-    return Worth(q, torch.ones_like(q[0], dtype=torch.bool))
+def all_estimated(q: Float[Tensor, "B A"]) -> ActionValues:
+    """The values of a network, which estimates every action."""
+    return ActionValues(q, torch.ones_like(q[0], dtype=torch.bool))
 
 
-def open_actions(obs: Obs, q: Tensor) -> Bool[Tensor, "B A"]:
-    """What the action mask allows; everything where there is none."""
+def allowed_actions(obs: Obs, q: Tensor) -> Bool[Tensor, "B A"]:
+    """The actions that the mask allows; all of them without a mask."""
     mask = obs.get(ACTION_MASK)
     return torch.ones_like(q, dtype=torch.bool) if mask is None else allowed(mask)
 
 
-def best(worth: Worth, mask: Bool[Tensor, "B A"]) -> Float[Tensor, " B"]:
-    """max_a Q over the actions that are allowed and known; 0 where there are none."""
-    counts = mask & worth.known
-    value = torch.where(counts, worth.q, -torch.inf).amax(dim=1)
-    return torch.where(counts.any(dim=1), value, 0.0)
+def best_value(values: ActionValues, mask: Bool[Tensor, "B A"]) -> Float[Tensor, " B"]:
+    """max_a Q over the actions that are allowed and estimated; 0 where there are none."""
+    considered = mask & values.estimated
+    value = torch.where(considered, values.q, -torch.inf).amax(dim=1)
+    return torch.where(considered.any(dim=1), value, 0.0)
 
 
-def exploit(worth: Worth, mask: Bool[Tensor, "B A"]) -> Int64[Tensor, " B"]:
-    """The best known action that is allowed, of equal ones the first."""
-    lowest = torch.finfo(worth.q.dtype).min
-    score = torch.where(worth.known, worth.q, lowest)
+def greedy_action(values: ActionValues, mask: Bool[Tensor, "B A"]) -> Int64[Tensor, " B"]:
+    """The allowed action with the highest estimated value; the first one of a tie."""
+    lowest = torch.finfo(values.q.dtype).min
+    score = torch.where(values.estimated, values.q, lowest)
     return torch.where(mask, score, -torch.inf).argmax(dim=1)
 
 
-def explore(
-    worth: Worth, mask: Bool[Tensor, "B A"], epsilon: Tensor | float, generator: torch.Generator
+def epsilon_greedy_action(
+    values: ActionValues,
+    mask: Bool[Tensor, "B A"],
+    epsilon: Tensor | float,
+    generator: torch.Generator,
 ) -> Int64[Tensor, " B"]:
-    """With probability ε, one for all or one a row [B], any allowed action, else the best.
+    """A uniform allowed action with probability ε, else the allowed action of the highest value.
 
-    Of equal ones any. "Any" is uniform, and the best is among them.
-
-    An action of which nothing is known comes before all others: each is tried once before the
-    first comparison, and never again for that reason.
+    ``epsilon`` is one number for all rows or one for each row [B]. Ties are broken at random. The
+    uniform choice includes the best action. An action without an estimate counts as the best, so
+    that each action is tried once before values are compared.
     """
-    score = torch.where(worth.known, worth.q, torch.inf)
+    score = torch.where(values.estimated, values.q, torch.inf)
     score = torch.where(mask, score, -torch.inf)
-    equal = score == score.amax(dim=1, keepdim=True)
+    tied = score == score.amax(dim=1, keepdim=True)
     draws = torch.rand(len(score), 1 + score.shape[1], generator=generator, device=score.device)
     at_random = draws[:, 0] < epsilon
-    among = torch.where(at_random.unsqueeze(1), mask, equal & mask)
-    return torch.where(among, draws[:, 1:], -1.0).argmax(dim=1)
+    candidates = torch.where(at_random.unsqueeze(1), mask, tied & mask)
+    return torch.where(candidates, draws[:, 1:], -1.0).argmax(dim=1)

@@ -1,4 +1,4 @@
-"""One optimiser step, which nothing passes that is not finite."""
+"""One optimiser step that refuses losses and gradients that are not finite."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from memrl.policies.backbone import Backbone
 Groups: TypeAlias = dict[str, list[nn.Parameter]]
 
 
-def groups_of(network: Backbone) -> Groups:
-    """All parameters of a network: of its encoder, its memory, and the heads behind them."""
+def parameter_groups(network: Backbone) -> Groups:
+    """The parameters of a network by group: ``encoder``, ``memory`` and ``heads``."""
     before = {"encoder": network.encoder, "memory": network.core}
     groups = {name: list(part.parameters()) for name, part in before.items()}
-    known = {id(p) for group in groups.values() for p in group}
-    return groups | {"heads": [p for p in network.parameters() if id(p) not in known]}
+    grouped = {id(p) for group in groups.values() for p in group}
+    return groups | {"heads": [p for p in network.parameters() if id(p) not in grouped]}
 
 
 def gradient_step(
     optimizer: Optimizer,
     groups: Groups,
     total: Tensor,
-    named: Mapping[str, Tensor],
+    losses: Mapping[str, Tensor],
     *,
     max_norm: float,
 ) -> dict[str, Tensor]:
-    """Step down ``total``, a longer gradient shortened to ``max_norm``.
+    """Backpropagate ``total``, clip the gradient norm to ``max_norm`` and step the optimiser.
 
     Args:
         optimizer: of all parameters in ``groups``.
-        groups: whose gradients are measured apart.
+        groups: parameters whose gradient norms are reported separately.
         total: the loss [].
-        named: the losses it is made of, for the error.
-        max_norm: of the gradient of all groups together.
+        losses: the terms of ``total`` by name, for the error message.
+        max_norm: largest norm of the gradient of all groups together.
 
     Returns:
-        Norms of the gradients before they were shortened, by group, and of ``all``.
+        Gradient norms before clipping: one for each group, and that of ``all``.
 
     Raises:
-        FloatingPointError: a loss or a gradient is not finite; nothing was changed by it.
+        FloatingPointError: a loss or a gradient is not finite; no parameter was changed.
     """
     optimizer.zero_grad(set_to_none=True)
     total.backward()  # type: ignore[no-untyped-call]
@@ -53,15 +53,15 @@ def gradient_step(
     norms = {name: get_total_norm(group) for name, group in grads.items() if group}
     norm = torch.stack(list(norms.values())).norm()
     if not math.isfinite(float(norm)) or not math.isfinite(float(total.detach())):
-        raise FloatingPointError(_what_went_bad(named, norms))
+        raise FloatingPointError(_name_non_finite(losses, norms))
     everything = [p for group in groups.values() for p in group]
     clip_grads_with_norm_(everything, max_norm, norm)
     optimizer.step()
     return {name: value.detach() for name, value in (norms | {"all": norm}).items()}
 
 
-def _what_went_bad(named: Mapping[str, Tensor], norms: Mapping[str, Tensor]) -> str:
-    bad = [f"the {name} loss" for name, x in named.items() if not math.isfinite(float(x.detach()))]
+def _name_non_finite(losses: Mapping[str, Tensor], norms: Mapping[str, Tensor]) -> str:
+    bad = [f"the {name} loss" for name, x in losses.items() if not math.isfinite(float(x.detach()))]
     bad += [
         f"the gradient of {name}"
         for name, x in norms.items()

@@ -1,4 +1,4 @@
-"""Is a saved state of this agent? Asked before anything of it is loaded."""
+"""Checks of a saved agent state, made before any of it is loaded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 def check_keys(saved: Mapping[str, Any], wanted: Iterable[str], agent: str) -> None:
-    """Raises ValueError where a state lacks a part that this agent saves."""
+    """Raise ValueError if a state lacks a key that this agent saves."""
     missing = [key for key in wanted if key not in saved]
     if missing:
         raise ValueError(
@@ -17,20 +17,22 @@ def check_keys(saved: Mapping[str, Any], wanted: Iterable[str], agent: str) -> N
         )
 
 
-def check_copies(saved: int, here: int) -> None:
-    """Raises ValueError where a state is that of another number of environments."""
+def check_num_envs(saved: int, here: int) -> None:
+    """Raise ValueError if a state was saved with another number of environments."""
     if saved != here:
-        raise ValueError(f"a state of {saved} environments was saved; allowed are {here}, as here")
+        raise ValueError(
+            f"the state was saved with {saved} environments, allowed: {here}, as configured here"
+        )
 
 
 def check_weights(saved: Mapping[str, Tensor], module: nn.Module, name: str) -> None:
-    """Raises ValueError where weights are missing, left over, or of another shape."""
+    """Raise ValueError if weights are missing, superfluous or of another shape."""
     own = module.state_dict()
     for key in [*own, *saved]:
         here = tuple(own[key].shape) if key in own else "nothing"
         there = tuple(saved[key].shape) if key in saved else "nothing"
         if here != there:
             raise ValueError(
-                f"the saved {name} is not the one configured here: {key} is {there} there, "
-                f"{here} here"
+                f"the saved {name} is not the one configured here: {key} is {there} in the "
+                f"checkpoint, {here} here"
             )

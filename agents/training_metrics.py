@@ -1,4 +1,4 @@
-"""What an iteration reports: averages of its minibatches, its episodes, its memory."""
+"""Metrics of an iteration: averages over minibatches, episode statistics, memory diagnostics."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from memrl.rollout.storage import Rollout
 
 
 class Averages:
-    """Means of named scalars, summed on the device and read once."""
+    """Means of named scalars. Sums stay on the device until ``means`` or ``last`` is called."""
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
@@ -21,7 +21,7 @@ class Averages:
         return bool(self._sums)
 
     def add(self, values: dict[str, Tensor]) -> None:
-        """Add one more value to each mean."""
+        """Add a value to the mean of each name."""
         for name, value in values.items():
             value = value.detach()
             self._sums[name] = self._sums[name] + value if name in self._sums else value
@@ -29,11 +29,11 @@ class Averages:
             self._last[name] = value
 
     def set(self, name: str, value: Tensor) -> None:
-        """A value that stands for the whole iteration."""
+        """Set the value of the whole iteration, in place of a mean."""
         self._sums[name], self._counts[name] = value.detach(), 1
 
     def count(self, name: str) -> int:
-        """How many values a mean is of."""
+        """The number of values in a mean."""
         return self._counts[name]
 
     def last(self, name: str) -> float:
@@ -45,7 +45,7 @@ class Averages:
         return {name: total / self._counts[name] for name, total in self._sums.items()}
 
 
-def episodes(rollout: Rollout) -> dict[str, Tensor]:
+def episode_metrics(rollout: Rollout) -> dict[str, Tensor]:
     """Means over the episodes that ended in the rollout; NaN when none did."""
     done = (rollout.terminated | rollout.truncated) & rollout.valid
     count = done.sum()
@@ -57,8 +57,12 @@ def episodes(rollout: Rollout) -> dict[str, Tensor]:
     return {"episode/count": count} | means
 
 
-def diagnose(policy: Backbone, state: object) -> dict[str, Tensor]:
-    """Scalars of the memory's diagnostics: a mean each, and for weights over slots an entropy."""
+def memory_metrics(policy: Backbone, state: object) -> dict[str, Tensor]:
+    """Scalars of the memory's diagnostics, as in docs/metrics.md.
+
+    Each diagnostic gives its mean. Weights over slots also give their entropy, other diagnostics
+    of more than one dimension their root mean square.
+    """
     scalars = {}
     for name, value in policy.core.diagnostics(state).items():
         scalars[f"memory/{name}"] = value.float().mean()

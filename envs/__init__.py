@@ -1,7 +1,7 @@
 """Environments behind one batched interface: tensor environments, adapters, wrappers, exports.
 
-Importing it registers the tensor environments with Gymnasium as ``memrl/<name>``. MiniGrid and
-Stable-Baselines3 are imported only when they are used.
+Importing this package registers the tensor environments with Gymnasium as ``memrl/<name>``. It
+imports MiniGrid and Stable-Baselines3 only when they are used.
 """
 
 if __name__ != "memrl.envs":

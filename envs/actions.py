@@ -1,4 +1,4 @@
-"""What may be done: checked where looking does not stall the device."""
+"""Checks of actions; ranges are checked on the CPU only, where reading them stalls no device."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def check_actions(action: Tensor, num_envs: int, space: spaces.Space[Any]) -> None:
-    """Refuse actions of another shape or dtype and, on the CPU, such as are out of range.
+    """Check the shape and dtype of actions and, on the CPU, their range.
 
     Args:
         action: [B], or [B, D] where the space has D parts.
@@ -19,28 +19,28 @@ def check_actions(action: Tensor, num_envs: int, space: spaces.Space[Any]) -> No
         space: of one action: Discrete and MultiDiscrete take int64, a Box float32.
 
     Raises:
-        ValueError: what was given and what is allowed.
+        ValueError: the shape, dtype or range is wrong.
     """
     dtype = torch.float32 if isinstance(space, spaces.Box) else torch.int64
     shape = (num_envs, *(space.shape or ()))
     if action.dtype != dtype or action.shape != shape:
         wanted = f"{str(dtype).removeprefix('torch.')} {list(shape)}"
-        raise ValueError(f"actions are {wanted}, not {action.dtype} {list(action.shape)}")
+        given = f"{str(action.dtype).removeprefix('torch.')} {list(action.shape)}"
+        raise ValueError(f"actions are {given}, allowed: {wanted}")
     if action.device.type != "cpu" or dtype.is_floating_point:
         return
-    numbers = action.numpy().view(np.uint64)  # negative ones are too large as well
+    numbers = action.numpy().view(np.uint64)  # negative numbers become too large
     if isinstance(space, spaces.Discrete):
         largest = numbers.max()
         if largest >= space.n:
             given = largest.view(np.int64)
             raise ValueError(
-                f"an action is {given}; allowed are 0 … {space.n - 1} (it is outside {space})"
+                f"an action is {given}, allowed: 0 … {space.n - 1} (it is outside {space})"
             )
     elif isinstance(space, spaces.MultiDiscrete):
         wrong = (numbers >= space.nvec).any(1)
         if wrong.any():
             given, least = numbers[wrong][0].view(np.int64), 0 * space.nvec
             raise ValueError(
-                f"an action is {given}; allowed are {least} … {space.nvec - 1} "
-                f"(it is outside {space})"
+                f"an action is {given}, allowed: {least} … {space.nvec - 1} (it is outside {space})"
             )

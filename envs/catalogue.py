@@ -1,7 +1,7 @@
-"""What is known of a task before anybody plays it: what is seen, whether it needs a memory, levels.
+"""What is known about a task: its observation, whether it needs a memory, and reference levels.
 
-A family of tensor environments describes its tasks with an `EnvCard`; `memrl envs` lists the
-cards, curves draw their levels, and `memrl play` names the actions.
+A family of tensor environments describes each of its tasks with an `EnvCard`. `memrl envs` lists
+the cards, learning curves show their levels, and `memrl play` names the actions.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from gymnasium import spaces
 
 from memrl.rollout.tokens import Tokens
 
-# strict: what decides is out of sight when it is needed, and cannot be looked at again.
-# search: whoever remembers where it has been is faster; most of it can be done by reacting.
-# not needed: the best policies known without a memory are as good, or nearly.
+# strict: the agent needs information that it saw earlier and cannot see again.
+# search: an agent that remembers where it has been is faster, but can mostly do without.
+# not needed: the best known policies without a memory are as good, or nearly.
 Need: TypeAlias = Literal["strict", "search", "not needed"]
 
 
 class Levels(NamedTuple):
-    """Mean success or return that can be reached; None where it is not known.
+    """Mean success or return of reference policies; None where it is not known.
 
-    ``memoryless`` is the best known of policies that see nothing but the present observation.
-    ``guess`` is the best of those that ignore whatever tells the answer.
+    ``memoryless`` is the best known policy that sees the current observation only. ``guess`` is
+    the best policy that ignores everything that reveals the answer.
     """
 
     score: Literal["success", "return"]
@@ -31,7 +31,7 @@ class Levels(NamedTuple):
     guess: float | None = None
 
     def lines(self) -> dict[str, float]:
-        """Those that are known, by the names they have in pictures."""
+        """The known levels, by their names in plots."""
         named = {
             "optimal": self.optimum,
             "blind guess": self.guess,
@@ -41,23 +41,23 @@ class Levels(NamedTuple):
 
 
 class EnvCard(NamedTuple):
-    """One task; what is not known is empty or None."""
+    """One task; unknown entries are empty or None."""
 
     observation: str = ""
     memory: Need | None = None
     levels: Levels | None = None
-    actions: tuple[str, ...] = ()  # what the numbers of a Discrete action space do
-    symbols: tuple[str, ...] = ()  # what the numbers of a Discrete observation stand for
+    actions: tuple[str, ...] = ()  # names of the actions of a Discrete space
+    symbols: tuple[str, ...] = ()  # meanings of the values of a Discrete observation
 
 
-def observed(space: spaces.Dict) -> str:
-    """An observation space in a few words: ``direction 1 of 4, image 7×7×3 bytes``."""
+def describe_space(space: spaces.Dict) -> str:
+    """An observation space as text: ``direction 1 of 4, image 7×7×3 bytes``."""
     parts = [(key, _shape(part)) for key, part in space.items()]
-    return ", ".join(what if key == "obs" else f"{key} {what}" for key, what in parts)
+    return ", ".join(text if key == "obs" else f"{key} {text}" for key, text in parts)
 
 
-def words(length: int, num_symbols: int) -> str:
-    """A sentence in a few words; the symbol 0 is no word."""
+def describe_tokens(length: int, num_symbols: int) -> str:
+    """The space of a sentence as text; token 0 is padding."""
     return f"{length} words of {num_symbols - 1} known ones"
 
 
@@ -65,7 +65,7 @@ def _shape(space: spaces.Space[Any]) -> str:
     sides = "×".join(str(side) for side in space.shape or ())
     match space:
         case Tokens():
-            return words(space.length, space.num_symbols)
+            return describe_tokens(space.length, space.num_symbols)
         case spaces.Discrete():
             return f"1 of {space.n}"
         case spaces.MultiDiscrete():

@@ -1,4 +1,4 @@
-"""What an agent sees and does, in words: numbers, and what they stand for where that is known."""
+"""Observations and actions as text: their numbers, and the meaning of these where it is known."""
 
 from __future__ import annotations
 
@@ -17,33 +17,31 @@ from memrl.rollout.tokens import Tokens
 _HEADINGS: Final = ("east", "south", "west", "north")
 
 
-def entry_in_words(
-    key: str, obs: Mapping[str, NDArray[Any]], space: spaces.Dict, card: EnvCard
-) -> str:
-    """One entry of the observation of one copy."""
+def entry_text(key: str, obs: Mapping[str, NDArray[Any]], space: spaces.Dict, card: EnvCard) -> str:
+    """One entry of one environment's observation."""
     value, part = obs[key], space[key]
-    # With a flag of its own, a first observation has no symbol among the previous actions.
+    # With antialias the flag is_t0 marks first observations: prev_action has no "none yet" then.
     if key == "prev_action" and "is_t0" not in space.spaces and _is_none(value, part):
         return "none yet"
     if isinstance(part, spaces.Discrete):
         headings = _HEADINGS if int(part.n) == len(_HEADINGS) else ()
         names = {"obs": card.symbols, "prev_action": card.actions, "direction": headings}
         known, number = names.get(key, ()), int(value)
-        said = known[number] if number < len(known) else f"(0 … {part.n - 1})"
-        return f"{number} {said}"
+        meaning = known[number] if number < len(known) else f"(0 … {part.n - 1})"
+        return f"{number} {meaning}"
     if _is_sentence(part):
         return decode(torch.as_tensor(value)[None])[0]
     return _numbers(value)
 
 
 def mission_of(obs: Mapping[str, NDArray[Any]], space: spaces.Dict, card: EnvCard) -> str:
-    """What the observation of one copy tells the agent to do, as a sentence; else nothing."""
-    told = "mission" in space.spaces and _is_sentence(space["mission"])
-    return entry_in_words("mission", obs, space, card) if told else ""
+    """The mission in one environment's observation as a sentence; empty if it has none."""
+    has_mission = "mission" in space.spaces and _is_sentence(space["mission"])
+    return entry_text("mission", obs, space, card) if has_mission else ""
 
 
-def action_in_words(action: NDArray[Any] | np.generic, card: EnvCard) -> str:
-    """One action: its name where it has one, else its numbers."""
+def action_text(action: NDArray[Any] | np.generic, card: EnvCard) -> str:
+    """One action: its name if it has one, else its numbers."""
     if action.ndim == 0 and action.dtype.kind in "iu" and int(action) < len(card.actions):
         return card.actions[int(action)]
     return _numbers(action)
@@ -54,7 +52,7 @@ def _is_sentence(space: spaces.Space[Any]) -> bool:
 
 
 def _is_none(value: NDArray[Any], space: spaces.Space[Any]) -> bool:
-    """Whether every part is the last of its numbers, which `Previous` keeps for "none yet"."""
+    """Whether every part has its largest value, which `Previous` uses for "none yet"."""
     match space:
         case spaces.Discrete():
             return int(value) == int(space.n) - 1

@@ -1,9 +1,8 @@
-"""Environments by id: tensor environments where there is one, Gymnasium for every other id."""
+"""Environments by id: the tensor environment if there is one, Gymnasium for all other ids."""
 
 from __future__ import annotations
 
 import difflib
-import importlib
 import inspect
 from collections.abc import Callable
 from functools import partial
@@ -16,21 +15,22 @@ from memrl.envs.adapters.gymnasium_env import GymnasiumAdapter
 from memrl.envs.adapters.vectorization import vector_env
 from memrl.envs.catalogue import EnvCard
 from memrl.envs.minigrid import GRID_IDS, MEMORY_IDS, GridEnv, MemoryEnv
-from memrl.envs.minigrid.needs import grid_card
+from memrl.envs.minigrid.catalogue import grid_card
 from memrl.envs.minigrid.reference import memory_card
 from memrl.envs.options import checked_options, options_of, options_of_original
 from memrl.envs.popgym import POPGYM
 from memrl.envs.popgym.catalogue import package_card, popgym_card
 from memrl.envs.probes import PROBES, probe_card
-from memrl.envs.providers import lacking, provide
+from memrl.envs.providers import missing_files, provide
 from memrl.envs.wrappers import with_previous
-from memrl.registry import nearly_as_near
+from memrl.plugins import import_plugin
+from memrl.registry import nearest, nearly_as_near
 from memrl.rollout.env import BatchedEnv
 
 GYMNASIUM = "gymnasium"
 
 
-# Cards of ids that no family describes, by how those ids begin.
+# Cards of ids outside the tensor families, by prefix.
 PACKAGE_CARDS: dict[str, Callable[..., EnvCard]] = {
     "MiniGrid-": grid_card,
     "BabyAI-": grid_card,
@@ -39,9 +39,10 @@ PACKAGE_CARDS: dict[str, Callable[..., EnvCard]] = {
 
 
 class TensorFamily(NamedTuple):
-    """Tasks of one tensor implementation: ``build(id)(num, device=…, **options)`` makes them.
+    """The tasks of one tensor implementation.
 
-    ``card(id, **options)`` describes one, the options being those of `make`.
+    ``build(id)(num, device=…, **options)`` makes one; ``card(id, **options)`` describes it. Both
+    take the options of `make`.
     """
 
     ids: tuple[str, ...]
@@ -59,54 +60,55 @@ TENSOR_FAMILIES: dict[str, TensorFamily] = {
 }
 
 
-# Options of `make` for Gymnasium that do not change a task. (Nor does the previous action, unless
-# a card says so.)
-_HOW_IT_IS_PLAYED = ("vectorization", "step_limit_s", "read_text", "prev_action")
+# Options of `make` that leave a Gymnasium task as its card describes it. A card that depends on
+# prev_action takes it as a parameter.
+_NEUTRAL_OPTIONS = ("vectorization", "step_limit_s", "read_text", "prev_action")
 
 
 def family_of(id: str) -> str:
-    """The family that makes an id: one of ``TENSOR_FAMILIES``, or else ``gymnasium``."""
+    """The family of an id: one of ``TENSOR_FAMILIES``, or ``gymnasium``."""
     return next((name for name, f in TENSOR_FAMILIES.items() if id in f.ids), GYMNASIUM)
 
 
 def card(id: str, *, family: str | None = None, **options: Any) -> EnvCard:
-    """What is known of a task under the options that `make` would get; empty for a foreign id."""
+    """The card of a task under the options of `make`; an empty card for an unknown task."""
     own = family_of(id)
     if own != GYMNASIUM:
         describe = TENSOR_FAMILIES[own].card
         return _original(id, describe, options) if family == GYMNASIUM else describe(id, **options)
-    fitting = (describe for start, describe in PACKAGE_CARDS.items() if id.startswith(start))
-    return _original(id, next(fitting, lambda _: EnvCard()), options)
+    known = (describe for prefix, describe in PACKAGE_CARDS.items() if id.startswith(prefix))
+    return _original(id, next(known, lambda _: EnvCard()), options)
 
 
 def _original(id: str, describe: Callable[..., EnvCard], options: dict[str, Any]) -> EnvCard:
-    """The card of a package's own task; nothing is known of one under options of the package's."""
-    told = inspect.signature(describe).parameters
-    if any(name not in told and name not in _HOW_IT_IS_PLAYED for name in options):
+    """The card of a package's own task; empty if an option of the package changes the task."""
+    known = inspect.signature(describe).parameters
+    if any(name not in known and name not in _NEUTRAL_OPTIONS for name in options):
         return EnvCard()
-    return describe(id, **{name: value for name, value in options.items() if name in told})
+    return describe(id, **{name: value for name, value in options.items() if name in known})
 
 
 def envs() -> list[dict[str, Any]]:
-    """Every id that `make` knows now, and what is known of it.
+    """Every registered id with its card.
 
-    Entries are ``id``, ``kind`` (tensor or adapter), ``family``, and those of its `card`:
+    The entries are ``id``, ``kind`` (tensor or adapter), ``family``, and those of the `card`:
     ``observation``, ``memory`` (strict, search, not needed) and ``levels`` by name.
-    Gymnasium ids of packages that were not imported yet are made all the same, but not listed.
-    Ids that nothing installed can make work are left out: those that Gymnasium registers to say
-    where they have gone, and tasks whose files no package brings.
+
+    The list lacks Gymnasium ids of packages that are not imported yet, although `make` can make
+    them. It also lacks ids that cannot work: those that Gymnasium registers only to raise an
+    error, and tasks that need files which no package contains.
     """
     tensor = [
         _entry(id, "tensor", name) for name, family in TENSOR_FAMILIES.items() for id in family.ids
     ]
     known = {entry["id"] for entry in tensor}
     others = [id for id in gymnasium.registry if id not in known and not id.startswith("memrl/")]
-    usable = sorted(id for id in others if not (lacking(id) or _only_raises(id)))
+    usable = sorted(id for id in others if not (missing_files(id) or _only_raises(id)))
     return tensor + [_entry(id, "adapter", GYMNASIUM) for id in usable]
 
 
 def _only_raises(id: str) -> bool:
-    """Whether Gymnasium keeps an id for the sake of its error, as of MuJoCo's -v2 and -v3."""
+    """Whether Gymnasium registers an id only to raise an error, like MuJoCo's -v2 and -v3."""
     maker = gymnasium.spec(id).entry_point
     return getattr(maker, "__name__", "").startswith("_raise")
 
@@ -135,26 +137,28 @@ def make(
     family: str | None = None,
     **kwargs: Any,
 ) -> BatchedEnv:
-    """``num`` copies of a task, as tensors on ``device``.
+    """Make ``num`` environments of a task, as tensors on ``device``.
 
     Args:
-        id: one of `envs`, or any id that Gymnasium can make (``module:Name-v0`` imports first).
-        num: copies, at least 1.
-        device: where observations are made and actions are expected.
+        id: one of `envs`, or any id that Gymnasium can make (``module:Name-v0`` imports the
+            module first).
+        num: number of environments, at least 1.
+        device: of observations and actions.
         seed: seeds the environments, so that a later ``reset()`` is repeatable.
         prev_action: add the previous action to the observation (see `Previous`).
         prev_reward: add the previous reward to the observation.
-        antialias: mark first observations by a flag of their own, as POPGym's paper does.
-        family: who makes it; by default `family_of` the id. ``gymnasium`` asks for the original
-            of a task that has a tensor implementation too.
-        kwargs: options of the family; for Gymnasium those of `vector_env` (``vectorization``,
-            ``step_limit_s``, ``read_text``), the rest goes to ``gymnasium.make``.
+        antialias: mark first observations with the flag ``is_t0``, as in POPGym's paper.
+        family: the implementation, by default `family_of` the id. ``gymnasium`` makes the
+            package's own task even if there is a tensor environment.
+        kwargs: options of the family. The ``gymnasium`` family takes those of `vector_env`
+            (``vectorization``, ``step_limit_s``, ``read_text``) and passes all others to
+            ``gymnasium.make``.
 
     Raises:
-        ValueError: an unknown id, family, option or device, or fewer than one copy.
+        ValueError: an unknown id, family, option or device, or ``num`` is below 1.
     """
     if num < 1:
-        raise ValueError(f"num is {num}, allowed: at least 1 copy")
+        raise ValueError(f"num is {num}, allowed: at least 1")
     place = _device(device)
     name = family_of(id) if family is None else family
     if name == GYMNASIUM:
@@ -171,13 +175,15 @@ def make(
 
 
 def check(id: str, *, family: str | None = None, **kwargs: Any) -> None:
-    """See that an id is known and takes such options, without making anything.
+    """Check an id and its options without making the environment.
+
+    This does not check the ranges of options, nor the options of a package's own task: `make`
+    does.
 
     Args:
         id: as for `make`.
-        family: likewise.
-        kwargs: options of the family; their ranges, and those of a package's own task, show when
-            it is made.
+        family: as for `make`.
+        kwargs: options of the family.
 
     Raises:
         ValueError: an unknown id, family or option, or an option of another type.
@@ -193,21 +199,21 @@ def _register(id: str) -> None:
     """See to it that Gymnasium knows an id."""
     module, _, name = id.rpartition(":")
     if module:
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            raise ValueError(f"the module {module!r} of {id!r} is not there: {error}") from error
+        import_plugin(module)
     provide(name)
     if (family := family_of(name)) != GYMNASIUM and name not in gymnasium.registry:
         raise ValueError(f"{name!r} has no original in Gymnasium: it is of the family {family!r}")
     tensor = (id for family in TENSOR_FAMILIES.values() for id in family.ids)
-    _known(name, (*tensor, *gymnasium.registry))
+    ids = (*tensor, *gymnasium.registry)
+    if module and name not in ids:
+        raise ValueError(f"{module} registers no environment {name!r}{_nearest(name, ids)}")
+    _known(name, ids, own=f"; one of your own is named with its module: env=MODULE:{name}")
 
 
-def _known(id: str, ids: tuple[str, ...]) -> str:
+def _known(id: str, ids: tuple[str, ...], own: str = "") -> str:
     if id in ids:
         return id
-    raise ValueError(f"the environment {id!r} is unknown{_nearest(id, ids)}")
+    raise ValueError(f"the environment {id!r} is unknown{_nearest(id, ids)}{own}")
 
 
 def _nearest(word: str, known: tuple[str, ...]) -> str:
@@ -220,12 +226,12 @@ def _nearest(word: str, known: tuple[str, ...]) -> str:
 
 
 def options(id: str, *, family: str | None = None) -> tuple[str, ...]:
-    """The options of a task, by name, that `make` hands on to the ``family``.
+    """Names of the options of a task, which `make` passes to the ``family``.
 
-    A package's own task may take more, where its constructor does not name what it takes.
+    A package's own task may take further options if its constructor has ``**kwargs``.
 
     Raises:
-        ValueError: an unknown id or family, or an id that lacks a package.
+        ValueError: an unknown id or family, or the id needs a package that is not installed.
     """
     name = family_of(id) if family is None else family
     if name == GYMNASIUM:
@@ -238,10 +244,11 @@ def options(id: str, *, family: str | None = None) -> tuple[str, ...]:
 
 
 def _builder(id: str, family: str) -> Callable[..., BatchedEnv]:
-    """What makes copies of a task of a tensor family."""
+    """The constructor of a task of a tensor family."""
     if family not in TENSOR_FAMILIES:
         allowed = [*TENSOR_FAMILIES, GYMNASIUM]
-        raise ValueError(f"the family {family!r} is unknown, allowed: {', '.join(allowed)}")
+        hint = nearest(family, allowed)
+        raise ValueError(f"family is {family!r}, allowed: {', '.join(allowed)}{hint}")
     return TENSOR_FAMILIES[family].build(_known(id, TENSOR_FAMILIES[family].ids))
 
 

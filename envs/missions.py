@@ -1,12 +1,11 @@
-"""Missions as numbers: the words that MiniGrid's and BabyAI's sentences are made of.
+"""Missions as tokens: the vocabulary of MiniGrid's and BabyAI's sentences.
 
-A mission becomes the numbers of its words in `VOCABULARY`, zeros behind. New words are appended and
-never put in between, so that a number means the same word to every saved policy.
+A mission becomes the indices of its words in `VOCABULARY`, padded with zeros. New words are
+appended and never inserted, so that an index means the same word to every saved policy.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -16,10 +15,12 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from memrl.registry import nearest
+
 PADDING: Final = 0
 
 VOCABULARY: Final[tuple[str, ...]] = (
-    "",  # number 0: behind the end
+    "",  # index 0: padding
     *", a after and at avoid ball behind blue box door end fetch find from front get go".split(),
     *"goal green grey hallway in key lava left matching maze must near next object of on".split(),
     *"open opening pick purple put reach red right room rooms square the then to traverse".split(),
@@ -39,31 +40,32 @@ def split(sentence: str) -> list[str]:
 def encode(
     sentences: Sequence[str], length: int, vocabulary: tuple[str, ...] = VOCABULARY
 ) -> Int64[Tensor, "B L"]:
-    """The numbers of the words of every sentence, padded to ``length`` with zeros.
+    """The indices of the words of every sentence, padded to ``length`` with zeros.
 
     Raises:
         ValueError: a word that is not in the vocabulary, or more words than ``length``.
     """
-    return torch.tensor([numbers(sentence, length, vocabulary) for sentence in sentences])
+    return torch.tensor([encode_one(sentence, length, vocabulary) for sentence in sentences])
 
 
-def numbers(sentence: str, length: int, vocabulary: tuple[str, ...] = VOCABULARY) -> list[int]:
-    """One sentence as `encode` makes it."""
+def encode_one(sentence: str, length: int, vocabulary: tuple[str, ...] = VOCABULARY) -> list[int]:
+    """One sentence as in `encode`."""
     index, words = _index(vocabulary), split(sentence)
     if len(words) > length:
-        raise ValueError(f"the mission {sentence!r} has {len(words)} words; at most {length} fit")
+        raise ValueError(
+            f"the mission {sentence!r} has {len(words)} words, allowed: at most {length}"
+        )
     for word in words:
         if word not in index:
-            near = difflib.get_close_matches(word, vocabulary, n=1, cutoff=0)[0]
             raise ValueError(
-                f"the word {word!r} of the mission {sentence!r} is none of the "
-                f"{len(vocabulary) - 1} known ones, the nearest of which is {near!r}"
+                f"the mission {sentence!r} has the word {word!r}, allowed: the "
+                f"{len(vocabulary) - 1} words of the vocabulary{nearest(word, vocabulary)}"
             )
     return [*(index[word] for word in words), *[PADDING] * (length - len(words))]
 
 
 def decode(tokens: Int64[Tensor, "B L"], vocabulary: tuple[str, ...] = VOCABULARY) -> list[str]:
-    """The sentences that `encode` was given."""
+    """The sentences of tokens, the inverse of `encode`."""
     rows = ([vocabulary[number] for number in row if number != PADDING] for row in tokens.tolist())
     return [" ".join(words).replace(" ,", ",") for words in rows]
 

@@ -1,4 +1,4 @@
-"""Options of a task, read off what makes it: which there are, and of which types."""
+"""The options of a task and their types, read from the signature of its constructor."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from pydantic import TypeAdapter, ValidationError
 from memrl.envs.adapters.vectorization import vector_env
 from memrl.registry import nearest
 
-GIVEN = ("self", "num_envs", "device")  # `make` fills these in
-_OF_GYMNASIUM = ("max_episode_steps",)  # those of gymnasium.make that change a task
+_SET_BY_MAKE = ("self", "num_envs", "device")
+_OF_GYMNASIUM = ("max_episode_steps",)  # options of gymnasium.make that change a task
 _STARRED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def checked_options(id: str, build: Callable[..., Any], options: dict[str, Any]) -> dict[str, Any]:
-    """The options, a whole number made a float where one is asked for.
+    """The options, with integers converted to floats where the constructor takes floats.
 
     Args:
         id: of the task, for errors.
-        build: a constructor, some of its arguments perhaps given already (`functools.partial`).
-        options: what it shall be called with besides.
+        build: the constructor, perhaps a `functools.partial`.
+        options: its keyword arguments.
 
     Raises:
-        ValueError: an unknown option, or a value of another type; ranges are the constructor's.
+        ValueError: an unknown option, or a value of another type. The constructor checks ranges.
     """
     known, types, checked = options_of(build), _types(build), {}
     for option, value in options.items():
@@ -44,9 +44,9 @@ def checked_options(id: str, build: Callable[..., Any], options: dict[str, Any])
 
 
 def options_of(build: Callable[..., Any]) -> tuple[str, ...]:
-    """The named parameters of a class or a function, but for those that `make` fills in.
+    """Names of the parameters of a class or function, without those that `make` sets.
 
-    Where a constructor hands further ones to its base class, those of the base are among them.
+    If a constructor takes ``**kwargs``, the names include the parameters of its base class.
     """
     names: dict[str, None] = {}
     for maker in _makers(build):
@@ -54,11 +54,11 @@ def options_of(build: Callable[..., Any]) -> tuple[str, ...]:
         names |= {each.name: None for each in parameters if each.kind not in _STARRED}
         if all(each.kind is not each.VAR_KEYWORD for each in parameters):
             break
-    return tuple(name for name in names if name not in GIVEN)
+    return tuple(name for name in names if name not in _SET_BY_MAKE)
 
 
 def options_of_original(id: str) -> tuple[str, ...]:
-    """What the adapter, Gymnasium and the constructor behind a registered id take by name."""
+    """Named options of a registered id: the adapter's, Gymnasium's and its constructor's."""
     return tuple(dict.fromkeys(_original(id)))
 
 
@@ -73,7 +73,7 @@ def _original(id: str) -> Iterator[str]:
 
 
 def _makers(build: Callable[..., Any]) -> list[Callable[..., Any]]:
-    """The constructors of a class, its own first; of a function, itself."""
+    """The constructors of a class and its bases, or the function itself."""
     classes = build.__mro__ if inspect.isclass(build) else ()
     return [vars(owner)["__init__"] for owner in classes if "__init__" in vars(owner)] or [build]
 

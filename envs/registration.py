@@ -1,4 +1,4 @@
-"""The tensor environments under Gymnasium ids ``memrl/<name>``, single and vectorised."""
+"""Registers the tensor environments with Gymnasium as ``memrl/<name>``, single and vector."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from memrl.envs.make import TENSOR_FAMILIES, make
 
 
 def single(name: str, *, render_mode: str | None = None, **options: Any) -> TensorEnv:
-    """The entry point of ``gymnasium.make``: one copy of the tensor environment ``name``."""
+    """The entry point of ``gymnasium.make``: the tensor environment ``name``."""
     return TensorEnv(make(name, 1, **options), render_mode=render_mode)
 
 
@@ -35,7 +35,7 @@ def exported_id(name: str) -> str:
 
 
 def register() -> None:
-    """Register every tensor environment with Gymnasium; again is harmless."""
+    """Register every tensor environment with Gymnasium; repeated calls change nothing."""
     for family in TENSOR_FAMILIES.values():
         for name in family.ids:
             if exported_id(name) not in gymnasium.registry:

@@ -21,37 +21,38 @@ def with_previous(env: BatchedEnv, *, action: bool, reward: bool, antialias: boo
 
 @final
 class Previous(BatchedEnv):
-    """Adds what was done and earned in the step before: ``prev_action``, ``prev_reward``.
+    """Adds the previous action and reward to the observation: ``prev_action``, ``prev_reward``.
 
-    An episode's first observation says "none yet" and 0; its last one (``final_obs``) carries its
-    last action and reward. As part of the observation they are stored, exported, and right at the
-    edges of chunks by construction. The reward is the environment's and never an intrinsic bonus:
-    a bonus in the observation would tell a policy without memory where it has been.
+    The first observation of an episode has "none yet" and 0; its last one (``final_obs``) has the
+    last action and reward. As entries of the observation they are stored and exported with it, and
+    are correct at chunk boundaries. The reward is the environment's and excludes intrinsic
+    bonuses: a bonus would tell a policy without memory where it has been.
 
     ========================  =================================================  ============
     action space              ``prev_action``                                    none yet
     ========================  =================================================  ============
     ``Discrete(n)``           int64 [B], ``Discrete(n + 1)``                     n
-    ``MultiDiscrete(sizes)``  int64 [B, D], ``MultiDiscrete(sizes + 1)``         its size
+    ``MultiDiscrete(sizes)``  int64 [B, D], ``MultiDiscrete(sizes + 1)``         sizes
     ``MultiBinary(D)``        int64 [B, D], ``MultiDiscrete([3] * D)``           2
     ``Box`` of D numbers      float32 [B, D], clipped to bounds widened by zero  0
     ========================  =================================================  ============
 
     ``prev_reward`` is float32 [B, 1].
 
-    With ``antialias`` the first observation is told from the others as in POPGym's paper: by a
-    flag of its own, ``is_t0`` (int64 [B], 1 in the first observation and 0 later). "None yet" is
-    then 0, as if action 0 had been done, and ``prev_action`` keeps the action's own space.
+    With ``antialias`` a flag marks the first observation, as in POPGym's paper: ``is_t0`` (int64
+    [B], 1 in the first observation and 0 later). "None yet" is then 0, the same as action 0, and
+    ``prev_action`` has the space of the action.
 
     Args:
         env: the environment.
         action: add ``prev_action``.
         reward: add ``prev_reward``.
-        antialias: add ``is_t0``; POPGym's wrappers PreviousAction, Antialias and Flatten are this
-            with ``action`` alone, its entries one-hot side by side.
+        antialias: add ``is_t0``. POPGym's wrappers PreviousAction, Antialias and Flatten give the
+            same as ``action`` and ``antialias``, as concatenated one-hot vectors.
 
     Raises:
-        ValueError: the environment has such a key already.
+        ValueError: the observation already has one of these keys, or the action space has no
+            previous action.
     """
 
     def __init__(
@@ -80,7 +81,9 @@ class Previous(BatchedEnv):
             self._start["is_t0"] = self._rows(torch.tensor(1))
         for key in added:
             if key in env.observation_space.keys():
-                raise ValueError(f"the observation has a {key!r} already: {env.observation_space}")
+                raise ValueError(
+                    f"the observation already has the key {key!r}: {env.observation_space}"
+                )
         self.observation_space = spaces.Dict({**env.observation_space.spaces, **added})
         self._previous = self._start
         self._bounds: tuple[Tensor, Tensor] | None = None
@@ -98,11 +101,11 @@ class Previous(BatchedEnv):
     def step(self, action: Tensor) -> Transition:
         transition = self.env.step(action)
         last = {key: self._last(key, action, transition.reward) for key in self._start}
-        opens = transition.ended
+        is_first = transition.ended
         if transition.valid is not None:
-            opens = opens | ~transition.valid
+            is_first = is_first | ~transition.valid
         self._previous = {
-            key: torch.where(opens.view(-1, *[1] * (now.dim() - 1)), self._start[key], now)
+            key: torch.where(is_first.view(-1, *[1] * (now.dim() - 1)), self._start[key], now)
             for key, now in last.items()
         }
         return transition._replace(
@@ -116,7 +119,7 @@ class Previous(BatchedEnv):
     def load_state_dict(self, state: dict[str, Any]) -> Obs:
         obs = self.env.load_state_dict(state["env"])
         self._previous = self._start
-        if self.exact_resume:  # otherwise new episodes begin
+        if self.exact_resume:  # otherwise new episodes start
             self._previous = {k: v.to(self.device) for k, v in state["previous"].items()}
         return self._with_previous(obs)
 
@@ -134,8 +137,8 @@ class Previous(BatchedEnv):
     def goal_reward(self, achieved: Tensor, desired: Tensor) -> tuple[Tensor, Tensor]:
         return self.env.goal_reward(achieved, desired)
 
-    def render(self, copy: int = 0) -> Any:
-        return self.env.render(copy)
+    def render(self, index: int = 0) -> Any:
+        return self.env.render(index)
 
     def close(self) -> None:
         self.env.close()
@@ -159,9 +162,9 @@ def _copies(named: Obs) -> Obs:
 
 
 def _prev_action(space: spaces.Space[Any], *, own_symbol: bool) -> tuple[spaces.Space[Any], Tensor]:
-    """The space of ``prev_action`` and the value that stands for "none yet".
+    """The space of ``prev_action`` and its value for "none yet".
 
-    That is one more value than actions have, or 0 where it has no symbol of its own.
+    With ``own_symbol`` this value is an additional one; otherwise it is 0.
     """
     match space:
         case spaces.Discrete():
@@ -174,7 +177,10 @@ def _prev_action(space: spaces.Space[Any], *, own_symbol: bool) -> tuple[spaces.
             low, high = np.minimum(space.low, 0), np.maximum(space.high, 0)
             return spaces.Box(low, high, dtype=np.float32), torch.zeros(space.shape)
         case _:
-            raise ValueError(f"no previous action for the action space {space}")
+            raise ValueError(
+                f"the action space is {space}, allowed with prev_action: Discrete, MultiDiscrete, "
+                "MultiBinary, Box"
+            )
     none = torch.as_tensor(sizes).long() * own_symbol
     sizes = sizes + own_symbol
     return spaces.MultiDiscrete(sizes) if sizes.ndim else spaces.Discrete(int(sizes)), none

@@ -1,11 +1,14 @@
-"""What can go wrong in a run, each as one sentence for the person at the terminal."""
+"""What can go wrong, each as one sentence for the person at the terminal."""
 
 from __future__ import annotations
 
+import difflib
 import errno
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 class RunError(Exception):
@@ -50,3 +53,20 @@ def disk_errors_explained(path: Path) -> Iterator[None]:
         else:
             raise
         raise RunError(f"could not write {path}: {why}") from error
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """``; did you mean …?``, or nothing where no known word is close."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def nearly_as_near(word: str, known: list[str]) -> list[str]:
+    """Of words that resemble ``word``, nearest first, those that are hardly farther than it."""
+    alike = [difflib.SequenceMatcher(None, word, each).ratio() for each in known]
+    return [each for each, ratio in zip(known, alike, strict=True) if ratio > alike[0] - 0.05]
+
+
+def choices(error: Mapping[str, Any]) -> list[str]:
+    """The words that an option takes, out of pydantic's error about another word; or none."""
+    return re.findall(r"'([^']+)'", str(error.get("ctx", {}).get("expected", "")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,8 @@ LINKED = ("agents", "configs", "envs")
 # A room and the rooms right below it; it may import these and everything below them.
 BELOW = {
     "errors": (),
-    "registry": ("errors",),
+    "plugins": ("errors",),
+    "registry": ("plugins",),
     "checkpoint": ("errors", "rollout.tokens"),
     "memory.ops": (),
     "memory": ("memory.ops", "registry"),
@@ -23,7 +25,7 @@ BELOW = {
     "rollout.env": (),
     "rollout.tokens": (),
     "rollout.spaces": ("rollout.tokens",),
-    "nn": ("memory.ops", "rollout.env", "rollout.tokens"),
+    "nn": ("memory.ops", "registry", "rollout.env", "rollout.tokens"),
     "policies": ("memory", "nn", "rollout.spaces", "checkpoint"),
     "replay": ("memory",),
     "bonus": ("nn", "checkpoint"),
@@ -86,6 +88,13 @@ def imports(path: Path) -> set[str]:
     return names
 
 
+HYDRA_FILES = (
+    "config.composition",
+    "config.nodes",
+    "config.env_overrides",
+    "cli.sweep",
+    "cli.sweep_axes",
+)
 SB3_FILES = {
     f"agents.sb3.{name}"
     for name in "algorithm archive normalisation persistent policy saving schedules source".split()
@@ -113,7 +122,16 @@ def test_every_room_exists():
         ("sb3_contrib", {"bench.peer_process"}),
         ("wandb", {"tracking.wandb"}),
         ("faiss", {"memory.stores.index"}),
-        ("hydra", {"config.composition", "config.env_overrides", "cli.sweep"}),
+        (
+            "hydra",
+            {
+                "config.composition",
+                "config.nodes",
+                "config.env_overrides",
+                "cli.sweep",
+                "cli.sweep_axes",
+            },
+        ),
         ("typer", {"cli.app", "cli.bench_app"}),
     ],
 )
@@ -144,13 +162,35 @@ def test_help_does_not_wait_for_torch(module):
     assert done.stdout.strip() == "False", done.stderr
 
 
-def test_public_names_are_listed_and_exist():
+@pytest.mark.parametrize(
+    "package",
+    ["memrl", "memrl.agents", "memrl.bonus", "memrl.rollout", "memrl.memory", "memrl.tasks"],
+)
+def test_public_names_are_listed_and_exist(package):
+    module = importlib.import_module(package)
+    for name in module.__all__:
+        assert getattr(module, name) is not None
+    assert set(module.__all__) <= set(dir(module))
+
+
+def test_public_names_are_sorted():
     import memrl
 
     assert sorted(memrl.__all__) == list(memrl.__all__)
-    for name in memrl.__all__:
-        assert getattr(memrl, name) is not None
-    assert set(memrl.__all__) <= set(dir(memrl))
+
+
+@pytest.mark.parametrize(
+    ("package", "names"),
+    [
+        ("memrl.agents", {"Agent", "AgentConfig"}),
+        ("memrl.bonus", {"Bonus", "Experience"}),
+        ("memrl.memory", {"MemoryCore", "Unrolled", "register"}),
+        ("memrl.rollout", {"BatchedEnv", "Obs", "Transition"}),
+        ("memrl.tasks", {"Batch", "Task"}),
+    ],
+)
+def test_what_plug_ins_derive_from_is_public(package, names):
+    assert names <= set(importlib.import_module(package).__all__)
 
 
 def test_an_unknown_public_name_is_an_attribute_error():
@@ -158,3 +198,8 @@ def test_an_unknown_public_name_is_an_attribute_error():
 
     with pytest.raises(AttributeError, match="no attribute 'mke'"):
         _ = memrl.mke
+
+
+def test_nothing_stands_in_the_hall_but_what_everybody_needs():
+    hall = {path.stem for path in (ROOT / "memrl").glob("*.py")}
+    assert hall == {"__init__", "__main__", "errors", "plugins", "registry"}

@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from plug_ins import LEAKY, install
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -113,19 +114,100 @@ def test_the_wheel_holds_every_module_and_config(wheel):
     assert packed == {f"memrl/{name}" for name in here}
 
 
-def test_the_unpacked_wheel_trains_from_another_folder(wheel, tmp_path):
-    site = tmp_path / "site"
+@pytest.fixture(scope="module")
+def site(wheel, tmp_path_factory) -> Path:
+    """A folder of Python's path that holds the unpacked wheel, as an installation does."""
+    path = tmp_path_factory.mktemp("site")
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(site)
+        archive.extractall(path)
+    return path
+
+
+def in_folder(folder: Path, site: Path, script: str, *arguments: object) -> str:
+    """What a script prints that runs in a folder and finds the wheel alone."""
+    done = subprocess.run(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        cwd=folder, env={**os.environ, "PYTHONPATH": str(site)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+# Commands one after the other in one process, each as the console script would call it.
+COMMANDS = """
+import sys
+sys.path.remove("")  # as a console script does not search the current folder
+
+def memrl(line, code=0):
+    from memrl.cli.app import main
+    sys.argv = ["memrl", *line.split()]
+    try:
+        main()
+    except SystemExit as exit_:
+        assert exit_.code == code, (line, exit_.code)
+"""
+AT_HOME = """
+SMALL = "+run=smoke threads=1 total_steps=256 evaluate.episodes=4 track=off"
+memrl(f"train {SMALL} memory=leaky:Leaky memory.decay=0.8 run.dir=one")
+memrl(f"train -m {SMALL} memory=leaky:Leaky memory.decay=0.8,0.9 run.dir=sweep")
+memrl("train --resume one total_steps=512")
+memrl("evaluate one episodes=4")
+memrl("watch one")
+memrl("export one to=one.pt2")
+memrl(f"train {SMALL} memory=trickle run.dir=offered")
+
+from leaky import Leaky
+from memrl.agents.sb3 import MemoryPPO
+
+for name, memory in (("class", Leaky), ("word", "leaky:Leaky")):
+    sizes = {"n_steps": 8, "batch_size": 8, "n_epochs": 1}
+    model = MemoryPPO("MlpPolicy", "CartPole-v1", policy_kwargs={"memory": memory}, **sizes)
+    model.learn(8)
+    model.save(name)
+    assert type(MemoryPPO.load(name).policy.net.core) is Leaky
+"""
+ELSEWHERE = """
+home = sys.argv[1]
+memrl(f"evaluate {home}/one episodes=4", code=1)
+memrl(f"evaluate {home}/offered episodes=4")
+
+from memrl.agents.sb3 import MemoryPPO
+
+for name in ("class", "word"):
+    try:
+        MemoryPPO.load(f"{home}/{name}")
+    except ValueError as error:
+        print(error)
+assert "leaky" not in sys.modules
+memrl(f"evaluate {home}/one episodes=4 --plugin leaky")
+for name in ("class", "word"):
+    MemoryPPO.load(f"{home}/{name}", plugins=["leaky"])
+"""
+
+
+def test_a_memory_of_ones_own_beside_the_wheel_does_all_that_a_built_in_one_does(site, tmp_path):
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    home.mkdir()
+    elsewhere.mkdir()
+    (home / "leaky.py").write_text(LEAKY)
+    install(site, "memrl-drops", "[memrl.memories]\ntrickle = drops:Leaky\n", drops=LEAKY)
+    in_folder(home, site, COMMANDS + AT_HOME)
+    made = {path.name for path in home.iterdir()}
+    assert made >= {"one", "sweep", "offered", "one.pt2", "class.zip", "word.zip"}
+    assert sorted(path.name for path in (home / "sweep").iterdir()) == [
+        "probe-Recall-v0-leaky-Leaky-seed1", "probe-Recall-v0-leaky-Leaky-seed1-2",
+    ]  # fmt: skip
+    said = in_folder(elsewhere, site, COMMANDS + ELSEWHERE, home)
+    how = f"load it with plugins=['leaky'], or import leaky first (it was in {home})"
+    assert said.count(how) == 2
+
+
+def test_the_unpacked_wheel_trains_from_another_folder(site, tmp_path):
     script = (
         "import memrl, sys; "
         "assert memrl.__file__.startswith(sys.argv[1]), memrl.__file__; "
         "from memrl.cli.app import main; "
         "sys.argv = ['memrl', 'train', '+run=smoke', 'run.dir=here']; main()"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(site)],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(site)}, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    in_folder(tmp_path, site, script, site)
     assert (tmp_path / "here" / "summary.json").is_file()

@@ -1,1 +1,1 @@
-"""Episodic control: NEC and MFEC, which act by the returns of earlier episodes."""
+"""Episodic control: NEC and MFEC, which estimate action values from stored returns."""

@@ -1,54 +1,65 @@
-"""How the agents that act by remembered returns are built from the parts of a config."""
+"""The agents that act by remembered returns, as a config chooses them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import ClassVar, final
 
+from memrl.agents.base import Parts
+from memrl.agents.config import AgentConfig
 from memrl.agents.episodic.agent import EpisodicControl
 from memrl.agents.episodic.mfec import MFEC, MFECConfig
 from memrl.agents.episodic.nec import NEC, Embedding, NECConfig
 from memrl.agents.epsilon_greedy import number_of_actions
-from memrl.policies.backbone import PolicyConfig, build_parts
-from memrl.rollout.env import BatchedEnv
-
-Memory = Mapping[str, Any]
+from memrl.policies.backbone import build_parts
 
 
-def build_nec(
-    env: BatchedEnv, memory: Memory, policy: PolicyConfig, config: NECConfig, seed: int
-) -> EpisodicControl:
-    """Neural episodic control.
+@final
+class NECAgent(EpisodicControl):
+    """Neural episodic control."""
 
-    Raises:
-        ValueError: a memory, a head, actions or a replay that it cannot use.
-    """
-    _no_memory(memory, "nec")
-    if policy.head_dim:
-        raise ValueError(f"agent=nec has no heads: policy.head_dim={policy.head_dim} is allowed 0")
-    actions = number_of_actions(env, "nec")
-    encoder, core = build_parts(env.observation_space, memory, policy)
-    embedding = Embedding(encoder, core, skip=policy.skip).to(env.device)
-    method = NEC(embedding, config, actions=actions, seed=seed, copies=env.num_envs)
-    return EpisodicControl(env, method, seed=seed)
+    Config: ClassVar[type[AgentConfig]] = NECConfig
 
-
-def build_mfec(env: BatchedEnv, memory: Memory, config: MFECConfig, seed: int) -> EpisodicControl:
-    """Model-free episodic control; its keys are a random projection, no key of ``policy`` is read.
-
-    Raises:
-        ValueError: a memory or actions that it cannot use.
-    """
-    _no_memory(memory, "mfec")
-    actions = number_of_actions(env, "mfec")
-    space, device = env.observation_space, env.device
-    method = MFEC(space, config, actions=actions, seed=seed, device=device)
-    return EpisodicControl(env, method, seed=seed)
+    @classmethod
+    def build(cls, parts: Parts, config: NECConfig) -> NECAgent:
+        """See ``BaseAgent.build``; raises where a memory, a head or actions cannot be used."""
+        env, policy = parts.env, parts.policy
+        _no_memory(parts, "nec")
+        if policy.head_dim:
+            raise ValueError(
+                f"agent=nec has no heads: policy.head_dim={policy.head_dim} is allowed 0"
+            )
+        actions = number_of_actions(env, "nec")
+        encoder, core = build_parts(env.observation_space, parts.memory, policy)
+        embedding = Embedding(encoder, core, skip=policy.skip).to(env.device)
+        method = NEC(embedding, config, actions=actions, seed=parts.seed, copies=env.num_envs)
+        return cls(env, method, seed=parts.seed)
 
 
-def _no_memory(memory: Memory, agent: str) -> None:
-    if memory["name"] != "none":
+@final
+class MFECAgent(EpisodicControl):
+    """Model-free episodic control; its keys are a random projection of observations."""
+
+    Config: ClassVar[type[AgentConfig]] = MFECConfig
+
+    @classmethod
+    def build(cls, parts: Parts, config: MFECConfig) -> MFECAgent:
+        """See ``BaseAgent.build``; of ``policy`` no key is read, and an encoder is refused."""
+        env, encoder = parts.env, parts.policy.encoder
+        _no_memory(parts, "mfec")
+        if encoder is not None:
+            raise ValueError(
+                f"agent=mfec has no encoder: policy.encoder={encoder} is allowed null only"
+            )
+        actions = number_of_actions(env, "mfec")
+        space, device = env.observation_space, env.device
+        method = MFEC(space, config, actions=actions, seed=parts.seed, device=device)
+        return cls(env, method, seed=parts.seed)
+
+
+def _no_memory(parts: Parts, agent: str) -> None:
+    memory = parts.memory["name"]
+    if memory != "none":
         raise ValueError(
             f"agent={agent} remembers in dictionaries whose keys are single observations: "
-            f"memory={memory['name']} is allowed to be none only"
+            f"memory={memory} is allowed to be none only"
         )

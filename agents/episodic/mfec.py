@@ -1,4 +1,4 @@
-"""Model-Free Episodic Control: the best return that each action ever had in states like this."""
+"""Model-Free Episodic Control: Q is the highest return of an action in similar states."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from memrl.agents.config import Count, NonNegative, Share
 from memrl.agents.episodic.agent import EpisodicConfig
-from memrl.agents.episodic.return_buffer import Kept, Known
-from memrl.agents.epsilon_greedy import Worth
+from memrl.agents.episodic.return_buffer import Entries, StepsWithReturns
+from memrl.agents.epsilon_greedy import ActionValues
 from memrl.agents.state_checks import check_keys, check_weights
 from memrl.memory.stores.dnd import Dictionaries, largest
 from memrl.nn.observation import ACTION_MASK
@@ -33,9 +33,9 @@ class MFECConfig(EpisodicConfig):
 
 @final
 class Projection(nn.Module):
-    """The flat observation times a Gaussian matrix that is drawn once: distances are kept, about.
+    """The flat observation times a fixed Gaussian matrix, which roughly preserves distances.
 
-    Discrete entries are one-hot, all others as they are; the action mask is left out.
+    Discrete entries are one-hot, all others unchanged; the action mask is left out.
     """
 
     weight: Tensor
@@ -67,10 +67,10 @@ def _flat(space: spaces.Space[Any]) -> OneHot | Plain:
 
 @final
 class MFEC:
-    """What MFEC remembers: for every key the largest return that an action had there.
+    """MFEC's memory: for each action, keys with the highest return seen at each.
 
-    Q is the value of the very key where there is one, else the mean over the p nearest. Returns are
-    those of whole episodes; one that was cut off goes on with γ^k V of its last observation.
+    Q is the value of the same key if it is stored, else the mean over the p nearest keys. Returns
+    are those of whole episodes; a truncated one adds γ^k V of its final observation.
     """
 
     horizon = None
@@ -88,7 +88,7 @@ class MFEC:
         (key_seed,) = np.random.SeedSequence(seed, spawn_key=(1,)).generate_state(1).tolist()
         generator = torch.Generator().manual_seed(key_seed)
         self.policy = Projection(space, config.key_dim, generator).to(device)
-        self.store = Dictionaries(
+        self.dictionaries = Dictionaries(
             actions,
             config.key_dim,
             capacity=config.capacity,
@@ -98,49 +98,51 @@ class MFEC:
             device=device,
         )
 
-    def keep(self, obs: Obs) -> Kept:
-        """See ``Method.keep``: the key, which never changes."""
+    def entries(self, obs: Obs) -> Entries:
+        """See ``Method.entries``: the keys, which never change."""
         return {"key": self.policy(obs)}
 
-    def random_until(self) -> int:
-        """See ``Method.random_until``."""
+    def random_steps(self) -> int:
+        """See ``Method.random_steps``."""
         return 0
 
     @torch.no_grad()
-    def worth(self, obs: Obs, *, mark: bool = True) -> Worth:
-        """See ``Method.worth``: an empty dictionary reads 0 and is not known."""
-        known, key = self.store.entries.count > 0, self.policy(obs)
-        if self.store.empty:
-            return Worth(key.new_zeros(len(key), len(known)), known)
-        near = self.store.near(key.expand(len(known), -1, -1), self.config.neighbours, mark=mark)
+    def action_values(self, obs: Obs, *, mark: bool = True) -> ActionValues:
+        """See ``Method.action_values``; an action with an empty dictionary has no estimate."""
+        estimated, key = self.dictionaries.entries.count > 0, self.policy(obs)
+        if self.dictionaries.empty:
+            return ActionValues(key.new_zeros(len(key), len(estimated)), estimated)
+        queries = key.expand(len(estimated), -1, -1)
+        near = self.dictionaries.near(queries, self.config.neighbours, mark=mark)
         distance = (near.keys - key.unsqueeze(1)).norm(dim=-1)  # [A, B, p]
         same = near.found & (distance <= self.config.tolerance)
         exact = torch.where(same, near.values, -torch.inf).amax(dim=-1)
         total = torch.where(near.found, near.values, 0.0).sum(dim=-1)
         mean = total / near.found.sum(dim=-1).clamp(min=1)
-        return Worth(torch.where(same.any(dim=-1), exact, mean).t(), known)
+        return ActionValues(torch.where(same.any(dim=-1), exact, mean).t(), estimated)
 
-    def remember(self, steps: Known, env_steps: int) -> dict[str, Tensor]:
-        """See ``Method.remember``."""
-        written = self.store.write(steps.kept["action"], steps.kept["key"], steps.returns)
+    def store(self, steps: StepsWithReturns, env_steps: int) -> dict[str, Tensor]:
+        """See ``Method.store``."""
+        entries = steps.entries
+        written = self.dictionaries.write(entries["action"], entries["key"], steps.returns)
         again = torch.tensor(written.again / len(steps.returns))
         return {"memory/again": again, "memory/lost": torch.tensor(float(written.lost))}
 
     def improve(self, env_steps: int) -> dict[str, Tensor]:
-        """See ``Method.improve``: there is nothing to be learned."""
+        """See ``Method.improve``: there is nothing to learn."""
         return {}
 
-    def holdings(self) -> dict[str, Tensor]:
-        """See ``Method.holdings``."""
-        return {"memory/entries": self.store.entries.count.sum()}
+    def memory_metrics(self) -> dict[str, Tensor]:
+        """See ``Method.memory_metrics``."""
+        return {"memory/entries": self.dictionaries.entries.count.sum()}
 
     def state_dict(self) -> dict[str, Any]:
         """See ``Method.state_dict``."""
-        return {"policy": dict(self.policy.state_dict()), "store": self.store.state_dict()}
+        return {"policy": dict(self.policy.state_dict()), "store": self.dictionaries.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """See ``Method.load_state_dict``."""
         check_keys(state, self.state_dict(), "mfec")
         check_weights(state["policy"], self.policy, "projection")
-        self.store.load_state_dict(state["store"])
+        self.dictionaries.load_state_dict(state["store"])
         self.policy.load_state_dict(state["policy"])

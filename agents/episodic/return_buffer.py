@@ -1,4 +1,4 @@
-"""Steps whose return is not known yet: delay lines of all copies, side by side."""
+"""A buffer of the steps whose returns are not known yet, for all environments."""
 
 from __future__ import annotations
 
@@ -8,35 +8,37 @@ from typing import Any, NamedTuple, TypeAlias, final
 import torch
 from torch import Tensor
 
-from memrl.losses.n_step import look_ahead
+from memrl.losses.n_step import n_step_returns
 
-Kept: TypeAlias = dict[str, Tensor]
+ENTRY = "kept."  # prefix of the entries in a checkpoint
+
+Entries: TypeAlias = dict[str, Tensor]
 
 
-class Block(NamedTuple):
-    """T steps of B copies."""
+class Segment(NamedTuple):
+    """T steps of B environments."""
 
-    kept: Kept  # each [T, B, ...]  what is wanted back when the return is known
+    entries: Entries  # each [T, B, ...]  returned with the return once it is known
     value: Tensor  # [T, B]  max_a Q of the observation that the step began with
-    reward: Tensor  # [T, B]  where an episode was cut off, γ V(final observation) is in it
+    reward: Tensor  # [T, B]  of a truncated episode, plus γ V(final observation)
     ended: Tensor  # bool [T, B]
-    valid: Tensor  # bool [T, B]  False: no step at all
+    valid: Tensor  # bool [T, B]  False: not a step
 
 
-class Known(NamedTuple):
-    """Steps in the order in which they happened."""
+class StepsWithReturns(NamedTuple):
+    """Steps in time order, with their returns."""
 
-    kept: Kept  # each [n, ...]
+    entries: Entries  # each [n, ...]
     returns: Tensor  # [n]
 
 
 @final
 class ReturnBuffer:
-    """The last steps of every copy, until their returns are known.
+    """Stores the last steps of every environment until their returns are known.
 
-    Σ_{j<N} γ^j r_{t+j} + γ^N max_a Q(s_{t+N}) is known N steps later, and where the episode ends
-    before that, at its end, for all of its steps at once. Without a ``horizon`` N they are known at
-    the end only; room for a long episode is found by doubling.
+    Σ_{j<N} γ^j r_{t+j} + γ^N max_a Q(s_{t+N}) is known N steps later. If the episode ends earlier,
+    the returns of all its steps are known at its end. Without a ``horizon`` N, returns are known at
+    the end only; the buffer doubles its size for long episodes.
 
     Args:
         horizon: N; None for Monte-Carlo returns.
@@ -45,60 +47,64 @@ class ReturnBuffer:
 
     def __init__(self, horizon: int | None, gamma: float) -> None:
         self.horizon, self.gamma = horizon, gamma
-        self._rows: dict[str, Tensor] = {}  # each [room, B, ...]
+        self._rows: dict[str, Tensor] = {}  # each [size, B, ...]
         self._length = 0
 
-    def extend(self, block: Block) -> Known:
-        """Add T steps; returns those whose return has become known."""
-        self._append(block)
+    def extend(self, segment: Segment) -> StepsWithReturns:
+        """Add T steps; returns those whose return is now known."""
+        self._append(segment)
         length = self._length
         rows = {name: array[:length] for name, array in self._rows.items()}
         n = self.horizon if self.horizon is not None else length + 1
-        ahead = look_ahead(rows["reward"], rows["ended"], n, gamma=self.gamma)
-        # The value of row t + N is there once that row is: a step later than its rewards.
-        beyond = torch.zeros_like(rows["value"])
-        beyond[: max(0, length - n)] = rows["value"][n:]
-        late = torch.arange(length, device=beyond.device).unsqueeze(1) + n < length
-        ready = rows["open"] & (~ahead.goes_on | late)
-        returns = ahead.returns + self.gamma**n * torch.where(ahead.goes_on, beyond, 0.0)
+        ahead = n_step_returns(rows["reward"], rows["ended"], n, gamma=self.gamma)
+        # The value of row t + N becomes available with that row, a step after the last reward.
+        bootstrap = torch.zeros_like(rows["value"])
+        bootstrap[: max(0, length - n)] = rows["value"][n:]
+        available = torch.arange(length, device=bootstrap.device).unsqueeze(1) + n < length
+        ready = rows["open"] & (~ahead.goes_on | available)
+        returns = ahead.returns + self.gamma**n * torch.where(ahead.goes_on, bootstrap, 0.0)
         rows["open"] &= ~ready
-        at = ready.nonzero(as_tuple=True)  # in order of time, then of copies
-        kept = {
-            name.removeprefix("kept."): array[at] for name, array in rows.items() if "." in name
+        at = ready.nonzero(as_tuple=True)  # in order of time, then of environments
+        entries = {
+            name.removeprefix(ENTRY): array[at]
+            for name, array in rows.items()
+            if name.startswith(ENTRY)
         }
-        return Known(kept, returns[at])
+        return StepsWithReturns(entries, returns[at])
 
     def forget(self) -> None:
-        """No return will be known of the steps that are here."""
+        """Drop all steps: their returns will never be known."""
         self._length = 0
 
-    def _append(self, block: Block) -> None:
+    def _append(self, segment: Segment) -> None:
         new = {
-            **{f"kept.{name}": array for name, array in block.kept.items()},
-            **{"value": block.value, "reward": torch.where(block.valid, block.reward, 0.0)},
-            **{"ended": block.ended & block.valid, "open": block.valid},
+            **{f"{ENTRY}{name}": array for name, array in segment.entries.items()},
+            "value": segment.value,
+            "reward": torch.where(segment.valid, segment.reward, 0.0),
+            "ended": segment.ended & segment.valid,
+            "open": segment.valid,  # True: the return is not known yet
         }
-        steps = len(block.reward)
+        steps = len(segment.reward)
         if not self._rows or self._length + steps > len(self._rows["open"]):
-            self._make_room(steps, new)
+            self._enlarge(steps, new)
         for name, array in new.items():
             self._rows[name][self._length : self._length + steps] = array
         self._length += steps
 
-    def _make_room(self, steps: int, new: Kept) -> None:
-        """Drop what lies before the first open step; where half would be full, double the room."""
+    def _enlarge(self, steps: int, new: Entries) -> None:
+        """Drop the rows before the first open step, and double the size if it is half full."""
         old = self._rows
-        waits = old["open"][: self._length].flatten(1).any(dim=1).tolist() if old else []
-        begin = waits.index(True) if True in waits else self._length
+        any_open = old["open"][: self._length].flatten(1).any(dim=1).tolist() if old else []
+        begin = any_open.index(True) if True in any_open else self._length
         length = self._length - begin
-        room = max(2 * (length + steps), 2 * (self.horizon or 0) + steps)
-        self._rows = {name: array.new_zeros(room, *array.shape[1:]) for name, array in new.items()}
+        size = max(2 * (length + steps), 2 * (self.horizon or 0) + steps)
+        self._rows = {name: array.new_zeros(size, *array.shape[1:]) for name, array in new.items()}
         for name, rows in old.items():
             self._rows[name][:length] = rows[begin : self._length]
         self._length = length
 
     def state_dict(self) -> dict[str, Any]:
-        """The steps that are here."""
+        """The steps without a return."""
         return {name: array[: self._length] for name, array in self._rows.items()}
 
     def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:

@@ -1,4 +1,4 @@
-"""Judge a rollout: how much better each step was than expected, and what the critic should say."""
+"""Advantages and value targets of a rollout (GAE)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def compute_advantages(
     critic's outputs and targets are standardised returns.
 
     Returns:
-        The targets in units of reward.
+        The targets [T, B] before standardisation, in units of reward.
     """
 
     def raw(value: Tensor) -> Tensor:
@@ -32,12 +32,12 @@ def compute_advantages(
             return value
         return return_norm.inverse(value.unsqueeze(-1)).squeeze(-1)
 
-    value, cut = raw(r.value), r.truncated & ~r.terminated
+    value, truncated = raw(r.value), r.truncated & ~r.terminated
     r.advantage = gae(
         r.reward + bonus_scale * r.bonus,
         value,
         r.ended,
-        torch.where(cut, raw(r.bootstrap), 0.0),
+        torch.where(truncated, raw(r.bootstrap), 0.0),
         raw(r.last_value),
         gamma=gamma,
         lam=lam,

@@ -1,50 +1,52 @@
-"""PPO with a memory: collect, judge what was collected, let the learner improve the policy."""
+"""PPO with a memory: collect a rollout, compute its advantages, update the policy."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from memrl.agents.acting import Actor, ActsWithMemory
+from memrl.agents.base import Parts
+from memrl.agents.config import AgentConfig
 from memrl.agents.ppo.advantages import compute_advantages
 from memrl.agents.ppo.bonus import make_bonus
 from memrl.agents.ppo.config import PPOConfig
 from memrl.agents.ppo.gradient_reach import DISTANCES, gradient_reach
 from memrl.agents.ppo.learner import Learner, Rates
 from memrl.agents.ppo.self_imitation import SelfImitation
-from memrl.agents.state_checks import check_copies, check_keys, check_weights
-from memrl.agents.training_metrics import Averages, diagnose, episodes
+from memrl.agents.state_checks import check_keys, check_num_envs, check_weights
+from memrl.agents.training_metrics import Averages, episode_metrics, memory_metrics
 from memrl.bonus.bonus import Experience
 from memrl.checkpoint.optimizer import load_moments, moments
 from memrl.losses.ppo import masked_mean
 from memrl.nn.normalise import RunningNorm
-from memrl.policies.actor_critic import Policy
+from memrl.policies.actor_critic import Policy, build_policy
 from memrl.rollout.capture import CapturedCollect
 from memrl.rollout.collect import Collector
 from memrl.rollout.env import BatchedEnv
 from memrl.run.agent import Metrics
 
-REACH_EVERY = 16  # iterations between two measurements of how far gradients reach
+REACH_EVERY = 16  # iterations between two measurements of `gradient_reach`
 
 
 @final
 class PPO(ActsWithMemory):
-    """The agent of Schulman et al. 2017 with truncated backpropagation through a memory.
+    """PPO (Schulman et al. 2017) with truncated backpropagation through a memory.
 
-    Every random draw comes from generators made of ``seed``: environments, actions, minibatches.
+    Environments, actions and minibatches draw from generators seeded by ``seed``.
 
     Raises:
-        ValueError: chunks that do not cover a rollout, more minibatches than chunks, or a bonus on
-            an observation that the environments do not have.
+        ValueError: chunks do not cover a rollout, there are more minibatches than chunks, or the
+            bonus uses an observation that the environments lack.
     """
 
-    unit = "env_steps"
+    Config: ClassVar[type[AgentConfig]] = PPOConfig
 
     def __init__(self, env: BatchedEnv, policy: Policy, config: PPOConfig, *, seed: int) -> None:
         self.policy, self.config, self.env_steps, self.iteration = policy, config, 0, 0
@@ -60,7 +62,10 @@ class PPO(ActsWithMemory):
         self._collect: Callable[[], None] = partial(self.collector.collect, self.rollout)
         chunks = self.rollout.num_chunks()
         if config.minibatches > chunks:
-            raise ValueError(f"{config.minibatches} minibatches cannot share {chunks} chunks")
+            raise ValueError(
+                f"agent.minibatches={config.minibatches}, allowed: at most {chunks}, the number of "
+                "chunks in a rollout"
+            )
         self.learner = Learner(policy, config, torch.Generator().manual_seed(batch_seed))
         self.return_norm = (
             RunningNorm(1, clip=None).to(device) if config.normalise_returns else None
@@ -73,18 +78,21 @@ class PPO(ActsWithMemory):
                 self.collector.obs,
                 config.self_imitation,
                 gamma=config.gamma,
-                units=self.return_norm,
+                return_norm=self.return_norm,
                 generator=torch.Generator().manual_seed(draw_seed),
             )
         self.actor = Actor(policy, env)
 
-    @property
-    def experience(self) -> int:
-        """See ``memrl.run.agent.Learner.experience``."""
-        return self.env_steps
+    @classmethod
+    def build(cls, parts: Parts, config: PPOConfig) -> PPO:
+        """See ``memrl.agents.base.BaseAgent.build``."""
+        env = parts.env
+        spaces = env.observation_space, env.action_space
+        policy = build_policy(*spaces, parts.memory, parts.policy).to(env.device)
+        return cls(env, policy, config, seed=parts.seed)
 
     def capture(self) -> None:
-        """From now on rollouts are collected by replaying a CUDA graph: the same rollouts.
+        """Collect rollouts by replaying a CUDA graph from now on; results stay the same.
 
         Raises:
             ValueError: see ``CapturedCollect``.
@@ -97,34 +105,34 @@ class PPO(ActsWithMemory):
             progress = self.env_steps / total_steps
             self.policy.core.silence(None)
             self._collect()
-            self._count_bonus()
+            self._normalise_bonus()
             bonus_scale, averages = self.improve(progress)
             self.env_steps += int(self.rollout.valid.sum())
             self.iteration += 1
-            self._update_norms()
-            self._teach_bonus(averages)
+            self._update_normalisation()
+            self._train_bonus(averages)
             on_iteration(self._metrics(averages, bonus_scale))
 
     def improve(self, progress: float) -> tuple[float, Averages]:
-        """Learn from the rollout as collected; ``progress`` in 0 … 1 sets the schedules."""
-        bonus_scale, config = self._judge_rollout(), self.config
+        """Learn from the collected rollout; ``progress`` in 0 … 1 sets the schedules."""
+        bonus_scale, config = self._compute_advantages(), self.config
         rates = Rates(
-            lr=_between(config.lr, config.lr_end, progress),
-            entropy=_between(config.entropy, config.entropy_end, progress),
+            lr=_interpolate(config.lr, config.lr_end, progress),
+            entropy=_interpolate(config.entropy, config.entropy_end, progress),
             clip=config.clip,
             value_clip=config.value_clip,
         )
         try:
             averages = self.learner.improve(self.rollout, rates)
             if self.imitation is not None:
-                self.imitation.remember(self.rollout)
+                self.imitation.store(self.rollout)
                 self.imitation.improve(averages)
             return bonus_scale, averages
         except FloatingPointError as error:
             raise FloatingPointError(f"{error} after {self.env_steps} env steps") from None
 
-    def _judge_rollout(self) -> float:
-        """Advantages and value targets of the rollout; returns the bonus scale in force."""
+    def _compute_advantages(self) -> float:
+        """Write advantages and value targets into the rollout; returns the present bonus scale."""
         config = self.config
         scale, anneal = config.bonus.scale, config.bonus.anneal
         if anneal is not None:
@@ -138,38 +146,38 @@ class PPO(ActsWithMemory):
         )
         return scale
 
-    def _update_norms(self) -> None:
-        """Statistics move between iterations only: acting and learning see the same ones."""
+    def _update_normalisation(self) -> None:
+        """Update running statistics, between iterations only: acting and learning use the same."""
         self.policy.encoder.update(self.rollout.obs, self.rollout.valid)
         if self.return_norm is not None:
             self.return_norm.update(self._returns.reshape(-1, 1), self.rollout.valid.flatten())
 
-    def _count_bonus(self) -> None:
-        """Turn what the bonus paid into rewards, once a rollout."""
+    def _normalise_bonus(self) -> None:
+        """Normalise the rollout's bonus."""
         bonus, r = self.collector.bonus, self.rollout
         if bonus is not None:
             r.bonus.copy_(bonus.normalise(r.bonus, r.valid))
 
-    def _teach_bonus(self, averages: Averages) -> None:
-        """Let the bonus learn from the rollout, and report what it says of it."""
+    def _train_bonus(self, averages: Averages) -> None:
+        """Train the bonus on the rollout and report its metrics."""
         bonus, r = self.collector.bonus, self.rollout
         if bonus is None:
             return
-        seen = Experience(r.obs, r.action, r.start, r.valid, self.collector.obs)
+        experience = Experience(r.obs, r.action, r.start, r.valid, self.collector.obs)
         try:
-            taught = bonus.learn(seen)
+            bonus_metrics = bonus.learn(experience)
         except FloatingPointError as error:
             raise FloatingPointError(f"{error} after {self.env_steps} env steps") from None
-        for name, value in taught.items():
+        for name, value in bonus_metrics.items():
             averages.set(name, value)
 
     def _metrics(self, averages: Averages, bonus_scale: float) -> Metrics:
         r = self.rollout
-        metrics = episodes(r)
+        metrics = episode_metrics(r)
         metrics["rollout/reward"] = masked_mean(r.reward, r.valid)
         metrics["rollout/bonus"] = bonus_scale * masked_mean(r.bonus, r.valid)
         metrics["rollout/bonus_scale"] = torch.tensor(bonus_scale)
-        metrics |= averages.means() | diagnose(self.policy, self.collector.state)
+        metrics |= averages.means() | memory_metrics(self.policy, self.collector.state)
         reach: dict[int, Tensor] = {}
         if self.iteration % REACH_EVERY == 1:
             few = torch.arange(min(32, r.num_chunks()), device=r.start.device)
@@ -208,21 +216,27 @@ class PPO(ActsWithMemory):
             self.imitation.load_state_dict(state["self_imitation"])
 
     def _check(self, state: Mapping[str, Any]) -> None:
-        """Raises ValueError where a state is that of another agent or of other options."""
+        """Raise ValueError if a state belongs to another agent or to other options."""
         own = self.state_dict()
-        imitation = own.pop("self_imitation"), state.get("self_imitation")  # younger than the rest
+        imitation = (
+            own.pop("self_imitation"),
+            state.get("self_imitation"),
+        )  # absent from older states
         check_keys(state, own, self.config.kind)
         check_weights(state["policy"], self.policy, "policy")
-        check_copies(len(state["collector"]["start"]), self.collector.env.num_envs)
+        check_num_envs(len(state["collector"]["start"]), self.collector.env.num_envs)
         parts = {
             "agent.self_imitation": imitation,
             "agent.normalise_returns": (own["return_norm"], state["return_norm"]),
         }
         for option, (here, there) in parts.items():
             if (here is None) != (there is None):
-                given = "with" if there is not None else "without"
-                raise ValueError(f"the state was saved {given} {option}: allowed is the same here")
+                saved, configured = ("off" if x is None else "on" for x in (there, here))
+                raise ValueError(
+                    f"{option} was {saved} when the state was saved, allowed: {configured}, as "
+                    "configured here"
+                )
 
 
-def _between(begin: float, end: float | None, progress: float) -> float:
+def _interpolate(begin: float, end: float | None, progress: float) -> float:
     return begin if end is None else begin + (end - begin) * min(1.0, progress)

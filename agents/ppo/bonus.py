@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
 from memrl.agents.ppo.config import BonusConfig
-from memrl.bonus.bonus import Bonus
-from memrl.bonus.count import Count
-from memrl.bonus.elliptical import Elliptical
-from memrl.bonus.first_visit import FirstVisit
-from memrl.bonus.novelty_difference import NoveltyDifference
+from memrl.bonus import BONUSES, Bonus, BonusContext
+from memrl.bonus.registry import NONE
 from memrl.rollout.env import BatchedEnv
 
 IMAGE = "image"
@@ -28,27 +23,16 @@ def make_bonus(env: BatchedEnv, config: BonusConfig, seed: int) -> Bonus | None:
     Raises:
         ValueError: ``bonus.key`` is no entry of the observation, or nothing reads its space.
     """
-    if config.kind == "none":
+    if config.kind == NONE:
         return None
-    keys = _seen(env, config.key)
-    sets: dict[str, Any] = {"keys": keys, "capacity": config.capacity}
+    keys = tuple(_seen(env, config.key))
     net_seed, order_seed = np.random.SeedSequence(seed).generate_state(2).tolist()
-    nets: dict[str, Any] = {"keys": keys, "seed": order_seed} | config.model_dump(
-        include={"feature_dim", "lr", "updates"}
+    context = BonusContext(
+        env.num_envs, env.observation_space, env.action_space, env.device, keys, order_seed
     )
-    B, device, space = env.num_envs, env.device, env.observation_space
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(net_seed)
-        match config.kind:
-            case "first_visit":
-                return FirstVisit(B, device, **sets)
-            case "count":
-                return Count(B, device, **sets)
-            case "novelty_difference":
-                return NoveltyDifference(B, space, device, **sets | nets, alpha=config.alpha)
-            case "elliptical":
-                action_space = env.action_space
-                return Elliptical(B, space, action_space, device, **nets, ridge=config.ridge)
+        return BONUSES.build(config.kind, context, options=config.options)
 
 
 def _seen(env: BatchedEnv, key: str | None) -> list[str]:

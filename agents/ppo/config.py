@@ -2,44 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from memrl.agents.config import AgentConfig, Count, NonNegative, Positive, Share, need_reader
+from memrl.agents.ppo.bonus_options import built_in, options_of_kind
+from memrl.bonus.registry import BONUSES, NONE
 
 
 class BonusConfig(BaseModel):
-    """An episodic novelty bonus, annealed linearly to zero."""
+    """An episodic novelty bonus, annealed linearly to zero.
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    Further keys are options of the bonus. With a built-in kind, or none, those of all built-in
+    ones are there, as in configs of older runs; what the kind does not read keeps its default.
+    """
 
-    kind: Literal["none", "first_visit", "count", "novelty_difference", "elliptical"] = "none"
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+    kind: str = NONE  # or the word of a bonus
     scale: NonNegative = 0.02  # reward per unit of the bonus: a first visit, or its spread
     anneal: Positive | None = 4.0e6  # env steps until the scale is zero; null: constant
     key: str | None = None  # the entry that counts as what was seen; see `agents/ppo/bonus.py`
-    capacity: Count = 512  # distinct observations that an episode's set holds
-    alpha: Share = 0.5  # share of the novelty left behind that is deducted
-    ridge: Positive = 0.1  # λ: what an ellipse is before an episode
-    feature_dim: Count = 64  # width of what the bonus's net makes of an observation
-    lr: Positive = 1.0e-4  # of the bonus's net
-    updates: Count = 4  # Adam steps of the bonus's net a rollout
 
-    SETS: ClassVar = ("first_visit", "count", "novelty_difference")
-    NETS: ClassVar = ("novelty_difference", "elliptical")
-    READ_BY: ClassVar[dict[str, tuple[str, ...]]] = {
-        **dict.fromkeys(("scale", "anneal", "key"), (*SETS, "elliptical")),
-        **dict.fromkeys(("feature_dim", "lr", "updates"), NETS),
-        "capacity": SETS,
-        "alpha": ("novelty_difference",),
-        "ridge": ("elliptical",),
-    }
+    @model_validator(mode="before")
+    @classmethod
+    def _options_are_the_kinds(cls, given: Any) -> Any:
+        kind = given.get("kind", NONE) if isinstance(given, Mapping) else None
+        if not isinstance(kind, str):
+            return given
+        own = {key: value for key, value in given.items() if key in cls.model_fields}
+        options = {key: value for key, value in given.items() if key not in own}
+        return own | options_of_kind(kind, options)
 
     @model_validator(mode="after")
     def _what_is_set_is_read(self) -> BonusConfig:
-        need_reader(self, self.kind, "agent.bonus", self.READ_BY)
+        read_by = dict.fromkeys(("scale", "anneal", "key"), tuple(built_in()))
+        if self.kind == NONE:
+            need_reader(self, self.kind, "agent.bonus", read_by)
         return self
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the constructor of the kind is given."""
+        known = BONUSES.schema(self.kind).model_fields
+        return {key: value for key, value in (self.model_extra or {}).items() if key in known}
 
 
 class SelfImitationConfig(BaseModel):

@@ -1,4 +1,4 @@
-"""How far back a gradient reaches through a memory, measured on real features."""
+"""How far back a gradient reaches through a memory, measured on a rollout's features."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ DISTANCES = (1, 2, 4, 8, 16, 32, 64)
 
 
 def gradient_reach(policy: Policy, chunk: Chunk) -> dict[int, Tensor]:
-    """‖∂y_T/∂x_{T-k}‖ over ‖∂y_T/∂x_T‖, by distance k in steps, as if no episode ended between.
+    """‖∂y_T/∂x_{T-k}‖ over ‖∂y_T/∂x_T‖ by distance k in steps; episode ends are ignored.
 
-    ``y_T`` is the core's output at the chunk's last step, its gradient a fixed sign pattern. Leaves
-    no gradient behind.
+    ``y_T`` is the core's output at the chunk's last step; its gradient is a fixed sign pattern. No
+    parameter's ``.grad`` is changed.
     """
     with torch.enable_grad():
         x = policy.encoder(chunk.obs).detach().requires_grad_()
-        unbroken = torch.zeros_like(chunk.start)
-        y = policy.core(x, chunk.state, unbroken).y[-1]
+        no_starts = torch.zeros_like(chunk.start)
+        y = policy.core(x, chunk.state, no_starts).y[-1]
         pattern = torch.ones_like(y)
         pattern[..., ::2] = -1
         (gradient,) = torch.autograd.grad(y, x, pattern)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from memrl.agents.gradient_step import gradient_step, groups_of
+from memrl.agents.gradient_step import gradient_step, parameter_groups
 from memrl.agents.ppo.config import PPOConfig
 from memrl.agents.training_metrics import Averages
 from memrl.losses.ppo import PPOLoss, masked_mean, normalise, ppo_loss
@@ -19,7 +19,7 @@ from memrl.rollout.storage import Chunk, Rollout
 
 
 class Rates(NamedTuple):
-    """What a schedule may move from iteration to iteration."""
+    """The values that schedules may change from iteration to iteration."""
 
     lr: float
     entropy: float
@@ -28,11 +28,11 @@ class Rates(NamedTuple):
 
 
 class Learner:
-    """Improves a policy on rollouts (Schulman et al. 2017); ``shuffler`` deals out the chunks."""
+    """Improves a policy on rollouts (Schulman et al. 2017); ``shuffler`` shuffles the chunks."""
 
     def __init__(self, policy: Policy, config: PPOConfig, shuffler: torch.Generator) -> None:
         self.policy, self.config, self.shuffler = policy, config, shuffler
-        self.groups = groups_of(policy)
+        self.groups = parameter_groups(policy)
         self.optimizer = torch.optim.Adam(
             [{"params": group} for group in self.groups.values() if group],
             lr=config.lr,
@@ -41,10 +41,10 @@ class Learner:
         )
 
     def improve(self, rollout: Rollout, rates: Rates) -> Averages:
-        """Epochs of minibatches over a rollout with its advantages and targets.
+        """Train for some epochs of minibatches on a rollout with advantages and targets.
 
         Raises:
-            FloatingPointError: a loss or a gradient is not finite; nothing was changed by it.
+            FloatingPointError: a loss or a gradient is not finite; that step changed nothing.
         """
         config, averages = self.config, Averages()
         self._set_lr(rates.lr)
@@ -54,9 +54,11 @@ class Learner:
             for chunk in self._minibatches(rollout):
                 first = not averages
                 loss, total, cost = self._loss(chunk, rates)
-                named = loss._asdict() | {"core_cost": cost}
-                norms = self.step(total, named)
-                scalars = {f"train/{name}": x for name, x in named.items() if name != "ratio_error"}
+                losses = loss._asdict() | {"core_cost": cost}
+                norms = self.step(total, losses)
+                scalars = {
+                    f"train/{name}": x for name, x in losses.items() if name != "ratio_error"
+                }
                 averages.add(scalars | {f"grad_norm/{name}": x for name, x in norms.items()})
                 if first:
                     averages.set("train/ratio_error", loss.ratio_error)
@@ -91,14 +93,14 @@ class Learner:
         total = loss.policy + config.value_coef * loss.value - rates.entropy * loss.entropy
         return loss, total + config.core_cost * cost, cost
 
-    def step(self, total: Tensor, named: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """One optimiser step down ``total``; returns norms of the gradient before clipping.
+    def step(self, total: Tensor, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """One optimiser step on the loss ``total``; returns gradient norms before clipping.
 
         Raises:
-            FloatingPointError: a loss or a gradient is not finite; nothing was changed by it.
+            FloatingPointError: a loss or a gradient is not finite; no parameter was changed.
         """
         norm = self.config.max_grad_norm
-        return gradient_step(self.optimizer, self.groups, total, named, max_norm=norm)
+        return gradient_step(self.optimizer, self.groups, total, losses, max_norm=norm)
 
     def _minibatches(self, rollout: Rollout) -> Iterator[Chunk]:
         order = torch.randperm(rollout.num_chunks(), generator=self.shuffler)
@@ -107,17 +109,17 @@ class Learner:
 
     @torch.no_grad()
     def _refresh_states(self, r: Rollout) -> Tensor:
-        """Chunk-start states as the present core would have them; returns their relative change."""
-        state = states.map_state(lambda kept: kept[0], r.states)
+        """Recompute the states at chunk starts; returns their relative change."""
+        state = states.map_state(lambda stored: stored[0], r.states)
         change = size = torch.zeros((), device=r.start.device)
         for c, begin in enumerate(r.chunk_starts[1:], start=1):
             span = slice(r.chunk_starts[c - 1], begin)
             obs = {key: value[span] for key, value in r.obs.items()}
             state = self.policy(obs, state, r.start[span]).state
-            for kept, leaf in zip(states.leaves(r.states), states.leaves(state), strict=True):
-                change = change + (kept[c] - leaf).square().sum()
+            for stored, leaf in zip(states.leaves(r.states), states.leaves(state), strict=True):
+                change = change + (stored[c] - leaf).square().sum()
                 size = size + leaf.square().sum()
-                kept[c] = leaf
+                stored[c] = leaf
         return (change / size.clamp(min=1e-12)).sqrt()
 
     def _set_lr(self, lr: float) -> None:

@@ -24,21 +24,22 @@ REPORTED = ("policy", "value", "positive", "return")
 
 @final
 class SelfImitation:
-    """Keeps the best episodes whole and imitates them, a few optimiser steps an iteration.
+    """Stores the best episodes and makes a few optimiser steps on them each iteration.
 
-    Their returns R are of the environment's rewards, without any bonus; an episode that was cut off
-    goes on with the critic's value of its last observation. V is the critic's of today, and so are
-    the memory's states: every episode is read anew from its start. The last ``longest`` steps of
-    every row are kept, so that an episode may lie across rollouts; a longer one is not kept.
+    Returns R are computed from the environment's rewards, without any bonus; a truncated episode
+    bootstraps with the critic's value of its final observation. V and the memory's states are
+    recomputed with the present network, from each episode's start. The last ``longest`` steps of
+    every environment are stored, so that an episode may span rollouts; longer episodes are not
+    stored.
 
     Args:
-        learner: whose policy, optimiser and clipping are used.
-        rollout: what will be remembered.
+        learner: its policy, optimiser and clipping are used.
+        rollout: an example of the rollouts to come, for shapes.
         obs: an example of its observations, each [B, ...].
-        config: of self-imitation.
+        config: the options of self-imitation.
         gamma: discount per env step.
-        units: standardises what the critic predicts, if anything does.
-        generator: draws episodes.
+        return_norm: standardises the critic's predictions; None: they are not standardised.
+        generator: samples episodes.
     """
 
     def __init__(
@@ -49,61 +50,62 @@ class SelfImitation:
         config: SelfImitationConfig,
         *,
         gamma: float,
-        units: RunningNorm | None,
+        return_norm: RunningNorm | None,
         generator: torch.Generator,
     ) -> None:
         self.learner, self.config, self.gamma = learner, config, gamma
-        self.units, self.generator = units, generator
+        self.return_norm, self.generator = return_norm, generator
         example = named(obs)
         example["action"] = rollout.action[0]
-        kept = example | {"returns": rollout.reward[0]}
-        self.best = BestEpisodes(config.capacity, config.longest, kept)
+        stored = example | {"returns": rollout.reward[0]}
+        self.best = BestEpisodes(config.capacity, config.longest, stored)
         example |= {"reward": rollout.reward[0], "value": rollout.value[0]}
-        self.past = {  # each [longest, B, ...], the last steps of every row
+        self.recent = {  # each [longest, B, ...], the last steps of every environment
             name: row.new_zeros(config.longest, *row.shape) for name, row in example.items()
         }
 
-    def remember(self, r: Rollout) -> None:
-        """Take over the best of the episodes that ended in a rollout."""
+    def store(self, r: Rollout) -> None:
+        """Store the best of the episodes that ended in a rollout."""
         L = self.config.longest
-        steps = {name: torch.cat([past, _steps(r, name)]) for name, past in self.past.items()}
-        self.past = {name: x[-L:].clone() for name, x in steps.items()}
-        over = (r.terminated | r.truncated) & r.valid & (r.episode_length <= L)
-        t, b = over.nonzero(as_tuple=True)
+        steps = {name: torch.cat([x, _steps(r, name)]) for name, x in self.recent.items()}
+        self.recent = {name: x[-L:].clone() for name, x in steps.items()}
+        ended = (r.terminated | r.truncated) & r.valid & (r.episode_length <= L)
+        t, b = ended.nonzero(as_tuple=True)
         if not len(t):
             return
         length = r.episode_length[t, b].long()
-        place = torch.arange(L, device=t.device).unsqueeze(1)  # [L, 1]
-        at = (L + t - length + 1 + place).clamp(max=L + len(r.reward) - 1), b.expand(L, -1)
-        cut = r.truncated[t, b] & ~r.terminated[t, b]
-        goes_on = torch.where(cut, self._raw(r.bootstrap[t, b]), 0.0)
-        returns = _returns(steps["reward"][at], place < length, goes_on, self.gamma)  # [L, n]
-        gain = (self._in_units(returns) - steps["value"][at]).clamp(min=0.0)
-        comes, slots = self.best.place(returns[0])
-        chosen = at[0][:, comes], at[1][:, comes]
-        items = {n: steps[n][chosen] for n in self.best.arrays if n in steps}
-        items["returns"] = returns[:, comes]
-        self.best.write(slots, {n: x.transpose(0, 1) for n, x in items.items()}, length[comes])
-        self.best.set_priority(slots, _mean(gain[:, comes], place < length[comes]))
+        offset = torch.arange(L, device=t.device).unsqueeze(1)  # [L, 1]
+        at = (L + t - length + 1 + offset).clamp(max=L + len(r.reward) - 1), b.expand(L, -1)
+        truncated = r.truncated[t, b] & ~r.terminated[t, b]
+        bootstrap = torch.where(truncated, self._unstandardise(r.bootstrap[t, b]), 0.0)
+        valid = offset < length
+        returns = _returns(steps["reward"][at], valid, bootstrap, self.gamma)  # [L, n]
+        gain = (self._standardise(returns) - steps["value"][at]).clamp(min=0.0)
+        selected, slots = self.best.admit(returns[0])
+        where = at[0][:, selected], at[1][:, selected]
+        items = {n: steps[n][where] for n in self.best.arrays if n in steps}
+        items["returns"] = returns[:, selected]
+        self.best.write(slots, {n: x.transpose(0, 1) for n, x in items.items()}, length[selected])
+        self.best.set_priority(slots, _mean(gain[:, selected], valid[:, selected]))
 
     def improve(self, averages: Averages) -> None:
-        """Imitate some of the best episodes; what came of it is added to ``averages``.
+        """Imitate some of the best episodes and add the metrics to ``averages``.
 
         Raises:
-            FloatingPointError: a loss or a gradient is not finite; nothing was changed by it.
+            FloatingPointError: a loss or a gradient is not finite; that step changed nothing.
         """
-        held = len(self.best)
-        averages.set("self_imitation/episodes", torch.tensor(float(held)))
-        if not held:
+        stored = len(self.best)
+        averages.set("self_imitation/episodes", torch.tensor(float(stored)))
+        if not stored:
             for name in REPORTED:
                 averages.set(f"self_imitation/{name}", torch.tensor(math.nan))
             return
         for _ in range(self.config.updates):
-            drawn = self.best.draw(self.config.batch, self.config.exponent, self.generator)
+            drawn = self.best.sample(self.config.batch, self.config.exponent, self.generator)
             self._imitate(drawn, averages)
 
     def _imitate(self, slots: Tensor, averages: Averages) -> None:
-        """One optimiser step on these episodes, each read from its start."""
+        """One optimiser step on these episodes, each from its start."""
         steps, length = self.best.take(slots), self.best.length[slots]
         returns, policy = steps["returns"], self.learner.policy
         valid = torch.arange(len(returns), device=slots.device).unsqueeze(1) < length
@@ -111,32 +113,31 @@ class SelfImitation:
         start[0] = True
         out = policy(observed(steps), policy.initial_state(len(slots)), start)
         log_prob = out.actions.log_prob(steps["action"])
-        loss = self_imitation_loss(log_prob, out.value, self._in_units(returns), valid)
-        named = {"self-imitation policy": loss.policy, "self-imitation value": loss.value}
+        loss = self_imitation_loss(log_prob, out.value, self._standardise(returns), valid)
+        losses = {"self-imitation policy": loss.policy, "self-imitation value": loss.value}
         config = self.config
-        self.learner.step(config.weight * (loss.policy + config.value_weight * loss.value), named)
+        self.learner.step(config.weight * (loss.policy + config.value_weight * loss.value), losses)
         self.best.set_priority(slots, _mean(loss.gain, valid))
         report = loss.policy, loss.value, loss.positive, returns[0].mean()
-        named = {f"self_imitation/{n}": x for n, x in zip(REPORTED, report, strict=True)}
-        averages.add(named)
+        averages.add({f"self_imitation/{n}": x for n, x in zip(REPORTED, report, strict=True)})
 
-    def _in_units(self, returns: Tensor) -> Tensor:
-        """Returns as the critic predicts them."""
-        if self.units is None:
+    def _standardise(self, returns: Tensor) -> Tensor:
+        """Returns on the scale of the critic's predictions."""
+        if self.return_norm is None:
             return returns
-        return self.units(returns.unsqueeze(-1)).squeeze(-1)  # type: ignore[no-any-return]
+        return self.return_norm(returns.unsqueeze(-1)).squeeze(-1)  # type: ignore[no-any-return]
 
-    def _raw(self, value: Tensor) -> Tensor:
-        """What the critic predicts, as returns."""
-        if self.units is None:
+    def _unstandardise(self, value: Tensor) -> Tensor:
+        """The critic's predictions as returns in units of reward."""
+        if self.return_norm is None:
             return value
-        return self.units.inverse(value.unsqueeze(-1)).squeeze(-1)
+        return self.return_norm.inverse(value.unsqueeze(-1)).squeeze(-1)
 
     def state_dict(self) -> dict[str, Any]:
-        """The episodes, the steps of those under way, and the draws to come."""
+        """The best episodes, the recent steps and the generator."""
         return {
             "best": self.best.state_dict(),
-            "past": dict(self.past),
+            "past": dict(self.recent),
             "generator": self.generator.get_state(),
         }
 
@@ -144,28 +145,28 @@ class SelfImitation:
         """Continue from ``state_dict``.
 
         Raises:
-            ValueError: episodes of another number, length or observation were saved.
+            ValueError: the saved episodes have another capacity, length or observation.
         """
         self.best.load_state_dict(state["best"])
-        self.past = {name: state["past"][name].to(own) for name, own in self.past.items()}
+        self.recent = {name: state["past"][name].to(own) for name, own in self.recent.items()}
         self.generator.set_state(state["generator"].cpu())
 
 
 def _steps(r: Rollout, name: str) -> Tensor:
-    """An array of a rollout's steps [T, B, ...] by its name among those of a step."""
+    """The array [T, B, ...] of a rollout that holds the named entry of its steps."""
     arrays = {"action": r.action, "reward": r.reward, "value": r.value}
     return r.obs[name.removeprefix(OBS)] if name.startswith(OBS) else arrays[name]
 
 
-def _returns(reward: Tensor, there: Tensor, goes_on: Tensor, gamma: float) -> Tensor:
-    """Discounted returns [L, n] of episodes whose steps are ``there`` and at last ``goes_on``."""
-    returns, running = torch.zeros_like(reward), goes_on
+def _returns(reward: Tensor, valid: Tensor, bootstrap: Tensor, gamma: float) -> Tensor:
+    """Discounted returns [L, n]; ``bootstrap`` [n] is the value after the last ``valid`` step."""
+    returns, running = torch.zeros_like(reward), bootstrap
     for t in range(len(reward) - 1, -1, -1):
-        running = torch.where(there[t], reward[t] + gamma * running, running)
-        returns[t] = torch.where(there[t], running, 0.0)
+        running = torch.where(valid[t], reward[t] + gamma * running, running)
+        returns[t] = torch.where(valid[t], running, 0.0)
     return returns
 
 
-def _mean(x: Tensor, there: Tensor) -> Tensor:
-    """The mean [n] of x [T, n] over the steps that are ``there``."""
-    return torch.where(there, x, 0.0).sum(0) / there.sum(0)
+def _mean(x: Tensor, valid: Tensor) -> Tensor:
+    """The mean [n] of x [T, n] over ``valid`` steps."""
+    return torch.where(valid, x, 0.0).sum(0) / valid.sum(0)

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Final, final
+from typing import Any, ClassVar, Final, final
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from memrl.agents.acting import Actor, ActsWithMemory
-from memrl.agents.epsilon_greedy import explore, of_network, open_actions
+from memrl.agents.base import Parts
+from memrl.agents.config import AgentConfig
+from memrl.agents.epsilon_greedy import all_estimated, allowed_actions, epsilon_greedy_action
 from memrl.agents.r2d2.collector import ReplayCollector
 from memrl.agents.r2d2.config import R2D2Config
-from memrl.agents.r2d2.experience import Experience
 from memrl.agents.r2d2.learner import QLearner
+from memrl.agents.r2d2.replay_buffer import ReplayBuffer
 from memrl.agents.state_checks import check_keys, check_weights
-from memrl.agents.training_metrics import Averages, diagnose
+from memrl.agents.training_metrics import Averages, memory_metrics
 from memrl.checkpoint.optimizer import load_moments, moments
-from memrl.policies.q_network import QNetwork, QStep
+from memrl.policies.q_network import QNetwork, QStep, build_q_network
 from memrl.replay.steps import observed
 from memrl.rollout.env import BatchedEnv, Obs
 from memrl.run.agent import Metrics
@@ -32,16 +34,16 @@ LEARNING: Final = (
 
 @final
 class R2D2(ActsWithMemory):
-    """Plays, remembers, and learns from what is drawn again; without a core's memory it is DQN.
+    """Collects steps into a replay buffer and learns from sequences of it; with memory=none, DQN.
 
-    Every random draw comes from generators made of ``seed``: environments, exploration, replay.
+    Environments, exploration and replay draw from generators seeded by ``seed``.
 
     Raises:
-        ValueError: a replay that does not fit (see ``Experience``), or hindsight where it cannot be
-            (see ``need_goals``).
+        ValueError: the replay buffer is too small or too large (see ``ReplayBuffer``), or the
+            environment does not support hindsight (see ``check_goals``).
     """
 
-    unit = "env_steps"
+    Config: ClassVar[type[AgentConfig]] = R2D2Config
 
     def __init__(
         self, env: BatchedEnv, network: QNetwork, config: R2D2Config, *, seed: int
@@ -51,17 +53,20 @@ class R2D2(ActsWithMemory):
         env_seed, act_seed, draw_seed = np.random.SeedSequence(seed).generate_state(3).tolist()
         acting, drawing = (torch.Generator(device).manual_seed(s) for s in (act_seed, draw_seed))
         self.collector = ReplayCollector(env, network, config, acting, seed=env_seed)
-        self.replay = Experience(
+        self.replay = ReplayBuffer(
             env, config, self.collector.example(), self.collector.state, drawing
         )
         self.learner = QLearner(network, config)
-        self._owed = 0.0  # env steps to learn from, by the replay ratio
+        self._steps_due = 0.0  # env steps still to learn from, by the replay ratio
         self.actor = Actor(network, env, self._choose)
 
-    @property
-    def experience(self) -> int:
-        """See ``memrl.run.agent.Learner.experience``."""
-        return self.env_steps
+    @classmethod
+    def build(cls, parts: Parts, config: R2D2Config) -> R2D2:
+        """See ``memrl.agents.base.BaseAgent.build``."""
+        env = parts.env
+        spaces = env.observation_space, env.action_space
+        network = build_q_network(*spaces, parts.memory, parts.policy, dueling=config.dueling)
+        return cls(env, network.to(env.device), config, seed=parts.seed)
 
     def learn(self, total_steps: int, on_iteration: Callable[[Metrics], None]) -> None:
         """See ``memrl.run.agent.Agent.learn``; ``total_steps`` also ends the schedule of β."""
@@ -74,51 +79,54 @@ class R2D2(ActsWithMemory):
                 self.collector.step(self.replay)
                 self._improve(averages, beta)
             self.env_steps += int(self.collector.episodes.steps)
-            self._update_norms()
+            self._update_normalisation()
             on_iteration(self._metrics(averages))
 
     def _choose(self, out: QStep, obs: Obs, greedy: bool, generator: torch.Generator) -> Tensor:
         if greedy:
             return out.q.argmax(-1)
-        mask = open_actions(obs, out.q)
-        return explore(of_network(out.q), mask, self.config.epsilon_evaluate, generator)
+        mask = allowed_actions(obs, out.q)
+        return epsilon_greedy_action(
+            all_estimated(out.q), mask, self.config.epsilon_evaluate, generator
+        )
 
     def _improve(self, averages: Averages, beta: float) -> None:
-        """As many updates as the replay ratio allows for one more step of every copy."""
+        """Make the updates that the replay ratio asks for after one step of every environment."""
         config, B = self.config, self.collector.env.num_envs
-        held = self.replay.sequences
-        if not len(held) or held.time * B < config.replay.fill:
+        stored = self.replay.sequences
+        if not len(stored) or stored.time * B < config.replay.fill:
             return
-        self._owed += config.replay_ratio * B
-        while self._owed >= config.batch * config.unroll:
-            self._owed -= config.batch * config.unroll
+        self._steps_due += config.replay_ratio * B
+        while self._steps_due >= config.batch * config.unroll:
+            self._steps_due -= config.batch * config.unroll
             try:
                 averages.add(self.learner.improve(self.replay, beta))
             except FloatingPointError as error:
                 raise FloatingPointError(f"{error} after {self.env_steps} env steps") from None
 
-    def _update_norms(self) -> None:
-        """Let the statistics of vector observations see the latest steps."""
-        held = self.replay.sequences
-        last = min(self.config.steps, len(held.steps))
-        latest = held.steps.take(torch.arange(held.time - last, held.time) % held.span)
-        for network in (self.policy, self.learner.target):  # a copy with other units would be none
+    def _update_normalisation(self) -> None:
+        """Update the running statistics of vector observations with the latest steps."""
+        stored = self.replay.sequences
+        last = min(self.config.steps, len(stored.steps))
+        latest = stored.steps.take(torch.arange(stored.time - last, stored.time) % stored.span)
+        # The target network must normalise observations as the online network does.
+        for network in (self.policy, self.learner.target):
             network.encoder.update(observed(latest), latest["valid"])
 
     def _metrics(self, averages: Averages) -> Metrics:
-        held = self.replay.sequences
+        stored = self.replay.sequences
         metrics = self.collector.episodes.read()
         metrics |= {name: torch.tensor(math.nan) for name in LEARNING} | averages.means()
-        metrics |= diagnose(self.policy, self.collector.state)
+        metrics |= memory_metrics(self.policy, self.collector.state)
         metrics["train/updates"] = torch.tensor(self.learner.updates)
-        metrics["replay/steps"] = torch.tensor(len(held.steps) * held.copies)
+        metrics["replay/steps"] = torch.tensor(len(stored.steps) * stored.num_envs)
         return {name: float(value) for name, value in metrics.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """See ``memrl.run.agent.Agent.state_dict``."""
         return {
             "env_steps": self.env_steps,
-            "owed": self._owed,
+            "owed": self._steps_due,
             "updates": self.learner.updates,
             "policy": dict(self.policy.state_dict()),
             "target": dict(self.learner.target.state_dict()),
@@ -128,7 +136,7 @@ class R2D2(ActsWithMemory):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """See ``memrl.run.agent.Agent.load_state_dict``; where it raises, nothing was changed."""
+        """See ``memrl.run.agent.Agent.load_state_dict``; an error leaves the agent unchanged."""
         check_keys(state, self.state_dict(), self.config.kind)
         check_weights(state["policy"], self.policy, "network")
         check_weights(state["target"], self.learner.target, "target network")
@@ -138,5 +146,5 @@ class R2D2(ActsWithMemory):
         load_moments(self.learner.optimizer, state["optimizer"])
         self.collector.load_state_dict(state["player"])
         self.replay.load_state_dict(state["replay"])
-        self.env_steps, self._owed = state["env_steps"], state["owed"]
+        self.env_steps, self._steps_due = state["env_steps"], state["owed"]
         self.learner.updates = state["updates"]

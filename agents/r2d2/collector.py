@@ -1,4 +1,4 @@
-"""Playing for the replay: copies with an ε each, and all that lasts from step to step."""
+"""Collects steps for the replay buffer; every environment has its own ε."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from memrl.agents.episode_statistics import EpisodeStatistics
-from memrl.agents.epsilon_greedy import explore, of_network, open_actions
+from memrl.agents.epsilon_greedy import all_estimated, allowed_actions, epsilon_greedy_action
 from memrl.agents.r2d2.config import R2D2Config
-from memrl.agents.r2d2.experience import Experience, need_goals
+from memrl.agents.r2d2.replay_buffer import ReplayBuffer, check_goals
 from memrl.memory import state as states
 from memrl.policies.q_network import QNetwork
 from memrl.replay.hindsight import ACHIEVED
@@ -20,7 +20,7 @@ from memrl.rollout.env import BatchedEnv
 
 @final
 class ReplayCollector:
-    """Acts in B environments; ``generator`` draws the exploration and nothing else."""
+    """Acts ε-greedily in B environments; ``generator`` is used for exploration only."""
 
     def __init__(
         self,
@@ -33,38 +33,38 @@ class ReplayCollector:
     ) -> None:
         self.env, self.network, self.generator = env, network, generator
         B, device = env.num_envs, env.device
-        self.epsilon = ladder(config.epsilon, config.epsilon_alpha, B, device)
-        self.keeps_goals = config.hindsight.kind != "none"
-        if self.keeps_goals:
-            need_goals(env)
+        self.epsilon = epsilon_per_env(config.epsilon, config.epsilon_alpha, B, device)
+        self.stores_goals = config.hindsight.kind != "none"
+        if self.stores_goals:
+            check_goals(env)
         self.obs = env.reset(seed)
         self.start = torch.ones(B, dtype=torch.bool, device=device)
         self.state = states.clone(network.initial_state(B))
         self.episodes = EpisodeStatistics(env)
 
     def example(self) -> dict[str, Tensor]:
-        """The entries of a step, each [B, ...]: their names, shapes and dtypes."""
-        start, nothing = self.start, torch.zeros(len(self.start), device=self.env.device)
-        goal = {ACHIEVED: self.obs["achieved_goal"]} if self.keeps_goals else {}
+        """A step as it will be stored, for names, shapes and dtypes: each [B, ...]."""
+        start, reward = self.start, torch.zeros(len(self.start), device=self.env.device)
+        goal = {ACHIEVED: self.obs["achieved_goal"]} if self.stores_goals else {}
         return (
-            self._sight()
+            self._entries()
             | goal
             | {
                 "action": torch.zeros_like(start, dtype=torch.int64),
-                "reward": nothing,
+                "reward": reward,
                 "terminated": start,
                 "valid": start,
             }
         )
 
     @torch.no_grad()
-    def step(self, experience: Experience) -> None:
-        """Act once everywhere, and write it down."""
-        entries = self._sight()
-        experience.sequences.keep(self.state)
+    def step(self, replay: ReplayBuffer) -> None:
+        """Step every environment once and add the steps to the replay buffer."""
+        entries = self._entries()
+        replay.sequences.keep(self.state)
         out = self.network.step(self.obs, self.state, self.start, donate=True)
-        mask = open_actions(self.obs, out.q)
-        action = explore(of_network(out.q), mask, self.epsilon, self.generator)
+        mask = allowed_actions(self.obs, out.q)
+        action = epsilon_greedy_action(all_estimated(out.q), mask, self.epsilon, self.generator)
         after = self.env.step(action)
         valid = torch.ones_like(self.start) if after.valid is None else after.valid
         entries |= {
@@ -73,20 +73,20 @@ class ReplayCollector:
             "terminated": after.terminated,
             "valid": valid,
         }
-        if self.keeps_goals:
+        if self.stores_goals:
             entries[ACHIEVED] = after.final_obs["achieved_goal"]
-        experience.add(entries, after.ended & valid)
+        replay.add(entries, after.ended & valid)
         self.episodes.add(after, valid)
         self.state, self.obs = out.state, after.obs
         self.start = after.ended | ~valid
 
-    def _sight(self) -> dict[str, Tensor]:
-        # Copies: nothing forbids an environment to write its next observation over the last one.
-        seen = named({key: value.clone() for key, value in self.obs.items()})
-        return seen | {"start": self.start}
+    def _entries(self) -> dict[str, Tensor]:
+        # Cloned, since an environment may write its next observation into the same tensors.
+        obs = named({key: value.clone() for key, value in self.obs.items()})
+        return obs | {"start": self.start}
 
     def state_dict(self) -> dict[str, Any]:
-        """Environments, core state, sums and the generator."""
+        """The environments, the core's state, episode statistics and the generator."""
         return {
             "env": self.env.state_dict(),
             "start": self.start,
@@ -98,7 +98,8 @@ class ReplayCollector:
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Continue from ``state_dict``.
 
-        Where the environments begin anew (``exact_resume`` is False), so do state and sums.
+        Environments without ``exact_resume`` are reset; so are the core's state and the running
+        episodes.
         """
         self.obs = self.env.load_state_dict(saved["env"])
         self.generator.set_state(saved["generator"].cpu())
@@ -111,7 +112,7 @@ class ReplayCollector:
         self.episodes.load_state_dict(saved["tally"])
 
 
-def ladder(epsilon: float, alpha: float, copies: int, device: torch.device) -> Tensor:
-    """ε of every copy, ε^(1 + α i / (B − 1)): from explorers to players (Horgan et al. 2018)."""
-    place = torch.arange(copies, device=device) / max(1, copies - 1)
-    return epsilon ** (1 + alpha * place)
+def epsilon_per_env(epsilon: float, alpha: float, num_envs: int, device: torch.device) -> Tensor:
+    """ε of every environment [B], ε^(1 + α i / (B − 1)) for i = 0 … B − 1 (Horgan et al. 2018)."""
+    position = torch.arange(num_envs, device=device) / max(1, num_envs - 1)
+    return epsilon ** (1 + alpha * position)

@@ -1,4 +1,4 @@
-"""What can be set of R2D2: the same keys as configs/agent/r2d2.yaml."""
+"""The options of ``agent=r2d2``, as in configs/agent/r2d2.yaml."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ from memrl.agents.config import (
 
 
 class ReplayConfig(BaseModel):
-    """The replay and what is drawn from it."""
+    """The replay buffer and the sampling from it."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    capacity: Count = 200_000  # env steps held, of all copies together
+    capacity: Count = 200_000  # env steps stored, over all environments
     fill: Annotated[int, Ge(0)] = 10_000  # env steps before the first update
     alpha: Share = 0.9  # exponent of priorities; 0: sequences are drawn uniformly
-    beta: Share = 0.6  # exponent of importance weights at first; 1 is reached at total_steps
+    beta: Share = 0.6  # exponent of importance weights; rises to 1 at total_steps
     eta: Share = 0.9  # priority: η max|δ| + (1 − η) mean|δ|
-    memory_limit: Positive | None = None  # GB; above it, the replay lies in mapped files
-    folder: Annotated[Path, Field(strict=False)] | None = None  # of those; null: the system's
+    memory_limit: Positive | None = None  # GB; a larger replay is stored in memory-mapped files
+    folder: Annotated[Path, Field(strict=False)] | None = None  # null: the system's
 
     @model_validator(mode="after")
     def _what_is_set_is_read(self) -> ReplayConfig:
         if self.folder is not None and self.memory_limit is None:
             raise ValueError(
-                f"agent.replay.folder={self.folder} is not read without agent.replay.memory_limit, "
-                "above which the replay lies there"
+                f"agent.replay.folder={self.folder} is not read without agent.replay.memory_limit: "
+                "only a replay above that limit is stored there"
             )
         return self
 
 
 class HindsightConfig(BaseModel):
-    """Goals that were reached in place of those that were wanted."""
+    """Hindsight experience replay: replace desired goals by achieved ones."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     kind: Literal["none", "future", "final", "episode"] = "none"
-    share: Share = 0.8  # of the episodes in a batch
+    share: Share = 0.8  # of a batch's episodes that are relabelled
 
     @model_validator(mode="after")
     def _what_is_set_is_read(self) -> HindsightConfig:
@@ -60,23 +60,23 @@ class R2D2Config(AgentConfig):
 
     kind: Literal["r2d2"] = "r2d2"
     steps: Count = 64  # env steps per environment between two reports
-    burn_in: Annotated[int, Ge(0)] = 20  # env steps that only warm the state of a sequence up
+    burn_in: Annotated[int, Ge(0)] = 20  # env steps before `unroll` that only compute the state
     unroll: Count = 20  # env steps of a sequence that are learned from
-    stride: Count | None = None  # env steps between two sequences; null: `unroll`
+    stride: Count | None = None  # env steps between the starts of two sequences; null: `unroll`
     n_step: Count = 3  # rewards before a target bootstraps
-    refresh_states: bool = False  # recompute the states kept inside of learned sequences
-    batch: Count = 32  # sequences of an update
-    replay_ratio: Positive = 2.0  # env steps learned from, per env step experienced
+    refresh_states: bool = False  # write recomputed states back into the replay buffer
+    batch: Count = 32  # sequences in a minibatch
+    replay_ratio: Positive = 2.0  # env steps learned from, per env step collected
     lr: Positive = 5.0e-4
     gamma: Share = 0.99
-    rescale: NonNegative = 0.0  # ε of h(x); 0: returns are learned as they are
+    rescale: NonNegative = 0.0  # ε of h(x); 0: returns are not rescaled
     dueling: bool = True
-    double: bool = True  # the online network chooses the action that the target network judges
-    target_every: Count = 100  # updates between two copies of the online to the target network
+    double: bool = True  # double Q-learning: the online network chooses the target's action
+    target_every: Count = 100  # updates between two updates of the target network
     core_cost: NonNegative = 1.0  # weight of the core's own loss
     max_grad_norm: Positive = 10.0
-    epsilon: Annotated[float, Gt(0.0), Le(1.0)] = 0.4  # copy i of B explores ε^(1 + α i / (B − 1))
-    epsilon_alpha: NonNegative = 7.0
-    epsilon_evaluate: Share = 0.01  # of `memrl evaluate` and `watch`, unless greedy
+    epsilon: Annotated[float, Gt(0.0), Le(1.0)] = 0.4  # env i of B uses ε^(1 + α i / (B − 1))
+    epsilon_alpha: NonNegative = 7.0  # that α
+    epsilon_evaluate: Share = 0.01  # ε of `memrl evaluate` and `watch`, unless greedy
     replay: ReplayConfig = ReplayConfig()
     hindsight: HindsightConfig = HindsightConfig()

@@ -1,4 +1,4 @@
-"""R2D2's learner: n-step double Q-learning on sequences from a stored state."""
+"""R2D2's learner: n-step double Q-learning on sequences that start from stored states."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, final
 import torch
 from torch import Tensor
 
-from memrl.agents.gradient_step import gradient_step, groups_of
+from memrl.agents.gradient_step import gradient_step, parameter_groups
 from memrl.agents.r2d2.config import R2D2Config
-from memrl.agents.r2d2.experience import Batch, Experience
+from memrl.agents.r2d2.replay_buffer import Batch, ReplayBuffer
 from memrl.losses.ppo import masked_mean
 from memrl.losses.q import Targets, n_step_targets, rescale, sequence_priority, unscale
 from memrl.memory import state as states
@@ -20,12 +20,12 @@ from memrl.policies.q_network import QNetwork
 from memrl.rollout.env import Obs
 
 
-class Unrolled(NamedTuple):
-    """What the online network makes of a batch."""
+class OnlineValues(NamedTuple):
+    """Outputs of the online network for a batch."""
 
-    q: Tensor  # [unroll + n, M, A]  behind the burn-in
+    q: Tensor  # [unroll + n, M, A]  after the burn-in
     cost: Tensor | None  # [unroll + n, M]
-    visited: dict[int, Any]  # the core's state before these steps of the batch, without history
+    states_at: dict[int, Any]  # the core's state before these steps of the batch, detached
 
 
 @final
@@ -36,16 +36,16 @@ class QLearner:
         self.network, self.config = network, config
         self.target = copy.deepcopy(network).requires_grad_(False)
         self.updates = 0
-        self.groups = groups_of(network)
+        self.groups = parameter_groups(network)
         self.optimizer = torch.optim.Adam(network.parameters(), lr=config.lr, eps=1e-8, fused=True)
 
-    def improve(self, experience: Experience, beta: float) -> dict[str, Tensor]:
-        """One update from a batch of the replay, whose priorities it renews.
+    def improve(self, replay: ReplayBuffer, beta: float) -> dict[str, Tensor]:
+        """Make one update from a minibatch of the replay buffer and update its priorities.
 
         Raises:
-            FloatingPointError: a loss or a gradient is not finite; nothing was changed by it.
+            FloatingPointError: a loss or a gradient is not finite; no parameter was changed.
         """
-        config, batch = self.config, experience.draw(beta)
+        config, batch = self.config, replay.draw(beta)
         out = self._unroll(batch)
         targets = self._targets(batch, out.q.detach())
         learned = slice(config.burn_in, config.burn_in + config.unroll)
@@ -58,7 +58,7 @@ class QLearner:
         if out.cost is not None:
             cost = masked_mean(out.cost[: config.unroll], valid)
         norms = self._step(loss + config.core_cost * cost, {"Q": loss, "core": cost})
-        experience.sequences.update(
+        replay.sequences.update(
             batch.drawn.number, sequence_priority(error.detach(), valid, eta=config.replay.eta)
         )
         scalars = {
@@ -66,34 +66,34 @@ class QLearner:
             "train/q": masked_mean(q, valid),
             "train/td_error": masked_mean(error.abs(), valid),
             "train/core_cost": cost,
-            "memory/state_drift": self._refresh(experience, batch, out.visited),
+            "memory/state_drift": self._refresh(replay, batch, out.states_at),
         }
         return {k: v.detach() for k, v in scalars.items()} | norms
 
-    def _unroll(self, batch: Batch) -> Unrolled:
-        """The online network over a batch, with gradients behind the burn-in."""
+    def _unroll(self, batch: Batch) -> OnlineValues:
+        """Run the online network over a batch; gradients begin after the burn-in."""
         config, start = self.config, batch.steps["start"]
         cuts = {0, config.burn_in, len(start)} | (
-            set(self._kept()) if self.config.refresh_states else set()
+            set(self._stored_offsets()) if self.config.refresh_states else set()
         )
-        state, visited, q, costs = batch.state, {}, [], []
+        state, states_at, q, costs = batch.state, {}, [], []
         for begin, end in pairwise(sorted(cuts)):
             span = slice(begin, end)
             with torch.set_grad_enabled(begin >= config.burn_in):
-                out = self.network(_cut(batch.obs, span), state, start[span])
-            state, visited[end] = out.state, states.detach(out.state)
+                out = self.network(_time_slice(batch.obs, span), state, start[span])
+            state, states_at[end] = out.state, states.detach(out.state)
             if begin >= config.burn_in:
                 q.append(out.q)
                 costs += [] if out.cost is None else [out.cost]
-        return Unrolled(torch.cat(q), torch.cat(costs) if costs else None, visited)
+        return OnlineValues(torch.cat(q), torch.cat(costs) if costs else None, states_at)
 
     @torch.no_grad()
     def _targets(self, batch: Batch, online: Tensor) -> Targets:
-        """What the online values should have been, on their scale."""
+        """n-step targets of the online values, rescaled by h."""
         config, steps = self.config, batch.steps
-        judged = self.target(batch.obs, batch.state, steps["start"]).q[config.burn_in :]
-        best = (online if config.double else judged).argmax(-1, keepdim=True)
-        value = unscale(judged.gather(-1, best).squeeze(-1), config.rescale)
+        target_q = self.target(batch.obs, batch.state, steps["start"]).q[config.burn_in :]
+        best = (online if config.double else target_q).argmax(-1, keepdim=True)
+        value = unscale(target_q.gather(-1, best).squeeze(-1), config.rescale)
         reward, terminated, start = (
             steps[name][config.burn_in :] for name in ("reward", "terminated", "start")
         )
@@ -102,32 +102,32 @@ class QLearner:
         )
         return targets._replace(value=rescale(targets.value, config.rescale))
 
-    def _step(self, total: Tensor, named: dict[str, Tensor]) -> dict[str, Tensor]:
-        """One optimiser step; nothing is changed when a loss or a gradient is not finite."""
+    def _step(self, total: Tensor, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        """One optimiser step; a loss or gradient that is not finite raises before any change."""
         norm = self.config.max_grad_norm
-        norms = gradient_step(self.optimizer, self.groups, total, named, max_norm=norm)
+        norms = gradient_step(self.optimizer, self.groups, total, losses, max_norm=norm)
         self.updates += 1
         if self.updates % self.config.target_every == 0:
             self.target.load_state_dict(self.network.state_dict())
         return {f"grad_norm/{name}": x for name, x in norms.items()}
 
-    def _kept(self) -> range:
-        """Steps inside of a sequence whose states the replay keeps."""
+    def _stored_offsets(self) -> range:
+        """Offsets within a sequence at which the replay buffer stores states."""
         config = self.config
         stride = config.stride or config.unroll
         return range(stride, config.burn_in + config.unroll + config.n_step, stride)
 
-    def _refresh(self, experience: Experience, batch: Batch, visited: dict[int, Any]) -> Tensor:
-        """Write back the states that were met; returns their relative change, NaN if none was."""
+    def _refresh(self, replay: ReplayBuffer, batch: Batch, states_at: dict[int, Any]) -> Tensor:
+        """Write recomputed states back; returns their relative change, NaN without any."""
         if not self.config.refresh_states:
             return torch.full((), math.nan)
         keep = ~batch.fresh
         changes = [
-            experience.sequences.refresh(batch.drawn, offset, visited[offset], keep)
-            for offset in self._kept()
+            replay.sequences.refresh(batch.drawn, offset, states_at[offset], keep)
+            for offset in self._stored_offsets()
         ]
         return torch.stack(changes).mean() if changes else torch.full((), math.nan)
 
 
-def _cut(obs: Obs, span: slice) -> Obs:
+def _time_slice(obs: Obs, span: slice) -> Obs:
     return {key: value[span] for key, value in obs.items()}

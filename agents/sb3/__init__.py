@@ -1,4 +1,4 @@
-"""Stable-Baselines3's surface on this project's memories, chunks and losses."""
+"""Stable-Baselines3's interface to memrl's memories, chunks and losses."""
 
 from memrl.agents.sb3.algorithm import MemoryPPO
 from memrl.agents.sb3.policy import MemoryPolicy

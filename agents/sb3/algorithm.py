@@ -1,4 +1,4 @@
-"""PPO with any memory behind Stable-Baselines3's surface: its loop, this project's learning."""
+"""PPO with any memory for Stable-Baselines3: SB3's training loop, memrl's learner."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ from memrl.agents.ppo.advantages import compute_advantages
 from memrl.agents.ppo.learner import Learner, Rates
 from memrl.agents.sb3.options import chunk_length, learner_config
 from memrl.agents.sb3.persistent import Persistent
+from memrl.agents.sb3.plugins import with_memory_name
 from memrl.agents.sb3.policy import MemoryPolicy
-from memrl.agents.sb3.schedules import Schedule, at
-from memrl.agents.sb3.source import MASK_METHOD, VecSource, check_arrays, mask_size
-from memrl.agents.training_metrics import diagnose
+from memrl.agents.sb3.schedules import Schedule, value_at
+from memrl.agents.sb3.vec_env import MASK_METHOD, VecEnvAdapter, check_arrays, mask_size
+from memrl.agents.training_metrics import memory_metrics
 from memrl.nn.normalise import RunningNorm
 from memrl.rollout.collect import Collector
 from memrl.rollout.spaces import Array
 from memrl.rollout.storage import Rollout
 
-SB3_NAMES = {  # this project's metric -> what SB3's users plot
+SB3_NAMES = {  # memrl's metric -> SB3's
     "train/policy": "train/policy_gradient_loss",
     "train/value": "train/value_loss",
     "train/kl": "train/approx_kl",
@@ -42,46 +43,47 @@ SB3_NAMES = {  # this project's metric -> what SB3's users plot
 
 @final
 class MemoryPPO(Persistent):
-    """Recurrent PPO with a memory chosen by name, for Stable-Baselines3's environments and tools.
+    """Recurrent PPO with any memory, for Stable-Baselines3's environments and tools.
 
-    Rollouts are cut into whole chunks of consecutive steps with the memory's state kept at their
-    starts; a minibatch is ``batch_size`` env steps in such chunks.
+    Rollouts are split into chunks of consecutive steps, and the memory's state at the start of each
+    chunk is stored. A minibatch consists of whole chunks with ``batch_size`` env steps in total.
 
     Args:
-        policy: ``MlpPolicy``, ``CnnPolicy`` or ``MultiInputPolicy``; the encoder follows from the
-            observation space, so that the three differ in name only.
-        env: an environment, its id, or a ``VecEnv``.
+        policy: ``MlpPolicy``, ``CnnPolicy`` or ``MultiInputPolicy``; all three choose the encoder
+            by the observation space.
+        env: a Gymnasium environment, its id, or a ``VecEnv``.
         learning_rate: of Adam; a number, or a function of the remaining progress (1 to 0).
-        n_steps: env steps per copy and rollout.
-        batch_size: env steps per minibatch; divides ``n_steps`` × copies, and is a multiple of the
-            chunk length.
+        n_steps: env steps per environment and rollout.
+        batch_size: env steps per minibatch; divides ``n_steps`` × number of environments, and is a
+            multiple of the chunk length.
         n_epochs: passes over a rollout.
         gamma: discount per env step.
         gae_lambda: λ of generalised advantage estimation.
-        clip_range: ε of the clipped ratio; a number or a function, as the learning rate.
+        clip_range: ε of the clipped ratio; a number, or a function like ``learning_rate``.
         clip_range_vf: ε of the clipped value; None: not clipped.
-        normalize_advantage: over the steps of a minibatch.
+        normalize_advantage: normalise advantages over the steps of a minibatch.
         ent_coef: weight of the entropy.
         vf_coef: weight of the value loss.
-        max_grad_norm: longer gradients are shortened to it.
+        max_grad_norm: gradients are clipped to this norm.
         bptt: env steps a gradient may travel back, the chunk length; None: the longest up to 64
             that divides ``n_steps`` and ``batch_size``.
-        burn_in: env steps that only warm the state of a chunk that begins inside a rollout.
+        burn_in: env steps before a chunk that only compute its state; none at a rollout's start.
         refresh_states: recompute the states at chunk starts before each further epoch.
-        normalize_returns: the critic predicts returns standardised by those seen, so that its loss
-            does not drown the policy's in the memory that both share.
-        target_kl: nats; an epoch beyond it ends the update.
-        stats_window_size: episodes that the logged means cover.
-        tensorboard_log: where TensorBoard's files go.
-        policy_kwargs: ``memory``, ``memory_kwargs`` and fields of
-            `memrl.policies.backbone.PolicyConfig`.
-        use_sde: gSDE is refused.
+        normalize_returns: the critic predicts standardised returns (running statistics), so that
+            its loss does not dominate the policy's in the memory that both share.
+        target_kl: nats; the update ends after an epoch whose KL divergence exceeds it.
+        stats_window_size: number of episodes in the logged means.
+        tensorboard_log: folder for TensorBoard's files.
+        policy_kwargs: ``memory`` (a name, ``module:Name`` or a class), ``memory_kwargs`` and
+            fields of `memrl.policies.backbone.PolicyConfig`.
+        use_sde: must be False; gSDE is not supported.
         verbose: 0, 1 or 2, as in SB3.
         seed: makes a run repeatable.
-        device: where everything but the environments lives.
+        device: of the network and the rollouts.
 
     Raises:
-        ValueError: a space, a memory, an option or sizes that do not fit; the sentence says which.
+        ValueError: an unsupported space, an unknown memory or option, or sizes that do not fit each
+            other.
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
@@ -123,14 +125,14 @@ class MemoryPPO(Persistent):
     ) -> None:
         if use_sde:
             raise ValueError(
-                "MemoryPPO has no gSDE: its noise lasts over steps, and the memory would have "
-                "to be told of it; leave use_sde=False"
+                "use_sde=True, allowed: False, since gSDE's noise lasts over several steps and the "
+                "memory does not observe it"
             )
         if isinstance(policy, str) and policy not in self.policy_aliases:
             allowed = ", ".join(self.policy_aliases)
             raise ValueError(f"the policy {policy!r} is unknown, allowed: {allowed}")
         if not isinstance(policy, str) and not issubclass(policy, MemoryPolicy):
-            raise ValueError(f"{policy.__name__} has no memory, allowed: MemoryPolicy")
+            raise ValueError(f"the policy {policy.__name__} has no memory, allowed: MemoryPolicy")
         self.batch_size, self.n_epochs = batch_size, n_epochs
         self.clip_range, self.clip_range_vf = clip_range, clip_range_vf
         self.normalize_advantage, self.target_kl = normalize_advantage, target_kl
@@ -152,7 +154,7 @@ class MemoryPPO(Persistent):
             sde_sample_freq=-1,
             stats_window_size=stats_window_size,
             tensorboard_log=tensorboard_log,
-            policy_kwargs=policy_kwargs,
+            policy_kwargs=with_memory_name(policy_kwargs),
             verbose=verbose,
             seed=seed,
             device=device,
@@ -161,7 +163,7 @@ class MemoryPPO(Persistent):
 
     def _setup_model(self) -> None:
         if not hasattr(self, "observation_space"):
-            raise ValueError("MemoryPPO needs an environment, env is None")
+            raise ValueError("env is None, allowed: an environment, its id, or a VecEnv")
         self._setup_lr_schedule()
         self.set_random_seed(self.seed)
         if self.env is not None and self.env.has_attr(MASK_METHOD):
@@ -180,7 +182,7 @@ class MemoryPPO(Persistent):
             self.return_norm = RunningNorm(1, clip=None).to(self.device)
         self.rollout_buffer = None  # type: ignore[assignment]  # a `Rollout`, made by the first `learn`
         self._collector = None
-        self._source: VecSource | None = None
+        self._source: VecEnvAdapter | None = None
 
     def learn(
         self,
@@ -191,7 +193,7 @@ class MemoryPPO(Persistent):
         reset_num_timesteps: bool = True,
         progress_bar: bool = False,
     ) -> MemoryPPO:
-        """See SB3's ``BaseAlgorithm.learn``; TensorBoard's folder is called after this class."""
+        """See SB3's ``BaseAlgorithm.learn``; ``tb_log_name`` defaults to this class's name."""
         return super().learn(
             total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar
         )
@@ -199,53 +201,53 @@ class MemoryPPO(Persistent):
     def collect_rollouts(
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: Any, n_rollout_steps: int
     ) -> bool:
-        """One rollout; False when a callback asked to stop."""
+        """Collect one rollout; returns False if a callback asked to stop."""
         self.policy.set_training_mode(False)
-        collector, source, rollout_buffer = self._ready(env)
+        collector, source, rollout_buffer = self._collector_for(env)
         callback.on_rollout_start()
         for n_steps in range(n_rollout_steps):
             collector.step(rollout_buffer, n_steps)
             self.num_timesteps += env.num_envs
-            answer = source.answer
-            self._last_obs, self._last_episode_starts = answer.obs, answer.dones
-            named = {  # what SB3's callbacks look for among its loop's variables
-                "new_obs": answer.obs,
-                "rewards": answer.rewards,
-                "dones": answer.dones,
-                "infos": answer.infos,
+            last = source.last
+            self._last_obs, self._last_episode_starts = last.obs, last.dones
+            sb3_locals = {  # variables of SB3's loop that callbacks read
+                "new_obs": last.obs,
+                "rewards": last.rewards,
+                "dones": last.dones,
+                "infos": last.infos,
                 "actions": rollout_buffer.action[n_steps],
                 "values": rollout_buffer.value[n_steps],
                 "log_probs": rollout_buffer.log_prob[n_steps],
             }
-            callback.update_locals(locals() | named)
+            callback.update_locals(locals() | sb3_locals)
             if not callback.on_step():
                 return False
-            self._update_info_buffer(answer.infos, answer.dones)
+            self._update_info_buffer(last.infos, last.dones)
         collector.finish(rollout_buffer)
         callback.update_locals(locals())
         callback.on_rollout_end()
         return True
 
-    def _ready(self, env: VecEnv) -> tuple[Collector, VecSource, Rollout]:
-        """The collector of these environments, begun anew where SB3's loop has reset them."""
+    def _collector_for(self, env: VecEnv) -> tuple[Collector, VecEnvAdapter, Rollout]:
+        """The collector for these environments, restarted if SB3's loop has reset them."""
         collector, source = self._collector, self._source
         if collector is None or source is None or source.env is not env:
-            self._source = source = VecSource(env, self.device)
-            source.adopt(self._last_obs)
+            self._source = source = VecEnvAdapter(env, self.device)
+            source.set_obs(self._last_obs)
             collector = Collector(source, self.policy.net, self.generator, seed=0)
             self.rollout_buffer = collector.rollout(  # type: ignore[assignment]
                 steps=self.n_steps, bptt=self.bptt, burn_in=self.burn_in
             )
-            if self._kept is not None:
-                collector.load_state_dict(self._kept)
-                self._kept = None
+            if self._saved_collector is not None:
+                collector.load_state_dict(self._saved_collector)
+                self._saved_collector = None
             self._collector = collector
-        elif self._last_episode_starts is not source.answer.dones:  # observations may be reused
-            collector.begin(source.adopt(self._last_obs))
+        elif self._last_episode_starts is not source.last.dones:  # SB3 has reset the environments
+            collector.begin(source.set_obs(self._last_obs))
         return collector, source, cast("Rollout", self.rollout_buffer)
 
     def train(self) -> None:
-        """Improve the policy on the rollout."""
+        """Update the policy on the rollout."""
         assert self._collector is not None
         self.policy.set_training_mode(True)
         rollout = cast("Rollout", self.rollout_buffer)
@@ -258,8 +260,8 @@ class MemoryPPO(Persistent):
         rates = Rates(
             lr=float(self.lr_schedule(left)),
             entropy=self.ent_coef,
-            clip=at(self.clip_range, left),
-            value_clip=None if vf is None else at(vf, left),
+            clip=value_at(self.clip_range, left),
+            value_clip=None if vf is None else value_at(vf, left),
         )
         averages = self.learner.improve(rollout, rates)
         self.policy.net.encoder.update(rollout.obs, rollout.valid)
@@ -271,12 +273,12 @@ class MemoryPPO(Persistent):
     def _record(
         self, means: dict[str, Tensor], rates: Rates, value: Tensor, target: Tensor
     ) -> None:
-        """The update's metrics under SB3's names, and what the memory shows of itself."""
+        """Log the update's metrics under SB3's names, and the memory's diagnostics."""
         assert self._collector is not None
-        means["train/value"] = 2 * means["train/value"]  # the mean square, as SB3 has it
-        for name, known in SB3_NAMES.items():
+        means["train/value"] = 2 * means["train/value"]  # the mean square, as in SB3
+        for name, sb3_name in SB3_NAMES.items():
             if name in means:
-                self.logger.record(known, float(means[name]))
+                self.logger.record(sb3_name, float(means[name]))
         variance = explained_variance(value.flatten().cpu().numpy(), target.flatten().cpu().numpy())
         self.logger.record("train/entropy_loss", -float(means["train/entropy"]))
         self.logger.record("train/explained_variance", float(variance))
@@ -291,7 +293,7 @@ class MemoryPPO(Persistent):
         if log_std is not None:
             self.logger.record("train/std", float(log_std.detach().exp().mean()))
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        for name, scalar in diagnose(self.policy.net, self._collector.state).items():
+        for name, scalar in memory_metrics(self.policy.net, self._collector.state).items():
             self.logger.record(name, float(scalar))
 
     def predict(
@@ -302,12 +304,12 @@ class MemoryPPO(Persistent):
         deterministic: bool = False,
         action_masks: Array | None = None,
     ) -> tuple[Array, Any]:
-        """See `MemoryPolicy.predict`; the state is opaque: hand back what was returned."""
+        """See `MemoryPolicy.predict`; pass the returned state back unchanged."""
         return self.policy.predict(observation, state, episode_start, deterministic, action_masks)
 
     @staticmethod
     def _wrap_env(env: Any, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
-        """A single environment in a ``Monitor`` and a ``DummyVecEnv``; pictures stay [H, W, C]."""
+        """Wrap one environment in a ``Monitor`` and a ``DummyVecEnv``; images stay [H, W, C]."""
         if isinstance(env, VecEnv):
             return env
         check_arrays(env.observation_space)

@@ -1,4 +1,4 @@
-"""``VecNormalize``'s statistics as a tree, and back into one."""
+"""Save and restore the statistics of a ``VecNormalize``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OPTIONS = (
 
 
 def statistics(env: VecNormalize) -> dict[str, Any]:
-    """Options and running statistics of observations and returns."""
+    """The options and running statistics of a ``VecNormalize`` as a tree of plain values."""
     tree: dict[str, Any] = {name: getattr(env, name) for name in OPTIONS}
     tree["returns"], tree["ret_rms"] = env.returns, _moments(env.ret_rms)
     if env.norm_obs:
@@ -26,12 +26,12 @@ def statistics(env: VecNormalize) -> dict[str, Any]:
 
 
 def restore(env: VecNormalize, tree: dict[str, Any]) -> None:
-    """Go on from ``statistics``.
+    """Continue from ``statistics``.
 
     Raises:
-        ValueError: they belong to other observations.
+        ValueError: the statistics belong to other observations.
     """
-    _adopt(env.ret_rms, tree["ret_rms"])
+    _load_moments(env.ret_rms, tree["ret_rms"])
     if len(tree["returns"]) == env.num_envs:
         env.returns = tree["returns"].copy()
     if env.norm_obs and tree["norm_obs"]:
@@ -39,17 +39,18 @@ def restore(env: VecNormalize, tree: dict[str, Any]) -> None:
         saved = tree["obs_rms"]
         if own.keys() != saved.keys():
             raise ValueError(
-                f"VecNormalize normalises {sorted(own)} here, {sorted(saved)} in the file"
+                f"VecNormalize normalises {sorted(own)} here, allowed: {sorted(saved)}, as in "
+                "the file"
             )
         for key, moments in saved.items():
-            _adopt(own[key], moments)
+            _load_moments(own[key], moments)
 
 
-def normalised(env: VecEnv, tree: dict[str, Any]) -> VecEnv:
-    """``env`` with these statistics, behind a ``VecNormalize`` even where it had none.
+def with_statistics(env: VecEnv, tree: dict[str, Any]) -> VecEnv:
+    """``env`` with these statistics; wrapped in a ``VecNormalize`` if it has none.
 
     Raises:
-        ValueError: they belong to other observations.
+        ValueError: the statistics belong to other observations.
     """
     own = unwrap_vec_normalize(env)
     if own is None:
@@ -62,10 +63,10 @@ def _moments(rms: RunningMeanStd) -> dict[str, Any]:
     return {"mean": np.asarray(rms.mean), "var": np.asarray(rms.var), "count": rms.count}
 
 
-def _adopt(rms: RunningMeanStd, moments: dict[str, Any]) -> None:
+def _load_moments(rms: RunningMeanStd, moments: dict[str, Any]) -> None:
     if np.shape(rms.mean) != moments["mean"].shape:
         raise ValueError(
-            f"VecNormalize has statistics of shape {np.shape(rms.mean)} here, "
-            f"{moments['mean'].shape} in the file"
+            f"VecNormalize has statistics of shape {np.shape(rms.mean)} here, allowed: "
+            f"{moments['mean'].shape}, as in the file"
         )
     rms.mean, rms.var, rms.count = moments["mean"].copy(), moments["var"].copy(), moments["count"]

@@ -1,4 +1,4 @@
-"""SB3's options as this project's; what does not fit is said in SB3's words."""
+"""Converts SB3's options to ``PPOConfig``; errors use SB3's names."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from memrl.agents.ppo.config import PPOConfig
-from memrl.agents.sb3.schedules import at_first
+from memrl.agents.sb3.schedules import initial_value
 
-SB3_OPTIONS = {  # this project's option -> what SB3's users call it
+SB3_OPTIONS = {  # memrl's option -> SB3's
     "steps": "n_steps",
     "epochs": "n_epochs",
     "lr": "learning_rate",
@@ -20,20 +20,20 @@ SB3_OPTIONS = {  # this project's option -> what SB3's users call it
     "value_clip": "clip_range_vf",
     "value_coef": "vf_coef",
 }
-LONGEST = 64  # env steps of a chunk, unless the user wants longer ones
+LONGEST = 64  # env steps; the longest chunk unless `bptt` is given
 
 
 def chunk_length(n_steps: int, batch_size: int) -> int:
-    """The longest chunk of which whole numbers make a copy's rollout and a minibatch."""
+    """The longest chunk up to ``LONGEST`` that divides ``n_steps`` and ``batch_size``."""
     common = math.gcd(n_steps, batch_size)
     return max((d for d in range(1, LONGEST + 1) if common % d == 0), default=1)
 
 
 def learner_config(model: Any) -> PPOConfig:
-    """Options of the learner, from a `MemoryPPO`'s attributes.
+    """The learner's options, from a `MemoryPPO`'s attributes.
 
     Raises:
-        ValueError: a number out of its range, or sizes that do not fit each other.
+        ValueError: a number is out of range, or sizes do not fit each other.
     """
     steps = model.n_envs * model.n_steps
     for name in ("n_steps", "batch_size", "bptt"):
@@ -42,7 +42,7 @@ def learner_config(model: Any) -> PPOConfig:
     if steps % model.batch_size:
         raise ValueError(
             f"batch_size {model.batch_size} does not divide a rollout of {steps} env steps "
-            f"(n_steps {model.n_steps} × {model.n_envs} copies)"
+            f"(n_steps {model.n_steps} × {model.n_envs} environments)"
         )
     if model.batch_size % model.bptt:
         raise ValueError(
@@ -65,13 +65,13 @@ def learner_config(model: Any) -> PPOConfig:
             refresh_states=model.refresh_states,
             epochs=model.n_epochs,
             minibatches=steps // model.batch_size,
-            lr=at_first(model.learning_rate),
+            lr=initial_value(model.learning_rate),
             entropy=model.ent_coef,
             gamma=model.gamma,
             lam=model.gae_lambda,
-            clip=at_first(model.clip_range),
-            value_clip=None if vf is None else at_first(vf),
-            value_coef=2 * model.vf_coef,  # of half the mean square; SB3's is of all of it
+            clip=initial_value(model.clip_range),
+            value_clip=None if vf is None else initial_value(vf),
+            value_coef=2 * model.vf_coef,  # memrl halves the mean square, SB3 does not
             max_grad_norm=model.max_grad_norm,
             target_kl=model.target_kl,
             normalise_advantages=model.normalize_advantage,
@@ -79,6 +79,6 @@ def learner_config(model: Any) -> PPOConfig:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        known = SB3_OPTIONS.get(name, name)
-        given = getattr(model, known)
-        raise ValueError(f"{known} is {given!r}: {first['msg'].lower()}") from None
+        option = SB3_OPTIONS.get(name, name)
+        given = getattr(model, option)
+        raise ValueError(f"{option} is {given!r}: {first['msg'].lower()}") from None

@@ -1,8 +1,9 @@
-"""What of a model outlives its process: saving, loading, exporting, and new environments."""
+"""Save, load and export a model, and replace its environments."""
 
 from __future__ import annotations
 
 from abc import ABC
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,8 +14,10 @@ from stable_baselines3.common.utils import get_system_info
 
 from memrl.agents.ppo.learner import Learner
 from memrl.agents.sb3 import archive, normalisation, saving
+from memrl.agents.sb3.plugins import import_plugins, with_memory_name
 from memrl.agents.sb3.policy import MemoryPolicy
 from memrl.checkpoint.spaces import space_to_data
+from memrl.memory.registry import REGISTRY
 from memrl.nn.normalise import RunningNorm
 from memrl.policies.export import ExportedStep, export_step
 from memrl.rollout.collect import Collector
@@ -23,7 +26,7 @@ P = TypeVar("P", bound="Persistent")
 
 
 class Persistent(OnPolicyAlgorithm, ABC):
-    """SB3's loop around a policy with a memory; how it learns is its subclass's."""
+    """SB3's training loop with a memory policy that can be saved; the subclass learns."""
 
     policy: MemoryPolicy  # type: ignore[assignment]
     learner: Learner
@@ -31,56 +34,67 @@ class Persistent(OnPolicyAlgorithm, ABC):
     return_norm: RunningNorm | None
     masks: int  # entries of an action mask; 0: none
     _collector: Collector | None = None
-    _kept: dict[str, Any] | None = None  # state of a collector, from a file
-    _normalisation: dict[str, Any] | None = None  # of a ``VecNormalize``, from a file
+    _saved_collector: dict[str, Any] | None = None  # the collector's state in a loaded file
+    _saved_normalisation: dict[str, Any] | None = None  # a ``VecNormalize``'s, in a loaded file
 
-    def save(self, path: archive.Place) -> None:  # type: ignore[override]
-        """Everything but the environments: safetensors and JSON in a zip, written atomically.
+    def save(self, path: archive.PathOrStream) -> None:  # type: ignore[override]
+        """Write everything but the environments to a zip of safetensors and JSON, atomically.
 
-        With it go the statistics of a ``VecNormalize`` and the memory's state in every copy.
+        The file includes the statistics of a ``VecNormalize`` and the memory's state in every
+        environment.
 
         Args:
-            path: without an ending it gets ``.zip``; or a stream.
+            path: a path, which gets ``.zip`` if it has no suffix, or a stream.
 
         Raises:
-            TypeError: ``policy_kwargs`` or an environment's episode infos hold what is no data.
-            RunError: the disk is full or not writable; an older file is as it was.
+            TypeError: ``policy_kwargs`` or episode infos contain a value that cannot be stored.
+            RunError: the disk is full or not writable; an older file is unchanged.
         """
-        archive.write(path, saving.parts(self), kind=saving.KIND)
+        archive.write(path, saving.model_parts(self), kind=saving.KIND)
 
     @classmethod
     def load(
         cls: type[P],
-        path: archive.Place,
+        path: archive.PathOrStream,
         env: GymEnv | None = None,
         device: torch.device | str = "auto",
         custom_objects: dict[str, Any] | None = None,
         print_system_info: bool = False,
         force_reset: bool = True,
+        plugins: Iterable[str] = (),
         **kwargs: Any,
     ) -> P:
-        """A model as it was saved; no code of the file runs.
+        """Load a saved model; no code from the file runs.
 
         Args:
             path: as for `save`.
-            env: to learn on in; of as many copies as the saved one. One without a ``VecNormalize``
-                gets the one that was saved.
-            device: where the model shall live.
-            custom_objects: as ``kwargs``, for SB3's users.
-            print_system_info: print this machine's.
-            force_reset: begin new episodes; False goes on with the memory's state, for an ``env``
-                that was not touched since.
-            kwargs: arguments of the constructor that shall differ, and ``n_envs``.
+            env: to continue training in, with as many environments as the saved model had. The
+                saved ``VecNormalize`` is added if ``env`` has none.
+            device: of the loaded model.
+            custom_objects: the same as ``kwargs``, as in SB3.
+            print_system_info: print information about this machine.
+            force_reset: start new episodes; False continues with the saved memory state, for an
+                ``env`` that has not been stepped since.
+            plugins: names of the user's modules that the model needs; only these are imported.
+            kwargs: constructor arguments that replace the saved ones, and ``n_envs``.
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: no file of a `MemoryPPO`, or one that does not fit; the sentence says why.
+            ValueError: the file was not saved by `MemoryPPO`, does not fit ``env`` or ``kwargs``,
+                or needs a module that is neither imported nor in ``plugins``.
         """
         if print_system_info:
             get_system_info()
         given = {**(custom_objects or {}), **kwargs}
+        if "policy_kwargs" in given:
+            given["policy_kwargs"] = with_memory_name(given["policy_kwargs"])
         saved = archive.read(path, kind=saving.KIND)
-        model: P = saving.revive(
+        own = given.get("policy_kwargs") or {}
+        if "memory" in own:  # the caller wrote it, so its module may be imported
+            REGISTRY.named(own["memory"])
+        data = saved["data"]
+        import_plugins(data["arguments"]["policy_kwargs"], data.get("plugins", {}), plugins)
+        model: P = saving.rebuild(
             cls, saved, env, device=device, given=given, force_reset=force_reset
         )
         return model
@@ -91,10 +105,10 @@ class Persistent(OnPolicyAlgorithm, ABC):
         exact_match: bool = True,
         device: torch.device | str = "auto",
     ) -> None:
-        """Parameters of a file or of ``get_parameters``, into this model.
+        """Load the parameters of a file or of ``get_parameters`` into this model.
 
         Raises:
-            ValueError: the file's policy is another one.
+            ValueError: the file's policy differs from this model's.
         """
         given = load_path_or_dict
         if not isinstance(given, dict):
@@ -102,50 +116,48 @@ class Persistent(OnPolicyAlgorithm, ABC):
         super().set_parameters(given, exact_match, device)
 
     def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
-        """Learn on in other environments of the same kind and number.
+        """Continue training in other environments of the same number and spaces.
 
         Raises:
-            ValueError: another number of copies, or other spaces.
+            ValueError: the number of environments or a space differs.
         """
         vec = self._wrap_env(env, self.verbose)
         if vec.num_envs != self.n_envs:
             raise ValueError(
-                f"the model learns in {self.n_envs} copies and env has {vec.num_envs}: give as "
-                f"many, or load(path, env, n_envs={vec.num_envs}) to change it"
+                f"env has {vec.num_envs} environments, allowed: {self.n_envs}, as the model was "
+                f"made for; load(path, env, n_envs={vec.num_envs}) changes it"
             )
-        if self._normalisation is not None:
-            vec = normalisation.normalised(vec, self._normalisation)
-            self._normalisation = None
+        if self._saved_normalisation is not None:
+            vec = normalisation.with_statistics(vec, self._saved_normalisation)
+            self._saved_normalisation = None
         for what in ("observation_space", "action_space"):
             there, here = getattr(vec, what), getattr(self, what)
             if space_to_data(there) != space_to_data(here):
-                raise ValueError(f"the {what} of env is {there}, the model's is {here}")
+                raise ValueError(
+                    f"the {what} of env is {there}, allowed: {here}, as the model was made for"
+                )
         self.observation_space, self.action_space = vec.observation_space, vec.action_space
         super().set_env(vec, force_reset)
 
     def export(self, path: str | Path) -> ExportedStep:
-        """One step of the policy as ONNX (``.onnx``) or a torch.export program (``.pt2``).
+        """Export one step of the policy as ONNX (``.onnx``) or a torch.export program (``.pt2``).
 
-        The memory's state goes in and comes out by name; see `memrl.policies.export`.
+        The memory's state is a named input and output; see `memrl.policies.export`.
 
         Raises:
-            ValueError: another ending, a missing package, or what cannot be exported; says why.
+            ValueError: another suffix, a missing package, or a policy that cannot be exported.
         """
-        return export_step(self.policy.net, self.policy.seen, Path(path))
+        return export_step(self.policy.net, self.policy.input_space, Path(path))
 
     def generators(self) -> list[torch.Generator]:
-        """All that draws: actions in learning, minibatches, actions in `predict`."""
+        """The random generators of training actions, minibatches and `predict`."""
         return [self.generator, self.learner.shuffler, self.policy.generator]
 
     def collector_state(self) -> dict[str, Any] | None:
-        """What lasts from rollout to rollout; None before the first."""
-        return self._kept if self._collector is None else self._collector.state_dict()
-
-    def return_statistics(self) -> dict[str, Any] | None:
-        """What the critic's returns are standardised by, if they are."""
-        return None if self.return_norm is None else dict(self.return_norm.state_dict())
+        """The collector's state between rollouts; None before the first."""
+        return self._saved_collector if self._collector is None else self._collector.state_dict()
 
     def normalisation_state(self) -> dict[str, Any] | None:
-        """Statistics of the environments' ``VecNormalize``, if there is one."""
+        """Statistics of the environments' ``VecNormalize``; None without one."""
         own = self._vec_normalize_env
-        return self._normalisation if own is None else normalisation.statistics(own)
+        return self._saved_normalisation if own is None else normalisation.statistics(own)

@@ -1,9 +1,9 @@
-"""The policy that Stable-Baselines3's loop holds: ``predict`` with any memory's state."""
+"""A policy with any memory for Stable-Baselines3: ``predict`` takes and returns its state."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,12 @@ from stable_baselines3.common.utils import get_device
 from torch import Tensor
 
 from memrl.agents.sb3 import archive
-from memrl.agents.sb3.source import Reader, mask_size
+from memrl.agents.sb3.plugins import DEFAULT_MEMORY, import_plugins, plugin_folders
+from memrl.agents.sb3.vec_env import ObservationConverter, mask_size
 from memrl.checkpoint.spaces import space_from_data, space_to_data
 from memrl.memory import state as states
+from memrl.memory.core import MemoryCore
+from memrl.memory.registry import REGISTRY
 from memrl.policies.actor_critic import build_policy
 from memrl.policies.backbone import PolicyConfig
 from memrl.registry import nearest
@@ -25,26 +28,26 @@ from memrl.rollout.env import Obs
 from memrl.rollout.spaces import MASK, Array, canonical_action, decode_action
 
 KIND = "MemoryPolicy"
-FORGOT = (
-    "predict was called again without the state that it returned, so that the memory starts empty "
-    "at every step; keep it: action, state = model.predict(obs, state=state, episode_start=dones)"
+FORGOT_STATE = (
+    "predict was called again without the state that it returned, so the memory starts empty at "
+    "every step; keep it: action, state = model.predict(obs, state=state, episode_start=dones)"
 )
 
 
 class MemoryPolicy(BasePolicy):
-    """Encoder → memory → heads behind SB3's interface.
+    """Encoder → memory → heads with SB3's policy interface.
 
     Args:
         observation_space: Box, Discrete, MultiDiscrete, MultiBinary, or a flat Dict of these.
         action_space: Discrete, MultiDiscrete, MultiBinary or Box.
-        masks: entries of an action mask that comes with every observation; 0: none.
-        memory: name of the core.
-        memory_kwargs: its options.
+        masks: entries of the action mask that comes with every observation; 0: no mask.
+        memory: a memory's name, ``module:Name`` (the module is imported), or a class.
+        memory_kwargs: options of the memory.
         kwargs: fields of `memrl.policies.backbone.PolicyConfig`; ``normalise_obs`` is off by
             default, because ``VecNormalize`` does that here.
 
     Raises:
-        ValueError: a space, a memory or an option that is not known; the sentence names it.
+        ValueError: a space is unsupported, or a memory or an option is unknown.
     """
 
     def __init__(
@@ -53,28 +56,32 @@ class MemoryPolicy(BasePolicy):
         action_space: spaces.Space[Any],
         *,
         masks: int = 0,
-        memory: str = "lstm",
+        memory: str | type[MemoryCore[Any]] = DEFAULT_MEMORY,
         memory_kwargs: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(observation_space, action_space)
         if "name" in (memory_kwargs or {}):
-            raise ValueError("memory_kwargs are a memory's options; its name is memory=…")
+            raise ValueError(
+                "memory_kwargs has the key 'name', allowed: other options; its name is memory="
+            )
+        word = REGISTRY.word(memory)
+        REGISTRY.named(word)
         self.masks = masks
-        self.options = {"masks": masks, "memory": memory, "memory_kwargs": memory_kwargs, **kwargs}
-        self.reader = Reader(observation_space, torch.device("cpu"))
-        seen = dict(self.reader.space.spaces)
+        self.options = {"masks": masks, "memory": word, "memory_kwargs": memory_kwargs, **kwargs}
+        self.converter = ObservationConverter(observation_space, torch.device("cpu"))
+        entries = dict(self.converter.space.spaces)
         if masks:
-            seen[MASK] = spaces.MultiBinary(masks)
-        self.seen = spaces.Dict(seen)
+            entries[MASK] = spaces.MultiBinary(masks)
+        self.input_space = spaces.Dict(entries)
         self.net = build_policy(
-            self.seen,
+            self.input_space,
             canonical_action(action_space),
-            {"name": memory, **(memory_kwargs or {})},
+            {"name": word, **(memory_kwargs or {})},
             _config(kwargs),
         )
         self.generator = torch.Generator()
-        self._handed_out = False
+        self._returned_state = False
 
     def predict(
         self,
@@ -84,22 +91,22 @@ class MemoryPolicy(BasePolicy):
         deterministic: bool = False,
         action_masks: Array | None = None,
     ) -> tuple[Array, Any]:
-        """Actions and the memory's next state, for one observation or a batch of them.
+        """Actions and the memory's next state, for one observation or a batch.
 
         Args:
-            observation: as the environment gives it.
-            state: what the last call returned; None at the beginning.
-            episode_start: bool [B], True where an episode begins: there the state is replaced.
-            deterministic: the most probable actions instead of drawn ones.
-            action_masks: bool, True where an action is allowed, as in sb3-contrib; None: the mask
-                within the observation, if it has one.
+            observation: one observation of the environment, or a batch [B, ...].
+            state: returned by the last call; None in the first call.
+            episode_start: bool [B], True where an episode starts; the state of that row is reset.
+            deterministic: return the most probable actions instead of sampled ones.
+            action_masks: bool, True where an action is allowed, as in sb3-contrib; None: use the
+                mask in the observation, if there is one.
 
         Raises:
-            ValueError: an observation outside its space, or a state of another batch size.
+            ValueError: an observation is outside its space, or the state has another batch size.
         """
         self.set_training_mode(False)
-        self._refuse_others(observation)
-        single = self.reader.is_single(observation)
+        self._check_observation(observation)
+        single = self.converter.is_single(observation)
         obs = self._obs(observation, single, action_masks)
         batch = len(next(iter(obs.values())))
         fresh = state is None
@@ -108,7 +115,9 @@ class MemoryPolicy(BasePolicy):
         self._check(state, batch)
         begins = np.full(batch, fresh) if episode_start is None else np.asarray(episode_start, bool)
         if begins.size != batch:
-            raise ValueError(f"episode_start is of {begins.size} rows, the observation of {batch}")
+            raise ValueError(
+                f"episode_start has {begins.size} rows, allowed: {batch}, as the observation"
+            )
         start = torch.as_tensor(begins.reshape(batch), device=self.device)
         with torch.no_grad():
             out = self.net.step(obs, state, start)
@@ -116,51 +125,66 @@ class MemoryPolicy(BasePolicy):
         actions = decode_action(self.action_space, chosen)
         return (np.asarray(actions[0]) if single else actions), out.state
 
-    def save(self, path: archive.Place) -> None:
-        """The policy alone, as `MemoryPPO.save` writes files.
+    def save(self, path: archive.PathOrStream) -> None:
+        """Write the policy alone to a file like that of `MemoryPPO.save`.
 
         Raises:
-            RunError: the disk is full or not writable; an older file is as it was.
+            RunError: the disk is full or not writable; an older file is unchanged.
         """
         given = {
             "observation_space": space_to_data(self.observation_space),
             "action_space": space_to_data(self.action_space),
             "options": self.options,
+            "plugins": plugin_folders(self.options),
         }
         archive.write(path, {"data": given, "policy": dict(self.state_dict())}, kind=KIND)
 
     @classmethod
-    def load(cls, path: archive.Place, device: torch.device | str = "auto") -> MemoryPolicy:
-        """A policy as it was saved; no code of the file runs.
+    def load(
+        cls,
+        path: archive.PathOrStream,
+        device: torch.device | str = "auto",
+        *,
+        plugins: Iterable[str] = (),
+    ) -> MemoryPolicy:
+        """Load a saved policy; no code from the file runs.
+
+        ``plugins`` names the user's modules that the policy needs; only these are imported.
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: no file of a `MemoryPolicy`; the sentence says why.
+            ValueError: the file was not saved by `MemoryPolicy`, or needs a module that is neither
+                imported nor in ``plugins``.
         """
         saved = archive.read(path, kind=KIND)
         given = saved["data"]
-        seen, does = (space_from_data(given[f"{n}_space"]) for n in ("observation", "action"))
-        policy = cls(seen, does, **given["options"])
+        import_plugins(given["options"], given.get("plugins", {}), plugins)
+        obs_space, action_space = (
+            space_from_data(given[f"{name}_space"]) for name in ("observation", "action")
+        )
+        policy = cls(obs_space, action_space, **given["options"])
         policy.load_state_dict(saved["policy"])
         return policy.to(get_device(device))
 
     def _predict(self, observation: Any, deterministic: bool = False) -> Tensor:
-        raise NotImplementedError("a memory acts through predict(observation, state)")
+        raise NotImplementedError("a policy with a memory acts through predict(observation, state)")
 
-    def _refuse_others(self, observation: Any) -> None:
-        """Say what an observation is that cannot be one of this space."""
+    def _check_observation(self, observation: Any) -> None:
+        """Raise ValueError for an observation of another type than the space's."""
         if isinstance(observation, tuple):
             raise ValueError(
-                "the observation is a tuple: Gymnasium's reset returns obs, info = env.reset()"
+                "the observation is a tuple, allowed: its first part; obs, info = env.reset()"
             )
         space = self.observation_space
         if isinstance(space, spaces.Dict) != isinstance(observation, Mapping):
             given, wanted = type(observation).__name__, type(space).__name__
-            raise ValueError(f"the observation is a {given}, but its space is a {wanted}")
+            raise ValueError(
+                f"the observation is of type {given}, allowed: one of its space, a {wanted}"
+            )
         if isinstance(space, spaces.Dict):
-            for name in (leaf.path[0] for leaf in self.reader.leaves.values()):
+            for name in (leaf.path[0] for leaf in self.converter.leaves.values()):
                 if name not in observation:
-                    raise ValueError(f"the observation has no {name!r}")
+                    raise ValueError(f"the observation has no entry {name!r}")
 
     def _obs(self, observation: Any, single: bool, masks: Array | None) -> Obs:
         if single:
@@ -169,27 +193,31 @@ class MemoryPolicy(BasePolicy):
                 if isinstance(observation, Mapping)
                 else np.asarray(observation)[None]
             )
-        obs = {key: part.to(self.device) for key, part in self.reader.read(observation).items()}
+        obs = {key: part.to(self.device) for key, part in self.converter.read(observation).items()}
         if masks is not None:
             given, batch = np.asarray(masks, bool), len(next(iter(obs.values())))
             size = mask_size(self.action_space)
             if given.size != batch * size:
-                raise ValueError(f"action_masks has shape {given.shape}, not ({batch}, {size})")
+                raise ValueError(
+                    f"action_masks has shape {given.shape}, allowed: ({batch}, {size})"
+                )
             obs[MASK] = torch.as_tensor(given.reshape(batch, size), device=self.device)
         return obs
 
     def _check(self, state: Any, batch: int) -> None:
         for leaf in states.leaves(state):
             if len(leaf) != batch:
-                raise ValueError(f"the state is of {len(leaf)} rows, the observation of {batch}")
+                raise ValueError(
+                    f"the state has {len(leaf)} rows, allowed: {batch}, as the observation"
+                )
 
     def _warn_if_forgotten(self, fresh: bool, episode_start: Array | None) -> None:
-        """A state was handed out, and the next call of the same episode does without it."""
-        remembers = self.net.core.horizon != 0
+        """Warn if a call within an episode lacks the state that the last call returned."""
+        has_state = self.net.core.horizon != 0
         begins = episode_start is not None and bool(np.all(episode_start))
-        if remembers and fresh and not begins and self._handed_out:
-            warnings.warn(FORGOT, UserWarning, stacklevel=4)
-        self._handed_out = fresh
+        if has_state and fresh and not begins and self._returned_state:
+            warnings.warn(FORGOT_STATE, UserWarning, stacklevel=4)
+        self._returned_state = fresh
 
 
 def _config(given: Mapping[str, Any]) -> PolicyConfig:

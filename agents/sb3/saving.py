@@ -1,4 +1,4 @@
-"""What a saved `MemoryPPO` consists of, and how one is made of it again."""
+"""The parts of a saved `MemoryPPO`, and how a model is rebuilt from them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from stable_baselines3.common.type_aliases import GymEnv
 
 from memrl.agents.sb3 import archive, schedules
+from memrl.agents.sb3.plugins import plugin_folders
 from memrl.agents.sb3.policy import MemoryPolicy
 from memrl.checkpoint.spaces import space_from_data, space_to_data
 from memrl.registry import nearest
@@ -27,14 +28,15 @@ COUNTERS = (
 )
 
 
-def parts(model: Any) -> dict[str, Any]:
-    """Everything that acting, and learning on, needs but the environments themselves."""
+def model_parts(model: Any) -> dict[str, Any]:
+    """Everything that acting and further training need, except for the environments."""
     arguments = {name: getattr(model, name) for name in ARGUMENTS}
     arguments |= {name: schedules.to_data(getattr(model, name)) for name in SCHEDULES}
     arguments["stats_window_size"] = model._stats_window_size
     return {
         "data": {
             "arguments": arguments,
+            "plugins": plugin_folders(arguments["policy_kwargs"]),
             "policy_class": model.policy_class.__name__,
             "counters": {name: getattr(model, name) for name in COUNTERS},
             "observation_space": space_to_data(model.observation_space),
@@ -59,7 +61,7 @@ def parts(model: Any) -> dict[str, Any]:
     }
 
 
-def revive(
+def rebuild(
     cls: Callable[..., Any],
     saved: Mapping[str, Any],
     env: GymEnv | None,
@@ -68,36 +70,36 @@ def revive(
     given: Mapping[str, Any],
     force_reset: bool,
 ) -> Any:
-    """A model of ``parts``, in ``env``; ``given`` arguments stand before the saved ones.
+    """A model from ``model_parts`` in ``env``; ``given`` arguments replace the saved ones.
 
     Raises:
-        ValueError: an argument that is unknown, or that only the caller can give; another memory,
-            other spaces, or another number of copies.
+        ValueError: an argument is unknown, or cannot be saved and is missing; or the memory, a
+            space or the number of environments differs.
     """
     data, variables = saved["data"], saved["pytorch_variables"]
     given = dict(given)
     policy = given.pop("policy", MemoryPolicy)
     if policy.__name__ != data["policy_class"]:
         raise ValueError(
-            f"the file holds a policy of the class {data['policy_class']}, not {policy.__name__}: "
-            "pass it, load(path, policy=…)"
+            f"the file contains a policy of the class {data['policy_class']}, not "
+            f"{policy.__name__}: pass it as load(path, policy=…)"
         )
     arguments, n_envs = _arguments(data, given)
     if n_envs != data["n_envs"] and not force_reset:
         raise ValueError(
-            f"the file holds the memory of {data['n_envs']} copies, which {n_envs} cannot go on "
-            "from: leave force_reset=True"
+            f"n_envs={n_envs} with force_reset=False, allowed: {data['n_envs']}, as in the file, "
+            "or force_reset=True"
         )
-    nowhere: Any = None  # spaces and sizes follow from the file
-    model = cls(policy, nowhere, device=device, _init_setup_model=False, **arguments)
+    no_env: Any = None  # the file contains the spaces and sizes
+    model = cls(policy, no_env, device=device, _init_setup_model=False, **arguments)
     model.observation_space = space_from_data(data["observation_space"])
     model.action_space = space_from_data(data["action_space"])
     model.n_envs, model.masks = n_envs, data["masks"]
     model._setup_model()
-    _fill(model, saved)
-    model._normalisation = variables["normalisation"]
+    _restore_values(model, saved)
+    model._saved_normalisation = variables["normalisation"]
     if not force_reset:
-        model._kept = variables["collector"]
+        model._saved_collector = variables["collector"]
         model._last_obs = variables["last_obs"]
         model._last_episode_starts = variables["last_episode_starts"]
     if env is not None:
@@ -105,7 +107,7 @@ def revive(
     return model
 
 
-def _fill(model: Any, saved: Mapping[str, Any]) -> None:
+def _restore_values(model: Any, saved: Mapping[str, Any]) -> None:
     data = saved["data"]
     for name, value in data["counters"].items():
         setattr(model, name, value)
@@ -122,42 +124,42 @@ def _fill(model: Any, saved: Mapping[str, Any]) -> None:
 
 
 def _arguments(data: Mapping[str, Any], given: dict[str, Any]) -> tuple[dict[str, Any], int]:
-    """The constructor's arguments and the number of copies."""
+    """The constructor's arguments and the number of environments."""
     n_envs = int(given.pop("n_envs", data["n_envs"]))
-    if "lr_schedule" in given:  # how SB3's users replace a learning rate: custom_objects
+    if "lr_schedule" in given:  # SB3's custom_objects may replace a learning rate by this name
         given.setdefault("learning_rate", given["lr_schedule"])
         del given["lr_schedule"]
     own = dict(data["arguments"])
     for name in given:
         if name not in own:
-            raise ValueError(f"load knows no argument {name!r}{nearest(name, own)}")
+            raise ValueError(f"load has no argument {name!r}{nearest(name, own)}")
     if "policy_kwargs" in given:
-        check_policy(own["policy_kwargs"], given["policy_kwargs"] or {})
+        check_same_policy(own["policy_kwargs"], given["policy_kwargs"] or {})
     for name in SCHEDULES:
         if name not in given:
             own[name] = schedules.from_data(own[name], name)
     return own | given, n_envs
 
 
-def check_policy(saved: Mapping[str, Any], present: Mapping[str, Any]) -> None:
-    """The file's policy must be the present one.
+def check_same_policy(saved: Mapping[str, Any], present: Mapping[str, Any]) -> None:
+    """Check that the file's policy is the present one.
 
     Raises:
-        ValueError: another memory, or other options; both are named.
+        ValueError: the memory or its options differ; the message names both.
     """
     there, here = (kwargs.get("memory", "lstm") for kwargs in (saved, present))
     if there != here:
-        raise ValueError(f"the file holds a policy with memory {there!r}, not {here!r}")
+        raise ValueError(f"the file contains a policy with memory {there!r}, not {here!r}")
     if dict(saved) != dict(present):
-        raise ValueError(f"the file holds a policy of {dict(saved)}, not of {dict(present)}")
+        raise ValueError(f"the file contains a policy with {dict(saved)}, not {dict(present)}")
 
 
-def read_parameters(place: archive.Place, model: Any) -> dict[str, Any]:
-    """Parameters and optimiser of a file, for a model of the same policy.
+def read_parameters(place: archive.PathOrStream, model: Any) -> dict[str, Any]:
+    """The parameters and optimiser state of a file, for a model with the same policy.
 
     Raises:
-        ValueError: as `archive.read`; or the file's policy is another one.
+        ValueError: like `archive.read`, or the file's policy differs.
     """
     saved = archive.read(place, kind=KIND)
-    check_policy(saved["data"]["arguments"]["policy_kwargs"], model.policy_kwargs)
+    check_same_policy(saved["data"]["arguments"]["policy_kwargs"], model.policy_kwargs)
     return {name: saved[name] for name in ("policy", "policy.optimizer")}

@@ -1,1 +1,1 @@
-"""Gymnasium environments as batches of tensors, and tensor environments for Gymnasium and SB3."""
+"""Adapters: Gymnasium environments as tensors, tensor environments for Gymnasium and SB3."""

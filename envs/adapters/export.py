@@ -1,4 +1,4 @@
-"""Tensor environments for the rest of the world: a Gymnasium ``VectorEnv`` and a single ``Env``."""
+"""Tensor environments as a Gymnasium ``VectorEnv`` or a single ``Env``."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from memrl.rollout.env import BatchedEnv, Obs, Transition
 from memrl.rollout.spaces import MASK, Array, encode_action, export, exported, row
 
 
-def draws(env: BatchedEnv) -> bool:
-    """Whether the environment can make pictures of itself."""
+def can_render(env: BatchedEnv) -> bool:
+    """Whether the environment can render images."""
     while isinstance(env, Previous):
         env = env.env
     return type(env).render is not BatchedEnv.render
 
 
 def checked_render_mode(env: BatchedEnv, render_mode: str | None) -> list[str]:
-    """The render modes that an environment has.
+    """The render modes of an environment.
 
     Raises:
-        ValueError: the mode asked for is not one of them.
+        ValueError: ``render_mode`` is not one of them.
     """
-    modes = ["rgb_array"] if draws(env) else []
+    modes = ["rgb_array"] if can_render(env) else []
     if render_mode is not None and render_mode not in modes:
         raise ValueError(f"render_mode is {render_mode!r}, allowed: {[None, *modes]}")
     return modes
@@ -36,21 +36,23 @@ def checked_render_mode(env: BatchedEnv, render_mode: str | None) -> list[str]:
 
 @final
 class TensorVectorEnv(VectorEnv[Any, Any, Any]):
-    """A `BatchedEnv` behind Gymnasium's vector interface, with same-step autoreset.
+    """A `BatchedEnv` as a Gymnasium vector environment with same-step autoreset.
 
-    An observation space of the one key ``obs`` is unwrapped. By default everything is numpy, with
-    float64 rewards, and the infos of ended episodes follow Gymnasium: ``final_obs`` (one object a
-    copy) and ``final_info`` (the metrics), each with its mask ``_final_obs``, ``_final_info``.
-    With ``tensors=True`` nothing leaves the device: observations are dicts of tensors, and the
-    infos hold ``final_obs``, ``final_info`` and the masks at every step, as tensors of all copies.
+    An observation space with the single key ``obs`` is unwrapped. By default everything is numpy,
+    with float64 rewards. The infos of ended episodes follow Gymnasium: ``final_obs`` (one object
+    per environment) and ``final_info`` (the metrics), with the masks ``_final_obs`` and
+    ``_final_info``. With ``tensors=True`` nothing leaves the device: observations are dicts of
+    tensors, and the infos of every step hold ``final_obs``, ``final_info`` and the masks as
+    tensors of all environments.
 
     Args:
-        env: the copies; one that marks rows as invalid (a NEXT_STEP adapter) is refused in `step`.
-        tensors: give tensors out instead of numpy arrays. Actions may be either, always.
+        env: the environments. `step` raises a ValueError if they mark rows as invalid (NEXT_STEP
+            autoreset).
+        tensors: return tensors instead of numpy arrays. Actions may always be either.
         render_mode: ``rgb_array`` or None.
 
     Raises:
-        ValueError: a render mode that the environment does not have.
+        ValueError: the environment lacks the render mode.
     """
 
     def __init__(
@@ -76,18 +78,21 @@ class TensorVectorEnv(VectorEnv[Any, Any, Any]):
         seed: int | list[int | None] | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[Any, dict[str, Any]]:
-        """Begin a new episode in every copy; ``options`` may not ask to reset only some."""
+        """Start a new episode in every environment; ``options`` cannot select some of them."""
         if isinstance(seed, list):
-            raise ValueError("seed is a list; the copies of a tensor environment share one int")
+            raise ValueError("seed is a list, allowed: one int for all environments, or None")
         if options and "reset_mask" in options:
-            raise ValueError("reset_mask needs autoreset DISABLED; this environment is SAME_STEP")
+            raise ValueError(
+                "options has the key 'reset_mask', allowed: no such key, because the autoreset "
+                "mode is SAME_STEP"
+            )
         super().reset(seed=seed)
         return self._out(self.env.reset(seed)), {}
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         transition = self.env.step(encode_action(self.env.action_space, actions, self.env.device))
         if transition.valid is not None:
-            raise ValueError("an environment that resets in the next step cannot be exported")
+            raise ValueError("the autoreset mode is NEXT_STEP, allowed: SAME_STEP")
         obs = self._out(transition.obs)
         if self.tensors:
             _, reward, terminated, truncated, *_ = transition
@@ -103,7 +108,7 @@ class TensorVectorEnv(VectorEnv[Any, Any, Any]):
     def render(self) -> tuple[Any, ...] | None:
         if self.render_mode is None:
             return None
-        return tuple(self.env.render(copy) for copy in range(self.num_envs))
+        return tuple(self.env.render(index) for index in range(self.num_envs))
 
     def close_extras(self, **kwargs: Any) -> None:
         self.env.close()
@@ -119,8 +124,8 @@ class TensorVectorEnv(VectorEnv[Any, Any, Any]):
             return {}
         final = self._out(transition.final_obs)
         final_obs = np.full(self.num_envs, None, dtype=object)
-        for copy in np.flatnonzero(ended).tolist():
-            final_obs[copy] = row(final, copy)
+        for index in np.flatnonzero(ended).tolist():
+            final_obs[index] = row(final, index)
         metrics: dict[str, Any] = {}
         for name, value in transition.metrics.items():
             metrics[name] = np.where(ended, value.cpu().numpy(), np.float32(0))
@@ -145,23 +150,23 @@ def _tensor_info(transition: Transition) -> dict[str, Any]:
 
 @final
 class TensorEnv(gymnasium.Env[Any, Any]):
-    """One copy of a `BatchedEnv` as a plain Gymnasium environment, which its user resets.
+    """A `BatchedEnv` with one environment as a plain Gymnasium ``Env``, which the caller resets.
 
-    The episode that the copy began by itself is handed out by the next unseeded `reset`, so that
-    the stream of episodes is that of the batched environment. The info of an episode's last step
-    holds the metrics.
+    The batched environment has already started its next episode when one ends; the next `reset`
+    without a seed returns the first observation of that episode. The episodes are therefore the
+    same as those of the batched environment. The info of an episode's last step holds the metrics.
 
     Args:
-        env: exactly one copy.
+        env: a batch of one environment.
         render_mode: ``rgb_array`` or None.
 
     Raises:
-        ValueError: more copies than one, or a render mode that the environment does not have.
+        ValueError: ``num_envs`` is not 1, or the environment lacks the render mode.
     """
 
     def __init__(self, env: BatchedEnv, *, render_mode: str | None = None) -> None:
         if env.num_envs != 1:
-            raise ValueError(f"a single environment is made of 1 copy, not of {env.num_envs}")
+            raise ValueError(f"num_envs is {env.num_envs}, allowed: 1")
         self.env = env
         self.render_mode = render_mode
         self.metadata = {"render_modes": checked_render_mode(env, render_mode), "render_fps": 10}
@@ -198,10 +203,10 @@ class TensorEnv(gymnasium.Env[Any, Any]):
 
     @property
     def action_masks(self) -> Callable[[], Array]:
-        """What is allowed now, as sb3-contrib's maskable algorithms ask for it: bool [A].
+        """The mask of allowed actions for sb3-contrib's maskable algorithms: bool [A].
 
         Raises:
-            AttributeError: the environment has no masks (so that `hasattr` tells).
+            AttributeError: the environment has no action masks; `hasattr` is then False.
         """
         if MASK not in self.env.observation_space.keys():
             raise AttributeError(f"this environment has no {MASK}")

@@ -1,4 +1,4 @@
-"""Any Gymnasium environment as a `BatchedEnv`: an id, or a vector environment that was given."""
+"""Any Gymnasium vector environment as a `BatchedEnv`."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from memrl.rollout.spaces import MASK, Array, canonical_action, decode_action, e
 
 Arrays: TypeAlias = dict[str, Array]
 
-# Tasks that end with a reward if and only if they were solved.
+# Tasks that terminate with a positive reward if and only if the agent succeeded.
 REWARD_MEANS_SUCCESS = ("MiniGrid-", "BabyAI-")
 
 
 @final
 class GymnasiumAdapter(BatchedEnv):
-    """B copies of a Gymnasium task, stepped on the host, seen as tensors on ``device``.
+    """B Gymnasium environments, which step on the host, with tensors on ``device``.
 
-    ``memrl.rollout.spaces`` says what each space becomes; the copies that `memrl.make` makes have
-    tokens in place of text (``memrl.envs.adapters.text``), from others it is dropped. A vector
-    environment that resets in the next step spends one row per episode on its reset; that row has
-    ``valid`` False, reward 0, and its action was not used. An action mask is found in the
-    observation or in the info under ``action_mask``, and becomes ``obs["action_mask"]``,
-    bool [B, A].
+    ``memrl.rollout.spaces`` defines the tensors of each space. The environments that `memrl.make`
+    makes convert text to tokens (``memrl.envs.adapters.text``); text of other environments is
+    dropped. With NEXT_STEP autoreset each reset takes one row of its own: this row has ``valid``
+    False and reward 0, and ignores its action. An action mask under ``action_mask`` in the
+    observation or the info becomes ``obs["action_mask"]``, bool [B, A].
 
-    What a task shows is passed on, faults included: BabyAI's PutNextS*Carrying ids open an episode
-    with an image from before the agent took up its object.
+    Observations are the environment's, faults included: episodes of BabyAI's PutNextS*Carrying ids
+    start with an image from before the agent picked up its object.
 
-    ``state_dict`` cannot hold what the environments hide. Loading it begins new episodes, seeded
-    by the seed and the number of steps taken, so that a resumed run is repeatable but does not
-    continue the episodes that were cut.
+    ``state_dict`` cannot hold the hidden state of the environments. Loading it starts new
+    episodes, seeded with the seed and the number of env steps. A resumed run is therefore
+    repeatable, but does not continue the interrupted episodes.
 
     Args:
-        vector: copies of one task, with ``metadata["autoreset_mode"]`` SAME_STEP or NEXT_STEP.
-        device: where observations go, once a step.
+        vector: environments of one task, with ``metadata["autoreset_mode"]`` SAME_STEP or
+            NEXT_STEP.
+        device: of the tensors; observations are copied to it once per step.
         name: the task's id, for errors and for the rule of success; by default the id of the
-            vector environment or of its copies.
+            vector environment or of its first environment.
 
     Raises:
-        ValueError: a reset mode or a space that cannot be served; in ``step`` and ``reset``: an
-            observation or reward that is NaN or of a wrong shape. The message names the copy.
+        ValueError: the autoreset mode or a space is not supported. In ``step`` and ``reset``: an
+            observation or reward is NaN or has a wrong shape; the message names the environment.
     """
 
     metric_names = ("success",)
@@ -69,7 +69,7 @@ class GymnasiumAdapter(BatchedEnv):
         self._steps = 0
         self._ended = np.zeros(self.num_envs, dtype=bool)
         kept = {key: leaf.space for key, leaf in self._leaves.items()}
-        # Only a reset can tell whether the info holds a mask.
+        # Only a reset shows whether the info holds a mask.
         self._masks = 0 if MASK in kept else _mask_size(vector.reset()[1])
         if self._masks:
             kept[MASK] = spaces.MultiBinary(self._masks)
@@ -82,16 +82,16 @@ class GymnasiumAdapter(BatchedEnv):
         return self._restart(seed)
 
     def step(self, action: Tensor) -> Transition:
-        answer = self._vector.step(decode_action(self._vector.single_action_space, action))
-        obs, reward, terminated, truncated, info = answer
-        waiting, self._ended = self._ended, terminated | truncated
-        arrays = self._read(obs, info)
-        last, said = arrays, info
+        array = decode_action(self._vector.single_action_space, action)
+        obs, reward, terminated, truncated, info = self._vector.step(array)
+        resetting, self._ended = self._ended, terminated | truncated
+        arrays = self._arrays(obs, info)
+        last, last_info = arrays, info
         if self._same_step and self._ended.any():
-            said = info.get("final_info", {})
+            last_info = info.get("final_info", {})
             last = self._last(arrays, info)
-        reward = self._checked(np.where(waiting, 0, reward) if not self._same_step else reward)
-        success = self._success(reward, terminated, said)
+        reward = self._checked(reward if self._same_step else np.where(resetting, 0, reward))
+        success = self._success(reward, terminated, last_info)
         self._steps += self.num_envs
         tensors = self._tensors(arrays)
         return Transition(
@@ -101,7 +101,7 @@ class GymnasiumAdapter(BatchedEnv):
             truncated=self._tensor(truncated),
             final_obs=tensors if last is arrays else self._tensors(last),
             metrics={"success": self._tensor(success)},
-            valid=None if self._same_step else self._tensor(~waiting),
+            valid=None if self._same_step else self._tensor(~resetting),
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -110,14 +110,14 @@ class GymnasiumAdapter(BatchedEnv):
     def load_state_dict(self, state: dict[str, Any]) -> Obs:
         self._seed, self._steps = int(state["seed"]), int(state["steps"])
         mixed = np.random.SeedSequence([self._seed, self._steps]).generate_state(1)[0]
-        return self._restart(int(mixed) // 2)  # below 2³¹, and so are the seeds of all copies
+        return self._restart(int(mixed) // 2)  # below 2³¹, as are the seeds of all environments
 
-    def render(self, copy: int = 0) -> Any:
-        """A picture of one copy; the environment must have been made with ``render_mode``."""
+    def render(self, index: int = 0) -> Any:
+        """An image of one environment; None if it was made without ``render_mode``."""
         if self._vector.render_mode is None:
             return None
         frames = self._vector.render()
-        return None if frames is None else frames[copy]
+        return None if frames is None else frames[index]
 
     def close(self) -> None:
         self._vector.close()
@@ -125,9 +125,9 @@ class GymnasiumAdapter(BatchedEnv):
     def _restart(self, seed: int | None) -> Obs:
         obs, info = self._vector.reset(seed=seed)
         self._ended = np.zeros(self.num_envs, dtype=bool)
-        return self._tensors(self._read(obs, info))
+        return self._tensors(self._arrays(obs, info))
 
-    def _read(self, obs: Any, info: Mapping[str, Any]) -> Arrays:
+    def _arrays(self, obs: Any, info: Mapping[str, Any]) -> Arrays:
         arrays = {
             key: encode(leaf, leaf.pick(obs), f"{self.name}: {key!r}")
             for key, leaf in self._leaves.items()
@@ -137,9 +137,12 @@ class GymnasiumAdapter(BatchedEnv):
         return arrays
 
     def _last(self, arrays: Arrays, info: Mapping[str, Any]) -> Arrays:
-        """The last observations: of the episodes that ended; elsewhere those in hand."""
+        """The last observations of ended episodes; elsewhere the current observations."""
         if "final_obs" not in info:
-            raise ValueError(f'{self.name} ended an episode and gave no info["final_obs"]')
+            raise ValueError(
+                f'{self.name}: the info of an ended episode lacks the key "final_obs", which '
+                "SAME_STEP autoreset needs"
+            )
         final_obs, rows = info["final_obs"], np.flatnonzero(self._ended)
         one_by_one = isinstance(final_obs, np.ndarray) and final_obs.dtype == object
         last = {key: array.copy() for key, array in arrays.items()}
@@ -154,18 +157,18 @@ class GymnasiumAdapter(BatchedEnv):
         return last
 
     def _mask(self, info: Mapping[str, Any]) -> Array:
-        """The masks in an info; a copy that says nothing allows everything."""
+        """The action masks in an info; all True for an environment without one."""
         if MASK not in info:
             return np.ones((self.num_envs, self._masks), dtype=bool)
-        said = np.asarray(info.get(f"_{MASK}", np.ones(self.num_envs, dtype=bool)))
-        return np.where(said[:, None], np.asarray(info[MASK]).astype(bool), True)
+        present = np.asarray(info.get(f"_{MASK}", np.ones(self.num_envs, dtype=bool)))
+        return np.where(present[:, None], np.asarray(info[MASK]).astype(bool), True)
 
     def _success(self, reward: Array, terminated: Array, info: Mapping[str, Any]) -> Array:
-        """1 solved, 0 not, NaN where the task does not say: float32 [B]."""
+        """1 for success, 0 for failure, NaN where the task reports neither: float32 [B]."""
         if "is_success" in info:
-            said = np.asarray(info.get("_is_success", np.ones(self.num_envs, dtype=bool)))
+            present = np.asarray(info.get("_is_success", np.ones(self.num_envs, dtype=bool)))
             success = np.full(self.num_envs, np.nan, dtype=np.float32)
-            success[said] = np.asarray(info["is_success"])[said].astype(np.float32)
+            success[present] = np.asarray(info["is_success"])[present].astype(np.float32)
             return success
         if self.name.startswith(REWARD_MEANS_SUCCESS):
             return np.where((reward > 0) & terminated, np.float32(1), np.float32(0))
@@ -175,8 +178,11 @@ class GymnasiumAdapter(BatchedEnv):
         single: Array = np.asarray(reward, dtype=np.float32)
         bad = ~np.isfinite(single)
         if bad.any():
-            copy = int(bad.argmax())
-            raise ValueError(f"{self.name}: the reward of copy {copy} is {single[copy]}")
+            index = int(bad.argmax())
+            raise ValueError(
+                f"the reward of env {index} of {self.name} is {single[index]}, "
+                "allowed: finite numbers"
+            )
         return single
 
     def _tensors(self, arrays: Arrays) -> Obs:
@@ -187,18 +193,18 @@ class GymnasiumAdapter(BatchedEnv):
 
 
 def _name(vector: VectorEnv[Any, Any, Any]) -> str:
-    spec, copies = vector.spec, vector.unwrapped
-    if spec is None and hasattr(copies, "get_attr"):
-        spec = copies.get_attr("spec")[0]
+    spec, unwrapped = vector.spec, vector.unwrapped
+    if spec is None and hasattr(unwrapped, "get_attr"):
+        spec = unwrapped.get_attr("spec")[0]
     return str(vector) if spec is None else spec.id
 
 
 def _resets_in_same_step(vector: VectorEnv[Any, Any, Any], name: str) -> bool:
     mode = vector.metadata.get("autoreset_mode")
     if mode not in (AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP):
-        said = "missing" if mode is None else mode
+        given = "missing" if mode is None else mode
         raise ValueError(
-            f'the autoreset mode of {name} (metadata["autoreset_mode"]) is {said}; '
+            f'the autoreset mode of {name} (metadata["autoreset_mode"]) is {given}, '
             "allowed: AutoresetMode.SAME_STEP (best) or AutoresetMode.NEXT_STEP"
         )
     return bool(mode == AutoresetMode.SAME_STEP)

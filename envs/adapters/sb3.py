@@ -1,4 +1,4 @@
-"""Tensor environments as a Stable-Baselines3 ``VecEnv``. Importing this file imports SB3."""
+"""Tensor environments as a Stable-Baselines3 ``VecEnv``; importing this file imports SB3."""
 
 from __future__ import annotations
 
@@ -24,21 +24,23 @@ from memrl.rollout.spaces import MASK, Array, encode_action, export, exported, r
 
 @final
 class TensorVecEnv(VecEnv):
-    """A `BatchedEnv` behind SB3's interface; wrap it in ``VecMonitor`` for episode statistics.
+    """A `BatchedEnv` as an SB3 ``VecEnv``; wrap it in ``VecMonitor`` for episode statistics.
 
-    Infos carry ``TimeLimit.truncated`` at every step; at an episode's last step also
-    ``terminal_observation``, the metrics, and ``is_success`` where the task has a success. With
-    masks, ``env_method("action_masks")`` gives bool [A] for each copy, as sb3-contrib asks for it.
-    The copies are rows of one object, so an attribute is set for all of them or not at all.
+    Infos hold ``TimeLimit.truncated`` at every step. At an episode's last step they also hold
+    ``terminal_observation``, the metrics, and ``is_success`` if the task has a success. With
+    action masks, ``env_method("action_masks")`` returns bool [A] for each environment, as
+    sb3-contrib expects. The environments are rows of one object: `set_attr` sets an attribute for
+    all of them.
 
     Args:
-        env: the copies; one that marks rows as invalid (a NEXT_STEP adapter) is refused in `step`.
+        env: the environments. `step` raises a ValueError if they mark rows as invalid (NEXT_STEP
+            autoreset).
         render_mode: ``rgb_array`` or None.
-        flatten_grids: give uint8 grids smaller than 36 × 36 cells (MiniGrid's view) out as vectors.
-            SB3's own policies take every uint8 grid for a picture and fail on such small ones.
+        flatten_grids: return uint8 grids smaller than 36 × 36 cells (MiniGrid's view) as vectors.
+            SB3's own policies treat every uint8 grid as an image and fail on such small ones.
 
     Raises:
-        ValueError: a render mode that the environment does not have.
+        ValueError: the environment lacks the render mode.
     """
 
     def __init__(
@@ -54,8 +56,8 @@ class TensorVecEnv(VecEnv):
             for key, part in env.observation_space.items()
             if flatten_grids and _too_small_for_sb3(part) and isinstance(part, spaces.Box)
         }
-        seen = {**env.observation_space.spaces, **self._flattened}
-        super().__init__(env.num_envs, exported(seen), env.action_space)
+        entries = {**env.observation_space.spaces, **self._flattened}
+        super().__init__(env.num_envs, exported(entries), env.action_space)
 
     def reset(self) -> VecEnvObs:
         self._obs = self.env.reset(self._seeds[0])
@@ -71,7 +73,7 @@ class TensorVecEnv(VecEnv):
         batch = encode_action(self.env.action_space, self._actions, self.env.device)
         transition = self.env.step(batch)
         if transition.valid is not None:
-            raise ValueError("an environment that resets in the next step cannot be exported")
+            raise ValueError("the autoreset mode is NEXT_STEP, allowed: SAME_STEP")
         self._obs = transition.obs
         ended, reward = _array(transition.ended), _array(transition.reward)
         timed_out = _array(transition.truncated & ~transition.terminated)
@@ -79,46 +81,46 @@ class TensorVecEnv(VecEnv):
         if ended.any():
             final_obs = self._out(transition.final_obs)
             metrics = {name: _array(value) for name, value in transition.metrics.items()}
-            for copy in np.flatnonzero(ended).tolist():
-                infos[copy]["terminal_observation"] = row(final_obs, copy)
-                infos[copy] |= {name: float(value[copy]) for name, value in metrics.items()}
-                if "success" in metrics and not np.isnan(metrics["success"][copy]):
-                    infos[copy]["is_success"] = bool(metrics["success"][copy])
+            for index in np.flatnonzero(ended).tolist():
+                infos[index]["terminal_observation"] = row(final_obs, index)
+                infos[index] |= {name: float(value[index]) for name, value in metrics.items()}
+                if "success" in metrics and not np.isnan(metrics["success"][index]):
+                    infos[index]["is_success"] = bool(metrics["success"][index])
         return self._out(self._obs), reward, ended, infos
 
     def close(self) -> None:
         self.env.close()
 
     def get_images(self) -> Sequence[Array | None]:
-        return [self.env.render(copy) for copy in range(self.num_envs)]
+        return [self.env.render(index) for index in range(self.num_envs)]
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        copies = list(self._get_indices(indices))
+        chosen = list(self._get_indices(indices))
         if attr_name == "render_mode":
-            return [self._render_mode for _ in copies]
+            return [self._render_mode for _ in chosen]
         if attr_name == "action_masks":
             self._require_masks()
-            return [partial(self._mask, copy) for copy in copies]
-        return [getattr(self.env, attr_name) for _ in copies]
+            return [partial(self._mask, index) for index in chosen]
+        return [getattr(self.env, attr_name) for _ in chosen]
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
         if set(self._get_indices(indices)) != set(range(self.num_envs)):
-            raise ValueError(f"{attr_name} can be set for all copies only: they share one object")
+            raise ValueError(
+                f"set_attr({attr_name!r}) has the indices {indices}, allowed: all environments, "
+                "because they share one object"
+            )
         setattr(self.env, attr_name, value)
 
     def env_method(
         self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **kwargs: Any
     ) -> list[Any]:
-        copies = list(self._get_indices(indices))
+        chosen = list(self._get_indices(indices))
         if method_name == "action_masks":
             self._require_masks()
-            return [self._mask(copy) for copy in copies]
+            return [self._mask(index) for index in chosen]
         if method_name == "render":
-            return [self.env.render(copy) for copy in copies]
-        raise AttributeError(
-            f"copies of a tensor environment have no method {method_name!r} of their own; "
-            "allowed: action_masks, render"
-        )
+            return [self.env.render(index) for index in chosen]
+        raise AttributeError(f"env_method is {method_name!r}, allowed: action_masks, render")
 
     def env_is_wrapped(
         self, wrapper_class: type[gymnasium.Wrapper[Any, Any, Any, Any]], indices: Any = None
@@ -129,10 +131,10 @@ class TensorVecEnv(VecEnv):
         if MASK not in self.env.observation_space.keys():
             raise AttributeError(f"this environment has no {MASK}")
 
-    def _mask(self, copy: int) -> Array:
+    def _mask(self, index: int) -> Array:
         if not self._obs:
             raise RuntimeError("call reset before action_masks")
-        return _array(self._obs[MASK][copy])
+        return _array(self._obs[MASK][index])
 
     def _out(self, obs: Obs) -> Any:
         flat = {key: obs[key].flatten(1) for key in self._flattened}
@@ -145,5 +147,5 @@ def _too_small_for_sb3(space: spaces.Space[Any]) -> bool:
 
 
 def _array(tensor: Tensor) -> Array:
-    """A new numpy array, since environments may keep the tensor."""
+    """A new numpy array, because environments may keep the tensor."""
     return tensor.cpu().numpy().copy()

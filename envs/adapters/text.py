@@ -7,77 +7,80 @@ from typing import Any, NamedTuple, TypeAlias, final
 import numpy as np
 from gymnasium import spaces
 
-from memrl.envs.missions import LONGEST_BABYAI, VOCABULARY, numbers, split
+from memrl.envs.missions import LONGEST_BABYAI, VOCABULARY, encode_one, split
 from memrl.rollout.tokens import Tokens
 
 Space: TypeAlias = spaces.Space[Any]
 
 
 @final
-class Reader(NamedTuple):
-    """How one text of an observation is read."""
+class Tokenizer(NamedTuple):
+    """Converts one text entry of an observation to tokens."""
 
-    symbols: tuple[str, ...]  # of the numbers 0 (none) …
-    length: int  # of the longest text, in symbols
-    by_word: bool  # or letter by letter
+    symbols: tuple[str, ...]  # by index; 0 is padding
+    length: int  # symbols of the longest text
+    by_word: bool  # symbols are words; otherwise letters
 
     @property
     def space(self) -> Tokens:
-        """Where the numbers lie."""
+        """The space of the tokens."""
         return Tokens(len(self.symbols), self.length)
 
-    def read(self, text: str) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """The numbers of a text's symbols, zeros behind: int64 [L].
+    def encode(self, text: str) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """The indices of a text's symbols, padded with zeros: int64 [L].
 
         Raises:
-            ValueError: an unknown symbol, or more of them than the length.
+            ValueError: an unknown symbol, or the text is longer than ``length``.
         """
         if self.by_word:
-            return np.array(numbers(text, self.length, self.symbols))
+            return np.array(encode_one(text, self.length, self.symbols))
         if len(text) > self.length:
-            raise ValueError(f"{text!r} has {len(text)} letters; at most {self.length} fit")
+            raise ValueError(f"{text!r} has {len(text)} letters, allowed: at most {self.length}")
         for letter in text:
             if letter not in self.symbols:
-                raise ValueError(f"the letter {letter!r} of {text!r} is not in its space")
+                raise ValueError(
+                    f"{text!r} has the letter {letter!r}, allowed: {''.join(self.symbols)}"
+                )
         found = [self.symbols.index(letter) for letter in text]
         return np.array(found + [0] * (self.length - len(text)), dtype=np.int64)
 
 
-def legible(space: Space, key: str = "") -> tuple[Space, dict[str, Reader]]:
-    """An observation space with tokens in place of text, and the readers by dotted key.
+def tokenized(space: Space, key: str = "") -> tuple[Space, dict[str, Tokenizer]]:
+    """An observation space with tokens instead of text, and the tokenizers by dotted key.
 
-    A sentence that is the same in every episode is left as it is (and dropped with all text that
-    has no tokens): it tells an agent nothing.
+    A mission that is the same in every episode keeps its space and is dropped later, like all text
+    without a tokenizer: it holds no information for the agent.
     """
     if isinstance(space, spaces.Dict):
         parts: dict[str, Space] = {}
-        readers: dict[str, Reader] = {}
+        tokenizers: dict[str, Tokenizer] = {}
         for name, part in space.items():
-            parts[name], inner = legible(part, f"{key}.{name}" if key else str(name))
-            readers |= inner
-        return spaces.Dict(parts), readers
-    reader = reader_of(space)
-    return (space, {}) if reader is None else (reader.space, {key or "obs": reader})
+            parts[name], inner = tokenized(part, f"{key}.{name}" if key else str(name))
+            tokenizers |= inner
+        return spaces.Dict(parts), tokenizers
+    tokenizer = tokenizer_of(space)
+    return (space, {}) if tokenizer is None else (tokenizer.space, {key or "obs": tokenizer})
 
 
-def reader_of(space: Space) -> Reader | None:
-    """Who reads texts of a space; None where it holds no text, or always the same."""
+def tokenizer_of(space: Space) -> Tokenizer | None:
+    """The tokenizer of a space; None if it holds no text, or the same text in every episode."""
     if isinstance(space, spaces.Text):
-        return Reader(("", *sorted(space.character_set)), space.max_length, by_word=False)
-    sentence = getattr(space, "mission_func", None)  # of MiniGrid's MissionSpace, not imported here
-    if sentence is None:
+        return Tokenizer(("", *sorted(space.character_set)), space.max_length, by_word=False)
+    # Attributes of MiniGrid's MissionSpace, which is not imported here.
+    mission_func = getattr(space, "mission_func", None)
+    if mission_func is None:
         return None
-    places = getattr(space, "ordered_placeholders", None)
-    if places:
-        return _grammar(sentence, places) if any(len(words) > 1 for words in places) else None
-    # BabyAI's admits every sentence and says nothing of its grammar.
-    return Reader(VOCABULARY, LONGEST_BABYAI, by_word=True) if space.contains("any") else None
+    slots = getattr(space, "ordered_placeholders", None)
+    if slots:
+        return _from_template(mission_func, slots) if any(len(each) > 1 for each in slots) else None
+    # BabyAI's space contains every sentence and does not define a grammar.
+    return Tokenizer(VOCABULARY, LONGEST_BABYAI, by_word=True) if space.contains("any") else None
 
 
-def _grammar(sentence: Any, places: list[list[str]]) -> Reader:
-    """All that a sentence with places can say: words beyond the vocabulary come behind it."""
-    longest = [max(words, key=lambda words: len(split(words))) for words in places]
-    said = split(sentence(*longest))
-    said += [word for place in places for words in place for word in split(words)]
-    new = sorted(set(said).difference(VOCABULARY))
-    return Reader((*VOCABULARY, *new), len(split(sentence(*longest))), by_word=True)
+def _from_template(mission_func: Any, slots: list[list[str]]) -> Tokenizer:
+    """A tokenizer of all missions of a template; it appends new words to the vocabulary."""
+    longest = mission_func(*(max(each, key=lambda text: len(split(text))) for each in slots))
+    words = split(longest)
+    words += [word for each in slots for text in each for word in split(text)]
+    new = sorted(set(words).difference(VOCABULARY))
+    return Tokenizer((*VOCABULARY, *new), len(split(longest)), by_word=True)

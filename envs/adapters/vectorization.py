@@ -1,4 +1,4 @@
-"""Copies of a Gymnasium id in this process or in their own, none of which may hang for ever."""
+"""Vector environments of a Gymnasium id: in this process or one process each, with a time limit."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any, final
 import gymnasium
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 
-from memrl.envs.adapters.guard import Guard
+from memrl.envs.adapters.checked_env import CheckedEnv
 
 VECTORIZATIONS = ("sync", "async", "vector_entry_point")
 STEP_LIMIT_S = 600.0  # long enough for the slowest simulator to load a level
-PRINTING = ("BabyAI-", "MiniWorld-")  # of levels thrown away, and of what a driver cannot do
+NOISY_IDS = ("BabyAI-", "MiniWorld-")  # they print rejected levels and missing driver features
 
 
 def vector_env(
@@ -27,51 +27,51 @@ def vector_env(
     read_text: bool = True,
     **kwargs: Any,
 ) -> VectorEnv[Any, Any, Any]:
-    """``num`` copies of a Gymnasium id: in this process, one process each, or as the id provides.
+    """A vector environment of ``num`` environments of a Gymnasium id.
 
-    ``sync`` and ``async`` reset in the step that ends an episode, and name the copy that fails;
-    ``vector_entry_point`` is the id's own vector environment with its own reset mode.
+    ``sync`` steps them in this process, ``async`` in one process each. Both use SAME_STEP
+    autoreset, and their errors name the environment that failed. ``vector_entry_point`` is the
+    id's own vector environment with its own autoreset mode.
 
     Args:
         id: of the task.
-        num: copies.
-        vectorization: sync, async or vector_entry_point; None is sync, or the last one where an id
-            has nothing else.
-        step_limit_s: seconds that a step or reset of a copy may take, by default 600; with
-            ``async`` alone, since only a process can be stopped in the middle of a step.
-        read_text: make tokens of text in observations; else it is dropped, as it always is from an
-            id's own vector environment.
-        kwargs: go to the environment.
+        num: number of environments.
+        vectorization: sync, async or vector_entry_point. None means sync, or vector_entry_point
+            if the id has no single environment.
+        step_limit_s: seconds that a step or reset of an environment may take, by default 600. Only
+            ``async`` supports it: only a process can be stopped during a step.
+        read_text: convert text in observations to tokens; otherwise drop it. An id's own vector
+            environment always drops it.
+        kwargs: arguments of the environment.
 
     Raises:
-        ValueError: another word for ``vectorization``, or one that the id cannot follow; a limit
-            that cannot be kept; an id that lacks a package, or an argument that its environment
-            does not take.
+        ValueError: an unknown ``vectorization``, or one that the id does not support; a wrong
+            ``step_limit_s``; a package that is not installed; an unknown argument.
     """
     how = _vectorization(id, vectorization)
     _check_limit(step_limit_s, how)
     if how == "vector_entry_point":
         with _named(id):
             return gymnasium.make_vec(id, num, vectorization_mode="vector_entry_point", **kwargs)
-    copies = [partial(_copy, id, index, read_text, kwargs) for index in range(num)]
+    env_fns = [partial(_make_one, id, index, read_text, kwargs) for index in range(num)]
     if how == "sync":
-        return SyncVectorEnv(copies, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
-    workers = AsyncVectorEnv(copies, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
+        return SyncVectorEnv(env_fns, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
+    workers = AsyncVectorEnv(env_fns, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
     return Watched(workers, id, STEP_LIMIT_S if step_limit_s is None else step_limit_s)
 
 
 @final
 class Watched(VectorWrapper):
-    """Copies in processes, of which one that hangs or dies is named, and all are ended.
+    """An ``AsyncVectorEnv`` with a time limit; a worker that hangs or dies ends all workers.
 
     Args:
-        workers: the copies; nothing may be under way in them.
-        name: what to call the environment in errors.
-        step_limit_s: seconds; a copy that has not answered that long after all before it have is
-            given up.
+        workers: the vector environment, with no step or reset pending.
+        name: of the environment in errors.
+        step_limit_s: seconds to wait for a worker after all workers before it have answered.
 
     Raises:
-        RuntimeError: in ``step`` and ``reset``: a copy hangs or its process has ended.
+        RuntimeError: in ``step`` and ``reset``: a worker hangs or its process has ended. The
+            message names the environment.
     """
 
     env: AsyncVectorEnv
@@ -97,32 +97,32 @@ class Watched(VectorWrapper):
             raise self._died("step") from error
 
     def close(self, **kwargs: Any) -> None:
-        """End the copies; a step under way may take its limit and no longer."""
+        """Close the workers; wait at most ``step_limit_s`` for a pending step."""
         self.env.close(timeout=self._limit, **kwargs)
 
     def _wait(self, verb: str) -> None:
-        for copy, pipe in enumerate(self.env.parent_pipes):
+        for index, pipe in enumerate(self.env.parent_pipes):
             if not pipe.poll(self._limit):
                 self._end()
                 raise RuntimeError(
-                    f"copy {copy} of {self._name}: {verb} took longer than {self._limit:g} s "
-                    "(step_limit_s)"
+                    f"env {index} of {self._name}: {verb} took longer than step_limit_s = "
+                    f"{self._limit:g} s"
                 )
 
     def _died(self, verb: str) -> RuntimeError:
         for process in self.env.processes:
-            process.join(0.1)  # a closed pipe may be seen before the end of its process
-        codes = {copy: process.exitcode for copy, process in enumerate(self.env.processes)}
-        dead = [copy for copy, code in codes.items() if code is not None]
+            process.join(0.1)  # a pipe may close before its process has ended
+        codes = {index: process.exitcode for index, process in enumerate(self.env.processes)}
+        dead = [index for index, code in codes.items() if code is not None]
         self._end()
-        who = f"copy {dead[0]}" if dead else "a copy"
+        who = f"env {dead[0]}" if dead else "one env"
         code = codes[dead[0]] if dead else None
         return RuntimeError(
             f"{who} of {self._name}: its process ended during {verb} with exit code {code}"
         )
 
     def _end(self) -> None:
-        """Kill every worker: one that hangs does not listen."""
+        """Kill every worker, because one that hangs does not answer to close."""
         for process in self.env.processes:
             process.kill()
             process.join()
@@ -132,7 +132,7 @@ class Watched(VectorWrapper):
 
 
 def _vectorization(id: str, asked: str | None) -> str:
-    """How copies of an id are made, as asked or as the id allows."""
+    """The vectorization of an id: ``asked``, or the default."""
     single = gymnasium.spec(id.rpartition(":")[2]).entry_point is not None
     if asked is None:
         return "sync" if single else "vector_entry_point"
@@ -140,8 +140,8 @@ def _vectorization(id: str, asked: str | None) -> str:
         raise ValueError(f"vectorization is {asked!r}, allowed: {', '.join(VECTORIZATIONS)}")
     if not single and asked != "vector_entry_point":
         raise ValueError(
-            f"vectorization is {asked!r}, but {id} exists as a vector environment only; "
-            "allowed: vector_entry_point, or nothing"
+            f"vectorization is {asked!r}, allowed: vector_entry_point, because {id} is a vector "
+            "environment only"
         )
     return asked
 
@@ -153,21 +153,21 @@ def _check_limit(step_limit_s: float | int | None, vectorization: str) -> None:
         raise ValueError(f"step_limit_s is {step_limit_s}, allowed: more than 0 seconds")
     if vectorization != "async":
         raise ValueError(
-            f"step_limit_s is {step_limit_s} with vectorization={vectorization}; "
-            "a step can be stopped with vectorization=async only"
+            f"step_limit_s is {step_limit_s} with vectorization={vectorization}, allowed: "
+            "vectorization=async only"
         )
 
 
-def _copy(id: str, index: int, read_text: bool, kwargs: dict[str, Any]) -> Guard:
-    quiet = id.rpartition(":")[2].startswith(PRINTING)
+def _make_one(id: str, index: int, read_text: bool, kwargs: dict[str, Any]) -> CheckedEnv:
+    quiet = id.rpartition(":")[2].startswith(NOISY_IDS)
     with _named(id), redirect_stdout(io.StringIO()) if quiet else nullcontext():
         env = gymnasium.make(id, disable_env_checker=True, **kwargs)
-    return Guard(env, name=id, copy=index, read_text=read_text, quiet=quiet)
+    return CheckedEnv(env, name=id, index=index, read_text=read_text, quiet=quiet)
 
 
 @contextmanager
 def _named(id: str) -> Iterator[None]:
-    """Say of which id a package is missing, or which one lacks an argument."""
+    """Name the id in errors about missing packages and unknown arguments."""
     try:
         yield
     except (gymnasium.error.Error, ImportError, TypeError) as error:

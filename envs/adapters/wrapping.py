@@ -8,7 +8,7 @@ import gymnasium
 import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from memrl.envs.adapters.guard import Guard
+from memrl.envs.adapters.checked_env import CheckedEnv
 from memrl.envs.adapters.gymnasium_env import GymnasiumAdapter
 
 
@@ -24,7 +24,7 @@ def adapt(env: gymnasium.Env[Any, Any], device: torch.device | str = "cpu") -> G
     """
     name = env.spec.id if env.spec is not None else type(env.unwrapped).__name__
     one = SyncVectorEnv(
-        [lambda: Guard(env, name=name, copy=0)],
+        [lambda: CheckedEnv(env, name=name, index=0)],
         copy=False,
         autoreset_mode=AutoresetMode.SAME_STEP,
     )

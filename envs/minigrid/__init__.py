@@ -1,4 +1,4 @@
-"""MiniGrid in tensors: a general grid engine and the families built on it."""
+"""MiniGrid as tensor environments: a grid engine and the tasks that run on it."""
 
 from memrl.envs.minigrid.engine import GridEngine, GridState
 from memrl.envs.minigrid.families import GRID_IDS

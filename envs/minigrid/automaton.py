@@ -1,7 +1,7 @@
-"""A small task played out in advance: every state it can reach, and where each action leads.
+"""The transition table of a small task: all reachable states, and the next state of each action.
 
-Where a family has few states (the Memory family has 192 to 2,992), playing the engine once from
-every state turns all later steps into a few gathers, hundreds of times faster than the rules.
+If a task has few states (those of the Memory family have 192 to 2,992), the engine can step once
+from every state. All later steps are then a few gathers, hundreds of times faster than the engine.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from memrl.envs.minigrid.engine import GridState
 
 @final
 class Automaton(NamedTuple):
-    """S states, the starts first and in their order."""
+    """S states; the start states come first, in their order."""
 
     states: GridState  # [S]
     next_state: Tensor  # int64 [S, A]; an absorbing state leads to itself
-    numbers: dict[bytes, int]  # from what `_keys` makes of a state
+    numbers: dict[bytes, int]  # the index of a state, by its key from `_keys`
 
 
 def explore(
@@ -32,13 +32,14 @@ def explore(
     advance: Callable[[GridState, Tensor], GridState],
     absorbing: Callable[[GridState], Tensor],
 ) -> Automaton:
-    """Follow every action from every state until nothing new appears.
+    """Take every action in every state until no new state appears.
 
     Args:
-        starts: distinct first states.
+        starts: distinct start states.
         num_actions: A.
-        advance: the family's step: states [M] and actions int64 [M] to the next states.
-        absorbing: states [M] where an episode ends to bool [M]; nothing is played from there.
+        advance: the step of the task: from states [M] and actions int64 [M] to the next states.
+        absorbing: from states [M] to bool [M], True where an episode ends; no action is taken
+            there.
     """
     numbers = {key: i for i, key in enumerate(_keys(starts))}
     found, leads = [starts], []
@@ -63,7 +64,7 @@ def explore(
 
 
 def locate(automaton: Automaton, states: GridState) -> Int[Tensor, " B"]:
-    """The numbers of given states.
+    """The indices of states.
 
     Raises:
         ValueError: one of them is not a state of the task.
@@ -71,16 +72,16 @@ def locate(automaton: Automaton, states: GridState) -> Int[Tensor, " B"]:
     keys = _keys(states)
     unknown = [i for i, key in enumerate(keys) if key not in automaton.numbers]
     if unknown:
-        raise ValueError(f"rows {unknown} are no states of this task")
+        raise ValueError(f"rows {unknown} are unknown states, allowed: states of the task")
     return torch.tensor([automaton.numbers[key] for key in keys])
 
 
 def rows(state: GridState, index: Tensor | slice) -> GridState:
-    """Rows of every leaf, by number [M], mask [B] or slice."""
+    """Rows of every leaf, by index [M], mask [B] or slice."""
     return GridState(*(leaf[index] for leaf in state))
 
 
 def _keys(state: GridState) -> list[bytes]:
-    """One hashable value a row; equal values are equal states."""
+    """One hashable key per row; equal keys mean equal states."""
     flat = np.concatenate([leaf.reshape(len(leaf), -1).long().numpy() for leaf in state], 1)
     return [row.tobytes() for row in flat]

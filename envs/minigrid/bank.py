@@ -1,8 +1,8 @@
-"""Level banks: M levels of an id, drawn once with the ``minigrid`` package and kept as tensors.
+"""Level banks: M levels of an id, generated once by the ``minigrid`` package, as tensors.
 
-The levels follow the package's own distribution because the package made them: level i is what its
-environment shows after the i-th ``reset``, the first of them seeded. Beginning an episode is then a
-gather, on any device.
+The package generates the levels, so they follow its distribution: level i is the state of its
+environment after the i-th ``reset``, of which the first has the seed. A reset is then a gather, on
+any device.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from memrl.envs.adapters.text import Reader, reader_of
+from memrl.envs.adapters.text import Tokenizer, tokenizer_of
 from memrl.envs.minigrid.cells import CLOSED, DOOR, EMPTY, LOCKED, OPEN, pack, unpack
-from memrl.envs.minigrid.overlay import Overlay
+from memrl.envs.minigrid.task_rules import TaskRules
 from memrl.envs.minigrid.translate import from_package
 from memrl.envs.missions import VOCABULARY
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from gymnasium import spaces
     from minigrid.minigrid_env import MiniGridEnv
 
-_PATIENCE = 2.0  # seconds of drawing after which it shows how far it is
+_SECONDS_BEFORE_PROGRESS = 2.0  # of generating levels
 
 
 class Spec(NamedTuple):
-    """What every level of an id has in common."""
+    """Properties that all levels of an id share."""
 
     width: int
     height: int
@@ -40,17 +40,17 @@ class Spec(NamedTuple):
 
 
 class Bank(NamedTuple):
-    """M levels. Codes are those of ``cells``, C = width · height, K facts, L words.
+    """M levels with the codes of ``cells``, C = width · height, K facts and L words.
 
-    In every level of MiniGrid the agent begins with empty hands.
+    In every level of MiniGrid the agent starts with empty hands.
     """
 
-    cells: Tensor  # uint8 [M, C + 1]; the last one is the world outside
-    contents: Tensor  # uint8 [M, C + 1], or [M, 0] where no box holds anything
-    cell: Tensor  # int16 [M]: where the agent stands
+    cells: Tensor  # uint8 [M, C + 1]; the last one stands for all cells outside the grid
+    contents: Tensor  # uint8 [M, C + 1]; [M, 0] if all boxes are empty
+    cell: Tensor  # int16 [M]: the agent's cell
     direction: Tensor  # uint8 [M]
-    facts: Tensor  # int16 [M, K]: what the overlay asks of a level
-    mission: Tensor  # uint8 [M, L]: words by number; L = 0 where every level has the same one
+    facts: Tensor  # int16 [M, K]: what the task rules need to know of a level
+    mission: Tensor  # uint8 [M, L]: indices of words; L = 0 if all levels have the same one
 
 
 _DTYPES: Final = {
@@ -63,24 +63,24 @@ _DTYPES: Final = {
 }
 
 
-def draw_bank(id: str, overlay: Overlay, size: int, seed: int) -> tuple[Spec, Bank]:
-    """Draw ``size`` levels of an id; a bar shows how far it is when that takes seconds.
+def draw_bank(id: str, task_rules: TaskRules, size: int, seed: int) -> tuple[Spec, Bank]:
+    """Generate ``size`` levels of an id; a progress bar appears after two seconds.
 
     Raises:
         ValueError: the installed package does not know the id.
     """
     env = package_env(id)
-    reader = mission_reader(env)
+    tokenizer = mission_tokenizer(env)
     rows: dict[str, list[Any]] = {leaf: [] for leaf in _DTYPES}
-    for level in _shown(size, f"drawing {size:,} levels of {id}"):
+    for level in _with_progress(size, f"drawing {size:,} levels of {id}"):
         env.reset(seed=seed if level == 0 else None)
         state = from_package([env])
         rows["cells"].append(state.cells[0].numpy())
         rows["contents"].append(state.contents[0].numpy())
         rows["cell"].append(int(state.cell))
         rows["direction"].append(int(state.direction))
-        rows["facts"].append(overlay.read(env))
-        rows["mission"].append([] if reader is None else reader.read(env.mission))
+        rows["facts"].append(task_rules.read_facts(env))
+        rows["mission"].append([] if tokenizer is None else tokenizer.encode(env.mission))
     leaves = {leaf: torch.from_numpy(np.array(rows[leaf], d)) for leaf, d in _DTYPES.items()}
     bank = Bank(**leaves)
     if not (bank.contents != EMPTY).any():
@@ -89,7 +89,7 @@ def draw_bank(id: str, overlay: Overlay, size: int, seed: int) -> tuple[Spec, Ba
 
 
 def codes_of(bank: Bank) -> tuple[int, ...]:
-    """Every code that play can bring about: what lies in levels and boxes, doors in every state."""
+    """Every code that can occur: objects of levels and boxes, and doors in every state."""
     found = {EMPTY, *bank.cells.flatten().tolist(), *bank.contents.flatten().tolist()}
     doors = [code >> 4 for code in found if unpack(torch.tensor(code))[0] == DOOR]  # their colours
     opened = {pack(DOOR, colour, state) for colour in doors for state in (OPEN, CLOSED, LOCKED)}
@@ -97,7 +97,7 @@ def codes_of(bank: Bank) -> tuple[int, ...]:
 
 
 def package_env(id: str) -> MiniGridEnv:
-    """The package's own environment.
+    """The package's environment.
 
     Raises:
         ValueError: the installed package does not know the id.
@@ -107,32 +107,34 @@ def package_env(id: str) -> MiniGridEnv:
     from minigrid.minigrid_env import MiniGridEnv
 
     if id not in gymnasium.registry:
-        raise ValueError(f"the installed minigrid {package_version()} has no {id}; 3.2.0 has")
-    # By spec, since by id Gymnasium warns of versions that have a successor.
+        raise ValueError(
+            f"{id} is not in the installed minigrid {package_version()}, allowed: minigrid 3.2.0"
+        )
+    # Made from its spec: from an id, Gymnasium warns of versions that have a successor.
     env = gymnasium.make(gymnasium.registry[id], disable_env_checker=True).unwrapped
     assert isinstance(env, MiniGridEnv)
     return env
 
 
 def package_version() -> str:
-    """Of the installed ``minigrid``."""
+    """The version of the installed ``minigrid`` package."""
     from importlib.metadata import version
 
     return version("minigrid")
 
 
-def mission_reader(env: MiniGridEnv) -> Reader | None:
-    """Who makes numbers of an id's missions; None where all of its levels have the same one."""
-    said = cast("spaces.Dict", env.observation_space)["mission"]
-    reader = reader_of(said)
-    assert reader is None or reader.symbols == VOCABULARY, "a word of MiniGrid has no number"
-    return reader
+def mission_tokenizer(env: MiniGridEnv) -> Tokenizer | None:
+    """The tokenizer of an id's missions; None if all of its levels have the same one."""
+    space = cast("spaces.Dict", env.observation_space)["mission"]
+    tokenizer = tokenizer_of(space)
+    assert tokenizer is None or tokenizer.symbols == VOCABULARY, "a word is not in the vocabulary"
+    return tokenizer
 
 
-def _shown(size: int, what: str) -> Iterator[int]:
-    """Count up to ``size``, with a bar on the error stream once two seconds have gone by."""
+def _with_progress(size: int, what: str) -> Iterator[int]:
+    """Count up to ``size``, with a progress bar on stderr after two seconds."""
     begin, number = time.monotonic(), 0
-    while number < size and time.monotonic() - begin < _PATIENCE:
+    while number < size and time.monotonic() - begin < _SECONDS_BEFORE_PROGRESS:
         yield number
         number += 1
     if number < size:

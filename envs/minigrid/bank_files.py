@@ -1,4 +1,4 @@
-"""Level banks on disk: drawn once for every package version, id, seed and size."""
+"""Level banks on disk: one file per package version, id, seed and size."""
 
 from __future__ import annotations
 
@@ -15,44 +15,44 @@ from safetensors.torch import save
 
 from memrl.checkpoint.atomic import write_atomically
 from memrl.envs.minigrid.bank import Bank, Spec, draw_bank, package_version
-from memrl.envs.minigrid.families import overlay_of
+from memrl.envs.minigrid.families import rules_of
 from memrl.errors import RunError
 
-_FORMAT: Final = "2"  # of the files; part of their names
+_FORMAT: Final = "2"  # version of the file format, part of the file name
 
 
 def load_bank(id: str, size: int, seed: int) -> tuple[Spec, Bank]:
-    """The bank of an id: from its file, or drawn (seconds for 4,096 levels) and written there.
+    """Read the bank of an id from its file, or generate and save it (seconds for 4,096 levels).
 
-    A file that is damaged or is another bank's is drawn anew; a sentence on the error stream says
-    so. Where nothing can be written the bank is drawn every time, which is said too.
+    If the file is damaged or holds another bank, the bank is generated again. If it cannot be
+    saved, it is generated at every call. Both print a warning to stderr.
 
     Raises:
-        ValueError: an id that has no overlay or that the installed package does not know; a size
-            below 1 or a negative seed.
+        ValueError: an unknown id, an id that the installed package lacks, a size below 1, or a
+            negative seed.
     """
-    overlay = overlay_of(id)
+    task_rules = rules_of(id)
     if size < 1:
-        raise ValueError(f"bank_size is {size}; at least 1 level is needed")
+        raise ValueError(f"bank_size is {size}, allowed: at least 1 level")
     if seed < 0:
-        raise ValueError(f"bank is {seed}; it is a seed from 0 on")
+        raise ValueError(f"bank is {seed}, allowed: a seed of at least 0")
     name = {"id": id, "minigrid": package_version(), "seed": str(seed), "size": str(size)}
     path = cache_folder() / f"{'_'.join(name.values())}_{_FORMAT}.safetensors"
     if path.exists():
         try:
             return _read(path, name)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            _say(f"the level bank {path} is damaged ({error}); it is drawn anew")
-    spec, bank = draw_bank(id, overlay, size, seed)
+            _warn(f"the level bank {path} is damaged ({error}); it is generated again")
+    spec, bank = draw_bank(id, task_rules, size, seed)
     try:
         write_atomically(path, _content(spec, bank, name))
     except (OSError, RunError) as error:
-        _say(f"{error}; the levels of {id} will be drawn again next time")
+        _warn(f"{error}; the levels of {id} will be generated again next time")
     return spec, bank
 
 
 def cache_folder() -> Path:
-    """Where banks are kept: ``MEMRL_CACHE``, or memrl's folder in the user's cache directory."""
+    """The folder of all banks, in ``MEMRL_CACHE`` or in memrl's folder of the user's cache."""
     own = os.environ.get("MEMRL_CACHE")
     return (Path(own) if own else platformdirs.user_cache_path("memrl")) / "levels"
 
@@ -63,10 +63,10 @@ def _content(spec: Spec, bank: Bank, name: dict[str, str]) -> bytes:
 
 
 def _read(path: Path, name: dict[str, str]) -> tuple[Spec, Bank]:
-    """What a file holds.
+    """Read a file.
 
     Raises:
-        ValueError, KeyError, TypeError, SafetensorError: it is damaged, or another bank.
+        ValueError, KeyError, TypeError, SafetensorError: it is damaged or holds another bank.
     """
     with safe_open(path, framework="pt") as file:
         notes = file.metadata() or {}
@@ -87,5 +87,5 @@ def _digest(bank: Bank) -> str:
     return str(content.hexdigest())
 
 
-def _say(sentence: str) -> None:
+def _warn(sentence: str) -> None:
     print(f"memrl: {sentence}", file=sys.stderr, flush=True)

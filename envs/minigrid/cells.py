@@ -1,8 +1,8 @@
-"""What a grid cell can be, as one small integer, and the rules of the game as tables over it.
+"""The content of a grid cell as one code, and the rules of the game as tables over codes.
 
-A code packs the package's triple (type, colour, state) into seven bits, so that every rule that
-asks for the kind of a cell ("can it be entered?") is one look-up in a table of 128 entries, and a
-grid is a row of bytes. Only doors have states; a door that is not open counts as a type of its own.
+A code packs the package's triple (type, colour, state) into seven bits. Every rule about the kind
+of a cell ("can the agent enter it?") is then one look-up in a table of 128 entries, and a grid is
+a row of bytes. Only doors have states; closed and locked doors have types of their own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ UNSEEN, NOTHING, WALL, FLOOR, DOOR, KEY, BALL, BOX, GOAL, LAVA, AGENT = range(11
 RED, GREEN, BLUE, PURPLE, YELLOW, GREY = range(6)
 OPEN, CLOSED, LOCKED = range(3)
 
-NUM_CODES = 128  # 4 bits of type, 3 of colour
+NUM_CODES = 128  # 4 bits for the type, 3 for the colour
 
 
 def pack(kind: int, colour: int = 0, state: int = 0) -> int:
@@ -35,7 +35,7 @@ def pack_all(triple: UInt8[np.ndarray, "*shape 3"]) -> UInt8[np.ndarray, "*shape
 
 
 EMPTY = pack(NOTHING)  # an empty cell, empty hands and an empty box alike
-OUTSIDE = pack(WALL, GREY)  # how the world beyond the grid's edge looks
+OUTSIDE = pack(WALL, GREY)  # cells outside the grid look like grey walls
 
 
 def unpack(code: Integer[Tensor, "*shape"]) -> UInt8[Tensor, "*shape 3"]:
@@ -45,29 +45,29 @@ def unpack(code: Integer[Tensor, "*shape"]) -> UInt8[Tensor, "*shape 3"]:
     return torch.stack([door, colour, (kind - AGENT).clamp(min=0)], -1).to(torch.uint8)
 
 
-class Rules(NamedTuple):
-    """Tables over the codes. Every leaf leads with ``NUM_CODES``."""
+class CellTables(NamedTuple):
+    """Tables over the codes; every leaf leads with ``NUM_CODES``."""
 
-    triple: Tensor  # uint8 [128, 3]: what an observation shows
+    triple: Tensor  # uint8 [128, 3]: the encoding in observations
     transparent: Tensor  # bool: light passes
-    enterable: Tensor  # bool: the agent may step in
+    enterable: Tensor  # bool: the agent may enter the cell
     portable: Tensor  # bool: the agent may pick it up
     goal: Tensor  # bool
     lava: Tensor  # bool
     box: Tensor  # bool
-    toggled: Tensor  # uint8: what a toggle without a key makes of it (boxes: see the engine)
-    key: Tensor  # uint8: the key that opens it, if it is a locked door; else 255, which is no code
+    toggled: Tensor  # uint8: the code after a toggle without a key (boxes: see the engine)
+    key: Tensor  # uint8: the key of a locked door; 255, which is no code, elsewhere
     opened: Tensor  # uint8: the same door, open
 
 
-def rules(device: torch.device | str = "cpu") -> Rules:
-    """The rules of MiniGrid's base step and of its light."""
+def cell_tables(device: torch.device | str = "cpu") -> CellTables:
+    """The tables for MiniGrid's base step and visibility."""
     code = torch.arange(NUM_CODES, dtype=torch.int32)
     kind, colour, state = unpack(code).unbind(-1)
     door = kind == DOOR
     opened = door & (state == OPEN)
     locked = door & (state == LOCKED)
-    tables = Rules(
+    tables = CellTables(
         triple=unpack(code),
         transparent=(kind != WALL) & (~door | opened),
         enterable=(kind == NOTHING) | (kind == FLOOR) | (kind == GOAL) | (kind == LAVA) | opened,
@@ -79,4 +79,4 @@ def rules(device: torch.device | str = "cpu") -> Rules:
         key=torch.where(locked, KEY | colour << 4, 255).to(torch.uint8),
         opened=torch.where(door, DOOR | colour << 4, code).to(torch.uint8),
     )
-    return Rules(*(table.to(device) for table in tables))
+    return CellTables(*(table.to(device) for table in tables))

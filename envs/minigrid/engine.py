@@ -1,8 +1,7 @@
 """The grid engine: MiniGrid's base step and observation for B grids at once.
 
-It knows walls, doors, keys, balls, boxes, goals and lava, and nothing of tasks: time limits,
-rewards, level generation and rules of a family lie on top of it. There is no loop over grids and
-nothing waits for the device.
+It implements walls, doors, keys, balls, boxes, goals and lava. Other modules add time limits,
+rewards, levels and task rules. There is no loop over grids, and no step waits for the device.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import torch
 from jaxtyping import Bool, Int, UInt8
 from torch import Tensor
 
-from memrl.envs.minigrid.cells import EMPTY, rules
+from memrl.envs.minigrid.cells import EMPTY, cell_tables
 from memrl.envs.minigrid.geometry import front_table, view_table
 from memrl.envs.minigrid.visibility import VIEW_SIZES, row_table, visible
 
@@ -22,45 +21,46 @@ NUM_ACTIONS = 7
 
 
 class GridState(NamedTuple):
-    """B grids with an agent in each. Codes are those of ``cells``; C = width · height."""
+    """B grids with one agent each, with the codes of ``cells``; C = width · height."""
 
-    cells: Tensor  # uint8 [B, C + 1]; the last one is the world outside
-    contents: Tensor  # uint8 [B, C + 1]: what the boxes hold
-    cell: Tensor  # int64 [B]: where the agent stands, x · height + y
+    cells: Tensor  # uint8 [B, C + 1]; the last one stands for all cells outside the grid
+    contents: Tensor  # uint8 [B, C + 1]: the contents of boxes
+    cell: Tensor  # int64 [B]: the agent's cell, x · height + y
     direction: Tensor  # int64 [B]: 0 east, 1 south, 2 west, 3 north
-    carried: Tensor  # uint8 [B]; EMPTY: empty hands
-    carried_contents: Tensor  # uint8 [B]: what a carried box holds
+    carried: Tensor  # uint8 [B]; EMPTY if the agent carries nothing
+    carried_contents: Tensor  # uint8 [B]: the contents of a carried box
 
 
 class Events(NamedTuple):
-    """What the base game says about a step, and what it found before it."""
+    """Events of a step, and the state that the rules need from before it."""
 
     goal: Tensor  # bool [B]: the agent stepped on a goal
     lava: Tensor  # bool [B]: the agent stepped into lava
-    front: Tensor  # int64 [B]: the cell that was ahead of the agent
-    ahead: Tensor  # uint8 [B]: what was in it
-    carried: Tensor  # uint8 [B]: what was in the agent's hand
+    front: Tensor  # int64 [B]: the cell ahead of the agent before the step
+    ahead: Tensor  # uint8 [B]: the code of that cell before the step
+    carried: Tensor  # uint8 [B]: the carried object before the step
 
 
 def check_view_size(view_size: int) -> None:
-    """Raise a ValueError for a view that there is none of."""
+    """Raise a ValueError unless ``view_size`` is one of ``VIEW_SIZES``."""
     if view_size not in VIEW_SIZES:
-        raise ValueError(f"agent_view_size is {view_size}; it is one of {VIEW_SIZES}")
+        allowed = ", ".join(map(str, VIEW_SIZES))
+        raise ValueError(f"agent_view_size is {view_size}, allowed: {allowed}")
 
 
 @final
 class GridEngine:
-    """Rules of grids of one size, seen through one window.
+    """Step and observation of grids of one size with one view size.
 
     Args:
-        width: of the grids, in cells, the border included.
-        height: likewise.
-        view_size: side of the square that the agent sees; 3, 5 or 7.
-        see_through_walls: nothing hides what lies behind it.
-        device: where states live.
+        width: of the grids, in cells, with the border.
+        height: of the grids, in cells, with the border.
+        view_size: side of the agent's square view in cells; 3, 5 or 7.
+        see_through_walls: every cell of the view is visible.
+        device: of the states.
 
     Raises:
-        ValueError: ``view_size`` is none of the three.
+        ValueError: ``view_size`` is not 3, 5 or 7.
     """
 
     def __init__(
@@ -75,34 +75,34 @@ class GridEngine:
         check_view_size(view_size)
         self.width, self.height, self.view_size = width, height, view_size
         self.see_through_walls = see_through_walls
-        self._rules = rules(device)
+        self._tables = cell_tables(device)
         self._rows = row_table(view_size, device)
         self._front = front_table(width, height).to(device)
         self._view = view_table(width, height, view_size).to(device)
         self._turn = torch.tensor([3, 1, 0, 0, 0, 0, 0], device=device)  # added to the direction
-        self._own = (view_size // 2 + 1) * view_size - 1  # where the agent stands in its view
+        self._own = (view_size // 2 + 1) * view_size - 1  # the agent's cell in its view
 
     def front(self, state: GridState) -> Int[Tensor, " B"]:
         """The cells ahead of the agents."""
         return self._front.index_select(0, state.cell * 4 + state.direction)
 
     def step(
-        self, state: GridState, action: Int[Tensor, " B"], *, donate: bool = False
+        self, state: GridState, action: Int[Tensor, " B"], *, in_place: bool = False
     ) -> tuple[GridState, Events]:
-        """Play one action (``LEFT`` … ``DONE``) in every grid; the given state stays valid.
+        """Take one action (``LEFT`` … ``DONE``) in every grid; the given state stays valid.
 
-        With ``donate`` it does not: its cells and contents become those of the next state, written
-        in place, which spares a copy of every grid.
+        With ``in_place`` the cells and contents of the given state are overwritten with those of
+        the next state. This avoids copying every grid.
 
-        The agent must not face the world outside with anything but walls between (as in every
-        MiniGrid level); what it would carry out there is lost.
+        A wall must separate the agent from the outside, as in every MiniGrid level: an object that
+        it drops outside the grid is lost.
         """
-        table = self._rules
+        table = self._tables
         front = self.front(state)
         column = front.unsqueeze(1)
         ahead = state.cells.gather(1, column).squeeze(1)
         inside = state.contents.gather(1, column).squeeze(1)
-        code = ahead.int()  # bytes are no index
+        code = ahead.int()  # index_select takes no bytes
 
         forward = action == FORWARD
         moves = forward & table.enterable.index_select(0, code)
@@ -122,7 +122,7 @@ class GridEngine:
         left = torch.where(swaps, state.carried, left).unsqueeze(1)
         held = inside.masked_fill(opens, EMPTY)
         held = torch.where(swaps, state.carried_contents, held).unsqueeze(1)
-        write = Tensor.scatter_ if donate else Tensor.scatter
+        write = Tensor.scatter_ if in_place else Tensor.scatter
         after = GridState(
             cells=write(state.cells, 1, column, left),
             contents=write(state.contents, 1, column, held),
@@ -141,20 +141,20 @@ class GridEngine:
         return after, events
 
     def observe(self, state: GridState) -> UInt8[Tensor, "B V V 3"]:
-        """The agents' images, indexed [column, row], as the package encodes them.
+        """The agents' views in the package's encoding, indexed [column, row].
 
-        Cells in the dark are (0, 0, 0); the agent's own cell shows what it carries.
+        Cells that the agent cannot see are (0, 0, 0); the agent's own cell shows what it carries.
         """
         index = self._in_view(state)
         view = state.cells.gather(1, index)
         if not self.see_through_walls:
             view = view * self._lit(view)
         view[:, self._own] = state.carried
-        triples = self._rules.triple.index_select(0, view.view(-1).int())
+        triples = self._tables.triple.index_select(0, view.view(-1).int())
         return triples.view(-1, self.view_size, self.view_size, 3)
 
-    def sight(self, state: GridState) -> tuple[Int[Tensor, "B K"], Bool[Tensor, "B K"]]:
-        """Cells in view (K = V², order [column, row]) and which of them the agent can see."""
+    def visible_cells(self, state: GridState) -> tuple[Int[Tensor, "B K"], Bool[Tensor, "B K"]]:
+        """The K = V² cells of the view, in the order [column, row], and a mask of visible cells."""
         index = self._in_view(state)
         if self.see_through_walls:
             return index, torch.ones_like(index, dtype=torch.bool)
@@ -164,6 +164,6 @@ class GridEngine:
         return self._view.index_select(0, state.cell * 4 + state.direction)
 
     def _lit(self, view: UInt8[Tensor, "B K"]) -> Bool[Tensor, "B K"]:
-        clear = self._rules.transparent.index_select(0, view.view(-1).int())
+        clear = self._tables.transparent.index_select(0, view.view(-1).int())
         clear = clear.view(-1, self.view_size, self.view_size)
         return visible(clear, self._rows).view(view.shape)

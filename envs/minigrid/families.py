@@ -1,12 +1,11 @@
-"""Which MiniGrid ids share a step: every one that plays on the grid engine, by its overlay."""
+"""The MiniGrid ids that run on the grid engine, grouped by their task rules."""
 
 from __future__ import annotations
 
-import difflib
 from typing import Final
 
 from memrl.envs.minigrid.obstacles import OBSTACLES
-from memrl.envs.minigrid.overlay import (
+from memrl.envs.minigrid.task_rules import (
     BASE,
     DONE_NEAR,
     FETCH,
@@ -14,10 +13,11 @@ from memrl.envs.minigrid.overlay import (
     PUT_NEAR,
     RED_BLUE,
     UNLOCK,
-    Overlay,
+    TaskRules,
 )
+from memrl.registry import nearest
 
-_NAMES: Final[dict[str, tuple[Overlay, str]]] = {
+_NAMES: Final[dict[str, tuple[TaskRules, str]]] = {
     "base": (
         BASE,
         """Empty-5x5-v0 Empty-6x6-v0 Empty-8x8-v0 Empty-16x16-v0 Empty-Random-5x5-v0
@@ -54,15 +54,15 @@ _NAMES: Final[dict[str, tuple[Overlay, str]]] = {
     "unlock": (UNLOCK, "Unlock-v0"),
 }
 
-FAMILIES: Final = {  # what is judged: its ids
+FAMILIES: Final = {  # ids by the name of their task rules
     family: tuple(f"MiniGrid-{name}" for name in names.split())
     for family, (_, names) in _NAMES.items()
 }
 GRID_IDS: Final = tuple(id for ids in FAMILIES.values() for id in ids)
 
 
-def overlay_of(id: str) -> Overlay:
-    """The rules that an id adds to the base step.
+def rules_of(id: str) -> TaskRules:
+    """The task rules of an id.
 
     Raises:
         ValueError: the id is none of ``GRID_IDS``.
@@ -70,7 +70,6 @@ def overlay_of(id: str) -> Overlay:
     for family, ids in FAMILIES.items():
         if id in ids:
             return _NAMES[family][0]
-    near = difflib.get_close_matches(id, GRID_IDS, n=1, cutoff=0)[0]
     raise ValueError(
-        f"{id!r} is no MiniGrid task in tensors (there are {len(GRID_IDS)}); did you mean {near!r}?"
+        f"id is {id!r}, allowed: one of the {len(GRID_IDS)} in GRID_IDS{nearest(id, GRID_IDS)}"
     )

@@ -1,6 +1,6 @@
-"""Which cells lie ahead and which lie in view, for every pose, as index tables.
+"""Index tables of the cell ahead of every pose and of the cells in its view.
 
-Cells are numbered ``x * height + y``. One more number, ``width * height``, stands for everything
+Cells are numbered ``x * height + y``. One more number, ``width * height``, stands for all cells
 outside the grid. A pose is ``cell * 4 + direction`` with directions east, south, west, north.
 """
 
@@ -19,7 +19,7 @@ def front_table(width: int, height: int) -> Int[Tensor, " P"]:
 def view_table(width: int, height: int, view_size: int) -> Int[Tensor, "P K"]:
     """The K = V² cells in view of each pose, in the order [column, row] of observations.
 
-    The agent stands at column V // 2 of the last row and looks towards row 0.
+    The agent stands at column V // 2 of the last row and faces row 0.
     """
     column, row = torch.meshgrid(*[torch.arange(view_size)] * 2, indexing="ij")
     ahead, aside = view_size - 1 - row, column - view_size // 2
@@ -27,7 +27,7 @@ def view_table(width: int, height: int, view_size: int) -> Int[Tensor, "P K"]:
 
 
 def _relative(width: int, height: int, ahead: Tensor, aside: Tensor) -> Tensor:
-    """Cells that lie ``ahead`` and ``aside`` (to the right) of every pose: int64 [P, K]."""
+    """The cells ``ahead`` and ``aside`` (to the right) of every pose: int64 [P, K]."""
     dx, dy = torch.tensor([[1, 0], [0, 1], [-1, 0], [0, -1]]).unbind(1)
     x, y, direction = (
         axis.reshape(-1, 1)

@@ -1,13 +1,11 @@
-"""MiniGrid for thousands of copies at once: every id but the Memory family, exactly, on tensors."""
+"""MiniGrid as tensor environments: every id except the Memory family, exact to the bit."""
 
 from __future__ import annotations
 
 from typing import Any, final
 
-import numpy as np
 import torch
 from gymnasium import spaces
-from numpy.typing import NDArray
 from torch import Tensor
 
 from memrl.envs.actions import check_actions
@@ -15,53 +13,50 @@ from memrl.envs.minigrid.automaton import rows
 from memrl.envs.minigrid.bank import Bank, codes_of
 from memrl.envs.minigrid.bank_files import load_bank
 from memrl.envs.minigrid.engine import GridEngine, GridState, check_view_size
-from memrl.envs.minigrid.families import overlay_of
-from memrl.envs.minigrid.grid_play import Play, advance, begin, restart
+from memrl.envs.minigrid.families import rules_of
+from memrl.envs.minigrid.grid_episodes import GridEpisodes, advance, autoreset, start_episodes
 from memrl.envs.minigrid.observer import TILE_SIZE, Observer, check_observation
-from memrl.envs.minigrid.render import TILE_SIZE as RENDER_TILE_SIZE
-from memrl.envs.minigrid.render import render_grid
+from memrl.envs.minigrid.tensor_env import MiniGridEnv, rewards
 from memrl.envs.missions import VOCABULARY
-from memrl.rollout.env import BatchedEnv, Carried, Obs, Transition
+from memrl.rollout.env import Carried, Obs, Transition
 from memrl.rollout.tokens import Tokens
 
 
 @final
-class GridEnv(BatchedEnv):
-    """B copies of a MiniGrid task; see the package for the game itself.
+class GridEnv(MiniGridEnv):
+    """B environments of a MiniGrid task; the package documents the game itself.
 
-    Observations are ``image`` uint8 [B, V, V, 3], indexed [column, row] as the package's, or a
-    picture of it (see `Observer`), ``direction`` int64 [B], and ``mission`` int64 [B, L] where
-    missions differ (words by number, see `memrl.envs.missions`; a mission that is the same sentence
-    in every episode is left out). The reward is
-    the package's, computed in float64 and rounded to float32. ``terminated`` and ``truncated`` may
-    both be True.
+    Observations are ``image`` uint8 [B, V, V, 3], indexed [column, row] as in the package, or an
+    RGB image (see `Observer`); ``direction`` int64 [B]; and ``mission`` int64 [B, L], the indices
+    of its words (see ``memrl.envs.missions``). Tasks with the same mission in every episode have no
+    ``mission``. The reward is the package's, computed in float64 and rounded to float32.
+    ``terminated`` and ``truncated`` may both be True.
 
-    Episodes begin in levels of a bank: ``bank_size`` levels that the package draws from the seed
-    ``bank``, once; another seed gives levels that an agent has not seen. Moving obstacles are
-    drawn by this environment and equal the package's in distribution, all else in every number.
+    Episodes start in levels of a bank: ``bank_size`` levels that the package generates once from
+    the seed ``bank``. Another seed gives levels that an agent has not seen. Moving obstacles have
+    the package's distribution; everything else equals the package in every number.
 
     Metrics: ``success`` (1 or 0) and ``length`` in env steps.
 
-    Out-of-range actions raise on the CPU. On an accelerator looking at them would stall every step,
-    so there they are undefined: they may hit a device assertion or play another action.
+    Actions out of range raise an error on the CPU. On an accelerator they are undefined, because
+    checking them would stall every step: they may hit a device assertion or act as another action.
 
     Args:
         id: one of ``GRID_IDS``.
         num_envs: B.
         agent_view_size: V, one of 3, 5, 7.
         observation: ``symbolic``, ``rgb`` (the agent's view) or ``rgb_full`` (the whole grid).
-        tile_size: pixels of a cell's side in pictures.
-        bank: seed of the levels, from 0.
-        bank_size: how many levels there are, from 1. The default draws in seconds, once, and
-            keeps at most 2.6 MB.
-        device: where everything lives, the generator included.
+        tile_size: side of a cell in pixels, for RGB images.
+        bank: seed of the levels, at least 0.
+        bank_size: number of levels, at least 1. Generating the default takes seconds, once, and
+            at most 2.6 MB.
+        device: of all tensors and of the generator.
 
     Raises:
         ValueError: an unknown id or observation, or a number out of range.
     """
 
     metric_names = ("success", "length")
-    exact_resume = True
 
     def __init__(
         self,
@@ -75,12 +70,10 @@ class GridEnv(BatchedEnv):
         bank_size: int = 4096,
         device: torch.device | str = "cpu",
     ) -> None:
-        if num_envs < 1:
-            raise ValueError(f"num_envs is {num_envs}; at least 1 copy is needed")
-        check_view_size(agent_view_size)  # before a bank is drawn
+        super().__init__(id, num_envs, device)
+        check_view_size(agent_view_size)  # before generating a bank
         check_observation(observation)
-        self.id, self.num_envs, self.device = id, num_envs, torch.device(device)
-        self._overlay = overlay_of(id)
+        self._task_rules = rules_of(id)
         spec, levels = load_bank(id, bank_size, bank)
         self._bank = Bank(*(leaf.to(self.device) for leaf in levels))
         self._engine = GridEngine(
@@ -97,83 +90,83 @@ class GridEnv(BatchedEnv):
         self._max_steps = spec.max_steps
         self._task = [id, agent_view_size, observation, tile_size, bank, bank_size, num_envs]
         self.observation_space = _observation_space(self._observer, levels.mission.shape[1])
-        self.action_space = spaces.Discrete(self._overlay.num_actions)
-        t = torch.arange(spec.max_steps + 1, dtype=torch.float64)
-        self._reward_at = (1 - 0.9 * (t / spec.max_steps)).float().to(self.device)
+        self.action_space = spaces.Discrete(self._task_rules.num_actions)
+        self._reward_at = rewards(spec.max_steps, self.device)
         every = torch.arange(bank_size, device=self.device)
-        self._first = self._observer.glance(begin(self._bank, every).grid)
+        self._first = self._observer.encode(start_episodes(self._bank, every).grid)
 
-        self._generator = torch.Generator(self.device)
-        self._generator.seed()
-        self._play: Play  # written by reset
+        self._episodes: GridEpisodes  # written by reset
         self.reset()
 
     def reset(self, seed: int | None = None) -> Obs:
         if seed is not None:
             self._generator.manual_seed(seed)
         level = self._draw()
-        self._play = begin(self._bank, level)
-        return self._observe(self._play, self._first.index_select(0, level))
+        self._episodes = start_episodes(self._bank, level)
+        return self._observe(self._episodes, self._first.index_select(0, level))
 
     def step(self, action: Tensor) -> Transition:
         check_actions(action, self.num_envs, self.action_space)
-        play, verdict = advance(self._engine, self._overlay, self._play, action, self._generator)
-        reward = self._reward_at.index_select(0, play.t) * verdict.success
-        if verdict.penalty is not None:
-            reward = reward - verdict.penalty.float()
-        truncated = play.t >= self._max_steps
-        ended = verdict.terminated | truncated
-        image = self._observer.glance(play.grid)
+        episodes, result = advance(
+            self._engine, self._task_rules, self._episodes, action, self._generator
+        )
+        reward = self._reward_at.index_select(0, episodes.t) * result.success
+        if result.penalty is not None:
+            reward = reward - result.penalty.float()
+        truncated = episodes.t >= self._max_steps
+        ended = result.terminated | truncated
+        image = self._observer.encode(episodes.grid)
 
-        self._play, seen = restart(play, image, ended, self._bank, self._first, self._draw())
+        self._episodes, next_image = autoreset(
+            episodes, image, ended, self._bank, self._first, self._draw()
+        )
         return Transition(
-            obs=self._observe(self._play, seen),
+            obs=self._observe(self._episodes, next_image),
             reward=reward,
-            terminated=verdict.terminated,
+            terminated=result.terminated,
             truncated=truncated,
-            final_obs=self._observe(play, image),
-            metrics={"success": verdict.success.float(), "length": play.t.float()},
+            final_obs=self._observe(episodes, image),
+            metrics={"success": result.success.float(), "length": episodes.t.float()},
         )
 
     def state_dict(self) -> dict[str, Any]:
-        play = {name: _named(leaf) for name, leaf in self._play._asdict().items()}
-        return {"task": self._task, "play": play, "generator": self._generator.get_state()}
+        episodes = {name: _named(leaf) for name, leaf in self._episodes._asdict().items()}
+        return {"task": self._task, "play": episodes, "generator": self._generator.get_state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> Obs:
-        """Continue from ``state_dict``; returns the observations that were last given out.
+        """Continue from ``state_dict``; returns the current observations.
 
         Raises:
-            ValueError: the state is of another task, observation, bank or number of copies.
+            ValueError: the state has another task, observation, bank or number of environments.
         """
         if list(state["task"]) != self._task:
             raise ValueError(
-                "the state is of (id, view size, observation, tile size, bank, bank size, copies) "
-                f"{list(state['task'])}, this is {self._task}"
+                "(id, agent_view_size, observation, tile_size, bank, bank_size, num_envs) of the "
+                f"saved state is {list(state['task'])}, allowed: {self._task}"
             )
         own = {k: v.to(self.device, copy=True) for k, v in state["play"].items() if k != "grid"}
         grid = {k: v.to(self.device, copy=True) for k, v in state["play"]["grid"].items()}
-        self._play = Play(grid=GridState(**grid), **own)
+        self._episodes = GridEpisodes(grid=GridState(**grid), **own)
         self._generator.set_state(state["generator"].cpu())
-        return self._observe(self._play, self._observer.glance(self._play.grid))
+        return self._observe(self._episodes, self._observer.encode(self._episodes.grid))
 
     def carried(self) -> Carried:
-        return Carried(self._play, (self._generator,))
+        return Carried(self._episodes, (self._generator,))
 
     def carry(self, state: Any) -> None:
-        self._play = state
+        self._episodes = state
 
-    def render(self, copy: int = 0, tile_size: int = RENDER_TILE_SIZE) -> NDArray[np.uint8]:
-        """The whole grid of one copy, what the agent sees lit up: uint8 [H, W, 3]."""
-        return render_grid(self._engine, rows(self._play.grid, slice(copy, copy + 1)), 0, tile_size)
+    def _grids(self, index: slice) -> GridState:
+        return rows(self._episodes.grid, index)
 
     def _draw(self) -> Tensor:
-        """Numbers of levels, one for every copy."""
+        """Indices of levels, one per environment."""
         shape, levels = (self.num_envs,), self._bank.cell.shape[0]
         return torch.randint(levels, shape, generator=self._generator, device=self.device)
 
-    def _observe(self, play: Play, seen: Tensor) -> Obs:
-        obs = {"image": self._observer.show(seen), "direction": play.grid.direction.clone()}
-        return obs | {"mission": play.mission.clone()} if play.mission.shape[1] else obs
+    def _observe(self, episodes: GridEpisodes, image: Tensor) -> Obs:
+        obs = {"image": self._observer.decode(image), "direction": episodes.grid.direction.clone()}
+        return obs | {"mission": episodes.mission.clone()} if episodes.mission.shape[1] else obs
 
 
 def _observation_space(observer: Observer, words: int) -> spaces.Dict:
@@ -187,7 +180,7 @@ def _observation_space(observer: Observer, words: int) -> spaces.Dict:
 
 
 def _named(leaf: Any) -> Any:
-    """A copy: tensors as they are, states as dicts of tensors."""
+    """A clone of a leaf: a tensor, or a dict of the tensors of a grid."""
     if isinstance(leaf, Tensor):
         return leaf.clone()
     return {name: part.clone() for name, part in leaf._asdict().items()}

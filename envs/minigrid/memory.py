@@ -1,63 +1,58 @@
-"""MiniGrid-Memory for thousands of copies at once: the package's task, exactly, in a few gathers.
+"""MiniGrid-Memory as tensor environments: a step of the package's task takes a few gathers.
 
-The grid engine plays every reachable state once (``memory_task``); a step is then a look-up. Where
-the package and this environment get the same states and actions, observations, rewards and both
-end flags are equal (the tests compare them).
+The grid engine computes every reachable state once (``memory_task``); a step is then a look-up.
+From equal states and actions, observations, rewards and both end flags equal the package's; the
+tests compare them.
 """
 
 from __future__ import annotations
 
 from typing import Any, final
 
-import numpy as np
 import torch
 from gymnasium import spaces
-from numpy.typing import NDArray
 from torch import Tensor
 
 from memrl.envs.actions import check_actions
 from memrl.envs.minigrid.automaton import rows
-from memrl.envs.minigrid.engine import NUM_ACTIONS
-from memrl.envs.minigrid.levels import LevelBank
+from memrl.envs.minigrid.engine import NUM_ACTIONS, GridState
 from memrl.envs.minigrid.memory_task import memory_task
 from memrl.envs.minigrid.observer import TILE_SIZE, Observer
-from memrl.envs.minigrid.render import TILE_SIZE as RENDER_TILE_SIZE
-from memrl.envs.minigrid.render import render_grid
-from memrl.rollout.env import BatchedEnv, Carried, Obs, Transition
+from memrl.envs.minigrid.start_sampler import StartSampler
+from memrl.envs.minigrid.tensor_env import MiniGridEnv, rewards
+from memrl.rollout.env import Carried, Obs, Transition
 
 
 @final
-class MemoryEnv(BatchedEnv):
-    """B copies of a MiniGrid-Memory task; see the package for the game itself.
+class MemoryEnv(MiniGridEnv):
+    """B environments of a MiniGrid-Memory task; the package documents the game itself.
 
-    Observations are ``image`` uint8 [B, V, V, 3], indexed [column, row] as the package's, or a
-    picture of it (see `Observer`), and ``direction`` int64 [B]. The package's third entry, the
-    mission, is the same sentence in every episode and is left out. The reward is the package's,
-    ``1 - 0.9 · t / max_steps`` on success, computed in float64 and rounded to float32.
-    ``terminated`` and ``truncated`` may both be True.
+    Observations are ``image`` uint8 [B, V, V, 3], indexed [column, row] as in the package, or an
+    RGB image (see `Observer`), and ``direction`` int64 [B]. They omit the package's ``mission``,
+    which is the same in every episode. The reward is the package's, ``1 - 0.9 · t / max_steps`` on
+    success, computed in float64 and rounded to float32. ``terminated`` and ``truncated`` may both
+    be True.
 
-    Metrics: ``success`` (1 or 0; an episode that runs out of time has none), ``cue_seen`` (1 if any
-    observation so far showed the cue; the whole grid always does) and ``length`` in env steps.
+    Metrics: ``success`` (1 or 0; 0 if time runs out), ``cue_seen`` (1 if any observation of the
+    episode showed the cue; always 1 with ``rgb_full``) and ``length`` in env steps.
 
-    Out-of-range actions raise on the CPU. On an accelerator looking at them would stall every step,
-    so there they are undefined: they may hit a device assertion or play another action.
+    Actions out of range raise an error on the CPU. On an accelerator they are undefined, because
+    checking them would stall every step: they may hit a device assertion or act as another action.
 
     Args:
         id: one of ``MEMORY_IDS``.
         num_envs: B.
         agent_view_size: V, one of 3, 5, 7.
         observation: ``symbolic``, ``rgb`` (the agent's view) or ``rgb_full`` (the whole grid, which
-            asks for no memory).
-        tile_size: pixels of a cell's side in pictures.
-        device: where everything lives, the generator included.
+            needs no memory).
+        tile_size: side of a cell in pixels, for RGB images.
+        device: of all tensors and of the generator.
 
     Raises:
-        ValueError: an unknown id or observation, a view size, tile size or number of copies out of
-            range.
+        ValueError: an unknown id or observation, or a number out of range.
     """
 
     metric_names = ("success", "cue_seen", "length")
-    exact_resume = True
 
     def __init__(
         self,
@@ -69,10 +64,9 @@ class MemoryEnv(BatchedEnv):
         tile_size: int = TILE_SIZE,
         device: torch.device | str = "cpu",
     ) -> None:
-        if num_envs < 1:
-            raise ValueError(f"num_envs is {num_envs}; at least 1 copy is needed")
-        self.id, self.num_envs, self.device = id, num_envs, torch.device(device)
+        super().__init__(id, num_envs, device)
         self._task = task = memory_task(id, agent_view_size)
+        self._engine = task.engine
         states, move = task.automaton.states, self.device
         self._observer = Observer(
             task.engine,
@@ -86,25 +80,22 @@ class MemoryEnv(BatchedEnv):
         )
         self.action_space = spaces.Discrete(NUM_ACTIONS)
 
-        self._bank = LevelBank(*(leaf.to(move) for leaf in task.bank))
+        self._starts = StartSampler(*(leaf.to(move) for leaf in task.starts))
         self._next = task.automaton.next_state.flatten().to(move)
-        self._seen = self._observer.glance(states).to(move)
+        self._seen = self._observer.encode(states).to(move)
         self._direction = states.direction.to(move)
         self._success = task.success.float().to(move)
         self._over = (task.success | task.failure).to(move)
         self._cue_visible = (task.cue_visible | (observation == "rgb_full")).to(move)
-        t = torch.arange(task.max_steps + 1, dtype=torch.float64)
-        self._reward_at = (1 - 0.9 * (t / task.max_steps)).float().to(move)
+        self._reward_at = rewards(task.max_steps, move)
 
-        self._generator = torch.Generator(self.device)
-        self._generator.seed()
         self._state = self._t = self._cue_seen = torch.empty(0)  # written by reset
         self.reset()
 
     def reset(self, seed: int | None = None) -> Obs:
         if seed is not None:
             self._generator.manual_seed(seed)
-        self._state = self._bank.draw(self.num_envs, self._generator)
+        self._state = self._starts.draw(self.num_envs, self._generator)
         self._t = torch.zeros_like(self._state)
         self._cue_seen = self._cue_visible.index_select(0, self._state)
         return self._observe(self._state)
@@ -119,7 +110,7 @@ class MemoryEnv(BatchedEnv):
         truncated = t >= self._task.max_steps
         ended = terminated | truncated
 
-        start = self._bank.draw(self.num_envs, self._generator)
+        start = self._starts.draw(self.num_envs, self._generator)
         self._state = torch.where(ended, start, state)
         self._cue_seen = torch.where(
             ended, self._cue_visible.index_select(0, self._state), cue_seen
@@ -145,15 +136,17 @@ class MemoryEnv(BatchedEnv):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> Obs:
-        """Continue from ``state_dict``; returns the observations that were last given out.
+        """Continue from ``state_dict``; returns the current observations.
 
         Raises:
-            ValueError: the state is of another task, view size or number of copies.
+            ValueError: the state has another task, view size or number of environments.
         """
         own = (self.id, self._task.engine.view_size, self.num_envs)
         given = (state["id"], state["agent_view_size"], len(state["state"]))
         if given != own:
-            raise ValueError(f"the state is of (id, view size, copies) {given}, this is {own}")
+            raise ValueError(
+                f"(id, agent_view_size, num_envs) of the saved state is {given}, allowed: {own}"
+            )
         self._state = state["state"].to(self.device, copy=True)
         self._t = state["t"].to(self.device, copy=True)
         self._cue_seen = state["cue_seen"].to(self.device, copy=True)
@@ -166,13 +159,11 @@ class MemoryEnv(BatchedEnv):
     def carry(self, state: Any) -> None:
         self._state, self._t, self._cue_seen = state
 
-    def render(self, copy: int = 0, tile_size: int = RENDER_TILE_SIZE) -> NDArray[np.uint8]:
-        """The whole grid of one copy, what the agent sees lit up: uint8 [H, W, 3]."""
-        state = rows(self._task.automaton.states, self._state[copy : copy + 1].cpu())
-        return render_grid(self._task.engine, state, tile_size=tile_size)
+    def _grids(self, index: slice) -> GridState:
+        return rows(self._task.automaton.states, self._state[index].cpu())
 
     def _observe(self, state: Tensor) -> Obs:
         return {
-            "image": self._observer.show(self._seen.index_select(0, state)),
+            "image": self._observer.decode(self._seen.index_select(0, state)),
             "direction": self._direction.index_select(0, state),
         }

@@ -8,14 +8,14 @@ from torch import Tensor
 
 from memrl.envs.minigrid.cells import BALL, EMPTY, GREEN, KEY, OUTSIDE, pack
 from memrl.envs.minigrid.engine import GridState
-from memrl.envs.minigrid.levels import LevelBank
+from memrl.envs.minigrid.start_sampler import StartSampler
 
 
-def memory_levels(size: int, random_length: bool) -> tuple[GridState, LevelBank]:
-    """Every first state of MiniGrid-Memory: hallway ends × cues × layouts, then the agent's x.
+def memory_levels(size: int, random_length: bool) -> tuple[GridState, StartSampler]:
+    """Every start state of MiniGrid-Memory: hallway ends × cues × layouts, then the agent's x.
 
     The end of the hallway is ``size - 3``, or uniform over 4 … size - 3; the agent stands in the
-    middle row at x uniform over 1 … end and looks east.
+    middle row at x uniform over 1 … end and faces east.
     """
     ends = range(4, size - 2) if random_length else [size - 3]
     grids, poses, count = [], [], []
@@ -30,7 +30,7 @@ def memory_levels(size: int, random_length: bool) -> tuple[GridState, LevelBank]
     starts = GridState(
         cells, torch.full_like(cells, EMPTY), cell, torch.zeros_like(cell), none, none
     )
-    return starts, LevelBank(counts.cumsum(0) - counts, counts)
+    return starts, StartSampler(counts.cumsum(0) - counts, counts)
 
 
 def memory_cue(size: int) -> int:
@@ -39,9 +39,10 @@ def memory_cue(size: int) -> int:
 
 
 def memory_choices(cells: UInt8[Tensor, "B N"], size: int) -> tuple[Tensor, Tensor]:
-    """The cells whose entering ends an episode: (success [B], failure [B]).
+    """The cells that end an episode when the agent enters them: (success [B], failure [B]).
 
-    They lie beside the two objects at the end of the hallway; success beside the one like the cue.
+    They are next to the two objects at the end of the hallway; success is next to the object that
+    equals the cue.
     """
     grid = cells[:, :-1].view(-1, size, size)
     middle = size // 2

@@ -1,8 +1,7 @@
-"""The tasks of the Memory family as tables: every state, played in advance on the grid engine."""
+"""The tasks of the Memory family as tables over all states, computed with the grid engine."""
 
 from __future__ import annotations
 
-import difflib
 from functools import cache
 from typing import Final, NamedTuple
 
@@ -11,8 +10,9 @@ from torch import Tensor
 
 from memrl.envs.minigrid.automaton import Automaton, explore
 from memrl.envs.minigrid.engine import NUM_ACTIONS, PICKUP, TOGGLE, GridEngine, GridState
-from memrl.envs.minigrid.levels import LevelBank
 from memrl.envs.minigrid.memory_levels import memory_choices, memory_cue, memory_levels
+from memrl.envs.minigrid.start_sampler import StartSampler
+from memrl.registry import nearest
 
 _LEVELS: Final = {  # id: (size, random length of the hallway)
     "MiniGrid-MemoryS7-v0": (7, False),
@@ -30,7 +30,7 @@ class MemoryTask(NamedTuple):
 
     engine: GridEngine
     automaton: Automaton
-    bank: LevelBank
+    starts: StartSampler
     image: Tensor  # uint8 [S, V, V, 3]
     success: Tensor  # bool [S]
     failure: Tensor  # bool [S]
@@ -40,34 +40,34 @@ class MemoryTask(NamedTuple):
 
 @cache
 def memory_task(id: str, agent_view_size: int = 7) -> MemoryTask:
-    """Play a task in advance (0.1 to 1 s; remembered, so treat the tensors as read-only).
+    """Compute the tables of a task (0.1 to 1 s; cached, so treat the tensors as read-only).
 
     Raises:
-        ValueError: the id is none of ``MEMORY_IDS``, or the view size none of 3, 5, 7.
+        ValueError: the id is not in ``MEMORY_IDS``, or the view size is not 3, 5 or 7.
     """
     if id not in _LEVELS:
-        near = difflib.get_close_matches(id, MEMORY_IDS, n=1, cutoff=0)[0]
-        raise ValueError(f"{id!r} is none of {', '.join(MEMORY_IDS)}; did you mean {near!r}?")
+        allowed = ", ".join(MEMORY_IDS)
+        raise ValueError(f"id is {id!r}, allowed: {allowed}{nearest(id, MEMORY_IDS)}")
     size, random_length = _LEVELS[id]
     engine = GridEngine(size, size, view_size=agent_view_size)
-    starts, bank = memory_levels(size, random_length)
+    states, starts = memory_levels(size, random_length)
 
     def advance(state: GridState, action: Tensor) -> GridState:
-        # The package plays a pickup as a toggle here, so that nothing can be picked up.
+        # The package turns a pickup into a toggle here, so that the agent cannot pick up objects.
         return engine.step(state, torch.where(action == PICKUP, TOGGLE, action))[0]
 
     def absorbing(state: GridState) -> Tensor:
         success, failure = memory_choices(state.cells, size)
         return (state.cell == success) | (state.cell == failure)
 
-    automaton = explore(starts, NUM_ACTIONS, advance, absorbing)
+    automaton = explore(states, NUM_ACTIONS, advance, absorbing)
     states = automaton.states
     success, failure = memory_choices(states.cells, size)
-    index, lit = engine.sight(states)
+    index, lit = engine.visible_cells(states)
     return MemoryTask(
         engine,
         automaton,
-        bank,
+        starts,
         image=engine.observe(states),
         success=states.cell == success,
         failure=states.cell == failure,

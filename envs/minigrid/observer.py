@@ -1,8 +1,7 @@
-"""What an agent is shown of a grid: symbols, its view as a picture, or the whole grid as one."""
+"""Observations of a grid: symbols, or an RGB image of the agent's view or of the whole grid."""
 
 from __future__ import annotations
 
-import difflib
 from typing import Final, final
 
 import numpy as np
@@ -11,45 +10,43 @@ from gymnasium import spaces
 from jaxtyping import Shaped, UInt8
 from torch import Tensor
 
-from memrl.envs.minigrid.atlas import EVERY_CODE, tile_atlas
 from memrl.envs.minigrid.engine import GridEngine, GridState
 from memrl.envs.minigrid.pictures import grid_tiles, paint, view_tiles
+from memrl.envs.minigrid.tiles import EVERY_CODE, draw_tiles
+from memrl.registry import nearest
 
 OBSERVATIONS: Final = ("symbolic", "rgb", "rgb_full")
-TILE_SIZE: Final = 8  # pixels, as the package's RGB wrappers have it
-MIN_SIDE: Final = 32  # pixels; policies take smaller uint8 images for grids of symbols
+TILE_SIZE: Final = 8  # pixels, the default of the package's RGB wrappers
+MIN_SIDE: Final = 32  # pixels; policies treat smaller uint8 images as grids of symbols
 
 
 def check_observation(observation: str) -> None:
-    """Raise a ValueError for an observation that there is none of; the nearest is named."""
+    """Raise a ValueError unless ``observation`` is one of ``OBSERVATIONS``."""
     if observation not in OBSERVATIONS:
-        near = difflib.get_close_matches(observation, OBSERVATIONS, n=1, cutoff=0)[0]
-        raise ValueError(
-            f"observation is {observation!r}, allowed: {', '.join(OBSERVATIONS)}; "
-            f"did you mean {near!r}?"
-        )
+        allowed, hint = ", ".join(OBSERVATIONS), nearest(observation, OBSERVATIONS)
+        raise ValueError(f"observation is {observation!r}, allowed: {allowed}{hint}")
 
 
 @final
 class Observer:
-    """Images of states, uint8 [B, ...]: all of `space`, whichever observation was asked for.
+    """Computes the images of states, uint8 [B, ...].
 
-    ``symbolic`` is the package's own image of the view, [V, V, 3], indexed [column, row];
-    ``rgb`` the picture of ``RGBImgPartialObsWrapper``, ``rgb_full`` that of ``RGBImgObsWrapper``,
-    both indexed [row, column] of pixels.
+    ``symbolic`` is the package's encoding of the view, [V, V, 3], indexed [column, row]. ``rgb`` is
+    the image of ``RGBImgPartialObsWrapper``, ``rgb_full`` that of ``RGBImgObsWrapper``; both are
+    indexed [row, column] of pixels.
 
-    A picture is large and its tiles are few: an environment that looks states up in a table keeps
-    what `glance` makes of them and lets `show` paint those in hand.
+    An RGB image is large, but consists of few different tiles. `encode` therefore computes a
+    compact form, which an environment can keep for all of its states; `decode` makes images of it.
 
     Args:
-        engine: whose states are observed.
+        engine: of the states.
         observation: one of ``OBSERVATIONS``.
-        tile_size: pixels of a cell's side; of pictures only.
-        codes: what cells can hold or agents carry; fewer are drawn sooner.
-        device: where `show` paints; `glance` answers where the states are.
+        tile_size: side of a cell in pixels; for RGB images only.
+        codes: of all cells and carried objects; fewer codes are faster to draw.
+        device: of the images; the compact form stays on the device of the states.
 
     Raises:
-        ValueError: another observation, or a tile size that makes pictures below 32 pixels.
+        ValueError: an unknown observation, or a tile size that makes images below 32 pixels.
     """
 
     def __init__(
@@ -64,34 +61,34 @@ class Observer:
         check_observation(observation)
         self._engine, self._kind = engine, observation
         width = height = engine.view_size
-        self._atlas = None
+        self._tile_set = None
         if observation != "symbolic":
             if observation == "rgb_full":
                 width, height = engine.width, engine.height
             _check_side(max(width, height), tile_size)
-            self._atlas = tile_atlas(tile_size, codes).to(device)
+            self._tile_set = draw_tiles(tile_size, codes).to(device)
             width, height = width * tile_size, height * tile_size
         self.space = spaces.Box(0, 255, (height, width, 3), np.uint8)
 
     def __call__(self, state: GridState) -> UInt8[Tensor, "B P Q 3"]:
         """The images of states."""
-        return self.show(self.glance(state))
+        return self.decode(self.encode(state))
 
-    def glance(self, state: GridState) -> Shaped[Tensor, "B H W ..."]:
-        """What `show` needs of states: the symbols, or the numbers of tiles."""
-        if self._atlas is None:
+    def encode(self, state: GridState) -> Shaped[Tensor, "B H W ..."]:
+        """The compact form of images: symbols, or tile numbers."""
+        if self._tile_set is None:
             return self._engine.observe(state)
         tiles = view_tiles if self._kind == "rgb" else grid_tiles
-        return tiles(self._engine, state, self._atlas.to(state.cells.device))
+        return tiles(self._engine, state, self._tile_set.to(state.cells.device))
 
-    def show(self, seen: Shaped[Tensor, "B H W ..."]) -> UInt8[Tensor, "B P Q 3"]:
-        """The images of what `glance` gave."""
-        return seen if self._atlas is None else paint(seen, self._atlas)
+    def decode(self, encoded: Shaped[Tensor, "B H W ..."]) -> UInt8[Tensor, "B P Q 3"]:
+        """The images of a compact form from `encode`."""
+        return encoded if self._tile_set is None else paint(encoded, self._tile_set)
 
 
 def _check_side(cells: int, tile_size: int) -> None:
     if cells * tile_size < MIN_SIDE:
         raise ValueError(
-            f"tile_size is {tile_size}: pictures of {cells * tile_size} pixels are too small, "
-            f"allowed: from {MIN_SIDE} pixels, which is a tile_size from {-(-MIN_SIDE // cells)}"
+            f"tile_size is {tile_size}, allowed: at least {-(-MIN_SIDE // cells)}, so that images "
+            f"have at least {MIN_SIDE} pixels"
         )

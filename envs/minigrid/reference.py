@@ -1,4 +1,4 @@
-"""What perfect, guessing and forgetful agents reach on the Memory tasks: lines for a curve.
+"""Reference levels of the Memory tasks: optimal, guessing and memoryless agents.
 
 All but four numbers are computed from the tables of the task, for any view size.
 """
@@ -12,12 +12,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from memrl.envs.catalogue import EnvCard, Levels, Need
+from memrl.envs.minigrid.catalogue import ACTIONS, grid_card, grid_observation
 from memrl.envs.minigrid.memory_levels import memory_choices
 from memrl.envs.minigrid.memory_task import MemoryTask, memory_task
-from memrl.envs.minigrid.needs import ACTIONS, grid_card, grid_seen
 
-# Best known success of policies without memory where the view leaks the cue at the crossing
-# (found by search over stochastic policies at view size 7; a better one may exist).
+# Best known success of policies without memory where the cue is visible from the crossing, found by
+# a search over stochastic policies at view size 7; a better one may exist.
 _LEAKY: Final = {
     "MiniGrid-MemoryS7-v0": 0.987,
     "MiniGrid-MemoryS9-v0": 0.987,
@@ -27,16 +27,20 @@ _LEAKY: Final = {
 
 
 class ReferenceLevels(NamedTuple):
-    """Means over the task's distribution of starts."""
+    """Means over the start states of the task."""
 
-    optimal_steps: float  # env steps of the shortest ways on which the cue is seen
+    optimal_steps: float  # env steps of the shortest paths that see the cue
     optimal_return: float  # their return
-    guess_return: float  # the best return of agents that ignore the cue; half of them succeed
+    guess_return: float  # best return of agents that ignore the cue; half of their episodes succeed
     memoryless_success: float | None  # best success without memory; None: not known
 
 
 def reference(id: str, agent_view_size: int = 7) -> ReferenceLevels:
-    """The levels of one id of ``MEMORY_IDS`` (ValueError for others)."""
+    """The reference levels of an id.
+
+    Raises:
+        ValueError: the id is not in ``MEMORY_IDS``.
+    """
     task = memory_task(id, agent_view_size)
     over = task.success | task.failure
     informed = _mean_steps(task, task.success, must_see=True)
@@ -54,10 +58,10 @@ def reference(id: str, agent_view_size: int = 7) -> ReferenceLevels:
 def memory_card(
     id: str, *, agent_view_size: int = 7, observation: str = "symbolic", **_: Any
 ) -> EnvCard:
-    """A Memory task in the catalogue; at the package's view size nothing need be computed."""
+    """The card of a Memory task; at the package's view size it needs no computation."""
     memoryless: float | None
     need: Need | None
-    if observation == "rgb_full":  # the cue is always in sight
+    if observation == "rgb_full":  # the cue is always visible
         memoryless, need = None, "not needed"
     elif agent_view_size == 7:
         memoryless = _LEAKY.get(id, 0.5)
@@ -66,7 +70,7 @@ def memory_card(
         memoryless = reference(id, agent_view_size).memoryless_success
         need = "strict" if memoryless == 0.5 else None
     return EnvCard(
-        observation=grid_seen(agent_view_size, observation),
+        observation=grid_observation(agent_view_size, observation),
         memory=need,
         levels=Levels("success", optimum=1.0, memoryless=memoryless, guess=0.5),
         actions=ACTIONS,
@@ -74,18 +78,18 @@ def memory_card(
 
 
 def start_probabilities(task: MemoryTask) -> Float[Tensor, " S"]:
-    """The chance of every state to open an episode (float64)."""
-    levels, poses = len(task.bank.first), task.bank.poses
+    """The probability of every state to start an episode (float64)."""
+    levels, poses = len(task.starts.first), task.starts.poses
     chance = torch.zeros(len(task.success), dtype=torch.float64)
     chance[: int(poses.sum())] = (1 / (levels * poses.double())).repeat_interleave(poses)
     return chance
 
 
 def _mean_steps(task: MemoryTask, target: Bool[Tensor, " S"], must_see: bool) -> float:
-    """Mean length of the shortest ways to ``target`` on which, if asked, the cue was visible."""
+    """Mean length of the shortest paths to ``target``; ``must_see``: that also see the cue."""
     seen = torch.stack([torch.full_like(target, not must_see), torch.ones_like(target)])
     over = task.success | task.failure
-    steps = torch.full(seen.shape, torch.inf, dtype=torch.float64)  # by [cue seen so far, state]
+    steps = torch.full(seen.shape, torch.inf, dtype=torch.float64)  # [cue seen so far, state]
     steps[seen & target] = 0
     into = task.automaton.next_state
     then_seen = torch.stack([task.cue_visible[into].long(), torch.ones_like(into)])
@@ -102,7 +106,7 @@ def _mean_steps(task: MemoryTask, target: Bool[Tensor, " S"], must_see: bool) ->
 
 
 def _at_crossing(task: MemoryTask) -> Bool[Tensor, " S"]:
-    """States beyond the hallway, where a policy without memory has to choose."""
+    """States at the end of the hallway, where a policy has to choose."""
     states, size = task.automaton.states, task.engine.height
     choices, _ = memory_choices(states.cells, size)
     return states.cell // size == choices // size

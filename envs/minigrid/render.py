@@ -1,4 +1,4 @@
-"""Pictures of grids, drawn by the ``minigrid`` package's own tiles."""
+"""Images of grids, drawn with the ``minigrid`` package's tiles."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _NORTH = 3
 def render_grid(
     engine: GridEngine, state: GridState, row: int = 0, tile_size: int = TILE_SIZE
 ) -> NDArray[np.uint8]:
-    """A whole grid with its agent, the cells it sees lit up: uint8 [H, W, 3]."""
-    index, lit = engine.sight(state)
+    """The whole grid and its agent, with visible cells highlighted: uint8 [H, W, 3]."""
+    index, lit = engine.visible_cells(state)
     seen = torch.zeros(engine.width * engine.height + 1, dtype=torch.bool)
     seen[index[row][lit[row]].cpu()] = True
     cell = int(state.cell[row])
@@ -35,9 +35,9 @@ def render_grid(
 def render_view(
     image: UInt8[Tensor, "V V 3"] | UInt8[np.ndarray, "V V 3"], tile_size: int = TILE_SIZE
 ) -> NDArray[np.uint8]:
-    """What the agent sees, from the ``image`` of an observation: uint8 [H, W, 3].
+    """The agent's view, from the ``image`` of an observation: uint8 [H, W, 3].
 
-    The agent is drawn over what it carries; cells in the dark stay black.
+    The agent is drawn over the object that it carries; cells that it cannot see are black.
     """
     from minigrid.core.grid import Grid
 

@@ -1,4 +1,4 @@
-"""Between the ``minigrid`` package's objects and the tensors of the engine."""
+"""Converts the ``minigrid`` package's objects to the engine's tensors and back."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def from_package(envs: Sequence[MiniGridEnv]) -> GridState:
-    """The present states of environments of the package (unwrapped, grids of one size).
+    """The current states of unwrapped environments of the package, with grids of one size.
 
     Raises:
-        ValueError: a box holds something that itself holds something.
+        ValueError: a box contains a box that is not empty.
     """
     cells, contents, agent, hands = [], [], [], []
     for env in envs:
@@ -42,7 +42,7 @@ def from_package(envs: Sequence[MiniGridEnv]) -> GridState:
 
 
 def to_package(state: GridState, row: int, width: int, height: int) -> Grid:
-    """One grid as the package's, for drawing: without the agent and what boxes hold."""
+    """One grid as the package's `Grid`, without the agent and the contents of boxes."""
     from minigrid.core.grid import Grid
 
     codes = state.cells[row, : width * height].view(width, height)
@@ -57,5 +57,8 @@ def _held(thing: WorldObj | None) -> int:
     if thing is None or thing.contains is None:
         return EMPTY
     if thing.contains.contains is not None:
-        raise ValueError(f"a {thing.type} holds a {thing.contains.type} that is not empty")
+        raise ValueError(
+            f"a {thing.type} contains a {thing.contains.type} that is not empty, allowed: an empty "
+            f"{thing.contains.type}"
+        )
     return _code(thing.contains)

@@ -1,9 +1,9 @@
-"""What the agent can see, row by row, from a table.
+"""The cells that the agent can see, computed row by row with a table.
 
-MiniGrid's light starts at the agent (the middle of the bottom row) and spreads upwards: in every
-row it sweeps to the right and back to the left, passing through transparent cells, and lights the
-row above on its way. A row is therefore a function of 2V bits (which cells the row below has lit,
-which cells are transparent) and the whole view is V look-ups in a table of 4^V entries.
+In MiniGrid light starts at the agent (the middle of the bottom row) and spreads upwards. In every
+row it moves to the right and then to the left through transparent cells, and also lights cells of
+the row above. A row is therefore a function of 2V bits: which of its cells the row below has lit,
+and which are transparent. The whole view takes V look-ups in a table of 4^V entries.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ VIEW_SIZES = (3, 5, 7)
 
 
 class RowTable(NamedTuple):
-    """The light's answers, by ``lit << V | transparent`` of a row; bit i is column i."""
+    """Tables over ``lit << V | transparent`` of a row; bit i is column i."""
 
     above: Tensor  # int64 [4^V]: cells lit in the row above, already shifted by V
-    lit: Tensor  # int64 [4^V]: cells of this row that are lit in the end; byte i is column i
-    shifts: Tensor  # int64 [V]: numbers of the rows
+    lit: Tensor  # int64 [4^V]: cells of this row that are lit; byte i is column i
+    shifts: Tensor  # int64 [V]: row indices
     column: Tensor  # bool [2^V, V]: bits as cells
 
 
 def row_table(view_size: int, device: torch.device | str = "cpu") -> RowTable:
-    """Sweep every possible row once."""
+    """Compute the light of every possible row."""
     columns = range(view_size)
     key = torch.arange(4**view_size)
     clear = [(key >> i & 1).bool() for i in columns]
@@ -51,7 +51,7 @@ def row_table(view_size: int, device: torch.device | str = "cpu") -> RowTable:
 
 
 def visible(transparent: Bool[Tensor, "B V V"], table: RowTable) -> Bool[Tensor, "B V V"]:
-    """Which cells of the views are lit.
+    """The lit cells of views.
 
     Args:
         transparent: indexed [column, row] as observations are; the agent stands at (V // 2, V - 1).
@@ -64,11 +64,11 @@ def visible(transparent: Bool[Tensor, "B V V"], table: RowTable) -> Bool[Tensor,
     rows = first.long()  # [B, V]: a row's transparent cells as bits
     lit = torch.full_like(rows[:, 0], 1 << (view_size // 2 + view_size))
     keys = []
-    for row in rows.flip(1).unbind(1):  # from the agent's row away from it
+    for row in rows.flip(1).unbind(1):  # starts at the agent's row
         keys.append(lit + row)
         lit = table.above.index_select(0, keys[-1])
     key = torch.stack(keys[::-1], 1)  # [B, V]
-    # Bytes of all rows, a bit each, add up to bytes of columns: the transpose costs nothing.
+    # The bytes of all rows, one bit each, add up to bytes of columns, so no transpose is needed.
     spread = table.lit.index_select(0, key.view(-1)).view(-1, view_size) << table.shifts
     columns = spread.sum(1).view(torch.uint8).view(-1, 8)[:, :view_size].reshape(-1)
     return table.column.index_select(0, columns.int()).view_as(transparent)

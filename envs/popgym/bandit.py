@@ -1,4 +1,4 @@
-"""POPGym's MultiarmedBandit: find the arm that pays most often, and stay with it."""
+"""POPGym's MultiarmedBandit: find the arm that pays most often."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from memrl.envs.deals import Deals, Tensors
-from memrl.envs.episodes import Episodes, Outcome, State
+from memrl.envs.episodic_env import EpisodicEnv, Outcome, State
+from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
 
 
 @final
-class MultiarmedBandit(Episodes):
-    """K arms pay with chances of their own, drawn uniformly from 0 … 1 for every episode.
+class MultiarmedBandit(EpisodicEnv):
+    """Every episode draws the probability of each of K arms to pay, uniform in [0, 1).
 
-    The observation says whether the last arm paid: int64 [B] of 0 or 1. It does not say which arm
-    that was, so that agents need the previous action as well. Each of the T steps is worth 1 / T
-    or its negative; time truncates the episode, nothing terminates it.
+    The observation is 1 if the last arm paid, else 0: int64 [B]. It does not show which arm that
+    was, so agents also need the previous action. Each of the T steps pays 1 / T or -1 / T. The
+    episode is truncated after T steps; nothing terminates it.
 
-    Metrics: ``best``, the fraction of steps at which the arm with the best chance was pulled.
+    Metrics: ``best``, the fraction of steps that pulled the best arm.
 
     Args:
         num_envs: B.
         arms: K, at least 2.
         length: T, in env steps.
-        device: where everything lives.
+        device: of all tensors.
 
     Raises:
-        ValueError: fewer than two arms or one step.
+        ValueError: fewer than two arms, or fewer than one step.
     """
 
     metric_names = ("best",)
@@ -39,8 +39,8 @@ class MultiarmedBandit(Episodes):
         self, num_envs: int, *, arms: int, length: int, device: torch.device | str = "cpu"
     ) -> None:
         if arms < 2:
-            raise ValueError(f"arms is {arms}; allowed: at least 2")
-        super().__init__(num_envs, shortest=length, device=device)
+            raise ValueError(f"arms is {arms}, allowed: at least 2")
+        super().__init__(num_envs, min_length=length, device=device)
         self.arms, self.length = arms, length
         self.observation_space = spaces.Dict({"obs": spaces.Discrete(2)})
         self.action_space = spaces.Discrete(arms)
@@ -49,20 +49,20 @@ class MultiarmedBandit(Episodes):
         chance = torch.rand((num, self.arms), generator=self.generator, device=self.device)
         return {"chance": chance, "best": chance.argmax(1, keepdim=True)}
 
-    def _begin(self, deals: Deals) -> State:
-        none = torch.zeros_like(deals.row)
+    def _initial_state(self, setups: Setups) -> State:
+        none = torch.zeros_like(setups.row)
         return {"paid": none, "well": none}
 
-    def _see(self, deals: Deals, state: State) -> Obs:
+    def _observe(self, setups: Setups, state: State) -> Obs:
         return {"obs": state["paid"].clone()}
 
-    def _luck(self) -> Tensor:
-        """Uniform numbers in [0, 1); an arm pays when its chance is above them: float32 [B]."""
+    def _uniform(self) -> Tensor:
+        """Uniform random numbers in [0, 1): float32 [B]; an arm with a larger probability pays."""
         return torch.rand(self.num_envs, generator=self.generator, device=self.device)
 
-    def _act(self, deals: Deals, state: State, action: Tensor) -> Outcome:
-        paid = self._luck() < deals.at("chance", action)
-        well = state["well"] + (action == deals["best"].squeeze(1))
+    def _step(self, setups: Setups, state: State, action: Tensor) -> Outcome:
+        paid = self._uniform() < setups.at("chance", action)
+        well = state["well"] + (action == setups["best"].squeeze(1))
         last = state["t"] == self.length - 1
         return Outcome(
             {"paid": paid.long(), "well": well},

@@ -1,4 +1,4 @@
-"""POPGym's Battleship: sink a hidden fleet, told only whether the last shot hit."""
+"""POPGym's Battleship: sink a hidden fleet; the agent sees only whether the last shot hit."""
 
 from __future__ import annotations
 
@@ -8,62 +8,62 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from memrl.envs.deals import Deals, Tensors
-from memrl.envs.episodes import Episodes, Outcome, State
-from memrl.envs.popgym.fleets import Harbour
+from memrl.envs.episodic_env import EpisodicEnv, Outcome, State
+from memrl.envs.popgym.fleets import FleetSampler
+from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
 
 FLEET: Final = (2, 3, 3, 4)  # cells
-SMALLEST: Final = 8  # cells; its 16 separate places for the last ship cannot all be taken by 8
+SMALLEST: Final = 8  # cells; the last ship has 16 disjoint places, the others cover 8 cells
 
 
 @final
-class Battleship(Episodes):
-    """Shoot at cells [row, column] of a square board; the fleet covers 12 of its S² cells.
+class Battleship(EpisodicEnv):
+    """The agent shoots at cells [row, column] of a square board; the fleet covers 12 of S² cells.
 
-    The observation is 1 after a hit and 0 otherwise: int64 [B]. It does not say where the shot
-    went, so that agents need the previous action as well. A hit pays 1 / 12, anything else costs
-    1 / (S² - 12), a cell that was hit before too. An episode terminates when the fleet is sunk
-    and is truncated after S² shots; both at once are possible.
+    The observation is 1 after a hit, else 0: int64 [B]. It does not show where the shot went, so
+    agents also need the previous action. A hit pays 1 / 12. Any other shot, also at a cell that was
+    hit before, costs 1 / (S² - 12). An episode terminates when the fleet is sunk and is truncated
+    after S² shots; both can be True.
 
-    Metrics: ``success``, the fleet is sunk.
+    Metrics: ``success``, 1 if the fleet is sunk.
 
     Args:
         num_envs: B.
-        side: S, at least 8: there the last ship finds a place wherever the others lie.
-        device: where everything lives.
+        side: S, at least 8, so that the last ship always finds a place.
+        device: of all tensors.
 
     Raises:
-        ValueError: a smaller board.
+        ValueError: ``side`` is below 8.
     """
 
     metric_names = ("success",)
 
     def __init__(self, num_envs: int, *, side: int, device: torch.device | str = "cpu") -> None:
         if side < SMALLEST:
-            raise ValueError(f"side is {side}; allowed: at least {SMALLEST} cells")
-        super().__init__(num_envs, shortest=sum(FLEET), device=device)
+            raise ValueError(f"side is {side}, allowed: at least {SMALLEST} cells")
+        super().__init__(num_envs, min_length=sum(FLEET), device=device)
         self.side = side
         self.observation_space = spaces.Dict({"obs": spaces.Discrete(2)})
         self.action_space = spaces.MultiDiscrete([side, side])
-        self._harbour = Harbour(side, FLEET, self.device)
+        self._fleet_sampler = FleetSampler(side, FLEET, self.device)
 
     def _draw(self, num: int) -> Tensors:
-        return {"ship": self._harbour.draw(num, self.generator)}
+        return {"ship": self._fleet_sampler.draw(num, self.generator)}
 
-    def _begin(self, deals: Deals) -> State:
-        none = torch.zeros_like(deals.row)
+    def _initial_state(self, setups: Setups) -> State:
+        none = torch.zeros_like(setups.row)
         unshot = none.new_zeros((self.num_envs, self.side**2), dtype=torch.bool)
         return {"shot": unshot, "hits": none, "hit": none}
 
-    def _see(self, deals: Deals, state: State) -> Obs:
+    def _observe(self, setups: Setups, state: State) -> Obs:
         return {"obs": state["hit"].clone()}
 
-    def _act(self, deals: Deals, state: State, action: Tensor) -> Outcome:
+    def _step(self, setups: Setups, state: State, action: Tensor) -> Outcome:
         row, column = action.unbind(1)
         cell = row * self.side + column
         shot = state["shot"]
-        hit = deals.at("ship", cell) & ~shot.gather(1, cell.unsqueeze(1)).squeeze(1)
+        hit = setups.at("ship", cell) & ~shot.gather(1, cell.unsqueeze(1)).squeeze(1)
         hits = state["hits"] + hit
         after = {
             "shot": shot.scatter(1, cell.unsqueeze(1), True),

@@ -1,4 +1,4 @@
-"""Shuffled decks, and the base of games in which every copy sees them through to the end."""
+"""Shuffled decks, and the base class of card games with a fixed number of steps."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from memrl.envs.deals import Deals
-from memrl.envs.episodes import Episodes, Outcome, State
+from memrl.envs.episodic_env import EpisodicEnv, Outcome, State
+from memrl.envs.setups import Setups
 
 CARDS = 52  # in a deck: card c has colour c % 2, suit c % 4, rank c // 4
 COLOURS, SUITS, RANKS = 2, 4, 13
@@ -17,19 +17,19 @@ _SYMBOL_BITS = 4  # enough for a rank
 
 
 def symbols(kinds: int, decks: int) -> UInt8[Tensor, " N"]:
-    """What the cards of sorted decks show if only ``kinds`` different faces are told apart.
+    """The faces of the cards of sorted decks, as one of ``kinds`` symbols each.
 
     Args:
         kinds: 2 (colours), 4 (suits) or 13 (ranks).
-        decks: how many decks of 52 cards lie on each other, at least 1.
+        decks: number of decks of 52 cards, at least 1.
 
     Raises:
-        ValueError: another number of kinds, or no deck.
+        ValueError: another number of kinds, or fewer than one deck.
     """
     if kinds not in (COLOURS, SUITS, RANKS) or decks < 1:
         raise ValueError(
-            f"{kinds} kinds, {decks} decks; allowed: {COLOURS}, {SUITS} or {RANKS} kinds, "
-            "at least 1 deck"
+            f"kinds is {kinds} and decks is {decks}, allowed: {COLOURS}, {SUITS} or {RANKS} kinds "
+            "and at least 1 deck"
         )
     card = torch.arange(CARDS, dtype=torch.uint8)
     face = card // SUITS if kinds == RANKS else card % kinds
@@ -39,7 +39,7 @@ def symbols(kinds: int, decks: int) -> UInt8[Tensor, " N"]:
 def shuffle(cards: UInt8[Tensor, " N"], num: int, generator: torch.Generator) -> Tensor:
     """``num`` independent uniform permutations of ``cards``: uint8 [num, N].
 
-    Random numbers with a card in their last bits are sorted; two of them tie once in 2^59.
+    It sorts random numbers with a card in their last bits; two of them tie once in 2^59.
     """
     keys = torch.empty((num, len(cards)), dtype=torch.int64, device=cards.device)
     keys.random_(generator=generator)
@@ -47,30 +47,43 @@ def shuffle(cards: UInt8[Tensor, " N"], num: int, generator: torch.Generator) ->
     return torch.bitwise_and(keys, 2**_SYMBOL_BITS - 1).to(torch.uint8)
 
 
-class CardGame(Episodes, ABC):
-    """A game of ``length`` env steps that terminates with the last one.
+class CardGame(EpisodicEnv, ABC):
+    """A game that terminates after ``length`` env steps.
 
-    All that happens follows from the deal and the step counter.
+    Observations follow from the setup and the step counter.
 
     Args:
         num_envs: B.
+        faces: of the sorted cards (see `symbols`).
         length: env steps of an episode.
-        device: where everything lives.
+        device: of all tensors.
     """
 
-    def __init__(self, num_envs: int, *, length: int, device: torch.device | str = "cpu") -> None:
-        super().__init__(num_envs, shortest=length, device=device)
-        self.length = length
+    def __init__(
+        self,
+        num_envs: int,
+        *,
+        faces: UInt8[Tensor, " N"],
+        length: int,
+        device: torch.device | str,
+    ) -> None:
+        super().__init__(num_envs, min_length=length, device=device)
+        self.cards, self.length = len(faces), length
+        self._faces = faces.to(self.device)
+
+    def _deck(self, num: int) -> Tensor:
+        """``num`` shuffled decks: uint8 [num, N]."""
+        return shuffle(self._faces, num, self.generator)
 
     @abstractmethod
-    def _pay(self, deals: Deals, t: Tensor, action: Tensor) -> Tensor:
-        """The reward of the action that follows ``t`` others: float32 [B]."""
+    def _pay(self, setups: Setups, t: Tensor, action: Tensor) -> Tensor:
+        """The reward of the action at step ``t``, counted from 0: float32 [B]."""
 
-    def _begin(self, deals: Deals) -> State:
+    def _initial_state(self, setups: Setups) -> State:
         return {}
 
-    def _act(self, deals: Deals, state: State, action: Tensor) -> Outcome:
+    def _step(self, setups: Setups, state: State, action: Tensor) -> Outcome:
         t = state["t"]
         terminated = t == self.length - 1
-        reward = self._pay(deals, t, action)
+        reward = self._pay(setups, t, action)
         return Outcome(state, reward, terminated, torch.zeros_like(terminated), {})

@@ -1,10 +1,10 @@
-"""POPGym's tasks in the catalogue: what is seen, whether it needs a memory, levels."""
+"""Cards of POPGym's tasks: observation, whether it needs a memory, and reference levels."""
 
 from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from memrl.envs.catalogue import EnvCard, Levels, Need, observed
+from memrl.envs.catalogue import EnvCard, Levels, Need, describe_space
 from memrl.envs.popgym.control_tasks import CONTROL, control_card
 from memrl.envs.popgym.reference import returns
 from memrl.envs.popgym.tasks import CARD_AND_BOARD_TASKS, family
@@ -13,28 +13,28 @@ _SUITS: Final = ("spade", "diamond", "club", "heart")
 _RANKS: Final = ("ace", *map(str, range(2, 11)), "jack", "queen", "king")
 
 
-class _Words(NamedTuple):
-    """What the numbers of discrete actions and observations mean."""
+class _Names(NamedTuple):
+    """Names of the values of discrete actions and observations."""
 
     actions: tuple[str, ...] = ()
     symbols: tuple[str, ...] = ()
 
 
-_WORDS: Final = {
-    "RepeatPrevious": _Words(_SUITS, _SUITS),
-    "RepeatFirst": _Words(_SUITS, _SUITS),
-    "Autoencode": _Words(_SUITS),
-    "HigherLower": _Words(("higher", "lower"), _RANKS),
-    "Battleship": _Words((), ("no hit", "hit")),
-    "MultiarmedBandit": _Words((), ("nothing", "paid")),
+_NAMES: Final = {
+    "RepeatPrevious": _Names(_SUITS, _SUITS),
+    "RepeatFirst": _Names(_SUITS, _SUITS),
+    "Autoencode": _Names(_SUITS),
+    "HigherLower": _Names(("higher", "lower"), _RANKS),
+    "Battleship": _Names((), ("no hit", "hit")),
+    "MultiarmedBandit": _Names((), ("nothing", "paid")),
 }
 
 
 def popgym_card(id: str, *, prev_action: bool = False, **options: Any) -> EnvCard:
-    """The card of a task that is built here; levels are returns.
+    """The card of a tensor environment; levels are returns.
 
-    With the previous action in the observation an agent can pass on what it once answered: that
-    solves RepeatFirst without a memory, and leaves open what is reached without one elsewhere.
+    With ``prev_action`` an agent can store information in its action. This solves RepeatFirst
+    without a memory; for the other tasks the memoryless level is then unknown.
     """
     if id in CONTROL:
         return control_card(id, **options)
@@ -44,18 +44,18 @@ def popgym_card(id: str, *, prev_action: bool = False, **options: Any) -> EnvCar
         memoryless = 1.0 if name == "RepeatFirst" else None
         need = "not needed" if name == "RepeatFirst" else need
     return EnvCard(
-        observation=observed(CARD_AND_BOARD_TASKS[id](1, **options).observation_space),
+        observation=describe_space(CARD_AND_BOARD_TASKS[id](1, **options).observation_space),
         memory=need,
         levels=Levels("return", known.optimum, memoryless, known.guess),
-        **_WORDS.get(name, _Words())._asdict(),
+        **_NAMES.get(name, _Names())._asdict(),
     )
 
 
 def package_card(id: str) -> EnvCard:
-    """The card of a task that only the package has: labyrinths, which it warns need no memory."""
+    """The card of a task without tensors: labyrinths need no memory, as the package warns."""
     return EnvCard(memory="not needed" if "Labyrinth" in id else None)
 
 
 def _need(name: str) -> Need:
-    """In HigherLower the card in view says nearly all; elsewhere what matters was seen before."""
+    """HigherLower hardly needs a memory; all other tasks depend on earlier observations."""
     return "not needed" if name == "HigherLower" else "strict"

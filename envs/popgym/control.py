@@ -1,4 +1,4 @@
-"""POPGym's CartPole and Pendulum: only positions, only velocities, or noisy positions are seen."""
+"""POPGym's CartPole and Pendulum with observed positions, velocities, or noisy positions."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from memrl.envs.deals import Deals, Tensors
-from memrl.envs.episodes import Episodes, Outcome, State
+from memrl.envs.episodic_env import EpisodicEnv, Outcome, State
 from memrl.envs.popgym.control_dynamics import (
     CART_LIMIT,
     POLE_LIMIT,
@@ -21,16 +20,17 @@ from memrl.envs.popgym.control_dynamics import (
     push_cart,
     turn_rod,
 )
+from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
 
-_COST_SPAN: Final = 16.2736044  # of the pendulum, hanging at top speed under full torque
+_COST_SPAN: Final = 16.2736044  # largest cost: hanging down at top speed and torque
 
 
-class Control(Episodes):
-    """What the tasks share: a state of float64 numbers, part of it seen, perhaps through noise.
+class Control(EpisodicEnv):
+    """Base class: a float64 state, partly observed, with optional noise.
 
-    The noise is normal and drawn for each observation; what it makes of the observation is clipped
-    to the observation space, as in the package. There is no success and no metric but the return.
+    The noise is normal and drawn for each observation; the noisy observation is clipped to the
+    observation space, as in the package. The tasks have no success and no metrics.
     """
 
     def __init__(
@@ -39,13 +39,13 @@ class Control(Episodes):
         *,
         steps: int,
         noise: float,
-        shortest: int,
+        min_length: int,
         high: tuple[float, float],
         device: torch.device | str,
     ) -> None:
         if not 0 <= noise < math.inf:
-            raise ValueError(f"noise is {noise}, allowed: a standard deviation from 0")
-        super().__init__(num_envs, shortest=shortest, device=device)
+            raise ValueError(f"noise is {noise}, allowed: a finite number of at least 0")
+        super().__init__(num_envs, min_length=min_length, device=device)
         self.steps = steps
         self.noise = noise
         bound = np.array(high, dtype=np.float32)
@@ -54,27 +54,27 @@ class Control(Episodes):
 
     @abstractmethod
     def _start(self, num: int) -> Tensor:
-        """``num`` first states of the body: float64 [num, ...]."""
+        """``num`` initial states of the body: float64 [num, ...]."""
 
     @abstractmethod
     def _clean(self, state: State) -> Tensor:
-        """The observation before any noise: float32 [B, 2]."""
+        """The observation without noise: float32 [B, 2]."""
 
     def _draw(self, num: int) -> Tensors:
-        dealt = {"body": self._start(num)}
-        return {**dealt, "noise": self._noise(num)} if self.noise else dealt
+        setup = {"body": self._start(num)}
+        return {**setup, "noise": self._noise(num)} if self.noise else setup
 
-    def _begin(self, deals: Deals) -> State:
-        return {name: deals[name] for name in deals.tables}
+    def _initial_state(self, setups: Setups) -> State:
+        return {name: setups[name] for name in setups.tables}
 
-    def _see(self, deals: Deals, state: State) -> Obs:
+    def _observe(self, setups: Setups, state: State) -> Obs:
         clean = self._clean(state)
         if self.noise:
             clean = torch.clamp(clean + state["noise"], -self._bound, self._bound)
         return {"obs": clean}
 
     def _moved(self, state: State, body: Tensor) -> State:
-        """The state with its body moved, and new noise on what is seen of it."""
+        """The state with a new body, and with new noise for its observation."""
         moved = {**state, "body": body}
         return {**moved, "noise": self._noise(self.num_envs)} if self.noise else moved
 
@@ -83,7 +83,7 @@ class Control(Episodes):
         return self.noise * torch.randn(size, generator=self.generator, device=self.device)
 
     def _between(self, high: Tensor, num: int) -> Tensor:
-        """Uniform on -high … high: float64 [num, K]."""
+        """Uniform in -high … high: float64 [num, K]."""
         drawn = torch.rand(
             (num, high.shape[0]),
             generator=self.generator,
@@ -95,20 +95,21 @@ class Control(Episodes):
 
 @final
 class CartPole(Control):
-    """Balance a pole on a cart that is pushed to the left (0) or right (1) at every step.
+    """Balance a pole on a cart by pushing the cart to the left (0) or right (1) at every step.
 
-    Every step, the one in which the pole falls included, pays 1 / ``steps``; the best return is 1.
-    An episode is terminated when the pole is 12° from upright or the cart 2.4 m from the middle,
-    and truncated after ``steps``; both can be true. The observation is float32 [B, 2]: cart, pole.
+    Every step, also the one in which the pole falls, pays 1 / ``steps``; the best return is 1. An
+    episode terminates when the pole is more than 12° from upright or the cart more than 2.4 m from
+    the middle. It is truncated after ``steps``; both can be True. The observation is float32
+    [B, 2]: cart, pole.
 
-    Seeing velocities has the package's quirk: an episode's first observation shows *positions*.
+    With ``seen=velocity`` an episode's first observation shows *positions*, as in the package.
 
     Args:
         num_envs: B.
         seen: ``position`` (m, rad) or ``velocity`` (m/s, rad/s).
-        steps: env steps until time is over; the reward scales with it.
-        noise: standard deviation of what is added to both numbers.
-        device: where everything lives.
+        steps: env steps until truncation; the reward scales with its inverse.
+        noise: standard deviation of the noise of both numbers, at least 0.
+        device: of all tensors.
     """
 
     def __init__(
@@ -123,10 +124,10 @@ class CartPole(Control):
         if seen not in ("position", "velocity"):
             raise ValueError(f"seen is {seen!r}, allowed: position, velocity")
         high = (2 * CART_LIMIT, 2 * POLE_LIMIT) if seen == "position" else (math.inf, math.inf)
-        # No pole falls within 5 steps of its start, whoever pushes.
-        shortest = min(steps, 5)
+        # No pole falls within the first 5 steps, under any actions.
+        min_length = min(steps, 5)
         super().__init__(
-            num_envs, steps=steps, noise=noise, shortest=shortest, high=high, device=device
+            num_envs, steps=steps, noise=noise, min_length=min_length, high=high, device=device
         )
         self.seen = seen
         self.action_space = spaces.Discrete(2)
@@ -141,7 +142,7 @@ class CartPole(Control):
             return position
         return torch.where((state["t"] == 0).unsqueeze(1), position, body[:, 1::2])
 
-    def _act(self, deals: Deals, state: State, action: Tensor) -> Outcome:
+    def _step(self, setups: Setups, state: State, action: Tensor) -> Outcome:
         body = push_cart(state["body"], action == 1)
         t = state["t"] + 1
         reward = torch.full((self.num_envs,), 1 / self.steps, device=self.device)
@@ -150,17 +151,18 @@ class CartPole(Control):
 
 @final
 class Pendulum(Control):
-    """Swing a rod up and hold it upright with a motor too weak to lift it at once.
+    """Swing a rod up and hold it upright with a motor that is too weak to lift it directly.
 
-    The action is a torque, float32 [B, 1] in ±2 N m, clipped to that. The reward of a step is
-    (1 - cost / 8.1368022) / ``steps`` with the cost of `turn_rod`, so that returns lie in -1 … 1.
-    Nothing terminates; time truncates. The observation is float32 [B, 2]: cos θ and sin θ.
+    The action is a torque, float32 [B, 1], clipped to ±2 N m. The reward of a step is
+    (1 - cost / 8.1368022) / ``steps`` with the cost of `turn_rod`, so that returns are in -1 … 1.
+    Episodes are truncated after ``steps`` and never terminate. The observation is float32 [B, 2]:
+    cos θ and sin θ.
 
     Args:
         num_envs: B.
         steps: env steps of an episode.
-        noise: standard deviation of what is added to both numbers.
-        device: where everything lives.
+        noise: standard deviation of the noise of both numbers, at least 0.
+        device: of all tensors.
     """
 
     def __init__(
@@ -172,7 +174,7 @@ class Pendulum(Control):
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__(
-            num_envs, steps=steps, noise=noise, shortest=steps, high=(1.0, 1.0), device=device
+            num_envs, steps=steps, noise=noise, min_length=steps, high=(1.0, 1.0), device=device
         )
         self.action_space = spaces.Box(-TOP_TORQUE, TOP_TORQUE, (1,), np.float32)
 
@@ -184,7 +186,7 @@ class Pendulum(Control):
         angle = state["body"][:, 0]
         return torch.stack([angle.cos(), angle.sin()], dim=1).float()
 
-    def _act(self, deals: Deals, state: State, action: Tensor) -> Outcome:
+    def _step(self, setups: Setups, state: State, action: Tensor) -> Outcome:
         body, cost = turn_rod(state["body"], action.squeeze(1))
         t = state["t"] + 1
         half = _COST_SPAN / 2

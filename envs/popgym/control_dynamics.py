@@ -1,4 +1,4 @@
-"""The physics of CartPole and Pendulum in float64, as Gymnasium computes it, for B copies."""
+"""The physics of B CartPoles and Pendulums in float64, as in Gymnasium."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _TOTAL_MASS: Final = 1.1
 _HALF_POLE: Final = 0.5
 _FORCE: Final = 10.0
 _CART_SECONDS: Final = 0.02  # between two actions
-CART_LIMIT: Final = 2.4  # metres; further out the episode is over
-POLE_LIMIT: Final = 12 * 2 * math.pi / 360  # radians; likewise
+CART_LIMIT: Final = 2.4  # metres; the episode terminates beyond it
+POLE_LIMIT: Final = 12 * 2 * math.pi / 360  # radians; the episode terminates beyond it
 
 # Pendulum: a rod of 1 kg and 1 m, hinged at its end; gravity 10.
 _ROD_SECONDS: Final = 0.05
@@ -26,7 +26,7 @@ TOP_TORQUE: Final = 2.0  # newton metres
 
 
 def push_cart(state: Float[Tensor, "B 4"], right: Bool[Tensor, " B"]) -> Float[Tensor, "B 4"]:
-    """One Euler step: ``state`` is (x, ẋ, θ, θ̇), and the push goes to the right or to the left."""
+    """One Euler step of ``state`` (x, ẋ, θ, θ̇) with a push to the right or to the left."""
     _, x_dot, angle, angle_dot = state.unbind(1)
     sin, cos = angle.sin(), angle.cos()
     force = torch.where(right, _FORCE, -_FORCE).to(state.dtype)
@@ -40,17 +40,17 @@ def push_cart(state: Float[Tensor, "B 4"], right: Bool[Tensor, " B"]) -> Float[T
 
 
 def fallen(state: Float[Tensor, "B 4"]) -> Bool[Tensor, " B"]:
-    """Whether the cart has left its track, or the pole is too far from upright."""
+    """Whether the cart has left its track or the pole has fallen."""
     return (state[:, 0].abs() > CART_LIMIT) | (state[:, 2].abs() > POLE_LIMIT)
 
 
 def turn_rod(
     state: Float[Tensor, "B 2"], torque: Float[Tensor, " B"]
 ) -> tuple[Float[Tensor, "B 2"], Float[Tensor, " B"]]:
-    """One step of the pendulum: ``state`` is (θ, θ̇), 0 is upright; also what the step costs.
+    """One step of the pendulum: the next ``state`` (θ, θ̇; 0 is upright) and the cost.
 
-    The torque is float32 and clipped to ±``TOP_TORQUE``; what Gymnasium computes of it alone
-    is float32 under NumPy 2, and so it is here. The cost, 0 … 16.2736044, is of the state before.
+    The torque is float32 and clipped to ±``TOP_TORQUE``. Terms of the torque alone are float32, as
+    in Gymnasium under NumPy 2. The cost, 0 … 16.2736044, is that of the state before the step.
     """
     angle, speed = state.unbind(1)
     torque = torque.clamp(-TOP_TORQUE, TOP_TORQUE)

@@ -1,4 +1,4 @@
-"""Random fleets on a square board: ship after ship, each uniform over the places that are free."""
+"""Random fleets on a square board: each ship is placed uniformly among its free places."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from torch import Tensor
 
 
 @final
-class Harbour:
-    """Every place of every ship, and which places touch the same cell.
+class FleetSampler:
+    """Draws fleets from tables of all places of every ship and of the places that overlap.
 
-    Trying random places until one is free, as POPGym does, is the same as drawing uniformly among
-    the free ones: each place can be hit upon in two ways, from its two ends.
+    POPGym tries random places until one is free. This is the same as drawing uniformly from the
+    free places, because each place can be drawn in two ways, from its two ends.
 
     Args:
         side: of the board, in cells.
-        ships: lengths in cells, each 2 to ``side``, in the order in which they are placed; each
-            must find a free place wherever those before it lie.
-        device: where everything lives.
+        ships: lengths in cells, each from 2 to ``side``, in the order of placement. Every ship must
+            have a free place wherever the earlier ships are.
+        device: of all tensors.
     """
 
     def __init__(self, side: int, ships: tuple[int, ...], device: torch.device) -> None:
         self._cover = [_places(side, ship).to(device) for ship in ships]  # each bool [P, side²]
         covers = [cover.float() for cover in self._cover]
-        self._free = [  # [earlier][later]: bool [P, P'], the two ships share no cell
+        self._free = [  # [earlier][later]: bool [P, P'], the ships do not overlap
             [earlier @ later.T == 0 for later in covers] for earlier in covers
         ]
 
     def draw(self, num: int, generator: torch.Generator) -> Bool[Tensor, "num cells"]:
-        """``num`` independent fleets; True where a ship lies, cells row by row."""
+        """``num`` independent fleets: True for cells with a ship, row by row."""
         board = self._cover[0].new_zeros((num, self._cover[0].shape[1]))
         chosen: list[Tensor] = []
         for ship, cover in enumerate(self._cover):
@@ -44,8 +44,8 @@ class Harbour:
 
 
 def _uniform(allowed: Tensor, generator: torch.Generator) -> Tensor:
-    """One of the allowed columns of each row: [num, P] to int64 [num]."""
-    rank = allowed.cumsum(1, dtype=torch.int32)  # how many are allowed so far
+    """A uniform choice of one allowed column per row: from [num, P] to int64 [num]."""
+    rank = allowed.cumsum(1, dtype=torch.int32)  # number of allowed columns so far
     bits = torch.empty(len(allowed), dtype=torch.int64, device=allowed.device)
     wanted = bits.random_(generator=generator) % rank[:, -1]
     return (rank <= wanted.unsqueeze(1)).sum(1)

@@ -1,4 +1,4 @@
-"""POPGym's MineSweeper: open every free cell of a board that is never shown."""
+"""POPGym's MineSweeper: open every free cell of a hidden board."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from gymnasium import spaces
 from jaxtyping import Int
 from torch import Tensor
 
-from memrl.envs.deals import Deals, Tensors
-from memrl.envs.episodes import Episodes, Outcome, State
+from memrl.envs.episodic_env import EpisodicEnv, Outcome, State
+from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
 
 
 def choose(num: int, count: int, among: int, generator: torch.Generator) -> Int[Tensor, "num k"]:
-    """``num`` uniform sets of ``count`` different numbers below ``among``: a row each, unordered.
+    """``num`` uniform sets of ``count`` different numbers below ``among``, one per row, unordered.
 
-    Floyd's way: the i-th pick is uniform below its limit, or the limit itself if that was taken.
+    Floyd's algorithm: the i-th pick is uniform up to its limit; a pick that is taken already
+    becomes the limit itself.
     """
     limits = torch.arange(among - count, among, device=generator.device)
     bits = torch.empty((num, count), dtype=torch.int64, device=generator.device)
@@ -29,22 +30,22 @@ def choose(num: int, count: int, among: int, generator: torch.Generator) -> Int[
 
 
 @final
-class MineSweeper(Episodes):
-    """Open cells [row, column] of an S × S board; M of them hide mines.
+class MineSweeper(EpisodicEnv):
+    """The agent opens cells [row, column] of an S × S board; M of them contain mines.
 
-    The observation is the number of mines in the 3 × 3 cells around the last one opened, itself
-    included: int64 [B], 0 before the first. It does not say where that was, so that agents need
-    the previous action as well. A free cell pays 1 / F, F = S² - M; one that is open costs
-    0.5 / (F - 2); a mine costs 0.5 + 1 / F and terminates the episode, as does opening the last
-    free cell. After F steps the episode is truncated, unless it terminates then.
+    The observation is the number of mines in the 3 × 3 cells around the last opened cell: int64
+    [B], 0 before the first. It does not show which cell that was, so agents also need the previous
+    action. With F = S² - M free cells, opening a free cell pays 1 / F, an open cell costs
+    0.5 / (F - 2), and a mine costs 0.5 + 1 / F. An episode terminates at a mine and when all free
+    cells are open. It is truncated after F steps, unless it terminates then.
 
-    Metrics: ``success``, all free cells open; ``opened``, their fraction.
+    Metrics: ``success``, 1 if all free cells are open; ``opened``, their fraction.
 
     Args:
         num_envs: B.
         side: S, at least 2.
         mines: M, 1 to S² - 3.
-        device: where everything lives.
+        device: of all tensors.
 
     Raises:
         ValueError: a board with fewer than three free cells, or no mine.
@@ -56,9 +57,10 @@ class MineSweeper(Episodes):
         self, num_envs: int, *, side: int, mines: int, device: torch.device | str = "cpu"
     ) -> None:
         if side < 2 or not 1 <= mines <= side**2 - 3:
+            most = max(side, 2) ** 2 - 3
             raise ValueError(
-                f"{mines} mines on {side} × {side} cells; allowed: a side from 2, "
-                f"and from 1 mine to {max(side, 2) ** 2 - 3} there"
+                f"side is {side} and mines is {mines}, allowed: a side of at least 2 and, for this "
+                f"side, 1 … {most} mines"
             )
         super().__init__(num_envs, device=device)
         self.side, self.mines, self.free = side, mines, side**2 - mines
@@ -68,18 +70,18 @@ class MineSweeper(Episodes):
     def _draw(self, num: int) -> Tensors:
         return {"mine": choose(num, self.mines, self.side**2, self.generator)}
 
-    def _begin(self, deals: Deals) -> State:
-        none = torch.zeros_like(deals.row)
+    def _initial_state(self, setups: Setups) -> State:
+        none = torch.zeros_like(setups.row)
         closed = none.new_zeros((self.num_envs, self.side**2), dtype=torch.bool)
         return {"open": closed, "opened": none, "near": none}
 
-    def _see(self, deals: Deals, state: State) -> Obs:
+    def _observe(self, setups: Setups, state: State) -> Obs:
         return {"obs": state["near"].clone()}
 
-    def _act(self, deals: Deals, state: State, action: Tensor) -> Outcome:
+    def _step(self, setups: Setups, state: State, action: Tensor) -> Outcome:
         row, column = action.unbind(1)
         cell = row * self.side + column
-        mine = deals["mine"]  # [B, M]
+        mine = setups["mine"]  # [B, M]
         rows = (mine // self.side - row.unsqueeze(1)).abs()
         columns = (mine % self.side - column.unsqueeze(1)).abs()
         distance = torch.maximum(rows, columns)  # 0: this cell, 1: around it

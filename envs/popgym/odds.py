@@ -1,4 +1,4 @@
-"""Chances of drawing cards without putting them back, and what knowing them earns; exact."""
+"""Exact probabilities of drawing cards without replacement, and returns that follow from them."""
 
 from __future__ import annotations
 
@@ -11,32 +11,33 @@ from numpy.typing import NDArray
 from memrl.envs.popgym.cards import RANKS
 
 
-class Counting(NamedTuple):
-    """The chance to name the right count in CountRecall by always saying the likeliest one."""
+class CountChances(NamedTuple):
+    """The probability that the most likely count in CountRecall is right."""
 
-    unseen: float  # of all counts
-    seen: float  # of those that agree with the observation in hand
+    unseen: float  # without any observation
+    seen: float  # given the current observation
 
 
-def count_chances(cards: int, kinds: int) -> Counting:
-    """For a deck of ``cards`` with ``kinds`` faces, the last card never being asked about.
+def count_chances(cards: int, kinds: int) -> CountChances:
+    """The probabilities for a deck of ``cards`` with ``kinds`` faces; the last card is not asked.
 
-    The face in question is that in view once in ``kinds`` times, and then counts once more.
+    The two faces of an observation are equal with probability 1 / ``kinds``; the count is then one
+    higher.
     """
     alike = cards // kinds
-    before = np.arange(cards - 1)  # cards dealt before the one in view, all equally often
+    before = np.arange(cards - 1)  # cards dealt before the current one, all equally likely
     own = hypergeometric(cards - 1, alike - 1, before).mean(0) / kinds  # count 1 … alike
     other = hypergeometric(cards - 1, alike, before).mean(0) * (1 - 1 / kinds)  # 0 … alike
     either = other + np.concatenate([[0.0], own])
-    return Counting(float(either.max()), float(own.max() + other.max()))
+    return CountChances(float(either.max()), float(own.max() + other.max()))
 
 
 @cache
 def counting_cards(cards: int, ranks: int = RANKS) -> float:
-    """The mean return in HigherLower of who knows which cards are left, and guesses accordingly.
+    """The mean return in HigherLower of an agent that counts the cards that are left.
 
-    After ``cards - 1 - left`` others, any ``left`` of the cards beside that in view are left. The
-    mean of |higher - lower| / left is summed over the rank in view and over ``left``.
+    When ``left`` cards are left, they are any ``left`` of the cards except the current one. The
+    mean of |higher - lower| / left is summed over the current rank and over ``left``.
     """
     alike, total = cards // ranks, 0.0
     for rank in range(ranks):

@@ -1,4 +1,4 @@
-"""POPGym's RepeatPrevious and RepeatFirst: say the suit of a card that was shown before."""
+"""POPGym's RepeatPrevious and RepeatFirst: name the suit of an earlier card."""
 
 from __future__ import annotations
 
@@ -8,46 +8,44 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from memrl.envs.deals import Deals, Tensors
-from memrl.envs.episodes import State
-from memrl.envs.popgym.cards import SUITS, CardGame, shuffle, symbols
+from memrl.envs.episodic_env import State
+from memrl.envs.popgym.cards import SUITS, CardGame, symbols
+from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
 
 
 class _Repeat(CardGame):
-    """Cards pass by, one suit a step: int64 [B]."""
+    """The observation is the suit of one card per step: int64 [B]."""
 
     def __init__(self, num_envs: int, *, decks: int, device: torch.device | str = "cpu") -> None:
         faces = symbols(SUITS, decks)
-        self.cards = len(faces)
-        super().__init__(num_envs, length=self.cards - 1, device=device)
+        super().__init__(num_envs, faces=faces, length=len(faces) - 1, device=device)
         self.observation_space = spaces.Dict({"obs": spaces.Discrete(SUITS)})
         self.action_space = spaces.Discrete(SUITS)
-        self._sorted = faces.to(self.device)
 
     def _draw(self, num: int) -> Tensors:
-        return {"suit": shuffle(self._sorted, num, self.generator)}
+        return {"suit": self._deck(num)}
 
-    def _see(self, deals: Deals, state: State) -> Obs:
-        return {"obs": deals.at("suit", state["t"]).long()}
+    def _observe(self, setups: Setups, state: State) -> Obs:
+        return {"obs": setups.at("suit", state["t"]).long()}
 
 
 @final
 class RepeatPrevious(_Repeat):
-    """Say the suit that was shown ``lookback`` env steps ago; until then nothing pays.
+    """Name the suit of ``lookback`` env steps ago; earlier steps pay 0.
 
-    With N cards an episode has N - 1 steps, and each of the N - 1 - ``lookback`` answers that
-    count pays 1 / (N - 1 - ``lookback``) or costs as much. POPGym calls the task by
-    ``k = lookback + 1``: its k = 1 is the card in view.
+    With N cards an episode has N - 1 steps. Each of the last N - 1 - ``lookback`` steps pays
+    1 / (N - 1 - ``lookback``) or costs as much. POPGym's option is ``k = lookback + 1``: its k = 1
+    is the current card.
 
     Args:
         num_envs: B.
-        decks: of 52 cards, shuffled into one.
+        decks: number of decks of 52 cards, shuffled together.
         lookback: env steps, from 0 to N - 2.
-        device: where everything lives.
+        device: of all tensors.
 
     Raises:
-        ValueError: a look-back that leaves no answer to count.
+        ValueError: ``lookback`` leaves no step that pays.
     """
 
     def __init__(
@@ -60,28 +58,28 @@ class RepeatPrevious(_Repeat):
     ) -> None:
         super().__init__(num_envs, decks=decks, device=device)
         if not 0 <= lookback < self.length:
-            raise ValueError(f"lookback is {lookback}; allowed: 0 to {self.length - 1} env steps")
+            raise ValueError(f"lookback is {lookback}, allowed: 0 … {self.length - 1} env steps")
         self.lookback = lookback
 
-    def _pay(self, deals: Deals, t: Tensor, action: Tensor) -> Tensor:
+    def _pay(self, setups: Setups, t: Tensor, action: Tensor) -> Tensor:
         scale = 1 / (self.length - self.lookback)
         asked = t - self.lookback
-        right = action == deals.at("suit", asked.clamp(min=0))
+        right = action == setups.at("suit", asked.clamp(min=0))
         return torch.where(right, scale, -scale).masked_fill_(asked < 0, 0)
 
 
 @final
 class RepeatFirst(_Repeat):
-    """Say the suit of the episode's first card at every step; nothing marks it as the first.
+    """Name the suit of the episode's first card at every step; nothing marks it as the first.
 
-    With N cards an episode has N - 1 steps, each worth 1 / (N - 1) or its negative.
+    With N cards an episode has N - 1 steps, each of which pays 1 / (N - 1) or -1 / (N - 1).
 
     Args:
         num_envs: B.
-        decks: of 52 cards, shuffled into one.
-        device: where everything lives.
+        decks: number of decks of 52 cards, shuffled together.
+        device: of all tensors.
     """
 
-    def _pay(self, deals: Deals, t: Tensor, action: Tensor) -> Tensor:
-        right = action == deals.at("suit", torch.zeros_like(t))
+    def _pay(self, setups: Setups, t: Tensor, action: Tensor) -> Tensor:
+        right = action == setups.at("suit", torch.zeros_like(t))
         return torch.where(right, 1 / self.length, -1 / self.length)

@@ -1,4 +1,4 @@
-"""Ids of POPGym's card and board tasks, as the package registers them, and what each one is."""
+"""POPGym's card and board tasks by the ids of the package."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeAlias
 
-from memrl.envs.episodes import Episodes
+from memrl.envs.episodic_env import EpisodicEnv
 from memrl.envs.popgym.autoencode import Autoencode
 from memrl.envs.popgym.bandit import MultiarmedBandit
 from memrl.envs.popgym.battleship import Battleship
@@ -20,7 +20,7 @@ DIFFICULTIES: Final = ("Easy", "Medium", "Hard")
 
 Options: TypeAlias = dict[str, int]
 
-_TASKS: Final[dict[str, tuple[Callable[..., Episodes], Options, Options, Options]]] = {
+_TASKS: Final[dict[str, tuple[Callable[..., EpisodicEnv], Options, Options, Options]]] = {
     "RepeatPrevious": (
         RepeatPrevious,
         {"decks": 1, "lookback": 3},  # POPGym's k - 1
@@ -57,14 +57,14 @@ _TASKS: Final[dict[str, tuple[Callable[..., Episodes], Options, Options, Options
     ),
 }
 
-# Observations of these do not say what was done: agents need the previous action beside them.
-BLIND: Final = ("Concentration", "Battleship", "MineSweeper", "MultiarmedBandit")
+# Observations of these tasks depend on the previous action but do not show it.
+HIDES_ACTION: Final = ("Concentration", "Battleship", "MineSweeper", "MultiarmedBandit")
 
 _FAMILY: Final = {
     f"popgym-{name}{difficulty}-v0": name for name in _TASKS for difficulty in DIFFICULTIES
 }
 
-CARD_AND_BOARD_TASKS: Final[dict[str, Callable[..., Episodes]]] = {
+CARD_AND_BOARD_TASKS: Final[dict[str, Callable[..., EpisodicEnv]]] = {
     f"popgym-{name}{difficulty}-v0": partial(task, **options)
     for name, (task, *versions) in _TASKS.items()
     for difficulty, options in zip(DIFFICULTIES, versions, strict=True)
@@ -72,5 +72,5 @@ CARD_AND_BOARD_TASKS: Final[dict[str, Callable[..., Episodes]]] = {
 
 
 def family(id: str) -> str:
-    """The game of an id: ``popgym-RepeatFirstEasy-v0`` is ``RepeatFirst``."""
+    """The task of an id, without difficulty: ``popgym-RepeatFirstEasy-v0`` is ``RepeatFirst``."""
     return _FAMILY[id]

@@ -1,4 +1,4 @@
-"""Tiny tasks that test an agent in seconds: each one fails loudly when one thing is broken."""
+"""Small tasks that test one ability of an agent each, within seconds."""
 
 from __future__ import annotations
 
@@ -48,5 +48,5 @@ PROBES: Final[dict[str, type[AnyProbe]]] = {
 
 
 def probe_card(id: str, **options: Any) -> EnvCard:
-    """The card of an id of ``PROBES``; its levels follow from the options by a closed form."""
+    """The card of an id of ``PROBES``, with exact levels for the given options."""
     return describe(PROBES[id], **options)

@@ -1,4 +1,4 @@
-"""A few ticks among silence, and a question at the end: can a memory count?"""
+"""Counting: name the number of ticks at the end of the episode."""
 
 from __future__ import annotations
 
@@ -6,33 +6,32 @@ from typing import Final, final
 
 import torch
 from gymnasium import spaces
-from torch import Tensor
 
 from memrl.envs.catalogue import Levels
-from memrl.envs.deals import Deals, Tensors
-from memrl.envs.episodes import State
-from memrl.envs.probes.probe import Timed, Verdict
+from memrl.envs.episodic_env import State
+from memrl.envs.probes.question import Question
+from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
 
 _ASKED: Final = 2
 
 
 @final
-class Counting(Timed):
-    """Count the ticks: they come at any of ``listen`` steps, and then their number is asked.
+class Counting(Question):
+    """Count the ticks in ``listen`` steps, then answer a question with their number.
 
     The observation is one symbol: 0 silence, 1 a tick, 2 the question. The reward is 1 if the last
-    action is the number of ticks; earlier actions do nothing. Every number 0 … most is as likely,
-    and so is every arrangement: without a memory, success is 1 / (most + 1).
+    action is the number of ticks; earlier actions have no effect. All numbers 0 … ``most`` and all
+    arrangements of the ticks are equally likely: without a memory, success is 1 / (most + 1).
 
     Args:
         num_envs: B.
         most: the largest number of ticks, at least 1.
         listen: env steps before the question, at least ``most``.
-        device: where everything lives.
+        device: of all tensors.
     """
 
-    free_actions = True
+    answer = "ticks"
 
     def __init__(
         self,
@@ -44,7 +43,8 @@ class Counting(Timed):
     ) -> None:
         if most < 1 or listen < most:
             raise ValueError(
-                f"most is {most}, listen {listen}; allowed: most from 1, listen from most"
+                f"most is {most} and listen is {listen}, allowed: most of at least 1 and listen of "
+                "at least most"
             )
         super().__init__(num_envs, length=listen + 1, device=device)
         self.most, self.listen = most, listen
@@ -63,17 +63,10 @@ class Counting(Timed):
     def _draw(self, num: int) -> Tensors:
         ticks = self._integers(self.most + 1, num)
         drawn = torch.rand((num, self.listen), generator=self.generator, device=self.device)
-        place = drawn.argsort(dim=1).argsort(dim=1)  # of each step in a random order
+        place = drawn.argsort(dim=1).argsort(dim=1)  # the rank of each step in a random order
         asked = torch.full((num, 2), _ASKED, device=self.device)  # the last observation repeats it
         sounds = torch.cat([(place < ticks.unsqueeze(1)).long(), asked], dim=1)
         return {"ticks": ticks, "sound": sounds}
 
-    def _begin(self, deals: Deals) -> State:
-        return {}
-
-    def _see(self, deals: Deals, state: State) -> Obs:
-        return {"obs": deals.at("sound", state["t"])}
-
-    def _judge(self, deals: Deals, state: State, action: Tensor) -> Verdict:
-        right = (action == deals["ticks"]) & (state["t"] == self.length - 1)
-        return Verdict(state, right.float(), right)
+    def _observe(self, setups: Setups, state: State) -> Obs:
+        return {"obs": setups.at("sound", state["t"])}

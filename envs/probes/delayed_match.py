@@ -1,4 +1,4 @@
-"""Two symbols with a delay between them, the same or not: is what is kept also compared?"""
+"""DelayedMatch: compare two symbols with a delay between them."""
 
 from __future__ import annotations
 
@@ -6,34 +6,33 @@ from typing import final
 
 import torch
 from gymnasium import spaces
-from torch import Tensor
 
 from memrl.envs.catalogue import Levels
-from memrl.envs.deals import Deals, Tensors
-from memrl.envs.episodes import State
-from memrl.envs.probes.probe import Timed, Verdict
+from memrl.envs.episodic_env import State
+from memrl.envs.probes.question import CueQuestion
+from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
 
 
 @final
-class DelayedMatch(Timed):
-    """See a sample, wait, see a test: are they the same?
+class DelayedMatch(CueQuestion):
+    """See a sample, wait, see a test, and say whether both are the same.
 
-    Known as delayed match to sample. The observation is one symbol: the sample 0 … cues - 1,
-    ``cues`` while waiting, then the test as ``cues + 1 + its number``. Action 1 in the last step
-    says "the same", 0 "different"; the reward is 1 for the truth, and earlier actions do nothing.
-    Half of the tests are the sample and the others any other cue, so that every test is as likely
-    after a match as after none: without a memory that reaches ``delay + 1`` steps back, success is
-    1/2.
+    This task is known as delayed match to sample. The observation is one symbol: the sample
+    0 … cues - 1, ``cues`` during the delay, then the test as ``cues + 1`` plus its number. In the
+    last step action 1 means "same" and 0 "different"; the reward is 1 if that is right. Earlier
+    actions have no effect. Half of the tests equal the sample; the others are uniform over the
+    other cues, so a test alone reveals nothing. Without a memory that reaches ``delay + 1`` steps
+    back, success is 1/2.
 
     Args:
         num_envs: B.
-        cues: how many samples there are, at least 2.
-        delay: env steps between the sample and the test, from 0.
-        device: where everything lives.
+        cues: number of different samples, at least 2.
+        delay: env steps between the sample and the test, at least 0.
+        device: of all tensors.
     """
 
-    free_actions = True
+    answer = "same"
 
     def __init__(
         self,
@@ -43,10 +42,7 @@ class DelayedMatch(Timed):
         delay: int = 3,
         device: torch.device | str = "cpu",
     ) -> None:
-        if cues < 2 or delay < 0:
-            raise ValueError(f"cues is {cues}, delay {delay}; allowed: cues from 2, delay from 0")
-        super().__init__(num_envs, length=delay + 2, device=device)
-        self.cues = cues
+        super().__init__(num_envs, cues=cues, delay=delay, device=device)
         self.observation_space = spaces.Dict({"obs": spaces.Discrete(2 * cues + 1)})
         self.action_space = spaces.Discrete(2)
 
@@ -68,14 +64,7 @@ class DelayedMatch(Timed):
         other = (sample + 1 + self._integers(self.cues - 1, num)) % self.cues
         return {"sample": sample, "same": same, "test": torch.where(same == 1, sample, other)}
 
-    def _begin(self, deals: Deals) -> State:
-        return {}
-
-    def _see(self, deals: Deals, state: State) -> Obs:
+    def _observe(self, setups: Setups, state: State) -> Obs:
         t = state["t"]
-        later = torch.where(t >= self.length - 1, self.cues + 1 + deals["test"], self.cues)
-        return {"obs": torch.where(t == 0, deals["sample"], later)}
-
-    def _judge(self, deals: Deals, state: State, action: Tensor) -> Verdict:
-        right = (action == deals["same"]) & (state["t"] == self.length - 1)
-        return Verdict(state, right.float(), right)
+        later = torch.where(t >= self.length - 1, self.cues + 1 + setups["test"], self.cues)
+        return {"obs": torch.where(t == 0, setups["sample"], later)}

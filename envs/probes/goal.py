@@ -1,4 +1,4 @@
-"""A cell to walk to, another one in every episode: does an agent learn from what it reached?"""
+"""Goal: walk to a cell that changes in every episode, to test learning from reached goals."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from gymnasium import spaces
 from torch import Tensor
 
 from memrl.envs.catalogue import Levels, Need
-from memrl.envs.deals import Deals, Tensors
-from memrl.envs.episodes import Outcome, State
+from memrl.envs.episodic_env import Outcome, State
 from memrl.envs.probes.probe import Probe
+from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
 
 
@@ -19,19 +19,20 @@ from memrl.rollout.env import Obs
 class Goal(Probe):
     """Walk to a cell of a grid with ``size`` cells along each of ``dims`` axes.
 
-    Start and goal are drawn from all pairs of different cells. Action 2i steps back along axis i,
-    2i + 1 forward; walls stop. The goal pays 1 and ends the episode, nothing else pays; time
-    truncates it after dims × (size − 1) steps, the distance of the farthest cells. The observation
-    has the coordinates ``observation``, ``achieved_goal`` (the same) and ``desired_goal``.
+    Start and goal are drawn uniformly from all pairs of different cells. Action 2i moves back along
+    axis i, 2i + 1 forward; walls block moves. Reaching the goal pays 1 and terminates the episode;
+    other steps pay 0. The episode is truncated after dims × (size − 1) steps, the distance of the
+    farthest cells. The observation has the coordinates ``observation``, ``achieved_goal`` (the
+    same) and ``desired_goal``.
 
-    Whoever does not look at the goal meets one new cell a step at best, and can: success is then
-    dims × (size − 1) / (size^dims − 1). Chance hardly ever finds it.
+    A policy that ignores the goal visits at best one new cell per step: its success is then
+    dims × (size − 1) / (size^dims − 1). Random actions almost never reach the goal.
 
     Args:
         num_envs: B.
         size: cells along an axis, at least 2.
-        dims: axes, at least 2.
-        device: where everything lives.
+        dims: number of axes, at least 2.
+        device: of all tensors.
     """
 
     need: ClassVar[Need] = "not needed"
@@ -47,7 +48,7 @@ class Goal(Probe):
         device: torch.device | str = "cpu",
     ) -> None:
         if size < 2 or dims < 2:
-            raise ValueError(f"size is {size}, dims {dims}; allowed: both from 2")
+            raise ValueError(f"size is {size} and dims is {dims}, allowed: at least 2 each")
         super().__init__(num_envs, device=device)
         self.size, self.dims = size, dims
         self.cells, self.limit = size**dims, dims * (size - 1)
@@ -72,26 +73,26 @@ class Goal(Probe):
         return {"start": self._coordinates(start), "goal": self._coordinates(goal)}
 
     def _coordinates(self, cell: Tensor) -> Tensor:
-        """Cells [*N] to coordinates [*N, dims]."""
+        """From cells [*N] to coordinates [*N, dims]."""
         place = self.size ** torch.arange(self.dims, device=self.device)
         return cell.unsqueeze(-1) // place % self.size
 
-    def _begin(self, deals: Deals) -> State:
-        return {"cell": deals["start"]}
+    def _initial_state(self, setups: Setups) -> State:
+        return {"cell": setups["start"]}
 
-    def _see(self, deals: Deals, state: State) -> Obs:
+    def _observe(self, setups: Setups, state: State) -> Obs:
         cell = state["cell"]
         return {
             "observation": cell.clone(),
             "achieved_goal": cell.clone(),
-            "desired_goal": deals["goal"],
+            "desired_goal": setups["goal"],
         }
 
-    def _act(self, deals: Deals, state: State, action: Tensor) -> Outcome:
+    def _step(self, setups: Setups, state: State, action: Tensor) -> Outcome:
         axis = torch.nn.functional.one_hot(action // 2, self.dims)
         step = axis * (2 * (action % 2) - 1).unsqueeze(-1)
         cell = (state["cell"] + step).clamp(0, self.size - 1)
-        reward, reached = self.goal_reward(cell, deals["goal"])
+        reward, reached = self.goal_reward(cell, setups["goal"])
         late = state["t"] + 1 >= self.limit
         success = {"success": reward.clone()}
         return Outcome({**state, "cell": cell}, reward, reached, late, success)

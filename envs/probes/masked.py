@@ -1,4 +1,4 @@
-"""Some actions are forbidden: is the mask of actions obeyed?"""
+"""Masked: some actions are forbidden, to test action masks."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from torch import Tensor
 from torch.nn import functional
 
 from memrl.envs.catalogue import Levels, Need
-from memrl.envs.deals import Deals, Tensors
-from memrl.envs.episodes import State
-from memrl.envs.probes.probe import Timed, Verdict
+from memrl.envs.episodic_env import State
+from memrl.envs.probes.probe import FixedLengthProbe, ProbeResult
+from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
 from memrl.rollout.spaces import MASK
 
 
 @final
-class Masked(Timed):
-    """Do what is allowed: every step forbids some actions, and a forbidden one costs 1.
+class Masked(FixedLengthProbe):
+    """Take allowed actions: every step forbids some actions, and a forbidden action costs 1.
 
-    ``action_mask`` (bool [B, A]) allows at least one action; ``obs`` (float32 [B, 1]) is the
-    fraction of the episode that is over and helps nobody. An episode is a success when nothing
-    forbidden was done. Time truncates it, nothing terminates.
+    ``action_mask`` (bool [B, A]) allows at least one action. ``obs`` (float32 [B, 1]) is the
+    elapsed fraction of the episode, which is no help. An episode is a success if no action was
+    forbidden. It is truncated after ``length`` steps and never terminates.
 
     Args:
         num_envs: B.
         actions: A, at least 2.
         length: env steps in an episode.
-        device: where everything lives.
+        device: of all tensors.
     """
 
     need: ClassVar[Need] = "not needed"
@@ -45,7 +45,7 @@ class Masked(Timed):
         device: torch.device | str = "cpu",
     ) -> None:
         if actions < 2:
-            raise ValueError(f"actions is {actions}; allowed: at least 2")
+            raise ValueError(f"actions is {actions}, allowed: at least 2")
         super().__init__(num_envs, length=length, device=device)
         self.actions = actions
         self.action_space = spaces.Discrete(actions)
@@ -55,24 +55,24 @@ class Masked(Timed):
 
     @property
     def levels(self) -> Levels:
-        allowed = (self.actions + 1) / (2 * self.actions)  # any one action: chosen, or lucky
+        allowed = (self.actions + 1) / (2 * self.actions)  # probability that one action is allowed
         return Levels("success", optimum=1.0, memoryless=1.0, guess=allowed**self.length)
 
     def _draw(self, num: int) -> Tensors:
         return {"mask": self._mask(num)}
 
-    def _begin(self, deals: Deals) -> State:
-        return {"mask": deals["mask"], "right": self._flags(True)}
+    def _initial_state(self, setups: Setups) -> State:
+        return {"mask": setups["mask"], "right": self._flags(True)}
 
     def _mask(self, num: int) -> Tensor:
         chosen = functional.one_hot(self._integers(self.actions, num), self.actions)
         return (chosen | self._integers(2, num, self.actions)).bool()
 
-    def _see(self, deals: Deals, state: State) -> Obs:
+    def _observe(self, setups: Setups, state: State) -> Obs:
         return {"obs": (state["t"] / self.length).unsqueeze(1), MASK: state["mask"].clone()}
 
-    def _judge(self, deals: Deals, state: State, action: Tensor) -> Verdict:
+    def _result(self, setups: Setups, state: State, action: Tensor) -> ProbeResult:
         allowed = state["mask"].gather(1, action.unsqueeze(1)).squeeze(1)
         right = state["right"] & allowed
         state = {**state, "mask": self._mask(self.num_envs), "right": right}
-        return Verdict(state, allowed.float() - 1.0, right)
+        return ProbeResult(state, allowed.float() - 1.0, right)

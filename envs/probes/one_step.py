@@ -1,4 +1,4 @@
-"""Every step is an episode: are observations of two episodes kept apart?"""
+"""OneStep: episodes of one step, to test that observations of two episodes are kept apart."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from gymnasium import spaces
 from torch import Tensor
 
 from memrl.envs.catalogue import Levels, Need
-from memrl.envs.deals import Deals, Tensors
-from memrl.envs.episodes import State
-from memrl.envs.probes.probe import Timed, Verdict
+from memrl.envs.episodic_env import State
+from memrl.envs.probes.probe import FixedLengthProbe, ProbeResult
+from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
 
 
 @final
-class OneStep(Timed):
-    """Every step is an episode: the action must point at the largest of three numbers.
+class OneStep(FixedLengthProbe):
+    """Every step is an episode; the right action is the index of the largest of three numbers.
 
-    Whoever confuses the observation of this episode with that of the next one learns nothing.
-    The observation is float32 [B, 3] in [0, 1]; the reward is 1 for the right action.
+    The observation is float32 [B, 3] in [0, 1]; the reward is 1 for the right action. An agent that
+    confuses the observations of this and the next episode learns nothing.
 
     Args:
         num_envs: B.
-        device: where everything lives.
+        device: of all tensors.
     """
 
     need: ClassVar[Need] = "not needed"
@@ -42,12 +42,12 @@ class OneStep(Timed):
     def _draw(self, num: int) -> Tensors:
         return {"numbers": torch.rand((num, 3), generator=self.generator, device=self.device)}
 
-    def _begin(self, deals: Deals) -> State:
+    def _initial_state(self, setups: Setups) -> State:
         return {}
 
-    def _see(self, deals: Deals, state: State) -> Obs:
-        return {"obs": deals["numbers"]}
+    def _observe(self, setups: Setups, state: State) -> Obs:
+        return {"obs": setups["numbers"]}
 
-    def _judge(self, deals: Deals, state: State, action: Tensor) -> Verdict:
-        right = action == deals["numbers"].argmax(1)
-        return Verdict(state, right.float(), right)
+    def _result(self, setups: Setups, state: State, action: Tensor) -> ProbeResult:
+        right = action == setups["numbers"].argmax(1)
+        return ProbeResult(state, right.float(), right)

@@ -1,4 +1,4 @@
-"""A picture whose lit quarter is the answer: does the encoder of images learn?"""
+"""Pixels: find the bright quarter of an image, to test the image encoder."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from gymnasium import spaces
 from torch import Tensor
 
 from memrl.envs.catalogue import Levels, Need
-from memrl.envs.deals import Deals, Tensors
-from memrl.envs.episodes import State
-from memrl.envs.probes.probe import Timed, Verdict
+from memrl.envs.episodic_env import State
+from memrl.envs.probes.probe import FixedLengthProbe, ProbeResult
+from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
 
 
 @final
-class Pixels(Timed):
-    """Look at the picture: one quarter of a 64 × 64 image is lit, and its number is the answer.
+class Pixels(FixedLengthProbe):
+    """Name the bright quarter of a 64 × 64 image; the other pixels are dark noise.
 
-    Every step shows another quarter and pays 1 / length for the right one; an episode is a
-    success when all were right. Pixels are dim noise elsewhere, uint8 [B, 64, 64, 3].
+    The observation is uint8 [B, 64, 64, 3]. Every step draws a new quarter and pays 1 / length for
+    the right one. An episode is a success if all answers were right.
 
     Args:
         num_envs: B.
         length: env steps in an episode.
-        device: where everything lives.
+        device: of all tensors.
     """
 
     need: ClassVar[Need] = "not needed"
@@ -50,23 +50,23 @@ class Pixels(Timed):
             "noise": self._integers(64, num, self.side, self.side, dtype=torch.uint8),
         }
 
-    def _begin(self, deals: Deals) -> State:
+    def _initial_state(self, setups: Setups) -> State:
         return {"right": self._flags(True)}
 
-    def _see(self, deals: Deals, state: State) -> Obs:
-        quarter = deals.at("quarter", state["t"]).unsqueeze(1)  # [B, 1]
+    def _observe(self, setups: Setups, state: State) -> Obs:
+        quarter = setups.at("quarter", state["t"]).unsqueeze(1)  # [B, 1]
         half = torch.arange(self.side, device=self.device) // (self.side // 2)  # [64]
         rows, columns = half == quarter // 2, half == quarter % 2  # each [B, 64]
         lit = rows.unsqueeze(2) & columns.unsqueeze(1)  # [B, 64, 64]
-        grey = deals["noise"].masked_fill_(lit, 255)
+        grey = setups["noise"].masked_fill_(lit, 255)
         return {"obs": grey.unsqueeze(-1).expand(-1, -1, -1, 3).contiguous()}
 
-    def _judge(self, deals: Deals, state: State, action: Tensor) -> Verdict:
-        hit = action == deals.at("quarter", state["t"])
+    def _result(self, setups: Setups, state: State, action: Tensor) -> ProbeResult:
+        hit = action == setups.at("quarter", state["t"])
         right = state["right"] & hit
-        return Verdict({**state, "right": right}, hit.float() / self.length, right)
+        return ProbeResult({**state, "right": right}, hit.float() / self.length, right)
 
-    def render(self, copy: int = 0) -> Any:
-        if self._deals is None:
+    def render(self, index: int = 0) -> Any:
+        if self._setups is None:
             return None
-        return self._see(self._deals, self._state)["obs"][copy].cpu().numpy()
+        return self._observe(self._setups, self._state)["obs"][index].cpu().numpy()

@@ -1,4 +1,4 @@
-"""What the probes share: their place in the catalogue, and episodes of one length."""
+"""Base classes of the probes: their cards, and episodes of fixed length."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from memrl.envs.catalogue import EnvCard, Levels, Need, observed
-from memrl.envs.deals import Deals
-from memrl.envs.episodes import Episodes, Outcome, State
+from memrl.envs.catalogue import EnvCard, Levels, Need, describe_space
+from memrl.envs.episodic_env import EpisodicEnv, Outcome, State
+from memrl.envs.setups import Setups
 
 
-class Probe(Episodes, ABC):
-    """A tiny task whose levels have a closed form."""
+class Probe(EpisodicEnv, ABC):
+    """A small task with exact reference levels."""
 
     need: ClassVar[Need] = "strict"
-    # What is done at one step may be chosen for what it says at the next: an agent that is shown
-    # its previous action can write there what it saw, and needs less memory, or none.
+    # Some actions have no effect. An agent that observes its previous action can then store
+    # information in them, and needs less memory or none.
     free_actions: ClassVar[bool] = False
 
     @property
     @abstractmethod
     def levels(self) -> Levels:
-        """What is reached by the best, the forgetful and the blind, under these options."""
+        """Levels of optimal, memoryless and guessing policies under these options."""
 
     @property
     def action_names(self) -> tuple[str, ...]:
-        """What the actions do, where that is not plain."""
+        """Names of the actions; empty if their numbers are the answers."""
         return ()
 
     @property
     def symbol_names(self) -> tuple[str, ...]:
-        """What the symbols of the observation stand for, where it is one symbol."""
+        """Names of the values of an observation of one symbol; else empty."""
         return ()
 
     def _integers(self, high: int, *size: int, dtype: torch.dtype = torch.int64) -> Tensor:
-        """Uniform on 0 … high - 1."""
+        """Uniform in 0 … high - 1."""
         return torch.randint(high, size, generator=self.generator, dtype=dtype, device=self.device)
 
 
@@ -46,28 +46,28 @@ def describe(probe: type[Probe], *, prev_action: bool = False, **options: Any) -
     task = probe(1, **options)
     levels, need = task.levels, probe.need
     card = EnvCard(
-        observed(task.observation_space), need, levels, task.action_names, task.symbol_names
+        describe_space(task.observation_space), need, levels, task.action_names, task.symbol_names
     )
     if prev_action and probe.free_actions:
         card = card._replace(memory=None, levels=levels._replace(memoryless=None))
     return card
 
 
-class Verdict(NamedTuple):
-    """What an action did to B copies of a probe."""
+class ProbeResult(NamedTuple):
+    """Results of one step of B environments of a probe."""
 
     state: State
     reward: Tensor  # float32 [B]
-    success: Tensor  # bool [B]; counts in the last step of an episode
+    success: Tensor  # bool [B]; read at the last step of an episode
 
 
-class Timed(Probe, ABC):
-    """B copies of a probe whose episodes all last ``length`` env steps.
+class FixedLengthProbe(Probe, ABC):
+    """B environments of a probe whose episodes all have ``length`` env steps.
 
     Args:
         num_envs: B.
         length: env steps in an episode, at least 1.
-        device: where everything lives; random numbers too.
+        device: of all tensors and random numbers.
     """
 
     metric_names = ("success",)
@@ -75,16 +75,16 @@ class Timed(Probe, ABC):
 
     def __init__(self, num_envs: int, *, length: int, device: torch.device | str = "cpu") -> None:
         if length < 1:
-            raise ValueError(f"an episode of {length} steps is too short; allowed: at least 1")
-        super().__init__(num_envs, shortest=length, device=device)
+            raise ValueError(f"length is {length}, allowed: at least 1 env step")
+        super().__init__(num_envs, min_length=length, device=device)
         self.length = length
 
     @abstractmethod
-    def _judge(self, deals: Deals, state: State, action: Tensor) -> Verdict:
-        """What an action does; ``state["t"]`` counts the steps before it."""
+    def _result(self, setups: Setups, state: State, action: Tensor) -> ProbeResult:
+        """The results of an action; ``state["t"]`` counts earlier steps."""
 
-    def _act(self, deals: Deals, state: State, action: Tensor) -> Outcome:
-        state, reward, success = self._judge(deals, state, action)
+    def _step(self, setups: Setups, state: State, action: Tensor) -> Outcome:
+        state, reward, success = self._result(setups, state, action)
         ended = state["t"] == self.length - 1
         never = torch.zeros_like(ended)
         ends = (never, ended) if self.ends_by_time else (ended, never)

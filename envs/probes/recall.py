@@ -1,4 +1,4 @@
-"""The first input of an episode is its answer: the shortest question to a memory."""
+"""Recall: name the first observation of the episode at its end."""
 
 from __future__ import annotations
 
@@ -6,31 +6,30 @@ from typing import final
 
 import torch
 from gymnasium import spaces
-from torch import Tensor
 
 from memrl.envs.catalogue import Levels
-from memrl.envs.deals import Deals, Tensors
-from memrl.envs.episodes import State
-from memrl.envs.probes.probe import Timed, Verdict
+from memrl.envs.episodic_env import State
+from memrl.envs.probes.question import CueQuestion
+from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
 
 
 @final
-class Recall(Timed):
-    """Remember the first input: a cue, ``delay`` blanks, and a call for the answer.
+class Recall(CueQuestion):
+    """Remember the first observation: a cue, ``delay`` blanks, then a request for the answer.
 
     The observation is one symbol: a cue 0 … cues - 1, ``cues`` (blank), or ``cues + 1`` (answer
-    now). The reward is 1 if the last action names the cue; earlier actions do nothing. Without a
-    memory that reaches ``delay + 1`` steps back, success is 1 / cues.
+    now). The reward is 1 if the last action names the cue; earlier actions have no effect.
+    Without a memory that reaches ``delay + 1`` steps back, success is 1 / cues.
 
     Args:
         num_envs: B.
-        cues: how many cues there are, at least 2.
-        delay: env steps between the cue and the call, from 0.
-        device: where everything lives.
+        cues: number of different cues, at least 2.
+        delay: env steps between the cue and the request, at least 0.
+        device: of all tensors.
     """
 
-    free_actions = True
+    answer = "cue"
 
     def __init__(
         self,
@@ -40,10 +39,7 @@ class Recall(Timed):
         delay: int = 3,
         device: torch.device | str = "cpu",
     ) -> None:
-        if cues < 2 or delay < 0:
-            raise ValueError(f"cues is {cues}, delay {delay}; allowed: cues from 2, delay from 0")
-        super().__init__(num_envs, length=delay + 2, device=device)
-        self.cues = cues
+        super().__init__(num_envs, cues=cues, delay=delay, device=device)
         self.observation_space = spaces.Dict({"obs": spaces.Discrete(cues + 2)})
         self.action_space = spaces.Discrete(cues)
 
@@ -59,14 +55,7 @@ class Recall(Timed):
     def _draw(self, num: int) -> Tensors:
         return {"cue": self._integers(self.cues, num)}
 
-    def _begin(self, deals: Deals) -> State:
-        return {}
-
-    def _see(self, deals: Deals, state: State) -> Obs:
+    def _observe(self, setups: Setups, state: State) -> Obs:
         t = state["t"]
         later = torch.where(t == self.length - 1, self.cues + 1, self.cues)
-        return {"obs": torch.where(t == 0, deals["cue"], later)}
-
-    def _judge(self, deals: Deals, state: State, action: Tensor) -> Verdict:
-        right = (action == deals["cue"]) & (state["t"] == self.length - 1)
-        return Verdict(state, right.float(), right)
+        return {"obs": torch.where(t == 0, setups["cue"], later)}

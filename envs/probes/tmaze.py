@@ -1,4 +1,4 @@
-"""A corridor with a cue at its start and a choice at its end: how long can a bit be kept?"""
+"""TMaze: a corridor with a cue at its start and a choice at its end."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from gymnasium import spaces
 from torch import Tensor
 
 from memrl.envs.catalogue import Levels
-from memrl.envs.deals import Deals, Tensors
-from memrl.envs.episodes import Outcome, State
+from memrl.envs.episodic_env import Outcome, State
 from memrl.envs.probes.probe import Probe
+from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
 
 _CORRIDOR: Final = 2
@@ -22,20 +22,20 @@ _LEFT: Final = 1
 
 @final
 class TMaze(Probe):
-    """Walk down a corridor and turn to the side that its first cell named (after Bakker 2001).
+    """Walk down a corridor and turn to the side of the cue in its first cell (after Bakker 2001).
 
-    The observation is one symbol: 0 (the cue "left") or 1 ("right") in the first cell, 2 in the
+    The observation is one symbol: 0 (cue left) or 1 (cue right) in the first cell, 2 in the
     corridor, 3 at the junction, ``length`` steps from the start. Actions: 0 forward, 1 left,
-    2 right. Turning in the corridor bumps into a wall, and so does walking on at the junction. A
-    turn at the junction ends the episode, with reward 1 to the named side and 0 to the other; time
-    truncates it after ``limit`` steps. The best agents need ``length + 1`` steps. There is no way
-    back to the cue, so that half of the episodes succeed without a memory, at best.
+    2 right. Turning in the corridor and moving forward at the junction have no effect. A turn at
+    the junction terminates the episode, with reward 1 for the side of the cue and 0 for the other.
+    The episode is truncated after ``limit`` steps. An optimal agent needs ``length + 1`` steps. The
+    agent cannot return to the cue, so without a memory success is at most 1/2.
 
     Args:
         num_envs: B.
         length: env steps from the cue to the junction, at least 1.
-        limit: env steps until time is over; 0 stands for 4 × (length + 1).
-        device: where everything lives.
+        limit: env steps until truncation; 0 means 4 × (length + 1).
+        device: of all tensors.
     """
 
     metric_names = ("success",)
@@ -51,10 +51,10 @@ class TMaze(Probe):
         least = length + 1
         if length < 1 or not (limit == 0 or limit >= least):
             raise ValueError(
-                f"length is {length}, limit {limit}; allowed: length from 1, "
-                f"limit 0 or from {least}"
+                f"length is {length} and limit is {limit}, allowed: length of at least 1 and limit "
+                f"of 0 or at least {least}"
             )
-        super().__init__(num_envs, shortest=least, device=device)
+        super().__init__(num_envs, min_length=least, device=device)
         self.length = length
         self.limit = limit or 4 * least
         self.observation_space = spaces.Dict({"obs": spaces.Discrete(4)})
@@ -75,18 +75,18 @@ class TMaze(Probe):
     def _draw(self, num: int) -> Tensors:
         return {"side": self._integers(2, num)}
 
-    def _begin(self, deals: Deals) -> State:
-        return {"cell": torch.zeros_like(deals.row)}
+    def _initial_state(self, setups: Setups) -> State:
+        return {"cell": torch.zeros_like(setups.row)}
 
-    def _see(self, deals: Deals, state: State) -> Obs:
+    def _observe(self, setups: Setups, state: State) -> Obs:
         cell = state["cell"]
         later = torch.where(cell == self.length, _JUNCTION, _CORRIDOR)
-        return {"obs": torch.where(cell == 0, deals["side"], later)}
+        return {"obs": torch.where(cell == 0, setups["side"], later)}
 
-    def _act(self, deals: Deals, state: State, action: Tensor) -> Outcome:
+    def _step(self, setups: Setups, state: State, action: Tensor) -> Outcome:
         cell, forward = state["cell"], action == _FORWARD
         turned = (cell == self.length) & ~forward
-        success = turned & (action == _LEFT + deals["side"])
+        success = turned & (action == _LEFT + setups["side"])
         moved = {**state, "cell": (cell + forward).clamp(max=self.length)}
         late = state["t"] + 1 >= self.limit
         return Outcome(moved, success.float(), turned, late, {"success": success.float()})

@@ -1,7 +1,7 @@
-"""Packages of environments: who provides an id, how its package is had, and what it needs to run.
+"""Packages of environments: their id prefixes, how to install them, and how to import them.
 
-A provider is a module with one function, ``register(id)``, which imports its package (in the one
-way in which that works today) and leaves the id registered with Gymnasium.
+Each provider module has one function, ``register(id)``. It imports the package and makes sure that
+the id is registered with Gymnasium.
 """
 
 from __future__ import annotations
@@ -13,57 +13,57 @@ import gymnasium
 
 
 class Provider(NamedTuple):
-    """Where ids that begin with one of ``prefixes`` come from."""
+    """The package of all ids that start with one of ``prefixes``."""
 
     name: str
     prefixes: tuple[str, ...]
-    install: str  # what a person types
-    module: str  # its ``register`` is called; a package that registers by import names itself
+    install: str  # the command for users
+    module: str  # has ``register``; or the package itself, if importing it registers its ids
 
 
-def _here(name: str) -> str:
+def _module(name: str) -> str:
     return f"{__name__}.{name}"
 
 
 PROVIDERS: Final = (
     Provider("minigrid", ("MiniGrid-", "BabyAI-"), "pip install minigrid", "minigrid"),
     Provider("popgym", ("popgym-",), "pip install 'memrl[popgym]'", "popgym"),
-    Provider("ale-py", ("ALE/",), "pip install 'memrl[atari]'", _here("atari")),
-    Provider("envpool", ("envpool/",), "pip install 'memrl[envpool]'", _here("pools")),
+    Provider("ale-py", ("ALE/",), "pip install 'memrl[atari]'", _module("atari")),
+    Provider("envpool", ("envpool/",), "pip install 'memrl[envpool]'", _module("pools")),
     Provider(
         "memory-gym",
         ("MysteryPath", "MortarMayhem", "SearingSpotlights", "Endless-"),
         "pip install --no-deps memory-gym==1.0.2",  # its pins ask for gymnasium 0.29
-        _here("memory_gym"),
+        _module("memory_gym"),
     ),
-    Provider("miniworld", ("MiniWorld-",), "pip install 'memrl[miniworld]'", _here("miniworld")),
-    Provider("crafter", ("crafter/",), "pip install 'memrl[crafter]'", _here("crafter")),
-    Provider("bsuite", ("bsuite/",), "pip install 'memrl[bsuite]'", _here("bsuite")),
+    Provider("miniworld", ("MiniWorld-",), "pip install 'memrl[miniworld]'", _module("miniworld")),
+    Provider("crafter", ("crafter/",), "pip install 'memrl[crafter]'", _module("crafter")),
+    Provider("bsuite", ("bsuite/",), "pip install 'memrl[bsuite]'", _module("bsuite")),
 )
 
 
-# What no installation brings, by how ids begin.
-LACKING: Final = {
-    "MiniGrid-WFC-": "no wheel of minigrid holds the pattern pictures of its WFC tasks, "
-    "which are in its source alone"
+# Files that no installation contains, by the prefix of ids.
+MISSING_FILES: Final = {
+    "MiniGrid-WFC-": "no wheel of minigrid holds the pattern images of its WFC tasks; only its "
+    "source has them"
 }
 
 
-def lacking(id: str) -> str:
-    """What a task needs and no installation brings; empty where nothing is known to be amiss."""
-    return next((why for start, why in LACKING.items() if id.startswith(start)), "")
+def missing_files(id: str) -> str:
+    """Why a task cannot run with any installation; empty if no reason is known."""
+    return next((why for start, why in MISSING_FILES.items() if id.startswith(start)), "")
 
 
 def provider_of(id: str) -> Provider | None:
-    """The provider of an id, by how it begins."""
+    """The provider of an id; None if no prefix matches."""
     return next((p for p in PROVIDERS if id.startswith(p.prefixes)), None)
 
 
 def provide(id: str) -> None:
-    """See to it that Gymnasium knows an id, if one of the providers has it.
+    """Register an id of a provider with Gymnasium; other ids are left alone.
 
     Raises:
-        ValueError: the package is not there; the message says how to get it.
+        ValueError: the package is not installed; the message says how to install it.
     """
     provider = provider_of(id)
     if provider is None or id in gymnasium.registry:

@@ -1,7 +1,8 @@
-"""Atari games of ale-py, its banner silenced.
+"""Atari games of ale-py, without its banner.
 
-``ALE/Pong-v5`` is one game a copy; with ``vectorization=vector_entry_point`` the package's own
-vector environment plays all copies in C++ (four grey frames of 84 × 84, reset in the next step).
+``ALE/Pong-v5`` makes one game per environment. With ``vectorization=vector_entry_point`` the
+package's own vector environment steps all of them in C++ (four grey frames of 84 × 84, NEXT_STEP
+autoreset).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import gymnasium
 
 
 def register(id: str) -> None:
-    """Register the games, unless importing the package has done so."""
+    """Register the games, unless importing the package has already done so."""
     ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
     if id not in gymnasium.registry:
         gymnasium.register_envs(ale_py)

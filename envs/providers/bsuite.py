@@ -1,4 +1,4 @@
-"""The memory chain of bsuite: remember the bits of the first step until the last one asks.
+"""The memory chain of bsuite: recall the bits of the first step in the last one.
 
 ``bsuite/memory_len-0`` … ``-22`` are its chains of 1 to 100 steps with one bit, and
 ``bsuite/memory_size-0`` … ``-16`` those of two steps with 1 to 40 bits, one of which is asked for.
@@ -22,7 +22,7 @@ EXPERIMENTS = {"memory_len": (memory_len, len_sweep), "memory_size": (memory_siz
 
 
 def register(id: str) -> None:
-    """Register every setting of both experiments."""
+    """Register all settings of both experiments."""
     for name, (experiment, sweep) in EXPERIMENTS.items():
         for number, setting in enumerate(sweep.SETTINGS):
             key = f"bsuite/{name}-{number}"
@@ -33,11 +33,11 @@ def register(id: str) -> None:
 
 @final
 class MemoryChain(gymnasium.Env[NDArray[np.float32], Any]):
-    """One chain: a reward of 1 or -1 in the last step, which terminates.
+    """One chain: the last step pays 1 or -1 and terminates the episode.
 
     Args:
-        load: the experiment's own constructor.
-        setting: one entry of its sweep.
+        load: the constructor of the experiment.
+        setting: its arguments, one entry of the sweep.
     """
 
     def __init__(self, *, load: Any, setting: dict[str, Any]) -> None:
@@ -52,7 +52,7 @@ class MemoryChain(gymnasium.Env[NDArray[np.float32], Any]):
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         super().reset(seed=seed)
         if seed is not None:
-            self._env = self._load(**self._setting, seed=seed % 2**32)  # it takes no larger one
+            self._env = self._load(**self._setting, seed=seed % 2**32)  # its largest seed
         return np.asarray(self._env.reset().observation, np.float32), {}
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:

@@ -1,6 +1,6 @@
-"""Crafter, which speaks the old Gym interface, as Gymnasium environments.
+"""Crafter, which has the old Gym interface, as Gymnasium environments.
 
-``crafter/Reward-v1`` pays for achievements and health, ``crafter/NoReward-v1`` pays nothing.
+``crafter/Reward-v1`` has rewards for achievements and health, ``crafter/NoReward-v1`` has none.
 """
 
 from __future__ import annotations
@@ -25,15 +25,14 @@ def register(id: str) -> None:
 
 @final
 class Crafter(gymnasium.Env[NDArray[np.uint8], Any]):
-    """One world; death terminates, the limit of 10,000 env steps truncates.
+    """One world; death terminates an episode, the limit of 10,000 env steps truncates it.
 
-    The package's info is left out: it shows the map around the player, which an agent must not see.
-    A seed repeats the worlds, but not what creatures do in them: the package moves them in the
-    order of a set.
+    The infos are empty, because the package's info shows the map around the player. A seed repeats
+    the worlds, but not the moves of creatures: the package moves them in the order of a set.
 
     Args:
-        reward: whether there is any.
-        size: side of the picture, in pixels.
+        reward: with the package's rewards; otherwise they are 0.
+        size: side of the image in pixels.
         render_mode: ``rgb_array`` or None.
     """
 

@@ -1,4 +1,4 @@
-"""Memory Gym: Mystery Path, Mortar Mayhem and Searing Spotlights, without window and sound."""
+"""Memory Gym: Mystery Path, Mortar Mayhem and Searing Spotlights, without a window or sound."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ QUIET = {"SDL_VIDEODRIVER": "dummy", "SDL_AUDIODRIVER": "dummy", "PYGAME_HIDE_SU
 def register(id: str) -> None:
     """Import the package, which registers its ids.
 
-    Its pictures are drawn by SDL, which looks for a screen and a sound card unless told otherwise
-    before the first import; a user's own setting is left alone.
+    The package renders with SDL, which opens a screen and a sound card unless environment variables
+    disable both before the first import. Variables that the user has set are kept.
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)

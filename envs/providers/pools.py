@@ -1,13 +1,12 @@
-"""EnvPool: copies stepped by C++ threads, as a Gymnasium vector environment that can be seeded.
+"""EnvPool: environments stepped by C++ threads, as a Gymnasium vector environment with seeds.
 
-``envpool/NAME`` is any id that EnvPool lists. It resets in the step after an episode's last one,
-draws levels from a generator of its own (a seed gives other levels than the original's), and calls
-an episode that is solved in its very last step cut off by time.
+``envpool/NAME`` is any id that EnvPool lists. It has NEXT_STEP autoreset. Its random generators
+differ from the original's, so a seed gives other levels. An episode that succeeds at its time limit
+is truncated, not terminated.
 """
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from functools import partial
 from typing import Any, Final, final
@@ -19,39 +18,39 @@ from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
-from memrl.envs.missions import LONGEST_BABYAI, VOCABULARY, numbers
+from memrl.envs.missions import LONGEST_BABYAI, VOCABULARY, encode_one
+from memrl.registry import nearest
 from memrl.rollout.tokens import Tokens
 
 PREFIX: Final = "envpool/"
 MISSION: Final = "mission"
-LETTERS: Final = 4  # of a word and its space, at least, in the mean of any mission
+LETTERS: Final = 4  # the smallest mean length of a word and its space, over all missions
 
 
 def register(id: str) -> None:
     """Register one id.
 
     Raises:
-        ValueError: EnvPool has no such environment; names the nearest.
+        ValueError: EnvPool has no such environment.
     """
     name, known = id.removeprefix(PREFIX), envpool.list_all_envs()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
-        raise ValueError(f"EnvPool has no environment {name!r}, did you mean {PREFIX}{near}?")
+        hint = nearest(id, [f"{PREFIX}{each}" for each in known])
+        raise ValueError(f"id is {id!r}, allowed: {PREFIX} and a name that EnvPool lists{hint}")
     gymnasium.register(id, vector_entry_point=f"{__name__}:Pool", kwargs={"name": name})
 
 
 @final
 class Pool(VectorEnv[Any, Any, Any]):
-    """``num_envs`` copies of one of EnvPool's environments.
+    """A vector environment of EnvPool.
 
-    A pool is seeded when it is made, so ``reset(seed=…)`` makes a new one. A mission, which EnvPool
-    gives as bytes, is handed on as tokens. Infos, which hold what an agent must not see, are left
-    out.
+    EnvPool seeds a pool at its construction, so ``reset(seed=…)`` makes a new pool. Missions, which
+    EnvPool returns as bytes, become tokens. Infos are empty, because EnvPool's hold hidden state.
 
     Args:
-        num_envs: copies.
+        num_envs: number of environments.
         name: EnvPool's name of the environment.
-        options: for ``envpool.make_gymnasium``.
+        options: of ``envpool.make_gymnasium``.
     """
 
     def __init__(self, num_envs: int, *, name: str, **options: Any) -> None:
@@ -71,7 +70,7 @@ class Pool(VectorEnv[Any, Any, Any]):
     ) -> tuple[Any, dict[str, Any]]:
         if seed is not None:
             self._pool.close()
-            self._pool = self._make(seed=int(seed) % 2**31)  # it takes no larger one
+            self._pool = self._make(seed=int(seed) % 2**31)  # its largest seed
         return self._read(self._pool.reset()[0]), {}
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
@@ -88,15 +87,15 @@ class Pool(VectorEnv[Any, Any, Any]):
 
 
 def _make(name: str, **options: Any) -> Any:
-    """A pool whose spaces are made, without the warning that their float64 bounds are rounded."""
+    """Make a pool and its spaces, without the warning about rounded float64 bounds."""
     with warnings.catch_warnings(action="ignore", category=UserWarning):
         pool = envpool.make_gymnasium(name, **options)
-        _ = pool.observation_space, pool.action_space  # kept by the pool from now on
+        _ = pool.observation_space, pool.action_space  # the pool keeps them
     return pool
 
 
 def _with_tokens(space: Any) -> Any:
-    """The space with MiniGrid's mission as tokens instead of bytes."""
+    """The space, with MiniGrid's mission as tokens instead of bytes."""
     if not isinstance(space, spaces.Dict) or MISSION not in space.spaces:
         return space
     words = _num_words(space.spaces[MISSION].shape or ())
@@ -104,10 +103,10 @@ def _with_tokens(space: Any) -> Any:
 
 
 def _tokens(letters: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Bytes [B, letters], zeros behind, as the numbers of their words: int64 [B, words]."""
+    """From zero-padded bytes [B, letters] to the indices of words: int64 [B, words]."""
     sentences = [bytes(row).rstrip(b"\0").decode() for row in letters]
     words = _num_words(letters.shape[1:])
-    return np.array([numbers(sentence, words) for sentence in sentences])
+    return np.array([encode_one(sentence, words) for sentence in sentences])
 
 
 def _num_words(letters: tuple[int, ...]) -> int:

@@ -1,1 +1,19 @@
 """Episodic novelty bonuses: what an agent is paid for seeing something new in this episode."""
+
+from memrl.bonus.bonus import Bonus, BonusContext, Experience
+from memrl.bonus.count import Count
+from memrl.bonus.elliptical import Elliptical
+from memrl.bonus.first_visit import FirstVisit
+from memrl.bonus.novelty_difference import NoveltyDifference
+from memrl.bonus.registry import BONUSES
+
+__all__ = [
+    "BONUSES",
+    "Bonus",
+    "BonusContext",
+    "Count",
+    "Elliptical",
+    "Experience",
+    "FirstVisit",
+    "NoveltyDifference",
+]

@@ -1,37 +1,39 @@
-"""Episodic counts: the n-th sight of an observation in an episode is worth 1/√n."""
+"""Episodic counts: the n-th visit of an observation in an episode earns 1/√n."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, final
+from collections.abc import Mapping
+from typing import Annotated, Any, final
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
-from memrl.bonus.bonus import Bonus, need_entries
+from memrl.bonus.bonus import Bonus, BonusContext, need_entries
 from memrl.bonus.episode_set import EpisodeSet
+from memrl.bonus.registry import BONUSES
 from memrl.rollout.env import Obs
 
 
+@BONUSES.register("count")
 @final
 class Count(Bonus):
-    """1/√n(s'), n the visits of s' in the episode so far, this one among them.
+    """1/√n(s'), where n counts the visits of s' in the episode, this one included.
 
-    The count-based bonus of Bellemare et al. 2016 (β n^(-1/2)) with counts of one episode, and of
-    observations as they are. The last ``capacity`` distinct ones are counted; see ``EpisodeSet``.
+    This is the count-based bonus of Bellemare et al. 2016 (β n^(-1/2)) with exact counts of raw
+    observations within an episode. It counts the last ``capacity`` distinct ones; see
+    ``EpisodeSet``.
     """
 
-    def __init__(
-        self, num_envs: int, device: torch.device, *, keys: Sequence[str], capacity: int = 512
-    ) -> None:
-        self.visited = EpisodeSet(num_envs, device, keys=keys, capacity=capacity)
-        self.visits = torch.zeros_like(self.visited.seen)  # [B, capacity], of what `seen` holds
+    def __init__(self, context: BonusContext, *, capacity: Annotated[int, Ge(1)] = 512) -> None:
+        self.visited = EpisodeSet.of(context, capacity)
+        self.visits = torch.zeros_like(self.visited.seen)  # [B, capacity], of the entries of `seen`
 
     def begin(self, obs: Obs) -> None:
         self.visited.begin(obs)
         self.visits[:, 0] = 1
 
-    def pay(self, obs: Obs, opens: Tensor) -> Tensor:
+    def reward(self, obs: Obs, opens: Tensor) -> Tensor:
         mark = self.visited.mark(obs)
         found = self.visited.find(mark)
         n = (self.visits * found).sum(dim=1) + 1

@@ -1,78 +1,71 @@
-"""E3B: paid for features that point where the episode's features have not pointed before."""
+"""E3B: a bonus for features in directions that are new to the episode."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, final
+from typing import Annotated, Any, final
 
 import torch
+from annotated_types import Ge, Gt
 from gymnasium import spaces
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memrl.bonus.bonus import Bonus, Experience, need_entries
-from memrl.bonus.network import HIDDEN_DIM, Embedding, Spread, Teacher
+from memrl.bonus.bonus import Bonus, BonusContext, Experience, need_entries
+from memrl.bonus.network import HIDDEN_DIM, Embedding, RunningStd, Trainer
+from memrl.bonus.registry import BONUSES
 from memrl.nn.actions import ActionHead, Actions
 from memrl.nn.init import linear
 from memrl.rollout.env import Obs
 
 
+@BONUSES.register("elliptical")
 @final
 class Elliptical(Bonus):
     """b = φ(s')ᵀ C⁻¹ φ(s') with C = λI + Σ φφᵀ over the episode before s' (Henaff et al. 2022).
 
-    φ is learned by guessing the action between two observations from their features, so that it
-    says what the agent can bring about. It has unit length, or λ would mean less and less: free to
-    grow, φ makes of b a flag that is up for the few directions not yet met, and nothing in between.
-    C⁻¹ is kept, not C. Features of a running episode that were summed before φ moved stay as they
-    were.
+    φ learns to predict the action between two observations, so that it encodes what the agent can
+    control. It has unit length: if φ could grow, λ would lose its effect, and b would be large for
+    a few new directions and near zero for all others. The class stores C⁻¹ instead of C. Features
+    in the sum of a running episode are not recomputed when φ changes.
 
     Args:
-        num_envs: rows.
-        space: of the observations.
-        action_space: of the actions to be guessed.
-        device: where they are.
-        keys: the entries of an observation that count as what was seen.
-        seed: of the order in which φ learns; the nets draw from torch's own generator.
-        ridge: λ > 0.
+        context: its seed orders the minibatches; torch's global generator draws the networks.
+        ridge: λ.
         feature_dim: width of φ.
         lr: Adam's step size.
-        updates: Adam steps a rollout.
+        updates: Adam steps for each rollout.
     """
 
     def __init__(
         self,
-        num_envs: int,
-        space: spaces.Dict,
-        action_space: spaces.Space[Any],
-        device: torch.device,
+        context: BonusContext,
         *,
-        keys: Sequence[str],
-        seed: int,
-        ridge: float = 0.1,
-        feature_dim: int = 64,
-        lr: float = 1e-4,
-        updates: int = 4,
+        ridge: Annotated[float, Gt(0)] = 0.1,
+        feature_dim: Annotated[int, Ge(1)] = 64,
+        lr: Annotated[float, Gt(0)] = 1e-4,
+        updates: Annotated[int, Ge(1)] = 4,
     ) -> None:
-        self.keys = tuple(keys)
+        B, space, action_space, device, keys, seed = context
+        self.keys = keys
         self.guess = InverseModel(space, action_space, keys, feature_dim).to(device)
         self.empty = torch.eye(feature_dim, device=device) / ridge  # C⁻¹ before an episode
-        self.inverse = self.empty.repeat(num_envs, 1, 1)  # C⁻¹ [B, F, F]
-        self.spread = Spread(device)
-        self.teacher = Teacher(self.guess, lr=lr, updates=updates, seed=seed)
+        self.inverse = self.empty.repeat(B, 1, 1)  # C⁻¹ [B, F, F]
+        self.std = RunningStd(device)
+        self.trainer = Trainer(self.guess, lr=lr, updates=updates, seed=seed)
 
     def begin(self, obs: Obs) -> None:
         first = next(iter(obs.values()))
-        self.pay(obs, torch.ones(len(first), dtype=torch.bool, device=first.device))
+        self.reward(obs, torch.ones(len(first), dtype=torch.bool, device=first.device))
 
     @torch.no_grad()
-    def pay(self, obs: Obs, opens: Tensor) -> Tensor:
+    def reward(self, obs: Obs, opens: Tensor) -> Tensor:
         self.inverse.copy_(torch.where(opens.view(-1, 1, 1), self.empty, self.inverse))
         return torch.where(opens, 0.0, grow(self.inverse, self.guess.features(obs)))
 
     def normalise(self, paid: Tensor, valid: Tensor) -> Tensor:
-        return self.spread.divide(paid, valid)
+        return self.std.divide(paid, valid)
 
     def learn(self, seen: Experience) -> dict[str, Tensor]:
         self.guess.embed.encoder.update(seen.obs, seen.valid)
@@ -87,25 +80,25 @@ class Elliptical(Bonus):
             )
             return -self.guess(before, after).log_prob(action[rows]).mean()  # type: ignore[no-any-return]
 
-        loss = self.teacher.teach(loss_of, seen.goes_on.flatten().nonzero().squeeze(1))
-        return {"bonus/loss": loss, "bonus/spread": self.spread.value}
+        loss = self.trainer.train(loss_of, seen.goes_on.flatten().nonzero().squeeze(1))
+        return {"bonus/loss": loss, "bonus/spread": self.std.value}
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "inverse": self.inverse,
-            "spread": dict(self.spread.norm.state_dict()),
-            "guess": self.teacher.state_dict(),
+            "spread": dict(self.std.norm.state_dict()),
+            "guess": self.trainer.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         need_entries(state, self.state_dict())
-        self.teacher.load_state_dict(state["guess"])
-        self.spread.norm.load_state_dict(state["spread"])
+        self.trainer.load_state_dict(state["guess"])
+        self.std.norm.load_state_dict(state["spread"])
         self.inverse.copy_(state["inverse"])
 
 
 def grow(inverse: Float[Tensor, "B F F"], x: Float[Tensor, "B F"]) -> Float[Tensor, " B"]:
-    """xᵀ C⁻¹ x, and C ← C + xxᵀ by the formula of Sherman and Morrison, in the place of C⁻¹.
+    """Return xᵀ C⁻¹ x, and update C ← C + xxᵀ in place by the Sherman-Morrison formula.
 
     (C + xxᵀ)⁻¹ = C⁻¹ - uuᵀ / (1 + b) with u = C⁻¹x and b = xᵀu.
     """
@@ -117,7 +110,7 @@ def grow(inverse: Float[Tensor, "B F F"], x: Float[Tensor, "B F"]) -> Float[Tens
 
 @final
 class InverseModel(nn.Module):
-    """Which action led from one observation to the next, by their features φ."""
+    """Predict the action between two observations from their features φ."""
 
     def __init__(
         self,

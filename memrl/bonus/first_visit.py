@@ -1,31 +1,31 @@
-"""First visits: a reward for each observation not seen before in the episode."""
+"""First visits: a bonus for each observation that is new in the episode."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, final
+from collections.abc import Mapping
+from typing import Annotated, Any, final
 
-import torch
+from annotated_types import Ge
 from torch import Tensor
 
-from memrl.bonus.bonus import Bonus, need_entries
+from memrl.bonus.bonus import Bonus, BonusContext, need_entries
 from memrl.bonus.episode_set import EpisodeSet
+from memrl.bonus.registry import BONUSES
 from memrl.rollout.env import Obs
 
 
+@BONUSES.register("first_visit")
 @final
 class FirstVisit(Bonus):
-    """1 for an observation that is new to the episode, 0 for any other; see ``EpisodeSet``."""
+    """1 for an observation that is new in the episode, else 0; see ``EpisodeSet``."""
 
-    def __init__(
-        self, num_envs: int, device: torch.device, *, keys: Sequence[str], capacity: int = 512
-    ) -> None:
-        self.visited = EpisodeSet(num_envs, device, keys=keys, capacity=capacity)
+    def __init__(self, context: BonusContext, *, capacity: Annotated[int, Ge(1)] = 512) -> None:
+        self.visited = EpisodeSet.of(context, capacity)
 
     def begin(self, obs: Obs) -> None:
         self.visited.begin(obs)
 
-    def pay(self, obs: Obs, opens: Tensor) -> Tensor:
+    def reward(self, obs: Obs, opens: Tensor) -> Tensor:
         return self.visited.visit(obs, opens).float()
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the learned bonuses are made of: a net that reads observations, and how it learns."""
+"""Networks of learned bonuses, their training, and the normalisation of bonuses."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ CELL_DIM = 8
 class Embedding(nn.Module):
     """The entries ``keys`` of an observation to features [*N, feature_dim].
 
-    An encoder, ``layers`` hidden layers, and a linear one. Vectors are standardised by all that
-    ``encoder.update`` has seen.
+    It has an encoder, ``layers`` hidden layers and a linear layer. Vectors are standardised by the
+    statistics of ``encoder.update``.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Embedding(nn.Module):
         self.encoder = ObsEncoder(
             entries, encoder_dim=HIDDEN_DIM, cell_dim=CELL_DIM, normalise=True
         )
-        width, hidden = self.encoder.out_dim, list[nn.Module]()
+        width, hidden = self.encoder.features_dim, list[nn.Module]()
         for _ in range(layers):
             hidden += [linear(width, HIDDEN_DIM), nn.ReLU()]
             width = HIDDEN_DIM
@@ -47,19 +47,19 @@ class Embedding(nn.Module):
 
 
 @final
-class Teacher:
-    """Adam on a module, a few steps a rollout, each on its share of the shuffled rows."""
+class Trainer:
+    """Trains a module by Adam: ``updates`` steps for each rollout, over shuffled minibatches."""
 
     def __init__(self, module: nn.Module, *, lr: float, updates: int, seed: int) -> None:
         self.module, self.updates = module, updates
         self.optimizer = torch.optim.Adam(module.parameters(), lr=lr)
         self.shuffler = torch.Generator().manual_seed(seed)
 
-    def teach(self, loss_of: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
-        """``loss_of`` a share of ``rows`` [n], lowered; its mean, NaN where there is no row.
+    def train(self, loss_of: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+        """Minimise ``loss_of`` minibatches of ``rows`` [n]; the mean loss, NaN without rows.
 
         Raises:
-            FloatingPointError: a loss is not finite; nothing was changed by it.
+            FloatingPointError: a loss is not finite; it changes no parameter.
         """
         order = torch.randperm(len(rows), generator=self.shuffler).to(rows.device)
         losses = []
@@ -76,7 +76,7 @@ class Teacher:
         return torch.stack(losses).mean() if losses else torch.tensor(math.nan)
 
     def state_dict(self) -> dict[str, Any]:
-        """Parameters, optimiser and the order of rows to come."""
+        """Parameters, optimiser and generator."""
         return {
             "module": dict(self.module.state_dict()),
             "optimizer": moments(self.optimizer),
@@ -87,38 +87,38 @@ class Teacher:
         """Continue from ``state_dict``.
 
         Raises:
-            ValueError: the module was another one.
+            ValueError: the state belongs to another module.
         """
         try:
             self.module.load_state_dict(state["module"])
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1].strip()
-            raise ValueError(f"the saved bonus is not the one configured: {reason}") from None
+            raise ValueError(f"the saved bonus does not fit the configured one: {reason}") from None
         load_moments(self.optimizer, state["optimizer"])
         self.shuffler.set_state(state["shuffler"].cpu())
 
 
 @final
-class Spread:
-    """The running standard deviation of what is paid, the unit of a learned bonus.
+class RunningStd:
+    """The running standard deviation of bonuses, which normalises a learned bonus.
 
-    As in random network distillation (Burda et al. 2019) it is of all payments so far, so that a
-    bonus that fades does fade; unlike there it is of single payments, not of their returns.
+    As in random network distillation (Burda et al. 2019) it covers all bonuses so far, so that
+    normalisation does not undo their decay. Unlike there it covers single bonuses, not returns.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.norm = RunningNorm(1, clip=None, center=False).to(device)
 
     def divide(self, paid: Tensor, valid: Tensor) -> Tensor:
-        """Payments [T, B] in units of their spread, these ones included; invalid ones do not count.
+        """Add the valid bonuses [T, B] to the statistics, then divide all by their std.
 
-        Before two different payments were seen, the unit is 1.
+        The std is 1 until two bonuses differ.
         """
         self.norm.update(paid.reshape(-1, 1), valid.flatten())
         return paid / self.value.to(paid.dtype)
 
     @property
     def value(self) -> Tensor:
-        """The unit, a float64 scalar."""
-        spread = self.norm.var.sqrt().squeeze()
-        return torch.where(spread > 0, spread, 1.0)
+        """The standard deviation, a float64 scalar."""
+        std = self.norm.var.sqrt().squeeze()
+        return torch.where(std > 0, std, 1.0)

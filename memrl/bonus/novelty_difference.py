@@ -1,67 +1,62 @@
-"""NovelD: paid for crossing from what is well known to what is not, once an episode."""
+"""NovelD: a bonus for a step from a familiar to a novel observation, once in an episode."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, final
+from collections.abc import Mapping
+from typing import Annotated, Any, final
 
 import torch
-from gymnasium import spaces
+from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
-from memrl.bonus.bonus import Bonus, Experience, need_entries
+from memrl.bonus.bonus import Bonus, BonusContext, Experience, need_entries
 from memrl.bonus.episode_set import EpisodeSet
-from memrl.bonus.network import Embedding, Spread, Teacher
+from memrl.bonus.network import Embedding, RunningStd, Trainer
+from memrl.bonus.registry import BONUSES
 from memrl.rollout.env import Obs
 
 
+@BONUSES.register("novelty_difference")
 @final
 class NoveltyDifference(Bonus):
-    """max(n(s') - α n(s), 0), where s' is new to the episode, else 0 (Zhang et al. 2021, eq. 3).
+    """max(n(s') - α n(s), 0) where s' is new in the episode, else 0 (Zhang et al. 2021, eq. 3).
 
     n(s) = ‖f(s) - f̂(s)‖ is the novelty of random network distillation (Burda et al. 2019): f is a
-    random net that stays as it is, f̂ one that learns to be like it from every rollout.
+    fixed random network, and f̂ learns to predict it from every rollout.
 
     Args:
-        num_envs: rows.
-        space: of the observations.
-        device: where they are.
-        keys: the entries of an observation that count as what was seen.
-        seed: of the order in which f̂ learns; the nets draw from torch's own generator.
-        capacity: distinct observations that an episode's set holds.
+        context: its seed orders the minibatches; torch's global generator draws the networks.
+        capacity: distinct observations that are stored for an episode.
         alpha: α.
         feature_dim: width of f(s).
         lr: Adam's step size for f̂.
-        updates: Adam steps a rollout.
+        updates: Adam steps for each rollout.
     """
 
     def __init__(
         self,
-        num_envs: int,
-        space: spaces.Dict,
-        device: torch.device,
+        context: BonusContext,
         *,
-        keys: Sequence[str],
-        seed: int,
-        capacity: int = 512,
-        alpha: float = 0.5,
-        feature_dim: int = 64,
-        lr: float = 1e-4,
-        updates: int = 4,
+        capacity: Annotated[int, Ge(1)] = 512,
+        alpha: Annotated[float, Ge(0), Le(1)] = 0.5,
+        feature_dim: Annotated[int, Ge(1)] = 64,
+        lr: Annotated[float, Gt(0)] = 1e-4,
+        updates: Annotated[int, Ge(1)] = 4,
     ) -> None:
-        self.alpha, self.keys = alpha, tuple(keys)
-        self.visited = EpisodeSet(num_envs, device, keys=keys, capacity=capacity)
+        B, space, _, device, keys, seed = context
+        self.alpha, self.keys = alpha, keys
+        self.visited = EpisodeSet.of(context, capacity)
         self.target = Embedding(space, keys, feature_dim).requires_grad_(False).to(device)
         self.predictor = Embedding(space, keys, feature_dim, layers=1).to(device)
-        self.novelty = torch.zeros(num_envs, device=device)  # n(s) of the observation in hand
-        self.spread = Spread(device)
-        self.teacher = Teacher(self.predictor, lr=lr, updates=updates, seed=seed)
+        self.novelty = torch.zeros(B, device=device)  # n(s) of the present observation
+        self.std = RunningStd(device)
+        self.trainer = Trainer(self.predictor, lr=lr, updates=updates, seed=seed)
 
     def begin(self, obs: Obs) -> None:
         self.visited.begin(obs)
         self.novelty.copy_(self._novelty(obs))
 
-    def pay(self, obs: Obs, opens: Tensor) -> Tensor:
+    def reward(self, obs: Obs, opens: Tensor) -> Tensor:
         new = self.visited.visit(obs, opens)
         novelty = self._novelty(obs)
         gain = (novelty - self.alpha * self.novelty).clamp(min=0.0)
@@ -69,7 +64,7 @@ class NoveltyDifference(Bonus):
         return torch.where(new, gain, 0.0)
 
     def normalise(self, paid: Tensor, valid: Tensor) -> Tensor:
-        return self.spread.divide(paid, valid)
+        return self.std.divide(paid, valid)
 
     def learn(self, seen: Experience) -> dict[str, Tensor]:
         flat = {key: seen.obs[key].flatten(0, 1) for key in self.keys}
@@ -80,12 +75,12 @@ class NoveltyDifference(Bonus):
             obs = {key: entry[rows] for key, entry in flat.items()}
             return (self.predictor(obs) - self.target(obs)).square().mean()  # type: ignore[no-any-return]
 
-        loss = self.teacher.teach(loss_of, seen.valid.flatten().nonzero().squeeze(1))
+        loss = self.trainer.train(loss_of, seen.valid.flatten().nonzero().squeeze(1))
         self.novelty.copy_(self._novelty(seen.now))
         return {
             "bonus/loss": loss,
             "bonus/novelty": self.novelty.mean(),
-            "bonus/spread": self.spread.value,
+            "bonus/spread": self.std.value,
         }
 
     @torch.no_grad()
@@ -96,16 +91,16 @@ class NoveltyDifference(Bonus):
         return {
             **self.visited.state_dict(),
             "novelty": self.novelty,
-            "spread": dict(self.spread.norm.state_dict()),
+            "spread": dict(self.std.norm.state_dict()),
             "target": dict(self.target.state_dict()),
-            "predictor": self.teacher.state_dict(),
+            "predictor": self.trainer.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         own = self.state_dict()
         need_entries(state, own)
-        self.teacher.load_state_dict(state["predictor"])
+        self.trainer.load_state_dict(state["predictor"])
         self.target.load_state_dict(state["target"])
-        self.spread.norm.load_state_dict(state["spread"])
+        self.std.norm.load_state_dict(state["spread"])
         for name in ("seen", "count", "novelty"):
             own[name].copy_(state[name])

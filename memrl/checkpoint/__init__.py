@@ -1,1 +1,1 @@
-"""Values to files and back, bit for bit; loading a file never runs code from it."""
+"""Checkpoint files: values are restored bit for bit, and loading runs no code from the file."""

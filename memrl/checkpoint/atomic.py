@@ -1,4 +1,4 @@
-"""Files are written whole or not at all."""
+"""Atomic writes: a file is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Final
 
 from memrl.errors import disk_errors_explained
 
-TEMPORARY: Final = ".tmp"  # ending of files that a kill left half written
+TEMPORARY: Final = ".tmp"  # suffix of files that a killed process left incomplete
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader, a crash or a full disk sees the old one or all of the new.
+    """Write a file atomically: after a crash or a full disk, the old file or the new one exists.
 
-    The bytes go to a temporary file beside ``path``, reach the disk (fsync), and take the name in
-    one rename; the directory is synced too, or a power cut could undo the rename.
+    The bytes are written to a temporary file beside ``path`` and synced to disk, then the file is
+    renamed. The directory is synced too, since a power failure could undo the rename.
 
     Raises:
-        RunError: the disk is full or not writable; ``path`` is as it was.
+        RunError: the disk is full or not writable; ``path`` is unchanged.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
     with disk_errors_explained(path):

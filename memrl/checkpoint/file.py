@@ -1,7 +1,7 @@
-"""One checkpoint file: nested dicts of tensors and plain values, equal bit for bit when read back.
+"""One checkpoint file: nested dicts of tensors and plain values, restored bit for bit.
 
-The file is a safetensors file. Tensors lie in it under their dotted path; everything else is JSON
-in its header. Reading it runs no code from the file. A checksum covers both parts.
+The file is a safetensors file. Tensors are stored under their dotted path, everything else as JSON
+in the header. Reading runs no code from the file. A checksum covers both parts.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _HEADER_LIMIT: Final = 100_000_000  # bytes; safetensors' own limit
 
 
 class Header(NamedTuple):
-    """What can be known about a checkpoint without reading its tensors."""
+    """The content of a checkpoint without its tensors."""
 
     experience: int  # env steps or sequences
-    score: float | None  # success (or return) when it was saved; None when no episode had ended
+    score: float | None  # success (or return) when saved; None if no episode had ended
     fingerprint: dict[str, Any]  # the configuration that the state belongs to
-    state: Any  # the encoded tree, with names where tensors stand
+    state: Any  # the encoded tree, with names in place of tensors
     checksum: int
 
 
@@ -47,20 +47,20 @@ def save(
     """Write ``state`` atomically.
 
     Args:
-        path: the file; an older one is replaced only when all of the new one is on disk.
+        path: the file; an older file is replaced only once the new one is complete on disk.
         state: nested dicts (keys str or int), lists and tuples of tensors (any dtype, device and
             shape) and int, float, str, bool, None. Tuples come back as lists.
         experience: env steps or sequences seen so far.
-        score: success (or return) at this moment.
-        fingerprint: what a configuration must share to read this checkpoint.
+        score: success, or return if the task has no success.
+        fingerprint: the values that a configuration must share to load this checkpoint.
 
     Raises:
-        TypeError: the state holds a value that cannot be stored; the message says where.
+        TypeError: a value cannot be stored; the message names its place.
         RunError: the disk is full or not writable.
     """
     encoder = Encoder()
     content = {
-        "env_steps": experience,  # the name that format 1 began with
+        "env_steps": experience,  # the name in format 1
         "score": encoder.encode(score, "score"),
         "fingerprint": encoder.encode(fingerprint or {}, "fingerprint"),
         "state": encoder.encode(state, ""),
@@ -72,15 +72,15 @@ def save(
 
 
 def load(path: Path, *, fingerprint: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Read the state of a checkpoint; tensors arrive on the CPU.
+    """Read the state of a checkpoint; tensors are on the CPU.
 
     Args:
         path: the file.
         fingerprint: of the present configuration; None skips the comparison.
 
     Raises:
-        CheckpointError: missing, truncated, damaged, no checkpoint, from a newer version, or of
-            another configuration (the differing keys are named).
+        CheckpointError: the file is missing, truncated, damaged, not a checkpoint, from a newer
+            version, or of another configuration (the message names the differing keys).
     """
     header = read_header(path)
     if fingerprint is not None:
@@ -97,16 +97,16 @@ def load(path: Path, *, fingerprint: Mapping[str, Any] | None = None) -> dict[st
 
 
 def read_header(path: Path) -> Header:
-    """Read what ``Header`` holds, and check that the file is whole in length.
+    """Read the header and check the file's length.
 
     Raises:
-        CheckpointError: as in ``load``, except for what only the tensors' bytes can show.
+        CheckpointError: as in ``load``, except for damaged tensors.
     """
     metadata = _metadata(path)
     if int(metadata["format"]) > FORMAT:
         raise CheckpointError(
-            f"checkpoint {path} has format {metadata['format']}, this version of memrl reads up to "
-            f"{FORMAT}: update memrl",
+            f"checkpoint {path} has format {metadata['format']}, allowed: at most {FORMAT}, the "
+            "newest that this version of memrl reads; update memrl",
             another=True,
         )
     try:
@@ -134,8 +134,8 @@ def _metadata(path: Path) -> dict[str, str]:
     if size >= 8 and (length > _HEADER_LIMIT or raw[:1] not in (b"{", b"")):
         raise CheckpointError(f"{path} is not a checkpoint")
     if size < 8 or len(raw) < length:
-        whole = f" of {8 + length}" if size >= 8 else ""
-        raise CheckpointError(f"checkpoint {path} is truncated: {size} bytes{whole} are there")
+        expected = f" of {8 + length}" if size >= 8 else ""
+        raise CheckpointError(f"checkpoint {path} is truncated: it has {size} bytes{expected}")
     try:
         header = json.loads(raw)
         metadata: dict[str, str] = header.pop("__metadata__")
@@ -147,13 +147,13 @@ def _metadata(path: Path) -> dict[str, str]:
         raise CheckpointError(f"{path} is not a checkpoint, or its header is damaged") from error
     if size < 8 + length + end:
         raise CheckpointError(
-            f"checkpoint {path} is truncated: {size} bytes of {8 + length + end} are there"
+            f"checkpoint {path} is truncated: it has {size} bytes of {8 + length + end}"
         )
     return metadata
 
 
 def differences(saved: Any, present: Any, key: str = "") -> list[str]:
-    """Keys whose values differ, as ``"key (saved there, present here)"``."""
+    """The keys whose values differ, as ``"key (saved there, present here)"``."""
     if isinstance(saved, Mapping) and isinstance(present, Mapping):
         return [
             line
@@ -162,12 +162,12 @@ def differences(saved: Any, present: Any, key: str = "") -> list[str]:
                 saved.get(name), present.get(name), f"{key}.{name}" if key else str(name)
             )
         ]
-    same = saved == present or (saved != saved and present != present)  # NaN is itself here
+    same = saved == present or (saved != saved and present != present)  # NaN equals NaN
     return [] if same else [f"{key} ({saved!r} there, {present!r} here)"]
 
 
 def _check_fingerprint(path: Path, saved: Any, present: Mapping[str, Any]) -> None:
-    # Through the same encoding, so that tuples and lists compare equal.
+    # Encoded and decoded like the saved one, so that tuples and lists compare equal.
     differing = differences(saved, decode(Encoder().encode(present, "fingerprint"), {}))
     if differing:
         raise CheckpointError(

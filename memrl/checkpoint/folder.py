@@ -1,4 +1,4 @@
-"""Which checkpoints a run keeps: the last two and the best."""
+"""The checkpoints of a run: the last two and the best are kept."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from memrl.checkpoint.atomic import TEMPORARY
 from memrl.errors import CheckpointError
 
 _NAME: Final = re.compile(r"steps-(\d+)\.safetensors")
-KEPT: Final = 2  # the last two: one may turn out damaged
+KEEP_LAST: Final = 2  # in case the last one is damaged
 
 
 class Checkpoint(NamedTuple):
     """A checkpoint in memory."""
 
     path: Path
-    experience: int  # env steps or sequences seen when it was saved
-    score: float | None  # success, or return where a task has none
+    experience: int  # env steps or sequences when it was saved
+    score: float | None  # success, or return if the task has no success
     state: dict[str, Any]  # {"agent": …, "run": …, "tracker": …, "randomness": …}
 
 
@@ -29,9 +29,9 @@ class Checkpoints:
     """The folder ``checkpoints/`` of a run.
 
     Args:
-        folder: where the files lie; made at the first save.
-        fingerprint: the configuration that a checkpoint must share; None skips the comparison.
-        warn: receives one sentence when a damaged file is passed over.
+        folder: of the files; created by the first save.
+        fingerprint: the configuration that a checkpoint must match; None skips the comparison.
+        warn: receives a sentence if a damaged file is skipped.
     """
 
     def __init__(
@@ -46,10 +46,10 @@ class Checkpoints:
         self._warn = warn
 
     def save(self, state: Mapping[str, Any], *, experience: int, score: float | None) -> Path:
-        """Add a checkpoint, then drop what is neither among the last two nor the best.
+        """Add a checkpoint, then delete all but the last two and the best.
 
         Raises:
-            RunError: the disk is full or not writable; the older checkpoints are as they were.
+            RunError: the disk is full or not writable; older checkpoints are unchanged.
         """
         path = self.folder / f"steps-{experience:012d}.safetensors"
         self._write(path, state, experience, score)
@@ -57,17 +57,17 @@ class Checkpoints:
         return path
 
     def save_failed(self, state: Mapping[str, Any], *, experience: int) -> Path:
-        """Keep the state of a training that diverged, for a look; ``last`` never returns it."""
+        """Save the state of a training that diverged, for inspection; ``last`` never returns it."""
         path = self.folder / f"failed-{experience:012d}.safetensors"
         self._write(path, state, experience, None)
         return path
 
     def last(self) -> Checkpoint | None:
-        """The newest intact checkpoint; None when there is none yet.
+        """The newest intact checkpoint; None if there is no file yet.
 
         Raises:
-            CheckpointError: files are there but none is intact, or the newest intact one belongs to
-                another configuration or to a newer version.
+            CheckpointError: no file is intact, or the newest intact one belongs to another
+                configuration or a newer version.
         """
         damaged: CheckpointError | None = None
         for path in reversed(self._files()):
@@ -83,7 +83,7 @@ class Checkpoints:
         return None
 
     def best(self) -> Checkpoint | None:
-        """The checkpoint with the highest score among those kept; None when none has a score.
+        """The checkpoint with the highest score; None if none has a score.
 
         Raises:
             CheckpointError: it is damaged, or belongs to another configuration or version.
@@ -104,7 +104,7 @@ class Checkpoints:
         )
 
     def _files(self) -> list[Path]:
-        """Oldest first: names are padded, so that their order is the order of steps."""
+        """Oldest first: step numbers in names are zero-padded, so that names sort by steps."""
         return sorted(path for path in self.folder.glob("steps-*") if _NAME.fullmatch(path.name))
 
     def _headers(self) -> dict[Path, checkpoint.Header]:
@@ -117,10 +117,10 @@ class Checkpoints:
         return headers
 
     def _prune(self, experience: int) -> None:
-        # Files from beyond this step are of a future that a resume gave up: the newest file was
-        # damaged, and training went on from the one before it.
+        # Files with more steps remain from before a resume: the newest one was damaged, and
+        # training continued from the one before it.
         headers = {p: h for p, h in self._headers().items() if h.experience <= experience}
-        kept = {*list(headers)[-KEPT:], _best(headers)}
+        kept = {*list(headers)[-KEEP_LAST:], _best(headers)}
         for path in self._files():
             if path not in kept:
                 path.unlink(missing_ok=True)
@@ -129,6 +129,6 @@ class Checkpoints:
 
 
 def _best(headers: Mapping[Path, checkpoint.Header]) -> Path | None:
-    """The highest score; the later one of equals."""
+    """The file with the highest score; the later one of a tie."""
     scored = [(h.score, h.experience, path) for path, h in headers.items() if h.score is not None]
     return max(scored)[2] if scored else None

@@ -1,4 +1,4 @@
-"""What an optimiser has learned of its parameters, as a checkpoint keeps it."""
+"""Save and load an optimiser's state without its hyperparameters."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch.optim import Optimizer
 
 
 def moments(optimizer: Optimizer) -> dict[str, Any]:
-    """Its state for every parameter, by the parameter's number."""
-    return {str(number): kept for number, kept in optimizer.state_dict()["state"].items()}
+    """The optimiser's state (moments) of every parameter, by the parameter's index."""
+    return {str(index): state for index, state in optimizer.state_dict()["state"].items()}
 
 
 def load_moments(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
-    """Go on from ``moments``; step sizes stay one's own.
+    """Load ``moments``; the optimiser's own hyperparameters, such as lr, stay.
 
-    What was saved is copied: the optimiser writes into its state, and it is another's.
+    ``saved`` is copied, since the optimiser modifies its state in place.
     """
     state = optimizer.state_dict()
-    state["state"] = {int(number): deepcopy(kept) for number, kept in saved.items()}
+    state["state"] = {int(index): deepcopy(moment) for index, moment in saved.items()}
     optimizer.load_state_dict(state)

@@ -1,4 +1,4 @@
-"""Gymnasium spaces as plain data, so that a file can say what it was made for without any code."""
+"""Gymnasium spaces as plain data, for files that contain no code."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from memrl.rollout.tokens import Tokens
 def space_to_data(space: spaces.Space[Any]) -> dict[str, Any]:
     """A space of numbers, Tokens or text, or a Dict of these, as nested plain values.
 
-    Text is kept as text of no particular kind: nothing here reads it.
+    Text spaces lose their length and characters, which nothing in memrl reads.
 
     Raises:
-        ValueError: another kind of space.
+        ValueError: the space is of another kind.
     """
     match space:
         case spaces.Box():
@@ -41,20 +41,20 @@ def space_to_data(space: spaces.Space[Any]) -> dict[str, Any]:
 
 
 def space_from_data(data: Mapping[str, Any]) -> spaces.Space[Any]:
-    """What `space_to_data` was given.
+    """The space that `space_to_data` was given.
 
     Raises:
-        ValueError: data that describes no space.
+        ValueError: the data does not describe a space.
     """
     try:
         ((kind, fields),) = data.items()
         return _BUILD[kind](fields)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{data!r} describes no space") from error
+        raise ValueError(f"{data!r} does not describe a space") from error
 
 
 def _bound(bound: np.ndarray[Any, np.dtype[Any]]) -> Any:
-    """One number where all are the same, else nested lists."""
+    """One number if all entries are equal, else nested lists."""
     flat = bound.reshape(-1)
     return flat[0].item() if flat.size and (flat == flat[0]).all() else bound.tolist()
 

@@ -1,4 +1,4 @@
-"""Nested values as JSON and named tensors, and back: equal bit for bit; reading runs no code."""
+"""Converts nested values to JSON and named tensors, and back, bit for bit, without code."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from torch import Tensor
 
 
 class Encoder:
-    """Splits a tree into JSON and named tensors; a tensor that stands twice is stored once.
+    """Splits a tree into JSON and named tensors; a tensor that occurs twice is stored once.
 
     A tree is nested dicts (keys str or int), lists and tuples of tensors (any dtype, device and
     shape), arrays of numbers, and int, float, str, bool, None, numpy's scalars included. Tuples
     come back as lists, numpy's scalars as Python's, tensors on the CPU.
 
     Attributes:
-        tensors: what was encoded so far, by dotted path.
+        tensors: the encoded tensors so far, by dotted path.
     """
 
     def __init__(self) -> None:
@@ -27,10 +27,10 @@ class Encoder:
         self._names: dict[tuple[Any, ...], str] = {}
 
     def encode(self, value: Any, path: str) -> Any:
-        """A tree as JSON, with names where tensors stand; ``path`` leads to it.
+        """A tree as JSON, with names in place of tensors; ``path`` is the tree's own path.
 
         Raises:
-            TypeError: a value that cannot be stored; the message says where.
+            TypeError: a value cannot be stored; the message names its place.
         """
         if isinstance(value, Tensor):
             return self._tensor(value, path)
@@ -50,14 +50,16 @@ class Encoder:
         if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):
             return [self.encode(item, _join(path, i)) for i, item in enumerate(value)]
         raise TypeError(
-            f"a checkpoint cannot hold a {type(value).__name__} (at {path}): "
-            "tensors, arrays of numbers, int, float, str, bool, None, dicts and lists are allowed"
+            f"a checkpoint cannot hold a {type(value).__name__} (at {path}), allowed: tensors, "
+            "arrays of numbers, int, float, str, bool, None, dicts and lists"
         )
 
     def _mapping(self, value: Mapping[Any, Any], path: str) -> Any:
         for key in value:
             if type(key) not in (str, int):
-                raise TypeError(f"a checkpoint's keys are str or int, not {key!r} (at {path})")
+                raise TypeError(
+                    f"a checkpoint has the key {key!r} (at {path}), allowed: keys are str or int"
+                )
         items = [(key, self.encode(item, _join(path, key))) for key, item in value.items()]
         plain = all(isinstance(key, str) and not key.startswith("$") for key, _ in items)
         return dict(items) if plain else {"$dict": [list(item) for item in items]}
@@ -74,23 +76,23 @@ class Encoder:
             return {tag: self._names[place]}
         plain = value.detach().resolve_conj().resolve_neg()
         plain = torch.view_as_real(plain) if plain.is_complex() else plain
-        name = self._free(path or "tensor")
+        name = self._unused_name(path or "tensor")
         self.tensors[name] = plain.to("cpu").clone(memory_format=torch.contiguous_format)
         self._names[place] = name
         return {tag: name}
 
-    def _free(self, name: str) -> str:
-        free, copy = name, 2
-        while free in self.tensors or free == "__metadata__":
-            free, copy = f"{name}#{copy}", copy + 1
-        return free
+    def _unused_name(self, name: str) -> str:
+        unused, number = name, 2
+        while unused in self.tensors or unused == "__metadata__":
+            unused, number = f"{name}#{number}", number + 1
+        return unused
 
 
 def decode(value: Any, tensors: Mapping[str, Tensor]) -> Any:
     """The tree that `Encoder.encode` was given.
 
     Raises:
-        KeyError: a tensor that the tree names is not there.
+        KeyError: a tensor that the tree names is missing.
     """
     if isinstance(value, list):
         return [decode(item, tensors) for item in value]

@@ -10,12 +10,13 @@ from typing import Annotated
 import typer
 
 from memrl.cli.bench_app import Json, Words, bench
-from memrl.errors import RunError
+from memrl.cli.error_text import one_sentence
 
 # Every command imports what it needs when it is called: ``memrl --help`` answers at once.
 
 app = typer.Typer(
-    epilog="Any command: --debug shows the traceback of an error.",
+    epilog="Any command: --plugin MODULE imports a module of your own, with which a run was made; "
+    "--debug shows the traceback of an error.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -67,8 +68,10 @@ def train(
 
     memrl train --resume runs/NAME total_steps=2_000_000
 
-    run.dir=PATH names the run directory; total_steps=N is the length in env steps. `memrl config`
-    prints every key; `memrl memories` and `memrl envs` list what can be chosen.
+    run.dir=PATH names the run directory (of a sweep, the folder of its runs); total_steps=N is the
+    length in env steps. `memrl config` prints every key; `memrl memories` and `memrl envs` list
+    what can be chosen. Your own, from the folder of their files: memory=MODULE:CLASS,
+    env=MODULE:ID; --config-dir DIR adds YAML files.
     """
     from memrl.cli.train import resume_run, start_runs
 
@@ -97,7 +100,7 @@ def fit(
     memrl fit --resume runs/NAME sequences=1_000_000
 
     `memrl config --fit` prints every key; `memrl memories` and `memrl tasks` list what can be
-    chosen.
+    chosen. Your own, from the folder of their files: memory=MODULE:CLASS, task=MODULE:CLASS.
     """
     from memrl.cli.fit import resume_fit, start_fits
 
@@ -148,15 +151,22 @@ def export(run: RunPath, options: Words = None) -> None:
 
 @app.command()
 def compare(
-    words: Annotated[list[str], typer.Argument(metavar="RUN", help="Run directories.")],
+    words: Annotated[
+        list[str], typer.Argument(metavar="RUN", help="Run directories, or folders of them.")
+    ],
+    json: Json = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print the table as CSV.")] = False,
 ) -> None:
-    """Learning curves with confidence bands, and a table; runs that differ by seed are one line.
+    """Learning curves and a table; runs that differ by their seed only are averaged.
+
+    Takes runs of `memrl train`, or of `memrl fit`. Of one or two seeds each is a thin line; more
+    are a mean with a confidence band.
 
     Keys: out=PATH (compare.png).
     """
-    from memrl.cli.runs import compare_runs
+    from memrl.cli.compare import compare_runs
 
-    compare_runs(words)
+    compare_runs(words, form="json" if json else "csv" if csv else "table")
 
 
 @app.command(context_settings=PASS_ON)
@@ -219,7 +229,7 @@ def config(
 
 @app.command()
 def check(
-    core: Annotated[str, typer.Argument(metavar="MODULE:CLASS", help="A memory core.")],
+    core: Annotated[str, typer.Argument(metavar="MODULE:CLASS", help="A memory core of yours.")],
     options: Words = None,
 ) -> None:
     """Hold a memory core of your own to the contract; KEY=VALUE are its constructor's options."""
@@ -234,24 +244,45 @@ def main() -> None:
     # is a hundred times slower; never, and an idle machine loses a third. Some 20 µs loses nothing.
     # Read once, when torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
-    arguments = sys.argv[1:]
-    debug = "--debug" in arguments
+    arguments = [word for word in sys.argv[1:] if word != "--debug"]
+    debug = "--debug" in sys.argv
     try:
-        app([word for word in arguments if word != "--debug"])
+        app(_import_plugins(arguments))
     except Exception as error:
         if debug:
             raise
-        sys.exit(_say(_sentence(error), getattr(error, "exit_code", 1)))
+        sys.exit(_say(one_sentence(error), getattr(error, "exit_code", 1)))
+
+
+def _import_plugins(arguments: list[str]) -> list[str]:
+    """Import what ``--plugin MODULE`` names anywhere; the arguments without it.
+
+    A module that lies elsewhere than here is found where the runs among the arguments had it.
+    """
+    words, modules, rest = iter(arguments), [], []
+    for word in words:
+        if word == "--plugin" or word.startswith("--plugin="):
+            module = word.partition("=")[2] or next(words, "")
+            if not module or module.startswith("-"):
+                raise ValueError("--plugin wants the name of a module, as in --plugin leaky")
+            modules.append(module.partition(":")[0])
+        else:
+            rest.append(word)
+    if modules:
+        from memrl.pipeline.loading import import_plugins
+        from memrl.plugins import folder_of
+        from memrl.run.directory import RunDirectory
+
+        places, searched = (word.removeprefix("--resume=") for word in rest), set(sys.path)
+        runs = [RunDirectory(place) for place in places if os.path.isdir(place)]
+        import_plugins(modules, *runs)
+        for module in modules:
+            folder = folder_of(module)
+            if folder is not None and str(folder) not in {*searched, str(Path.cwd().resolve())}:
+                print(f"{module} is imported from {folder}, where a run had it", file=sys.stderr)
+    return rest
 
 
 def _say(sentence: str, code: int) -> int:
     print(f"memrl: {sentence}", file=sys.stderr)
     return code
-
-
-def _sentence(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    if isinstance(error, ValueError | OSError | RunError):
-        return text
-    name = type(error).__name__
-    return f"{name}: {text} (this looks like a defect of memrl; --debug shows where it happened)"

@@ -33,6 +33,21 @@ def values(words: Sequence[str]) -> dict[str, Any]:
     return dict(said)
 
 
+def changes_of(words: Sequence[str], allowed: str, path: object) -> dict[str, Any]:
+    """What the words of a ``--resume`` change.
+
+    Raises:
+        ValueError: a key other than the one that may change, or a word without a value.
+    """
+    changes = values(words)
+    if changes.keys() - {allowed}:
+        other = ", ".join(sorted(changes.keys() - {allowed}))
+        raise ValueError(
+            f"--resume continues {path} as configured: only {allowed} may change, not {other}"
+        )
+    return changes
+
+
 def parse(model: type[M], words: Sequence[str]) -> M:
     """The words as options.
 

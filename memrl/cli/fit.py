@@ -6,25 +6,32 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from omegaconf import DictConfig
-
-from memrl.cli.sweep import changes_of, compact, listener, play
-from memrl.config.composition import resolve
-from memrl.pipeline.directories import new_directory
+from memrl.cli.arguments import changes_of
+from memrl.cli.output import config_lines, listener
+from memrl.cli.sweep import Composed, play
+from memrl.pipeline.job import Result
 from memrl.pipeline.loading import read_config_as
 from memrl.run.directory import RunDirectory
-from memrl.supervised.config import ROOT, FitConfig
+from memrl.supervised.config import FitConfig
 from memrl.supervised.fitting import fit_task
+from memrl.supervised.learner import SupervisedLearner
 
 
 def start_fits(overrides: Sequence[str], *, as_json: bool) -> None:
     """Learn a task once, or with ``-m`` once for each job of a sweep."""
+    say = listener(as_json=as_json)
 
-    def job(composed: DictConfig, words: list[str] | None) -> None:
-        config = resolve(composed, FitConfig)
-        report(config, new_directory(config, sweep=words is None), as_json=as_json)
+    def job(composed: Composed) -> Result[SupervisedLearner]:
+        config = composed.resolve(FitConfig)
+        composed.announce(config_lines(config), say)
+        run = fit_task(config, say=say)
+        if composed.place is None:
+            report(run, as_json=as_json)
+        else:
+            say(f"pictures, metrics and checkpoints: {run.path}")
+        return run
 
-    play(overrides, job, root=ROOT, command="memrl fit")
+    play(overrides, job, model=FitConfig, as_json=as_json)
 
 
 def resume_fit(path: Path, overrides: Sequence[str], *, as_json: bool) -> None:
@@ -34,17 +41,15 @@ def resume_fit(path: Path, overrides: Sequence[str], *, as_json: bool) -> None:
         ValueError: another key was given.
         RunError: there is no run to continue.
     """
-    run = RunDirectory.open(path, command="fit")
-    config = read_config_as(FitConfig, run, **changes_of(overrides, "sequences", path))
-    report(config, run, as_json=as_json)
-
-
-def report(config: FitConfig, target: Path | RunDirectory, *, as_json: bool) -> None:
-    """Learn; say what is learned, and where the run lies."""
-    say = listener(as_json=as_json)
-    for line in compact(config):
+    directory, say = RunDirectory.open(path, command="fit"), listener(as_json=as_json)
+    config = read_config_as(FitConfig, directory, **changes_of(overrides, "sequences", path))
+    for line in config_lines(config):
         say(line)
-    run = fit_task(config, target, say=say)
+    report(fit_task(config, directory, say=say), as_json=as_json)
+
+
+def report(run: Result[SupervisedLearner], *, as_json: bool) -> None:
+    """Say where the run lies, or all that its summary holds."""
     if as_json:
         print(json.dumps({"run": str(run.path), **run.summary}))
     else:

@@ -5,41 +5,75 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-from collections.abc import Sequence
-from inspect import signature
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
 
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
 from memrl.cli.arguments import values
+from memrl.cli.output import NO_BREAK, table
 from memrl.config.composition import compose
-from memrl.envs.make import envs
+from memrl.envs.make import check, envs
 from memrl.memory import registry
-from memrl.memory.core import MemoryCore
 from memrl.memory.state import nbytes
 from memrl.pipeline.directories import dump
-from memrl.registry import nearest
+from memrl.registry import Registry
 from memrl.supervised.config import build_task, compose_fit
 from memrl.tasks import REGISTRY
 from memrl.testing.core_contract import IN_DIM, check_core
 
+_WHOLE_LINES: Final = 1000  # columns
+
 
 def list_memories(*, as_json: bool) -> None:
     """One row a memory: its numbers are those of ``memory=<name>`` behind a default encoder."""
-    rows = [describe(name) for name in registry.names()]
+    rows = list(described_words(registry.REGISTRY, describe))
     if as_json:
         print(json.dumps(rows))
         return
-    table = Table("memory", "paper", "state", "parameters", "flop per step", box=None)
-    for row in rows:
-        kib = row["state_bytes"] / 1024
-        numbers = (f"{row[key]:,}" for key in ("parameters", "flop_per_step"))
-        table.add_row(row["name"], row["paper"], f"{kib:,.1f} KiB", *numbers)
-    Console().print(table)
-    print("\nmemrl train memory=NAME; the options of one: memrl config memory=NAME")
+    whole, broken = split_broken(rows)
+    numbers = ("state", "parameters", "flop per step")
+    cells = [
+        [
+            row["name"],
+            row["paper"],
+            f"{row['state_bytes'] / 1024:,.1f}{NO_BREAK}KiB",
+            *(f"{row[key]:,}" for key in ("parameters", "flop_per_step")),
+            row["origin"],
+        ]
+        for row in whole
+    ]
+    print(table(["memory", "paper", *numbers, "origin"], cells, right=numbers))
+    print_hints("memory", "train", "config", broken)
+
+
+def described_words(
+    menu: Registry[Any], describe: Callable[[str], dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """What is known of all that is on a menu; of what an installed package offers, its mistakes."""
+    for word in menu.words():
+        known: dict[str, Any] = {"name": word, "origin": menu.origin(word)}
+        try:
+            known |= describe(word)
+        except ValueError as error:
+            if known["origin"] == "built in":
+                raise
+            known["error"] = str(error)
+        yield known
+
+
+def split_broken(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Rows of what can be chosen, and a sentence for each of the others."""
+    whole = [row for row in rows if "error" not in row]
+    return whole, [f"{row['name']}: {row['error']}" for row in rows if "error" in row]
+
+
+def print_hints(key: str, command: str, config: str, broken: Sequence[str]) -> None:
+    """What stands below a list: plug-ins that cannot be chosen, and how to choose the others."""
+    print("\n".join(["", *broken]))
+    print(f"memrl {command} {key}=NAME; the options of one: memrl {config} {key}=NAME")
+    print(f"one of your own: memrl {command} {key}=MODULE:CLASS")
 
 
 def describe(name: str) -> dict[str, Any]:
@@ -79,15 +113,19 @@ def list_envs(words: Sequence[str], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(rows))
         return
-    table = Table(box=None, padding=(0, 1))
-    table.add_column("environment", no_wrap=True)
-    for head in ("kind", "memory", "memoryless · guess · optimum", "observation"):
-        table.add_column(head)
-    for row in rows:
-        known = _levels(row["levels"])
-        table.add_row(row["id"], row["kind"], row["memory"] or "", known, row["observation"])
+    headings = ["environment", "kind", "memory", "memoryless · guess · optimum", "observation"]
+    cells = [
+        [
+            row["id"],
+            row["kind"],
+            row["memory"] or "",
+            _levels(row["levels"]),
+            row["observation"],
+        ]
+        for row in rows
+    ]
     # A file or a pipe gets whole lines.
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    print(table(headings, cells, width=None if sys.stdout.isatty() else _WHOLE_LINES))
     print("\nmemrl train env=ID, memrl play ID; any other id of Gymnasium works too, by an adapter")
 
 
@@ -102,23 +140,22 @@ def _levels(levels: dict[str, Any] | None) -> str:
 
 def list_tasks(*, as_json: bool) -> None:
     """One row a task, with the defaults of its config."""
-    rows = [describe_task(name) for name in REGISTRY.names()]
+    rows = list(described_words(REGISTRY, describe_task))
     if as_json:
         print(json.dumps(rows))
         return
-    table = Table(box=None)
-    table.add_column("task", no_wrap=True, min_width=max(len(row["name"]) for row in rows))
-    for heading in ("paper", "in", "out", "lengths", "chance"):
-        table.add_column(heading)
-    for row in rows:
+    whole, broken = split_broken(rows)
+    cells = []
+    for row in whole:
         if row["needs"]:
             given = " ".join(f"task.{key}=…" for key in row["needs"])
-            table.add_row(row["name"], row["paper"], given, row["kind"], "", "")
-            continue
-        out, chance = f"{row['out_dim']} {row['kind']}", f"{row['chance']:.0%}"
-        table.add_row(row["name"], row["paper"], str(row["in_dim"]), out, row["lengths"], chance)
-    Console().print(table)
-    print("\nmemrl fit task=NAME; the options of one: memrl config --fit task=NAME")
+            facts = [given, row["kind"], "", ""]
+        else:
+            facts = [str(row["in_dim"]), f"{row['out_dim']} {row['kind']}", row["lengths"]]
+            facts.append(f"{row['chance']:.0%}")
+        cells.append([row["name"], row["paper"], *facts, row["origin"]])
+    print(table(["task", "paper", "in", "out", "lengths", "chance", "origin"], cells))
+    print_hints("task", "fit", "config --fit", broken)
 
 
 def describe_task(name: str) -> dict[str, Any]:
@@ -137,21 +174,26 @@ def describe_task(name: str) -> dict[str, Any]:
 
 def show_config(overrides: Sequence[str], *, fit: bool) -> None:
     """The composed config as YAML: what ``config.yaml`` of the run would hold."""
-    print(dump(compose_fit(overrides) if fit else compose(overrides)), end="")
+    if fit:
+        print(dump(compose_fit(overrides)), end="")
+        return
+    config = compose(overrides)
+    check(config.env.id, family=config.env.family, **(config.env.model_extra or {}))
+    print(dump(config), end="")
 
 
 def check_class(target: str, options: Sequence[str]) -> None:
-    """Run the contract suite on ``module:Class``.
+    """Run the contract suite on ``module:Class``, or on a memory that has a name.
 
     Raises:
         ValueError: there is no such class, it is not a memory core, or it breaks the contract.
     """
-    core, given = _core_class(target), values(options)
-    try:
-        signature(core).bind(IN_DIM, **given)
-    except TypeError as error:
-        raise ValueError(f"{target} cannot be built of {' '.join(options)}: {error}") from None
-    results = check_core(lambda in_dim: core(in_dim, **given))
+    given = values(options)
+    if not registry.REGISTRY.knows(target):
+        raise ValueError(f"{target!r} names no class; write MODULE:CLASS, as in my_module:MyCore")
+    registry.REGISTRY.named(target)
+    registry.build(target, IN_DIM, given)
+    results = check_core(lambda in_dim: registry.build(target, in_dim, given))
     for result in results:
         print(f"{'ok  ' if result.passed else 'FAIL'} {result.name}")
         if not result.passed:
@@ -160,25 +202,3 @@ def check_class(target: str, options: Sequence[str]) -> None:
     if failed:
         raise ValueError(f"{target} breaks {failed} of {len(results)} properties of the contract")
     print(f"{target} keeps the contract of a memory core")
-
-
-def _core_class(target: str) -> type[MemoryCore[Any]]:
-    module_name, colon, name = target.partition(":")
-    if not colon:
-        raise ValueError(f"{target!r} names no class; write MODULE:CLASS, as in my_module:MyCore")
-    sys.path.insert(0, "")  # a module of the folder where the command is called
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise ValueError(f"no module {error.name!r} can be imported from here") from None
-    cores: dict[str, type[MemoryCore[Any]]] = {
-        key: value for key, value in vars(module).items() if _is_core(value)
-    }
-    if name not in cores:
-        known, hint = ", ".join(cores) or "none", nearest(name, cores)
-        raise ValueError(f"{module_name} has no memory core {name!r}{hint} (it has: {known})")
-    return cores[name]
-
-
-def _is_core(value: Any) -> bool:
-    return isinstance(value, type) and issubclass(value, MemoryCore) and value is not MemoryCore

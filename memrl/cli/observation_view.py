@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from memrl.envs.catalogue import EnvCard
-from memrl.envs.description import entry_in_words
+from memrl.envs.description import entry_text
 from memrl.nn.observation import GRID_SIDE
 from memrl.rollout.env import Obs
 
@@ -33,7 +33,7 @@ def draw_observation(obs: Obs, space: spaces.Dict, card: EnvCard) -> RenderableT
             small = max(value.shape[:2]) < GRID_SIDE
             parts.append(tiles(value) if small else half_blocks(value))
         else:
-            said = entry_in_words(key, shown, space, card)
+            said = entry_text(key, shown, space, card)
             parts.append(Text.assemble((f"{key} ", "dim"), said))
     return Group(*parts)
 

@@ -18,7 +18,7 @@ from memrl.cli.terminal import ReadKeys, single_keys
 from memrl.config.composition import compose
 from memrl.config.models import Config
 from memrl.envs.catalogue import EnvCard
-from memrl.envs.description import action_in_words
+from memrl.envs.description import action_text
 from memrl.nn.actions import allowed
 from memrl.pipeline.build import make_env
 from memrl.pipeline.env_card import card_of
@@ -98,7 +98,7 @@ class Game:
             self.complaint = str(error)
             return
         if action is not None and not self._allowed(action):
-            name = action_in_words(action[0].numpy(), self.card)
+            name = action_text(action[0].numpy(), self.card)
             self.complaint = f"{name} is forbidden here: action_mask shows what is allowed"
         elif action is not None:
             self._take(self.env.step(action))

@@ -1,29 +1,29 @@
-"""memrl evaluate, watch and compare: looking at runs that were trained before."""
+"""memrl evaluate and watch: looking at runs that were trained before."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Lt
-from rich.console import Console
 
 from memrl.cli.arguments import parse
 from memrl.config.models import Config, LaxPath, Strict
-from memrl.evaluation.compare import comparison_table, group_runs, read_run
 from memrl.evaluation.evaluate import Evaluation, evaluate
 from memrl.evaluation.recording import record_episode
-from memrl.evaluation.run_labels import variants
 from memrl.pipeline.build import make_env
-from memrl.pipeline.env_card import draw_view, references
+from memrl.pipeline.env_card import draw_view
 from memrl.pipeline.loading import read_config
-from memrl.pipeline.report import described, film, titled
+from memrl.pipeline.report import (
+    draw_episode_memory,
+    draw_film,
+    evaluation_line,
+    picture_title,
+)
 from memrl.pipeline.setup import prepare, seed_for
 from memrl.pipeline.trained import load
-from memrl.plots.comparison import draw_comparison
-from memrl.plots.memory import draw_memory
 from memrl.run.agent import Agent
 from memrl.run.directory import RunDirectory
 
@@ -48,12 +48,6 @@ class WatchOptions(EvaluateOptions):
     window: bool = False
 
 
-class CompareOptions(Strict):
-    """Keys of ``memrl compare``."""
-
-    out: LaxPath = Path("compare.png")
-
-
 def evaluate_run(path: Path, words: Sequence[str], *, as_json: bool) -> None:
     """Play fresh episodes with the agent of a run."""
     options = parse(EvaluateOptions, words)
@@ -62,7 +56,7 @@ def evaluate_run(path: Path, words: Sequence[str], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(plain(result)))
     else:
-        print(described(result))
+        print(evaluation_line(result))
 
 
 def watch_run(path: Path, words: Sequence[str]) -> None:
@@ -82,10 +76,11 @@ def watch_run(path: Path, words: Sequence[str]) -> None:
         )
     finally:
         env.close()
-    title, drawn = titled(config, ablate=options.ablate), str(out)
-    film(config, recording, env.observation_space, out, title=title)
+    title, drawn = picture_title(config, ablate=options.ablate), str(out)
+    space = env.observation_space
+    draw_film(config, recording, space, out, title=title)
     if recording.memory:
-        draw_memory(recording, out.with_suffix(".png"), title=title)
+        draw_episode_memory(config, recording, space, out.with_suffix(".png"), title=title)
         drawn += f" and {out.with_suffix('.png')}"
     outcome = {True: "a success", False: "a failure", None: "over"}[recording.success]
     print(f"{recording.length} steps, {outcome}: {drawn}")
@@ -104,41 +99,6 @@ def compare_ablation(config: Config, agent: Agent, options: EvaluateOptions) -> 
     after = without.success or without.return_
     change = after.mean - before.mean
     print(f"{word} {before} with its memory, {after} without {options.ablate}: {change:+.3g}")
-
-
-def compare_runs(words: Sequence[str]) -> None:
-    """Draw the curves of several runs and print their table.
-
-    A word with ``=`` is an option, unless it is a folder, as those of a sweep may be called.
-    """
-    given = {word: "=" in word and not Path(word).exists() for word in words}
-    options = parse(CompareOptions, [word for word, is_option in given.items() if is_option])
-    runs = [RunDirectory.open(Path(word)) for word, is_option in given.items() if not is_option]
-    if not runs:
-        raise ValueError("compare asks for at least one run directory")
-    configs = [read_config(run) for run in runs]
-    names = variants([config.model_dump(mode="json") for config in configs])
-    compared = [read_run(run)._replace(memory=name) for run, name in zip(runs, names, strict=True)]
-    groups = group_runs(compared)
-    tasks = [
-        references(config, success=run.curve.is_success)
-        for config, run in zip(configs, compared, strict=True)
-    ]
-    levels = shared_levels([run.env for run in compared], tasks)
-    draw_comparison(groups, options.out, references=levels)
-    Console().print(comparison_table(groups))
-    print(options.out)
-
-
-def shared_levels(
-    envs: Sequence[str], tasks: Sequence[Mapping[str, float]]
-) -> dict[str, dict[str, float]]:
-    """For each environment the levels that all its runs have: options of a task change them."""
-    shared: dict[str, dict[str, float]] = {}
-    for env, levels in zip(envs, tasks, strict=True):
-        so_far = shared.get(env, levels)
-        shared[env] = {name: level for name, level in levels.items() if so_far.get(name) == level}
-    return shared
 
 
 def recall(path: Path, options: EvaluateOptions) -> tuple[Config, Agent]:

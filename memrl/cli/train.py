@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from omegaconf import DictConfig
-
-from memrl.cli.sweep import changes_of, compact, listener, play
-from memrl.config.composition import compose, resolve
-from memrl.config.env_overrides import TRAIN, expand
+from memrl.cli.arguments import changes_of
+from memrl.cli.output import config_lines, listener
+from memrl.cli.sweep import Composed, play
+from memrl.config.composition import compose
+from memrl.config.env_overrides import expand
 from memrl.config.models import Config
 from memrl.envs.make import check, family_of
-from memrl.evaluation.run_labels import flattened
-from memrl.pipeline.directories import new_directory
+from memrl.evaluation.run_labels import dotted_items
 from memrl.pipeline.loading import read_config
 from memrl.pipeline.trained import Run
 from memrl.pipeline.training import train
@@ -23,13 +23,20 @@ from memrl.run.directory import RunDirectory
 
 def start_runs(overrides: Sequence[str], *, as_json: bool) -> None:
     """Train once, or with ``-m`` once for each job of a sweep."""
+    say = listener(as_json=as_json)
 
-    def job(composed: DictConfig, words: list[str] | None) -> None:
-        config = resolve(composed, Config)
-        target = new_directory(config, sweep=words is None)
-        report(config, target, as_json=as_json, words=words)
+    def job(composed: Composed) -> Run:
+        config = composed.resolve(Config)
+        check(config.env.id, family=config.env.family, **(config.env.model_extra or {}))
+        composed.announce(config_lines(config), say)
+        run = train(config, say=say)
+        if composed.place is None:
+            report(run, config, composed.words, as_json=as_json)
+        else:
+            say(f"pictures, metrics and checkpoints: {run.path}")
+        return run
 
-    play(expand(overrides), job, root=TRAIN, command="memrl train")
+    play(expand(overrides), job, model=Config, as_json=as_json)
 
 
 def resume_run(path: Path, overrides: Sequence[str], *, as_json: bool) -> None:
@@ -39,31 +46,21 @@ def resume_run(path: Path, overrides: Sequence[str], *, as_json: bool) -> None:
         ValueError: another key was given.
         RunError: there is no run to continue.
     """
-    run = RunDirectory.open(path)
-    config = read_config(run, **changes_of(overrides, "total_steps", path))
-    report(config, run, as_json=as_json, words=words_of(config))
-
-
-def report(
-    config: Config,
-    target: Path | RunDirectory,
-    *,
-    as_json: bool,
-    words: Sequence[str] | None = None,
-) -> None:
-    """Train; say what is trained and, if ``words`` of the command are given, what could be next."""
+    directory, say = RunDirectory.open(path), listener(as_json=as_json)
+    config = read_config(directory, **changes_of(overrides, "total_steps", path))
     check(config.env.id, family=config.env.family, **(config.env.model_extra or {}))
-    say = listener(as_json=as_json)
-    for line in compact(config):
+    for line in config_lines(config):
         say(line)
-    run = train(config, target, say=say)
+    report(train(config, directory, say=say), config, words_of(config), as_json=as_json)
+
+
+def report(run: Run, config: Config, words: Sequence[str], *, as_json: bool) -> None:
+    """Say what could be next after a run that ``words`` began, or all that its summary holds."""
     if as_json:
         print(json.dumps({"run": str(run.path), **run.summary}))
-    elif words is not None:
+    else:
         memory = config.memory["name"] if config.agent.any_memory else None
         print("\n".join(["", *next_commands(run, memory, words)]))
-    else:
-        print(f"pictures, metrics and checkpoints: {run.path}")
 
 
 def next_commands(run: Run, memory: str | None, words: Sequence[str]) -> list[str]:
@@ -71,18 +68,20 @@ def next_commands(run: Run, memory: str | None, words: Sequence[str]) -> list[st
 
     ``memory`` is None where the agent has no choice of them.
     """
-    same = " ".join(word for word in words if not word.startswith(("memory", "run.dir=")))
-    again = f"memrl train {same}".rstrip()
+    plugins = RunDirectory.open(run.path).plugin_options()
+    same = [word for word in words if not word.startswith(("memory", "run.dir="))]
+    again, here = shlex.join(["memrl", "train", *same]), shlex.quote(str(run.path))
     other = "lstm" if memory == "dnc" else "dnc"
     commands = [] if memory is None else [f"with another memory  {again} memory={other}"]
     if memory not in (None, "none"):
+        place, control = shlex.quote(f"run.dir={run.path}-none"), shlex.quote(f"{run.path}-none")
         commands.insert(
             0,
-            f"without a memory     {again} memory=none run.dir={run.path}-none"
-            f" && memrl compare {run.path} {run.path}-none",
+            f"without a memory     {again} memory=none {place}"
+            f" && memrl compare {here} {control}{plugins}",
         )
     if (run.path / "episode.gif").exists():
-        commands.insert(0, f"watch it             memrl watch {run.path}")
+        commands.insert(0, f"watch it             memrl watch {here}{plugins}")
     return commands
 
 
@@ -92,8 +91,8 @@ def words_of(config: Config) -> list[str]:
     short = family_of(env.id) == env.family
     words = [f"env={env.id}"] if short else [f"env={env.family}", f"env.id={env.id}"]
     words += [f"agent={config.agent.kind}"] if config.agent.kind != "ppo" else []
-    usual = dict(flattened(compose(words).model_dump(mode="json")))
-    for key, value in flattened(config.model_dump(mode="json")):
+    usual = dict(dotted_items(compose(words).model_dump(mode="json")))
+    for key, value in dotted_items(config.model_dump(mode="json")):
         if key.startswith(("memory.", "run.")) or (key in usual and usual[key] == value):
             continue
         text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))

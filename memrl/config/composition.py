@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from hydra import compose as hydra_compose
@@ -12,8 +13,10 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from memrl.config.env_overrides import CONFIGS, TRAIN, expand
+from memrl.config.choices import import_chosen
+from memrl.config.env_overrides import CONFIGS, expand
 from memrl.config.models import Common, Config, check
+from memrl.config.nodes import add_nodes, with_options
 from memrl.registry import nearest
 
 C = TypeVar("C", bound=Common)
@@ -25,41 +28,69 @@ def compose(overrides: Iterable[str] = ()) -> Config:
     Raises:
         ValueError: an override that Hydra or the config's models refuse, in one sentence.
     """
-    return compose_as(Config, TRAIN, expand(overrides))
+    return compose_as(Config, expand(overrides))
 
 
-def compose_as(model: type[C], root: str, overrides: Iterable[str]) -> C:
+def compose_as(model: type[C], overrides: Iterable[str]) -> C:
     """The checked config that overrides make of the root config of a command.
 
+    Modules that the overrides name, as ``memory=leaky:Leaky`` does, are imported.
+
     Raises:
-        ValueError: an override that Hydra or the model refuse, in one sentence.
+        ValueError: an override that Hydra or the model refuse, in one sentence; or code of one's
+            own that is not there, does not import, or is no such class.
     """
-    words = list(overrides)
+    words = with_options(with_own_folders(overrides), model.menus)
+    add_nodes(words, model.menus)
     try:
         with initialize_config_module(CONFIGS, version_base="1.3"):
-            return resolve(hydra_compose(root, words), model)
+            return resolve(hydra_compose(model.root, words), model)
     except (HydraException, OmegaConfBaseException) as error:
-        raise ValueError(sentence(error, root, words)) from None
+        raise ValueError(sentence(error, model, words)) from None
+
+
+def with_own_folders(words: Iterable[str]) -> list[str]:
+    """Words with the flag ``--config-dir DIR``, a folder of one's own YAML files, as an override.
+
+    Raises:
+        ValueError: there is no such folder.
+    """
+    rest, folders, left = [], [], iter(words)
+    for word in left:
+        flag, _, folder = word.partition("=")
+        if flag in ("--config-dir", "-cd"):
+            folders.append(Path(folder or next(left, "")).absolute())
+        else:
+            rest.append(word)
+    for path in folders:
+        if not path.is_dir():
+            raise ValueError(f"--config-dir {path}: there is no such folder")
+    paths = ",".join(f"'file://{path}'" for path in folders)
+    return rest + ([f"hydra.searchpath=[{paths}]"] if folders else [])
 
 
 def resolve(composed: DictConfig, model: type[C]) -> C:
-    """Check what Hydra composed.
+    """Check what Hydra composed of a person's words and files, and import what these name.
 
     Raises:
-        ValueError: a key without a default was not given, or one holds what its model refuses.
+        ValueError: a key without a default was not given, or one holds what its model refuses; or
+            code of one's own that is not there, does not import, or is no such class.
     """
     try:
         plain = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raise ValueError(sentence(error)) from None
-    return check(cast("dict[str, Any]", plain), model)
+        raise ValueError(sentence(error, model)) from None
+    config = cast("dict[str, Any]", plain)
+    import_chosen(config, model.menus)
+    return check(config, model)
 
 
-def sentence(error: Exception, root: str = TRAIN, words: Iterable[str] = ()) -> str:
+def sentence(error: Exception, model: type[Common], words: Iterable[str] = ()) -> str:
     """What a user did wrong with ``words``, out of an error of Hydra or OmegaConf."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, choice = error.missing_cfg_file.rpartition("/")
-        known = sorted(error.options)
+        menu = model.menus.get(f"{group}.name") or model.menus.get(f"{group}.kind")
+        known = sorted({*error.options, *(menu.words() if menu else ())})
         return f"unknown {group} {choice!r}{nearest(choice, known)} (known: {', '.join(known)})"
     if isinstance(error, OverrideParseException):
         return f"{error.override!r} is no change to the config: write KEY=VALUE, as in seed=3"
@@ -67,8 +98,8 @@ def sentence(error: Exception, root: str = TRAIN, words: Iterable[str] = ()) -> 
     if asked := re.search(r"Could not override '(\w+)'\. No match in the defaults list", text):
         return f"{asked[1]} is not chosen yet: write +{asked[1]}=NAME"
     if key := re.search(r"Could not override '([^']+)'", text):
-        command = "memrl config" if root == TRAIN else f"memrl config --{root}"
-        known = _keys(root, words)
+        command = "memrl config --fit" if model.command == "fit" else "memrl config"
+        known = _keys(model.root, words)
         return f"unknown key {key[1]}{nearest(key[1], known)} ({command} prints every key)"
     if missing := re.search(r"Missing mandatory value: .* full_key: (\S+)", text):
         return f"{missing[1]} has no default: write {missing[1]}=…"
@@ -80,7 +111,9 @@ def sentence(error: Exception, root: str = TRAIN, words: Iterable[str] = ()) -> 
 def _keys(root: str, words: Iterable[str]) -> list[str]:
     """Every dotted key of a root config with the groups that ``words`` choose, such as memory."""
     chosen = [
-        word for word in words if re.fullmatch(r"\+?(memory|agent|env|task|run)=[\w-]+", word)
+        word
+        for word in with_own_folders(words)
+        if re.fullmatch(r"\+?(memory|agent|env|task|run)=[\w.:-]+|hydra\.searchpath=.*", word)
     ]
     with initialize_config_module(CONFIGS, version_base="1.3"):
         return list(_dotted(OmegaConf.to_container(hydra_compose(root, chosen))))

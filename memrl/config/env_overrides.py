@@ -12,12 +12,11 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from memrl.config.models import EnvConfig
+from memrl.config.models import TRAIN, EnvConfig
 from memrl.envs.make import GYMNASIUM, family_of, options
 from memrl.registry import nearest
 
 CONFIGS: Final = "memrl.configs"
-TRAIN: Final = "config"  # the root config of memrl train, a file of memrl.configs
 _ID: Final = re.compile(r"[A-Z/:]|-v\d+$")
 _CHOOSES: Final = re.compile(r"\+?(env|run)=[\w-]+|env\.(id|family)=.+")
 _FILE: Final = re.compile(r"\+?(env|run)=")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, Final, TypeAlias, TypeVar
 
 from annotated_types import Ge, Gt, Lt
 from pydantic import (
@@ -18,15 +18,19 @@ from pydantic import (
     model_validator,
 )
 
-from memrl.agents import registry as menu
 from memrl.agents.config import AgentConfig
+from memrl.agents.registry import AGENTS
+from memrl.bonus.registry import BONUSES
+from memrl.config.choices import Menus
 from memrl.memory import registry
+from memrl.nn.encoder import ENCODERS
 from memrl.policies.backbone import PolicyConfig
 from memrl.registry import choices, nearest
 from memrl.run.directory import Command
 from memrl.tracking.wandb import Mode
 
 M = TypeVar("M", bound=BaseModel)
+TRAIN: Final = "config"
 
 
 class Strict(BaseModel):
@@ -49,8 +53,7 @@ def _as_its_kind(agent: Any) -> Any:
     """The keys of an agent, checked by the model of its kind."""
     if isinstance(agent, AgentConfig):
         return agent
-    model = menu.find(str(agent.get("kind"))).config
-    return check(agent, model, within="agent")
+    return check(agent, AGENTS.schema(str(agent.get("kind"))), within="agent")
 
 
 class EnvConfig(Strict):
@@ -93,6 +96,8 @@ class Common(Strict, ABC):
     """What every run has, whatever it trains."""
 
     command: ClassVar[Command]  # of memrl, that makes such runs
+    root: ClassVar[str]  # the root config, a file of memrl.configs
+    menus: ClassVar[Menus] = {"memory.name": registry.REGISTRY}
     identity: ClassVar[frozenset[str]]  # the keys that a checkpoint must share with its run
 
     seed: Annotated[int, Ge(0), Lt(2**32)]
@@ -130,6 +135,14 @@ class Config(Common):
     """A whole run of an agent: what ``memrl config`` prints and ``memrl.train`` takes."""
 
     command = "train"
+    root = TRAIN
+    menus: ClassVar[Menus] = {
+        **Common.menus,
+        "env.id": None,
+        "policy.encoder": ENCODERS,
+        "agent.kind": AGENTS,
+        "agent.bonus.kind": BONUSES,
+    }
     identity = frozenset({"seed", "env", "memory", "policy", "agent"})
 
     total_steps: Count

@@ -29,12 +29,15 @@ class Evaluation(NamedTuple):
     per_episode: dict[str, NDArray[np.float64]]  # return, length and each metric, [episodes]
 
     def as_dict(self) -> dict[str, Any]:
-        """Means, intervals and the number of episodes as plain values."""
+        """Means, intervals, extreme returns and the number of episodes as plain values."""
         named = {"success": self.success, "return": self.return_, "length": self.length}
         estimates = {**named, "cue_seen": self.cue_seen}
+        returns = self.per_episode["return"]
         return {
             "episodes": self.episodes,
             **{name: e._asdict() if e is not None else None for name, e in estimates.items()},
+            "least_return": float(returns.min()),
+            "greatest_return": float(returns.max()),
         }
 
 

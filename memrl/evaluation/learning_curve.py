@@ -1,9 +1,9 @@
-"""How well an agent did while it learned, read from a run's metrics.csv."""
+"""How well a run did while it learned, read from its metrics.csv."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,38 +11,50 @@ from numpy.typing import NDArray
 from memrl.errors import RunError
 from memrl.tracking.metrics_file import STEPS, read_metrics
 
+Measure: TypeAlias = Literal["success", "return", "accuracy"]
+_COLUMNS: Final[dict[str, Measure]] = {  # the first that has a value is drawn
+    "episode/success": "success",
+    "episode/return": "return",
+    "train/accuracy": "accuracy",
+}
 _PARTS: Final = 50  # a window of smoothing is this part of the run
 
 
 class Curve(NamedTuple):
-    """Success, or return where the task has none, over training; rows without episodes left out."""
+    """A measure over training; rows without a value are left out."""
 
-    env_steps: NDArray[np.float64]  # [K]
+    experience: NDArray[np.float64]  # [K]; env steps, or the sequences of a supervised run
     score: NDArray[np.float64]  # [K]
     smooth: NDArray[np.float64]  # [K]; mean over ``window`` rows around each, per episode
     window: int  # rows; odd
-    is_success: bool
+    measure: Measure
     episodes: NDArray[np.float64]  # [K]; behind ``smooth``; infinite where nobody counted
+
+    @property
+    def is_share(self) -> bool:
+        """Whether the score lies in [0, 1]."""
+        return self.measure != "return"
 
 
 def read_curve(metrics: Path) -> Curve:
-    """Read a curve from a metrics.csv.
+    """Success, or return where the task has none, or the accuracy of a supervised run.
 
     Raises:
         RunError: the file is missing, or no episode has ended yet.
     """
     columns = read_metrics(metrics)
-    is_success = bool(np.isfinite(columns.get("episode/success", np.array(np.nan))).any())
-    score = columns.get("episode/success" if is_success else "episode/return")
-    if score is None or not np.isfinite(score).any():
+    found = [name for name in _COLUMNS if np.isfinite(columns.get(name, np.array(np.nan))).any()]
+    if not found:
         raise RunError(f"{metrics} has no success and no return yet: no episode has ended")
+    score = columns[found[0]]
     known = np.isfinite(score)
     window = 2 * (int(known.sum()) // _PARTS // 2) + 1
     weights = columns.get("episode/count", np.ones_like(score))[known]
     smooth = moving_mean(score[known], weights, window)
     counted = moving_sum(weights, window)
     episodes = counted if "episode/count" in columns else np.full_like(counted, np.inf)
-    return Curve(columns[STEPS][known], score[known], smooth, window, is_success, episodes)
+    experience = columns[STEPS if STEPS in columns else "sequences"][known]
+    return Curve(experience, score[known], smooth, window, _COLUMNS[found[0]], episodes)
 
 
 def moving_mean(

@@ -6,25 +6,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 # What a run may differ in and still be another seed of the same method.
-_ALIKE: Final = frozenset({"seed", "device", "threads", "compile", "evaluate.episodes"})
-_ROOMS: Final = ("run.", "track.")
+_NO_DIFFERENCE: Final = frozenset(
+    {"seed", "device", "threads", "compile", "evaluate.episodes", "evaluate.sequences"}
+)
+_ELSEWHERE: Final = ("run.", "track.")  # groups that do not change what is learned
 
 
-def variants(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+def labels_of(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """One name a run: its memory, then the keys in which runs of it on the same task differ.
 
     Args:
         configs: of the runs, as plain values.
     """
-    flat = [dict(flattened(config)) for config in configs]
-    return [_name(own, [other for other in flat if _rivals(own, other)]) for own in flat]
+    flat = [dict(dotted_items(config)) for config in configs]
+    return [_name(own, [other for other in flat if _same_method(own, other)]) for own in flat]
 
 
-def flattened(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def dotted_items(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every dotted key of a config with its value."""
     for key, value in config.items():
         if isinstance(value, Mapping):
-            yield from flattened(value, f"{prefix}{key}.")
+            yield from dotted_items(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
 
@@ -33,12 +35,13 @@ def _name(own: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> str:
     differing = [
         f"{key.removeprefix('memory.')}={value}"
         for key, value in own.items()
-        if key not in _ALIKE
-        and not key.startswith(_ROOMS)
+        if key not in _NO_DIFFERENCE
+        and not key.startswith(_ELSEWHERE)
         and any(other.get(key, value) != value for other in others)
     ]
     return " ".join([own["memory.name"], *differing])
 
 
-def _rivals(own: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return all(own[key] == other[key] for key in ("memory.name", "env.id"))
+def _same_method(own: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    keys = ("memory.name", "env.id", "task.name")  # of memrl train, of memrl fit
+    return all(own.get(key) == other.get(key) for key in keys)

@@ -22,7 +22,8 @@ class Estimate(NamedTuple):
     samples: int  # values that it rests on
 
     def __str__(self) -> str:
-        return f"{self.mean:.3g} [{self.low:.3g}, {self.high:.3g}]"
+        span = f" [{self.low:.3g}, {self.high:.3g}]" if self.samples > 1 else ""
+        return f"{self.mean:.3g}{span}"
 
 
 def wilson(values: ArrayLike) -> Estimate:
@@ -43,8 +44,13 @@ def wilson(values: ArrayLike) -> Estimate:
     return Estimate(p, low, high, _standard_error(outcomes), n)
 
 
-def mean(values: ArrayLike) -> Estimate:
-    """A mean with Student's t interval; infinitely wide for a single value. NaN is left out.
+def mean(values: ArrayLike, *, least: float = -math.inf, greatest: float = math.inf) -> Estimate:
+    """A mean with Student's t interval; for a single value it is as wide as possible.
+
+    Args:
+        values: NaN is left out.
+        least: no value can be smaller; the interval ends there.
+        greatest: no value can be larger.
 
     Raises:
         ValueError: no value is left.
@@ -52,7 +58,9 @@ def mean(values: ArrayLike) -> Estimate:
     numbers = _finite(values)
     centre, error = float(numbers.mean()), _standard_error(numbers)
     reach = t_quantile(len(numbers) - 1) * error if len(numbers) > 1 else math.inf
-    return Estimate(centre, centre - reach, centre + reach, error, len(numbers))
+    # Rounding may put the mean itself outside.
+    low, high = max(centre - reach, min(least, centre)), min(centre + reach, max(greatest, centre))
+    return Estimate(centre, low, high, error, len(numbers))
 
 
 def t_quantile(freedom: int, confidence: float = CONFIDENCE) -> float:

@@ -1,4 +1,4 @@
-"""Returns of the next n steps, cut where an episode ends."""
+"""n-step returns within an episode."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 
-class Ahead(NamedTuple):
-    """What the n steps from each on brought."""
+class NStepReturns(NamedTuple):
+    """The n steps from each step on."""
 
-    returns: Tensor  # [T, B]  Σ_j γ^j r_{t+j} over those of them that belong to the episode
-    goes_on: Tensor  # bool [T, B]  the episode did not end in them
-    known: Tensor  # bool [T, B]  it ended in them, or all n are there
+    returns: Tensor  # [T, B]  Σ_j γ^j r_{t+j} over those steps that belong to the episode
+    goes_on: Tensor  # bool [T, B]  the episode does not end in these steps
+    known: Tensor  # bool [T, B]  the episode ends in these steps, or all n are in the rollout
 
 
-def look_ahead(
+def n_step_returns(
     reward: Float[Tensor, "T B"], ended: Bool[Tensor, "T B"], n: int, *, gamma: float
-) -> Ahead:
-    """Discounted sums of n rewards, the step's own included; nothing flows over an episode's end.
+) -> NStepReturns:
+    """Discounted sums of n rewards, the step's own included, within an episode.
 
-    Windows of 1, 2, 4, … steps are added up, as n in binary says: log₂ n passes over the whole
-    sequence. What comes after the n steps, γⁿ max Q or nothing, is the caller's, who adds to the
-    reward of a step that was cut off γ times the value of what it led to.
+    It takes log₂ n passes: it adds windows of 1, 2, 4, … steps by the binary digits of n. The
+    caller adds the bootstrap value γⁿ max Q after the n steps. For a truncated step, the caller
+    adds γ V(final observation) to its reward beforehand.
     """
     steps = len(reward)
     sums, total = reward, torch.zeros_like(reward)
@@ -39,11 +39,11 @@ def look_ahead(
         sums = sums + torch.where(over, 0.0, gamma**width * _later(sums, width))
         over, width = over | _later(over, width), 2 * width
     there = torch.arange(steps, device=reward.device).unsqueeze(1) + n <= steps
-    return Ahead(total, ~end, end | there)
+    return NStepReturns(total, ~end, end | there)
 
 
 def _later(rows: Tensor, by: int) -> Tensor:
-    """Row t + ``by`` in the place of row t; zeros or False where there is none."""
+    """Shift rows by ``by``: row t becomes row t + ``by``, or zeros (False) beyond the end."""
     shifted = torch.zeros_like(rows)
     if by < len(rows):
         shifted[: len(rows) - by] = rows[by:]

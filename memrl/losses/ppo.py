@@ -27,7 +27,7 @@ def masked_mean(x: Float[Tensor, "*N"], valid: Bool[Tensor, "*N"]) -> Float[Tens
 
 
 def normalise(advantage: Float[Tensor, "*N"], valid: Bool[Tensor, "*N"]) -> Float[Tensor, "*N"]:
-    """Zero mean and unit spread over the valid steps; fewer than two are only centred."""
+    """Standardise over the valid steps; fewer than two are only centred."""
     centred = advantage - masked_mean(advantage, valid)
     count = valid.sum()
     squares = torch.where(valid, centred.square(), 0.0).sum()
@@ -48,7 +48,7 @@ def ppo_loss(
     clip: float,
     value_clip: float | None,
 ) -> PPOLoss:
-    """The parts of the loss; weighing and adding them up is the caller's."""
+    """The terms of the loss; the caller weights and adds them."""
     log_ratio = torch.where(valid, log_prob - old_log_prob, 0.0)
     ratio = log_ratio.exp()
     surrogate = torch.minimum(ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage)

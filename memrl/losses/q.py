@@ -1,4 +1,4 @@
-"""Targets of Q-learning over sequences that hold many episodes."""
+"""Q-learning targets over sequences that contain several episodes."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from torch import Tensor
 
 
 class Targets(NamedTuple):
-    """What action values should be, for the first T of T + n steps."""
+    """Targets of the action values, for the first T of T + n steps."""
 
     value: Tensor  # [T, B]
     known: Tensor  # bool [T, B]  False: the step has no target
 
 
 def rescale(x: Float[Tensor, "*N"], epsilon: float) -> Float[Tensor, "*N"]:
-    """h(x) = sign(x)(√(|x| + 1) − 1) + εx: large values close up (Pohlen et al. 2018, prop. A.2).
+    """h(x) = sign(x)(√(|x| + 1) − 1) + εx, which compresses large values (Pohlen 2018, prop. A.2).
 
-    ε = 0 stands for the identity: returns are then learned as they are.
+    ε = 0 means the identity.
     """
     if not epsilon:
         return x
@@ -45,17 +45,17 @@ def n_step_targets(
 ) -> Targets:
     """n-step returns for the first T = S − n steps, never across the end of an episode.
 
-    ``value`` is that of the observation *before* each step, ``start`` marks observations that open
-    an episode. After a terminated step comes nothing. Where an episode was cut off at step c
-    (``start[c + 1]`` without termination: time ran out, or the run was resumed), the observation
-    after c is not in the sequence: earlier steps t bootstrap at c, with γ^(c − t) value[c], and c
-    itself has no target.
+    ``value`` belongs to the observation *before* each step; ``start`` marks observations that open
+    an episode. A terminated step has no value after it. If an episode was truncated at step c
+    (``start[c + 1]`` without termination, or the run was resumed), the observation after c is not
+    in the sequence. Then earlier steps t bootstrap at c, with γ^(c − t) value[c], and c itself has
+    no target.
     """
     T = len(reward) - n
     opens = torch.cat([start[1:], torch.zeros_like(start[:1])])  # the observation after each step
     cut = opens & ~terminated
     total = torch.zeros_like(value[:T])
-    goes_on = torch.ones_like(terminated[:T])  # the chain from t still runs
+    goes_on = torch.ones_like(terminated[:T])  # the return from t still accumulates
     for i in range(n):
         now = slice(i, i + T)
         total = total + torch.where(goes_on & cut[now], gamma**i * value[now], 0.0)

@@ -1,4 +1,4 @@
-"""Advantages and returns over a rollout whose rows hold many episodes."""
+"""Advantages over a rollout whose rows contain several episodes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ def gae(
 ) -> Float[Tensor, "T B"]:
     """Generalised advantage estimation (Schulman et al. 2016, eq. 16).
 
-    ``ended`` marks steps after which an episode ended, for whatever reason: nothing flows back over
-    them. There ``bootstrap`` stands for the value of what would have come: V(final observation)
-    where the episode was truncated, 0 where it terminated (elsewhere it is not read).
-    ``last_value`` is V of the observation after the last step. Returns are the advantages plus
-    ``value``.
+    ``ended`` marks the last steps of episodes, where the sum stops. There ``bootstrap`` replaces
+    the next value: V(final observation) if the episode was truncated, 0 if it terminated; other
+    entries are not used. ``last_value`` is V of the observation after the last step. Returns are
+    the advantages plus ``value``.
     """
     next_value = torch.cat([value[1:], last_value.unsqueeze(0)])
     delta = reward + gamma * torch.where(ended, bootstrap, next_value) - value

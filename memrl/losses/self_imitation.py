@@ -1,4 +1,4 @@
-"""Self-imitation's losses (Oh et al. 2018): do again what turned out better than expected."""
+"""Self-imitation losses (Oh et al. 2018): imitate actions with better returns than expected."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class SelfImitationLoss(NamedTuple):
 
     policy: Tensor  # -log π(a|s) (R - V)₊
     value: Tensor  # ½ ‖(R - V)₊‖²
-    positive: Tensor  # share of steps with R > V, the only ones that are learned from
+    positive: Tensor  # share of steps with R > V; only these contribute
     gain: Tensor  # [*N]  (R - V)₊, without gradient; 0 where not valid
 
 
@@ -26,9 +26,9 @@ def self_imitation_loss(
     returns: Float[Tensor, "*N"],
     valid: Bool[Tensor, "*N"],
 ) -> SelfImitationLoss:
-    """The parts of the loss (eq. 1-3); weighing and adding them up is the caller's.
+    """The terms of the loss (eq. 1-3); the caller weights and adds them.
 
-    V is a constant to the policy's part.
+    The policy's term treats V as a constant.
     """
     gain = torch.where(valid, returns - value, 0.0).clamp(min=0.0)
     fixed = gain.detach()

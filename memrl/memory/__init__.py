@@ -1,4 +1,4 @@
-"""Memories: the contract of a core, the menu, and every core on it (imported, so registered)."""
+"""Memory cores: their contract, their registry, and every core (importing it registers it)."""
 
 from memrl.memory.act import ACT
 from memrl.memory.compressive import CompressiveTransformer

@@ -1,4 +1,4 @@
-"""ACT: a recurrent network that thinks about one input for as many steps as it needs."""
+"""ACT: an LSTM that takes as many ponder steps for an input as it needs."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from memrl.memory.ops.halting import first_thought, halt
 from memrl.memory.ops.lstm import lstm_cell
 from memrl.memory.registry import register
 
-HALTING_BIAS = 1.0  # b: few thoughts at first, a = σ(1) = 0.73
+HALTING_BIAS = 1.0  # b: few ponder steps at first, σ(1) = 0.73
 
 
 class ACTState(NamedTuple):
-    """What carries over from input to input."""
+    """State of the ACT core."""
 
     h: Tensor  # [B, H]
     c: Tensor  # [B, H]
-    ponder: Tensor  # [B]  ρ of the last input: thoughts it took, and the remainder
+    ponder: Tensor  # [B]  ρ of the last input: its ponder steps plus the remainder
     cost: Tensor  # [B]  ponder_cost · ρ
 
 
@@ -31,16 +31,16 @@ class ACTState(NamedTuple):
 class ACT(MemoryCore[ACTState]):
     """Adaptive computation time around an LSTM.
 
-    s_n = LSTM([x, δ_{n1}], s_{n−1}) with s = (h, c), where δ tells the first thought about an input
-    from the others;  a_n = σ(w·h_n + b);  the next state is Σ p_n s_n, with p and the number of
-    thoughts from ``ops.halting``, which a decides. The output is its h: the paper's Σ p_n y_n is
-    that through a linear layer. The ponder cost is the core's ``cost``. Forget biases start at 1.
+    s_n = LSTM([x, δ_{n1}], s_{n−1}) with s = (h, c), where δ marks the first ponder step;
+    a_n = σ(w·h_n + b);  the next state is Σ p_n s_n, where ``ops.halting`` computes the weights p
+    and the number of ponder steps from a. The output is the h of that state; the paper's Σ p_n y_n
+    is a linear layer of it. The ponder cost is the core's ``cost``. Forget biases start at 1.
 
     Args:
         in_dim: width of the input features.
-        max_steps: thoughts at most; all are computed.
+        max_steps: maximum of ponder steps; all of them are computed.
         hidden_dim: H, width of the state and of the output.
-        ponder_cost: τ, loss for every thought.
+        ponder_cost: τ, loss for each ponder step.
     """
 
     paper = "Graves 2016, Adaptive Computation Time for Recurrent Neural Networks"
@@ -56,7 +56,7 @@ class ACT(MemoryCore[ACTState]):
         super().__init__(in_dim, hidden_dim)
         self.max_steps, self.ponder_cost = max_steps, ponder_cost
         self.input = nn.Linear(in_dim, 4 * hidden_dim)  # i, f, o, g
-        self.first = nn.Parameter(torch.empty(4 * hidden_dim, 1))  # what δ is multiplied by
+        self.first = nn.Parameter(torch.empty(4 * hidden_dim, 1))  # the weight of δ
         self.hidden = nn.Linear(hidden_dim, 4 * hidden_dim, bias=False)
         self.halting = nn.Linear(hidden_dim, 1)
         init_gates(self.input.weight, self.hidden.weight)

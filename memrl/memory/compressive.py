@@ -1,4 +1,4 @@
-"""Compressive Transformer: a window of recent steps, and behind it older ones, c to a slot."""
+"""Compressive Transformer: a window of recent steps, and compressed slots of c older steps each."""
 
 from __future__ import annotations
 
@@ -9,30 +9,27 @@ from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memrl.memory.core import MemoryCore, Unrolled
-from memrl.memory.ops.attention import ages, push, skew, window
+from memrl.memory.ops.attention import push, skew, window
 from memrl.memory.ops.compressed import Slots, find_slots, kept_slots
-from memrl.memory.parts.attention import RelativeAttention
+from memrl.memory.parts.transformer import PostNormLayer
+from memrl.memory.parts.window import WindowMemory
 from memrl.memory.registry import register
 
 
 class CompressiveState(NamedTuple):
-    """What a Compressive Transformer carries from step to step."""
+    """State of the Compressive Transformer core."""
 
     memory: Tensor  # [B, L, M, D]  the last M inputs of every layer, oldest first
-    compressed: Tensor  # [B, L, C, D]  c older inputs each, oldest first
-    age: Tensor  # [B]  steps of the episode so far; counts on modulo c once every slot is filled
-    cost: Tensor  # [B]  attention-reconstruction loss of what was compressed at this step
+    compressed: Tensor  # [B, L, C, D]  each slot compresses c older inputs; oldest first
+    age: Tensor  # [B]  steps of the episode so far; modulo c once every slot is filled
+    cost: Tensor  # [B]  attention-reconstruction loss of this step's compression
 
 
-class Layer(nn.Module):
-    """Transformer-XL's layer, norms after the sums, and the compression of its old inputs."""
+class Layer(PostNormLayer):
+    """Transformer-XL's layer, and the compression of its old inputs."""
 
     def __init__(self, dim: int, *, heads: int, head_dim: int, mlp_dim: int, rate: int) -> None:
-        super().__init__()
-        self.attention = RelativeAttention(dim, heads=heads, head_dim=head_dim)
-        self.mlp = nn.Sequential(nn.Linear(dim, mlp_dim), nn.ReLU(), nn.Linear(mlp_dim, dim))
-        self.norm, self.mlp_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        super().__init__(dim, heads=heads, head_dim=head_dim, mlp_dim=mlp_dim)
         self.compress = nn.Linear(rate * dim, dim)  # f_c: a convolution, kernel = stride = c
         self.rate = rate
 
@@ -41,7 +38,7 @@ class Layer(nn.Module):
     ) -> Tensor:
         """Steps x [B, T, D] after M past inputs and the C + T compressed ``groups``."""
         attention, places = self.attention, slots.visible.shape[2] - x.shape[1]
-        everything, spoiled = attention.seen(groups, past, x)
+        everything, nonfinite = attention.seen(groups, past, x)
         queries = attention.queries(everything[:, -x.shape[1] :])
         positions = attention.by_position(queries, past.shape[1] + places)  # places M + C … 0
         column = (places - slots.place[:, :-1]).clamp(0, places - 1).unsqueeze(1)
@@ -49,14 +46,14 @@ class Layer(nn.Module):
         logits = torch.cat([of_groups, skew(positions[..., places:])], dim=-1)
         visible = torch.cat([slots.visible[:, :-1], seen], dim=-1)
         logits = logits + attention.by_content(queries, everything)
-        x = self.norm(x + attention.read(logits, visible, everything, spoiled))
-        return self.mlp_norm(x + self.mlp(x))  # type: ignore[no-any-return]
+        return self._join(x, attention.read(logits, visible, everything, nonfinite))
 
     def compressing(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        """For every step, f_c of the c inputs from the one that leaves on [B, T, D], and its loss.
+        """For every step, f_c of the c oldest inputs of the window [B, T, D], and its loss [B, T].
 
-        ‖attn(h, old) − attn(h, f_c(old))‖² by content, per feature [B, T]; attention over the one
-        new slot is its value. h, old and the attention's weights are held fixed: only f_c learns.
+        The loss is ‖attn(h, old) − attn(h, f_c(old))‖² by content, averaged over features.
+        Attention over the single new slot is its value. Only f_c gets a gradient, not h, the old
+        inputs or the attention's weights.
         """
         queries, weight = self.attention.query.weight, self.attention.key_value.weight
         heads, length = self.attention.heads, x.shape[1]
@@ -75,30 +72,30 @@ class Layer(nn.Module):
 
 @final
 @register("compressive")
-class CompressiveTransformer(MemoryCore[CompressiveState]):
-    """Transformer-XL whose memory is not dropped at its end but compressed by a convolution.
+class CompressiveTransformer(WindowMemory[CompressiveState]):
+    """Transformer-XL that compresses the oldest part of its memory by a convolution.
 
-    A step attends to [compressed; memory; itself] with one count of places through all three. The
-    paper compresses a segment at a time; here, step by step, every c-th step compresses the c
-    oldest inputs of the memory, the first of which leaves it at this step: until the last has
-    left too, they are seen both ways. The range is M + c C steps a layer.
+    A step attends to [compressed; memory; itself], with positions counted through all three. The
+    paper compresses a segment at a time. Here every c-th step compresses the c oldest inputs of the
+    memory. The first of them leaves the memory at this step; until the last has left, a step sees
+    them both ways. The range is M + c C steps a layer.
 
     The convolution learns from the attention-reconstruction loss alone (``cost``): the policy's
-    gradient stops at compressed slots. Into the memory it passes, as far as a chunk goes.
+    gradient does not pass through compressed slots. It passes into the memory, within a chunk.
 
     Args:
         in_dim: width of the input features.
         layers: L; a gradient reaches back L M steps.
-        memory_len: M, past steps that a layer sees as they were.
-        compressed_len: C, slots behind them.
-        rate: c, steps to a slot; at most M.
+        memory_len: M, past steps that a layer sees uncompressed.
+        compressed_len: C, compressed slots.
+        rate: c, steps in a slot; at most M.
         heads: of the attention.
         head_dim: width of a head.
         mlp_dim: hidden width of the position-wise network.
         hidden_dim: D, width of the stream and of the output.
 
     Raises:
-        ValueError: more steps to a slot than the memory holds.
+        ValueError: ``rate`` is above ``memory_len``.
     """
 
     paper = "Rae et al. 2020, Compressive Transformers for Long-Range Sequence Modelling"
@@ -118,7 +115,7 @@ class CompressiveTransformer(MemoryCore[CompressiveState]):
     ) -> None:
         super().__init__(in_dim, hidden_dim)
         if rate > memory_len:
-            raise ValueError(f"rate {rate} compresses more than the {memory_len} steps of memory")
+            raise ValueError(f"rate is {rate}; allowed: at most memory_len, {memory_len}")
         self.memory_len, self.compressed_len, self.rate = memory_len, compressed_len, rate
         self.horizon = layers * memory_len
         self.embed = nn.Linear(in_dim, hidden_dim)
@@ -139,20 +136,9 @@ class CompressiveTransformer(MemoryCore[CompressiveState]):
     def _project(self, x: Tensor) -> Tensor:
         return self.embed(x)  # type: ignore[no-any-return]
 
-    def _update(self, x: Tensor, state: CompressiveState) -> tuple[Tensor, CompressiveState]:
-        y, _, state = self._see(x.unsqueeze(1), state, state.age.unsqueeze(1))
-        return y.squeeze(1), state
-
-    def forward(self, x: Tensor, state: CompressiveState, start: Tensor) -> Unrolled:
-        state = self.reset(state, self.initial_state(1), start[0])
-        x = self._project(x).transpose(0, 1)
-        y, cost, state = self._see(x, state, ages(state.age, start))
-        return Unrolled(y.transpose(0, 1), state, cost.T)
-
-    def _see(
+    def _attend(
         self, x: Tensor, state: CompressiveState, age: Tensor
-    ) -> tuple[Tensor, Tensor, CompressiveState]:
-        """All layers over steps [B, T, D] of the given ages [B, T]."""
+    ) -> tuple[Tensor, CompressiveState, Tensor]:
         seen, next_age = window(age, self.memory_len), age[:, -1] + 1
         ages_and_next = torch.cat([age, next_age.unsqueeze(1)], dim=1)
         slots = find_slots(
@@ -176,7 +162,7 @@ class CompressiveTransformer(MemoryCore[CompressiveState]):
             age=torch.where(next_age < full, next_age, full + (next_age - full) % self.rate),
             cost=cost[:, -1],
         )
-        return x, cost, after
+        return x, after, cost
 
     def diagnostics(self, state: CompressiveState) -> dict[str, Tensor]:
         return {"memory": state.memory[:, -1], "compressed": state.compressed[:, -1]}

@@ -16,7 +16,7 @@ S = TypeVar("S")
 
 
 class Unrolled(NamedTuple):
-    """What a core makes of a sequence."""
+    """The outputs of a core for a sequence."""
 
     y: Tensor  # [T, B, O]
     state: Any  # after the last step; beartype cannot check a generic NamedTuple
@@ -26,19 +26,23 @@ class Unrolled(NamedTuple):
 class MemoryCore(nn.Module, ABC, Generic[S]):
     """A recurrent map from features to features, with an explicit state.
 
-    ``start[t, b]`` is True when ``x[t, b]`` opens an episode: that row's state is replaced by the
-    initial state *before* ``x[t, b]`` is read. A memory writes ``initial_state`` and ``_update``,
-    and ``_project`` and ``_emit`` where a share of the work needs no state; resets, steps and
-    sequences are written here, once. The state is a (nested) NamedTuple whose
-    every leaf leads with B; a leaf named ``cost`` [B] holds the loss of the last ``_update``.
+    ``start[t, b]`` is True when ``x[t, b]`` opens an episode: the core replaces the state of that
+    row by the initial state *before* it reads ``x[t, b]``.
+
+    A memory implements ``initial_state`` and ``_update``. It may move work that needs no state into
+    ``_project`` and ``_emit``. This class implements resets, steps and sequences. The state is a
+    (nested) NamedTuple; every leaf leads with B. A leaf named ``cost`` [B] holds the loss of the
+    last ``_update``.
 
     Attributes:
         in_dim: width I of the input features.
         out_dim: width O of the output features.
         horizon: steps a gradient can reach back: 0, k, or None when unbounded.
         paper: author, year and title, for tables and citations.
-        autocasts: ``forward`` keeps its state exact under autocast; else it runs without.
-        ablate: parts that are silenced (see ``silence``), out of ``ablations``.
+        autocasts: ``forward`` supports autocast and keeps its state in full precision; other cores
+            run without autocast.
+        ablations: the parts that ``silence`` can ablate.
+        ablate: the parts that are ablated now.
         compiled: whether ``compile_update`` was called.
     """
 
@@ -50,7 +54,7 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
     def __init__(self, in_dim: int, out_dim: int) -> None:
         super().__init__()
         if in_dim < 1 or out_dim < 1:
-            raise ValueError(f"a core maps features to features: got widths {in_dim} to {out_dim}")
+            raise ValueError(f"in_dim is {in_dim}, out_dim {out_dim}; allowed: both from 1")
         self.in_dim = in_dim
         self.out_dim = out_dim
         self.ablate: frozenset[str] = frozenset()
@@ -62,59 +66,59 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
 
     @abstractmethod
     def _update(self, x: Tensor, state: S) -> tuple[Tensor, S]:
-        """One step without resets: x [B, I] -> y [B, O] and the next state; edits nothing.
+        """One step without resets: x [B, ·] -> y [B, ·] and the next state; edits nothing.
 
-        What it is given went through ``_project``, what it returns goes through ``_emit``.
+        ``x`` is an output of ``_project``, and ``_emit`` maps y to the features [B, O].
         """
 
     def _project(self, x: Tensor) -> Tensor:
-        """What the update takes from the input whatever the state: [*N, I] -> [*N, any width].
+        """The part of the update that does not depend on the state.
 
-        A sequence's inputs go through it in one product.
+        ``[*N, I]`` -> ``[*N, any width]``; all steps of a sequence are projected at once.
         """
         return x
 
     def _emit(self, seen: Tensor) -> Tensor:
-        """The output, of what the update saw: [*N, any width] -> [*N, O], as ``_project``."""
+        """The update's output as features, all steps at once.
+
+        ``[*N, any width]`` -> ``[*N, O]``.
+        """
         return seen
 
     def diagnostics(self, state: S) -> dict[str, Tensor]:
-        """What can be looked at in a state: weights over slots, usage, gates, all [B, ...]."""
+        """Quantities to plot and log: weights over slots, usage, gates, all [B, ...]."""
         return {}
 
     def silence(self, part: str | None) -> None:
         """Ablate one part of the memory from now on; None ablates nothing.
 
         Raises:
-            ValueError: this memory has no such part.
+            ValueError: the part is not in ``ablations``.
         """
         if part is not None and part not in self.ablations:
             parts = ", ".join(sorted(self.ablations)) or "none"
-            raise ValueError(
-                f"{type(self).__name__} has no part {part!r} to silence (parts: {parts})"
-            )
+            raise ValueError(f"{type(self).__name__} cannot ablate {part!r}; allowed: {parts}")
         self.ablate = frozenset() if part is None else frozenset({part})
 
     @property
     def loops(self) -> bool:
-        """Whether a sequence is a loop over the steps, which compiling makes faster."""
+        """Whether ``forward`` loops over the steps, so that ``compile_update`` can speed it up."""
         return type(self).forward is MemoryCore.forward
 
     @property
     def nothing_to_compile(self) -> str:
-        """What to say to someone who asks for it all the same."""
+        """The error message of ``compile_update`` where ``loops`` is False."""
         name = type(self).__name__
         return f"{name} computes a sequence without a loop over its steps: nothing to compile"
 
     def compile_update(self) -> None:
-        """From now on acting and learning run a compiled update; equal within rounding.
+        """Compile the update. Results are equal within rounding.
 
-        Parameters, their names, copies and exported steps stay as they are. The first calls take
-        half a minute or more each while the update is translated.
+        Parameters, their names, copies and exported steps do not change. The first calls take half
+        a minute or more each, because they compile.
 
         Raises:
-            ValueError: a sequence is no loop, so that there is nothing to compile, or this machine
-                has no C++ compiler.
+            ValueError: ``loops`` is False, or this machine has no C++ compiler.
         """
         if not self.loops:
             raise ValueError(self.nothing_to_compile)
@@ -122,15 +126,15 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
         self.compiled = True
 
     def _advance(self, x: Tensor, state: S) -> tuple[Tensor, S]:
-        """``_update``, compiled where that was asked for; a step that is exported is not."""
+        """``_update``, compiled if ``compile_update`` was called; an export is never compiled."""
         if self.compiled and not torch.compiler.is_compiling():
             return compiled(type(self)._update)(self, x, state)
         return self._update(x, state)
 
     def reset(self, state: S, initial: S, start: Tensor, *, donate: bool = False) -> S:
-        """Rows of ``state`` where ``start`` [B] replaced by ``initial`` (leaves [1 or B, ...]).
+        """Replace the rows of ``state`` where ``start`` [B] by ``initial`` (leaves [1 or B, ...]).
 
-        By selection, never by multiplication: 0 times NaN is NaN. ``donate`` edits in place.
+        It selects and does not multiply, because 0 times NaN is NaN. ``donate`` edits in place.
         """
 
         def choose(old: Tensor, new: Tensor) -> Tensor:
@@ -147,20 +151,23 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
         *,
         donate: bool = False,
     ) -> tuple[Float[Tensor, "B O"], S]:
-        """Act: one step for every row. ``donate`` lets the old state be edited (no_grad only)."""
-        if donate and torch.is_grad_enabled():
-            raise ValueError("donate=True edits the old state: call it under torch.no_grad()")
+        """One step for every row. ``donate`` allows in-place edits of ``state`` (no_grad only).
+
+        Raises:
+            ValueError: ``donate`` with gradients enabled.
+        """
+        need_no_grad(donate)
         state = self.reset(state, self.initial_state(1), start, donate=donate)
         seen, state = self._advance(self._project(x), state)
         return self._emit(seen), state
 
     def forward(self, x: Float[Tensor, "T B I"], state: S, start: Bool[Tensor, "T B"]) -> Unrolled:
-        """Learn: a sequence, equal to ``step`` called T times. Reads ``start`` once on the host."""
+        """A sequence; equal to T calls of ``step``. Copies ``start`` to the host once."""
         initial = self.initial_state(1)
         seen: list[Tensor] = []
         costs: list[Tensor] = []
         inputs, resets = self._project(x), start.any(dim=1).tolist()
-        # Not x[t]: the gradient of every such index is a tensor as long as the whole sequence.
+        # Not x[t]: the gradient of each index is a tensor as large as the whole sequence.
         for x_t, start_t, any_start in zip(inputs.unbind(), start.unbind(), resets, strict=True):
             if any_start:
                 state = self.reset(state, initial, start_t)
@@ -171,3 +178,13 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
                 costs.append(cost)
         y = self._emit(torch.stack(seen))
         return Unrolled(y, state, torch.stack(costs) if costs else None)
+
+
+def need_no_grad(donate: bool) -> None:
+    """Check that a step may edit its state in place.
+
+    Raises:
+        ValueError: ``donate`` with gradients enabled.
+    """
+    if donate and torch.is_grad_enabled():
+        raise ValueError("donate=True edits the old state: call it under torch.no_grad()")

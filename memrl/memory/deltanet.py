@@ -1,4 +1,4 @@
-"""DeltaNet: a matrix memory that corrects what a key returns instead of adding to it."""
+"""DeltaNet: a matrix memory that replaces the value of a key instead of adding to it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memrl.memory.core import MemoryCore, Unrolled
 from memrl.memory.ops.linear_attention import attend, corrections, episodes, fading
-from memrl.memory.parts.pieces import in_pieces
+from memrl.memory.parts.matrix import MatrixMemory
 from memrl.memory.registry import register
 
 NORM_EPS = 1e-6  # added to ‖k‖² and ‖q‖²
@@ -20,27 +19,27 @@ FORGET_BIAS = 4.0  # of the gated form: α starts at σ(4) = 0.98
 
 
 class DeltaNetState(NamedTuple):
-    """What is stored under keys, for every head."""
+    """State of the DeltaNet core."""
 
     memory: Tensor  # [B, heads, K, K]  S, keys by values
 
 
 @final
 @register("deltanet")
-class DeltaNet(MemoryCore[DeltaNetState]):
+class DeltaNet(MatrixMemory[DeltaNetState]):
     """Fast weights under the delta rule, optionally with a forget gate (Gated DeltaNet).
 
     S' = α S (1 - β k kᵀ) + β v kᵀ (stored transposed), read S' q, with q, k = SiLU(W x) over
     their norms, β = σ(w x) and α = 1, or α = σ(w x + 4) when gated. A head's read is divided by
-    its root mean square, scaled, multiplied by SiLU(W_g x) and mixed by W_o. The papers' short
-    convolutions are left out; they are a memory of their own.
+    its root mean square, scaled, multiplied by SiLU(W_g x) and projected by W_o. The papers' short
+    convolutions are left out, because they are a memory themselves.
 
     Args:
         in_dim: width of the input features.
-        heads: memories side by side.
-        head_dim: K, width of a key and of a value: K facts fit into a head without loss.
+        heads: number of matrices.
+        head_dim: K, width of a key and of a value; a head stores K pairs without loss.
         hidden_dim: width of the output.
-        gated: let the input decide how much of the whole memory fades (Yang et al. 2025).
+        gated: add a forget gate α, computed from the input (Yang et al. 2025).
     """
 
     paper = (
@@ -57,9 +56,10 @@ class DeltaNet(MemoryCore[DeltaNetState]):
         hidden_dim: Annotated[int, Ge(1)] = 128,
         gated: bool = False,
     ) -> None:
-        super().__init__(in_dim, hidden_dim)
-        self.heads, self.head_dim = heads, head_dim
         width = heads * head_dim
+        # The output gate, β and log α.
+        parts = [width, heads, heads]
+        super().__init__(in_dim, hidden_dim=hidden_dim, heads=heads, head_dim=head_dim, parts=parts)
         self.query = nn.Linear(in_dim, width, bias=False)
         self.key = nn.Linear(in_dim, width, bias=False)
         self.value = nn.Linear(in_dim, width, bias=False)
@@ -93,12 +93,6 @@ class DeltaNet(MemoryCore[DeltaNetState]):
         read = (by_head / size * self.scale).flatten(-2)
         return self.output(read * F.silu(gate))  # type: ignore[no-any-return]
 
-    def _split(self, x: Tensor) -> tuple[Tensor, ...]:
-        """q, k, v [..., 3, heads, K], gate [..., heads · K], β and log α [..., heads]."""
-        width = self.heads * self.head_dim
-        qkv, gate, beta, fade = x.split_with_sizes([3 * width, width, self.heads, self.heads], -1)
-        return qkv.unflatten(-1, (3, self.heads, self.head_dim)), gate, beta, fade  # type: ignore[no-untyped-call]
-
     def _update(self, x: Tensor, state: DeltaNetState) -> tuple[Tensor, DeltaNetState]:
         qkv, gate, beta, fade = self._split(x)
         q, k, v = qkv.unbind(1)  # [B, heads, K]
@@ -109,11 +103,7 @@ class DeltaNet(MemoryCore[DeltaNetState]):
         read = (q.unsqueeze(-2) @ memory).squeeze(-2)
         return torch.cat([read.flatten(1), gate], dim=-1), DeltaNetState(memory)
 
-    def forward(self, x: Tensor, state: DeltaNetState, start: Tensor) -> Unrolled:
-        seen, state = in_pieces(self, self._piece, self._project(x), state, start)
-        return Unrolled(self._emit(seen), state)
-
-    def _piece(
+    def _attend(
         self, x: Tensor, state: DeltaNetState, start: Tensor
     ) -> tuple[Tensor, DeltaNetState]:
         qkv, gate, beta, fade = self._split(x)

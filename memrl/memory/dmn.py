@@ -1,4 +1,4 @@
-"""DMN: the last inputs are facts, the present one a question that is put to them several times."""
+"""DMN: the last inputs are facts, and the present one is a question to them, in several passes."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memrl.memory.core import MemoryCore, Unrolled
 from memrl.memory.ops.addressing import entropy
-from memrl.memory.ops.attention import ages, push
+from memrl.memory.ops.attention import push
 from memrl.memory.ops.episodic import attention_walk, walk
 from memrl.memory.ops.gated import init_gates
+from memrl.memory.ops.nonfinite import with_nan
 from memrl.memory.ops.window import look_back, weigh
+from memrl.memory.parts.window import WindowMemory
 from memrl.memory.registry import register
 
 
 class DMNState(NamedTuple):
-    """What a DMN carries from step to step; all zero at the start of an episode."""
+    """State of the DMN core; all zero at the start of an episode."""
 
     facts: Tensor  # [B, N, D]  the last N embedded inputs, oldest first
     age: Tensor  # [B]  steps of the episode so far, at most N
-    read_weights: Tensor  # [B, P, N]  where each pass looked last, oldest first; for pictures only
+    read_weights: Tensor  # [B, P, N]  of each pass at the last step, oldest fact first; for plots
 
 
 class Gates(nn.Module):
-    """The weights of a recurrent cell whose last gate is n, and the facts' share of its gates."""
+    """The weights of a recurrent cell; ``forward`` computes the facts' part of its gates."""
 
     def __init__(self, dim: int, *, gates: int) -> None:
         super().__init__()
@@ -44,22 +45,22 @@ class Gates(nn.Module):
 
 @final
 @register("dmn")
-class DMN(MemoryCore[DMNState]):
+class DMN(WindowMemory[DMNState]):
     """Dynamic memory network, DMN+: fused facts, and an episodic memory refined in passes.
 
-    Facts are fused by a GRU in each direction, f_i = f→_i + f←_i. Pass t looks at them by
-    z_i = [f_i ∘ q, f_i ∘ m, |f_i − q|, |f_i − m|], g = softmax_i W₂ tanh(W₁ z_i + b₁), and walks
-    over them by h_i = g_i h̃_i + (1 − g_i) h_{i−1}, whose last is the context c. Then
+    A GRU in each direction fuses the facts, f_i = f→_i + f←_i. Pass t attends to them,
+    z_i = [f_i ∘ q, f_i ∘ m, |f_i − q|, |f_i − m|], g = softmax_i W₂ tanh(W₁ z_i + b₁), and runs a
+    GRU over them, h_i = g_i h̃_i + (1 − g_i) h_{i−1}; its last state is the context c. Then
     m ← ReLU(W^t [m; c; q] + b^t), with a W^t for each pass, from m = q. (b₂ would cancel in the
-    softmax.) The output is linear in [m; q]. Where the paper has sentences and a question, facts
-    are linear in the last N inputs, without the present one, and q is the tanh of a linear map of
-    the present one. Where no fact is visible yet, c = 0.
+    softmax.) The output is linear in [m; q]. In the paper, facts are sentences. Here they are
+    linear in the last N inputs, without the present one, and q is the tanh of a linear map of the
+    present one. Where no fact is visible, c = 0.
 
     Args:
         in_dim: width of the input features.
-        slots: N, facts: env steps that can be looked back on, and that a gradient reaches back.
+        slots: N, facts: past env steps that a step sees; a gradient reaches back N steps.
         word_dim: D, width of facts, question and memory.
-        passes: P, over the facts; the costs of a step grow with slots x (2 + passes).
+        passes: P, over the facts; the cost of a step grows with slots x (2 + passes).
         hidden_dim: width of the output.
     """
 
@@ -109,19 +110,9 @@ class DMN(MemoryCore[DMNState]):
     def _emit(self, seen: Tensor) -> Tensor:
         return self.output(seen)  # type: ignore[no-any-return]
 
-    def _update(self, x: Tensor, state: DMNState) -> tuple[Tensor, DMNState]:
-        seen, state = self._see(x.unsqueeze(0), state, state.age.unsqueeze(1))
-        return seen.squeeze(0), state
-
-    def forward(self, x: Tensor, state: DMNState, start: Tensor) -> Unrolled:
-        state = self.reset(state, self.initial_state(1), start[0])
-        seen, state = self._see(self._project(x), state, ages(state.age, start))
-        return Unrolled(self._emit(seen), state)
-
-    def _see(self, x: Tensor, state: DMNState, age: Tensor) -> tuple[Tensor, DMNState]:
-        """[m, q] of all steps at once, [T, B, 2D], the steps being of the given ages [B, T]."""
+    def _attend(self, x: Tensor, state: DMNState, age: Tensor) -> tuple[Tensor, DMNState, None]:
         new, question = x.chunk(2, dim=-1)
-        new, question, next_age = new.transpose(0, 1), question.tanh(), age[:, -1] + 1
+        question, next_age = question.transpose(0, 1).tanh(), age[:, -1] + 1  # time first
         window = look_back(state.facts, new, age)
         visible = window.visible.permute(2, 1, 0)  # [N, T, B]
         facts = self._fuse(window.items.transpose(0, 1), visible)
@@ -131,8 +122,8 @@ class DMN(MemoryCore[DMNState]):
             age=next_age.clamp(max=self.slots),
             read_weights=torch.stack([look[:, -1] for look in looks], dim=1).detach(),
         )
-        memory = torch.where(window.spoiled.transpose(0, 1), torch.nan, memory)
-        return torch.cat([memory, question], dim=-1), after
+        memory = with_nan(memory, window.nonfinite.transpose(0, 1))
+        return torch.cat([memory, question], dim=-1).transpose(0, 1), after, None
 
     def _fuse(self, items: Tensor, visible: Tensor) -> Tensor:
         """f_i [N, T, B, D] of the window of every step, zeros where nothing is visible."""

@@ -1,4 +1,4 @@
-"""DNC: an external memory that knows what is free and in which order it was written."""
+"""DNC: an external memory that tracks which slots are free and in which order it wrote them."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ from memrl.memory.ops.addressing import (
 )
 from memrl.memory.ops.allocation import allocation_weights, retention, update_usage
 from memrl.memory.ops.dnc import Carry, Weights, dnc_sequence
+from memrl.memory.ops.interface import interface_sizes, split_interface
 from memrl.memory.ops.linkage import (
     backward_weights,
     forward_weights,
     update_link,
     update_precedence,
 )
-from memrl.memory.parts.controlled import ControlledMemory, ControllerState
+from memrl.memory.parts.controlled import ControlledMemory, ControllerState, MemorySizes
 from memrl.memory.registry import register
 
-CLIP = 20.0  # bound on what the controller asks of the memory (the authors' code: outputs ±20)
+CLIP = 20.0  # bound of the interface vector (the authors' code: outputs ±20)
 LINK_EPS = 1e-6  # floor of a followed link before it is sharpened (Csordás' code)
 
 
 class DNCState(NamedTuple):
-    """What a DNC carries from step to step; all zero at the start of an episode."""
+    """State of the DNC core; all zero at the start of an episode."""
 
     memory: Tensor  # [B, N, W]
     usage: Tensor  # [B, N]  in [0, 1]
@@ -42,11 +43,11 @@ class DNCState(NamedTuple):
     write_weights: Tensor  # [B, N]  sums to at most 1
     read_weights: Tensor  # [B, R, N]  rows sum to at most 1
     reads: Tensor  # [B, R, W]
-    controller: ControllerState | tuple[()]  # nothing where the controller is feed-forward
+    controller: ControllerState | tuple[()]  # () for a feed-forward controller
 
 
 class Interface(NamedTuple):
-    """What the controller asks of the memory at one step."""
+    """The parts of the interface vector at one step."""
 
     keys: Tensor  # [B, R + 1, W]  read keys k^r, then the write key k^w
     add: Tensor  # [B, 1, W]  write vector v
@@ -65,17 +66,17 @@ class Interface(NamedTuple):
 class DNC(ControlledMemory[DNCState]):
     """Differentiable neural computer with one write head.
 
-    Equations of the paper, in the order of the authors' code: usage of the previous step, write,
-    link, read what was just written. ``y_t = W_y h_t + W_r r_t``, and the controller sees r_{t-1}.
+    Equations of the paper, in the order of the authors' code: usage from the previous step, write,
+    link, read the new memory. ``y_t = W_y h_t + W_r r_t``, and the controller sees r_{t-1}.
     β = 1 + softplus; similarities add 1e-6 to the product of norms; usage has a floor of 1e-6
-    inside the allocation; the interface is clipped to ±20. No gradient flows from usage into the
-    write weights (as in the authors' code); everything else is differentiated.
+    inside the allocation; the interface is clipped to ±20. No gradient flows from usage to the
+    write weights (as in the authors' code).
 
-    Three repairs of Csordás & Schmidhuber 2019 can be switched on, each alone or together:
-    ``masking`` looks rows up by C(M ∘ m, k ∘ m, β) with a mask m per head, so that a row is found
-    by a part of it; ``deallocation`` also erases what is freed, M_t = M_{t-1} ∘ ψ 1ᵀ ∘ (1 − w eᵀ)
-    + w vᵀ; ``link_sharpness`` raises f and b to a power s ≥ 1 and renormalises them, so that links
-    followed one after the other do not blur (an empty link then points everywhere alike).
+    Three improvements of Csordás & Schmidhuber 2019 are options, alone or together. ``masking``
+    uses C(M ∘ m, k ∘ m, β) with a mask m per head, so that a part of a row is enough to find it.
+    ``deallocation`` also erases freed slots, M_t = M_{t-1} ∘ ψ 1ᵀ ∘ (1 − w eᵀ) + w vᵀ.
+    ``link_sharpness`` raises f and b to a power s ≥ 1 and renormalises them, so that following
+    several links does not blur (an empty link then points to all slots equally).
 
     Args:
         in_dim: width of the input features.
@@ -83,11 +84,10 @@ class DNC(ControlledMemory[DNCState]):
         word_dim: W, width of a row.
         read_heads: R.
         hidden_dim: width of the controller and of the output.
-        controller: "lstm", or "feedforward" for one rectified layer that leaves all remembering
-            to the memory.
-        masking: a learned mask for each key, on key and memory, in every look by content.
-        deallocation: a slot that is freed loses its content, too.
-        link_sharpness: a learned power sharpens where the links lead.
+        controller: "lstm", or "feedforward" for one ReLU layer without a state.
+        masking: use a learned mask for each key, on key and memory, in content-based addressing.
+        deallocation: erase the content of freed slots.
+        link_sharpness: sharpen the link weights by a learned power.
     """
 
     paper = (
@@ -107,31 +107,18 @@ class DNC(ControlledMemory[DNCState]):
         deallocation: bool = False,
         link_sharpness: bool = False,
     ) -> None:
-        read_dim = read_heads * word_dim
+        sizes = MemorySizes(slots, word_dim, read_heads, hidden_dim)
+        interface = interface_sizes(read_heads, word_dim, masking=masking, sharpness=link_sharpness)
         super().__init__(
-            in_dim, hidden_dim=hidden_dim, read_dim=read_dim, recurrent=controller == "lstm"
+            in_dim, sizes, interface_dim=sum(interface.parts), recurrent=controller == "lstm"
         )
-        self.slots, self.word_dim, self.read_heads = slots, word_dim, read_heads
+        self.sizes = interface
         self.masking, self.deallocation = masking, deallocation
         self.link_sharpness = link_sharpness
-        self.repaired = masking or deallocation or link_sharpness
-
-        # Neighbours share an activation: oneplus of strengths and sharpness, sigmoid of the rest.
-        self.positive = [read_heads + 1, 2 * read_heads if link_sharpness else 0]
-        masked = (read_heads + 1) * word_dim if masking else 0
-        self.squashed = [masked, word_dim, read_heads, 1, 1]
-        self.split = [
-            (read_heads + 1) * word_dim,
-            word_dim,
-            3 * read_heads,
-            sum(self.positive),
-            sum(self.squashed),
-        ]
-        self.interface = nn.Linear(hidden_dim, sum(self.split))
-        self.output = nn.Linear(hidden_dim + read_dim, hidden_dim)
-        self._initialise()
+        self.extended = masking or deallocation or link_sharpness
+        self._finish()
         with torch.no_grad():
-            self.interface.bias[-1] = -1.0  # the write gate: begin by writing little (σ = 0.27)
+            self.interface.bias[-1] = -1.0  # the write gate starts nearly closed (σ = 0.27)
 
     def initial_state(self, batch_size: int) -> DNCState:
         zeros, n, w, r = self.output.weight.new_zeros, self.slots, self.word_dim, self.read_heads
@@ -143,35 +130,36 @@ class DNC(ControlledMemory[DNCState]):
             write_weights=zeros(batch_size, n),
             read_weights=zeros(batch_size, r, n),
             reads=zeros(batch_size, r, w),
-            controller=self._resting(batch_size) if self.recurrent else (),
+            controller=self._initial_controller(batch_size) if self.recurrent else (),
         )
 
     @property
     def loops(self) -> bool:
-        return True  # the loop lies inside one operation
+        return True  # the loop is inside ``dnc_sequence``
 
     def forward(self, x: Tensor, state: DNCState, start: Tensor) -> Unrolled:
-        plain = not (self.repaired or self.ablate) and torch.is_grad_enabled()
+        plain = not (self.extended or self.ablate) and torch.is_grad_enabled()
         if not (plain and isinstance(state.controller, ControllerState)):
             return super().forward(x, state, start)
         weights = Weights(self.feedback.weight, self.interface.weight, self.interface.bias)
-        carry = Carry(*state.controller, state.reads, *state[:6])
+        carry = Carry(*state.controller, Access(state.reads, *state[:6]))
         seen, last = dnc_sequence(self._project(x), carry, start, weights, CLIP, self.compiled)
-        after = DNCState(*last[3:], last.reads, ControllerState(last.h, last.c))
+        controller = ControllerState(last.h, last.c)
+        after = DNCState(*last.access[1:], last.access.reads, controller)
         return Unrolled(self._emit(seen), after)
 
     def _update(self, x: Tensor, state: DNCState) -> tuple[Tensor, DNCState]:
-        """From the controller's share of the input [B, 4H or H] to [h_t, r_t], unmixed."""
-        hidden, controller = self._think(x, state)
+        """From the projected input [B, 4H or H] to [h_t, r_t]."""
+        hidden, controller = self._hidden(x, state)
         after = self._access(self._interface(self.interface(hidden)), state)
-        reads = self._audible(after.reads)
+        reads = self._ablated(after.reads)
         seen = torch.cat([hidden, reads.flatten(1)], dim=-1)
         return seen, DNCState(*after[1:], reads, controller)
 
     def _access(self, ask: Interface, state: DNCState) -> Access:
-        """Write, then read what was written."""
+        """Write, then read the new memory."""
         usage = update_usage(state.usage, state.write_weights, state.read_weights, ask.free_gates)
-        sought = self._alike(ask, slice(self.read_heads, None), state.memory).squeeze(1)
+        sought = self._by_content(ask, slice(self.read_heads, None), state.memory).squeeze(1)
         where = torch.lerp(sought, allocation_weights(usage), ask.allocation_gate)
         write_weights = ask.write_gate * where
         memory = state.memory
@@ -183,56 +171,54 @@ class DNC(ControlledMemory[DNCState]):
         precedence = update_precedence(state.precedence, write_weights)
 
         back, content, ahead = ask.modes.chunk(3, dim=-1)
-        before, after = self._linked(ask, link, state.read_weights)
-        read_weights = content * self._alike(ask, slice(self.read_heads), memory)
+        before, after = self._by_links(ask, link, state.read_weights)
+        read_weights = content * self._by_content(ask, slice(self.read_heads), memory)
         read_weights = torch.addcmul(read_weights, back, before)
         read_weights = torch.addcmul(read_weights, ahead, after)
         reads = torch.bmm(read_weights, memory)
         return Access(reads, memory, usage, link, precedence, write_weights, read_weights)
 
-    def _alike(self, ask: Interface, heads: slice, memory: Tensor) -> Tensor:
-        """Where rows are like the keys of some heads: [B, heads, N]."""
+    def _by_content(self, ask: Interface, heads: slice, memory: Tensor) -> Tensor:
+        """Content-based weights of some heads: [B, heads, N]."""
         keys, strengths = ask.keys[:, heads], ask.strengths[:, heads]
         if ask.masks is None:
             return content_weights(keys, strengths, memory)
         return masked_content_weights(keys, ask.masks[:, heads], strengths, memory)
 
-    def _linked(self, ask: Interface, link: Tensor, reads: Tensor) -> tuple[Tensor, Tensor]:
-        """What was written right before and right after the last reads: [B, R, N] each."""
+    def _by_links(self, ask: Interface, link: Tensor, reads: Tensor) -> tuple[Tensor, Tensor]:
+        """Backward and forward weights, from the last reads: [B, R, N] each."""
         before, after = backward_weights(link, reads), forward_weights(link, reads)
         if ask.sharpness is None:
             return before, after
         back, ahead = ask.sharpness.chunk(2, dim=-1)
         return sharpen(before, back, eps=LINK_EPS), sharpen(after, ahead, eps=LINK_EPS)
 
-    def _think(self, x: Tensor, state: DNCState) -> tuple[Tensor, ControllerState | tuple[()]]:
+    def _hidden(self, x: Tensor, state: DNCState) -> tuple[Tensor, ControllerState | tuple[()]]:
         if isinstance(state.controller, ControllerState):
             controller = self._control(x, state.reads, state.controller)
             return controller.h, controller
-        reads = self._audible(state.reads).flatten(1)
+        reads = self._ablated(state.reads).flatten(1)
         return torch.addmm(x, reads, self.feedback.weight.t()).relu(), ()
 
     def _interface(self, asked: Tensor) -> Interface:
-        batch, r, w = asked.shape[0], self.read_heads, self.word_dim
-        asked = nn.functional.hardtanh(asked, -CLIP, CLIP)
-        keys, add, modes, positive, squashed = torch.split(asked, self.split, dim=-1)
+        parts = split_interface(nn.functional.hardtanh(asked, -CLIP, CLIP), self.sizes)
         strengths, sharpness = torch.split(
-            1 + nn.functional.softplus(positive), self.positive, dim=-1
+            1 + nn.functional.softplus(parts.positive), self.sizes.positive, dim=-1
         )
         masks, erase, free, allocation_gate, write_gate = torch.split(
-            squashed.sigmoid(), self.squashed, dim=-1
+            parts.squashed.sigmoid(), self.sizes.squashed, dim=-1
         )
         return Interface(
-            keys=keys.view(batch, r + 1, w),
-            add=add.unsqueeze(1),
-            modes=modes.view(batch, r, 3).softmax(dim=-1),
+            keys=parts.keys,
+            add=parts.add,
+            modes=parts.modes.softmax(dim=-1),
             strengths=strengths,
             erase=erase.unsqueeze(1),
             free_gates=free,
             allocation_gate=allocation_gate,
             write_gate=write_gate,
             sharpness=sharpness if self.link_sharpness else None,
-            masks=masks.view(batch, r + 1, w) if self.masking else None,
+            masks=masks.view_as(parts.keys) if self.masking else None,
         )
 
     def diagnostics(self, state: DNCState) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""DND: a differentiable dictionary of the last inputs, read by the nearest of its keys."""
+"""DND: a differentiable dictionary of the last inputs, read at the keys nearest to a query."""
 
 from __future__ import annotations
 
@@ -8,47 +8,48 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Tensor, nn
 
-from memrl.memory.core import MemoryCore, Unrolled
 from memrl.memory.ops.addressing import entropy
-from memrl.memory.ops.attention import ages, push
+from memrl.memory.ops.attention import push
 from memrl.memory.ops.kernel import distances, kernel_weights, pick
 from memrl.memory.ops.largest import first_largest
+from memrl.memory.ops.nonfinite import with_nan
 from memrl.memory.ops.window import Window, look_back, windows
+from memrl.memory.parts.window import WindowMemory
 from memrl.memory.registry import register
 
 
 class DNDState(NamedTuple):
-    """What a DND carries from step to step; all zero at the start of an episode."""
+    """State of the DND core; all zero at the start of an episode."""
 
     items: Tensor  # [B, N, K + V]  keys and values of the last N inputs, oldest first
     age: Tensor  # [B]  steps of the episode so far, at most N
-    read_weights: Tensor  # [B, N]  where the last step looked, oldest first; for pictures only
+    read_weights: Tensor  # [B, N]  of the last step, oldest item first; only for plots
 
 
 @final
 @register("dnd")
-class DND(MemoryCore[DNDState]):
+class DND(WindowMemory[DNDState]):
     """NEC's differentiable neural dictionary as a memory of an episode.
 
-    Every input is written: its embedding h is the key and another projection v the value. Before
-    that it reads: r = Σ w_i v_i over the p nearest keys, w_i = k(h, h_i) / Σ_j k(h, h_j) with
-    k(h, h') = 1 / (‖h − h'‖² + δ), the squared distance. y = ReLU(W_x x + W_r r); an empty
-    dictionary reads zeros. Gradients pass into keys, values and h; which keys are the nearest is
-    decided without, of equally near ones the older first.
+    A step reads, then writes. It reads r = Σ w_i v_i over the p nearest keys, with
+    w_i = k(h, h_i) / Σ_j k(h, h_j) and k(h, h') = 1 / (‖h − h'‖² + δ). It writes the embedding h of
+    its input as a key and another projection v as the value. y = ReLU(W_x x + W_r r); an empty
+    dictionary reads zeros. Keys, values and h get gradients; the choice of the nearest keys has
+    none. Of equally near keys the older one comes first.
 
-    In NEC a dictionary outlives the episode, holds returns, updates the value of a key that it
-    already has, and when full gives up what was not retrieved for the longest time. Here it holds
-    features of one episode, every input is another item, and the oldest is given up: what a step
-    sees does not depend on earlier reads, so a sequence needs no loop, and gradients reach back N
-    steps, exactly so where p = N and to what is among the nearest where p < N.
+    In NEC a dictionary outlives the episode, holds returns and updates the value of an existing
+    key; a full one replaces the least recently retrieved item. Here it holds features of one
+    episode, every input is a new item, and the oldest is replaced. So a step does not depend on
+    earlier reads, and a sequence needs no loop. Gradients reach back N steps, if p < N only to the
+    nearest items.
 
     Args:
         in_dim: width of the input features.
         slots: N, inputs that are remembered.
         key_dim: K, width of the embedding.
         value_dim: V, width of a value.
-        neighbours: p, the nearest keys that a step reads; all where there are no more slots.
-        delta: δ, squared distance at which a kernel has half of its height.
+        neighbours: p, the number of nearest keys that a step reads; at most ``slots`` count.
+        delta: δ, the squared distance at which the kernel has half of its maximum.
         hidden_dim: width of the output.
     """
 
@@ -85,17 +86,7 @@ class DND(MemoryCore[DNDState]):
             read_weights=zeros(batch_size, self.slots),
         )
 
-    def _update(self, x: Tensor, state: DNDState) -> tuple[Tensor, DNDState]:
-        y, state = self._see(x.unsqueeze(1), state, state.age.unsqueeze(1))
-        return y.squeeze(1), state
-
-    def forward(self, x: Tensor, state: DNDState, start: Tensor) -> Unrolled:
-        state = self.reset(state, self.initial_state(1), start[0])
-        y, state = self._see(x.transpose(0, 1), state, ages(state.age, start))
-        return Unrolled(y.transpose(0, 1), state)
-
-    def _see(self, x: Tensor, state: DNDState, age: Tensor) -> tuple[Tensor, DNDState]:
-        """Outputs of all steps [B, T, I] at once, the steps being of the given ages [B, T]."""
+    def _attend(self, x: Tensor, state: DNDState, age: Tensor) -> tuple[Tensor, DNDState, None]:
         new, of_x = torch.split(self.input(x), self.widths, dim=-1)
         query, next_age = new[..., : self.split[0]], age[:, -1] + 1
         window = look_back(state.items, new, age)
@@ -110,7 +101,7 @@ class DND(MemoryCore[DNDState]):
             age=next_age.clamp(max=self.slots),
             read_weights=everywhere.scatter_add(2, place, weights.detach())[:, -1],
         )
-        return torch.where(window.spoiled, torch.nan, y), after
+        return with_nan(y, window.nonfinite), after, None
 
     def _nearest(self, query: Tensor, window: Window) -> tuple[Tensor, Tensor, Tensor]:
         """The p nearest items of every step [B, T, p, K + V], their places, and which exist."""

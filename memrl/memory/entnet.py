@@ -1,4 +1,4 @@
-"""EntNet: one slot for each of a few learned keys, written where the input concerns it."""
+"""EntNet: slots with learned keys; an input updates the slots that it concerns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STD = 0.1  # of the first keys and weights (the author's code)
 
 
 class EntNetState(NamedTuple):
-    """What an EntNet carries from step to step."""
+    """State of the EntNet core."""
 
     slots: Tensor  # [B, N, W]  h_j; rows have length 1 after the first step
 
@@ -28,13 +28,13 @@ class EntNet(MemoryCore[EntNetState]):
     """Recurrent entity network with learned keys w_j, one for each slot h_j.
 
     g_j = σ(sᵀ h_j + sᵀ w_j + b_j) (eq. 2); h̃_j = φ(U h_j + V w_j + W s + b) (eq. 3);
-    h_j ← h_j + g_j h̃_j (eq. 4), made as long as 1 (eq. 5). Then p = softmax(qᵀ h_j),
-    u = Σ p_j h_j and y = R φ(q + H u). There, s encodes a sentence and q a question; here both are
-    projections of the input, s what to store and q what to ask.
+    h_j ← h_j + g_j h̃_j (eq. 4), normalised to length 1 (eq. 5). Then p = softmax(qᵀ h_j),
+    u = Σ p_j h_j and y = R φ(q + H u). In the paper s encodes a sentence and q a question. Here
+    both are projections of the input: s is stored, and q is the query.
 
-    From the author's code, beside the paper: b_j and b; φ is a PReLU with a slope for each feature,
-    1 at first, the same in both uses; the slots begin as their keys; keys, U, V, W and H are drawn
-    from N(0, 0.1²). What meets features of any width, s, q and R, begins as Xavier has it.
+    Details from the author's code: the biases b_j and b; φ is a PReLU with one slope for each
+    feature, 1 at first, shared by both uses; the slots start as their keys; keys, U, V, W and H are
+    drawn from N(0, 0.1²). The projections s, q and R use Xavier initialisation.
 
     Args:
         in_dim: width of the input features.
@@ -70,11 +70,11 @@ class EntNet(MemoryCore[EntNetState]):
         self.slope = nn.Parameter(torch.ones(word_dim))  # of φ below zero
 
     def initial_state(self, batch_size: int) -> EntNetState:
-        # A copy, never a view: acting may edit a state in place, and this is a parameter.
+        # A copy, not a view: acting may edit a state in place, and must not edit a parameter.
         return EntNetState(self.keys.repeat(batch_size, 1, 1))
 
     def _project(self, x: Tensor) -> Tensor:
-        """s, q, sᵀ w_j + b_j and V w_j + W s + b: all but what the slots hold."""
+        """s, q, sᵀ w_j + b_j and V w_j + W s + b, which do not depend on the slots."""
         s, q = self.input(x).chunk(2, dim=-1)
         keyed = F.linear(s, self.keys, self.gate_bias)  # [*, N]
         of_keys = F.linear(self.keys, self.of_key, self.bias)  # [N, W]
@@ -88,7 +88,7 @@ class EntNet(MemoryCore[EntNetState]):
         return y
 
     def _update(self, x: Tensor, state: EntNetState) -> tuple[Tensor, EntNetState]:
-        """From what ``_project`` makes of the input to [q, u]."""
+        """From the projected input to [q, u]."""
         n, w = self.slots, self.word_dim
         s, q, keyed, offset = torch.split(x, [w, w, n, n * w], dim=-1)
         gates = keyed_gates(s, state.slots, keyed)  # g_j

@@ -1,4 +1,4 @@
-"""Linear transformer (FART): attention whose past is one matrix, the sum of key-value products."""
+"""Linear transformer (FART): attention whose past is a matrix, the sum of key-value products."""
 
 from __future__ import annotations
 
@@ -9,29 +9,28 @@ from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memrl.memory.core import MemoryCore, Unrolled
 from memrl.memory.ops.linear_attention import attend, episodes
-from memrl.memory.parts.pieces import in_pieces
+from memrl.memory.parts.matrix import MatrixMemory
 from memrl.memory.registry import register
 
 EPS = 1e-5  # added to the normaliser, and to the sums of "shares" (POPGym)
 
 
 class FARTState(NamedTuple):
-    """The attended past of every head."""
+    """State of the FART core."""
 
     memory: Tensor  # [B, heads, K, K]  S, keys by values
-    norm: Tensor  # [B, heads, K]  z, the sum of the keys; not negative; of no width for "shares"
+    norm: Tensor  # [B, heads, K]  z ≥ 0, the sum of the keys; width 0 for "shares"
 
 
 @final
 @register("fart")
-class FART(MemoryCore[FARTState]):
+class FART(MatrixMemory[FARTState]):
     """Fast autoregressive transformer: linear attention in POPGym's block.
 
     S' = S + φ(k) vᵀ, z' = z + φ(k), read φ(q)ᵀ S' / (φ(q)ᵀ z' + ε) with φ = elu + 1. Keys,
     queries and values are of the input after a layer norm; the output is relu(W₂ relu(W₁ read))
-    plus a linear shortcut from the normed input. Nothing is ever forgotten.
+    plus a linear shortcut from the normed input. The memory never forgets.
 
     With ``feature_map="shares"`` φ(u) = relu(u) / (ε + Σ relu(u)) and the read is φ(q)ᵀ S' itself:
     POPGym's "fast weight programmer", which has neither the delta rule nor the feature map of
@@ -39,7 +38,7 @@ class FART(MemoryCore[FARTState]):
 
     Args:
         in_dim: width of the input features.
-        heads: memories side by side.
+        heads: number of matrices.
         head_dim: K, width of a key and of a value.
         feature_map: φ, "elu" or "shares".
         hidden_dim: width of the output.
@@ -56,8 +55,8 @@ class FART(MemoryCore[FARTState]):
         feature_map: Literal["elu", "shares"] = "elu",
         hidden_dim: Annotated[int, Ge(1)] = 128,
     ) -> None:
-        super().__init__(in_dim, hidden_dim)
-        self.heads, self.head_dim = heads, head_dim
+        parts = [hidden_dim]  # the shortcut
+        super().__init__(in_dim, hidden_dim=hidden_dim, heads=heads, head_dim=head_dim, parts=parts)
         self.shares = feature_map == "shares"
         self.norm = nn.LayerNorm(in_dim)
         self.key = nn.Linear(in_dim, heads * head_dim, bias=False)
@@ -90,11 +89,6 @@ class FART(MemoryCore[FARTState]):
         read, direct = seen.split_with_sizes([self.heads * self.head_dim, self.out_dim], -1)
         return self.outer(self.inner(read).relu()).relu() + direct  # type: ignore[no-any-return]
 
-    def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """φ(q), φ(k), v [..., 3, heads, K] and the shortcut [..., O]."""
-        qkv, direct = x.split_with_sizes([3 * self.heads * self.head_dim, self.out_dim], -1)
-        return qkv.unflatten(-1, (3, self.heads, self.head_dim)), direct  # type: ignore[no-untyped-call]
-
     def _update(self, x: Tensor, state: FARTState) -> tuple[Tensor, FARTState]:
         qkv, direct = self._split(x)
         q, k, v = qkv.unbind(1)  # [B, heads, K]
@@ -105,16 +99,12 @@ class FART(MemoryCore[FARTState]):
             read = read / ((q * norm).sum(-1, keepdim=True) + EPS)
         return torch.cat([read.flatten(1), direct], dim=-1), FARTState(memory, norm)
 
-    def forward(self, x: Tensor, state: FARTState, start: Tensor) -> Unrolled:
-        seen, state = in_pieces(self, self._piece, self._project(x), state, start)
-        return Unrolled(self._emit(seen), state)
-
-    def _piece(self, x: Tensor, state: FARTState, start: Tensor) -> tuple[Tensor, FARTState]:
+    def _attend(self, x: Tensor, state: FARTState, start: Tensor) -> tuple[Tensor, FARTState]:
         qkv, direct = self._split(x)
         q, k, v = qkv.permute(2, 1, 3, 0, 4).unbind()  # [B, heads, T, K]
         within, carried = episodes(start)
         weights, carry, first = within.to(v.dtype), carried.to(v.dtype), state.memory
-        if not self.shares:  # the normaliser is the read of one more value, always 1
+        if not self.shares:  # the normaliser is the read of an additional value that is always 1
             v = torch.cat([v, torch.ones_like(v[..., :1])], dim=-1)
             first = torch.cat([first, state.norm.unsqueeze(-1)], dim=-1)
         read, last = attend(q, k, v, first, weights, carry, carried)

@@ -1,4 +1,4 @@
-"""FFM: traces of the input that fade and turn at fixed rates, a forgetting that is built in."""
+"""FFM: complex traces of the input with learned rates of decay and rotation."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from memrl.memory.core import MemoryCore, Unrolled
 from memrl.memory.ops.scan import linear_scan
 from memrl.memory.registry import register
 
-LONGEST = 1024  # t_e, steps: what the slowest trace still holds a hundredth of (the authors' code)
+LONGEST = 1024  # t_e, steps after which a hundredth of the slowest trace is left (authors' code)
 LEFT = 0.01  # of the slowest trace after LONGEST steps; also the authors' margin of the fastest
 
 
 class FFMState(NamedTuple):
-    """The complex traces, as two real leaves."""
+    """State of the FFM core: complex traces, as two real leaves."""
 
     re: Tensor  # [B, M, C]
     im: Tensor  # [B, M, C]
@@ -33,12 +33,12 @@ class FFM(MemoryCore[FFMState]):
     S' = γ ∘ S + (x̃ ∘ σ(i)) 1ᵀ with γ_mc = exp(-|α_m| + i ω_c);  z = W [Re S', Im S'] + b;
     y = LN(z) ∘ σ(o) + s ∘ (1 - σ(o)), where x̃, s, i, o are linear in x and LN has no parameters.
     The decays start evenly spaced from 0.67 to 0.0045 a step, the periods from 1 to 1,024 steps.
-    The authors clamp α below zero after every use; the absolute value keeps |γ| ≤ 1 without that.
+    The authors clamp α below zero after every use; here the absolute value keeps |γ| ≤ 1.
 
     Args:
         in_dim: width of the input features.
-        trace_dim: M, traces, each with a rate of decay.
-        context_dim: C, frequencies at which every trace turns.
+        trace_dim: M, traces, each with its rate of decay.
+        context_dim: C, frequencies of every trace.
         hidden_dim: width of the output.
     """
 
@@ -81,7 +81,7 @@ class FFM(MemoryCore[FFMState]):
         return torch.lerp(direct, z, gate)
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What is added to the traces [..., M, 1], and the rest."""
+        """The input of the traces [..., M, 1], and the other parts."""
         add, rest = x.split_with_sizes([self.shape[0], 2 * self.out_dim], -1)
         return add.unsqueeze(-1), rest
 

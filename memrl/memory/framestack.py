@@ -1,4 +1,4 @@
-"""Frame stack: the last few features side by side, the simplest memory there is."""
+"""Frame stack: the last few features side by side."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from memrl.memory.registry import register
 
 
 class FrameStackState(NamedTuple):
-    """The features before the present ones, oldest first."""
+    """State of the frame stack: the previous features, oldest first."""
 
     past: Tensor  # [B, frames - 1, I]  zero before the episode's start
 
@@ -22,7 +22,7 @@ class FrameStackState(NamedTuple):
 @final
 @register("framestack")
 class FrameStack(MemoryCore[FrameStackState]):
-    """A rectified linear map of the last ``frames`` features, zeros before the episode's start."""
+    """A ReLU layer of the last ``frames`` features, zeros before the episode's start."""
 
     paper = "Mnih et al. 2015, Human-level control through deep reinforcement learning"
 

@@ -1,4 +1,4 @@
-"""Graph: a memory whose slots are nodes, joined by the order in which they were written."""
+"""Graph: a memory whose slots are nodes, with edges for the order in which they were written."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from memrl.memory.ops.addressing import content_weights
 from memrl.memory.ops.linkage import update_link, update_precedence
 from memrl.memory.ops.messages import pass_messages
 from memrl.memory.ops.usage import decayed_usage, first_usage, least_used
-from memrl.memory.parts.controlled import ControlledMemory, ControllerState
+from memrl.memory.parts.controlled import ControlledMemory, ControllerState, MemorySizes
 from memrl.memory.registry import register
 
-CLIP = 20.0  # bound on what the controller asks of the memory (as in the DNC)
+CLIP = 20.0  # bound of the interface vector (as in the DNC)
 
 
 class GraphState(NamedTuple):
-    """What a graph memory carries from step to step; at a start all zero but the usage."""
+    """State of the graph memory core; at a start all zero but the usage."""
 
     memory: Tensor  # [B, N, W]  nodes m_i, in [-1, 1]
     link: Tensor  # [B, N, N]  edges L (i, j): node i was written right after node j
@@ -30,37 +30,37 @@ class GraphState(NamedTuple):
 
 
 class Interface(NamedTuple):
-    """What the controller asks of the memory at one step."""
+    """The parts of the interface vector at one step."""
 
     keys: Tensor  # [B, R + 1, W]  read keys, then the write key
     word: Tensor  # [B, 1, W]  v in (-1, 1)
     strengths: Tensor  # [B, R + 1]  β ≥ 1
-    gates: Tensor  # [B, 2, 1]  g^a: a new node, or one like the key; g^w: how much at all
+    gates: Tensor  # [B, 2, 1]  g^a: 1 writes a new node, 0 those like the key; g^w: write gate
 
 
 @final
 @register("graph")
 class GraphMemory(ControlledMemory[GraphState]):
-    """Nodes joined by temporal edges, read after a round of messages along the edges.
+    """Nodes with temporal edges, read after message passing along the edges.
 
-    w = g^w (g^a w^lu + (1 − g^a) c): the node used least, or those like the write key;
+    w = g^w (g^a w^lu + (1 − g^a) c): the least used node, or those similar to the write key;
     m_i ← m_i + w_i (v − m_i); the edges L are the temporal links of the DNC;
     m̂_i = tanh(m_i + V_b Σ_j L(i, j) m_j + V_f Σ_j L(j, i) m_j), ``rounds`` times over;
     r = Σ_i softmax_i(β cos(k, m̂_i)) m̂_i;  y_t = W_y [h_t, r_t] with an LSTM as controller, which
     sees r_{t-1}.
 
     After Pham et al., whose memory is a graph of several relations that a controller attends to.
-    Theirs is given with its edges; an agent is given none, so here they are the order of writing,
-    and messages do not write the nodes: rewritten in every step, old nodes would blur into their
-    neighbours. A node can be found by what was written before or after it.
+    Their graph is an input. An agent has none, so the edges are the order of writes. Messages do
+    not change the nodes: if every step did, old nodes would blur into their neighbours. A key can
+    find a node by its content, or by what was written before or after it.
 
     Args:
         in_dim: width of the input features.
         slots: N, nodes.
         word_dim: W, width of a node.
         read_heads: R.
-        rounds: of messages before a read; how many edges away a node can be heard.
-        usage_decay: share of a node's usage that is left after one env step.
+        rounds: of message passing before a read; messages travel this many edges.
+        usage_decay: factor of a node's usage at each env step.
         hidden_dim: width of the controller and of the output.
     """
 
@@ -77,18 +77,15 @@ class GraphMemory(ControlledMemory[GraphState]):
         usage_decay: Annotated[float, Gt(0), Lt(1)] = 0.95,
         hidden_dim: Annotated[int, Ge(1)] = 128,
     ) -> None:
-        read_dim = read_heads * word_dim
-        super().__init__(in_dim, hidden_dim=hidden_dim, read_dim=read_dim)
-        self.slots, self.word_dim, self.read_heads = slots, word_dim, read_heads
+        split = [(read_heads + 1) * word_dim, word_dim, read_heads + 1, 2]
+        sizes = MemorySizes(slots, word_dim, read_heads, hidden_dim)
+        super().__init__(in_dim, sizes, interface_dim=sum(split))
         self.rounds, self.usage_decay = rounds, usage_decay
-        # The order is that of the fields of Interface.
-        self.split = [(read_heads + 1) * word_dim, word_dim, read_heads + 1, 2]
-        self.interface = nn.Linear(hidden_dim, sum(self.split))
+        self.split = split  # in the order of Interface's fields
         self.messages = nn.Linear(2 * word_dim, word_dim, bias=False)  # V_b, V_f
-        self.output = nn.Linear(hidden_dim + read_dim, hidden_dim)
-        self._initialise()
+        self._finish()
         with torch.no_grad():
-            self.interface.bias[-1] = -1.0  # g^w: begin by writing little (as in the DNC)
+            self.interface.bias[-1] = -1.0  # g^w starts nearly closed (as in the DNC)
 
     def initial_state(self, batch_size: int) -> GraphState:
         zeros, n, w = self.output.weight.new_zeros, self.slots, self.word_dim
@@ -98,7 +95,7 @@ class GraphMemory(ControlledMemory[GraphState]):
             precedence=zeros(batch_size, n),
             usage=first_usage(zeros(batch_size, n)),
             reads=zeros(batch_size, self.read_heads, w),
-            controller=self._resting(batch_size),
+            controller=self._initial_controller(batch_size),
         )
 
     def _update(self, x: Tensor, state: GraphState) -> tuple[Tensor, GraphState]:
@@ -112,11 +109,11 @@ class GraphMemory(ControlledMemory[GraphState]):
         link = update_link(state.link, state.precedence, weights)  # L
         precedence = update_precedence(state.precedence, weights)
 
-        heard = memory  # m̂
+        nodes = memory  # m̂
         for _ in range(self.rounds):
-            heard = pass_messages(heard, link, self.messages.weight)
-        looks = content_weights(ask.keys[:, :-1], ask.strengths[:, :-1], heard)
-        reads = self._audible(torch.bmm(looks, heard))  # r
+            nodes = pass_messages(nodes, link, self.messages.weight)
+        looks = content_weights(ask.keys[:, :-1], ask.strengths[:, :-1], nodes)
+        reads = self._ablated(torch.bmm(looks, nodes))  # r
         usage = decayed_usage(state.usage, looks, weights.unsqueeze(1), self.usage_decay)
         after = GraphState(memory, link, precedence, usage, reads, controller)
         return torch.cat([controller.h, reads.flatten(1)], dim=-1), after

@@ -1,4 +1,4 @@
-"""GRU: the gated recurrent unit, a hidden vector that is rewritten by gates."""
+"""GRU: the gated recurrent unit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from memrl.memory.registry import register
 
 
 class GRUState(NamedTuple):
-    """What a GRU carries from step to step."""
+    """State of the GRU core."""
 
     h: Tensor  # [B, H]
 
@@ -61,7 +61,7 @@ class GRU(MemoryCore[GRUState]):
         return Unrolled(y, GRUState(y[-1]))
 
     def _unbroken(self, x: Tensor, state: GRUState) -> Unrolled:
-        """The library's fused call; on a CPU it is slower than ours, so only a GPU takes it."""
+        """Torch's fused call, for GPUs; on a CPU ``gru_sequence`` is faster."""
         weights: list[Tensor] = [self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh]
         first = state.h.unsqueeze(0)
         y, h = torch.gru(x, first, weights, True, 1, 0.0, self.training, False, False)

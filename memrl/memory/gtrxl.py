@@ -1,4 +1,4 @@
-"""GTrXL: a transformer over the last steps, whose layers are joined by gates instead of sums."""
+"""GTrXL: a transformer over the last steps, with gates instead of residual sums."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memrl.memory.core import MemoryCore, Unrolled
-from memrl.memory.ops.attention import ages, push, window
+from memrl.memory.ops.attention import push, window
 from memrl.memory.parts.attention import RelativeAttention
+from memrl.memory.parts.window import WindowMemory
 from memrl.memory.registry import register
 
 GATE_BIAS = 2.0  # b_g: z starts near σ(−2) = 0.12, every layer near the identity
 
 
 class GTrXLState(NamedTuple):
-    """What a GTrXL carries from step to step."""
+    """State of the GTrXL core."""
 
     memory: Tensor  # [B, L, M, D]  the last M inputs of every layer, oldest first; zero: none yet
     age: Tensor  # [B]  steps of the episode so far, at most M
@@ -41,7 +41,7 @@ class GRUGate(nn.Module):
                 nn.init.xavier_uniform_(block)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """The stream ``x`` after a layer that proposes ``y``: [..., D]."""
+        """Combine the stream ``x`` with a layer's output ``y``: [..., D]."""
         from_y, from_x = self.w(y).chunk(3, dim=-1), self.u(x).chunk(2, dim=-1)
         r = (from_y[0] + from_x[0]).sigmoid()
         z = (from_y[1] + from_x[1] - self.bias).sigmoid()
@@ -49,7 +49,7 @@ class GRUGate(nn.Module):
 
 
 class Layer(nn.Module):
-    """Attention and a position-wise network, each read through a norm and joined by a gate."""
+    """Attention and a position-wise network, each after a norm and followed by a gate."""
 
     def __init__(self, dim: int, *, heads: int, head_dim: int, mlp_dim: int) -> None:
         super().__init__()
@@ -67,13 +67,13 @@ class Layer(nn.Module):
 
 @final
 @register("gtrxl")
-class GTrXL(MemoryCore[GTrXLState]):
+class GTrXL(WindowMemory[GTrXLState]):
     """Gated Transformer-XL: identity map reordering (norms before the layers) and GRU gates.
 
     Y = g(E, ReLU(RelMHA(LN [M, E])));  E' = g'(Y, ReLU(MLP(LN Y))). A step sees itself and the M
-    steps before it, as far as they are of its episode: places without a step are masked, not zeros
-    to look at. The paper stops gradients between segments, at SG(M); here the segment is the
-    trainer's chunk, whose first state has no history, and within it gradients pass into the memory.
+    steps before it, if they belong to its episode; positions without a step are masked. The paper
+    stops gradients between segments, at SG(M). Here a segment is the trainer's chunk, whose first
+    state is detached; within a chunk, gradients pass into the memory.
 
     Args:
         in_dim: width of the input features.
@@ -114,23 +114,14 @@ class GTrXL(MemoryCore[GTrXLState]):
     def _project(self, x: Tensor) -> Tensor:
         return self.embed(x)  # type: ignore[no-any-return]
 
-    def _update(self, x: Tensor, state: GTrXLState) -> tuple[Tensor, GTrXLState]:
-        y, state = self._see(x.unsqueeze(1), state, state.age.unsqueeze(1))
-        return y.squeeze(1), state
-
-    def forward(self, x: Tensor, state: GTrXLState, start: Tensor) -> Unrolled:
-        state = self.reset(state, self.initial_state(1), start[0])
-        y, state = self._see(self._project(x).transpose(0, 1), state, ages(state.age, start))
-        return Unrolled(y.transpose(0, 1), state)
-
-    def _see(self, e: Tensor, state: GTrXLState, age: Tensor) -> tuple[Tensor, GTrXLState]:
-        """All layers over steps [B, T, D] of the given ages [B, T]."""
+    def _attend(self, x: Tensor, state: GTrXLState, age: Tensor) -> tuple[Tensor, GTrXLState, None]:
         visible, next_age = window(age, self.memory_len), age[:, -1] + 1
         memory = []
         for layer, past in zip(self.layers, state.memory.unbind(dim=1), strict=True):
-            memory.append(push(past, e, next_age))
-            e = layer(e, past, visible)
-        return e, GTrXLState(torch.stack(memory, dim=1), next_age.clamp(max=self.memory_len))
+            memory.append(push(past, x, next_age))
+            x = layer(x, past, visible)
+        age = next_age.clamp(max=self.memory_len)
+        return x, GTrXLState(torch.stack(memory, dim=1), age), None
 
     def diagnostics(self, state: GTrXLState) -> dict[str, Tensor]:
         return {"age": state.age, "memory": state.memory[:, -1]}

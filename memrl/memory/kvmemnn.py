@@ -1,4 +1,4 @@
-"""Key-value memory network: what is compared with the question is not what is read."""
+"""Key-value memory network: a query is compared with keys, and reads other inputs as values."""
 
 from __future__ import annotations
 
@@ -9,45 +9,45 @@ from annotated_types import Ge, Gt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memrl.memory.core import MemoryCore, Unrolled
-from memrl.memory.ops.attention import ages, push
-from memrl.memory.ops.spoiled import without_spoiled
+from memrl.memory.ops.attention import push
+from memrl.memory.ops.nonfinite import with_nan, without_nonfinite
 from memrl.memory.ops.window import compare, look_back, read, weigh
+from memrl.memory.parts.window import WindowMemory
 from memrl.memory.registry import register
 
 
 class KeyValueMemNNState(NamedTuple):
-    """What a key-value memory network carries from step to step."""
+    """State of the key-value memory network core."""
 
     items: Tensor  # [B, N, I]  the last N inputs as they were, oldest first; zero: none yet
     age: Tensor  # [B]  steps of the episode so far, at most N
-    read_weights: Tensor  # [B, H, N]  p of every hop at the last step, by the place of the key
+    read_weights: Tensor  # [B, H, N]  p of every hop at the last step, by the position of the key
 
 
 @final
 @register("kvmemnn")
-class KeyValueMemNN(MemoryCore[KeyValueMemNNState]):
-    """Key-value memory network over pairs of the last N inputs: what was seen, and what came then.
+class KeyValueMemNN(WindowMemory[KeyValueMemNNState]):
+    """Key-value memory network over pairs of the last N inputs: an input, and one that followed.
 
     q_1 = A x_t;  p_i = softmax(q_jᵀ A k_i);  o = V Σ p_i v_i;  q_{j+1} = R_j (q_j + o);
     y = q_{H+1}. The key k_i is an input and the value v_i the one ``lag`` steps later, both before
-    the present one: with lag 1 the memory tells what followed last time, with lag 0 it is one
-    input in two embeddings. Before there is a pair, o is zero.
+    the present one. With lag 1 the memory recalls what followed a similar input; with lag 0 key and
+    value are two embeddings of the same input. While there is no pair, o is zero.
 
-    The paper embeds hand-made features of question, key and value by one A, and picks candidate
-    pairs by their words. Here what is learned stands in for features, so that values have a matrix
-    of their own, and all pairs are candidates. R_j is the identity at first: a hop adds.
+    The paper embeds hand-made features of question, key and value by one matrix A, and selects
+    candidate pairs by their words. Here the features are learned, values have their own matrix, and
+    all pairs are candidates. R_j starts as the identity.
 
     Args:
         in_dim: width of the input features, I.
-        slots: N, inputs that are remembered, N − ``lag`` pairs.
+        slots: N, inputs that are stored, which form N − ``lag`` pairs.
         hops: H.
         lag: steps from key to value; less than ``slots``.
         hidden_dim: d, width of the embeddings and of the output.
-        init_std: σ of A and V at first, N(0, σ²); small, so that every pair is looked at.
+        init_std: A and V start from N(0, σ²); a small σ spreads the first attention over all pairs.
 
     Raises:
-        ValueError: the lag leaves no pair.
+        ValueError: ``lag`` is not below ``slots``.
     """
 
     paper = "Miller et al. 2016, Key-Value Memory Networks for Directly Reading Documents"
@@ -64,9 +64,9 @@ class KeyValueMemNN(MemoryCore[KeyValueMemNNState]):
     ) -> None:
         super().__init__(in_dim, hidden_dim)
         if lag >= slots:
-            raise ValueError(f"lag {lag} leaves no pair in {slots} slots: it must be less")
+            raise ValueError(f"lag is {lag}; allowed: below slots, {slots}")
         self.slots, self.hops, self.lag = slots, hops, lag
-        # The key of an only pair changes nothing: its weight is 1. Its value is a step away.
+        # A single pair has weight 1, so its key gets no gradient; its value is one step back.
         self.horizon = slots if slots > lag + 1 else 1
         self.key = nn.Parameter(init_std * torch.randn(hidden_dim, in_dim))  # A
         self.value = nn.Parameter(init_std * torch.randn(hidden_dim, in_dim))  # V
@@ -80,27 +80,17 @@ class KeyValueMemNN(MemoryCore[KeyValueMemNNState]):
             read_weights=zeros(batch_size, self.hops, self.slots),
         )
 
-    def _update(self, x: Tensor, state: KeyValueMemNNState) -> tuple[Tensor, KeyValueMemNNState]:
-        y, state = self._see(x.unsqueeze(1), state, state.age.unsqueeze(1))
-        return y.squeeze(1), state
-
-    def forward(self, x: Tensor, state: KeyValueMemNNState, start: Tensor) -> Unrolled:
-        state = self.reset(state, self.initial_state(1), start[0])
-        y, state = self._see(x.transpose(0, 1), state, ages(state.age, start))
-        return Unrolled(y.transpose(0, 1), state)
-
-    def _see(
+    def _attend(
         self, x: Tensor, state: KeyValueMemNNState, age: Tensor
-    ) -> tuple[Tensor, KeyValueMemNNState]:
-        """All hops of steps [B, T, I] of the given ages [B, T]."""
+    ) -> tuple[Tensor, KeyValueMemNNState, None]:
         seen, next_age = look_back(state.items, x, age), age[:, -1] + 1
         pairs = self.slots - self.lag
         visible = seen.visible[..., :pairs]  # keys whose values are known
-        asked, unsound = without_spoiled(x)  # one product serves all questions
+        asked, nonfinite = without_nonfinite(x)  # all queries are one product
         q = asked @ self.key.mT
         looks = []
         for r in self.update.unbind():
-            # No item is embedded: qᵀ A k_i = (Aᵀ q)ᵀ k_i and Σ p_i V v_i = V Σ p_i v_i.
+            # Without embedding the items: qᵀ A k_i = (Aᵀ q)ᵀ k_i and Σ p_i V v_i = V Σ p_i v_i.
             p = weigh(compare(q @ self.key, seen.items)[..., :pairs], visible)
             o = read(F.pad(p, (self.lag, 0)), seen.items) @ self.value.mT
             q = (q + o) @ r.mT
@@ -110,7 +100,7 @@ class KeyValueMemNN(MemoryCore[KeyValueMemNNState]):
             age=next_age.clamp(max=self.slots),
             read_weights=torch.stack(looks, dim=1),
         )
-        return torch.where(seen.spoiled | unsound.unsqueeze(-1), torch.nan, q), after
+        return with_nan(q, seen.nonfinite | nonfinite), after, None
 
     def diagnostics(self, state: KeyValueMemNNState) -> dict[str, Tensor]:
         return {

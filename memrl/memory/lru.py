@@ -1,4 +1,4 @@
-"""LRU: a bank of damped oscillators driven by the input, read out by a gated layer."""
+"""LRU: a linear recurrence with complex diagonal transitions, and a gated output layer."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from memrl.memory.core import MemoryCore, Unrolled
 from memrl.memory.ops.scan import linear_scan
 from memrl.memory.registry import register
 
-EDGE = 1e-6  # how near |λ|² may be drawn to 0 and 1, where its logarithms end
+EDGE = 1e-6  # |λ|² starts at least this far from 0 and 1, where its logarithms diverge
 
 
 class LRUState(NamedTuple):
-    """The complex state of the oscillators, as two real leaves."""
+    """State of the LRU core: a complex vector, as two real leaves."""
 
     re: Tensor  # [B, N]
     im: Tensor  # [B, N]
@@ -31,19 +31,19 @@ class LRU(MemoryCore[LRUState]):
 
     h' = λ ∘ h + e^γ ∘ (B x) and v = Re(C h') + D x, with λ = exp(-e^ν + i e^θ), hence |λ| < 1 for
     any parameters. As in the paper's blocks a gated linear unit follows:
-    y = p ∘ σ(q) with [p, q] = W GELU(v). Normalisation and skips are the policy's.
+    y = p ∘ σ(q) with [p, q] = W GELU(v). The policy adds normalisation and skips.
 
     |λ|² starts uniform in [r_min², r_max²], the phase in [0, 2π), γ at log √(1 - |λ|²).
 
     Args:
         in_dim: width of the input features.
-        state_dim: N, oscillators.
+        state_dim: N, complex state variables.
         hidden_dim: width of the output.
-        r_min: least |λ| at the start; 0.9 and above for long memories.
-        r_max: greatest |λ| at the start.
+        r_min: smallest initial |λ|; 0.9 and above for long memories.
+        r_max: largest initial |λ|.
 
     Raises:
-        ValueError: the ring between r_min and r_max is empty.
+        ValueError: ``r_min`` is not below ``r_max``.
     """
 
     paper = "Orvieto et al. 2023, Resurrecting Recurrent Neural Networks for Long Sequences"
@@ -59,7 +59,7 @@ class LRU(MemoryCore[LRUState]):
     ) -> None:
         super().__init__(in_dim, hidden_dim)
         if r_min >= r_max:
-            raise ValueError(f"r_min {r_min} has to be below r_max {r_max}")
+            raise ValueError(f"r_min is {r_min}; allowed: below r_max, {r_max}")
         self.state_dim = state_dim
         square = r_min**2 + torch.rand(state_dim) * (r_max**2 - r_min**2)  # |λ|²
         square = square.clamp(EDGE, 1 - EDGE)

@@ -1,4 +1,4 @@
-"""LRUA: an external memory that is written where it was just read or least used."""
+"""LRUA: an external memory that writes to the slots read last or to the least used ones."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, NamedTuple, final
 
 import torch
 from annotated_types import Ge, Gt, Lt
-from torch import Tensor, nn
+from torch import Tensor
 
 from memrl.memory.ops.addressing import content_weights, entropy
 from memrl.memory.ops.usage import (
@@ -15,12 +15,12 @@ from memrl.memory.ops.usage import (
     least_used,
     least_used_write_weights,
 )
-from memrl.memory.parts.controlled import ControlledMemory, ControllerState
+from memrl.memory.parts.controlled import ControlledMemory, ControllerState, MemorySizes
 from memrl.memory.registry import register
 
 
 class LRUAState(NamedTuple):
-    """What an LRUA memory carries from step to step; at a start all zero but the usage."""
+    """State of the LRUA memory core; at a start all zero but the usage."""
 
     memory: Tensor  # [B, N, W]
     usage: Tensor  # [B, N]  w^u ≥ 0; no gradient
@@ -39,22 +39,22 @@ class LRUA(ControlledMemory[LRUAState]):
     (eq. 2–4); w^u_t = γ w^u_{t-1} + w^r_t + w^w_t (eq. 5), and w^lu marks its R smallest (eq. 6).
     ``y_t = W_y [h_t, r_t]``, and the controller sees r_{t-1}.
 
-    As in the paper the key k is also the word that is written, reads see what was just written, and
-    the similarity has no strength: no slot gets more than e² times the attention of another. Each
-    head has a key and a gate α of its own; k = tanh, which bounds what one step can write.
-    Usage has no gradient, for only its order counts. It begins at 0 … 0.001 along the slots: with
-    none used yet, the first writes go to the first slots, whatever the rounding.
+    As in the paper the key k is also the word to write, reads see the new memory, and the
+    similarity has no strength: no slot gets more than e² times the attention of another. Each head
+    has its own key and gate α; k = tanh, which bounds a write. Usage has no gradient, because only
+    its order matters. It starts at 0 … 0.001 along the slots, so that the first writes go to the
+    first slots whatever the rounding.
 
     Args:
         in_dim: width of the input features.
-        slots: N, rows of the memory; more than there are heads.
+        slots: N, rows of the memory; more than ``read_heads``.
         word_dim: W, width of a row.
         read_heads: R; each writes too.
-        usage_decay: γ, share of the usage that is left after one env step.
+        usage_decay: γ, factor of the usage at each env step.
         hidden_dim: width of the controller and of the output.
 
     Raises:
-        ValueError: there are not more slots than heads, so that every slot would be the least used.
+        ValueError: ``read_heads`` is not below ``slots``; every step would erase all slots.
     """
 
     paper = "Santoro et al. 2016, Meta-Learning with Memory-Augmented Neural Networks"
@@ -69,18 +69,17 @@ class LRUA(ControlledMemory[LRUAState]):
         usage_decay: Annotated[float, Gt(0), Lt(1)] = 0.95,
         hidden_dim: Annotated[int, Ge(1)] = 128,
     ) -> None:
-        read_dim = read_heads * word_dim
-        super().__init__(in_dim, hidden_dim=hidden_dim, read_dim=read_dim)
         if read_heads >= slots:
             raise ValueError(
-                f"{read_heads} read heads erase the {read_heads} least used slots in every step: "
-                f"more slots are needed than {slots}"
+                f"read_heads is {read_heads}; allowed: below slots, {slots}, since every step "
+                "erases a slot for each head"
             )
-        self.slots, self.word_dim, self.read_heads = slots, word_dim, read_heads
+        sizes = MemorySizes(slots, word_dim, read_heads, hidden_dim)
+        super().__init__(
+            in_dim, sizes, interface_dim=read_heads * (word_dim + 1)
+        )  # keys k, gates α
         self.usage_decay = usage_decay
-        self.interface = nn.Linear(hidden_dim, read_dim + read_heads)  # keys k, gates α
-        self.output = nn.Linear(hidden_dim + read_dim, hidden_dim)
-        self._initialise()
+        self._finish()
 
     def initial_state(self, batch_size: int) -> LRUAState:
         zeros, n, w, r = self.output.weight.new_zeros, self.slots, self.word_dim, self.read_heads
@@ -89,7 +88,7 @@ class LRUA(ControlledMemory[LRUAState]):
             usage=first_usage(zeros(batch_size, n)),
             read_weights=zeros(batch_size, r, n),
             reads=zeros(batch_size, r, w),
-            controller=self._resting(batch_size),
+            controller=self._initial_controller(batch_size),
         )
 
     def _update(self, x: Tensor, state: LRUAState) -> tuple[Tensor, LRUAState]:
@@ -105,7 +104,7 @@ class LRUA(ControlledMemory[LRUAState]):
         memory = torch.baddbmm(erased, write_weights.mT, keys)  # M_t
 
         read_weights = content_weights(keys, torch.ones_like(gates), memory)  # w^r_t
-        reads = self._audible(torch.bmm(read_weights, memory))
+        reads = self._ablated(torch.bmm(read_weights, memory))
         usage = decayed_usage(state.usage, read_weights, write_weights, self.usage_decay)
         after = LRUAState(memory, usage, read_weights, reads, controller)
         return torch.cat([controller.h, reads.flatten(1)], dim=-1), after

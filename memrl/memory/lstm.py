@@ -1,4 +1,4 @@
-"""LSTM: long short-term memory, a cell that gates protect."""
+"""LSTM: long short-term memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from memrl.memory.registry import register
 
 
 class LSTMState(NamedTuple):
-    """What an LSTM carries from step to step."""
+    """State of the LSTM core."""
 
     h: Tensor  # [B, H]
     c: Tensor  # [B, H]
@@ -61,7 +61,7 @@ class LSTM(MemoryCore[LSTMState]):
         return Unrolled(y, LSTMState(y[-1], c))
 
     def _unbroken(self, x: Tensor, state: LSTMState) -> Unrolled:
-        """The library's fused call: twice as fast on a CPU, where no episode begins inside."""
+        """Torch's fused call: twice as fast on a CPU, if no episode begins inside."""
         weights = [self.weight_ih, self.weight_hh, self.bias, torch.zeros_like(self.bias)]
         first = [state.h.unsqueeze(0), state.c.unsqueeze(0)]
         y, h, c = torch.lstm(x, first, weights, True, 1, 0.0, self.training, False, False)

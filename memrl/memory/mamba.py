@@ -1,4 +1,4 @@
-"""Mamba: a linear recurrence whose rates the input chooses, behind a short convolution."""
+"""Mamba: a linear recurrence with input-dependent rates, after a short convolution."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SLOWEST, FASTEST = 1e-3, 0.1  # between which Δ starts, log-uniform (the paper)
 
 
 class MambaState(NamedTuple):
-    """What a Mamba carries from step to step."""
+    """State of the Mamba core."""
 
     past: Tensor  # [B, F - 1, E]  the convolution's last inputs, oldest first; zero: none yet
     h: Tensor  # [B, E, N]
@@ -33,16 +33,16 @@ class Mamba(MemoryCore[MambaState]):
 
     [u, z] = W RMSNorm(x);  u = SiLU(conv u), over the last F steps of a channel;
     Δ = softplus(W_Δ W_δ u + b), B = W_B u, C = W_C u;  h' = e^(Δ A) ∘ h + Δ u Bᵀ, A = -e^a < 0;
-    y = W_y ((h' C + D ∘ u) ∘ SiLU(z)). The input decides by Δ how much a step counts: a small Δ
-    leaves the state as it is. The residual around the block is the policy's.
+    y = W_y ((h' C + D ∘ u) ∘ SiLU(z)). The input selects Δ; a small Δ hardly changes the state. The
+    policy adds the residual around the block.
 
     A starts at -1 … -N in every channel, Δ log-uniform between 0.001 and 0.1.
 
     Args:
         in_dim: width of the input features.
         inner_dim: E, channels.
-        state_dim: N, numbers of state in a channel.
-        rank: of the map from channels to their Δ.
+        state_dim: N, state variables of a channel.
+        rank: of the map from channels to Δ.
         conv_width: F, steps that the convolution sees.
         hidden_dim: width of the output.
     """

@@ -1,4 +1,4 @@
-"""MemN2N: the last inputs of an episode, looked at in several hops before an answer."""
+"""MemN2N: attention over the last inputs of an episode, in several hops."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Tensor, nn
 
-from memrl.memory.core import MemoryCore, Unrolled
-from memrl.memory.ops.attention import ages, push
-from memrl.memory.ops.spoiled import without_spoiled
+from memrl.memory.ops.attention import push
+from memrl.memory.ops.nonfinite import with_nan, without_nonfinite
 from memrl.memory.ops.window import compare, look_back, read, weigh
+from memrl.memory.parts.window import WindowMemory
 from memrl.memory.registry import register
 
 
 class MemN2NState(NamedTuple):
-    """What a MemN2N carries from step to step."""
+    """State of the MemN2N core."""
 
     items: Tensor  # [B, N, I]  the last N inputs as they were, oldest first; zero: none yet
     age: Tensor  # [B]  steps of the episode so far, at most N
-    read_weights: Tensor  # [B, K, N]  p of every hop at the last step, to look at; no step reads it
+    read_weights: Tensor  # [B, K, N]  p of every hop at the last step; only for plots
 
 
 @final
 @register("memn2n")
-class MemN2N(MemoryCore[MemN2NState]):
-    """End-to-end memory network: the present input asks, the N inputs before it are the memory.
+class MemN2N(WindowMemory[MemN2NState]):
+    """End-to-end memory network: the present input is the query, the N before it are the memory.
 
     u^1 = B x_t;  m_i = A^k x_i + T_A^k(i);  c_i = C^k x_i + T_C^k(i);  p = softmax(uᵀ m_i);
     o^k = Σ p_i c_i;  u^{k+1} = u^k + o^k, or H u^k + o^k;  y = u^{K+1}. The episode's first step
-    has nothing to look at, and o is zero. T(i) is learned for every age i. As everything is linear
-    in x_i, uᵀ A x_i is computed as (Aᵀ u)ᵀ x_i and Σ p_i C x_i as C Σ p_i x_i: no item is embedded.
+    has no memory, and o is zero. T(i) is learned for every age i. Items are not embedded one by
+    one: uᵀ A x_i is computed as (Aᵀ u)ᵀ x_i and Σ p_i C x_i as C Σ p_i x_i.
 
     With ``position``, an input is [Σ_j x_j, Σ_j b_j x_j] of words x_j, b_j = (j − (J+1)/2) / J, and
     is embedded as A times its first half plus a ∘ A times its second, a_k = 4 (k − (d+1)/2) / d.
@@ -40,22 +40,22 @@ class MemN2N(MemoryCore[MemN2NState]):
 
     Args:
         in_dim: width of the input features, I.
-        slots: N, inputs that are remembered; a gradient reaches back N steps.
+        slots: N, inputs that are stored; a gradient reaches back N steps.
         hops: K.
         tying: "adjacent": A^{k+1} = C^k and B = A^1; "layerwise": one A, one C, and H between hops.
         temporal: add T_A and T_C.
-        position: the input is two halves, words and words weighed by position.
+        position: the input has two halves, words and words weighted by position.
         hidden_dim: d, width of the embeddings and of the output.
-        init_std: σ of every weight at first, N(0, σ²). The paper's 0.1 suits the few words of a
-            sentence; a hundred dense features embedded so make the first softmax all but hard, and
-            a memory that looks at one wrong item learns late or never: hence 0.02.
+        init_std: all weights start from N(0, σ²). The paper's 0.1 suits the few words of a
+            sentence. With a hundred dense features it makes the first softmax almost one-hot, and
+            learning is slow or fails; hence 0.02.
 
     Attributes:
-        linear: weigh by uᵀ m_i itself, without the softmax (linear start); it may be switched at
-            any time.
+        linear: use uᵀ m_i itself as the weight, without the softmax (linear start); it may change
+            at any time.
 
     Raises:
-        ValueError: the input is to be two halves, but its width is odd.
+        ValueError: ``position`` with an odd width of the input.
     """
 
     paper = "Sukhbaatar et al. 2015, End-To-End Memory Networks"
@@ -74,7 +74,7 @@ class MemN2N(MemoryCore[MemN2NState]):
     ) -> None:
         super().__init__(in_dim, hidden_dim)
         if position and in_dim % 2:
-            raise ValueError(f"position=true needs two halves of equal width, not {in_dim} in all")
+            raise ValueError(f"position=true with in_dim {in_dim}; allowed: an even in_dim")
         self.horizon = self.slots = slots
         self.hops, self.adjacent, self.position = hops, tying == "adjacent", position
         self.linear = False
@@ -94,10 +94,10 @@ class MemN2N(MemoryCore[MemN2NState]):
         """C^K [d, words], which adjacent tying also uses for the answers: W = (C^K)ᵀ.
 
         Raises:
-            ValueError: the embeddings are tied layer-wise, and W is a matrix of its own.
+            ValueError: the embeddings are tied layer-wise, so W is another matrix.
         """
         if not self.adjacent:
-            raise ValueError('answers are tied to C^K where tying is "adjacent", not "layerwise"')
+            raise ValueError('answer_weight with tying="layerwise"; allowed: tying="adjacent"')
         return self.embeddings[-1]
 
     def initial_state(self, batch_size: int) -> MemN2NState:
@@ -108,20 +108,12 @@ class MemN2N(MemoryCore[MemN2NState]):
             read_weights=zeros(batch_size, self.hops, self.slots),
         )
 
-    def _update(self, x: Tensor, state: MemN2NState) -> tuple[Tensor, MemN2NState]:
-        y, state = self._see(x.unsqueeze(1), state, state.age.unsqueeze(1))
-        return y.squeeze(1), state
-
-    def forward(self, x: Tensor, state: MemN2NState, start: Tensor) -> Unrolled:
-        state = self.reset(state, self.initial_state(1), start[0])
-        y, state = self._see(x.transpose(0, 1), state, ages(state.age, start))
-        return Unrolled(y.transpose(0, 1), state)
-
-    def _see(self, x: Tensor, state: MemN2NState, age: Tensor) -> tuple[Tensor, MemN2NState]:
-        """All hops of steps [B, T, I] of the given ages [B, T]."""
+    def _attend(
+        self, x: Tensor, state: MemN2NState, age: Tensor
+    ) -> tuple[Tensor, MemN2NState, None]:
         seen, next_age = look_back(state.items, x, age), age[:, -1] + 1
         embed = self._embeddings()
-        asked, unsound = without_spoiled(x)  # one product serves all questions
+        asked, nonfinite = without_nonfinite(x)  # all queries are one product
         u = asked @ embed[0 if self.adjacent else 2].mT  # B x_t
         looks = []
         for hop in range(self.hops):
@@ -140,10 +132,10 @@ class MemN2N(MemoryCore[MemN2NState]):
             age=next_age.clamp(max=self.slots),
             read_weights=torch.stack(looks, dim=1),
         )
-        return torch.where(seen.spoiled | unsound.unsqueeze(-1), torch.nan, u), after
+        return with_nan(u, seen.nonfinite | nonfinite), after, None
 
     def _embeddings(self) -> Tensor:
-        """Of whole inputs, [·, d, I]: with ``position`` every one is [A, a ∘ A]."""
+        """The embeddings of whole inputs, [·, d, I]: with ``position`` each is [A, a ∘ A]."""
         if not self.position:
             return self.embeddings
         d, like = self.out_dim, self.embeddings

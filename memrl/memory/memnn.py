@@ -1,4 +1,4 @@
-"""MemNN: a memory network of four parts, I, G, O and R, whose rules are chosen by words."""
+"""MemNN: a memory network of four components, I, G, O and R, with several rules for G and O."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from memrl.memory.ops.reading import READ
 from memrl.memory.ops.writing import ASKED, WRITE, New, Slots, empty_slots, put
 from memrl.memory.registry import register
 
-FAINTEST = 1e-6  # importance below this counts as this: its logarithm enters the scores
+LEAST = 1e-6  # lower bound of the importance, whose logarithm enters the scores
 
 
 class MemNNState(NamedTuple):
-    """What a MemNN carries from step to step; all zero at the start of an episode."""
+    """State of the MemNN core; all zero at the start of an episode."""
 
     slots: Slots
-    read_weights: Tensor  # [B, K, N]  where each hop looked last; for pictures only
+    read_weights: Tensor  # [B, K, N]  of each hop at the last step; only for plots
 
 
 @final
@@ -31,13 +31,13 @@ class MemNN(MemoryCore[MemNNState]):
 
     I: m = Φ(x), linear. O: hop j scores memories by s_O = Φ_x(x, o_1 … o_{j−1})ᵀ U_Oᵀ U_O Φ_y(m_i)
     and reads o_j. As in the paper the supports found so far are summed, U_O is the same in every
-    hop, and Φ_y knows when a memory was written: here by log(1 + age). R: y = ReLU(U_R Φ_x(x, o_1 …
-    o_k)), U_R ≠ U_O; to compare it with words, or actions, is left to the policy. G: a rule of
-    ``ops/writing.py`` says what x replaces.
+    hop, and Φ_y contains the time of the write, here log(1 + age). R: y = ReLU(U_R Φ_x(x, o_1 …
+    o_k)), U_R ≠ U_O; the policy compares it with words or actions. G: a rule of ``ops/writing.py``
+    decides which slots x replaces.
 
-    O reads before G writes: x is both a question and the next memory, and would find itself. An
-    empty memory reads zeros. Only reads and gates have gradients; which slot is written by a rule
-    other than "gated" is decided without.
+    O reads before G writes. Otherwise x, which is both the query and the next memory, would find
+    itself. An empty memory reads zeros. Reads and gates have gradients; the choice of the slot to
+    write has none, except with "gated".
 
     Args:
         in_dim: width of the input features.
@@ -45,19 +45,20 @@ class MemNN(MemoryCore[MemNNState]):
         word_dim: W, width of a memory, of a question, and of what U_O compares.
         hops: k, reads of one step.
         write: G. "append" fills free slots, then stops; "oldest" is a ring; "least_used" replaces
-            what was read and written least of late; "merge" averages with the most similar memory,
-            or else is "oldest"; "gated" writes a share of every slot.
-        forget: "decay" lets memories fade; "importance" learns from x how important a memory is:
-            reads look at it in proportion, and it is protected from being overwritten.
-        read: "soft" attention; "topk", over the best few; "hard", the best by straight-through.
-        topk: memories that read=topk looks at.
-        likeness: cosine from which write=merge takes two memories for one.
-        usage_decay: share of a slot's usage that write=least_used still counts a step later.
-        keep: share of a memory that forget=decay leaves after one env step.
+            the least used memory; "merge" averages with the most similar memory, or else is
+            "oldest"; "gated" writes to every slot by a learned gate.
+        forget: "decay" lets memories fade. "importance" learns the importance of a memory from x:
+            it scales the read weight, and protects the memory from being overwritten.
+        read: "soft" attention; "topk", attention over the highest scores; "hard", the highest score
+            with a straight-through gradient.
+        topk: number of memories that read=topk attends to.
+        likeness: cosine similarity from which write=merge merges two memories.
+        usage_decay: factor of a slot's usage at each env step, for write=least_used.
+        keep: factor of a memory at each env step, for forget=decay.
         hidden_dim: width of the output.
 
     Raises:
-        ValueError: read=topk is to look at more memories than there are slots.
+        ValueError: read=topk with ``topk`` above ``slots``.
     """
 
     paper = "Weston, Chopra & Bordes 2015, Memory Networks"
@@ -80,16 +81,16 @@ class MemNN(MemoryCore[MemNNState]):
     ) -> None:
         super().__init__(in_dim, hidden_dim)
         if read == "topk" and topk > slots:
-            raise ValueError(f"topk {topk} looks at more memories than there are slots: {slots}")
+            raise ValueError(f"topk is {topk}; allowed: at most slots, {slots}")
         self.slots, self.word_dim, self.hops = slots, word_dim, hops
         self.write, self.read = WRITE[write], READ[read]
         self.topk, self.likeness, self.usage_decay = topk, likeness, usage_decay
         self.keep = keep if forget == "decay" else None
-        self.weighs = forget == "importance"
-        self.horizon = slots if write == "oldest" and not self.weighs else None
+        self.has_importance = forget == "importance"
+        self.horizon = slots if write == "oldest" and not self.has_importance else None
 
         asked = ASKED[write](slots, word_dim) if write in ASKED else 0
-        self.split = [word_dim, word_dim, hidden_dim, int(self.weighs), asked]
+        self.split = [word_dim, word_dim, hidden_dim, int(self.has_importance), asked]
         self.input = nn.Linear(in_dim, sum(self.split))  # I; U_O and U_R of x; what G asks
         self.of_memory = nn.Linear(word_dim + 1, word_dim, bias=False)  # U_O of m_i and its age
         self.of_support = nn.Linear(word_dim, word_dim, bias=False) if hops > 1 else None  # U_O
@@ -121,7 +122,7 @@ class MemNN(MemoryCore[MemNNState]):
         """O, then G, from what ``_project`` makes of x."""
         word, question, response, weight, asked = torch.split(x, self.split, dim=-1)
         supports, read_weights = self._look(question, state.slots)
-        importance = weight.sigmoid() if self.weighs else torch.zeros_like(x[:, :1])
+        importance = weight.sigmoid() if self.has_importance else torch.zeros_like(x[:, :1])
         slots = state.slots
         if self.keep is not None:
             slots = slots._replace(memory=self.keep * slots.memory)
@@ -130,7 +131,7 @@ class MemNN(MemoryCore[MemNNState]):
         return torch.cat([response, supports], dim=-1), MemNNState(slots, read_weights)
 
     def _look(self, question: Tensor, slots: Slots) -> tuple[Tensor, Tensor]:
-        """The sum of what k hops read [B, W], and where they looked [B, K, N]."""
+        """The sum of the reads of k hops [B, W], and their weights [B, K, N]."""
         filled, when = slots.filled > 0, slots.age.log1p()
         supports, looks = torch.zeros_like(question), []
         for _ in range(self.hops):
@@ -141,8 +142,8 @@ class MemNN(MemoryCore[MemNNState]):
             asks = (asks @ self.of_memory.weight) * self.word_dim**-0.5  # ᵀ U_O, [B, W + 1]
             scores = torch.bmm(slots.memory, asks[:, :-1].unsqueeze(-1)).squeeze(-1)
             scores = torch.addcmul(scores, when, asks[:, -1:])  # s_O
-            if self.weighs:
-                scores = scores + slots.importance.clamp(min=FAINTEST).log()
+            if self.has_importance:
+                scores = scores + slots.importance.clamp(min=LEAST).log()
             look = self.read(scores, filled, slots.memory, self.topk)
             supports = supports + look.words  # + o_j
             looks.append(look.weights)

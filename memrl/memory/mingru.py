@@ -1,4 +1,4 @@
-"""minGRU: a GRU whose gates do not see the state, so that a sequence is one linear scan."""
+"""minGRU: a GRU whose gates do not depend on the state, so that a sequence is a linear scan."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from memrl.memory.registry import register
 
 
 class MinGRUState(NamedTuple):
-    """What a minGRU carries from step to step."""
+    """State of the minGRU core."""
 
     h: Tensor  # [B, H]  positive
 
@@ -25,8 +25,8 @@ class MinGRU(MemoryCore[MinGRUState]):
     """Minimal gated recurrent unit, in the paper's form with positive states (appendix B).
 
     z = σ(W_z x + b_z);  h̃ = g(W_h x + b_h);  h' = (1 - z) ∘ h + z ∘ h̃, where g(u) = u + ½ for
-    u ≥ 0 and σ(u) below. The output is h'. The paper needs g for a scan in logarithms; the scan
-    here divides by nothing and stays out of them. Episodes begin with h = 0.
+    u ≥ 0 and σ(u) below. The output is h'. The paper needs g for a scan in log space; the scan here
+    needs no logarithms. Episodes begin with h = 0.
     """
 
     paper = "Feng et al. 2024, Were RNNs All We Needed?"

@@ -10,16 +10,15 @@ from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memrl.memory.core import MemoryCore, Unrolled
 from memrl.memory.ops.linear_attention import attend, episodes, fading
-from memrl.memory.parts.pieces import in_pieces
+from memrl.memory.parts.matrix import MatrixMemory
 from memrl.memory.registry import register
 
 GATE_CAP = 15.0  # both gates' logits pass 15 tanh(· / 15) (Beck et al. 2025, xLSTM 7B)
 
 
 class MLSTMState(NamedTuple):
-    """The memory of every head, scaled by e^-m."""
+    """State of the mLSTM core, scaled by e^-m."""
 
     memory: Tensor  # [B, heads, K, K]  C e^-m, keys by values
     norm: Tensor  # [B, heads, K]  n e^-m
@@ -28,17 +27,17 @@ class MLSTMState(NamedTuple):
 
 @final
 @register("mlstm")
-class MLSTM(MemoryCore[MLSTMState]):
+class MLSTM(MatrixMemory[MLSTMState]):
     """Matrix LSTM in the stabilised form.
 
     m' = max(log f + m, log i);  C' = e^(log f + m - m') C + e^(log i - m') v kᵀ / √K and n' alike;
-    h̃ = C' q / max(|n'·q|, e^-m');  y = W (σ(o) ∘ h̃), with f = σ(f̃) and i = e^ĩ. The true memory
-    is C e^m, so that no choice of m changes h̃: it begins at 0, and nothing special happens at the
-    first step. The gates' kernels start at zero, forget biases between 3 and 6 over the heads.
+    h̃ = C' q / max(|n'·q|, e^-m');  y = W (σ(o) ∘ h̃), with f = σ(f̃) and i = e^ĩ. The unscaled
+    memory is C e^m, so the choice of m does not change h̃; it starts at 0. The gates' weights start
+    at zero, the forget biases between 3 and 6 over the heads.
 
     Args:
         in_dim: width of the input features.
-        heads: memories side by side.
+        heads: number of matrices.
         head_dim: K, width of a key and of a value.
         hidden_dim: width of the output.
     """
@@ -53,8 +52,9 @@ class MLSTM(MemoryCore[MLSTMState]):
         head_dim: Annotated[int, Ge(1)] = 16,
         hidden_dim: Annotated[int, Ge(1)] = 128,
     ) -> None:
-        super().__init__(in_dim, hidden_dim)
-        self.heads, self.head_dim = heads, head_dim
+        # The output gate, log i and log f.
+        parts = [heads * head_dim, heads, heads]
+        super().__init__(in_dim, hidden_dim=hidden_dim, heads=heads, head_dim=head_dim, parts=parts)
         self.qkvo = nn.Linear(in_dim, 4 * heads * head_dim)  # q, k, v and the output gate
         self.gates = nn.Linear(in_dim, 2 * heads)  # ĩ, f̃
         self.output = nn.Linear(heads * head_dim, hidden_dim)
@@ -76,12 +76,6 @@ class MLSTM(MemoryCore[MLSTMState]):
     def _emit(self, seen: Tensor) -> Tensor:
         return self.output(seen)  # type: ignore[no-any-return]
 
-    def _split(self, x: Tensor) -> tuple[Tensor, ...]:
-        """q, k, v [..., 3, heads, K], the output gate [..., heads · K], log i and log f."""
-        width = self.heads * self.head_dim
-        qkv, gate, i, f = x.split_with_sizes([3 * width, width, self.heads, self.heads], -1)
-        return qkv.unflatten(-1, (3, self.heads, self.head_dim)), gate, i, f  # type: ignore[no-untyped-call]
-
     def _update(self, x: Tensor, state: MLSTMState) -> tuple[Tensor, MLSTMState]:
         qkv, gate, i, f = self._split(x)
         q, k, v = qkv.unbind(1)  # [B, heads, K]
@@ -94,23 +88,19 @@ class MLSTM(MemoryCore[MLSTMState]):
         read = (q.unsqueeze(-2) @ memory).squeeze(-2) / size.unsqueeze(-1)  # h̃
         return read.flatten(1) * gate, MLSTMState(memory, norm, m)
 
-    def forward(self, x: Tensor, state: MLSTMState, start: Tensor) -> Unrolled:
-        seen, state = in_pieces(self, self._piece, self._project(x), state, start)
-        return Unrolled(self._emit(seen), state)
-
-    def _piece(self, x: Tensor, state: MLSTMState, start: Tensor) -> tuple[Tensor, MLSTMState]:
+    def _attend(self, x: Tensor, state: MLSTMState, start: Tensor) -> tuple[Tensor, MLSTMState]:
         qkv, gate, i, f = self._split(x)
         q, k, v = qkv.permute(2, 1, 3, 0, 4).unbind()  # [B, heads, T, K]
         i, f = i.permute(1, 2, 0), f.permute(1, 2, 0)
         seen = episodes(start)
         between, faded = fading(f, seen)
         logs = between + i.unsqueeze(-2)  # [B, heads, T, T]  log of the weight of s at t
-        # m begins at 0 in every episode: at its start, or where the piece begins.
+        # m is 0 at the start of every episode, and continues where the chunk begins.
         began = torch.where(seen.within, f.unsqueeze(-2), 0).sum(-1)  # Σ log f of the episode
         m_0 = torch.where(seen.carried, state.scale.unsqueeze(-1), 0)
         m = torch.maximum(logs.amax(dim=-1), began + m_0)
 
-        # The normaliser is the read of one more value, always 1.
+        # The normaliser is the read of an additional value that is always 1.
         v = torch.cat([v, torch.ones_like(v[..., :1])], dim=-1)
         first = torch.cat([state.memory, state.norm.unsqueeze(-1)], dim=-1)
         weights = (logs - m.unsqueeze(-1)).exp()

@@ -1,4 +1,4 @@
-"""No memory: the control that every memory has to beat."""
+"""No memory: the baseline that every memory has to beat."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from memrl.memory.registry import register
 
 
 class NoState(NamedTuple):
-    """Nothing is carried from step to step."""
+    """An empty state."""
 
 
 @final
 @register("none")
 class NoMemory(MemoryCore[NoState]):
-    """A rectified linear map of the present features, as wide as the memories it stands in for."""
+    """A ReLU layer of the present features, as wide as the memories it replaces."""
 
     horizon = 0
 

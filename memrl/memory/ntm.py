@@ -1,4 +1,4 @@
-"""NTM: an external memory addressed by content and by moving along its slots."""
+"""NTM: an external memory addressed by content and by shifts along its slots."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from memrl.memory.ops.addressing import content_weights, entropy, sharpen, shift, write
-from memrl.memory.parts.controlled import ControlledMemory, ControllerState
+from memrl.memory.parts.controlled import ControlledMemory, ControllerState, MemorySizes
 from memrl.memory.registry import register
 
-CLIP = 20.0  # bound on what the controller asks of the memory (Collier & Beel: head outputs ±20)
+CLIP = 20.0  # bound of the interface vector (Collier & Beel: head outputs ±20)
 MEMORY_0 = 1e-6  # every cell of a constant initial memory (Collier & Beel)
 COSINE_EPS = 1e-8  # below the product of the norms of a key and of a row of MEMORY_0
 
 
 class NTMState(NamedTuple):
-    """What an NTM carries from step to step."""
+    """State of the NTM core."""
 
     memory: Tensor  # [B, N, W]
     read_weights: Tensor  # [B, R, N]  rows sum to 1
@@ -35,7 +35,7 @@ class Interface(NamedTuple):
     kernel: Tensor  # [B, R + D, K]  shifts −K//2 … K//2; sums to 1
     strengths: Tensor  # [B, R + D]  β > 0
     powers: Tensor  # [B, R + D]  γ ≥ 1
-    gates: Tensor  # [B, R + D, 1]  1: content; 0: where the head looked last
+    gates: Tensor  # [B, R + D, 1]  1: content; 0: the previous weights
     erase: Tensor  # [B, D, W]  in [0, 1]
 
 
@@ -44,27 +44,27 @@ class Interface(NamedTuple):
 class NTM(ControlledMemory[NTMState]):
     """Neural Turing machine with an LSTM controller.
 
-    Every head is addressed on the memory of the step before; read heads read it, then the write
-    heads write. ``y_t = W_y [h_t, r_t]``, and the controller sees r_{t-1}. Keys and add vectors are
-    raw, β = softplus, γ = 1 + softplus, the interface is clipped to ±20.
+    All heads address the memory of the previous step. The read heads read it, then the write heads
+    write. ``y_t = W_y [h_t, r_t]``, and the controller sees r_{t-1}. Keys and add vectors have no
+    activation, β = softplus, γ = 1 + softplus, and the interface is clipped to ±20.
 
-    The first weights, the first reads and the controller's first state are learned. With equal
-    slots and equal first weights every slot would stay equal for ever, since nothing the heads do
-    tells one from the other; random logits of the first weights break that symmetry.
+    The initial weights, reads and controller state are learned. With equal slots and equal initial
+    weights, all slots would stay equal, because the heads could not distinguish them. The random
+    logits of the initial weights break this symmetry.
 
     Args:
         in_dim: width of the input features.
-        slots: N, rows of the memory; at least as many as the shift kernel is wide.
+        slots: N, rows of the memory; at least the size of the shift kernel.
         word_dim: W, width of a row.
         read_heads: R.
         write_heads: D.
         hidden_dim: width of the controller and of the output.
-        shift_range: slots a head can move in one step, in both directions.
-        memory_init: "constant" 1e-6 (learns soonest in Collier & Beel 2018), "learned", or
-            "random": drawn once from U(±1/√(N + W)) and kept.
+        shift_range: maximum shift of a head in one step, in both directions.
+        memory_init: "constant" 1e-6 (learns fastest in Collier & Beel 2018), "learned", or
+            "random": drawn once from U(±1/√(N + W)) and not learned.
 
     Raises:
-        ValueError: the shift kernel does not fit into the slots.
+        ValueError: the shift kernel is larger than ``slots``.
     """
 
     paper = "Graves, Wayne & Danihelka 2014, Neural Turing Machines"
@@ -82,26 +82,25 @@ class NTM(ControlledMemory[NTMState]):
         shift_range: Annotated[int, Ge(0)] = 1,
         memory_init: Literal["constant", "learned", "random"] = "constant",
     ) -> None:
-        super().__init__(in_dim, hidden_dim=hidden_dim, read_dim=read_heads * word_dim)
         shifts, heads = 2 * shift_range + 1, read_heads + write_heads
         if shifts > slots:
             raise ValueError(
-                f"shift_range {shift_range} spans {shifts} slots, but there are only {slots}"
+                f"shift_range is {shift_range}; allowed: at most {(slots - 1) // 2} with "
+                f"{slots} slots"
             )
-        self.slots, self.word_dim, self.shifts = slots, word_dim, shifts
-        self.read_heads, self.write_heads, self.heads = read_heads, write_heads, heads
-
-        # Neighbours share an activation; the order is that of the fields of Interface.
-        self.split = [
+        # In the order of Interface's fields; neighbours share an activation.
+        split = [
             heads * word_dim,
             write_heads * word_dim,
             heads * shifts,
             2 * heads,
             heads + write_heads * word_dim,
         ]
-        self.interface = nn.Linear(hidden_dim, sum(self.split))
-        self.output = nn.Linear(hidden_dim + read_heads * word_dim, hidden_dim)
-        self._initialise()
+        sizes = MemorySizes(slots, word_dim, read_heads, hidden_dim)
+        super().__init__(in_dim, sizes, interface_dim=sum(split))
+        self.split, self.shifts = split, shifts
+        self.write_heads, self.heads = write_heads, heads
+        self._finish()
 
         self.first_weights = nn.Parameter(torch.randn(heads, slots))  # logits
         self.first_reads = nn.Parameter(0.01 * torch.randn(read_heads, word_dim))
@@ -121,7 +120,7 @@ class NTM(ControlledMemory[NTMState]):
 
     def initial_state(self, batch_size: int) -> NTMState:
         def rows(first: Tensor) -> Tensor:
-            # A copy, never a view: acting may edit a state in place, and this is a parameter.
+            # A copy, not a view: acting may edit a state in place, and must not edit a parameter.
             return first.repeat(batch_size, *[1] * first.dim())
 
         weights = rows(self.first_weights.softmax(dim=-1))
@@ -149,7 +148,7 @@ class NTM(ControlledMemory[NTMState]):
             weights, [self.read_heads, self.write_heads], dim=1
         )
 
-        reads = self._audible(torch.bmm(read_weights, state.memory))
+        reads = self._ablated(torch.bmm(read_weights, state.memory))
         memory = write(state.memory, write_weights, ask.erase, ask.add)
         after = NTMState(memory, read_weights, write_weights, reads, controller)
         return torch.cat([controller.h, reads.flatten(1)], dim=-1), after

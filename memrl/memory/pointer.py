@@ -1,4 +1,4 @@
-"""Pointer memory: the output is where, among the last inputs, the present one points."""
+"""Pointer memory: the output contains the attention weights over the last inputs."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from memrl.memory.core import MemoryCore, Unrolled
-from memrl.memory.ops.attention import ages, push
+from memrl.memory.ops.attention import push
+from memrl.memory.ops.nonfinite import with_nan
 from memrl.memory.ops.window import look_back, read, weigh, windows
+from memrl.memory.parts.window import WindowMemory
 from memrl.memory.registry import register
 
-PIECE: Final = 2**23  # numbers of tanh(…) [B, T, N, D] that are held at once, 32 MiB
+MAX_ELEMENTS: Final = 2**23  # of tanh(…) [B, T, N, D] in memory at once: 32 MiB
 
 
 class PointerState(NamedTuple):
-    """What a pointer memory carries from step to step."""
+    """State of the pointer memory core."""
 
     items: Tensor  # [B, N, I]  the last N inputs as they were, oldest first; zero: none yet
     age: Tensor  # [B]  steps of the episode so far, at most N
-    read_weights: Tensor  # [B, N]  p at the last step, to look at; no step reads it
+    read_weights: Tensor  # [B, N]  p at the last step; only for plots
 
 
 def additive_logits(
@@ -31,12 +32,12 @@ def additive_logits(
     keys: Float[Tensor, "B S D"],
     v: Float[Tensor, " D"],
     *,
-    piece: int = PIECE,
+    max_elements: int = MAX_ELEMENTS,
 ) -> Float[Tensor, "B T N"]:
-    """How each of the N = S − T + 1 keys before a query fits it: vᵀ tanh(k + q) (Vinyals 2015).
+    """Additive attention to the N = S − T + 1 keys before a query: vᵀ tanh(k + q) (Vinyals 2015).
 
-    A sequence that needs more than ``piece`` numbers is cut in time, and every part of it is
-    computed again for its gradient, so that no more than one part is in memory.
+    A sequence that needs more than ``max_elements`` is split in time. Each part is computed again
+    for its gradient, so that only one part is in memory.
     """
     batch, length, dim = queries.shape
     size = keys.shape[1] - length + 1
@@ -44,7 +45,7 @@ def additive_logits(
     def score(q: Tensor, k: Tensor) -> Tensor:
         return (windows(k, size) + q.unsqueeze(2)).tanh() @ v
 
-    steps = 1 if length == 1 else max(1, piece // (batch * size * dim))
+    steps = 1 if length == 1 else max(1, max_elements // (batch * size * dim))
     if steps >= length:
         return score(queries, keys)
     parts = []
@@ -56,21 +57,20 @@ def additive_logits(
 
 @final
 @register("pointer")
-class PointerMemory(MemoryCore[PointerState]):
+class PointerMemory(WindowMemory[PointerState]):
     """Pointer attention over the N inputs before the present one.
 
     u_i = vᵀ tanh(W_1 x_i + W_2 x_t);  p = softmax(u);  y = [p, W (Σ p_i x_i, x_t) + b]. The first N
-    outputs are the answer of a pointer network itself: a distribution over places in the memory,
-    the N-th before the present first and the newest last, zero where the episode has none; at its
-    first step they are all zero. Behind them comes what is pointed at beside the present, for what
-    cannot use a place. The network itself, the recurrent encoder and decoder of the paper, is the
-    policy's: here an item is an input.
+    outputs are the output of a pointer network: a distribution over positions in the memory, oldest
+    first, zero where the episode has no item. At its first step they are all zero. The other
+    outputs combine the weighted item with the present input, for policies that cannot use a
+    position. The paper's recurrent encoder and decoder are left to the policy.
 
     Args:
         in_dim: width of the input features, I.
-        slots: N, inputs that can be pointed at; a gradient reaches back N steps.
-        key_dim: width of the comparison, of v.
-        hidden_dim: width of the output behind the N places.
+        slots: N, inputs that are stored; a gradient reaches back N steps.
+        key_dim: D, width of keys, queries and v.
+        hidden_dim: width of the outputs after the N weights.
     """
 
     paper = "Vinyals et al. 2015, Pointer Networks"
@@ -101,17 +101,9 @@ class PointerMemory(MemoryCore[PointerState]):
             read_weights=zeros(batch_size, self.slots),
         )
 
-    def _update(self, x: Tensor, state: PointerState) -> tuple[Tensor, PointerState]:
-        y, state = self._see(x.unsqueeze(1), state, state.age.unsqueeze(1))
-        return y.squeeze(1), state
-
-    def forward(self, x: Tensor, state: PointerState, start: Tensor) -> Unrolled:
-        state = self.reset(state, self.initial_state(1), start[0])
-        y, state = self._see(x.transpose(0, 1), state, ages(state.age, start))
-        return Unrolled(y.transpose(0, 1), state)
-
-    def _see(self, x: Tensor, state: PointerState, age: Tensor) -> tuple[Tensor, PointerState]:
-        """Steps [B, T, I] of the given ages [B, T]."""
+    def _attend(
+        self, x: Tensor, state: PointerState, age: Tensor
+    ) -> tuple[Tensor, PointerState, None]:
         seen, next_age = look_back(state.items, x, age), age[:, -1] + 1
         logits = additive_logits(self.query(x), self.key(seen.items), self.score)
         p = weigh(logits, seen.visible)
@@ -121,7 +113,7 @@ class PointerMemory(MemoryCore[PointerState]):
             age=next_age.clamp(max=self.slots),
             read_weights=p[:, -1].detach(),
         )
-        return torch.where(seen.spoiled, torch.nan, torch.cat([p, z], dim=-1)), after
+        return with_nan(torch.cat([p, z], dim=-1), seen.nonfinite), after, None
 
     def diagnostics(self, state: PointerState) -> dict[str, Tensor]:
         return {

@@ -11,7 +11,7 @@ from memrl.memory.core import MemoryCore
 from memrl.registry import Registry
 
 C = TypeVar("C", bound=type[MemoryCore[Any]])
-REGISTRY: Registry[MemoryCore[Any]] = Registry("memory", "memories")
+REGISTRY: Registry[MemoryCore[Any]] = Registry("memory", "memories", MemoryCore, "memrl.memories")
 
 
 def register(name: str) -> Callable[[C], C]:
@@ -25,7 +25,7 @@ def names() -> list[str]:
 
 
 def core_class(name: str) -> type[MemoryCore[Any]]:
-    """The class behind a name.
+    """The class behind a name, or behind ``module:Name`` where that module is imported.
 
     Raises:
         ValueError: no memory has that name; the nearest one is named.

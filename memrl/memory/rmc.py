@@ -1,4 +1,4 @@
-"""RMC: memory slots that attend to one another and to the input, then are rewritten by gates."""
+"""RMC: memory slots that attend to each other and to the input, with gated updates."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ FORGET_BIAS = 1.0  # added inside the forget gate (the authors' code; the input 
 
 
 class RMCState(NamedTuple):
-    """What an RMC carries from step to step."""
+    """State of the RMC core."""
 
     memory: Tensor  # [B, N, F]
 
 
 @final
 class Block(nn.Module):
-    """What one round of attention has of its own; the MLP is shared by all rounds."""
+    """The layers of one attention block; all blocks share the MLP."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -48,22 +48,22 @@ class RMC(MemoryCore[RMCState]):
     [i, f] = W_i x' + W_m tanh M; M' = σ(f + 1) ∘ M + σ(i) ∘ tanh M̃. There is no output gate (the
     paper: not necessary), and M' is flattened and projected: y = W_y M'.
 
-    Every LayerNorm is over the features of one row, and no weight belongs to a slot: slots differ
-    by their first rows alone, those of the unit matrix. The input's query is left out of the last
-    block, where nothing would see what it finds; with one block that is the paper's eq. 2.
+    Every LayerNorm is over the features of one row, and all slots share their weights: they differ
+    only by their initial rows, those of the unit matrix. The last block computes no query for the
+    input, because its result would not be used; with one block that is the paper's eq. 2.
 
     Args:
         in_dim: width of the input features.
-        slots: N, rows of the memory; at most F = heads · head_dim, so that first rows differ.
+        slots: N, rows of the memory; at most F = heads · head_dim, so that initial rows differ.
         heads: attention heads.
         head_dim: width of a head.
-        blocks: rounds of attention in one step.
+        blocks: attention blocks in one step.
         gate: "unit", one for every cell of the memory; "memory", one for every row; or "none":
             M' = M̃.
         hidden_dim: width of the output.
 
     Raises:
-        ValueError: there are more slots than rows of the unit matrix.
+        ValueError: ``slots`` is above F.
     """
 
     paper = "Santoro et al. 2018, Relational recurrent neural networks"
@@ -84,8 +84,8 @@ class RMC(MemoryCore[RMCState]):
         width = heads * head_dim
         if slots > width:
             raise ValueError(
-                f"{slots} slots of width {width} (heads · head_dim) cannot all begin differently: "
-                f"at most {width}"
+                f"slots is {slots}; allowed: at most heads · head_dim, {width}, so that initial "
+                "rows differ"
             )
         self.slots, self.heads, self.width = slots, heads, width
         gates = {"unit": 2 * width, "memory": 2, "none": 0}[gate]
@@ -107,7 +107,7 @@ class RMC(MemoryCore[RMCState]):
         return RMCState(self.first_memory.repeat(batch_size, 1, 1))
 
     def _project(self, x: Tensor) -> Tensor:
-        """x', its query, key and value in the first block, and its share of the gates."""
+        """x', its query, key and value in the first block, and its contribution to the gates."""
         row = self.input(x)
         parts = [row, self.blocks[0].project(row)]  # type: ignore[operator]
         if self.gate_input is not None:
@@ -122,14 +122,14 @@ class RMC(MemoryCore[RMCState]):
         width = self.width
         parts = [width, 3 * width, x.shape[-1] - 4 * width]
         row, qkv, gates = torch.split(x.unsqueeze(1), parts, dim=-1)
-        memory = self._think(row, qkv, state.memory)  # M̃
+        memory = self._attend(row, qkv, state.memory)  # M̃
         if self.gate_memory is not None:
             i, f = (gates + self.gate_memory(state.memory.tanh())).chunk(2, dim=-1)
             kept = (f + FORGET_BIAS).sigmoid() * state.memory
             memory = kept + i.sigmoid() * memory.tanh()
         return memory.flatten(1), RMCState(memory)
 
-    def _think(self, row: Tensor, qkv_row: Tensor, memory: Tensor) -> Tensor:
+    def _attend(self, row: Tensor, qkv_row: Tensor, memory: Tensor) -> Tensor:
         """M̃ from M and x' with its query, key and value in the first block."""
         rows = torch.cat([memory, row], dim=1)  # Z [B, N + 1, F]
         for index, block in enumerate(self.blocks):

@@ -1,4 +1,4 @@
-"""SDNC: a sparse memory that also knows in which order it was written."""
+"""SDNC: a sparse memory with temporal links, the order in which slots were written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from memrl.memory.ops.edits import Edits
 from memrl.memory.ops.sparse_linkage import Entries, Links, follow, largest, update_links
 from memrl.memory.parts.sparse import SparseMemory
 from memrl.memory.parts.sparse_access import found_words, look
-from memrl.memory.parts.sparse_state import Ask, SparseState, Written
+from memrl.memory.parts.sparse_state import Interface, SparseState, Written
 from memrl.memory.registry import register
 from memrl.memory.stores.index import Indexes
 
@@ -20,30 +20,22 @@ from memrl.memory.stores.index import Indexes
 @final
 @register("sdnc")
 class SDNC(SparseMemory):
-    """Sparse differentiable neural computer: SAM's writes and look, and links of a few partners.
+    """Sparse differentiable neural computer: SAM with sparse temporal links.
 
     N_t(i, ·) = (1 − w(i)) N_{t−1}(i, ·) + w(i) p_{t−1}: what was written right before slot i;
     P_t(j, ·) = (1 − p_{t−1}(j)) P_{t−1}(j, ·) + p_{t−1}(j) w: what was written right after slot j;
     w = w^W_t, and p_t = (1 − Σ w) p_{t−1} + w is the precedence. A row keeps its largest entries.
-    A head follows the rows of the slots where it was, b = N_tᵀ w̃^R_{t−1} backward and
+    A head follows the links of the slots that it read last, b = N_tᵀ w̃^R_{t−1} backward and
     f = P_tᵀ w̃^R_{t−1} forward. w̃^R_t = the K largest of π_1 b + π_2 c + π_3 f with c as in SAM, and
-    r_t = Σ w̃^R_t M_t(s). What is cut off is not made up for: weights sum to at most 1.
+    r_t = Σ w̃^R_t M_t(s). The weights are not renormalised: they sum to at most 1.
 
     No gradient passes through links and precedence. With several heads w is their mean, so that it
-    sums to at most 1. Erasing, empty slots and the choice of search are those of SAM.
+    sums to at most 1. Erasing, empty slots and the search are those of SAM.
+
+    The options are those of ``SparseMemory``, and one more.
 
     Args:
-        in_dim: width of the input features.
-        slots: N, words of the memory.
-        word_dim: W, width of a word.
-        read_heads: R; each writes too.
-        neighbours: K, words that a head reads; at most N.
-        partners: K_L, links that a slot keeps in either direction.
-        search: "exact", "index" or "auto", as in SAM.
-        hidden_dim: width of the controller and of the output.
-
-    Raises:
-        ValueError: more neighbours than slots, or faiss is asked for and not installed.
+        partners: K_L, links that a slot keeps in each direction.
     """
 
     paper = "Rae et al. 2016, Scaling Memory-Augmented Neural Networks (appendix D)"
@@ -78,8 +70,8 @@ class SDNC(SparseMemory):
         return super().initial_state(batch_size)._replace(links=links)
 
     def _opening(self, batch_size: int) -> SparseState:
-        nothing = self._no_entries(batch_size, self.partners)
-        return super()._opening(batch_size)._replace(precedence=nothing)
+        precedence = self._no_entries(batch_size, self.partners)
+        return super()._opening(batch_size)._replace(precedence=precedence)
 
     def _no_entries(self, *shape: int) -> Entries:
         zeros = self.output.weight.new_zeros
@@ -87,7 +79,7 @@ class SDNC(SparseMemory):
 
     def _read(
         self,
-        ask: Ask,
+        ask: Interface,
         written: Written,
         state: SparseState,
         words: Edits,

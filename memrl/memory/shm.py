@@ -1,4 +1,4 @@
-"""SHM: a matrix memory calibrated cell by cell, by factors around one."""
+"""SHM: a matrix memory whose cells are scaled by factors around one (calibrated)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from memrl.memory.core import MemoryCore
 from memrl.memory.registry import register
 
 CLIP = 100.0  # bound on a cell (the authors' code for POPGym)
-SUM_EPS = 1e-5  # added to the sums that keys and queries are divided by (the authors' code)
+SUM_EPS = 1e-5  # added to the sums that normalise keys and queries (the authors' code)
 
 
 class SHMState(NamedTuple):
-    """What an SHM carries from step to step."""
+    """State of the SHM core."""
 
     memory: Tensor  # [B, M, M]  values by keys
-    phase: Tensor  # [B]  which θ is next; whole numbers below `thetas`
+    phase: Tensor  # [B]  index of the next θ; integers below `thetas`
 
 
 @final
@@ -29,9 +29,9 @@ class SHM(MemoryCore[SHMState]):
 
     M' = M ∘ C + η v kᵀ, read M' q, with C = 1 + tanh(θ_t ⊗ v_c) in (0, 2) and η = σ(w·x); k and q
     are rectified and divided by their sums, and all are linear in the normed input. Cells are
-    kept within ±100. The authors draw θ_t from a table at random, which would make learning see
-    another memory than acting did: here its rows, random themselves, follow in order from the
-    start of the episode.
+    clipped to ±100. The authors draw θ_t from a table at random; then learning would compute other
+    states than acting. Here its rows, initialised at random, follow in order from the start of the
+    episode.
 
     Args:
         in_dim: width of the input features.

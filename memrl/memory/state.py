@@ -1,4 +1,4 @@
-"""A core's state is a value: a nested NamedTuple of tensors that lead with the batch axis."""
+"""The state of a core: a nested NamedTuple of tensors that lead with the batch axis."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def select(state: S, rows: Tensor) -> S:
 
 
 def detach(state: S) -> S:
-    """The same values without their history."""
+    """The same values, detached from the graph."""
     return map_state(Tensor.detach, state)
 
 
 def clone(state: S) -> S:
-    """Detached copies, safe from a later in-place edit of the original."""
+    """Detached copies; later in-place edits of the original do not change them."""
     return map_state(lambda leaf: leaf.detach().clone(), state)
 
 
@@ -64,7 +64,7 @@ def flatten(state: Any, prefix: str = "") -> dict[str, Tensor]:
 
 
 def unflatten(like: S, flat: Mapping[str, Tensor]) -> S:
-    """Put the leaves of ``flatten`` back into the structure of ``like``.
+    """The inverse of ``flatten``, in the structure of ``like``.
 
     Raises:
         ValueError: a leaf is missing or left over.
@@ -72,15 +72,13 @@ def unflatten(like: S, flat: Mapping[str, Tensor]) -> S:
     wanted = list(flatten(like))
     if set(wanted) != set(flat):
         missing, extra = sorted(set(wanted) - set(flat)), sorted(set(flat) - set(wanted))
-        raise ValueError(
-            f"the state does not fit: missing leaves {missing}, unknown leaves {extra}"
-        )
+        raise ValueError(f"the saved state has other leaves: missing {missing}, unknown {extra}")
     values = iter([flat[name] for name in wanted])
     return map_state(lambda _: next(values), like)
 
 
 def loaded(own: S, saved: Mapping[str, Tensor]) -> S:
-    """Saved leaves (see ``flatten``) in the place of one's own: copies, on the device of those.
+    """Copies of saved leaves (see ``flatten``), on the devices of the state ``own``.
 
     Raises:
         ValueError: as ``unflatten``.

@@ -1,4 +1,4 @@
-"""Universal Transformer: one layer applied over and over, as often as a step needs."""
+"""Universal Transformer: one layer that each step applies as often as it needs."""
 
 from __future__ import annotations
 
@@ -9,58 +9,51 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from memrl.memory.core import MemoryCore, Unrolled
-from memrl.memory.ops.attention import ages, push, window
+from memrl.memory.ops.attention import push, window
 from memrl.memory.ops.halting import first_thought, goes_on, halt
-from memrl.memory.parts.attention import RelativeAttention
+from memrl.memory.parts.transformer import PostNormLayer
+from memrl.memory.parts.window import WindowMemory
 from memrl.memory.registry import register
 
 
 class UniversalState(NamedTuple):
-    """What a Universal Transformer carries from step to step."""
+    """State of the Universal Transformer core."""
 
     memory: Tensor  # [B, N, M, D]  the last M inputs of every round, oldest first; zero: none yet
     age: Tensor  # [B]  steps of the episode so far, at most M
-    ponder: Tensor  # [B]  ρ of the last step: rounds it took, and the remainder
+    ponder: Tensor  # [B]  ρ of the last step: its rounds plus the remainder
     cost: Tensor  # [B]  ponder_cost · ρ
 
 
-class Block(nn.Module):
-    """The one layer: attention and a position-wise network, norms after the sums."""
-
-    def __init__(self, dim: int, *, heads: int, head_dim: int, mlp_dim: int) -> None:
-        super().__init__()
-        self.attention = RelativeAttention(dim, heads=heads, head_dim=head_dim)
-        self.mlp = nn.Sequential(nn.Linear(dim, mlp_dim), nn.ReLU(), nn.Linear(mlp_dim, dim))
-        self.norm, self.mlp_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
+class Block(PostNormLayer):
+    """The one layer that every round applies."""
 
     def forward(self, x: Tensor, past: Tensor, visible: Tensor) -> Tensor:
         """Steps x [B, T, D] after M past inputs of the same round."""
-        x = self.norm(x + self.attention(x, past, visible))
-        return self.mlp_norm(x + self.mlp(x))  # type: ignore[no-any-return]
+        return self._join(x, self.attention(x, past, visible))
 
 
 @final
 @register("universal")
-class UniversalTransformer(MemoryCore[UniversalState]):
-    """A layer shared by all rounds n, and adaptive computation time for every step of its own.
+class UniversalTransformer(WindowMemory[UniversalState]):
+    """A layer shared by all rounds n, with adaptive computation time for each step.
 
-    s_n = Block(s_{n−1} + e_n, what the last M steps had in round n);  h_n = σ(w·s_n + b);
+    s_n = Block(s_{n−1} + e_n, the inputs of round n at the last M steps);  h_n = σ(w·s_n + b);
     y = Σ p_n s_n, with p and the number of rounds from ``ops.halting``. A step that has halted is
-    copied from round to round, so that later steps still find it. Distances are told by relative
-    attention, rounds by the learned e_n. The ponder cost is the core's ``cost``.
+    copied from round to round, so that later steps can attend to it. Relative attention encodes
+    distances, and the learned e_n encodes rounds. The ponder cost is the core's ``cost``.
 
     At first every h_n is 1/N: all rounds run, with equal weights.
 
     Args:
         in_dim: width of the input features.
-        max_steps: N, rounds at most; all are computed, a gradient reaches back N M steps.
+        max_steps: N, maximum of rounds; all are computed, a gradient reaches back N M steps.
         memory_len: M, past steps that a round sees.
         heads: of the attention.
         head_dim: width of a head.
         mlp_dim: hidden width of the position-wise network.
         hidden_dim: D, width of the stream and of the output.
-        ponder_cost: τ, loss for every round of a step.
+        ponder_cost: τ, loss for each round of a step.
     """
 
     paper = "Dehghani et al. 2019, Universal Transformers; halting: Graves 2016"
@@ -99,26 +92,15 @@ class UniversalTransformer(MemoryCore[UniversalState]):
     def _project(self, x: Tensor) -> Tensor:
         return self.embed(x)  # type: ignore[no-any-return]
 
-    def _update(self, x: Tensor, state: UniversalState) -> tuple[Tensor, UniversalState]:
-        y, _, state = self._see(x.unsqueeze(1), state, state.age.unsqueeze(1))
-        return y.squeeze(1), state
-
-    def forward(self, x: Tensor, state: UniversalState, start: Tensor) -> Unrolled:
-        state = self.reset(state, self.initial_state(1), start[0])
-        x = self._project(x).transpose(0, 1)
-        y, cost, state = self._see(x, state, ages(state.age, start))
-        return Unrolled(y.transpose(0, 1), state, cost.T)
-
-    def _see(
-        self, s: Tensor, state: UniversalState, age: Tensor
-    ) -> tuple[Tensor, Tensor, UniversalState]:
-        """All rounds over steps [B, T, D] of the given ages [B, T]: outputs, cost [B, T], state."""
+    def _attend(
+        self, x: Tensor, state: UniversalState, age: Tensor
+    ) -> tuple[Tensor, UniversalState, Tensor]:
         visible, next_age = window(age, self.memory_len), age[:, -1] + 1
-        y, thought, memory = torch.zeros_like(s), first_thought(s), []
+        s, y, thought, memory = x, torch.zeros_like(x), first_thought(x), []
         for n, past in enumerate(state.memory.unbind(dim=1), 1):
-            x = s + self.rounds[n - 1]
-            memory.append(push(past, x, next_age))
-            s = torch.where(goes_on(thought).unsqueeze(-1), self.block(x, past, visible), s)
+            told = s + self.rounds[n - 1]
+            memory.append(push(past, told, next_age))
+            s = torch.where(goes_on(thought).unsqueeze(-1), self.block(told, past, visible), s)
             h = self.halting(s).squeeze(-1).sigmoid()
             p, thought = halt(h, thought, last=n == len(self.rounds))
             y = y + p.unsqueeze(-1) * s
@@ -129,7 +111,7 @@ class UniversalTransformer(MemoryCore[UniversalState]):
             ponder=thought.ponder[:, -1],
             cost=cost[:, -1],
         )
-        return y, cost, after
+        return y, after, cost
 
     def diagnostics(self, state: UniversalState) -> dict[str, Tensor]:
         return {"age": state.age, "ponder": state.ponder, "memory": state.memory[:, -1]}

@@ -1,4 +1,4 @@
-"""Action heads and the distributions they make: sampling, log-probability, entropy, mode."""
+"""Action heads and their distributions: sampling, log-probability, entropy, mode."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from torch.nn import functional as F
 
 from memrl.nn.init import linear
 
-HEAD_GAIN = 0.01  # a first policy close to uniform
+HEAD_GAIN = 0.01  # the initial policy is close to uniform
 
 
 def allowed(mask: Tensor) -> Tensor:
-    """Actions that may be taken, bool [*N, A]; a row that forbids all of them allows all."""
+    """The allowed actions, bool [*N, A]; a mask that forbids all actions allows all."""
     return mask.bool() | ~mask.bool().any(-1, keepdim=True)
 
 
@@ -43,11 +43,11 @@ class Actions(ABC):
 
     @abstractmethod
     def parameters(self) -> dict[str, Tensor]:
-        """What the distribution is made of: logits [*N, A], or mean and std [*N, D]."""
+        """The parameters of the distribution: logits [*N, A], or mean and std [*N, D]."""
 
 
 class Categorical(Actions):
-    """One of A actions; ``mask`` [*N, A] forbids where False (a row without any is left open)."""
+    """One of A actions; ``mask`` [*N, A] is False for forbidden ones (all False allows all)."""
 
     def __init__(self, logits: Tensor, mask: Tensor | None = None) -> None:
         if mask is not None:
@@ -96,7 +96,7 @@ class Independent(Actions):
 
 
 class Gaussian(Actions):
-    """Independent normal actions float [*N, D] with a spread that does not depend on the state."""
+    """Independent normal actions float [*N, D]; the std does not depend on the observation."""
 
     def __init__(self, mean: Tensor, log_std: Tensor) -> None:
         self.mean = mean
@@ -121,10 +121,10 @@ class Gaussian(Actions):
 
 
 class ActionHead(nn.Module):
-    """The last layer of the actor: features to a distribution that suits the action space.
+    """The last layer of the actor: from features to a distribution over the action space.
 
     Raises:
-        ValueError: the action space is none of Discrete, MultiDiscrete, MultiBinary, Box [D].
+        ValueError: the space is not Discrete, MultiDiscrete, MultiBinary or a Box with one axis.
     """
 
     def __init__(self, in_dim: int, space: spaces.Space[Any]) -> None:
@@ -143,14 +143,14 @@ class ActionHead(nn.Module):
                 self.log_std = nn.Parameter(torch.zeros(space.shape[0]))
             case _:
                 raise ValueError(
-                    f"no action head for {space}: allowed are Discrete, MultiDiscrete, MultiBinary "
-                    f"and Box with one axis"
+                    f"the action space is {space}; allowed: Discrete, MultiDiscrete, MultiBinary "
+                    "and Box with one axis"
                 )
         width = sum(self.sizes) if self.log_std is None else self.log_std.shape[0]
         self.layer = linear(in_dim, width, gain=HEAD_GAIN)
 
     def forward(self, features: Tensor, mask: Tensor | None = None) -> Actions:
-        out = self.layer(features).to(self.layer.weight.dtype)  # whatever autocast made of it
+        out = self.layer(features).to(self.layer.weight.dtype)  # undo autocast
         if self.log_std is not None:
             return Gaussian(out, self.log_std)
         if self.kind == "Discrete":

@@ -1,4 +1,4 @@
-"""A 64-bit fingerprint of an observation, equal bytes giving equal fingerprints."""
+"""64-bit fingerprints of observations: equal bytes have equal fingerprints."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch.nn import functional as F
 
 _SPREAD = -0x61C8864680B583EB  # 2^64 / golden ratio, odd, as a signed word
 _MIX = -0x40A7B892E31B1A47  # an odd constant of the splitmix64 generator
-DEDUPLICATE_FROM = 1024  # rows; below, sorting costs more than it saves
+DEDUPLICATE_FROM = 1024  # rows; for fewer rows sorting costs more than it saves
 
 
 def fingerprint(x: Shaped[Tensor, "N ..."]) -> Int64[Tensor, " N"]:
     """Hash the bytes of every row of ``x``.
 
-    The row is read as 64-bit words; each is mixed with its position and all are added, so that two
-    different rows agree with a chance of about 2⁻⁶⁴. The same on every device and machine.
+    It mixes each 64-bit word of a row with its position and adds the results. Two different rows
+    collide with a probability of about 2⁻⁶⁴. All devices and machines give the same hash.
     """
     rows = x.reshape(x.shape[0], -1).contiguous().view(torch.uint8)
     words = F.pad(rows, (0, -rows.shape[1] % 8)).view(torch.int64)  # [N, words]
@@ -34,10 +34,10 @@ def per_distinct(
 ) -> Tensor:
     """``encode(rows)``, [N, ...] to [N, D], computed once per distinct row where that is cheaper.
 
-    On the CPU a large batch of observations holds the same few hundred again and again, and a
-    look-up costs less than a product. Fewer rows than ``least`` are not compared.
+    A large batch of observations often holds a few hundred distinct ones, and on the CPU a look-up
+    costs less than a matrix product. Batches with fewer than ``least`` rows are encoded directly.
     """
-    # An exported step has no batch size to ask for yet.
+    # During an export the batch size is not known yet.
     small = torch.compiler.is_exporting() or len(rows) < least
     if small or rows.device.type != "cpu":
         return encode(rows)

@@ -1,4 +1,4 @@
-"""Encode a grid of symbols, as MiniGrid's partial view: embed the cells, mix them once."""
+"""Encode a grid of symbols, such as MiniGrid's partial view."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from memrl.nn.init import linear
 class GridEncoder(nn.Module):
     """A uint8 grid [*N, W, H, C] to features [*N, encoder_dim].
 
-    The embeddings of a cell's channels are added and all cells mixed by a linear layer with ReLU.
-    Embeddings start so that what most cells share is no large offset, which would leave the ReLUs
-    all open or all shut: code 0 ("unseen", "nothing") adds nothing, and channels behind the first,
-    which only qualify what a cell holds (colour, state), add little. Agents whose features had that
-    offset did not learn a task that asks for "the same as before".
+    It adds the embeddings of a cell's channels, and mixes all cells by a linear layer with ReLU.
 
-    On the CPU a large batch is encoded once per distinct grid.
+    The initial embeddings avoid a large common offset, which would leave all ReLUs active or all
+    inactive: code 0 ("unseen", "nothing") has a zero embedding, and the channels after the first
+    (colour, state) have small ones. With the offset, agents did not learn a task that compares an
+    object with an earlier one.
+
+    On the CPU each distinct grid of a large batch is encoded once.
     """
 
-    QUALIFIER_STD = 0.1  # of the first embeddings of the channels behind the first
+    QUALIFIER_STD = 0.1  # of the initial embeddings of the channels after the first
     offset: Tensor
 
     def __init__(self, shape: tuple[int, ...], encoder_dim: int, cell_dim: int) -> None:

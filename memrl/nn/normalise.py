@@ -1,4 +1,4 @@
-"""Running mean and variance of what passes by, merged batch by batch."""
+"""Running mean and variance of features, updated batch by batch."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 
 class RunningNorm(nn.Module):
-    """Standardise features by all values seen so far (Chan et al. 1979, parallel variance).
+    """Standardise features by the statistics of all values so far (parallel variance, Chan 1979).
 
-    Statistics change only in ``update``, so that acting and learning of one iteration see the same
-    normalisation. They are buffers in float64 and live in the checkpoint. Before the first update
-    the map is the identity.
+    The statistics change only in ``update``, so that acting and learning use the same normalisation
+    within an iteration. They are float64 buffers, so checkpoints contain them. Before the first
+    update the map is the identity.
     """
 
     mean: Tensor
@@ -38,12 +38,12 @@ class RunningNorm(nn.Module):
         return x + self.mean.to(y.dtype) if self.center else x
 
     def scale(self, dtype: torch.dtype) -> Float[Tensor, " D"]:
-        """The standard deviation, kept away from zero."""
+        """The standard deviation plus a small constant."""
         return (self.var + 1e-8).sqrt().to(dtype)
 
     @torch.no_grad()
     def update(self, x: Float[Tensor, "N D"], valid: Bool[Tensor, " N"]) -> None:
-        """Merge the valid rows of a batch into the statistics; no valid row changes nothing."""
+        """Add the valid rows of a batch to the statistics."""
         weight = valid.to(torch.float64).unsqueeze(1)
         x64 = torch.where(valid.unsqueeze(1), x.to(torch.float64), 0.0)
         n = weight.sum()

@@ -1,4 +1,4 @@
-"""From a dict observation to features: one part for every entry, side by side."""
+"""Encode a dict observation: one encoder for each entry, with concatenated features."""
 
 from __future__ import annotations
 
@@ -7,52 +7,54 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
+from memrl.nn.encoder import Encoder
 from memrl.nn.grid import GridEncoder
 from memrl.nn.pixels import PixelEncoder
 from memrl.nn.sentence import SentenceEncoder
 from memrl.nn.vectors import OneHot, Plain, VectorEncoder
+from memrl.rollout.env import Obs
 from memrl.rollout.tokens import Tokens
 
-GRID_SIDE = 32  # a uint8 [W, H, C] with sides below this is a grid of codes, else a picture
-ACTION_MASK = "action_mask"  # chooses among actions, is no feature
+GRID_SIDE = 32  # a uint8 [W, H, C] with smaller sides is a grid of codes, else an image
+ACTION_MASK = "action_mask"  # not a feature
 PREV_REWARD = "prev_reward"
 _WIDE = (GridEncoder, PixelEncoder, VectorEncoder)
 
 
-class ObsEncoder(nn.Module):
-    """Concatenate the features of every entry but the action mask, in the order of their names.
+class ObsEncoder(Encoder):
+    """Concatenate the features of all entries but the action mask, in the order of their names.
 
-    Grids, pictures, sentences and vectors are encoded to ``encoder_dim`` features each; discrete
-    entries enter one-hot; bits and the previous reward enter as they are.
+    Grids, images, sentences and vectors are encoded to ``encoder_dim`` features each. Discrete
+    entries are one-hot. Bits and the previous reward are not changed.
 
     Raises:
-        ValueError: an entry of the space has no encoder; the entry and the allowed ones are named.
+        ValueError: an entry of the space has no encoder.
     """
 
     unit: Tensor
 
     def __init__(
-        self, space: spaces.Dict, *, encoder_dim: int, cell_dim: int, normalise: bool
+        self, space: spaces.Dict, encoder_dim: int, *, cell_dim: int, normalise: bool
     ) -> None:
         super().__init__()
         self.keys = [key for key in sorted(space.spaces) if key != ACTION_MASK]
         if not self.keys:
-            raise ValueError(f"the observation space {space} holds nothing that can be encoded")
+            raise ValueError(
+                f"the observation space is {space}; allowed: at least one entry to encode"
+            )
         self.register_buffer("unit", torch.zeros(()), persistent=False)  # dtype of the features
         self.parts = nn.ModuleList()
-        self.out_dim = 0
+        self.features_dim = 0
         for key in self.keys:
             part, width = _part(key, space[key], encoder_dim, cell_dim, normalise)
             self.parts.append(part)
-            self.out_dim += width
+            self.features_dim += width
 
-    def forward(self, obs: dict[str, Tensor]) -> Tensor:
-        """Entries [*N, ...] to features [*N, out_dim], where N is one or two batch axes."""
+    def forward(self, obs: Obs) -> Tensor:
         features = [part(obs[key]) for key, part in zip(self.keys, self.parts, strict=True)]
         return torch.cat([feature.to(self.unit.dtype) for feature in features], dim=-1)
 
-    def update(self, obs: dict[str, Tensor], valid: Tensor) -> None:
-        """Let the running statistics of vector entries see a rollout: [T, B, ...], valid [T, B]."""
+    def update(self, obs: Obs, valid: Tensor) -> None:
         for key, part in zip(self.keys, self.parts, strict=True):
             if isinstance(part, VectorEncoder) and part.norm is not None:
                 part.norm.update(part.flat(obs[key]).flatten(0, 1), valid.flatten())
@@ -64,8 +66,8 @@ def _part(
     part = _choose(key, space, encoder_dim, cell_dim, normalise)
     if part is None:
         raise ValueError(
-            f"observation {key!r} is a {space}: no encoder takes it (allowed: Box of a uint8 grid "
-            f"or picture [H, W, C], Box of numbers, Discrete, MultiDiscrete, MultiBinary, Tokens)"
+            f"observation {key!r} is a {space}; allowed: Box of a uint8 grid or image [H, W, C], "
+            "Box of numbers, Discrete, MultiDiscrete, MultiBinary, Tokens"
         )
     return part, part.out_dim
 

@@ -1,4 +1,4 @@
-"""Encode a picture: three strided convolutions, then one hidden layer."""
+"""Encode an image: three strided convolutions, then one hidden layer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from memrl.nn.init import linear
 
 
 class PixelEncoder(nn.Module):
-    """A picture [*N, H, W, C], uint8 or float, to features [*N, encoder_dim]; H and W from 8 on."""
+    """An image [*N, H, W, C], uint8 or float, to features [*N, encoder_dim]; H and W from 8."""
 
     def __init__(self, shape: tuple[int, ...], encoder_dim: int) -> None:
         super().__init__()
@@ -25,10 +25,10 @@ class PixelEncoder(nn.Module):
         self.convolutions = nn.Sequential(*layers)
         self.mix = linear(32 * (height // 8) * (width // 8), encoder_dim)
 
-    def forward(self, picture: Tensor) -> Tensor:
-        batch = picture.shape[:-3]
-        planes = picture.reshape(-1, *picture.shape[-3:]).movedim(-1, 1)
-        scale = 255.0 if picture.dtype == torch.uint8 else 1.0
+    def forward(self, image: Tensor) -> Tensor:
+        batch = image.shape[:-3]
+        planes = image.reshape(-1, *image.shape[-3:]).movedim(-1, 1)
+        scale = 255.0 if image.dtype == torch.uint8 else 1.0
         planes = planes.to(self.mix.weight.dtype) / scale
         features = self.mix(self.convolutions(planes).flatten(1)).relu()
         return features.view(*batch, self.out_dim)  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Encode a sentence: its words, each with its neighbours, then their mean and their order."""
+"""Encode a sentence: embed words with their neighbours, then pool them with their order."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ PADDING = 0
 
 
 class SentenceEncoder(nn.Module):
-    """Tokens [*N, L], 0 behind the last, to features [*N, encoder_dim].
+    """Tokens [*N, L], padded with 0, to features [*N, encoder_dim].
 
-    Every word is embedded and mixed with the words beside it (which binds "red" to "ball"). Of the
-    mixed words y_1 … y_n the mean (what is said) and Σ_j j/n y_j / n (in which order; after the
-    position encoding of Sukhbaatar et al. 2015) pass a hidden layer. A loop over words, as in a
-    GRU, would cost more than the rest of a policy. What stands behind the last word has no effect;
-    on the CPU, places that no sentence of the batch reaches are not looked at.
+    A layer mixes the embedding of every word with those of its neighbours (which binds "red" to
+    "ball"). The mean of the mixed words y_1 … y_n, and Σ_j j/n y_j / n, which encodes their order
+    (after the position encoding of Sukhbaatar et al. 2015), pass a hidden layer. A loop over words,
+    as in a GRU, would cost more than the rest of a policy. Padding has no effect; on the CPU,
+    columns that are padding in every sentence are skipped.
     """
 
-    DEDUPLICATE_FROM = 64  # rows; most of a minibatch are of the same few episodes
+    DEDUPLICATE_FROM = 64  # rows; a minibatch holds few distinct sentences
 
     def __init__(self, num_symbols: int, encoder_dim: int, word_dim: int) -> None:
         super().__init__()

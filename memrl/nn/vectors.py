@@ -1,4 +1,4 @@
-"""Encode numbers and discrete entries of an observation."""
+"""Encode the vectors and discrete entries of an observation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from memrl.nn.normalise import RunningNorm
 
 
 class VectorEncoder(nn.Module):
-    """Numbers [*N, *shape], standardised by all seen so far, through one hidden layer."""
+    """Numbers [*N, *shape], standardised by running statistics, through one hidden layer."""
 
     def __init__(self, shape: tuple[int, ...], encoder_dim: int, normalise: bool) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class VectorEncoder(nn.Module):
 
 
 class Plain(nn.Module):
-    """Numbers as they are, flattened: a previous reward, a flag, a set of bits."""
+    """Flattened numbers without encoding: a previous reward, a flag, a set of bits."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Plain(nn.Module):
 
 
 class OneHot(nn.Module):
-    """One or several discrete entries, [*N] or [*N, D], each one-hot, side by side."""
+    """One or several discrete entries, [*N] or [*N, D], one-hot and concatenated."""
 
     def __init__(self, sizes: list[int], *, scalar: bool) -> None:
         super().__init__()

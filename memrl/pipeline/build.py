@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from memrl.agents import registry
+from memrl.agents import Parts, registry
 from memrl.agents.ppo.agent import PPO
 from memrl.config.models import Config
 from memrl.envs.make import make
@@ -43,7 +43,7 @@ def make_agent(config: Config, env: BatchedEnv) -> Agent:
     Raises:
         ValueError: a space that it cannot read or act in, or options that do not fit.
     """
-    parts = registry.Parts(env, config.memory, config.policy, seed_for(config.seed, "train"))
+    parts = Parts(env, config.memory, config.policy, seed_for(config.seed, "train"))
     return registry.build(parts, config.agent)
 
 

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
+from typing import Final
 
 from omegaconf import OmegaConf
 
 from memrl.checkpoint.atomic import write_atomically
 from memrl.checkpoint.folder import Checkpoint
+from memrl.config.choices import modules_of
 from memrl.config.models import Common
+from memrl.errors import disk_errors_explained
 from memrl.pipeline.loading import checkpoints_of
 from memrl.run.directory import RunDirectory
 
-
-def new_directory(config: Common, *, sweep: bool = False) -> Path:
-    """Where a new run goes: ``run.dir``, or a name of its own under ``run.root``.
-
-    The jobs of a sweep share their config's ``run.dir``: each gets a directory inside it.
-    """
-    if config.run.dir is not None and not sweep:
-        return config.run.dir
-    task = config.subject.replace("/", "-")
-    name = f"{task}-{config.learner_name}-seed{config.seed}"
-    root = config.run.dir or config.run.root
-    tries = (root / (f"{name}-{n}" if n > 1 else name) for n in range(1, 1_000_000))
-    return next(path for path in tries if not path.exists())
+_UNSAFE: Final = re.compile(r"[^\w.-]+")
+_LONGEST: Final = 200  # bytes; file systems take 255, and a number may follow
 
 
 def open_directory(
@@ -38,7 +32,8 @@ def open_directory(
 
     Args:
         config: of the run.
-        target: where a new run goes, by default ``new_directory``; an opened one is continued.
+        target: where a new run goes, by default ``run.dir`` or a new directory under ``run.root``;
+            an opened one is continued.
         unit: of what a checkpoint counts, for the person at the terminal.
         say: receives sentences for that person.
 
@@ -47,8 +42,10 @@ def open_directory(
             continued is intact.
     """
     if not isinstance(target, RunDirectory):
-        path = target or new_directory(config)
-        return RunDirectory.create(path, dump(config), command=config.command), None
+        path = target or config.run.dir or make_directory(config.run.root, name_of(config))
+        directory = RunDirectory.create(path, dump(config), command=config.command)
+        directory.write_plugins(modules_of(config.model_dump(mode="json"), config.menus))
+        return directory, None
     resume = checkpoints_of(target, config, warn=say).last()
     if resume is None:
         say(f"{target} has no checkpoint yet: it starts anew from its config.yaml")
@@ -56,6 +53,41 @@ def open_directory(
         say(f"continuing {target} after {resume.experience:,} {unit.replace('_', ' ')}")
     write_atomically(target.config, dump(config).encode())  # its length may have changed
     return target, resume
+
+
+def make_directory(root: Path, name: str) -> Path:
+    """Make the first of ``name``, ``name-2``, … under ``root`` that does not exist yet.
+
+    Of several processes that ask at the same moment, each gets a directory of its own.
+
+    Raises:
+        RunError: the disk is full, or ``root`` cannot be written to.
+    """
+    with disk_errors_explained(root):
+        root.mkdir(parents=True, exist_ok=True)
+        for n in count(1):
+            path = root / (f"{name}-{n}" if n > 1 else name)
+            try:
+                path.mkdir()
+            except FileExistsError:
+                continue
+            return path
+    raise AssertionError("there is always another number")
+
+
+def name_of(config: Common) -> str:
+    """What a run is called where nobody named it: task, learner and seed."""
+    return f"{path_name(f'{config.subject}-{config.learner_name}')}-seed{config.seed}"
+
+
+def path_name(text: str) -> str:
+    """``text`` as the name of one directory that scp, rsync, TensorBoard and shells take.
+
+    Letters and digits of any script, ``_``, ``.`` and ``-`` stay; a run of anything else becomes
+    one ``-``. A name never begins with ``.`` (hidden) or ``-`` (an option), and is never empty.
+    """
+    name = _UNSAFE.sub("-", text).strip("-.")
+    return name.encode()[:_LONGEST].decode(errors="ignore") or "run"
 
 
 def dump(config: Common) -> str:

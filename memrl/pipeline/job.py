@@ -6,17 +6,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGINT
 from typing import Any, Generic, TypeAlias, TypeVar, final
 
 import torch
 
 from memrl.config.models import Common
+from memrl.errors import Interrupted
 from memrl.pipeline.build import compile_memory
 from memrl.pipeline.directories import open_directory
 from memrl.pipeline.loading import checkpoints_of
 from memrl.run.agent import Learner
 from memrl.run.directory import RunDirectory
-from memrl.run.loop import Fitted, fit
+from memrl.run.loop import TrainingResult, fit
 from memrl.run.progress import Style, progress_bar
 from memrl.run.summary import provenance, write_summary
 from memrl.tracking.tracker import Tracker
@@ -63,7 +65,9 @@ class Job(ABC, Generic[C, L]):
         """A sentence before learning begins at an experience of ``start``, or None."""
 
     @abstractmethod
-    def conclude(self, directory: RunDirectory, fitted: Fitted, say: Say) -> dict[str, Any]:
+    def conclude(
+        self, directory: RunDirectory, trained: TrainingResult, say: Say
+    ) -> dict[str, Any]:
         """Evaluate and draw; returns what summary.json says of the result."""
 
 
@@ -106,7 +110,7 @@ def run(
         if notice := job.notice(start):
             say(notice)
         with progress_bar(config.total, start, style, learner.unit) as progress:
-            fitted = fit(
+            trained = fit(
                 learner,
                 directory,
                 checkpoints_of(directory, config, warn=say),
@@ -116,11 +120,19 @@ def run(
                 resume=resume,
                 checkpoint_seconds=config.run.checkpoint_seconds,
             )
+        try:
+            result = job.conclude(directory, trained, say)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                "stopped after learning, before its evaluation was complete; continue with: "
+                f"{directory.resume_command()}",
+                SIGINT,
+            ) from None
         summary = {
-            **job.conclude(directory, fitted, say),
-            **provenance(fitted, learner.unit, job.device),
+            **result,
+            **provenance(trained, learner.unit, job.device),
         }
         write_summary(directory.summary, summary)
         episode = directory.episode if directory.episode.exists() else None
-        tracker.finish(episode=episode, checkpoint=fitted.checkpoint)
+        tracker.finish(episode=episode, checkpoint=trained.checkpoint)
     return Result(directory, summary, learner)

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 import yaml  # type: ignore[import-untyped]
 from omegaconf import OmegaConf
 
 from memrl.checkpoint.folder import Checkpoint, Checkpoints
+from memrl.config.choices import refuse_unnamed
 from memrl.config.models import Common, Config, check
 from memrl.errors import CheckpointError, RunError
+from memrl.plugins import import_plugin
 from memrl.run.directory import Command, RunDirectory
 
 C = TypeVar("C", bound=Common)
 Which: TypeAlias = Literal["last", "best"]
+
+
+def import_plugins(modules: Iterable[str], *runs: RunDirectory) -> None:
+    """Import modules that a person named; they may lie where they lay when runs were made.
+
+    Raises:
+        ValueError: there is no such module, or it does not import.
+    """
+    for module in modules:
+        known = [run.read_plugins().get(module) for run in runs]
+        import_plugin(module, [folder for folder in known if folder is not None])
 
 
 def find_checkpoint(directory: RunDirectory, config: Config, which: Which = "last") -> Checkpoint:
@@ -44,20 +58,47 @@ def read_config(run: RunDirectory, **changes: Any) -> Config:
     return read_config_as(Config, run, **changes)
 
 
+def read_any_config(run: RunDirectory, models: Sequence[type[C]]) -> C:
+    """The config of a run that any command made, by the one of ``models`` that is its own.
+
+    Raises:
+        RunError: its config.yaml is not readable as one.
+    """
+    command = _command_of(_plain(run))
+    model = next(model for model in models if model.command == command)
+    return read_config_as(model, RunDirectory(run, command=command))
+
+
 def read_config_as(model: type[C], run: RunDirectory, **changes: Any) -> C:
     """The config of a run; keys that are given and not None replace what it says.
 
     Raises:
-        RunError: its config.yaml is not readable as one, or another command made it.
+        RunError: its config.yaml is not readable as one, another command made it, or it was made
+            with a module that nobody named.
         ValueError: a change that the config's model refuses.
     """
     changed = {key: value for key, value in changes.items() if value is not None}
+    plain = _plain(run)
+    if (made_by := _command_of(plain)) != run.command:
+        raise RunError(f"{run} was made by memrl {made_by}, which this command cannot use")
     try:
-        plain: Any = OmegaConf.to_container(OmegaConf.load(run.config))
-        made_by: Command = "fit" if "task" in plain else "train"
-        if made_by != run.command:
-            raise RunError(f"{run} was made by memrl {made_by}, which this command cannot use")
+        refuse_unnamed(plain, model.menus, run.read_plugins(), str(run))
         check(plain, model)
-    except (ValueError, TypeError, yaml.YAMLError) as error:
-        raise RunError(f"{run.config} does not hold a config of this version: {error}") from error
+    except ValueError as error:
+        raise _unreadable(run, error) from error
     return check({**plain, **changed}, model)
+
+
+def _plain(run: RunDirectory) -> dict[str, Any]:
+    try:
+        return dict(cast("dict[str, Any]", OmegaConf.to_container(OmegaConf.load(run.config))))
+    except (ValueError, TypeError, yaml.YAMLError) as error:
+        raise _unreadable(run, error) from error
+
+
+def _command_of(plain: dict[str, Any]) -> Command:
+    return "fit" if "task" in plain else "train"
+
+
+def _unreadable(run: RunDirectory, error: Exception) -> RunError:
+    return RunError(f"{run.config} does not hold a config of this version: {error}")

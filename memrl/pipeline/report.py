@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +11,23 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from memrl.config.models import Config
-from memrl.envs.description import action_in_words, entry_in_words, mission_of
+from memrl.envs.description import action_text, entry_text, mission_of
 from memrl.evaluation.evaluate import Evaluation
 from memrl.evaluation.recording import Recording
 from memrl.pipeline.env_card import card_of
+from memrl.pipeline.episode_signals import done_signal, observed_signals, vectors
 from memrl.plots.episode import draw_episode
+from memrl.plots.memory import draw_memory
+from memrl.rollout.tokens import Tokens
 
 
-def titled(config: Config, *, ablate: str | None = None) -> str:
+def picture_title(config: Config, *, ablate: str | None = None) -> str:
     """What stands above the pictures of a run: its memory, what is silenced of it, its task."""
     silenced = {"state": ", without its state", "reads": ", reads silenced"}
     return f"{config.learner_name} on {config.env.id}{silenced[ablate] if ablate else ''}"
 
 
-def film(
+def draw_film(
     config: Config, recording: Recording, space: spaces.Dict, path: Path, *, title: str
 ) -> None:
     """Draw an episode of a run as GIF; ``space`` is that of its observations.
@@ -32,9 +36,11 @@ def film(
         RunError: the disk is full.
     """
     card = card_of(config)
+    bars = vectors(observed_signals(recording, space, card))
+    words = [key for key, part in space.items() if _is_told(part)]
 
     def observed(obs: Mapping[str, NDArray[Any]]) -> dict[str, str]:
-        return {key: entry_in_words(key, obs, space, card) for key in space}
+        return {key: entry_text(key, obs, space, card) for key in words}
 
     draw_episode(
         recording,
@@ -42,11 +48,30 @@ def film(
         title=title,
         mission=mission_of(recording.observations[0], space, card),
         observed=observed,
-        done=lambda action: action_in_words(action, card),
+        vectors=bars,
+        done=lambda action: action_text(action, card),
     )
 
 
-def described(evaluation: Evaluation) -> str:
+def draw_episode_memory(
+    config: Config, recording: Recording, space: spaces.Dict, path: Path, *, title: str
+) -> None:
+    """Draw an episode of a run as memory.png; ``space`` is that of its observations.
+
+    Raises:
+        RunError: the memory shows no diagnostics, or the disk is full.
+    """
+    card = card_of(config)
+    observed, done = observed_signals(recording, space, card), done_signal(recording, card)
+    draw_memory(recording, path, title=title, observed=observed, done=done)
+
+
+def _is_told(part: spaces.Space[Any]) -> bool:
+    """Whether words say an entry well; several numbers are bars instead."""
+    return isinstance(part, spaces.Discrete | Tokens) or prod(part.shape or ()) == 1
+
+
+def evaluation_line(evaluation: Evaluation) -> str:
     """One line: success, return and length with their 95 % intervals."""
     parts = [f"{evaluation.episodes:,} episodes:"]
     for name, estimate in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias, final
@@ -15,7 +16,7 @@ from memrl.envs.adapters.export import TensorEnv, TensorVectorEnv
 from memrl.envs.adapters.wrapping import adapt
 from memrl.envs.wrappers import with_previous
 from memrl.pipeline.build import make_agent, make_env
-from memrl.pipeline.loading import Which, find_checkpoint, read_config
+from memrl.pipeline.loading import Which, find_checkpoint, import_plugins, read_config
 from memrl.rollout.env import BatchedEnv
 from memrl.run.agent import Agent
 from memrl.run.directory import RunDirectory
@@ -103,27 +104,42 @@ class Run:
         return TensorVectorEnv(self.env(num=num))
 
 
-def open_run(path: RunPath, checkpoint: Which = "last", *, device: str | None = None) -> Run:
+def open_run(
+    path: RunPath,
+    checkpoint: Which = "last",
+    *,
+    device: str | None = None,
+    plugins: Iterable[str] = (),
+) -> Run:
     """A run that was trained before.
 
     Args:
         path: its directory.
         checkpoint: "last" or "best".
         device: instead of the one that it was trained on.
+        plugins: modules of your own that the run was made with, to be imported; no other is.
 
     Raises:
-        RunError: there is no such run.
-        ValueError: neither "last" nor "best", or no such device here.
+        RunError: there is no such run, or it was made with a module that is neither imported nor
+            named.
+        ValueError: neither "last" nor "best", no such device here, or a module that is not there.
     """
     directory = RunDirectory.open(path)
+    import_plugins(plugins, directory)
     return Run(directory, read_config(directory, device=device), checkpoint=checkpoint)
 
 
-def load(path: RunPath, checkpoint: Which = "last", *, device: str | None = None) -> Agent:
-    """The agent of a run, as it was at its last or best checkpoint: ``open_run(path).agent``.
+def load(
+    path: RunPath,
+    checkpoint: Which = "last",
+    *,
+    device: str | None = None,
+    plugins: Iterable[str] = (),
+) -> Agent:
+    """The agent of a run: ``open_run(…).agent``.
 
     Raises:
-        RunError: there is no such run, or no intact checkpoint in it.
-        ValueError: neither "last" nor "best", or no such device here.
+        RunError: as ``open_run``, or there is no intact checkpoint.
+        ValueError: as ``open_run``.
     """
-    return open_run(path, checkpoint, device=device).agent
+    return open_run(path, checkpoint, device=device, plugins=plugins).agent

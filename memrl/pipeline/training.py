@@ -14,14 +14,18 @@ from memrl.evaluation.recording import record_episode
 from memrl.pipeline.build import capture_rollouts, make_agent, make_env
 from memrl.pipeline.env_card import draw_view, references
 from memrl.pipeline.job import Job, Say, run
-from memrl.pipeline.report import described, film, titled
+from memrl.pipeline.report import (
+    draw_episode_memory,
+    draw_film,
+    evaluation_line,
+    picture_title,
+)
 from memrl.pipeline.setup import find_device, prepare, seed_for
 from memrl.pipeline.trained import Run
 from memrl.plots.curve import draw_curve
-from memrl.plots.memory import draw_memory
 from memrl.run.agent import Agent
 from memrl.run.directory import RunDirectory
-from memrl.run.loop import Fitted
+from memrl.run.loop import TrainingResult
 from memrl.run.progress import Style
 
 
@@ -71,9 +75,11 @@ class TrainJob(Job[Config, Agent]):
     def notice(self, start: int) -> str | None:
         return whole_rollouts(self.config, start)
 
-    def conclude(self, directory: RunDirectory, fitted: Fitted, say: Say) -> dict[str, Any]:
+    def conclude(
+        self, directory: RunDirectory, trained: TrainingResult, say: Say
+    ) -> dict[str, Any]:
         evaluation = self._evaluate()
-        say(described(evaluation))
+        say(evaluation_line(evaluation))
         self._draw(directory, evaluation, say)
         return summarize(self.config, self.learner, evaluation)
 
@@ -87,16 +93,17 @@ class TrainJob(Job[Config, Agent]):
             env.close()
 
     def _draw(self, directory: RunDirectory, evaluation: Evaluation, say: Say) -> None:
-        config, title = self.config, titled(self.config)
+        config, title = self.config, picture_title(self.config)
         env = make_env(config, num=1)
         seed, greedy = seed_for(config.seed, "watch"), config.evaluate.greedy
+        space = env.observation_space
         recording = record_episode(self.learner, env, seed=seed, greedy=greedy, view=draw_view)
         env.close()
         levels = references(config, success=evaluation.success is not None)
         for draw in (
             lambda: draw_curve(directory.metrics, directory.curve, references=levels, title=title),
-            lambda: film(config, recording, env.observation_space, directory.episode, title=title),
-            lambda: draw_memory(recording, directory.memory, title=title),
+            lambda: draw_film(config, recording, space, directory.episode, title=title),
+            lambda: draw_episode_memory(config, recording, space, directory.memory, title=title),
         ):
             try:
                 draw()

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from memrl.evaluation.learning_curve import Curve, read_curve
-from memrl.plots import style as look
+from memrl.plots import style
 
 FEW: Final = 20  # episodes: a mean of fewer is hardly one
 FAINT: Final = 0.3
@@ -37,22 +37,22 @@ def draw_curve(
         RunError: no episode has ended yet, or the disk is full.
     """
     curve = read_curve(metrics)
-    picture = look.new_figure(8.0, 4.2)
+    picture = style.new_figure(8.0, 4.2)
     axes = picture.subplots()
-    colour = look.COLOURS[0]
-    name = "success" if curve.is_success else "return"
+    colour = style.COLOURS[0]
+    name: str = curve.measure
     if curve.window > 1:
-        axes.plot(curve.env_steps, curve.score, color=colour, alpha=0.25, lw=0.8, label=name)
+        axes.plot(curve.experience, curve.score, color=colour, alpha=0.25, lw=0.8, label=name)
         name = f"{name}, mean over {curve.window} iterations"
     draw_line(axes, curve, name, colour)
-    look.steps_axis(axes)
-    look.score_axis(axes, success=curve.is_success)
-    draw_references(axes, references or {}, percent=curve.is_success)
+    style.steps_axis(axes)
+    style.score_axis(axes, curve.measure)
+    draw_references(axes, references or {}, percent=curve.is_share)
     axes.set_xlim(left=0)
     axes.set_title(title, loc="left")
-    look.tidy(axes)
-    axes.legend(frameon=False, fontsize=look.FONT - 1, loc="best")
-    look.save(picture, path)
+    style.tidy(axes)
+    axes.legend(frameon=False, fontsize=style.FONT - 1, loc="best")
+    style.save(picture, path)
     return picture
 
 
@@ -68,17 +68,17 @@ def draw_references(axes: Axes, references: Mapping[str, float], *, percent: boo
         dashes = (0, (6 - 2 * (index % 3), 2 + index % 3))
         value = f"{100 * level:.3g} %" if percent else f"{level:.3g}"
         label = f"{' = '.join(names)}, {value}"
-        axes.axhline(level, color=look.GREY, lw=1.2, ls=dashes, label=label, zorder=1)
+        axes.axhline(level, color=style.GREY, lw=1.2, ls=dashes, label=label, zorder=1)
 
 
 def draw_line(axes: Axes, curve: Curve, name: str, colour: str) -> None:
     """The smoothed curve, faint where fewer than 20 episodes speak for a point."""
     few = curve.episodes < FEW
-    marker = look.POINT if len(curve.env_steps) == 1 else None  # there is no line to see
-    style: dict[str, Any] = {"color": colour, "lw": 2.0, "marker": marker}
+    marker = style.POINT if len(curve.experience) == 1 else None  # there is no line to see
+    line: dict[str, Any] = {"color": colour, "lw": 2.0, "marker": marker}
     if few.any():
         of = f"{name}, of fewer than {FEW} episodes"
-        axes.plot(curve.env_steps, curve.smooth, **style, alpha=FAINT, label=of)
+        axes.plot(curve.experience, curve.smooth, **line, alpha=FAINT, label=of)
     if not few.all():
         solid = np.where(few, np.nan, curve.smooth)
-        axes.plot(curve.env_steps, solid, **style, label=name)
+        axes.plot(curve.experience, solid, **line, label=name)

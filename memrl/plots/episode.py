@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import math
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from numpy.typing import NDArray
 from PIL import Image
@@ -17,8 +19,9 @@ from PIL import Image
 from memrl.checkpoint.atomic import write_atomically
 from memrl.errors import RunError
 from memrl.evaluation.recording import Recording
-from memrl.plots import style as look
-from memrl.plots.panels import Update, memory_panel, picture_panel, text_panel
+from memrl.plots import style
+from memrl.plots.panels import Update, memory_panel, picture_panel, text_panel, vector_panel
+from memrl.plots.signals import Signal
 
 Observed: TypeAlias = Callable[[Mapping[str, NDArray[Any]]], Mapping[str, str]]
 Done: TypeAlias = Callable[[NDArray[Any]], str]
@@ -27,6 +30,7 @@ _MAX_FRAMES: Final = 200
 _DPI: Final = 80
 _PICTURE_INCHES: Final = 3.3
 _LINE_INCHES: Final = 0.22  # of words
+_BARS_INCHES: Final = 2.6
 _COLUMNS: Final = 35  # of words
 _MAX_LINES: Final = 20
 _FRAME_MS: Final = 160
@@ -40,41 +44,44 @@ def draw_episode(
     title: str = "",
     mission: str = "",
     observed: Observed | None = None,
+    vectors: Sequence[Signal] = (),
     done: Done = str,
 ) -> int:
     """Write a recorded episode as an animated GIF and return the number of its frames.
 
     On the left the world and, where it can be drawn, the agent's view of it, or else what it
-    observes in words; on the right every diagnostic of its memory after it has read that
-    observation; above, what it then does and what that earns. Scales stay the same from frame to
-    frame. A long episode is thinned to 200 frames, and the picture says so. The last frame shows
-    the view that the last action led to; of the world there is no such picture, since environments
-    begin the next episode in the same step.
+    observes: words and, of vectors, bars; on the right every diagnostic of its memory after it has
+    read that observation; above, what it then does and what that earns. Scales stay the same from
+    frame to frame. A long episode is thinned to 200 frames, and the picture says so. The last frame
+    shows the view that the last action led to; of the world there is no such picture, since
+    environments begin the next episode in the same step.
 
     Args:
         recording: the episode.
         path: of the GIF.
         title: the beginning of its headline.
         mission: what the agent was told to do; the last line of the headline.
-        observed: puts the observation of one copy into words, by entry.
+        observed: puts the observation of one environment into words, by entry.
+        vectors: what was observed that is shown as bars instead.
         done: puts an action into words.
 
     Raises:
         RunError: there is neither a frame nor words nor a diagnostic to show, or the disk is full.
     """
     seen = [frame is not None for frame in (*recording.frames, *recording.views)]
-    if not (recording.memory or any(seen) or observed):
+    if not (recording.memory or any(seen) or observed or vectors):
         raise RunError("neither the environment nor the memory can be drawn: no episode.gif")
-    texts = (
-        []
-        if any(seen) or observed is None
-        else [_paragraphs(observed(obs)) for obs in recording.observations]
-    )
+    texts: list[str] = []
+    if any(seen):
+        vectors = ()
+    elif observed is not None:
+        texts = [_paragraphs(observed(obs)) for obs in recording.observations]
+        texts = texts if any(texts) else []
     stride = math.ceil(recording.length / _MAX_FRAMES)
     steps = [*range(0, recording.length - 1, stride), recording.length - 1]
     steps += [recording.length] * (recording.last_view is not None)
     lines = _Headline(recording, title, mission, stride, done)
-    scene = _Scene(recording, lines, texts)
+    scene = _Scene(recording, lines, texts, vectors)
     images = [scene.draw(t) for t in steps]
     palette = images[-1].quantize(colors=256)
     frames = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
@@ -90,29 +97,30 @@ def draw_episode(
 class _Scene:
     """A figure that is made once and updated for every step."""
 
-    def __init__(self, recording: Recording, lines: _Headline, texts: list[str]) -> None:
+    def __init__(
+        self,
+        recording: Recording,
+        lines: _Headline,
+        texts: list[str],
+        vectors: Sequence[Signal],
+    ) -> None:
         self._lines = lines
-        pictures = {
-            "world": [*recording.frames, None],
-            "what the agent sees": [*recording.views, recording.last_view],
-        }
-        shown = {name: p for name, p in pictures.items() if any(f is not None for f in p)}
+        left = [*_left_panels(recording, texts, vectors)]
         memory = recording.memory
-        words = _LINE_INCHES * (3 + max((text.count("\n") for text in texts), default=0))
-        height = max(_PICTURE_INCHES * len(shown), words, 1.2 * len(memory))
-        height = height if texts and not memory else max(4.2, height)
-        self.figure = look.new_figure(9.0, height + 0.2 + 0.25 * lines(0).count("\n") + 0.25)
+        heights = [height for height, _ in left]
+        height = max(sum(heights), 1.2 * len(memory))
+        height = max(4.2, height) if memory or not texts else height
+        self.figure = style.new_figure(9.0, height + 0.2 + 0.25 * lines(0).count("\n") + 0.25)
         self.figure.set_dpi(_DPI)
-        self._headline = self.figure.suptitle("", x=0.01, ha="left", fontsize=look.FONT)
-        self._headline.set_color(look.INK)
-        sides = self._sides(both=bool(shown or texts) and bool(memory))
+        self._headline = self.figure.suptitle("", x=0.01, ha="left", fontsize=style.FONT)
+        self._headline.set_color(style.INK)
+        sides = self._sides(both=bool(left) and bool(memory))
         self._update: list[Update] = []
-        if shown or texts:
-            left = sides[0].subplots(len(shown) or 1, 1, squeeze=False)[:, 0]
-            for axes, (name, frames) in zip(left, shown.items(), strict=not texts):
-                self._update.append(picture_panel(axes, name, frames))
-            if texts:
-                self._update.append(text_panel(left[0], "what the agent sees", texts))
+        if left:
+            column = sides[0].subplots(
+                len(left), 1, squeeze=False, gridspec_kw={"height_ratios": heights}
+            )[:, 0]
+            self._update += [draw(axes) for axes, (_, draw) in zip(column, left, strict=True)]
         if memory:
             right = sides[-1].subplots(len(memory), 1, squeeze=False)[:, 0]
             for axes, (name, values) in zip(right, memory.items(), strict=True):
@@ -135,6 +143,24 @@ class _Scene:
             return [self.figure]
         sides = self.figure.subfigures(1, 2, squeeze=False, width_ratios=[1.0, 1.25])
         return [sides[0, 0], sides[0, 1]]
+
+
+def _left_panels(
+    recording: Recording, texts: list[str], vectors: Sequence[Signal]
+) -> Iterator[tuple[float, Callable[[Axes], Update]]]:
+    """What is shown beside the memory: heights in inches, and how to draw it."""
+    pictures = {
+        "world": [*recording.frames, None],
+        "what the agent sees": [*recording.views, recording.last_view],
+    }
+    for name, frames in pictures.items():
+        if any(frame is not None for frame in frames):
+            yield _PICTURE_INCHES, partial(picture_panel, name=name, frames=frames)
+    if texts:
+        inches = _LINE_INCHES * (3 + max(text.count("\n") for text in texts))
+        yield inches, partial(text_panel, name="what the agent sees", texts=texts)
+    for signal in vectors:
+        yield _BARS_INCHES, partial(vector_panel, signal=signal)
 
 
 class _Headline(NamedTuple):

@@ -1,9 +1,11 @@
-"""memory.png: what a memory held through one episode, slots × time, with the cue marked."""
+"""memory.png: an episode on one time axis: what was seen and done, and what the memory held."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,39 +15,84 @@ from numpy.typing import NDArray
 
 from memrl.errors import RunError
 from memrl.evaluation.recording import Recording
-from memrl.plots import style as look
+from memrl.plots import style
+from memrl.plots.signals import (
+    REWARD_INCHES,
+    VIEWS_INCHES,
+    Signal,
+    draw_reward,
+    draw_signal,
+    draw_views,
+    signal_height,
+)
+
+Panel: TypeAlias = tuple[float, Callable[[Axes], None]]
 
 _CUE: Final = "#009E73"
+_MOST_UNITS: Final = 32  # a panel with more rows is a blur
 
 
-def draw_memory(recording: Recording, path: Path, *, title: str = "") -> Figure:
-    """Draw every diagnostic of a recorded episode, one panel each, and write it as PNG.
+def draw_memory(
+    recording: Recording,
+    path: Path,
+    *,
+    title: str = "",
+    observed: Sequence[Signal] = (),
+    done: Signal | None = None,
+) -> Figure:
+    """Draw a recorded episode over its steps, and write it as PNG.
 
-    Weights and other values that are never negative run from white (0) to dark (their largest in
-    this episode); signed ones from blue over white (0) to red. Several read heads lie below each
-    other; a diagnostic that is one number a step is a line.
+    On top stands what was observed, done and earned; below it every diagnostic of the memory, one
+    panel each. Weights and other values that are never negative run from white (0) to dark (their
+    largest in this episode); signed ones from blue over white (0) to red. Several read heads lie
+    below each other; a diagnostic that is one number a step is a line.
+
+    Args:
+        recording: the episode.
+        path: of the picture.
+        title: the first line of its headline.
+        observed: what the agent observed beside pictures, which the recording has itself.
+        done: what the agent did.
 
     Raises:
         RunError: the memory shows no diagnostics, or the disk is full.
     """
     if not recording.memory:
         raise RunError("this memory shows no diagnostics: there is nothing to draw in memory.png")
-    panels = list(recording.memory.items())
-    heights = [panel_height(values) for _, values in panels]
-    picture = look.new_figure(8.0, 1.0 + sum(heights))
+    panels = [*_episode_panels(recording, observed, done), *_memory_panels(recording)]
+    heights = [height for height, _ in panels]
+    picture = style.new_figure(8.0, 1.0 + sum(heights))
     column = picture.subplots(
         len(panels), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights}
     )[:, 0]
-    for axes, (name, values) in zip(column, panels, strict=True):
-        draw_panel(axes, name, values)
+    for axes, (_, draw) in zip(column, panels, strict=True):
+        draw(axes)
         if recording.cue_step is not None:
             axes.axvline(recording.cue_step, color=_CUE, lw=1.8, ls="--")
     column[-1].set_xlabel("step of the episode")
     column[-1].set_xlim(-0.5, recording.length - 0.5)
     column[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     _headline(picture, recording, title)
-    look.save(picture, path)
+    style.save(picture, path)
     return picture
+
+
+def _episode_panels(
+    recording: Recording, observed: Sequence[Signal], done: Signal | None
+) -> Iterator[Panel]:
+    """What was observed, done and earned: heights in inches, and how to draw them."""
+    if any(view is not None for view in recording.views):
+        yield VIEWS_INCHES, partial(draw_views, views=recording.views)
+    for signal in observed:
+        yield signal_height(signal), partial(draw_signal, signal=signal, colour=style.INK)
+    if done is not None:
+        yield signal_height(done), partial(draw_signal, signal=done, colour=style.COLOURS[1])
+    yield REWARD_INCHES, partial(draw_reward, rewards=recording.rewards)
+
+
+def _memory_panels(recording: Recording) -> Iterator[Panel]:
+    for name, values in recording.memory.items():
+        yield panel_height(values), partial(draw_panel, name=name, values=values)
 
 
 def colour_range(values: NDArray[np.float64]) -> tuple[str, float, float]:
@@ -78,30 +125,52 @@ def panel_height(values: NDArray[np.float64]) -> float:
 def draw_panel(
     axes: Axes, name: str, values: NDArray[np.float64], *, rows_are: str | None = None
 ) -> None:
-    """Draw values [T], [T, N] or [T, R, N] over time; ``rows_are`` says what N counts."""
+    """Draw values [T], [T, N] or [T, R, N] over time; ``rows_are`` says what N counts.
+
+    Of many units only those are drawn that vary most.
+    """
     axes.set_title(plain_name(name), loc="left")
     if _width(values) == 1:
-        axes.plot(values.reshape(len(values)), color=look.COLOURS[0], lw=1.8)
-        look.tidy(axes)
+        axes.plot(values.reshape(len(values)), color=style.COLOURS[0], lw=1.8)
+        style.tidy(axes)
         return
+    entries = rows_are or counted(name)
+    too_many = entries == "unit" and values.ndim == 2 and values.shape[1] > _MOST_UNITS
+    if too_many:
+        of = f"the {_MOST_UNITS} of {values.shape[1]} units that vary most"
+        axes.set_title(f"{plain_name(name)} ({of})", loc="left")
+        values = _liveliest(values)
     rows = values.reshape(len(values), -1).T  # [slots, T], the heads below each other
     colours, low, high = colour_range(rows)
     image = axes.imshow(
         rows, aspect="auto", cmap=colours, vmin=low, vmax=high, interpolation="nearest"
     )
-    look.tidy(axes)
+    style.tidy(axes)
     axes.grid(visible=False)
     heads = values.shape[1] if values.ndim == 3 else 1
     if heads > 1:
         _mark_heads(axes, heads, values.shape[2])
     else:
-        axes.set_ylabel(rows_are or counted(name))
-    look.colour_bar(axes, image)
+        axes.set_ylabel(entries)
+    if too_many:
+        axes.set_yticks([])  # the rows are not in the order of their numbers
+    style.colour_bar(axes, image)
+
+
+def _liveliest(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The units of [T, N] that vary most, alike ones beside each other.
+
+    The number of a slot tells where something was written; that of a unit tells nothing.
+    """
+    most = np.argsort(-values.std(axis=0), kind="stable")[:_MOST_UNITS]
+    some = values[:, most]
+    component = np.linalg.svd(some - some.mean(axis=0), full_matrices=False)[2][0]
+    return some[:, np.argsort(-component, kind="stable")]
 
 
 def _mark_heads(axes: Axes, heads: int, slots: int) -> None:
     for head in range(1, heads):
-        axes.axhline(head * slots - 0.5, color=look.GREY, lw=0.8)
+        axes.axhline(head * slots - 0.5, color=style.GREY, lw=0.8)
     axes.set_yticks(
         [(head + 0.5) * slots - 0.5 for head in range(heads)],
         [f"head {head + 1}" for head in range(heads)],
@@ -115,8 +184,8 @@ def _headline(picture: Figure, recording: Recording, title: str) -> None:
     if recording.cue_step is not None:
         facts += f"  ·  dashed: cue first seen, step {recording.cue_step}"
     lines = [title, facts] if title else [facts]
-    headline = picture.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=look.FONT)
-    headline.set_color(look.INK)
+    headline = picture.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=style.FONT)
+    headline.set_color(style.INK)
 
 
 def _width(values: NDArray[np.float64]) -> int:

@@ -13,15 +13,21 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import EngFormatter, PercentFormatter
 
 from memrl.checkpoint.atomic import write_atomically
+from memrl.evaluation.learning_curve import Measure
 
 # Okabe & Ito (2008): told apart with any colour vision.
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-LINE_STYLES: Final = ("-", "--", ":", "-.")
+DASHES: Final = ("-", "--", ":", "-.")
 POINT: Final = "o"  # marks what is no line
 INK: Final = "#333333"
 GREY: Final = "#777777"
 DPI: Final = 150
 FONT: Final = 11.0
+_SCORES: Final[dict[Measure, str]] = {
+    "success": "success (% of episodes)",
+    "return": "return (sum of rewards of an episode)",
+    "accuracy": "accuracy (% of answers or bits)",
+}
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -49,14 +55,12 @@ def steps_axis(axes: Axes, unit: str = "env steps") -> None:
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
 
 
-def score_axis(axes: Axes, *, success: bool) -> None:
-    """Show y as success in percent, or as return in units of reward."""
-    if success:
-        axes.set_ylabel("success (% of episodes)")
+def score_axis(axes: Axes, measure: Measure) -> None:
+    """Show y as success or accuracy in percent, or as return in units of reward."""
+    axes.set_ylabel(_SCORES[measure])
+    if measure != "return":
         axes.yaxis.set_major_formatter(PercentFormatter(xmax=1.0, decimals=0))
         axes.set_ylim(-0.02, 1.02)
-    else:
-        axes.set_ylabel("return (sum of rewards of an episode)")
 
 
 def colour_bar(axes: Axes, image: AxesImage) -> None:
@@ -66,10 +70,9 @@ def colour_bar(axes: Axes, image: AxesImage) -> None:
     bar.outline.set_visible(False)
 
 
-def colour_and_style(index: int) -> tuple[str, str]:
+def colour_and_dashes(index: int) -> tuple[str, str]:
     """The ``index``-th line of a picture: colours first, then dashes."""
-    style = LINE_STYLES[index // len(COLOURS) % len(LINE_STYLES)]
-    return COLOURS[index % len(COLOURS)], style
+    return COLOURS[index % len(COLOURS)], DASHES[index // len(COLOURS) % len(DASHES)]
 
 
 def save(figure: Figure, path: Path) -> None:

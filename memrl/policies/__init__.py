@@ -1,1 +1,1 @@
-"""Networks that act: encoder, memory core, heads."""
+"""Policy and Q-networks: encoder, memory core, heads."""

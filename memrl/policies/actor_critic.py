@@ -1,4 +1,4 @@
-"""Actor and critic on one memory: where features become actions and values."""
+"""The actor-critic network: encoder, memory core, actor and critic heads."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from torch import Tensor
 
 from memrl.memory.core import MemoryCore
 from memrl.nn.actions import ActionHead, Actions
+from memrl.nn.encoder import Encoder
 from memrl.nn.init import linear
-from memrl.nn.observation import ACTION_MASK, ObsEncoder
+from memrl.nn.observation import ACTION_MASK
 from memrl.policies.backbone import Backbone, PolicyConfig, build_parts, head_body
 from memrl.rollout.env import Obs
 
 
 class PolicyStep(NamedTuple):
-    """What a policy makes of one observation a row."""
+    """A policy's outputs for one step."""
 
     actions: Actions  # over [B]
     value: Tensor  # [B]
@@ -25,7 +26,7 @@ class PolicyStep(NamedTuple):
 
 
 class PolicyUnrolled(NamedTuple):
-    """What a policy makes of a sequence."""
+    """A policy's outputs for a sequence."""
 
     actions: Actions  # over [T, B]
     value: Tensor  # [T, B]
@@ -35,11 +36,11 @@ class PolicyUnrolled(NamedTuple):
 
 @final
 class Policy(Backbone):
-    """Actor and critic on one memory."""
+    """An actor and a critic that share one memory."""
 
     def __init__(
         self,
-        encoder: ObsEncoder,
+        encoder: Encoder,
         core: MemoryCore[Any],
         action_space: spaces.Space[Any],
         *,
@@ -53,7 +54,7 @@ class Policy(Backbone):
         self.critic = linear(head_dim or width, 1, gain=1.0)
 
     def step(self, obs: Obs, state: Any, start: Tensor, *, donate: bool = False) -> PolicyStep:
-        """Act: observations [B, ...], ``start`` [B] True where one opens an episode."""
+        """Act: observations [B, ...], ``start`` [B] is True at the first step of an episode."""
         features, state = self.sense(obs, state, start, donate=donate)
         return PolicyStep(*self._heads(obs, features), state)
 
@@ -76,7 +77,7 @@ def build_policy(
     """A policy for these spaces; ``memory`` is a name and that memory's options.
 
     Raises:
-        ValueError: a space, a memory or an option that is not known; the sentence names it.
+        ValueError: a space is unsupported, or a memory or an option is unknown.
     """
     encoder, core = build_parts(observation_space, memory, config)
     return Policy(encoder, core, action_space, skip=config.skip, head_dim=config.head_dim)

@@ -10,14 +10,16 @@ from typing import Annotated, Any, NamedTuple, final
 import torch
 from annotated_types import Ge
 from gymnasium import spaces
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 from torch import Tensor, nn
 
 from memrl.memory import registry
 from memrl.memory.core import MemoryCore, Unrolled
+from memrl.nn.encoder import ENCODERS, Encoder
 from memrl.nn.init import linear
 from memrl.nn.observation import ObsEncoder
 from memrl.rollout.env import Obs
+from memrl.rollout.spaces import tensor_dtype
 
 
 class PolicyConfig(BaseModel):
@@ -25,12 +27,40 @@ class PolicyConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
+    encoder: str | None = None  # module:Name; null: a part for each entry of the observation
+    encoder_options: dict[str, Any] | None = None  # of that class
     encoder_dim: Annotated[int, Ge(1)] = 128  # features of each grid, picture or vector
     cell_dim: Annotated[int, Ge(1)] = 8  # embedding of a grid cell
     layers: Annotated[int, Ge(1)] = 1  # cores stacked on each other
     skip: bool = False  # the heads also see what the core saw
     head_dim: Annotated[int, Ge(0)] = 0  # hidden layer of actor and critic, each its own; 0: none
     normalise_obs: bool = True  # vectors standardised by what was seen so far
+
+    @model_validator(mode="before")
+    @classmethod
+    def _encoder_is_known(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        word, options = (given.get(key) for key in ("encoder", "encoder_options"))
+        if isinstance(word, str) and isinstance(options, Mapping | None):
+            return {**given, "encoder_options": ENCODERS.checked(word, options or {})}
+        for name, value in (options or {}).items() if isinstance(options, Mapping) else ():
+            raise ValueError(
+                f"policy.encoder_options.{name}={value} is not read by policy.encoder=null (it is "
+                "by an encoder of your own: policy.encoder=module:Name)"
+            )
+        return given
+
+    @model_validator(mode="after")
+    def _what_is_set_is_read(self) -> PolicyConfig:
+        for name in ("cell_dim", "normalise_obs"):
+            value = getattr(self, name)
+            if self.encoder is not None and value != type(self).model_fields[name].default:
+                raise ValueError(
+                    f"policy.{name}={value} is not read by policy.encoder={self.encoder} (it is by "
+                    "policy.encoder=null)"
+                )
+        return self
 
 
 class Sensed(NamedTuple):
@@ -48,7 +78,7 @@ class Backbone(nn.Module, ABC):
         features_dim: F, width of what the heads read.
     """
 
-    def __init__(self, encoder: ObsEncoder, core: MemoryCore[Any], *, skip: bool) -> None:
+    def __init__(self, encoder: Encoder, core: MemoryCore[Any], *, skip: bool) -> None:
         super().__init__()
         self.encoder = encoder
         self.core = core
@@ -156,18 +186,45 @@ class Stacked(MemoryCore[tuple[Any, ...]]):
         return [core for core in self.cores if isinstance(core, MemoryCore)]
 
 
+def build_encoder(space: spaces.Dict, config: PolicyConfig) -> Encoder:
+    """The encoder of a config for the observations of ``space``.
+
+    Raises:
+        ValueError: an entry that the built-in encoder does not take, an encoder or an option that
+            is not known, or one whose features have another shape than it says.
+    """
+    if config.encoder is None:
+        return ObsEncoder(
+            space,
+            config.encoder_dim,
+            cell_dim=config.cell_dim,
+            normalise=config.normalise_obs,
+        )
+    options = config.encoder_options
+    encoder = ENCODERS.build(config.encoder, space, config.encoder_dim, options=options)
+    width = getattr(encoder, "features_dim", None)
+    for axes in ((2,), (3, 2)):
+        obs = {
+            key: torch.zeros(*axes, *(entry.shape or ()), dtype=tensor_dtype(entry))
+            for key, entry in space.spaces.items()
+        }
+        with torch.no_grad():
+            made = tuple(encoder(obs).shape)
+        if made != (*axes, width):
+            raise ValueError(
+                f"policy.encoder={config.encoder} makes features {list(made)} of a batch "
+                f"{list(axes)}: allowed is {[*axes, width]}, its features_dim last"
+            )
+    return encoder
+
+
 def build_parts(
     observation_space: spaces.Dict, memory: Mapping[str, Any], config: PolicyConfig
-) -> tuple[ObsEncoder, MemoryCore[Any]]:
+) -> tuple[Encoder, MemoryCore[Any]]:
     """Encoder and core of a backbone; raises as ``build_policy``."""
-    encoder = ObsEncoder(
-        observation_space,
-        encoder_dim=config.encoder_dim,
-        cell_dim=config.cell_dim,
-        normalise=config.normalise_obs,
-    )
+    encoder = build_encoder(observation_space, config)
     options = {key: value for key, value in memory.items() if key != "name"}
-    cores, width = [], encoder.out_dim
+    cores, width = [], encoder.features_dim
     for _ in range(config.layers):
         cores.append(registry.build(memory["name"], width, options))
         width = cores[-1].out_dim

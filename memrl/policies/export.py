@@ -1,21 +1,20 @@
-"""One step of a policy as a file that runs without memrl: ONNX (.onnx) or torch.export (.pt2).
+"""Exports one step of a policy to a file that runs without memrl: ONNX or torch.export (.pt2).
 
-The step is a map from named tensors to named tensors, the same in both formats, for any number of
-rows B from 1 on:
+The step maps named tensors to named tensors, the same in both formats, for any batch size B ≥ 1:
 
 ====================  ================================================================
-in ``KEY``            each entry of the observation, as the policy reads it
-in ``start``          bool [B], True where the observation opens an episode
-in ``state.…``        what the memory carries, leaf by leaf
+in ``KEY``            each entry of the observation, as the policy receives it
+in ``start``          bool [B], True at the first step of an episode
+in ``state.…``        the memory's state, leaf by leaf
 out ``action``        the most probable; counts from zero, and a ``Box`` is not clipped
-out ``logits``        log-probabilities, those of several choices side by side
-out ``mean``, ``std`` in place of ``logits`` where actions are a ``Box``
-out ``value``         [B] the critic's
-out ``next_state.…``  what ``state.…`` has to be at the next step
+out ``logits``        log-probabilities; those of several choices are concatenated
+out ``mean``, ``std`` in place of ``logits`` if the action space is a ``Box``
+out ``value``         [B], the critic's
+out ``next_state.…``  the input ``state.…`` of the next step
 ====================  ================================================================
 
-No file holds the initial state, for none is needed: where ``start`` is True it replaces the state
-that was fed, whatever that was. So begin with zeros and ``start`` True::
+The initial state is built in: where ``start`` is True it replaces the given state, whatever its
+values. So begin with zeros and ``start`` True::
 
     session = onnxruntime.InferenceSession("policy.onnx")
     names = [output.name for output in session.get_outputs()]
@@ -23,7 +22,7 @@ that was fed, whatever that was. So begin with zeros and ``start`` True::
 
     out = torch.export.load("policy.pt2").module()(inputs)  # a dict of tensors on the CPU
 
-Older versions of torch ask for the keys of a .pt2 in the order in which they are listed here.
+Older versions of torch need the keys of a .pt2's inputs in the order of this table.
 """
 
 from __future__ import annotations
@@ -52,11 +51,11 @@ from memrl.rollout.spaces import tensor_dtype
 SUFFIXES = (".onnx", ".pt2")
 ONNX_PACKAGES = ("onnx", "onnxscript")  # what torch's exporter imports
 OWN_NAMES = {"start", "action", "logits", "mean", "std", "value"}
-EXAMPLE_ROWS = 2  # of the traced batch: one row would be taken for a batch of always one
+EXAMPLE_ROWS = 2  # of the traced batch; torch.export would make a batch size of 1 constant
 
 
 class Port(NamedTuple):
-    """One tensor that goes in or comes out."""
+    """The name, dtype and shape of an input or output."""
 
     name: str
     dtype: torch.dtype
@@ -68,7 +67,7 @@ class Port(NamedTuple):
 
 
 class ExportedStep(NamedTuple):
-    """What was written."""
+    """The file and its inputs and outputs."""
 
     path: Path
     inputs: list[Port]
@@ -77,7 +76,7 @@ class ExportedStep(NamedTuple):
 
 @final
 class Step(nn.Module):
-    """A policy's step with every tensor by name; the module that is traced."""
+    """A policy's step with named tensors; this module is traced."""
 
     def __init__(self, policy: Policy, keys: list[str]) -> None:
         super().__init__()
@@ -91,26 +90,26 @@ class Step(nn.Module):
         out = self.policy.step(obs, state, inputs["start"])
         named = {"action": out.actions.mode(), **out.actions.parameters(), "value": out.value}
         named |= {f"next_state.{name}": leaf for name, leaf in flatten(out.state).items()}
-        # A tensor has one name in ONNX: the mode of a Gaussian is its mean, and a core may hand a
-        # leaf on as it was.
+        # ONNX allows one name per tensor, but the mode of a Gaussian is its mean, and a core may
+        # return a leaf unchanged.
         return {name: tensor.clone() for name, tensor in named.items()}
 
 
 def export_step(policy: Policy, observation_space: spaces.Dict, path: Path) -> ExportedStep:
-    """Write one step of ``policy`` with explicit state; the policy itself is not touched.
+    """Write one step of ``policy`` with explicit state; the policy itself is not changed.
 
     Args:
         policy: on any device.
-        observation_space: the one that the policy was built for.
-        path: ends in .onnx or .pt2; a file that is there is replaced, in one rename.
+        observation_space: the space that the policy was built for.
+        path: ends in .onnx or .pt2; an existing file is replaced atomically.
 
     Raises:
-        ValueError: another ending, a package that is not installed, an entry of the observation
-            with the name of another tensor, or a policy that cannot be exported; says why.
+        ValueError: another suffix, a missing package, an observation entry with the name of
+            another tensor, or a policy that cannot be exported; the message says why.
         RunError: the disk is full or not writable.
     """
     if path.suffix not in SUFFIXES:
-        raise ValueError(f"{path} ends in {path.suffix!r}: allowed are {' and '.join(SUFFIXES)}")
+        raise ValueError(f"{path} ends in {path.suffix!r}, allowed: {' and '.join(SUFFIXES)}")
     if path.suffix == ".onnx":
         _need_packages()
     own = copy.deepcopy(policy).cpu().eval().requires_grad_(False)
@@ -161,7 +160,7 @@ def _trace(step: Step, inputs: dict[str, Tensor]) -> ExportedProgram:
     shapes = {"inputs": {name: {0: rows} for name in inputs}}
     program = torch.export.export(step, (inputs,), dynamic_shapes=shapes, strict=False)
     for node in program.graph.nodes:
-        node.meta.pop("stack_trace", None)  # the file would tell the folders of this machine
+        node.meta.pop("stack_trace", None)  # it would put this machine's paths into the file
     return program
 
 
@@ -180,30 +179,30 @@ def _onnx(program: ExportedProgram, inputs: Iterable[str], outputs: Iterable[str
         dynamic_shapes={"inputs": {name: {0: "B"} for name in inputs}},  # names the axis
         verbose=False,
     )
-    assert written is not None  # it is None only for the exporter before this one
+    assert written is not None  # None only from the older exporter
     return bytes(written.model_proto.SerializeToString())
 
 
 def _sort(x: Tensor, *, stable: bool, dim: int = -1, descending: bool = False) -> Any:
-    """ONNX has one sort, TopK, where the lower index goes first: it is always stable."""
+    """ONNX's only sort, TopK, puts the lower index first, so it is always stable."""
     return torch.ops.aten.sort.default(x, dim, descending)
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost error in one sentence; those around it say in which pass of torch it arose."""
+    """The innermost error in one sentence; the outer ones only name torch's passes."""
     while error.__cause__ is not None:
         error = error.__cause__
     text = str(error)
     if "data-dependent" in text:
-        return "its step decides by the values of tensors, and a traced step takes one path for all"
+        return "its step branches on tensor values, which tracing cannot record"
     if "Constraints violated" in text:
         return "its step works for one batch size only"
     if "not JSON compliant" in text:
         return "this torch writes no infinities to .pt2 (newer ones do, and .onnx takes them)"
     if "'SymbolicDim'" in text:
-        return "this onnxscript writes at no places of an unknown batch (newer ones and .pt2 do)"
+        return "this onnxscript cannot index with an unknown batch size (newer ones and .pt2 can)"
     if foreign := re.search(r"No ONNX function found for <OpOverload\(op='([\w.]+)'", text):
-        return f"ONNX has no counterpart of {foreign[1]}; .pt2 needs none"
+        return f"ONNX has no operator for {foreign[1]}; .pt2 needs none"
     return text.strip().partition("\n")[0] or type(error).__name__
 
 
@@ -213,9 +212,9 @@ def _ports(tensors: dict[str, Tensor]) -> list[Port]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hide what torch's exporters say about themselves: deprecations, optimisations left out.
+    """Hide the warnings and logs of torch's exporters: deprecations, skipped optimisations.
 
-    None of it is about the policy, and nothing follows from it for the caller.
+    None of them concern the policy or the caller.
     """
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]

@@ -1,4 +1,4 @@
-"""Action values on one memory: where features become the worth of every action."""
+"""The Q-network: encoder, memory core, heads for the values of all actions."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from torch import Tensor, nn
 
 from memrl.memory.core import MemoryCore
 from memrl.nn.actions import allowed
+from memrl.nn.encoder import Encoder
 from memrl.nn.init import linear
-from memrl.nn.observation import ACTION_MASK, ObsEncoder
+from memrl.nn.observation import ACTION_MASK
 from memrl.policies.backbone import Backbone, PolicyConfig, build_parts, head_body
 from memrl.rollout.env import Obs
 
 
 class QStep(NamedTuple):
-    """What a Q-network makes of one observation a row."""
+    """A Q-network's outputs for one step."""
 
-    q: Tensor  # [B, A]; forbidden actions are worth the least that there is
+    q: Tensor  # [B, A]; masked actions have the dtype's lowest value
     state: Any  # the core's next state
 
 
 class QUnrolled(NamedTuple):
-    """What a Q-network makes of a sequence."""
+    """A Q-network's outputs for a sequence."""
 
     q: Tensor  # [T, B, A]
     state: Any  # the core's state after the last step
@@ -34,15 +35,15 @@ class QUnrolled(NamedTuple):
 
 @final
 class QNetwork(Backbone):
-    """The worth of each of A actions, of a history.
+    """Q-values of A actions, given the history of observations.
 
-    With ``dueling`` (Wang et al. 2016, eq. 9) it is the worth of the history and the advantage of
-    the action over the mean action, from a head each.
+    With ``dueling`` (Wang et al. 2016, eq. 9), one head predicts the state value, another the
+    advantages of the actions; their mean is subtracted.
     """
 
     def __init__(
         self,
-        encoder: ObsEncoder,
+        encoder: Encoder,
         core: MemoryCore[Any],
         num_actions: int,
         *,
@@ -56,7 +57,7 @@ class QNetwork(Backbone):
         self.value = nn.Sequential(head_body(width, head_dim), linear(wide, 1)) if dueling else None
 
     def step(self, obs: Obs, state: Any, start: Tensor, *, donate: bool = False) -> QStep:
-        """Act: observations [B, ...], ``start`` [B] True where one opens an episode."""
+        """Act: observations [B, ...], ``start`` [B] is True at the first step of an episode."""
         features, state = self.sense(obs, state, start, donate=donate)
         return QStep(self._heads(obs, features), state)
 
@@ -84,11 +85,11 @@ def build_q_network(
     """A Q-network for these spaces; ``memory`` is a name and that memory's options.
 
     Raises:
-        ValueError: actions that cannot be counted up, or a space, a memory or an option that is not
-            known; the sentence names it.
+        ValueError: the action space is not Discrete, the observation space is unsupported, or a
+            memory or an option is unknown.
     """
     if not isinstance(action_space, spaces.Discrete):
-        raise ValueError(f"Q-learning compares single actions: {action_space} is not Discrete")
+        raise ValueError(f"the action space is {action_space}, allowed for Q-learning: Discrete")
     encoder, core = build_parts(observation_space, memory, config)
     return QNetwork(
         encoder,

@@ -1,1 +1,1 @@
-"""What an agent learns from more than once: experience that is kept, drawn and drawn again."""
+"""Replay buffers: sequences, episodes and hindsight."""

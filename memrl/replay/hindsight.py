@@ -1,4 +1,4 @@
-"""Hindsight: what was reached is taken for what was wanted (Andrychowicz et al. 2017)."""
+"""Hindsight experience replay: relabel episodes with achieved goals (Andrychowicz et al. 2017)."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import torch
 from torch import Tensor
 
 from memrl.replay.episode_index import Spans
-from memrl.replay.sequences import Drawn
+from memrl.replay.sequences import SampledSequences
 from memrl.replay.steps import OBS
 
 Strategy: TypeAlias = Literal["future", "final", "episode"]
 GoalReward: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
-ACHIEVED: Final = "achieved_after"  # the entry of a step: the goal that holds after it
-DESIRED: Final = f"{OBS}desired_goal"  # the entry of a step: the goal that it was after
+ACHIEVED: Final = "achieved_after"  # entry of a step: the goal achieved after it
+DESIRED: Final = f"{OBS}desired_goal"  # entry of a step: the desired goal
 
 
 class Relabelled(NamedTuple):
-    """Sequences whose episodes are partly after other goals."""
+    """Sequences in which some episodes have another goal."""
 
     steps: dict[str, Tensor]  # each [L, M, ...]
-    fresh: Tensor  # bool [M]  the stored state belongs to a goal that was replaced
+    fresh: Tensor  # bool [M]  the stored state is invalid, because its goal was replaced
 
 
 def relabel(
-    drawn: Drawn,
+    drawn: SampledSequences,
     spans: Spans,
     achieved: Tensor,
     goal_reward: GoalReward,
@@ -37,48 +37,47 @@ def relabel(
     share: float,
     burn_in: int,
 ) -> Relabelled:
-    """Give a ``share`` of the episodes in drawn sequences a goal that was reached in them.
+    """Relabel a ``share`` of the episodes in sampled sequences with a goal that they achieved.
 
-    One goal an episode: what was achieved at its end (final), at any of its steps (episode), or at
-    any from the first step in the sequence that is learned from (future). Reward and termination
-    are the environment's under that goal; what follows the first success is no longer valid, and
-    the old goal's success ends nothing. Episodes that have not ended, or whose beginning was
-    overwritten, stay as they are.
+    An episode gets one goal: the one achieved at its end (final), at a random step (episode), or at
+    a random step after burn-in in the sequence (future). Reward and termination are recomputed for
+    that goal. Steps after the first success become invalid, and success at the old goal no longer
+    terminates. Episodes that have not ended, or whose beginning was overwritten, are not changed.
 
-    A core's state has seen the old goal. An episode that began before the sequence therefore begins
-    anew in it, with ``start`` set at its first step.
+    The stored state of the core depends on the old goal. So an episode that began before the
+    sequence gets a ``start`` at its first step in it.
 
     Args:
         drawn: with entries ``start``, ``reward``, ``terminated``, ``valid``, ``ACHIEVED`` and
             ``DESIRED``.
         spans: the episodes of its steps.
-        achieved: the entry ``ACHIEVED`` of all that is held: [C, B, ...].
-        goal_reward: of goals achieved and desired [L, M, ...]: reward [L, M], terminated [L, M].
-        generator: of every draw made here.
-        strategy: where goals come from.
-        share: of the whole episodes that are relabelled, 0 … 1.
-        burn_in: steps of a sequence that are not learned from.
+        achieved: the entry ``ACHIEVED`` of all stored steps: [C, B, ...].
+        goal_reward: from achieved and desired goals [L, M, ...] to reward and terminated [L, M].
+        generator: for all random numbers.
+        strategy: which achieved goals are used.
+        share: probability that a whole episode is relabelled, 0 … 1.
+        burn_in: steps at the beginning of a sequence without a loss.
     """
     steps = drawn.steps
     first = _first_steps(steps["start"])  # [L, M]  in the sequence, of each step's episode
-    lucky, where = _draws(first, generator)
-    chosen = spans.whole & steps["valid"] & (lucky < share)
+    draw, where = _random_pair(first, generator)
+    chosen = spans.whole & steps["valid"] & (draw < share)
 
     low = {
-        "future": torch.minimum(_learned_from(drawn.time, first, burn_in), spans.end),
+        "future": torch.minimum(_first_with_loss(drawn.time, first, burn_in), spans.end),
         "episode": spans.begin,
         "final": spans.end,
     }[strategy]
     when = low + (where * (spans.end - low + 1)).long()
-    goal = achieved[when % len(achieved), drawn.copy]  # [L, M, ...]
+    goal = achieved[when % len(achieved), drawn.env]  # [L, M, ...]
 
     wide = chosen.view(*chosen.shape, *[1] * (goal.dim() - 2))
     desired = torch.where(wide, goal, steps[DESIRED])
     reward, reached = goal_reward(steps[ACHIEVED], desired)
     reached = reached & chosen
-    begins_anew = chosen[0] & ~steps["start"][0]
+    restarts = chosen[0] & ~steps["start"][0]
     start = steps["start"].clone()
-    start[0] |= begins_anew
+    start[0] |= restarts
     changed = {
         DESIRED: desired,
         "reward": torch.where(chosen, reward.to(steps["reward"]), steps["reward"]),
@@ -86,7 +85,7 @@ def relabel(
         "start": start,
         "valid": steps["valid"] & ~_after_first(reached, first),
     }
-    return Relabelled({**steps, **changed}, begins_anew)
+    return Relabelled({**steps, **changed}, restarts)
 
 
 def _first_steps(start: Tensor) -> Tensor:
@@ -95,20 +94,20 @@ def _first_steps(start: Tensor) -> Tensor:
     return torch.where(start, step, 0).cummax(0).values
 
 
-def _draws(first: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Two numbers in [0, 1) an episode, the same at all of its steps: each [L, M]."""
+def _random_pair(first: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Two random numbers in [0, 1) for each episode, equal at all of its steps: each [L, M]."""
     shape = (2, *first.shape)
     drawn = torch.rand(shape, generator=generator, device=generator.device, dtype=torch.float64)
     one, two = drawn.to(first.device).gather(1, first.expand(shape))
     return one, two
 
 
-def _learned_from(time: Tensor, first: Tensor, burn_in: int) -> Tensor:
-    """When the first step was that is learned from, of each step's episode: [L, M]."""
+def _first_with_loss(time: Tensor, first: Tensor, burn_in: int) -> Tensor:
+    """The time of the first step with a loss in each step's episode: [L, M]."""
     return time.gather(0, first.clamp(min=burn_in))
 
 
 def _after_first(reached: Tensor, first: Tensor) -> Tensor:
-    """Steps that follow, in their episode, a step that reached the goal: [L, M]."""
+    """Steps after one that reached the goal in their episode: [L, M]."""
     before = reached.long().cumsum(0) - reached.long()
     return before > before.gather(0, first)

@@ -1,4 +1,4 @@
-"""A ring of items: the newest replaces the oldest, everything preallocated on one device."""
+"""A ring buffer of items, preallocated on one device."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Allocate: TypeAlias = Callable[[str, tuple[int, ...], torch.dtype, torch.device]
 def in_memory(
     name: str, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device
 ) -> Tensor:
-    """Zeros on the device, for every array alike."""
+    """An array of zeros on the device."""
     return torch.zeros(shape, dtype=dtype, device=device)
 
 
@@ -26,17 +26,17 @@ class Ring:
     """The last ``capacity`` items, each a row of every named array.
 
     Args:
-        capacity: items held at most.
+        capacity: maximum number of items.
         example: arrays [n, ...] of any n, for names, shapes of a row, dtypes and device.
         allocate: makes an array of a name, a shape, a dtype and a device.
 
     Raises:
-        ValueError: there is no room for any item.
+        ValueError: ``capacity`` is below 1.
     """
 
     def __init__(self, capacity: int, example: Items, allocate: Allocate = in_memory) -> None:
         if capacity < 1:
-            raise ValueError(f"a replay holds at least 1 item, not {capacity}")
+            raise ValueError(f"capacity is {capacity}; allowed: at least 1 item")
         self.capacity = capacity
         self.arrays = {
             name: allocate(name, (capacity, *rows.shape[1:]), rows.dtype, rows.device)
@@ -52,15 +52,15 @@ class Ring:
         """Write n ≤ capacity items, the oldest first; returns their slots."""
         n = len(next(iter(items.values())))
         if n > self.capacity:
-            raise ValueError(f"{n} items at once do not fit into a replay of {self.capacity}")
+            raise ValueError(f"{n} items are added at once; allowed: at most {self.capacity}")
         slots = torch.arange(self.added, self.added + n, device=self.device) % self.capacity
         for name, array in self.arrays.items():
             array[slots] = items[name]
         self.added += n
         return slots
 
-    def draw(self, n: int, generator: torch.Generator) -> Int64[Tensor, " n"]:
-        """Slots of n items, each drawn uniformly and with replacement."""
+    def sample(self, n: int, generator: torch.Generator) -> Int64[Tensor, " n"]:
+        """Slots of n items, uniformly and with replacement."""
         device = generator.device
         return torch.randint(len(self), (n,), generator=generator, device=device).to(self.device)
 
@@ -69,25 +69,27 @@ class Ring:
         return {name: array[slots] for name, array in self.arrays.items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """What is held, without the room that is not."""
+        """The stored items, without unused slots."""
         held = {name: array[: len(self)] for name, array in self.arrays.items()}
         return {"added": self.added, "capacity": self.capacity, "arrays": held}
 
     def check(self, state: Mapping[str, Any]) -> None:
-        """That ``load_state_dict`` would succeed; nothing is changed.
+        """Check a state for ``load_state_dict``; nothing is changed.
 
         Raises:
             ValueError: another capacity, or arrays of other names, shapes or dtypes.
         """
         arrays: Mapping[str, Tensor] = state["arrays"]
         if state["capacity"] != self.capacity:
-            raise ValueError(f"a replay of {state['capacity']} was saved, not of {self.capacity}")
+            raise ValueError(
+                f"the saved replay has capacity {state['capacity']}; allowed: {self.capacity}"
+            )
         saved, own = layout(arrays, leading=1), layout(self.arrays, leading=1)
         if saved != own:
-            raise ValueError(f"the saved replay holds {said(saved)}, this one {said(own)}")
+            raise ValueError(f"the saved replay holds {describe(saved)}; allowed: {describe(own)}")
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from ``state_dict``; raises as ``check``, and then nothing was changed."""
+        """Continue from ``state_dict``; raises as ``check``; after an error nothing is changed."""
         self.check(state)
         self.added = state["added"]
         for name, array in self.arrays.items():
@@ -95,12 +97,12 @@ class Ring:
 
 
 def layout(arrays: Items, *, leading: int = 0) -> Layout:
-    """What two sets of arrays must share to be one another's; the ``leading`` axes may differ."""
+    """Names, shapes and dtypes of arrays, without the ``leading`` axes."""
     return {name: (rows.shape[leading:], rows.dtype) for name, rows in arrays.items()}
 
 
-def said(rows: Layout) -> str:
-    """A layout in words."""
+def describe(rows: Layout) -> str:
+    """A layout as text for messages."""
     return ", ".join(
         f"{name} {str(dtype).removeprefix('torch.')} {list(shape)}"
         for name, (shape, dtype) in rows.items()

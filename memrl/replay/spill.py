@@ -1,4 +1,4 @@
-"""Where a replay lies: in memory, or beyond a limit in files that are mapped into it."""
+"""Allocate a replay in memory or, above a limit, in memory-mapped files."""
 
 from __future__ import annotations
 
@@ -21,58 +21,56 @@ def nbytes(rows: int, example: Items) -> int:
     return sum(rows * array.element_size() * array.shape[1:].numel() for array in example.values())
 
 
-def place(size: int, limit: float | None, folder: Path | None, device: torch.device) -> Allocate:
-    """How a replay of ``size`` bytes is allocated: in files above ``limit`` GB, else in memory.
-
-    Nothing is allocated here.
+def allocator(
+    size: int, limit: float | None, folder: Path | None, device: torch.device
+) -> Allocate:
+    """How to allocate the arrays of a replay: in files above ``limit`` GB, or else in memory.
 
     Raises:
-        ValueError: there is no room for it, or it would spill from an accelerator.
+        ValueError: ``size`` bytes are not free, or they would spill from an accelerator.
     """
     if limit is None or size <= limit * GB:
         free = _free_memory(device)
         if free is not None and size > free:
             raise ValueError(
-                f"a replay of {_gb(size)} does not fit into the {_gb(free)} of memory that are "
-                f"free on {device}: hold fewer steps, or let it spill to disk above a limit, as "
-                "agent=r2d2 can"
+                f"the replay needs {_gb(size)}; allowed: {_gb(free)}, the free memory on {device}; "
+                "store fewer steps, or let it spill to disk above a limit, as agent=r2d2 can"
             )
         return in_memory
     if device.type != "cpu":
         raise ValueError(
-            f"a replay of {_gb(size)} is above the limit of {limit} GB, and one on {device} cannot "
-            "spill to disk: hold fewer steps, or raise the limit"
+            f"the replay needs {_gb(size)}; allowed: {limit} GB, because a replay on {device} "
+            "cannot spill to disk; store fewer steps, or raise the limit"
         )
-    return Spilled(folder or Path(tempfile.gettempdir()), size)
+    return MappedFiles(folder or Path(tempfile.gettempdir()), size)
 
 
 @final
-class Spilled:
-    """Allocates arrays as mapped files of ``folder``, zeros at first.
+class MappedFiles:
+    """Allocates arrays as memory-mapped files in ``folder``, filled with zeros.
 
-    A file has no name any more as soon as it is mapped, so that it goes with its process, however
-    that ends.
+    A file is unlinked as soon as it is mapped, so that the system deletes it when the process ends.
 
     Raises:
-        ValueError: there is no such folder, or less than ``size`` bytes are free in it.
+        ValueError: the folder does not exist, or has less than ``size`` bytes free.
     """
 
     def __init__(self, folder: Path, size: int) -> None:
         self.folder = folder
         if not folder.is_dir():
-            raise ValueError(f"a replay cannot spill to {folder}: there is no such folder")
+            raise ValueError(f"the folder of the replay is {folder}; allowed: an existing folder")
         space = os.statvfs(folder)
         free = space.f_bavail * space.f_frsize
         if size > free:
             raise ValueError(
-                f"a replay of {_gb(size)} does not fit into the {_gb(free)} that are free in "
-                f"{folder}: hold fewer steps, or name a folder on a larger disk"
+                f"the replay needs {_gb(size)}; allowed: {_gb(free)}, the free space in {folder}; "
+                "store fewer steps, or choose a folder on a larger disk"
             )
 
     def __call__(
         self, name: str, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device
     ) -> Tensor:
-        """A mapped array."""
+        """A memory-mapped array."""
         count = torch.Size(shape).numel()
         size = count * torch.empty((), dtype=dtype).element_size()
         if not size:
@@ -87,7 +85,7 @@ class Spilled:
         return flat.view(shape)
 
     def _reserve(self, handle: int, size: int) -> None:
-        """Take the room now: a mapped file that meets a full disk kills its process."""
+        """Reserve the space now: writing to a mapped file on a full disk would kill the process."""
         if not hasattr(os, "posix_fallocate"):
             os.truncate(handle, size)
             return
@@ -100,11 +98,10 @@ class Spilled:
 
 
 def _free_memory(device: torch.device) -> int | None:
-    """Bytes that can be had now; None where the system does not tell."""
+    """Free bytes; None if the system does not report them."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    told = _meminfo()
-    return told["MemAvailable"] if "MemAvailable" in told else None
+    return _meminfo().get("MemAvailable")
 
 
 def _meminfo() -> Mapping[str, int]:

@@ -1,4 +1,4 @@
-"""The entries of a step in one flat dict: observations by names of their own, beside all else."""
+"""The entries of a step in one flat dict; the names of observations have a prefix."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 from torch import Tensor
 
-OBS: Final = "obs."  # what the names of observations begin with
+OBS: Final = "obs."  # prefix of observations
 
 
 def named(obs: Mapping[str, Tensor]) -> dict[str, Tensor]:

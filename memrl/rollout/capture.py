@@ -1,4 +1,4 @@
-"""Collecting without Python: a rollout recorded as one CUDA graph, and replayed from then on."""
+"""Capture the collection of a rollout as a CUDA graph, and replay it."""
 
 from __future__ import annotations
 
@@ -9,52 +9,52 @@ import torch
 from torch import Tensor
 
 from memrl.memory import state as states
+from memrl.rollout.capture_checks import check_capturable
 from memrl.rollout.collect import Collector
-from memrl.rollout.on_device import need_device_only
 from memrl.rollout.storage import Rollout
 
 
 @final
 class FixedCollect:
-    """``Collector.collect`` between fixed places, so that every call is the same operations.
+    """``Collector.collect`` with its state in fixed tensors, so that a graph can be replayed.
 
-    A graph knows addresses only. Before and after a call, all that lasts from one rollout to the
-    next lies in tensors of this object; what others put in its place meanwhile (a checkpoint that
-    was loaded) is copied there.
+    A CUDA graph refers to memory addresses. So before and after a call, the collector's state lies
+    in tensors that this object owns. If others replace it in between, as loading a checkpoint does,
+    the new values are copied there.
     """
 
     def __init__(self, collector: Collector, rollout: Rollout) -> None:
         self.collector, self.rollout = collector, rollout
         collector.asks_host = False
-        self._places = states.clone(_held(collector))
+        self._fixed = states.clone(_state_of(collector))
 
     def __call__(self) -> None:
         """Fill the rollout with the next steps."""
-        self.settle()
+        self.sync()
         self.collector.collect(self.rollout)
-        self.settle()
+        self.sync()
 
     @torch.no_grad()
-    def settle(self) -> None:
-        """Bring what the collector holds to its place."""
-        # All are copied before any is written: one leaf may be another's place.
+    def sync(self) -> None:
+        """Copy the collector's state into the fixed tensors."""
+        # Clone all leaves before writing any: one leaf may be another leaf's fixed tensor.
         moved = states.map_state(
-            lambda place, leaf: place if leaf is place else leaf.clone(),
-            self._places,
-            _held(self.collector),
+            lambda fixed, leaf: fixed if leaf is fixed else leaf.clone(),
+            self._fixed,
+            _state_of(self.collector),
         )
-        states.map_state(Tensor.copy_, self._places, moved)
-        _hold(self.collector, self._places)
+        states.map_state(Tensor.copy_, self._fixed, moved)
+        _set_state(self.collector, self._fixed)
 
 
 @final
 class CapturedCollect:
-    """Collects into one rollout: first as ever, from the second call on by replaying a graph.
+    """Collects into one rollout: directly at the first call, then by replaying a graph.
 
-    The first call makes what libraries allocate when they are first used. Every call writes the
-    same tensors of the rollout. The policy's parameters may be changed in place, not replaced.
-    Nobody may look at the device meanwhile: the critic values the final observation of every step,
-    not only of those that cut an episode off.
+    The first call is a warm-up, in which libraries allocate their buffers. Every call writes to the
+    same tensors of the rollout. The policy's parameters may change in place; they must not be
+    replaced. The host cannot read values during a replay, so the critic evaluates the final
+    observation of every step, not only of truncated ones.
 
     Raises:
         ValueError: a step of the environments or the memory needs the host, or the device is not
@@ -62,7 +62,7 @@ class CapturedCollect:
     """
 
     def __init__(self, collector: Collector, rollout: Rollout) -> None:
-        carried = need_device_only(collector)
+        carried = check_capturable(collector)
         self._collect = FixedCollect(collector, rollout)
         self._device = collector.env.device
         self._generators = (collector.generator, *carried.generators)
@@ -72,17 +72,17 @@ class CapturedCollect:
     def __call__(self) -> None:
         """Fill the rollout with the next steps."""
         if not self._warm:
-            run_aside(self._collect, self._device)
+            run_on_side_stream(self._collect, self._device)
             self._warm = True
             return
-        self._collect.settle()
+        self._collect.sync()
         if self._replay is None:
             self._replay = record(self._collect, self._device, self._generators)
         self._replay()
 
 
-def run_aside(body: Callable[[], None], device: torch.device) -> None:
-    """Call ``body`` on a stream of its own, as what will be captured has to be called before."""
+def run_on_side_stream(body: Callable[[], None], device: torch.device) -> None:
+    """Call ``body`` on a side stream, the warm-up that capturing requires."""
     with torch.cuda.device(device):
         main = torch.cuda.current_stream()
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
@@ -95,9 +95,9 @@ def run_aside(body: Callable[[], None], device: torch.device) -> None:
 def record(
     body: Callable[[], None], device: torch.device, generators: tuple[torch.Generator, ...]
 ) -> Callable[[], None]:
-    """Capture ``body``, which is not executed; what is returned executes it once a call.
+    """Capture ``body`` without executing it; each call of the returned function executes it.
 
-    ``generators`` are all that it draws from: every replay goes on where they stand.
+    ``generators`` are all generators that ``body`` uses; every replay continues their streams.
     """
     with torch.cuda.device(device):
         graph = torch.cuda.CUDAGraph()
@@ -109,8 +109,8 @@ def record(
     return graph.replay
 
 
-def _held(collector: Collector) -> Any:
-    """The tensors that one rollout leaves to the next, but for those that are edited in place."""
+def _state_of(collector: Collector) -> Any:
+    """The collector's state, without the tensors that are edited in place."""
     carried = collector.env.carried()
     assert carried is not None
     return (
@@ -123,8 +123,8 @@ def _held(collector: Collector) -> Any:
     )
 
 
-def _hold(collector: Collector, held: Any) -> None:
-    """Let a collector go on from tensors as ``_held`` gives them."""
+def _set_state(collector: Collector, held: Any) -> None:
+    """Set a collector's state from the tensors of ``_state_of``."""
     obs, start, core, episode_return, episode_length, env = held
     collector.obs = dict(zip(sorted(collector.obs), obs, strict=True))
     collector.start, collector.state = start, core

@@ -1,4 +1,4 @@
-"""Collect: a policy acts in B environments for T steps on one device."""
+"""Collect rollouts: a policy acts in B environments for T steps on one device."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from memrl.rollout.storage import Rollout
 
 
 class Collector:
-    """Keeps what lasts from rollout to rollout: observations, core state, episode sums, the bonus.
+    """Collects rollouts, and keeps the state between them: observations, core state, sums, bonus.
 
-    ``generator`` draws the actions and nothing else. ``asks_host`` says whether the host may look
-    if an episode was cut off; where it may not, the critic values the final observation of every
-    step, to the same result.
+    ``generator`` samples the actions and nothing else. With ``asks_host`` the host checks whether
+    an episode was truncated. Without it the critic evaluates the final observation of every step;
+    the result is the same.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Collector:
         self.begin(env.reset(seed))
 
     def begin(self, obs: Obs) -> None:
-        """Go on from environments that were reset and gave out ``obs``."""
+        """Start from environments that were reset and returned ``obs``."""
         B, device = self.env.num_envs, self.env.device
         self.obs = obs
         self.start = torch.ones(B, dtype=torch.bool, device=device)
@@ -48,7 +48,7 @@ class Collector:
             self.bonus.begin(obs)
 
     def rollout(self, *, steps: int, bptt: int, burn_in: int) -> Rollout:
-        """Storage for ``steps`` × B transitions, to be filled by ``collect`` again and again."""
+        """Storage for ``steps`` × B transitions, which ``collect`` fills and may refill."""
         with torch.no_grad():
             first = self.policy.step(self.obs, self.state, self.start)
         return Rollout(
@@ -69,7 +69,7 @@ class Collector:
 
     @torch.no_grad()
     def step(self, rollout: Rollout, t: int) -> None:
-        """Act once in every environment and write it down as step ``t``."""
+        """Act once in every environment and store the transition as step ``t``."""
         rollout.put_observation(t, self.obs, self.start, self.state)
         out = self.policy.step(self.obs, self.state, self.start, donate=True)
         action = out.actions.sample(self.generator)
@@ -82,19 +82,19 @@ class Collector:
         rollout.bootstrap[t] = self._bootstrap(transition)
         self._count(rollout, t, transition)
         if self.bonus is not None:
-            rollout.bonus[t] = self.bonus.pay(transition.obs, self.start)
+            rollout.bonus[t] = self.bonus.reward(transition.obs, self.start)
         self.obs = transition.obs
 
     @torch.no_grad()
     def finish(self, rollout: Rollout) -> None:
-        """The value of what comes after the last step."""
+        """Store the value of the observation after the last step."""
         rollout.last_value.copy_(self.policy.step(self.obs, self.state, self.start).value)
 
     def _bootstrap(self, transition: Transition) -> Tensor:
-        """V(final observation) where an episode was cut off, 0 elsewhere.
+        """V(final observation) where an episode was truncated, 0 elsewhere.
 
-        From the state after the last step and before the reset. The one boolean of a step that
-        reaches the host: mostly nothing was truncated, and the critic need not run again.
+        It uses the core state after the last step and before the reset. Usually no episode was
+        truncated, and the critic need not run again; this check is a step's only host transfer.
         """
         cut = transition.truncated & ~transition.terminated
         if self.asks_host and not bool(cut.any()):
@@ -114,7 +114,7 @@ class Collector:
         self.episode_length.masked_fill_(self.start, 0.0)
 
     def state_dict(self) -> dict[str, Any]:
-        """Environments, core state, sums, the bonus and the action generator."""
+        """Environments, core state, episode sums, bonus and generator."""
         return {
             "env": self.env.state_dict(),
             "start": self.start,
@@ -128,7 +128,7 @@ class Collector:
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Continue from ``state_dict``.
 
-        Where the environments begin anew (``exact_resume`` is False), so do state and sums.
+        If the environments restart (``exact_resume`` is False), core state and sums restart, too.
         """
         self.obs = self.env.load_state_dict(saved["env"])
         self.generator.set_state(saved["generator"].cpu())
@@ -138,7 +138,7 @@ class Collector:
             self.begin(self.obs)
             return
         self.start = saved["start"].to(self.start)
-        # Copies: these are written in place, and what was saved is its owner's.
+        # Copies: the collector edits them in place and must not modify the loaded state.
         self.state = states.loaded(self.state, saved["core"])
         self.episode_return = saved["episode_return"].to(self.episode_return, copy=True)
         self.episode_length = saved["episode_length"].to(self.episode_length, copy=True)

@@ -1,4 +1,4 @@
-"""The protocol of a batch of environments: tensors on one device, same-step autoreset."""
+"""The interface of a batch of environments: tensors on one device, same-step autoreset."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Obs: TypeAlias = dict[str, Tensor]
 class Transition(NamedTuple):
     """What one step of B environments returns.
 
-    ``obs`` is what the next action is chosen from: where an episode ended it is the first
-    observation of the next one, and ``final_obs`` holds the last observation of the old one
-    (elsewhere ``final_obs`` equals ``obs``). ``metrics`` speak of an episode at its last step and
-    are arbitrary elsewhere: float32 [B], NaN where a task has no such value.
+    The agent chooses its next action from ``obs``. Where an episode ended, ``obs`` is the first
+    observation of the next episode and ``final_obs`` the last observation of the ended one;
+    elsewhere both are equal. ``metrics`` (float32 [B]) describe an episode at its last step and
+    are arbitrary at other steps; NaN means that the task has no such value.
 
-    The tensors are the receiver's: who writes into them changes nothing of what follows.
+    The caller may modify the tensors: later steps do not depend on them.
     """
 
     obs: Obs  # each [B, ...]
@@ -33,7 +33,7 @@ class Transition(NamedTuple):
 
     @property
     def ended(self) -> Tensor:
-        """Rows whose episode ended at this step: bool [B]."""
+        """Environments whose episode ended at this step: bool [B]."""
         return self.terminated | self.truncated
 
     @property
@@ -43,24 +43,26 @@ class Transition(NamedTuple):
 
 
 class Carried(NamedTuple):
-    """All that a step of environments takes over from the step before."""
+    """Everything that the next step depends on, apart from the action."""
 
     state: Any  # nested tuples of tensors that lead with B
-    generators: tuple[torch.Generator, ...]  # what a step draws from
+    generators: tuple[torch.Generator, ...]  # of the random numbers that a step draws
 
 
 class BatchedEnv(ABC):
-    """B copies of one task. Observations are dicts of tensors; a plain Box is ``{"obs": ...}``.
+    """B environments of one task, stepped together.
+
+    Observations are dicts of tensors; the key of a plain Box is ``obs``.
 
     Attributes:
-        num_envs: B, the number of copies.
-        device: where observations are made and actions are expected.
-        observation_space: of one copy, always a ``Dict``.
-        action_space: of one copy: Discrete, MultiDiscrete, MultiBinary or Box.
+        num_envs: B.
+        device: of observations and actions.
+        observation_space: of one environment, always a ``Dict``.
+        action_space: of one environment: Discrete, MultiDiscrete, MultiBinary or Box.
         metric_names: keys of ``Transition.metrics``, constant.
-        exact_resume: ``state_dict`` holds all that a bit-for-bit continuation needs.
+        exact_resume: ``state_dict`` holds everything that a bit-for-bit continuation needs.
         has_goals: observations have the entries ``observation``, ``achieved_goal`` and
-            ``desired_goal`` (as in Gymnasium-Robotics), and ``goal_reward`` tells what they pay.
+            ``desired_goal`` (as in Gymnasium-Robotics), and ``goal_reward`` computes the reward.
     """
 
     num_envs: int
@@ -73,11 +75,11 @@ class BatchedEnv(ABC):
 
     @abstractmethod
     def reset(self, seed: int | None = None) -> Obs:
-        """Begin a new episode in every copy; a seed makes everything that follows repeatable."""
+        """Start a new episode in every environment; a seed makes everything after it repeatable."""
 
     @abstractmethod
     def step(self, action: Tensor) -> Transition:
-        """Advance every copy: action int64 [B] (or [B, D]; float32 [B, D] for a Box)."""
+        """Step every environment: action int64 [B] (or [B, D]; float32 [B, D] for a Box)."""
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
@@ -85,31 +87,32 @@ class BatchedEnv(ABC):
 
     @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> Obs:
-        """Continue from ``state_dict``; returns the observations that were last given out."""
+        """Continue from ``state_dict``; returns the current observations."""
 
     def carried(self) -> Carried | None:
-        """What the next step will go on from; None where a step needs the host.
+        """The state that the next step starts from; None where a step needs the host.
 
-        Who returns it promises that a step is the same operations on the device every time, that
-        none of them waits for the host or takes a number from it, and that nothing else is kept.
+        An environment that returns it can be recorded as a CUDA graph: every step runs the same
+        operations on the device, never waits for the host or reads a number from it, and depends
+        on no other state.
         """
         return None
 
     def carry(self, state: Any) -> None:
-        """Go on from a ``state`` as ``carried`` gives it: same values, other tensors."""
+        """Continue from a ``state`` of ``carried``: the same values in other tensors."""
         raise TypeError(f"{type(self).__name__} carries no state on the device")
 
     def goal_reward(self, achieved: Tensor, desired: Tensor) -> tuple[Tensor, Tensor]:
-        """What a step pays, and whether it ends, that achieves one goal and was after another.
+        """The reward, and whether the episode ends, for achieved and desired goals [*N, ...].
 
-        Goals [*N, ...] to a reward float32 [*N] and a bool [*N]; nothing else plays a part. For any
-        goal that was achieved, this is what ``step`` would have returned had it been desired.
+        Returns a reward float32 ``[*N]`` and a bool ``[*N]``, which depend on the goals alone.
+        They equal what ``step`` would have returned if the goal had been ``desired``.
         """
         raise TypeError(f"{type(self).__name__} has no goals")
 
-    def render(self, copy: int = 0) -> Any:
-        """A picture of one copy as uint8 [H, W, 3] (numpy), or None where there is none."""
+    def render(self, index: int = 0) -> Any:
+        """An image of one environment as uint8 [H, W, 3] (numpy), or None if it has none."""
         return None
 
     def close(self) -> None:  # noqa: B027  most have nothing to release
-        """Release what the copies hold."""
+        """Release the environments' resources."""

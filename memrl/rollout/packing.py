@@ -1,4 +1,4 @@
-"""A minibatch of few long rows as one of many short rows, an episode in each."""
+"""Repack a minibatch of few long rows into many short rows, one for each episode."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from torch import Tensor
 from memrl.memory.state import map_state
 from memrl.rollout.storage import Chunk
 
-# A step of a core costs as much for this many rows as it does for none: below that, what Python and
-# the launching of operations cost. Measured for LSTM-128 on a CPU; only speed depends on it.
-FREE_ROWS: Final = 64
+# The overhead of a step (Python, launching operations), in rows that cost as much. Measured for
+# LSTM-128 on a CPU; it affects only speed.
+OVERHEAD_ROWS: Final = 64
 
 
 def by_episode(chunk: Chunk) -> Chunk:
-    """The same steps, cut at episode starts; padding is invalid, so that losses do not see it.
+    """The same steps, split at episode starts; padding is marked invalid.
 
-    A core forgets at a start, so that a row with starts inside and a batch of its episodes mean the
-    same. The batch takes fewer steps, each of more rows. Where that would not pay (rows are many
-    already, or one episode is long), the chunk is returned as it is. Waits for the device once.
+    A core forgets at a start, so a row with starts inside is equivalent to a batch of its episodes.
+    The batch has fewer steps, each with more rows. If that is not faster (there are many rows
+    already, or one episode is long), the chunk is returned unchanged. Synchronises with the device
+    once.
     """
     L, M = chunk.start.shape
     begins = chunk.start.clone()
@@ -28,7 +29,7 @@ def by_episode(chunk: Chunk) -> Chunk:
     first = begins.t().reshape(-1).nonzero().squeeze(1)  # [S], in steps counted row by row
     length = torch.cat([first[1:], first.new_tensor([L * M])]) - first
     S, longest = len(first), int(length.max())
-    if longest * (FREE_ROWS + S) >= L * (FREE_ROWS + M):
+    if longest * (OVERHEAD_ROWS + S) >= L * (OVERHEAD_ROWS + M):
         return chunk
     offset = torch.arange(longest, device=first.device).unsqueeze(1)
     there = offset < length  # [longest, S]

@@ -1,7 +1,7 @@
-"""Gymnasium spaces as tensors: the one place that says which dtype and shape each space gets.
+"""Gymnasium spaces as tensors: the dtype and shape of each space.
 
 ==============================  ======================  ===========================
-space of one copy               tensor of B copies      kept as
+space of one environment        tensor of B of them     converted to
 ==============================  ======================  ===========================
 ``Box`` of uint8                uint8 [B, ...]          the same ``Box``, at least 1-D
 any other ``Box``               float32 [B, ...]        ``Box`` of float32, at least 1-D
@@ -11,10 +11,9 @@ any other ``Box``               float32 [B, ...]        ``Box`` of float32, at l
 ``Tokens`` (a sentence)         int64 [B, L]            the same
 ==============================  ======================  ===========================
 
-A ``Dict`` is flattened: nested keys are joined by dots, and any space that is no ``Dict`` becomes
-``{"obs": space}``. Text is dropped; ``memrl.envs.adapters.text`` makes ``Tokens`` of it beforehand,
-next to the environment.
-``action_mask`` is a ``MultiBinary``, whatever it came as.
+A ``Dict`` is flattened: nested keys are joined by dots. Any other space becomes ``{"obs": space}``.
+Text is dropped; ``memrl.envs.adapters.text`` converts it to ``Tokens`` before. ``action_mask``
+always becomes a ``MultiBinary``.
 """
 
 from __future__ import annotations
@@ -37,30 +36,30 @@ MASK = "action_mask"
 
 
 class Leaf(NamedTuple):
-    """One tensor of an observation: where it lies, what it was, and what it is kept as."""
+    """One tensor of an observation: its path, its original space, and its converted space."""
 
     path: tuple[str, ...]
     given: Space
     space: Space
 
     def pick(self, obs: Any) -> Any:
-        """This leaf of a (nested) observation, of one copy or of a batch."""
+        """This leaf of a (nested) observation, of one environment or of a batch."""
         for name in self.path:
             obs = obs[name]
         return obs
 
 
 def leaves(space: Space) -> dict[str, Leaf]:
-    """What an observation space becomes, by key.
+    """The leaves of an observation space, by key.
 
     Raises:
-        ValueError: a space that no tensor stands for, two parts with one key, or nothing but text.
+        ValueError: a space cannot be converted, two entries have the same key, or all are text.
     """
     found: dict[str, Leaf] = {}
     for path, given in _walk(space, ()):
         key = ".".join(path) or "obs"
         if key in found:
-            raise ValueError(f"two parts of the observation space are called {key!r}")
+            raise ValueError(f"two entries of the observation space have the key {key!r}")
         kept = canonical(given, f"observation {key!r}")
         if key == MASK:
             kept = spaces.MultiBinary(int(np.prod(kept.shape or ())))
@@ -78,10 +77,10 @@ def _walk(space: Space, path: tuple[str, ...]) -> list[tuple[tuple[str, ...], Sp
 
 
 def canonical(space: Space, what: str) -> Space:
-    """The space of one copy as it is kept; ``what`` names it in the error.
+    """The converted space of one environment; ``what`` names it in the error.
 
     Raises:
-        ValueError: a space that no tensor stands for; the message says which ones are allowed.
+        ValueError: the space cannot be converted.
     """
     match space:
         case Tokens():
@@ -104,7 +103,7 @@ def canonical(space: Space, what: str) -> Space:
 
 
 def canonical_action(space: Space) -> Space:
-    """The action space of one copy as an agent sees it: a ``Box`` is flat, counts start at zero."""
+    """The action space of one environment for an agent: a ``Box`` is flat, counts start at 0."""
     kept = canonical(space, "the action space")
     if isinstance(kept, spaces.Box):
         low, high = (bound.astype(np.float32).reshape(-1) for bound in (kept.low, kept.high))
@@ -113,19 +112,19 @@ def canonical_action(space: Space) -> Space:
 
 
 def tensor_dtype(space: Space) -> torch.dtype:
-    """The dtype of tensors of a kept space."""
+    """The dtype of tensors of a converted space."""
     if isinstance(space, spaces.MultiBinary):
         return torch.bool
     return torch.from_numpy(np.empty(0, space.dtype)).dtype
 
 
-def encode(leaf: Leaf, batch: Any, name: str, copies: Array | None = None) -> Array:
+def encode(leaf: Leaf, batch: Any, name: str, envs: Array | None = None) -> Array:
     """A batch of values of ``leaf.given`` as a new array of ``leaf.space``: [B, ...].
 
-    ``name`` and ``copies`` (whose values these are; all by default) are for the errors.
+    ``name`` and ``envs`` (the environments of these values; all by default) are for the errors.
 
     Raises:
-        ValueError: wrong shape, NaN, or an index outside its space; names the copy.
+        ValueError: wrong shape, NaN, or an index outside its space.
     """
     values, given = np.asarray(batch), leaf.given
     wanted = given.shape or ()
@@ -140,21 +139,21 @@ def encode(leaf: Leaf, batch: Any, name: str, copies: Array | None = None) -> Ar
         bad = np.isnan(flat).any(1) if flat.dtype.kind == "f" else np.zeros(len(flat), bool)
     if bad.any():
         row = int(bad.argmax())
-        copy = row if copies is None else copies[row]
+        env = row if envs is None else envs[row]
         found = f"{values[row]}, outside {given}" if flat.dtype.kind in "iu" else "NaN"
-        raise ValueError(f"{name} of copy {copy} is {found}")
+        raise ValueError(f"{name} of env {env} is {found}")
     dtype = bool if isinstance(leaf.space, spaces.MultiBinary) else leaf.space.dtype
     with np.errstate(over="ignore"):
         return flat.astype(dtype).reshape(len(values), *(leaf.space.shape or ()))
 
 
 def decode_action(space: Space, action: Tensor) -> Array:
-    """An agent's actions as the environment's own: the inverse of `encode_action`.
+    """Convert an agent's actions to the environment's space: the inverse of `encode_action`.
 
     A ``Box`` is clipped to its bounds and never rescaled.
 
     Raises:
-        ValueError: wrong shape, or NaN; names the copy.
+        ValueError: wrong shape, or NaN.
     """
     values: Array = action.detach().cpu().numpy()
     shape = canonical_action(space).shape or ()
@@ -164,7 +163,7 @@ def decode_action(space: Space, action: Tensor) -> Array:
     if isinstance(space, spaces.Box):
         bad = np.isnan(values).reshape(len(values), -1).any(1)
         if bad.any():
-            raise ValueError(f"the action for copy {int(bad.argmax())} is NaN")
+            raise ValueError(f"the action for env {int(bad.argmax())} is NaN")
         return np.clip(values, space.low, space.high).astype(space.dtype)
     if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
         values = values + space.start
@@ -172,14 +171,14 @@ def decode_action(space: Space, action: Tensor) -> Array:
 
 
 def encode_action(space: Space, actions: Any, device: torch.device) -> Tensor:
-    """Actions from outside (arrays or tensors) as a tensor of a kept space: [B] or [B, D]."""
+    """Arrays or tensors of actions as a tensor of a converted space: [B] or [B, D]."""
     dtype = torch.int64 if isinstance(space, spaces.MultiBinary) else tensor_dtype(space)
     values = torch.as_tensor(actions, device=device)
     return values.to(dtype, copy=True).reshape(-1, *(space.shape or ()))
 
 
 def exported(space: Mapping[str, Space]) -> Space:
-    """The observation space that others see: ``{"obs": ...}`` alone is unwrapped again."""
+    """The observation space for other libraries: a single ``{"obs": ...}`` is unwrapped."""
     return space["obs"] if set(space) == {"obs"} else spaces.Dict(dict(space))
 
 
@@ -190,7 +189,7 @@ def export(space: Mapping[str, Space], obs: dict[str, Tensor]) -> Any:
 
 
 def row(batch: Any, copy: int) -> Any:
-    """One copy's part of an exported batch."""
+    """The observation of environment ``copy`` in an exported batch."""
     if isinstance(batch, dict):
         return {key: part[copy] for key, part in batch.items()}
     return batch[copy]

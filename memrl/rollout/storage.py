@@ -1,4 +1,4 @@
-"""A rollout: preallocated [T, B] arrays, core states at chunk starts only, chunks cut from it."""
+"""Rollout storage: preallocated [T, B] arrays, and core states at chunk starts only."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ class Chunk(NamedTuple):
     value: Tensor  # [L, M]
     advantage: Tensor  # [L, M]
     target: Tensor  # [L, M]
-    valid: Tensor  # bool [L, M]  a step that losses may see: real, and not burn-in
+    valid: Tensor  # bool [L, M]  False for burn-in and for rows that are no step
     state: Any  # leaves [M, ...]
 
 
 class Rollout:
-    """T steps of B environments and what the policy thought of them.
+    """T steps of B environments, with the policy's values and log-probabilities.
 
-    A chunk is ``bptt`` steps long; chunks overlap by ``burn_in`` steps, which warm the state of the
-    later chunk and count in the earlier one. So every step carries a loss exactly once.
+    A chunk is ``bptt`` steps long. Chunks overlap by ``burn_in`` steps, which have a loss in the
+    earlier chunk and only warm up the state in the later one. So every step has a loss once.
 
     Raises:
-        ValueError: T is not covered by such chunks; the nearest T that is, is named.
+        ValueError: chunks of this length do not cover T steps; the message names the nearest T.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Rollout:
     ) -> None:
         stride = bptt - burn_in
         if not 0 <= burn_in < bptt:
-            raise ValueError(f"burn_in {burn_in} must be below bptt {bptt}")
+            raise ValueError(f"burn_in is {burn_in}; allowed: from 0, below bptt {bptt}")
         if steps < bptt or (steps - burn_in) % stride:
             near = burn_in + stride * max(1, round((steps - burn_in) / stride))
             raise ValueError(
@@ -75,11 +75,11 @@ class Rollout:
 
     @property
     def ended(self) -> Tensor:
-        """Steps after which nothing flows back: an episode's end, or a row that was no step."""
+        """The last steps of episodes, and rows that are no step."""
         return self.terminated | self.truncated | ~self.valid
 
     def put_observation(self, t: int, obs: Obs, start: Tensor, state: Any) -> None:
-        """What the policy is about to see at step t; the state is kept where a chunk begins."""
+        """Store the observation of step t, and the state if a chunk begins there."""
         if not self.obs:
             T = len(self.reward)
             self.obs = {key: value.new_empty(T, *value.shape) for key, value in obs.items()}
@@ -91,7 +91,7 @@ class Rollout:
             map_state(lambda kept, leaf: kept[c].copy_(leaf), self.states, state)
 
     def put_transition(self, t: int, transition: Transition) -> None:
-        """What the environments answered at step t."""
+        """Store the transition of step t."""
         self.reward[t] = transition.reward
         self.terminated[t] = transition.terminated
         self.truncated[t] = transition.truncated
@@ -101,11 +101,11 @@ class Rollout:
             kept[t] = transition.metrics[name]
 
     def num_chunks(self) -> int:
-        """How many chunks there are over all rows."""
+        """Number of chunks over all environments."""
         return len(self.chunk_starts) * self.start.shape[1]
 
     def chunks(self, index: Tensor) -> Chunk:
-        """The chunks numbered ``index`` [M] in 0 … num_chunks - 1, whole, never shuffled steps."""
+        """The chunks with indices [M] in 0 … num_chunks - 1."""
         B = self.start.shape[1]
         c, b = index // B, index % B
         begin = torch.tensor(self.chunk_starts, device=index.device)[c]

@@ -1,1 +1,1 @@
-"""A run on disk and in time: the protocol of what learns, directory, loop, signals, progress."""
+"""Runs: the protocols of learners and agents, the run directory, the loop, signals, progress."""

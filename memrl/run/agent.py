@@ -1,4 +1,4 @@
-"""The protocols of what learns: all that a run, an evaluation or a picture needs to know of it."""
+"""The protocols of learners and agents, as runs, evaluations and pictures use them."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ Metrics: TypeAlias = Mapping[str, float]
 
 @runtime_checkable  # so that annotations can be checked while tests run
 class Learner(Protocol):
-    """Learns in iterations, counts what it has experienced, and continues from a saved state."""
+    """Learns in iterations, counts its experience, and continues from a saved state."""
 
     @property
     def unit(self) -> str:
-        """What is counted: "env_steps" or "sequences", a column of metrics.csv."""
+        """The unit of experience, "env_steps" or "sequences": a column of metrics.csv."""
 
     @property
     def experience(self) -> int:
-        """How many of them it has seen so far."""
+        """Env steps or sequences so far."""
 
     def learn(self, total: int, on_iteration: Callable[[Metrics], None], /) -> None:
         """Learn until ``experience`` reaches ``total``; report after every iteration.
 
-        ``on_iteration`` may call ``state_dict`` and may raise to stop. Metrics are host floats by
-        name (``train/…`` of learning, ``episode/…`` of the episodes that ended; NaN when none did).
+        ``on_iteration`` may call ``state_dict``, and may raise to stop. Metrics are Python floats
+        by name: ``train/…`` about learning, ``episode/…`` about ended episodes, NaN if none ended.
 
         Raises:
-            FloatingPointError: a loss or gradient became NaN or Inf; the message names it.
+            FloatingPointError: a loss or gradient became NaN or infinite; the message names it.
         """
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything a bit-exact continuation needs: nested dicts of tensors and plain values."""
+        """All that a bit-exact continuation needs: nested dicts of tensors and plain values."""
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from ``state_dict``.
@@ -45,10 +45,10 @@ class Learner(Protocol):
 
 @runtime_checkable
 class Agent(Learner, Protocol):
-    """Learns from environments that it was given, and acts with a memory of its own.
+    """Learns in environments, and acts with a memory state separate from training's.
 
     Attributes:
-        env_steps: single-environment transitions experienced so far; its ``experience``.
+        env_steps: single-environment transitions so far; its ``experience``.
     """
 
     env_steps: int
@@ -58,29 +58,29 @@ class Agent(Learner, Protocol):
         """The network that acts; its ``core`` is the memory."""
 
     def begin(self, seed: int = 0, *, greedy: bool = False, ablate: str | None = None) -> None:
-        """Forget the acting state and seed acting; training state is untouched.
+        """Reset the acting state and seed the sampling; the training state is unchanged.
 
-        ``ablate``: "state" forgets before every step; "reads" zeroes what a memory returns.
+        ``ablate``: "state" resets the state before every step; "reads" zeroes the memory's reads.
 
         Raises:
-            ValueError: the memory has no such part to ablate; the message says which it has.
+            ValueError: the memory has no such part to ablate; the message names those it has.
         """
 
     def act(self, given: Any, start: Any = None) -> Any:
-        """Actions for observations; the memory is carried from call to call.
+        """Actions for observations; the memory state is carried from call to call.
 
-        ``given`` is what ``env.reset`` returned or the whole ``Transition`` of ``env.step``, which
-        says where episodes ended. Observations alone, as tensors or NumPy arrays, of B environments
-        or of one, need ``start`` from the second call after ``begin`` on: True where an observation
-        opens an episode, bool [B] or one flag for all. Actions have the form of the observations.
+        ``given`` is the result of ``env.reset``, or the ``Transition`` of ``env.step``, which marks
+        ended episodes. Observations alone (tensors or NumPy arrays, of B environments or of one)
+        need ``start`` from the second call after ``begin`` on: True where an observation is the
+        first of an episode, bool [B] or one flag for all. Actions have the observations' form.
 
         Raises:
-            ValueError: it is not said where episodes begin, the number of environments changed,
-                or an observation that the agent's environment cannot show.
+            ValueError: ``start`` is missing, the number of environments changed, or an observation
+                is outside the agent's observation space.
         """
 
     def memory(self) -> dict[str, Tensor]:
-        """What the memory shows after the last ``act``: weights, usage …, each [B, ...]."""
+        """The memory's diagnostics after the last ``act``: weights, usage …, each [B, ...]."""
 
     def memory_state(self) -> Any:
-        """The memory itself after the last ``act``: the core's state, leaves [B, ...], or None."""
+        """The core's state after the last ``act``, leaves [B, ...]; None if there is none."""

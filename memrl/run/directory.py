@@ -1,8 +1,11 @@
-"""A run's directory: what its files are called."""
+"""A run's directory and the names of its files."""
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, final
 
@@ -15,16 +18,17 @@ Command: TypeAlias = Literal["train", "fit"]
 
 @final
 class RunDirectory:
-    """The files of one run, by name. ``create`` begins a run, ``open`` finds an existing one.
+    """The files of one run, by name. ``create`` makes a new run, ``open`` opens an existing one.
 
     Args:
-        path: of the directory.
-        command: what made the run, and continues it.
+        path: the directory.
+        command: the command that made the run and continues it.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, command: Command = "train") -> None:
         self.path, self.command = Path(path), command
         self.config = self.path / _CONFIG
+        self.plugins = self.path / "plugins.json"
         self.metrics = self.path / "metrics.csv"
         self.checkpoints = self.path / "checkpoints"
         self.tensorboard = self.path / "tensorboard"
@@ -44,10 +48,10 @@ class RunDirectory:
     def create(
         cls, path: str | os.PathLike[str], config: str, *, command: Command = "train"
     ) -> RunDirectory:
-        """Begin a run: make the directory and write ``config`` (YAML text) as its first file.
+        """Make the directory of a new run and write ``config`` (YAML text) to it.
 
         Raises:
-            RunError: the path is a file, or a directory that already holds something.
+            RunError: the path is a file, or a directory that is not empty.
         """
         run = cls(path, command=command)
         if run.path.exists() and not run.path.is_dir():
@@ -55,7 +59,9 @@ class RunDirectory:
         if run.path.is_dir() and any(run.path.iterdir()):
             there = "a run" if run.config.is_file() else "other files"
             remedy = ", or continue that run with --resume" if run.config.is_file() else ""
-            raise RunError(f"run.dir={run} already holds {there}: choose another run.dir{remedy}")
+            raise RunError(
+                f"run.dir={run} already contains {there}: choose another run.dir{remedy}"
+            )
         with disk_errors_explained(run.path):
             run.path.mkdir(parents=True, exist_ok=True)
         write_atomically(run.config, config.encode())
@@ -63,7 +69,7 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, command: Command = "train") -> RunDirectory:
-        """Find a run.
+        """Open an existing run.
 
         Raises:
             RunError: there is no such directory, or it has no config.yaml.
@@ -76,5 +82,37 @@ class RunDirectory:
         return run
 
     def resume_command(self) -> str:
-        """What to type to continue this run."""
-        return f"memrl {self.command} --resume {self.path}"
+        """The shell command that continues this run."""
+        return f"memrl {self.command} --resume {shlex.quote(str(self))}{self.plugin_options()}"
+
+    def plugin_options(self) -> str:
+        """The options that a command needs to open this run: `` --plugin leaky``, or nothing."""
+        return "".join(f" --plugin {module}" for module in self.read_plugins())
+
+    def write_plugins(self, places: Mapping[str, str]) -> None:
+        """Record the user's modules that this run uses, with the folder of each."""
+        if places:
+            write_atomically(self.plugins, f"{json.dumps(places, indent=2)}\n".encode())
+
+    def read_plugins(self) -> dict[str, str]:
+        """The user's modules that this run uses, with the folder of each.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        try:
+            places = json.loads(self.plugins.read_bytes())
+            return {str(module): str(folder) for module, folder in places.items()}
+        except FileNotFoundError:
+            return {}
+        except (ValueError, AttributeError) as error:
+            raise RunError(f"{self.plugins} is damaged: {error}") from error
+
+
+def runs_in(folder: Path) -> Iterator[Path]:
+    """The runs in a folder and the folders in it, by name; ``folder`` itself if it is a run."""
+    for path, folders, files in os.walk(folder):
+        if _CONFIG in files:
+            yield Path(path)
+            folders.clear()  # a run holds no runs
+        folders[:] = sorted(name for name in folders if not name.startswith("."))

@@ -1,7 +1,7 @@
 """The process's global random generators, as part of a checkpoint.
 
-Everything in memrl draws from generators of its own; these four serve what is not ours to change:
-dropout draws from torch's global generator, and Gymnasium environments of others from any of them.
+memrl uses its own generators. Other code uses the global ones: dropout draws from torch's, and
+third-party Gymnasium environments from any of them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def randomness_state() -> dict[str, Any]:
 
 
 def restore_randomness(state: Mapping[str, Any]) -> None:
-    """Continue the generators; those of CUDA devices that this machine lacks are passed over."""
+    """Restore the generators; states of CUDA devices that this machine lacks are ignored."""
     torch.set_rng_state(state["torch"])
     if torch.cuda.is_available():
         for device, cuda_state in enumerate(state["cuda"][: torch.cuda.device_count()]):

@@ -1,4 +1,4 @@
-"""Training as a run: rows, checkpoints, signals, and an end that leaves nothing half done."""
+"""The training loop of a run: metrics, checkpoints, signals and errors."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from memrl.run.directory import RunDirectory
 from memrl.run.global_generators import randomness_state, restore_randomness
 from memrl.run.progress import Progress, SilentProgress
 from memrl.run.signals import StopRequest, stop_on_signals
-from memrl.tracking.metrics_file import SECONDS, spoken
+from memrl.tracking.metrics_file import SECONDS, unit_as_text
 from memrl.tracking.tracker import Tracker
 
 
-class Fitted(NamedTuple):
-    """What training came to, all parts of a resumed run together."""
+class TrainingResult(NamedTuple):
+    """The result of training, over all parts of a resumed run."""
 
     experience: int  # env steps or sequences, as the learner counts
-    wall_seconds: float  # spent in training; evaluations and pictures are not in it
+    wall_seconds: float  # of training, without evaluations and pictures
     checkpoint: Path  # the last one
 
 
@@ -41,25 +41,24 @@ def fit(
     resume: Checkpoint | None = None,
     checkpoint_seconds: float = 60.0,
     clock: Callable[[], float] = time.monotonic,
-) -> Fitted:
-    """Train ``learner`` until it has seen ``total`` env steps or sequences, as a run.
+) -> TrainingResult:
+    """Train ``learner`` until its experience reaches ``total``; write metrics and checkpoints.
 
-    A learner that returns sooner has nothing left to learn. Every iteration writes a row; every
-    ``checkpoint_seconds``, and at the end, a checkpoint. A
-    process that is killed and resumed writes the same rows, bit for bit, except for times: all
-    that this function carries from one iteration to the next is the clock and the scores that
-    choose the best checkpoint.
+    A learner may return earlier if it has nothing left to learn. Every iteration writes a row of
+    metrics. A checkpoint is written every ``checkpoint_seconds`` and at the end. A run that is
+    killed and resumed writes the same rows, bit for bit, except for times: the loop's own state is
+    only the clock and the scores since the last checkpoint.
 
     Args:
-        learner: as built from the configuration; ``resume`` is loaded into it.
-        directory: of the run, named in messages.
+        learner: built from the configuration; ``resume`` is loaded into it.
+        directory: of the run, for messages.
         checkpoints: of the run.
-        total: experience at which to stop, that before ``resume`` included.
-        tracker: where rows go.
-        progress: what the person at the terminal sees.
+        total: experience at which to stop, including that before ``resume``.
+        tracker: receives the rows.
+        progress: shows the progress on the terminal.
         resume: the checkpoint to continue from.
-        checkpoint_seconds: time between checkpoints.
-        clock: seconds, monotonic.
+        checkpoint_seconds: seconds between checkpoints.
+        clock: returns seconds, monotonic.
 
     Raises:
         Interrupted: a signal arrived; a checkpoint was saved first.
@@ -84,7 +83,7 @@ def fit(
 @final
 @dataclass
 class _Training:
-    """``fit`` while it runs."""
+    """The state of a call of ``fit``."""
 
     learner: Learner
     directory: RunDirectory
@@ -113,13 +112,13 @@ class _Training:
         run = checkpoint.state["run"]
         if run["threads"] != torch.get_num_threads():
             self.progress.say(
-                f"The run began with {run['threads']} threads and goes on with "
-                f"{torch.get_num_threads()}: its numbers may differ in the last digits"
+                f"The run began with {run['threads']} threads and continues with "
+                f"{torch.get_num_threads()}: results may differ in the last digits"
             )
         self._begin(run["wall_seconds"])
         self._last, self._last_seen = checkpoint.path, checkpoint.experience
 
-    def run(self, total: int) -> Fitted:
+    def run(self, total: int) -> TrainingResult:
         try:
             self.learner.learn(total, self._on_iteration)
         except FloatingPointError as error:
@@ -127,7 +126,7 @@ class _Training:
         if self._last_seen != self.learner.experience:
             self._save()
         assert self._last is not None
-        return Fitted(self.learner.experience, self._seconds(), self._last)
+        return TrainingResult(self.learner.experience, self._seconds(), self._last)
 
     def _on_iteration(self, metrics: Metrics) -> None:
         now, seen = self.clock(), self.learner.experience
@@ -142,7 +141,7 @@ class _Training:
         if self.stop.signum is not None:
             self._save()
             raise Interrupted(
-                f"stopped after {seen:,} {spoken(unit)}; continue with: "
+                f"stopped after {seen:,} {unit_as_text(unit)}; continue with: "
                 f"{self.directory.resume_command()}",
                 self.stop.signum,
             )
@@ -162,10 +161,10 @@ class _Training:
         self._saved_at = self.clock()
 
     def _diverged(self, error: FloatingPointError) -> RunError:
-        seen, unit = self.learner.experience, spoken(self.learner.unit)
+        seen, unit = self.learner.experience, unit_as_text(self.learner.unit)
         path = self.checkpoints.save_failed(self._state(), experience=seen)
         return RunError(
-            f"training diverged after {seen:,} {unit}: {error} (that state is kept in {path})"
+            f"training diverged after {seen:,} {unit}: {error} (that state is saved in {path})"
         )
 
     def _state(self) -> dict[str, Any]:
@@ -181,6 +180,6 @@ class _Training:
 
 
 def _score(metrics: Metrics) -> float:
-    """Success of the training window, or its return where the task has no success."""
+    """Mean success of the iteration's episodes, or mean return if the task has no success."""
     name = "episode/success" if "episode/success" in metrics else "episode/return"
     return metrics.get(name, math.nan)

@@ -1,4 +1,4 @@
-"""What a result was made with: the commit, the versions and the machine."""
+"""The commit, the versions and the machine that produced a result."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _SOURCE: Final = Path(__file__).resolve().parents[1]
 def commit(source: Path = _SOURCE) -> dict[str, Any] | None:
     """The git commit of memrl's own source, and whether tracked files differ from it.
 
-    None outside a checkout. An installed copy may lie inside somebody else's repository: that is
-    why the source must be a file that git tracks.
+    None outside a checkout. An installed package may lie inside another git repository; therefore
+    git must track memrl's source.
     """
     if _git(source, "ls-files", "--error-unmatch", "__init__.py") is None:
         return None
@@ -32,7 +32,7 @@ def commit(source: Path = _SOURCE) -> dict[str, Any] | None:
 
 
 def versions() -> dict[str, str | None]:
-    """Versions of Python and of what numbers depend on; None where a package is not installed."""
+    """Versions of Python and of packages that affect results; None for missing packages."""
     found: dict[str, str | None] = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -43,7 +43,7 @@ def versions() -> dict[str, str | None]:
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """The processor, its cores and memory, the threads that torch uses, and the accelerator."""
+    """The processor, its cores and memory, torch's number of threads, and the accelerator."""
     on_gpu = device.type == "cuda"
     return {
         "system": f"{platform.system()} {platform.release()}",
@@ -57,7 +57,7 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 
 def peak_rss_bytes() -> int | None:
-    """The most memory that this process has held; None where the system does not tell."""
+    """Peak resident memory of this process; None on Windows."""
     if sys.platform == "win32":
         return None
     import resource

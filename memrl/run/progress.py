@@ -1,4 +1,4 @@
-"""What a person sees while training: a bar, plain lines where there is no terminal, or nothing."""
+"""The display of training progress: a bar, plain lines without a terminal, or nothing."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-from memrl.tracking.metrics_file import STEPS, Row, spoken
+from memrl.tracking.metrics_file import STEPS, Row, unit_as_text
 
 Style: TypeAlias = Literal["auto", "bar", "lines", "quiet"]
 _LINE_SECONDS: Final = 10.0
-_SHOWN: Final = {  # metric -> word; those only that a row has
+_SHOWN: Final = {  # metric -> label; a metric that a row lacks is left out
     "train/accuracy": "accuracy",
     "train/length": "length",
     "episode/success": "success",
@@ -32,26 +32,26 @@ _PERCENT: Final = {"success": ".0%", "cue seen": ".0%", "accuracy": ".2%"}
 
 @runtime_checkable
 class Progress(Protocol):
-    """Told about every row."""
+    """Receives every row of metrics."""
 
     def update(self, row: Row) -> None:
-        """Show where training is: ``row`` as it goes to metrics.csv."""
+        """Show the progress; ``row`` is the one written to metrics.csv."""
 
     def say(self, sentence: str) -> None:
-        """Show a sentence without tearing what is on the screen."""
+        """Print a sentence without disturbing the display."""
 
 
 @contextmanager
 def progress_bar(
     total: int, start: int = 0, style: Style = "auto", unit: str = STEPS
 ) -> Iterator[Progress]:
-    """A display of training, on the error stream.
+    """A progress display on stderr.
 
     Args:
         total: experience at which training ends.
-        start: experience at which this process begins; the rate is measured from there.
+        start: experience at which this process starts; the rate is measured from there.
         style: ``bar``, ``lines`` (one about every 10 s), ``quiet``, or ``auto``: a bar on a
-            terminal and lines elsewhere.
+            terminal, else lines.
         unit: the column that counts experience.
     """
     console = Console(stderr=True)
@@ -75,7 +75,7 @@ def progress_bar(
 
 @final
 class SilentProgress:
-    """Shows nothing; sentences still reach the error stream."""
+    """Shows nothing; sentences are still printed to stderr."""
 
     def update(self, row: Row) -> None:
         pass
@@ -90,7 +90,7 @@ class LineProgress:
 
     Args:
         total: experience at which training ends.
-        start: experience at which this process begins.
+        start: experience at which this process starts.
         write: receives each line.
         clock: seconds, monotonic.
         unit: the column that counts experience.
@@ -129,14 +129,14 @@ class BarProgress:
         self._bar, self._total, self._start, self._unit = bar, total, start, unit
         self._task = bar.add_task("starting", total=total, completed=start)
         self._began = time.monotonic()
-        self._known: dict[str, int | float] = {}
+        self._latest: dict[str, int | float] = {}
 
     def update(self, row: Row) -> None:
-        # An iteration in which no episode ended has no success: the last one stays on screen.
-        self._known |= {name: value for name, value in row.items() if not math.isnan(value)}
+        # An iteration in which no episode ended has no success: the last value stays on screen.
+        self._latest |= {name: value for name, value in row.items() if not math.isnan(value)}
         seconds = time.monotonic() - self._began
         rate = (int(row[self._unit]) - self._start) / seconds if seconds > 0 else math.nan
-        text = describe(self._known, rate, self._total, self._unit)
+        text = describe(self._latest, rate, self._total, self._unit)
         self._bar.update(self._task, completed=int(row[self._unit]), description=text)
 
     def say(self, sentence: str) -> None:
@@ -144,15 +144,15 @@ class BarProgress:
 
 
 def describe(row: Row, rate: float, total: int, unit: str = STEPS) -> str:
-    """Where training is, in one line: experience, rate, and the metrics that say how it goes."""
-    parts = [f"{int(row[unit]):,} of {total:,} {spoken(unit)}"]
+    """One line of progress: experience, rate and the main metrics."""
+    parts = [f"{int(row[unit]):,} of {total:,} {unit_as_text(unit)}"]
     if not math.isnan(rate):
-        parts.append(f"{rate:,.0f} {spoken(unit).removeprefix('env ')}/s")
+        parts.append(f"{rate:,.0f} {unit_as_text(unit).removeprefix('env ')}/s")
     has_success = "episode/success" in row
-    for name, word in _SHOWN.items():
-        if name in row and not math.isnan(row[name]) and not (word == "return" and has_success):
-            shown = f"{row[name]:{_PERCENT[word]}}" if word in _PERCENT else f"{row[name]:.3g}"
-            parts.append(f"{word} {shown}")
+    for name, label in _SHOWN.items():
+        if name in row and not math.isnan(row[name]) and not (label == "return" and has_success):
+            value = f"{row[name]:{_PERCENT[label]}}" if label in _PERCENT else f"{row[name]:.3g}"
+            parts.append(f"{label} {value}")
     return "  ".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first asks for a stop after the iteration, the second stops at once."""
+"""Ctrl-C and SIGTERM: the first signal stops after the iteration, the second at once."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 @final
 class StopRequest:
-    """Whether a signal asked for a stop.
+    """The signal that asked for a stop, if any.
 
     Attributes:
-        signum: the signal's number; None when there was none.
+        signum: the signal's number; None if none has arrived.
     """
 
     def __init__(self) -> None:
@@ -26,9 +26,9 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Listen for SIGINT and SIGTERM; the handlers that were there return at the second signal.
+    """Handle SIGINT and SIGTERM; the second signal restores the previous handlers.
 
-    Outside the main thread, where Python allows no handlers, nothing is listened for.
+    Outside the main thread, where Python allows no handlers, signals are not handled.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():

@@ -1,4 +1,4 @@
-"""summary.json: what a run came to, as standard JSON."""
+"""summary.json: the results of a run, as standard JSON."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ import torch
 
 from memrl.checkpoint.atomic import write_atomically
 from memrl.errors import RunError
-from memrl.run.loop import Fitted
+from memrl.run.loop import TrainingResult
 from memrl.run.machine import commit, machine, peak_rss_bytes, versions
 
 
-def provenance(fitted: Fitted, unit: str, device: torch.device) -> dict[str, Any]:
-    """The part of a summary that is the same for all runs: experience, cost, commit and machine.
+def provenance(result: TrainingResult, unit: str, device: torch.device) -> dict[str, Any]:
+    """The entries that every summary has: experience, time, commit, versions and machine.
 
-    It speaks of the last checkpoint, never of the best one; seconds and ``unit`` (env steps or
-    sequences) count all parts of a resumed run.
+    They describe the last checkpoint, not the best one. Seconds and ``unit`` (env steps or
+    sequences) include all parts of a resumed run.
     """
-    seconds = fitted.wall_seconds
+    seconds = result.wall_seconds
     return {
-        unit: fitted.experience,
+        unit: result.experience,
         "wall_seconds": seconds,
-        f"{unit}_per_s": fitted.experience / seconds if seconds else None,
+        f"{unit}_per_s": result.experience / seconds if seconds else None,
         "peak_rss_bytes": peak_rss_bytes(),
         "commit": commit(),
         "versions": versions(),
@@ -35,7 +35,7 @@ def provenance(fitted: Fitted, unit: str, device: torch.device) -> dict[str, Any
 
 
 def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
-    """Write a summary atomically; NaN and infinities, which JSON lacks, become null.
+    """Write a summary atomically; NaN and infinities become null, since JSON lacks them.
 
     Raises:
         RunError: the disk is full.
@@ -48,12 +48,12 @@ def read_summary(path: Path) -> dict[str, Any]:
     """Read a summary.
 
     Raises:
-        RunError: there is none, or it is no JSON object.
+        RunError: the file does not exist or is not a JSON object.
     """
     try:
         content = json.loads(path.read_text())
     except FileNotFoundError:
-        raise RunError(f"{path} does not exist: the run has not come to its end yet") from None
+        raise RunError(f"{path} does not exist: the run has not finished yet") from None
     except (ValueError, OSError) as error:
         raise RunError(f"{path} cannot be read: {error}") from error
     if not isinstance(content, dict):

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge
 from pydantic import Field, model_validator
 
+from memrl.config.choices import Menus
 from memrl.config.composition import compose_as
 from memrl.config.models import Common, Count, Strict, check
 from memrl.supervised.curriculum import CurriculumConfig
 from memrl.supervised.learner import LearnerConfig
 from memrl.tasks import REGISTRY, Task
-
-ROOT: Final = "fit"  # the root config of memrl fit, a file of memrl.configs
 
 
 class ExamConfig(Strict):
@@ -28,6 +27,8 @@ class FitConfig(Common):
     """A whole supervised run: what ``memrl config --fit`` prints."""
 
     command = "fit"
+    root = "fit"
+    menus: ClassVar[Menus] = {**Common.menus, "task.name": REGISTRY}
     identity = frozenset({"seed", "task", "memory", "learner", "curriculum"})
 
     sequences: Count
@@ -58,7 +59,7 @@ def compose_fit(overrides: Iterable[str] = ()) -> FitConfig:
     Raises:
         ValueError: an override that Hydra or the config's models refuse, in one sentence.
     """
-    return compose_as(FitConfig, ROOT, overrides)
+    return compose_as(FitConfig, overrides)
 
 
 def build_task(config: FitConfig) -> Task:

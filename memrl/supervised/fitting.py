@@ -11,7 +11,7 @@ import torch
 from memrl.pipeline.job import Job, Result, Say, run
 from memrl.pipeline.setup import find_device, prepare, seed_for
 from memrl.run.directory import RunDirectory
-from memrl.run.loop import Fitted
+from memrl.run.loop import TrainingResult
 from memrl.run.progress import Style
 from memrl.supervised.config import FitConfig, build_task
 from memrl.supervised.evaluation import Mark, as_table, examine
@@ -60,31 +60,35 @@ class FitJob(Job[FitConfig, SupervisedLearner]):
         self.core, self.device = self.learner.model.core, self.learner.device
 
     def notice(self, start: int) -> str | None:
-        return described(self.learner)
+        return size_line(self.learner)
 
-    def conclude(self, directory: RunDirectory, fitted: Fitted, say: Say) -> dict[str, Any]:
+    def conclude(
+        self, directory: RunDirectory, trained: TrainingResult, say: Say
+    ) -> dict[str, Any]:
         config, learner = self.config, self.learner
+        lengths = self._lengths()
         if learner.solved:
-            say(f"solved after {fitted.experience:,} sequences: learner.stop_at is reached")
+            say(f"solved after {trained.experience:,} sequences: learner.stop_at is reached")
         task, model, wanted = learner.task, learner.model, config.evaluate
         seed = seed_for(config.seed, "evaluate")
-        marks = examine(
-            task, model, wanted.lengths, wanted.sequences, seed=seed, device=self.device
-        )
+        marks = examine(task, model, lengths, wanted.sequences, seed=seed, device=self.device)
         for line in table(marks):
             say(line)
         self._draw(directory, marks)
         return summarize(config, learner, marks)
 
+    def _lengths(self) -> tuple[int, ...]:
+        """Of the sequences that the evaluation asks for."""
+        return self.config.evaluate.lengths or (self.learner.task.max_length,)
+
     def _draw(self, directory: RunDirectory, marks: Sequence[Mark]) -> None:
         config, task = self.config, self.learner.task
-        title, lengths = f"{config.memory['name']} on {config.subject}", config.evaluate.lengths
+        title, lengths = f"{config.memory['name']} on {config.subject}", self._lengths()
         draw_learning(directory.metrics, directory.curve, task=task, marks=marks, title=title)
         if any(mark.length is not None for mark in marks):
             draw_lengths(marks, directory.lengths, task=task, title=title)
         generator = torch.Generator().manual_seed(seed_for(config.seed, "watch"))
-        length = lengths[len(lengths) // 2] if lengths else task.max_length
-        one = task.sample(1, length, generator)
+        one = task.sample(1, lengths[len(lengths) // 2], generator)
         draw_tape(task, self.learner.model, one, directory.memory, title=title)
 
 
@@ -105,7 +109,7 @@ def make_learner(config: FitConfig) -> SupervisedLearner:
     )
 
 
-def described(learner: SupervisedLearner) -> str:
+def size_line(learner: SupervisedLearner) -> str:
     """One line: parameters of the model and of its memory."""
     whole, core = (
         sum(weight.numel() for weight in part.parameters())

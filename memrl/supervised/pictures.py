@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from memrl.evaluation.learning_curve import moving_mean
-from memrl.plots import style as look
+from memrl.plots import style
 from memrl.plots.curve import draw_references
 from memrl.supervised.evaluation import Mark
 from memrl.tasks.task import Task
@@ -34,7 +34,7 @@ def draw_learning(
     columns = read_metrics(metrics)
     seen, longest = columns["sequences"], columns["train/length"]
     best = _last_best(marks)
-    picture = look.new_figure(8.0, 5.6)
+    picture = style.new_figure(8.0, 5.6)
     above, below = picture.subplots(2, 1, sharex=True)
     _line(above, seen, columns["train/accuracy"], "accuracy")
     _percent(above, f"{_scored(task)}s")
@@ -46,14 +46,14 @@ def draw_learning(
     for axes in (above, below):
         for index, at in enumerate(seen[1:][np.diff(longest) > 0]):
             name = "longer sequences from here" if index == 0 else None
-            axes.axvline(at, color=look.GREY, lw=0.8, alpha=0.6, label=name)
-    look.steps_axis(below, "sequences")
+            axes.axvline(at, color=style.GREY, lw=0.8, alpha=0.6, label=name)
+    style.steps_axis(below, "sequences")
     below.set_xlim(left=0)
     above.set_title(title, loc="left")
     for axes in (above, below):
-        look.tidy(axes)
-        axes.legend(frameon=False, fontsize=look.FONT - 1, loc="best")
-    look.save(picture, path)
+        style.tidy(axes)
+        axes.legend(frameon=False, fontsize=style.FONT - 1, loc="best")
+    style.save(picture, path)
     return picture
 
 
@@ -65,22 +65,22 @@ def draw_lengths(marks: Sequence[Mark], path: Path, *, task: Task, title: str) -
     """
     rows = sorted((mark.length or 0, mark) for mark in marks)
     lengths = [length for length, _ in rows]
-    picture = look.new_figure(8.0, 3.6)
+    picture = style.new_figure(8.0, 3.6)
     axes = picture.subplots()
     axes.axvspan(task.min_length, task.max_length, color="#E8F0F6", label="trained on", zorder=0)
     accuracies = [mark.accuracy for _, mark in rows]
-    axes.plot(lengths, accuracies, color=look.COLOURS[0], lw=2.0, marker="o", label="accuracy")
+    axes.plot(lengths, accuracies, color=style.COLOURS[0], lw=2.0, marker="o", label="accuracy")
     if all(mark.best_accuracy is not None for _, mark in rows):
         best = [mark.best_accuracy or math.nan for _, mark in rows]
-        axes.plot(lengths, best, color=look.COLOURS[2], lw=1.6, ls="--", label="best possible")
+        axes.plot(lengths, best, color=style.COLOURS[2], lw=1.6, ls="--", label="best possible")
     _percent(axes, f"{_scored(task)}s")
     draw_references(axes, {"chance": task.chance}, percent=True)
     axes.set_xlabel("length")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title(title, loc="left")
-    look.tidy(axes)
-    axes.legend(frameon=False, fontsize=look.FONT - 1, loc="best")
-    look.save(picture, path)
+    style.tidy(axes)
+    axes.legend(frameon=False, fontsize=style.FONT - 1, loc="best")
+    style.save(picture, path)
     return picture
 
 
@@ -100,7 +100,7 @@ def _last_best(marks: Sequence[Mark]) -> _Best:
 
 def _line(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], name: str) -> None:
     window = 2 * (len(y) // _PARTS // 2) + 1
-    colour = look.COLOURS[0]
+    colour = style.COLOURS[0]
     if window > 1:
         axes.plot(x, y, color=colour, alpha=0.25, lw=0.8)
         name = f"{name}, mean over {window} iterations"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from memrl.plots import style as look
+from memrl.plots import style
 from memrl.plots.memory import draw_panel, panel_height
 from memrl.supervised.model import SequenceModel
 from memrl.tasks.task import Batch, Task
@@ -32,7 +32,7 @@ def draw_tape(task: Task, model: SequenceModel, batch: Batch, path: Path, *, tit
     """
     panels = [*_tape(task, model, batch).items()]
     heights = [_TAPE if rows else panel_height(values) for _, (values, rows) in panels]
-    picture = look.new_figure(8.0, 0.8 + sum(heights))
+    picture = style.new_figure(8.0, 0.8 + sum(heights))
     column = picture.subplots(
         len(panels), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights}
     )[:, 0]
@@ -40,9 +40,9 @@ def draw_tape(task: Task, model: SequenceModel, batch: Batch, path: Path, *, tit
         draw_panel(axes, name, values, rows_are=rows)
     column[-1].set_xlabel("step of the sequence")
     column[-1].set_xlim(-0.5, len(batch.x) - 0.5)
-    headline = picture.suptitle(title, x=0.01, ha="left", fontsize=look.FONT)
-    headline.set_color(look.INK)
-    look.save(picture, path)
+    headline = picture.suptitle(title, x=0.01, ha="left", fontsize=style.FONT)
+    headline.set_color(style.INK)
+    style.save(picture, path)
     return picture
 
 

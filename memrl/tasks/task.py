@@ -129,7 +129,7 @@ class Task(ABC):
             raise ValueError(f"{type(self).__name__} keeps no state, but has {sorted(state)} saved")
 
 
-REGISTRY: Registry[Task] = Registry("task", "tasks")
+REGISTRY: Registry[Task] = Registry("task", "tasks", Task, "memrl.tasks")
 
 
 def random_bits(*shape: int, generator: torch.Generator) -> Tensor:

@@ -1,1 +1,1 @@
-"""Metrics, and where they are logged: CSV, TensorBoard, W&B."""
+"""Logging of metrics: CSV, TensorBoard, W&B."""

@@ -1,4 +1,4 @@
-"""metrics.csv: one row per iteration, exact numbers, cut back when a run is resumed."""
+"""metrics.csv: one row per iteration, with exact numbers, truncated when a run is resumed."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from numpy.typing import NDArray
 from memrl.checkpoint.atomic import write_atomically
 from memrl.errors import RunError, disk_errors_explained
 
-STEPS: Final = "env_steps"  # single-environment transitions: what agents count
-SECONDS: Final = "wall_seconds"  # spent training, all parts of a resumed run together
+STEPS: Final = "env_steps"  # the unit of agents: single-environment transitions
+SECONDS: Final = "wall_seconds"  # of training, over all parts of a resumed run
 
 Row: TypeAlias = Mapping[str, int | float]  # one iteration, by column
 
 
-def spoken(unit: str) -> str:
-    """A unit of experience as a person writes it: ``env steps``."""
+def unit_as_text(unit: str) -> str:
+    """A unit of experience as text: ``env steps``."""
     return unit.replace("_", " ")
 
 
 def is_time(column: str) -> bool:
-    """Whether a column measures the clock: the only ones that differ between equal runs."""
+    """Whether a column measures time; only these columns differ between equal runs."""
     return column == SECONDS or column.startswith("time/")
 
 
 @final
 class MetricsFile:
-    """Appends rows to a CSV file and knows how to cut it.
+    """Appends rows to a CSV file and truncates it.
 
-    Floats are written with all their digits. A name that first appears later becomes a new last
-    column: the file is then written anew, and earlier rows are empty there.
+    Floats are written with all digits. A name that first appears later becomes a new last column:
+    the file is rewritten, and earlier rows are empty in that column.
 
     Args:
         path: of the file.
-        unit: the column that counts experience, by which rows are cut.
+        unit: the column that counts experience; ``cut`` compares it.
     """
 
     def __init__(self, path: Path, *, unit: str = STEPS) -> None:
@@ -61,16 +61,16 @@ class MetricsFile:
             file.write(_line([_cell(row.get(name)) for name in self._columns]))
 
     def sync(self) -> None:
-        """Have the rows on disk: a checkpoint must never be ahead of them."""
+        """Sync the rows to disk, so that a checkpoint is never ahead of them."""
         if self.path.exists():
             with disk_errors_explained(self.path), self.path.open("rb") as file:
                 os.fsync(file.fileno())
 
     def cut(self, experience: int) -> Path | None:
-        """Keep the rows up to ``experience``; the others, and a torn last one, are set aside.
+        """Keep the rows up to ``experience``; move later rows and an incomplete last line away.
 
         Returns:
-            The file ``metrics.cut-<n>.csv`` that now holds what was cut; None if nothing was.
+            The file ``metrics.cut-<n>.csv`` with the removed rows; None if nothing was removed.
         """
         if not self.path.exists():
             return None
@@ -78,16 +78,16 @@ class MetricsFile:
         kept = [row for row in rows if int(row[header.index(self._unit)]) <= experience]
         if len(kept) == len(rows) and not torn:
             return None
-        aside = _unused(self.path)
+        removed = _unused(self.path)
         rest = [row for row in rows if int(row[header.index(self._unit)]) > experience]
         text = "".join(_line(row) for row in ([header] if header else []) + rest) + torn
-        write_atomically(aside, text.encode())
+        write_atomically(removed, text.encode())
         if kept:
             write_atomically(self.path, "".join(map(_line, [header, *kept])).encode())
         else:
             self.path.unlink()
             self._columns = []
-        return aside
+        return removed
 
     def _widen(self, new: list[str]) -> None:
         rows = _read_rows(self.path)[1] if self.path.exists() else []
@@ -114,9 +114,9 @@ def read_metrics(path: Path) -> dict[str, NDArray[np.float64]]:
 
 
 def _read_rows(path: Path) -> tuple[list[str], list[list[str]], str]:
-    """The header, the whole rows, and what a kill left of a last, torn line."""
-    whole, newline, torn = path.read_text().rpartition("\n")
-    lines = list(csv.reader(io.StringIO(whole + newline)))
+    """The header, the complete rows, and the text of an incomplete last line."""
+    complete, newline, torn = path.read_text().rpartition("\n")
+    lines = list(csv.reader(io.StringIO(complete + newline)))
     return (lines[0], lines[1:], torn) if lines else ([], [], torn)
 
 
@@ -134,6 +134,6 @@ def _cell(value: Any) -> str:
 
 def _unused(path: Path) -> Path:
     n = 1
-    while (aside := path.with_name(f"{path.stem}.cut-{n}{path.suffix}")).exists():
+    while (unused := path.with_name(f"{path.stem}.cut-{n}{path.suffix}")).exists():
         n += 1
-    return aside
+    return unused

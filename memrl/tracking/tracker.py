@@ -1,4 +1,4 @@
-"""Where a run's numbers go: metrics.csv always, TensorBoard and W&B if wanted."""
+"""Logs a run's metrics to metrics.csv and, if configured, to TensorBoard and W&B."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from typing import Any, final
 
 from memrl.checkpoint.folder import Checkpoint
 from memrl.run.directory import RunDirectory
-from memrl.tracking.metrics_file import STEPS, MetricsFile, Row, spoken
+from memrl.tracking.metrics_file import STEPS, MetricsFile, Row, unit_as_text
 from memrl.tracking.wandb import Mode, WandbTracker
 
 
 @final
 class Tracker:
-    """Writes one row per iteration to every place.
+    """Writes one row per iteration to every destination.
 
-    metrics.csv is the record of the run: a full disk there stops the run. TensorBoard and W&B are
-    a service: when they fail, they say so once and the run goes on.
+    A full disk at metrics.csv, the record of the run, stops the run. If TensorBoard or W&B fail,
+    one message is printed and the run continues.
 
-    Opening a tracker cuts what an earlier, killed process logged after ``resume`` (or all of it
-    without one): from metrics.csv into ``metrics.cut-<n>.csv``, and out of TensorBoard's view.
+    Opening a tracker removes the rows that a killed process logged after ``resume`` (all rows
+    without ``resume``): they move from metrics.csv to ``metrics.cut-<n>.csv``, and TensorBoard
+    hides them.
 
     Args:
         directory: of the run.
@@ -52,7 +53,7 @@ class Tracker:
         self._metrics = MetricsFile(directory.metrics, unit=unit)
         aside = self._metrics.cut(experience)
         if aside is not None:
-            say(f"Rows after {experience:,} {spoken(unit)} are set aside in {aside}")
+            say(f"Rows after {experience:,} {unit_as_text(unit)} were moved to {aside}")
         self._wandb = WandbTracker(
             directory.path,
             mode=wandb,
@@ -90,18 +91,18 @@ class Tracker:
             self._guard(self._log_tensorboard, row)
 
     def sync(self) -> None:
-        """Have all rows on disk, before a checkpoint is written."""
+        """Sync all rows to disk; called before a checkpoint is written."""
         self._metrics.sync()
 
     def finish(self, *, episode: Path | None = None, checkpoint: Path | None = None) -> None:
-        """Send the last things to W&B and close everything; a second call does nothing."""
+        """Send an episode and a checkpoint to W&B and close all; a second call does nothing."""
         self._wandb.finish(episode, checkpoint)
         if self._tensorboard is not None:
             self._guard(self._tensorboard.close)
         self._tensorboard = None
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resume needs: the id of the W&B run."""
+        """The id of the W&B run, which a resume needs."""
         return {"wandb_run_id": self._wandb.run_id}
 
     def _log_tensorboard(self, row: Row) -> None:
@@ -114,12 +115,12 @@ class Tracker:
             return call(*arguments)
         except Exception as error:
             self._tensorboard = None
-            self._say(f"TensorBoard failed and is off for this run, which goes on: {error}")
+            self._say(f"TensorBoard failed and is off for the rest of this run: {error}")
             return None
 
 
 def _open_tensorboard(folder: Path, experience: int) -> Any:
     from torch.utils.tensorboard import SummaryWriter
 
-    # TensorBoard drops what earlier files of this folder hold from purge_step on.
+    # TensorBoard ignores the entries of earlier files in this folder from purge_step on.
     return SummaryWriter(str(folder), purge_step=experience + 1)

@@ -1,4 +1,4 @@
-"""Weights & Biases, at arm's length: imported late, and never a reason for training to fail."""
+"""Weights & Biases: imported only when used; its errors never stop training."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from memrl.tracking.metrics_file import STEPS, Row
 Mode: TypeAlias = Literal["online", "offline", "disabled"]
 _CLOUD: Final = "https://api.wandb.ai"
 _PATIENCE: Final = 30.0  # seconds to wait for the server before tracking offline
-_LAST_PATIENCE: Final = 300.0  # seconds to wait at the end; what is left waits for `wandb sync`
+_LAST_PATIENCE: Final = 300.0  # seconds to wait at the end; `wandb sync` sends the rest later
 
 
 @final
 class WandbTracker:
-    """One run at W&B. Without a key, or without an answer from the server, it is kept offline.
+    """One run at W&B, tracked offline without a key or if the server does not respond.
 
-    Any exception of W&B's is reported once, as a sentence, and ends this tracker, not the run.
+    An exception from W&B is reported once, as a sentence; it ends this tracker, not the run.
 
     Args:
-        folder: where W&B keeps its files.
+        folder: of W&B's files.
         mode: ``online``, ``offline`` or ``disabled``.
         project: name of the W&B project.
         name: name of the run there.
         config: the resolved configuration.
-        run_id: of the run to continue; None begins one.
+        run_id: of the run to continue; None starts a new one.
         say: receives sentences for the person at the terminal.
         unit: the column that counts experience: the horizontal axis of every chart.
 
     Raises:
-        ValueError: ``mode`` is none of the three.
+        ValueError: ``mode`` is not one of the three.
     """
 
     def __init__(
@@ -62,12 +62,12 @@ class WandbTracker:
         self.run_id: str | None = self._run.id if self._run is not None else run_id
 
     def log(self, row: Row) -> None:
-        """Send a row, which has the unit of experience among its keys."""
+        """Send a row; the unit of experience is among its keys."""
         if self._run is not None:
             self._guard(self._run.log, dict(row))
 
     def finish(self, episode: Path | None, checkpoint: Path | None) -> None:
-        """Send the GIF of an episode and the last checkpoint, where they exist; end the run."""
+        """Send the GIF of an episode and the last checkpoint, if they exist, and end the run."""
         if self._run is not None:
             self._guard(self._finish, episode, checkpoint)
         self._run = None
@@ -88,7 +88,7 @@ class WandbTracker:
                 raise
             self._say(f"W&B cannot be reached ({_first_line(error)}): this run is tracked offline")
             self._run = wandb.init(mode="offline", **begin)
-        # Not wandb's own counter: after a resume its rows could only go forward, ours go back.
+        # W&B's own step counter cannot go back, as a resumed run does.
         self._run.define_metric(self._unit)
         self._run.define_metric("*", step_metric=self._unit)
 
@@ -108,7 +108,7 @@ class WandbTracker:
             call(*arguments)
         except Exception as error:
             self._run = None
-            self._say(f"W&B failed and is off for this run, which goes on: {_first_line(error)}")
+            self._say(f"W&B failed and is off for the rest of this run: {_first_line(error)}")
 
 
 def has_key() -> bool:

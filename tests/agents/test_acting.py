@@ -58,7 +58,7 @@ def test_forgetting_the_state_makes_every_step_a_first_one():
 
 
 def test_an_ablation_that_the_memory_has_not_is_refused():
-    with pytest.raises(ValueError, match="GRU has no part 'reads'"):
+    with pytest.raises(ValueError, match="GRU cannot ablate 'reads'"):
         make_agent("gru").begin(ablate="reads")
 
 
@@ -89,5 +89,5 @@ def test_a_step_and_starts_at_once_are_refused():
     env = make("probe/Recall-v0", 3, seed=4, prev_action=True, prev_reward=True)
     agent.begin()
     step = env.step(agent.act(env.reset(7)))
-    with pytest.raises(ValueError, match="a step says itself"):
+    with pytest.raises(ValueError, match="a step contains its episode starts"):
         agent.act(step, True)

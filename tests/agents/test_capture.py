@@ -17,11 +17,11 @@ from torch.nn import functional
 
 from memrl.agents.ppo.config import BonusConfig
 from memrl.envs.make import make
-from memrl.envs.minigrid import grid_play
+from memrl.envs.minigrid import grid_episodes
 from memrl.memory import names
 from memrl.memory import state as states
 from memrl.rollout import capture
-from memrl.rollout.on_device import need_device_only
+from memrl.rollout.capture_checks import check_capturable
 
 SHORT = {"steps": 3, "bptt": 3, "minibatches": 1}  # an episode of Recall has four steps
 PREVIOUS = {"prev_action": True, "prev_reward": True}
@@ -30,8 +30,8 @@ PREVIOUS = {"prev_action": True, "prev_reward": True}
 @pytest.fixture
 def captured(monkeypatch):
     """Let an agent capture, on a tape."""
-    monkeypatch.setattr(capture, "need_device_only", lambda collector: collector.env.carried())
-    monkeypatch.setattr(capture, "run_aside", tape.run_aside)
+    monkeypatch.setattr(capture, "check_capturable", lambda collector: collector.env.carried())
+    monkeypatch.setattr(capture, "run_on_side_stream", tape.run_on_side_stream)
     monkeypatch.setattr(capture, "record", tape.record)
     # On a CPU it looks at its range on the host; on CUDA its kernel does.
     monkeypatch.setattr(
@@ -93,7 +93,9 @@ def test_a_replayed_rollout_is_the_rollout(captured, memory):
     ],
 )
 def test_every_kind_of_tensor_environment_can_be_replayed(captured, monkeypatch, id, options):
-    monkeypatch.setattr(grid_play, "renew_some", grid_play.renew_all)  # as on CUDA
+    monkeypatch.setattr(
+        grid_episodes, "autoreset_by_index", grid_episodes.autoreset_by_mask
+    )  # as on CUDA
     plain, graphed = (make_agent(env=make(id, 5, seed=1, **options), **SHORT) for _ in "ab")
     assert_same_rollouts(plain, captured(graphed))
     assert id != "probe/Masked-v0" or plain.rollout.bootstrap.any()
@@ -122,7 +124,7 @@ def test_between_two_collections_everything_lies_where_it_lay():
     places = []
     for _ in range(2):
         collect()
-        held = states.leaves(capture._held(agent.collector))
+        held = states.leaves(capture._state_of(agent.collector))
         places.append([leaf.data_ptr() for leaf in held])
     assert places[0] == places[1]
     assert len(set(places[0])) == len(held)
@@ -144,7 +146,7 @@ def test_a_memory_that_reads_on_the_host_cannot_be_captured():
     core = agent.policy.core
     agent.policy.core = type(core)(core.in_dim, slots=5, search="index")
     with pytest.raises(ValueError, match="SAM as it is set needs the host"):
-        need_device_only(agent.collector)
+        check_capturable(agent.collector)
 
 
 def test_a_number_taken_from_the_host_cannot_be_captured(monkeypatch):

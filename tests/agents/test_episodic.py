@@ -9,7 +9,8 @@ import torch
 from gymnasium import spaces
 from small_episodic import MEMORY, copied, learn, make_agent
 
-from memrl.agents.episodic.build import build_mfec, build_nec
+from memrl.agents.base import Parts
+from memrl.agents.episodic.build import MFECAgent, NECAgent
 from memrl.agents.episodic.mfec import MFECConfig
 from memrl.agents.episodic.nec import NECConfig
 from memrl.envs.make import make
@@ -42,8 +43,8 @@ def test_a_saved_agent_goes_on_as_if_nothing_happened(kind, index):
     for agent in (first, second):
         agent.begin(seed=8)
     assert torch.equal(first.act(obs), second.act(obs))
-    for name, array in first.method.store.entries.arrays().items():
-        assert torch.equal(array, second.method.store.entries.arrays()[name]), name
+    for name, array in first.method.dictionaries.entries.arrays().items():
+        assert torch.equal(array, second.method.dictionaries.entries.arrays()[name]), name
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -95,14 +96,14 @@ def test_greedy_acting_is_the_same_for_every_seed_and_shows_values(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_ablation_that_it_has_not_is_refused(kind):
-    with pytest.raises(ValueError, match="has no part 'reads' to silence"):
+    with pytest.raises(ValueError, match="cannot ablate 'reads'"):
         make_agent(kind).begin(ablate="reads")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_random_actions_become_rare_along_a_line(kind):
     agent = make_agent(kind, epsilon=0.1, epsilon_steps=144.0)
-    begin = agent.method.random_until()
+    begin = agent.method.random_steps()
     rates = [row["train/epsilon"] for row in learn(agent, 8)]
     steps = [36 * (n + 1) for n in range(8)]
     want = [1 - 0.9 * min(1, max(0, (s - begin) / 144)) for s in steps]
@@ -113,8 +114,8 @@ def test_random_actions_become_rare_along_a_line(kind):
 def test_a_memory_is_refused(kind):
     env, gru = make("probe/Recall-v0", 3), {"name": "gru", "hidden_dim": 5}
     build = {
-        "nec": lambda: build_nec(env, gru, PolicyConfig(), NECConfig(), 0),
-        "mfec": lambda: build_mfec(env, gru, MFECConfig(), 0),
+        "nec": lambda: NECAgent.build(Parts(env, gru, PolicyConfig(), 0), NECConfig()),
+        "mfec": lambda: MFECAgent.build(Parts(env, gru, PolicyConfig(), 0), MFECConfig()),
     }
     with pytest.raises(ValueError, match=f"agent={kind} remembers in dictionaries.* memory=gru"):
         build[kind]()
@@ -123,7 +124,7 @@ def test_a_memory_is_refused(kind):
 def test_a_head_that_nobody_reads_is_refused():
     env = make("probe/Recall-v0", 3)
     with pytest.raises(ValueError, match=r"agent=nec has no heads: policy\.head_dim=9"):
-        build_nec(env, MEMORY, PolicyConfig(head_dim=9), NECConfig(), 0)
+        NECAgent.build(Parts(env, MEMORY, PolicyConfig(head_dim=9), 0), NECConfig())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -135,7 +136,7 @@ def test_an_iteration_has_all_its_steps_however_they_fall_into_cycles(kind):
 
 
 def test_a_replay_that_cannot_hold_what_waits_is_refused():
-    with pytest.raises(ValueError, match=r"agent\.replay=29 is too small: .* are 30"):
+    with pytest.raises(ValueError, match=r"agent\.replay=29 is too small, allowed: at least 30"):
         make_agent("nec", replay=29)
 
 
@@ -207,8 +208,8 @@ def written(env, **config):
     agent = make_agent("mfec", env, every=env.num_envs * len(env.reward), steps=len(env.reward),
                        gamma=0.5, **config)  # fmt: skip
     seen = []
-    remember = agent.method.remember
-    agent.method.remember = lambda known, steps: seen.append(known) or remember(known, steps)
+    store = agent.method.store
+    agent.method.store = lambda known, steps: seen.append(known) or store(known, steps)
     agent.learn(1, lambda row: None)
     return [x for known in seen for x in known.returns.tolist()], agent
 
@@ -222,9 +223,9 @@ def test_an_episode_that_was_cut_off_goes_on_with_the_value_of_its_last_observat
     env = Script([[1.0], [2.0], [4.0]], [[False]] * 3, [[False], [False], [True]])
     agent = make_agent("mfec", env, every=3, steps=3, gamma=0.5)
     key = agent.method.policy({"obs": torch.tensor([3 + 4])})  # the last observation
-    agent.method.store.write(torch.tensor([1]), key, torch.tensor([10.0]))
+    agent.method.dictionaries.write(torch.tensor([1]), key, torch.tensor([10.0]))
     seen = []
-    agent.method.remember = lambda known, steps: seen.extend(known.returns.tolist()) or {}
+    agent.method.store = lambda known, steps: seen.extend(known.returns.tolist()) or {}
     agent.learn(1, lambda row: None)
     assert seen == [1 + 0.5 * 2 + 0.25 * 4 + 0.125 * 10, 2 + 0.5 * 4 + 0.25 * 10, 4 + 0.5 * 10]
 
@@ -235,7 +236,9 @@ def test_a_row_that_is_no_step_is_neither_counted_nor_written():
     returns, agent = written(env)
     assert returns == [1, 4]
     assert agent.env_steps == 2
-    assert agent.method.store.entries.held[0] + agent.method.store.entries.held[1] == 2
+    assert (
+        agent.method.dictionaries.entries.held[0] + agent.method.dictionaries.entries.held[1] == 2
+    )
 
 
 def test_masked_actions_are_never_taken():
@@ -303,7 +306,7 @@ def test_embedding_keys_and_values_all_learn():
     agent = make_agent("nec")
     learn(agent, 2)
     weights = [weight.detach().clone() for weight in agent.policy.parameters()]
-    entries = agent.method.store.entries
+    entries = agent.method.dictionaries.entries
     keys, values = entries.keys.clone(), entries.values.clone()
     for _ in range(5):
         agent.method.improve(agent.env_steps)

@@ -11,7 +11,9 @@ def held():
     method = make_agent("mfec", neighbours=2).method
     keys = torch.zeros(4, method.config.key_dim)
     keys[:, 0] = torch.tensor([0.0, 1.0, 5.0, 0.0])
-    method.store.write(torch.tensor([1, 1, 1, 0]), keys, torch.tensor([8.0, 2.0, 100.0, 7.0]))
+    method.dictionaries.write(
+        torch.tensor([1, 1, 1, 0]), keys, torch.tensor([8.0, 2.0, 100.0, 7.0])
+    )
     return method
 
 
@@ -20,7 +22,7 @@ def asked(method, place):
     key = torch.zeros(1, method.config.key_dim)
     key[0, 0] = place
     method.policy.forward = lambda obs: key
-    return method.worth({}).q[0, :2].tolist()
+    return method.action_values({}).q[0, :2].tolist()
 
 
 def test_the_very_key_is_worth_its_own_value():

@@ -167,7 +167,7 @@ def test_a_state_with_another_replay_is_refused_and_nothing_is_changed():
     agent, other = make_r2d2(), make_r2d2(replay={"capacity": 350})
     for each in (agent, other):
         learn_r2d2(each, 1)
-    unchanged(agent, other.state_dict(), "a replay of 70 was saved, not of 140")
+    unchanged(agent, other.state_dict(), "the saved replay has capacity 70; allowed: 140")
 
 
 def test_the_target_network_follows_every_so_many_updates():
@@ -233,7 +233,7 @@ def test_states_of_another_goal_are_never_written_back():
     kept = [leaf.clone() for leaf in agent.replay.sequences.states.arrays.values()]
     batch = agent.replay.draw(1.0)
     every = batch._replace(fresh=torch.ones_like(batch.fresh))
-    agent.learner._refresh(agent.replay, every, agent.learner._unroll(every).visited)
+    agent.learner._refresh(agent.replay, every, agent.learner._unroll(every).states_at)
     for old, new in zip(kept, agent.replay.sequences.states.arrays.values(), strict=True):
         assert torch.equal(old, new)
 
@@ -264,17 +264,19 @@ def test_hindsight_works_beside_the_previous_action():
 
 @pytest.mark.parametrize("id", ["Pendulum-v1"])
 def test_actions_that_cannot_be_counted_are_a_sentence(id):
-    with pytest.raises(ValueError, match=r"Q-learning compares single actions: Box.* Discrete"):
+    with pytest.raises(
+        ValueError, match=r"the action space is Box.*, allowed for Q-learning: Discrete"
+    ):
         make_r2d2("gru", make(id, 2))
 
 
 def test_a_replay_too_small_for_its_sequences_is_a_sentence():
-    with pytest.raises(ValueError, match=r"holds 7 of each of 5 copies, but a sequence takes 12"):
+    with pytest.raises(ValueError, match=r"7 for each of 5 environments, but a sequence takes 12"):
         make_r2d2(replay={"capacity": 50})
 
 
 def test_a_replay_larger_than_the_memory_is_a_sentence():
-    with pytest.raises(ValueError, match="does not fit into the"):
+    with pytest.raises(ValueError, match="the free "):
         make_r2d2(replay={"capacity": 10**15})
 
 

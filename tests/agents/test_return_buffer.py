@@ -1,11 +1,11 @@
-"""Steps wait for their returns, copy by copy, exactly as long as they must."""
+"""Steps wait for their returns, environment by environment, exactly as long as they must."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from memrl.agents.episodic.return_buffer import Block, ReturnBuffer
+from memrl.agents.episodic.return_buffer import ReturnBuffer, Segment
 
 GAMMA = 0.8
 B, CYCLES, T = 3, 9, 2
@@ -30,11 +30,11 @@ def played(horizon, rows):
     for cycle in range(CYCLES):
         span = slice(cycle * T, (cycle + 1) * T)
         kept = {"number": number[span], "twice": 2 * number[span].unsqueeze(-1)}
-        block = Block(kept, value[span], reward[span], ended[span], valid[span])
-        known = pending.extend(block)
-        numbers = known.kept["number"].tolist()
+        segment = Segment(kept, value[span], reward[span], ended[span], valid[span])
+        known = pending.extend(segment)
+        numbers = known.entries["number"].tolist()
         assert numbers == sorted(numbers)
-        assert known.kept["twice"].squeeze(-1).tolist() == [2 * n for n in numbers]
+        assert known.entries["twice"].squeeze(-1).tolist() == [2 * n for n in numbers]
         for n, total in zip(numbers, known.returns.tolist(), strict=True):
             assert n not in found
             found[n] = (cycle, total)
@@ -42,7 +42,7 @@ def played(horizon, rows):
 
 
 def wanted(horizon, rows):
-    """The same in plain loops, step by step and copy by copy."""
+    """The same in plain loops, step by step and environment by environment."""
     number, value, reward, ended, valid = (part.tolist() for part in rows)
     found = {}
     for t in range(CYCLES * T):
@@ -88,10 +88,12 @@ def test_what_was_forgotten_never_returns():
     number, value, reward, ended, valid = stream(ends=0.0)
     for cycle in range(CYCLES):
         span = slice(cycle * T, (cycle + 1) * T)
-        block = Block({"number": number[span]}, value[span], reward[span], ended[span], valid[span])
+        segment = Segment(
+            {"number": number[span]}, value[span], reward[span], ended[span], valid[span]
+        )
         if cycle == 4:
             pending.forget()
-        known = pending.extend(block).kept["number"].tolist()
+        known = pending.extend(segment).entries["number"].tolist()
         assert all(n >= 4 * T * B for n in known) or cycle < 4
 
 
@@ -100,10 +102,12 @@ def test_saved_steps_go_on_waiting():
     first, second = ReturnBuffer(5, GAMMA), ReturnBuffer(5, GAMMA)
     for cycle in range(CYCLES):
         span = slice(cycle * T, (cycle + 1) * T)
-        block = Block({"number": number[span]}, value[span], reward[span], ended[span], valid[span])
-        a, b = first.extend(block), (second.extend(block) if cycle > 4 else None)
+        segment = Segment(
+            {"number": number[span]}, value[span], reward[span], ended[span], valid[span]
+        )
+        a, b = first.extend(segment), (second.extend(segment) if cycle > 4 else None)
         if b is not None:
-            assert torch.equal(a.kept["number"], b.kept["number"])
+            assert torch.equal(a.entries["number"], b.entries["number"])
             assert torch.equal(a.returns, b.returns)
         if cycle == 4:
             saved = {name: x.clone() for name, x in first.state_dict().items()}

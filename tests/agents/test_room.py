@@ -13,7 +13,7 @@ from memrl.agents.ppo.config import SelfImitationConfig
 def test_a_replay_of_nec_that_is_larger_than_the_memory_is_refused_before_it_is_allocated():
     agent = make_episodic("nec", replay=10**15)
     with pytest.raises(
-        ValueError, match=r"a replay of .* GB does not fit into the .* GB of memory"
+        ValueError, match=r"the replay needs .* GB; allowed: .* GB, the free memory"
     ):
         learn(agent, 1)
 
@@ -21,6 +21,6 @@ def test_a_replay_of_nec_that_is_larger_than_the_memory_is_refused_before_it_is_
 def test_best_episodes_that_are_larger_than_the_memory_are_refused():
     best = SelfImitationConfig(kind="episodes", capacity=10**10, longest=10**5)
     with pytest.raises(
-        ValueError, match=r"a replay of .* GB does not fit into the .* GB of memory"
+        ValueError, match=r"the replay needs .* GB; allowed: .* GB, the free memory"
     ):
         make_agent(self_imitation=best)

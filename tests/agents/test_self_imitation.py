@@ -28,7 +28,7 @@ def collected(agent, rollouts: int = 3):
     parts = []
     for _ in range(rollouts):
         agent.collector.collect(agent.rollout)
-        agent.imitation.remember(agent.rollout)
+        agent.imitation.store(agent.rollout)
         r = agent.rollout
         parts.append(
             {"obs." + k: v.clone() for k, v in r.obs.items()}
@@ -107,7 +107,7 @@ def test_longer_episodes_are_not_kept():
 def test_the_state_read_anew_is_the_one_while_acting(memory):
     agent = imitator(memory, options={"capacity": 1000})
     agent.collector.collect(agent.rollout)
-    agent.imitation.remember(agent.rollout)
+    agent.imitation.store(agent.rollout)
     best, r = agent.imitation.best, agent.rollout
     taken = best.take(torch.arange(5))
     start = torch.zeros(taken["action"].shape, dtype=torch.bool)
@@ -149,7 +149,7 @@ def test_episodes_without_a_gain_change_no_parameter():
     best = agent.imitation.best
     best.arrays["returns"].fill_(-100.0)
     best.priority.fill_(1.0)
-    drawn = best.draw(5, 0.6, agent.imitation.generator.clone_state())
+    drawn = best.sample(5, 0.6, agent.imitation.generator.clone_state())
     before = deepcopy(agent.policy.state_dict())
     agent.imitation.improve(Averages())
     after = agent.policy.state_dict()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from small_bonuses import KINDS, LEARNED, B, ends, experience, make, views, walk
 
-from memrl.bonus.network import Spread
+from memrl.bonus.network import RunningStd
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -30,7 +30,7 @@ def test_an_episode_begins_with_nothing_left_of_the_one_before(kind):
     long.begin({"image": views(9, 1)[0]})
     walk(long, seen, opens)
     everywhere = torch.ones(B, dtype=torch.bool)
-    long.pay({"image": seen[0]}, everywhere)
+    long.reward({"image": seen[0]}, everywhere)
     short.begin({"image": seen[0]})
     again = views(3, 13)
     torch.testing.assert_close(
@@ -71,7 +71,7 @@ def test_a_loaded_bonus_goes_on_bit_for_bit(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_state_of_another_kind_is_refused(kind):
     other = make(KINDS[(KINDS.index(kind) + 1) % len(KINDS)])
-    with pytest.raises(ValueError, match="the saved bonus is another one: it holds"):
+    with pytest.raises(ValueError, match="the saved bonus has entries"):
         make(kind).load_state_dict(other.state_dict())
 
 
@@ -83,7 +83,7 @@ def test_a_set_of_another_capacity_is_refused_and_nothing_is_changed(kind):
         other.visits = other.visits.repeat(1, 2)
     bonus.begin({"image": views(1, 1)[0]})
     before = deepcopy(bonus.state_dict())
-    with pytest.raises(ValueError, match=r"another one: seen is \(3, \d+\), not \(3, \d+\)"):
+    with pytest.raises(ValueError, match=r"has seen of shape \(3, \d+\); allowed: \(3, \d+\)"):
         bonus.load_state_dict(other.state_dict())
     torch.testing.assert_close(bonus.state_dict(), before, rtol=0, atol=0)
 
@@ -95,7 +95,9 @@ def test_nets_of_another_width_are_refused(kind):
     weights = state[name]["module"]
     last = next(reversed(weights))
     state[name]["module"] = {**weights, last: weights[last].new_zeros(2)}
-    with pytest.raises(ValueError, match=r"the saved bonus is not the one configured: .*size"):
+    with pytest.raises(
+        ValueError, match=r"the saved bonus does not fit the configured one: .*size"
+    ):
         make(kind).load_state_dict(state)
 
 
@@ -144,13 +146,13 @@ def test_without_a_step_to_learn_from_the_loss_is_nan(kind):
 def test_a_loss_that_is_not_finite_stops_before_it_spoils_the_net(kind):
     bonus = make(kind)
     with torch.no_grad():
-        next(bonus.teacher.module.parameters()).fill_(torch.nan)
+        next(bonus.trainer.module.parameters()).fill_(torch.nan)
     with pytest.raises(FloatingPointError, match="bonus loss became NaN"):
         bonus.learn(experience(3))
 
 
 def test_payments_are_divided_by_the_deviation_of_all_so_far():
-    spread, everywhere = Spread(torch.device("cpu")), torch.ones(5, B, dtype=torch.bool)
+    spread, everywhere = RunningStd(torch.device("cpu")), torch.ones(5, B, dtype=torch.bool)
     g = torch.Generator().manual_seed(0)
     first, second = (torch.rand(5, B, generator=g, dtype=torch.float64) for _ in "ab")
     spread.divide(first, everywhere)
@@ -160,13 +162,13 @@ def test_payments_are_divided_by_the_deviation_of_all_so_far():
 
 
 def test_payments_of_rows_that_were_no_step_do_not_count_for_the_deviation():
-    spread = Spread(torch.device("cpu"))
+    spread = RunningStd(torch.device("cpu"))
     paid = torch.tensor([[1.0, 3.0, 900.0]])
     got = spread.divide(paid, torch.tensor([[True, True, False]]))
     assert got[0, :2].tolist() == [1.0, 3.0]  # the deviation of 1 and 3 is 1
 
 
 def test_payments_that_are_all_alike_are_not_divided():
-    spread = Spread(torch.device("cpu"))
+    spread = RunningStd(torch.device("cpu"))
     paid = torch.full((5, B), 7.0)
     assert torch.equal(spread.divide(paid, torch.ones(5, B, dtype=torch.bool)), paid)

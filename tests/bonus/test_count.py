@@ -7,26 +7,26 @@ from collections import Counter
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_bonuses import context
 
 from memrl.bonus.count import Count
 
-CPU = torch.device("cpu")
 GOING = torch.zeros(1, dtype=torch.bool)
 
 
 def test_the_nth_sight_is_worth_one_over_the_root_of_n():
-    bonus = Count(1, CPU, keys=["obs"])
+    bonus = Count(context(1, keys=("obs",)))
     bonus.begin({"obs": torch.tensor([[7]])})
     other = {"obs": torch.tensor([[8]])}
-    paid = torch.cat([bonus.pay(other, GOING) for _ in range(5)])
+    paid = torch.cat([bonus.reward(other, GOING) for _ in range(5)])
     torch.testing.assert_close(paid, torch.arange(1, 6).float().rsqrt())
 
 
 def test_the_first_observation_was_seen_once_when_it_is_met_again():
-    bonus = Count(1, CPU, keys=["obs"])
+    bonus = Count(context(1, keys=("obs",)))
     bonus.begin({"obs": torch.tensor([[7]])})
     torch.testing.assert_close(
-        bonus.pay({"obs": torch.tensor([[7]])}, GOING), torch.tensor([2.0]).rsqrt()
+        bonus.reward({"obs": torch.tensor([[7]])}, GOING), torch.tensor([2.0]).rsqrt()
     )
 
 
@@ -35,14 +35,14 @@ def test_the_first_observation_was_seen_once_when_it_is_met_again():
 def test_counts_are_those_of_the_episode(seed):
     g = torch.Generator().manual_seed(seed)
     B, T = 3, 29
-    bonus = Count(B, CPU, keys=["obs"], capacity=26)
+    bonus = Count(context(B, keys=("obs",)), capacity=26)
     key = torch.randint(0, 5, (B, 2), generator=g, dtype=torch.uint8)
     bonus.begin({"obs": key})
     counts = [Counter([tuple(row.tolist())]) for row in key]
     for _ in range(T):
         key = torch.randint(0, 5, (B, 2), generator=g, dtype=torch.uint8)
         opens = torch.rand(B, generator=g) < 0.2
-        paid = bonus.pay({"obs": key}, opens)
+        paid = bonus.reward({"obs": key}, opens)
         for b in range(B):
             seen = tuple(key[b].tolist())
             counts[b] = Counter([seen]) if opens[b] else counts[b] + Counter([seen])
@@ -51,10 +51,10 @@ def test_counts_are_those_of_the_episode(seed):
 
 
 def test_beyond_capacity_the_oldest_is_counted_anew():
-    bonus = Count(1, CPU, keys=["obs"], capacity=2)
+    bonus = Count(context(1, keys=("obs",)), capacity=2)
     keys = torch.arange(4).view(4, 1, 1)
     bonus.begin({"obs": keys[0]})
-    bonus.pay({"obs": keys[0]}, GOING)  # twice by now
-    bonus.pay({"obs": keys[1]}, GOING)
-    bonus.pay({"obs": keys[2]}, GOING)  # pushes out keys[0]
-    assert float(bonus.pay({"obs": keys[0]}, GOING)) == 1.0
+    bonus.reward({"obs": keys[0]}, GOING)  # twice by now
+    bonus.reward({"obs": keys[1]}, GOING)
+    bonus.reward({"obs": keys[2]}, GOING)  # pushes out keys[0]
+    assert float(bonus.reward({"obs": keys[0]}, GOING)) == 1.0

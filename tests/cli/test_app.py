@@ -418,9 +418,9 @@ def test_check_holds_a_core_to_the_contract(memrl, monkeypatch):
     bad = memrl("check", "my_core:Forgets")
     assert "FAIL" in bad.out
     assert "breaks" in sentence(bad)
-    assert "no memory core 'Goo'; did you mean Good?" in sentence(memrl("check", "my_core:Goo"))
+    assert "no memory 'Goo'; did you mean Good?" in sentence(memrl("check", "my_core:Goo"))
     wrong = memrl("check", "my_core:Good", "width=5")
-    assert "my_core:Good cannot be built of width=5: got an unexpected" in sentence(wrong)
+    assert "'my_core:Good' has no option 'width' (options: hidden_dim)" in sentence(wrong)
     assert not wrong.out
     assert "write MODULE:CLASS" in sentence(memrl("check", "my_core"))
     assert "no module 'nowhere'" in sentence(memrl("check", "nowhere:X"))
@@ -485,7 +485,7 @@ def test_a_space_that_no_encoder_takes(memrl, monkeypatch, tmp_path):
 
 def test_a_directory_that_exists(memrl, trained):
     before = sorted(trained.rglob("*"))
-    assert "already holds a run" in sentence(memrl("train", *SMOKE, f"run.dir={trained}"))
+    assert "already contains a run" in sentence(memrl("train", *SMOKE, f"run.dir={trained}"))
     assert sorted(trained.rglob("*")) == before
 
 
@@ -500,7 +500,7 @@ def test_an_option_that_is_not_known(memrl, trained):
     assert "write KEY=VALUE" in sentence(memrl("evaluate", trained, "best"))
     assert "checkpoint='worst'" in sentence(memrl("evaluate", trained, "checkpoint=worst"))
     assert "ablate='eyes'" in sentence(memrl("watch", trained, "ablate=eyes"))
-    assert "allowed are .onnx and .pt2" in sentence(memrl("export", trained, "to=policy.pth"))
+    assert "allowed: .onnx and .pt2" in sentence(memrl("export", trained, "to=policy.pth"))
 
 
 def copied(trained: Path, folder: Path) -> tuple[Path, Path]:

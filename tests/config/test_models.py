@@ -20,7 +20,7 @@ from memrl.envs.adapters.gymnasium_env import GymnasiumAdapter
 from memrl.envs.wrappers import Previous
 from memrl.memory import registry
 from memrl.pipeline.build import make_agent, make_env
-from memrl.pipeline.directories import dump, new_directory
+from memrl.pipeline.directories import dump, name_of
 from memrl.pipeline.loading import read_config
 from memrl.pipeline.setup import find_device, seed_for
 from memrl.policies.backbone import PolicyConfig, Stacked
@@ -249,9 +249,9 @@ def test_a_sweep_over_families_is_refused():
         (["agent.precision=fp8"], "agent.precision='fp8': it should be 'float32' or 'bf16'"),
         (
             ["env=probe", "agent.bonus.alpha=1"],
-            "agent.bonus.alpha=1.0 is not read by agent.bonus.k",
+            "agent.bonus.alpha=1 is not read by agent.bonus.kind=none",
         ),
-        (["agent.bonus.kind=x"], "agent.bonus.kind='x': it should be 'none', 'first_visit'"),
+        (["agent.bonus.kind=x"], "unknown bonus 'x' .known: none, count, elliptical, first_visit"),
         (["env.num=0"], "env.num=0: it should be greater than or equal to 1"),
         (["threads=0"], "threads=0: it should be greater than or equal to 1"),
         (["total_steps=0.5"], "total_steps=0.5: it should be a valid integer"),
@@ -369,4 +369,4 @@ def default_config() -> Config:
 )
 def test_titles_and_names_of_runs_say_what_learns(words, name):
     config = memrl.compose(["env=CartPole-v1", *words])
-    assert new_directory(config).name == f"CartPole-v1-{name}-seed1"
+    assert name_of(config) == f"CartPole-v1-{name}-seed1"

@@ -10,7 +10,7 @@ from gymnasium import spaces
 
 import memrl
 from memrl.envs import envs, make
-from memrl.envs.catalogue import EnvCard, Levels, observed
+from memrl.envs.catalogue import EnvCard, Levels, describe_space
 from memrl.envs.make import TENSOR_FAMILIES, card
 from memrl.envs.minigrid import GRID_IDS
 from memrl.pipeline.env_card import references
@@ -22,7 +22,7 @@ DESCRIBED = [id for family in TENSOR_FAMILIES.values() for id in family.ids]
 @pytest.mark.parametrize("id", DESCRIBED)
 def test_a_card_describes_the_environment_that_is_made(id):
     env, known = make(id, **({"bank_size": 2} if id in GRID_IDS else {})), card(id)
-    assert known.observation == observed(env.observation_space)
+    assert known.observation == describe_space(env.observation_space)
     assert known.memory in ("strict", "search", "not needed", None)
     if known.levels is not None:
         assert known.levels.score == "return" or "success" in env.metric_names
@@ -94,7 +94,7 @@ def test_a_space_is_told_in_a_few_words():
             "action_mask": spaces.MultiBinary(6),
         }
     )
-    assert observed(space).split(", ") == [
+    assert describe_space(space).split(", ") == [
         "action_mask 6 flags",
         "cell 2 of up to 9",
         "image 7×7×3 bytes",
@@ -155,7 +155,7 @@ def test_a_sentence_is_seen_where_missions_differ():
     original = "BabyAI-GoToLocal-v0"
     for options in ({}, {"read_text": False}):
         seen = make(original, **options).observation_space
-        assert card(original, **options).observation == observed(seen)
+        assert card(original, **options).observation == describe_space(seen)
 
 
 @pytest.mark.parametrize("id", ["popgym-RepeatFirstEasy-v0", "popgym-PositionOnlyCartPoleEasy-v0"])

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from memrl.envs.catalogue import EnvCard
-from memrl.envs.description import action_in_words
+from memrl.envs.description import action_text
 
 NAMED = EnvCard(actions=("left", "right"))
 
 
 def test_an_action_with_a_name_is_called_by_it():
-    assert action_in_words(np.array(1), NAMED) == "right"
+    assert action_text(np.array(1), NAMED) == "right"
 
 
 def test_an_action_without_a_name_is_its_numbers():
-    assert action_in_words(np.array(2), NAMED) == "2"
-    assert action_in_words(np.array([7, 3]), EnvCard()) == "7  3"
-    assert action_in_words(np.array([-0.5], np.float32), NAMED) == "-0.500"
+    assert action_text(np.array(2), NAMED) == "2"
+    assert action_text(np.array([7, 3]), EnvCard()) == "7  3"
+    assert action_text(np.array([-0.5], np.float32), NAMED) == "-0.500"

@@ -70,7 +70,7 @@ def test_any_goal_would_have_paid_what_a_step_towards_it_pays():
     env = Goal(B, size=2, dims=2)
     env.reset(3)
     for _ in range(9):
-        before = env._deals["goal"].clone()
+        before = env._setups["goal"].clone()
         after = env.step(torch.randint(4, (B,), generator=torch.Generator().manual_seed(1)))
         reward, terminated = env.goal_reward(after.final_obs["achieved_goal"], before)
         assert torch.equal(reward, after.reward)
@@ -130,5 +130,5 @@ def test_the_previous_action_hides_no_goals():
 
 @pytest.mark.parametrize("options", [{"size": 1}, {"dims": 1}])
 def test_impossible_options_are_refused_with_what_is_allowed(options):
-    with pytest.raises(ValueError, match="allowed: both from 2"):
+    with pytest.raises(ValueError, match="allowed: at least 2 each"):
         Goal(2, **options)

@@ -180,7 +180,7 @@ def test_no_pole_falls_before_the_shortest_episode_is_over():
     """Whatever the pushes, from the corners of the box in which poles begin."""
     env = CartPole(2)
     corners = torch.cartesian_prod(*[torch.tensor([-0.05, 0.05], dtype=torch.float64)] * 4)
-    pushes = torch.cartesian_prod(*[torch.tensor([False, True])] * env.shortest)
+    pushes = torch.cartesian_prod(*[torch.tensor([False, True])] * env.min_length)
     body = corners.repeat_interleave(len(pushes), 0)
     for push in pushes.repeat(len(corners), 1).unbind(1):
         assert not fallen(body).any()

@@ -193,5 +193,5 @@ def test_a_reset_row_of_the_next_step_mode_shows_none():
 
 
 def test_a_key_that_exists_already_is_refused():
-    with pytest.raises(ValueError, match="'prev_action' already"):
+    with pytest.raises(ValueError, match="already has the key 'prev_action'"):
         Previous(Previous(Recall(2)))

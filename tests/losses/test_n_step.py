@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memrl.losses.n_step import look_ahead
+from memrl.losses.n_step import n_step_returns
 
 GAMMA = 0.7
 
@@ -32,7 +32,7 @@ def by_hand(reward, ended, t, b, n):
 def test_returns_are_those_of_the_definition(ends, n):
     ended = torch.tensor(ends)
     reward = torch.randn(len(ends), 3, dtype=torch.float64)
-    ahead = look_ahead(reward, ended, n, gamma=GAMMA)
+    ahead = n_step_returns(reward, ended, n, gamma=GAMMA)
     for t in range(len(ends)):
         for b in range(3):
             total, goes_on, known = by_hand(reward.tolist(), ends, t, b, n)
@@ -42,11 +42,11 @@ def test_returns_are_those_of_the_definition(ends, n):
 
 def test_the_steps_own_reward_is_in_its_return():
     reward = torch.tensor([[5.0], [3.0], [2.0]])
-    ahead = look_ahead(reward, torch.zeros_like(reward, dtype=torch.bool), 2, gamma=0.5)
+    ahead = n_step_returns(reward, torch.zeros_like(reward, dtype=torch.bool), 2, gamma=0.5)
     assert ahead.returns.tolist() == [[6.5], [4.0], [2.0]]
 
 
 def test_without_a_discount_of_later_steps_only_the_own_reward_counts():
     reward = torch.tensor([[5.0], [3.0], [2.0]])
-    ahead = look_ahead(reward, torch.zeros_like(reward, dtype=torch.bool), 3, gamma=0.0)
+    ahead = n_step_returns(reward, torch.zeros_like(reward, dtype=torch.bool), 3, gamma=0.0)
     assert torch.equal(ahead.returns, reward)

@@ -110,7 +110,7 @@ def test_a_shift_by_plus_one_moves_to_the_next_slot():
 
 @pytest.mark.parametrize("size", [2, 9])
 def test_a_kernel_that_is_even_or_too_wide_is_refused(size):
-    with pytest.raises(ValueError, match=f"got {size}"):
+    with pytest.raises(ValueError, match=f"the shift kernel has size {size}; allowed: odd"):
         shift(distribution(B, H, N), distribution(B, H, size))
 
 

@@ -150,7 +150,7 @@ def test_a_step_beyond_the_memory_is_remembered_in_its_slot():
 
 
 def test_a_slot_of_more_steps_than_the_memory_is_refused():
-    with pytest.raises(ValueError, match="rate 7 compresses more than the 5 steps"):
+    with pytest.raises(ValueError, match="rate is 7; allowed: at most memory_len, 5"):
         make(rate=7)
 
 

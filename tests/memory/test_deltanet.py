@@ -78,25 +78,3 @@ def test_the_gate_starts_nearly_open():
     core = build(gated=True)
     fade = core._split(core._project(torch.zeros(B, IN, dtype=torch.float64)))[-1]
     torch.testing.assert_close(fade.exp(), torch.full_like(fade, 0.9820137900379085))
-
-
-@both
-def test_a_sequence_longer_than_a_piece_equals_its_steps(gated):
-    core = build(gated=gated)
-    x = torch.randn(131, B, IN, dtype=torch.float64)
-    start = torch.rand(131, B) < 0.02
-    state, ys = core.initial_state(B), []
-    for t in range(len(x)):
-        y, state = core.step(x[t], state, start[t])
-        ys.append(y)
-    got = core(x, core.initial_state(B), start)
-    torch.testing.assert_close(got.y, torch.stack(ys))
-    torch.testing.assert_close(got.state, state)
-
-
-@both
-def test_extreme_inputs_stay_finite_with_their_gradients(gated):
-    core = build(gated=gated).float()
-    x = torch.randn(T, B, IN) * torch.tensor([0.0, 1e4, 1.0]).view(1, B, 1)
-    core(x, core.initial_state(B), never()).y.sum().backward()
-    assert all(p.grad.isfinite().all() for p in core.parameters())

@@ -31,7 +31,7 @@ def force(core, **gates):
 
 def modes(core, mode):
     """Let every read head use one mode only: 0 backward, 1 content, 2 forward."""
-    begin = sum(core.split[:2])
+    begin = sum(core.sizes.parts[:2])
     with torch.no_grad():
         core.interface.weight[begin : begin + 3 * core.read_heads] = 0
         bias = torch.full((core.read_heads, 3), -1e3, dtype=torch.float64)

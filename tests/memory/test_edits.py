@@ -9,12 +9,9 @@ import pytest
 import torch
 
 from memrl.memory.ops.edits import Edits
+from tests.support.random_cores import draw
 
 T, B, N, W, A = 5, 3, 11, 2, 7
-
-
-def draw(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 def plan(steps=T):

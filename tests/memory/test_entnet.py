@@ -10,6 +10,7 @@ from suites import slow_but
 
 from memrl.memory import EntNet
 from memrl.memory.ops.keyed import keyed_gates, unit_rows
+from tests.support.random_cores import draw, perturbed
 
 T, B, IN, N, W, OUT = 5, 3, 2, 7, 11, 13
 EXACT = {"rtol": 0, "atol": 1e-10}
@@ -17,14 +18,7 @@ EXACT = {"rtol": 0, "atol": 1e-10}
 
 def build():
     core = EntNet(IN, slots=N, word_dim=W, hidden_dim=OUT)
-    with torch.no_grad():
-        for parameter in core.parameters():
-            parameter += 0.3 * torch.randn_like(parameter)
-    return core.double()
-
-
-def draw(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
+    return perturbed(core)
 
 
 def run(core, x=None, state=None):

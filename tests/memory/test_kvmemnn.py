@@ -8,8 +8,9 @@ import torch
 from memrl.memory.kvmemnn import KeyValueMemNN
 from memrl.memory.memn2n import MemN2N
 from memrl.testing.core_contract import check_core
+from tests.support.window_runs import B, D, I, N, T, rand, unroll
 
-T, B, N, I, D, H = 11, 3, 5, 7, 2, 3  # noqa: E741
+H = 3
 
 
 def make(in_dim=I, **options):
@@ -18,18 +19,6 @@ def make(in_dim=I, **options):
     with torch.no_grad():
         core.update += 0.3 * torch.randn_like(core.update)
     return core
-
-
-def rand(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
-
-
-def never(length=T):
-    return torch.zeros(length, B, dtype=torch.bool)
-
-
-def unroll(core, x):
-    return core(x, core.initial_state(B), never(len(x)))
 
 
 @pytest.mark.parametrize("lag", [0, 1, 3])
@@ -92,7 +81,7 @@ def test_weights_lie_at_the_place_of_the_key():
 
 
 def test_a_lag_leaves_a_pair():
-    with pytest.raises(ValueError, match="lag 5 leaves no pair in 5 slots"):
+    with pytest.raises(ValueError, match="lag is 5; allowed: below slots, 5"):
         make(lag=5)
 
 

@@ -7,25 +7,14 @@ import torch
 
 from memrl.memory.memn2n import MemN2N
 from memrl.testing.core_contract import check_core
+from tests.support.window_runs import B, D, I, N, T, rand, unroll
 
-T, B, N, I, D, K = 11, 3, 5, 7, 2, 3  # noqa: E741
+K = 3
 
 
 def make(in_dim=I, **options):
     sizes = {"slots": N, "hops": K, "hidden_dim": D, "init_std": 0.5}
     return MemN2N(in_dim, **{**sizes, **options}).double()
-
-
-def rand(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
-
-
-def never(length=T):
-    return torch.zeros(length, B, dtype=torch.bool)
-
-
-def unroll(core, x):
-    return core(x, core.initial_state(B), never(len(x)))
 
 
 def plain(core, x, t, b):
@@ -141,7 +130,7 @@ def test_layerwise_tying_has_no_matrix_for_answers():
 
 
 def test_an_odd_width_has_no_halves():
-    with pytest.raises(ValueError, match="not 7"):
+    with pytest.raises(ValueError, match="in_dim 7; allowed: an even in_dim"):
         make(position=True)
 
 

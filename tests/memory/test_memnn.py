@@ -136,7 +136,7 @@ def test_reading_with_the_best_of_all_is_reading_softly():
 
 
 def test_more_best_memories_than_slots_are_refused():
-    with pytest.raises(ValueError, match="topk 8 looks at more memories than there are slots: 7"):
+    with pytest.raises(ValueError, match="topk is 8; allowed: at most slots, 7"):
         make(read="topk", topk=8)
 
 

@@ -83,15 +83,8 @@ def test_only_a_learned_first_memory_is_a_parameter(init):
     assert "first_memory" in core.state_dict()
 
 
-def test_gradients_are_those_of_the_formula():
-    core = NTM(2, slots=3, word_dim=2, hidden_dim=3, memory_init="random").double()
-    start = torch.zeros(3, 1, dtype=torch.bool)
-    x = torch.randn(3, 1, 2, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x: core(x, core.initial_state(1), start).y, x)
-
-
 def test_a_shift_that_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match="shift_range 4 spans 9 slots, but there are only 7"):
+    with pytest.raises(ValueError, match="shift_range is 4; allowed: at most 3 with 7 slots"):
         build(shift_range=4)
 
 

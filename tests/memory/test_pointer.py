@@ -5,24 +5,13 @@ from __future__ import annotations
 import torch
 
 from memrl.memory.pointer import PointerMemory, additive_logits
+from tests.support.window_runs import B, D, I, N, T, never, rand, unroll
 
-T, B, N, I, D, O = 11, 3, 5, 7, 2, 13  # noqa: E741
+O = 13  # noqa: E741
 
 
 def make():
     return PointerMemory(I, slots=N, key_dim=D, hidden_dim=O).double()
-
-
-def rand(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
-
-
-def never(length=T):
-    return torch.zeros(length, B, dtype=torch.bool)
-
-
-def unroll(core, x):
-    return core(x, core.initial_state(B), never(len(x)))
 
 
 def test_outputs_match_the_plain_loops():
@@ -72,8 +61,8 @@ def test_logits_in_parts_are_the_logits_of_the_whole_with_their_gradients():
     queries, keys, v = rand(B, T, D), rand(B, N + T - 1, D), rand(D)
     given = [each.requires_grad_() for each in (queries, keys, v)]
     weights, found = rand(B, T, N), []
-    for piece in (10**6, 2 * B * N * D, 1):
-        logits = additive_logits(queries, keys, v, piece=piece)
+    for most in (10**6, 2 * B * N * D, 1):
+        logits = additive_logits(queries, keys, v, max_elements=most)
         found.append([logits, *torch.autograd.grad((weights * logits).sum(), given)])
     for other in found[1:]:
         torch.testing.assert_close(other, found[0])
@@ -81,4 +70,4 @@ def test_logits_in_parts_are_the_logits_of_the_whole_with_their_gradients():
 
 def test_the_gradient_of_logits_is_that_of_finite_differences():
     given = [each.requires_grad_() for each in (rand(2, 3, 2), rand(2, 7, 2), rand(2))]
-    assert torch.autograd.gradcheck(lambda *each: additive_logits(*each, piece=20), given)
+    assert torch.autograd.gradcheck(lambda *each: additive_logits(*each, max_elements=20), given)

@@ -64,7 +64,7 @@ def test_a_choice_like_no_other_gets_the_list_only():
 
 
 def test_an_input_without_width_is_refused():
-    with pytest.raises(ValueError, match="got widths 0 to 128"):
+    with pytest.raises(ValueError, match="in_dim is 0, out_dim 128"):
         memory.build("lstm", 0)
 
 

@@ -22,7 +22,7 @@ def test_a_step_looks_back_on_what_came_before_it_and_not_on_itself():
     seen = look_back(past, x, AGE)
     everything = torch.cat([past, x], dim=1)
     torch.testing.assert_close(seen.items, everything[:, :S], rtol=0, atol=0)
-    assert not seen.spoiled.any()
+    assert not seen.nonfinite.any()
     for b in range(B):
         for t in range(T):
             for n in range(N):
@@ -88,15 +88,15 @@ def test_what_is_not_finite_is_taken_out_and_named_to_who_would_see_it(value):
     seen = look_back(past, x, AGE)
     assert seen.items.isfinite().all()
     assert not seen.items[1, 4].any()
-    want = torch.zeros(B, T, 1, dtype=torch.bool)
+    want = torch.zeros(B, T, dtype=torch.bool)
     want[1], want[2, 2:] = True, True  # row 1: five steps later it is still in the window of seven
-    assert torch.equal(seen.spoiled, want)
+    assert torch.equal(seen.nonfinite, want)
 
 
 def test_a_single_step_is_told_of_a_nan_of_its_own_episode():
     past, x, age = rand(B, N, I), rand(B, 1, I), torch.tensor([[2.0], [7.0], [7.0]]).double()
     past[0, 5, 1] = past[1, 0, 0] = torch.nan
-    assert look_back(past, x, age).spoiled.flatten().tolist() == [True, True, False]
+    assert look_back(past, x, age).nonfinite.flatten().tolist() == [True, True, False]
 
 
 def test_reading_has_the_gradient_of_finite_differences():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import memrl
-from memrl.errors import RunError
+from memrl.errors import Interrupted, RunError
 from memrl.evaluation.compare import read_run
 from memrl.run.directory import RunDirectory
 from memrl.run.summary import read_summary, write_summary
@@ -32,7 +32,19 @@ def test_a_finished_run_can_be_compared(run):
     directory = RunDirectory.open(run.path)
     compared = read_run(directory)
     assert (compared.memory, compared.seed) == ("gru", 3)
-    assert compared.success == run.summary["success"]
+    assert compared.scores["success"] == run.summary["success"]
     write_summary(directory.summary, {"memory": "dnc"})
     with pytest.raises(RunError, match="lacks 'env'"):
         read_run(directory)
+
+
+def test_ctrl_c_in_the_evaluation_says_how_to_finish_the_run(tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("memrl.pipeline.training.evaluate", interrupted)
+    folder = tmp_path / "a b"
+    config = memrl.compose(["+run=smoke", "memory=none", "total_steps=256", f"run.dir={folder}"])
+    with pytest.raises(Interrupted, match=rf"continue with: memrl train --resume '{folder}'$"):
+        memrl.train(config, style="quiet", say=lambda line: None)
+    assert not (folder / "summary.json").exists()

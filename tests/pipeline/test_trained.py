@@ -72,7 +72,7 @@ def test_forgetting_where_episodes_begin_is_refused_and_would_have_been_wrong(fo
     agent.begin(seed=1)
     obs = env.reset(seed=1)
     action = agent.act(obs)
-    with pytest.raises(ValueError, match=r"does not say which episodes began .* act\(step\)"):
+    with pytest.raises(ValueError, match=r"lacks start, which marks new episodes: use act\(step\)"):
         agent.act(env.step(action).obs)
     agent.begin(seed=1)
     step, solved, ended = env.reset(seed=1), 0.0, 0.0
@@ -137,7 +137,7 @@ def test_an_observation_of_another_kind_is_a_sentence(folder, given, sentence):
 def test_another_number_of_environments_needs_a_new_session(folder):
     agent = memrl.load(folder / "runs" / "lstm")
     agent.act(np.array([0, 1, 2]))
-    with pytest.raises(ValueError, match=r"follows 3 environments and 2 observations .* begin\(\)"):
+    with pytest.raises(ValueError, match=r"act got 2 observations, allowed: 3, .* begin\(\)"):
         agent.act(np.array([0, 1]), np.array([True, True]))
 
 

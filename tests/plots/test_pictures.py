@@ -1,20 +1,16 @@
 from __future__ import annotations
 
-import io
 import math
 
 import numpy as np
 import pytest
 from PIL import Image
-from rich.console import Console
 from run_fakes import Countdown, WalkAgent
 
 from memrl.errors import RunError
-from memrl.evaluation.compare import ComparedRun, comparison_table, group_runs
-from memrl.evaluation.learning_curve import Curve, moving_mean, read_curve
+from memrl.evaluation.learning_curve import moving_mean, read_curve
 from memrl.evaluation.recording import record_episode
-from memrl.plots import style as look
-from memrl.plots.comparison import band, draw_comparison
+from memrl.plots import style
 from memrl.plots.curve import draw_curve
 from memrl.plots.episode import draw_episode
 from memrl.plots.memory import colour_range, draw_memory, plain_name
@@ -100,7 +96,7 @@ def test_iterations_without_an_episode_are_left_out_of_a_curve(tmp_path):
     for i, success in enumerate([math.nan, 0.25, math.nan, 0.75], start=1):
         file.append({"env_steps": i, "episode/success": success, "episode/count": 1.0})
     curve = read_curve(tmp_path / "m.csv")
-    assert curve.env_steps.tolist() == [2, 4]
+    assert curve.experience.tolist() == [2, 4]
     assert curve.smooth.tolist() == [0.25, 0.75]
 
 
@@ -157,14 +153,15 @@ def test_memory_png_has_a_panel_for_each_diagnostic_and_marks_the_cue(tmp_path):
     figure = draw_memory(recording, tmp_path / "memory.png", title="dnc")
     panels = [axes for axes in figure.axes if axes.get_title(loc="left")]
     names = [axes.get_title(loc="left") for axes in panels]
-    assert names == ["write weights", "read weights", "hidden", "gate"]
+    most = "hidden (the 32 of 67 units that vary most)"
+    assert names == ["reward after the action", "write weights", "read weights", most, "gate"]
     assert panels[-1].get_xlabel() == "step of the episode"
     for axes in panels:
         assert any(list(line.get_xdata()) == [3, 3] for line in axes.lines)
     np.testing.assert_array_equal(
-        panels[0].images[0].get_array(), recording.memory["write_weights"].T
+        panels[1].images[0].get_array(), recording.memory["write_weights"].T
     )
-    assert [t.get_text() for t in panels[1].get_yticklabels()] == ["head 1", "head 2"]
+    assert [t.get_text() for t in panels[2].get_yticklabels()] == ["head 1", "head 2"]
     assert "dashed: cue first seen, step 3" in figure.get_suptitle()
     assert (tmp_path / "memory.png").exists()
 
@@ -188,7 +185,7 @@ def test_an_entropy_has_its_unit():
 
 def test_steps_of_a_short_episode_are_whole_numbers(tmp_path):
     figure = draw_memory(record(2), tmp_path / "memory.png")
-    below = figure.axes[3]
+    below = figure.axes[4]
     assert below.get_xlabel() == "step of the episode"
     assert all(float(tick).is_integer() for tick in below.get_xticks())
 
@@ -222,14 +219,14 @@ BEFORE = "world, before the last step"
 def headlines(recording, tmp_path, monkeypatch, **options):
     """The headlines of the frames of a GIF, and the titles of the world in them."""
     seen = []
-    draw = look.FigureCanvasAgg.draw
+    draw = style.FigureCanvasAgg.draw
 
     def draw_and_note(canvas):
         titles = [axes.get_title(loc="left") for axes in canvas.figure.axes]
         seen.append((canvas.figure.get_suptitle(), titles[0]))
         return draw(canvas)
 
-    monkeypatch.setattr(look.FigureCanvasAgg, "draw", draw_and_note)
+    monkeypatch.setattr(style.FigureCanvasAgg, "draw", draw_and_note)
     draw_episode(recording, tmp_path / "e.gif", **options)
     return seen
 
@@ -256,14 +253,14 @@ def observed(obs):
 
 def test_where_nothing_is_a_picture_the_gif_says_what_is_seen_and_done(tmp_path, monkeypatch):
     seen = []
-    draw = look.FigureCanvasAgg.draw
+    draw = style.FigureCanvasAgg.draw
 
     def draw_and_note(canvas):
         axes = canvas.figure.axes[0]
         seen.append((canvas.figure.get_suptitle(), axes.texts[0].get_text().splitlines()))
         return draw(canvas)
 
-    monkeypatch.setattr(look.FigureCanvasAgg, "draw", draw_and_note)
+    monkeypatch.setattr(style.FigureCanvasAgg, "draw", draw_and_note)
     recording = record(2)._replace(frames=[None, None], memory={})
     draw_episode(recording, tmp_path / "e.gif", observed=observed, done=lambda a: f"wait {a}")
     headlines_, texts = zip(*seen, strict=True)
@@ -278,24 +275,24 @@ def test_where_there_is_a_picture_the_gif_needs_no_words(tmp_path, monkeypatch):
 
 def test_a_row_of_one_memory_has_no_tick_and_says_what_its_entries_are(tmp_path, monkeypatch):
     panels = {}
-    note = look.FigureCanvasAgg.draw
+    note = style.FigureCanvasAgg.draw
 
     def draw_and_note(canvas):
         panels.update({axes.get_title(loc="left"): axes for axes in canvas.figure.axes})
         return note(canvas)
 
-    monkeypatch.setattr(look.FigureCanvasAgg, "draw", draw_and_note)
+    monkeypatch.setattr(style.FigureCanvasAgg, "draw", draw_and_note)
     draw_episode(record(2), tmp_path / "e.gif")
     assert len(panels["hidden"].get_yticks()) == 0
     assert len(panels["read weights"].get_yticks()) == 2
-    assert panels["hidden"].get_xlabel() == "unit"
+    assert panels["hidden"].get_xlabel() == "67 units, row by row"
     assert panels["gate"].get_xlabel() == ""  # one number
     assert panels["write weights"].get_xlabel() == "slot"
 
 
 def test_the_colours_of_a_strip_have_a_scale(tmp_path, monkeypatch):
     scales = []
-    monkeypatch.setattr(look, "colour_bar", lambda axes, image: scales.append(image.get_clim()))
+    monkeypatch.setattr(style, "colour_bar", lambda axes, image: scales.append(image.get_clim()))
     draw_episode(record(2), tmp_path / "e.gif")
     assert scales == [(0.0, 1.0), (-0.5, 0.5)]  # of the two read heads and of 67 hidden units
 
@@ -314,92 +311,3 @@ def test_a_memory_can_be_watched_without_a_world_and_a_world_without_a_memory(tm
     assert draw_episode(recording._replace(memory={}), tmp_path / "empty.gif") == 2
     with pytest.raises(RunError, match="neither"):
         draw_episode(blind._replace(memory={}), tmp_path / "nothing.gif")
-
-
-def run(memory, seed, score, last=900.0, env="Maze", success=True):
-    steps = np.arange(100.0, last + 1, 100.0)
-    flat = np.full(len(steps), score)
-    return ComparedRun(
-        memory=memory,
-        env=env,
-        seed=seed,
-        success=score if success else None,
-        return_=2 * score,
-        env_steps=int(last),
-        env_steps_per_s=50.0,
-        wall_seconds=last / 50,
-        curve=Curve(steps, flat, flat, 1, success, np.full(len(steps), 50.0)),
-    )
-
-
-def test_seeds_of_one_memory_are_averaged_with_students_interval(tmp_path):
-    groups = group_runs([run("dnc", 0, 0.5), run("lstm", 0, 0.5), run("dnc", 1, 0.7)])
-    assert [(g.memory, g.seeds) for g in groups] == [("dnc", [0, 1]), ("lstm", [0])]
-    reach = 12.7062047 * 0.1
-    assert groups[0].success.mean == pytest.approx(0.6)
-    assert groups[0].success.high == pytest.approx(0.6 + reach)
-    grid, centre, low, _high = band(groups[0].curves)
-    assert (grid[0], grid[-1]) == (100.0, 900.0)
-    np.testing.assert_allclose(centre, 0.6)
-    np.testing.assert_allclose(low, 0.6 - reach)
-    assert groups[0].as_dict()["return"]["mean"] == pytest.approx(1.2)
-
-
-def test_a_line_ends_where_its_shortest_run_ends():
-    grid, *_ = band([run("dnc", 0, 0.5).curve, run("dnc", 1, 0.5, last=400.0).curve])
-    assert grid[-1] == 400.0
-
-
-def test_the_same_seed_twice_is_not_two_seeds():
-    with pytest.raises(RunError, match="same seed"):
-        group_runs([run("dnc", 0, 0.5), run("dnc", 0, 0.6)])
-    with pytest.raises(RunError, match="one run or more"):
-        group_runs([])
-
-
-def test_a_comparison_names_memories_seeds_and_the_band(tmp_path):
-    runs = [run("dnc", 0, 0.5), run("dnc", 1, 0.7), run("lstm", 0, 0.5), run("lstm", 0, 1, env="B")]
-    levels = {"Maze": {"no memory": 0.5}}
-    figure = draw_comparison(group_runs(runs), tmp_path / "c.png", references=levels)
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["Maze", "B"]
-    assert labels(figure.axes[0]) == ["dnc (2 seeds)", "lstm (1 seed)", "no memory, 50 %"]
-    assert "95 % t-interval" in figure.axes[0].get_legend().get_title().get_text()
-    assert labels(figure.axes[1]) == ["lstm (1 seed)"]  # the levels of Maze are none of B's
-    assert len(figure.axes[0].collections) == 1  # a band for two seeds, none for one
-    colours = [
-        next(line.get_color() for line in axes.lines if line.get_label().startswith("lstm"))
-        for axes in figure.axes
-    ]
-    assert colours[0] == colours[1]  # a memory keeps its colour from panel to panel
-
-
-def test_a_comparison_is_faint_where_all_seeds_together_ended_few_episodes(tmp_path):
-    def with_few(run):
-        episodes = np.where(run.curve.env_steps < 500, 7.0, 50.0)
-        return run._replace(curve=run.curve._replace(episodes=episodes))
-
-    two, three = ([with_few(run("dnc", seed, 0.5)) for seed in range(n)] for n in (2, 3))
-    _, solid = draw_comparison(group_runs(two), tmp_path / "c.png").axes[0].lines
-    assert np.isnan(solid.get_ydata()).tolist() == (solid.get_xdata() < 500).tolist()
-    (solid,) = draw_comparison(group_runs(three), tmp_path / "c.png").axes[0].lines
-    assert not np.isnan(solid.get_ydata()).any()
-
-
-@pytest.mark.parametrize(("last", "marker"), [(100.0, "o"), (200.0, "None")])
-def test_a_comparison_of_single_points_has_markers(tmp_path, last, marker):
-    figure = draw_comparison(group_runs([run("dnc", 0, 0.5, last=last)]), tmp_path / "c.png")
-    assert figure.axes[0].lines[0].get_marker() == marker
-
-
-def test_the_table_says_what_was_compared():
-    console = Console(width=140, record=True, file=io.StringIO())
-    console.print(comparison_table(group_runs([run("dnc", 0, 0.5), run("dnc", 1, 0.7)])))
-    text = console.export_text()
-    for word in ("dnc", "Maze", "60.0% [0%, 100%]", "env steps", "900", "18 s"):
-        assert word in text
-
-
-def test_a_task_without_success_is_compared_by_return():
-    console = Console(width=140, record=True, file=io.StringIO())
-    console.print(comparison_table(group_runs([run("dnc", 0, 0.5, success=False)])))
-    assert "–" in console.export_text()

@@ -97,7 +97,7 @@ OLD = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 9)
 INFINITE = {"DMN", "DND", "KeyValueMemNN", "MemN2N", "PointerMemory"}
 BEYOND_OLD = {
     **{(".pt2", name): "writes no infinities to .pt2" for name in INFINITE},
-    **{(".onnx", name): "writes at no places of an unknown batch" for name in ("SAM", "SDNC")},
+    **{(".onnx", name): "cannot index with an unknown batch size" for name in ("SAM", "SDNC")},
 }
 
 
@@ -287,9 +287,9 @@ class Foreign(Base):
 @pytest.mark.parametrize(
     ("core", "reason"),
     [
-        (Asks, "decides by the values of tensors"),
+        (Asks, "branches on tensor values"),
         (Fixed, "works for one batch size only"),
-        (Foreign, r"ONNX has no counterpart of prims\.bessel_i1e"),
+        (Foreign, r"ONNX has no operator for prims\.bessel_i1e"),
     ],
 )
 def test_a_core_that_cannot_be_exported_says_why_in_one_sentence(core, reason, tmp_path, capfd):
@@ -305,7 +305,7 @@ def test_a_core_that_cannot_be_exported_says_why_in_one_sentence(core, reason, t
 
 
 def test_another_ending_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"ends in '\.pth': allowed are \.onnx and \.pt2"):
+    with pytest.raises(ValueError, match=r"ends in '\.pth', allowed: \.onnx and \.pt2"):
         export_step(make_policy(), PLAIN, tmp_path / "policy.pth")
 
 

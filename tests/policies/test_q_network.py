@@ -65,7 +65,7 @@ def test_where_all_actions_are_forbidden_all_are_open():
 
 
 def test_actions_that_cannot_be_counted_are_refused():
-    with pytest.raises(ValueError, match=r"MultiDiscrete.* is not Discrete"):
+    with pytest.raises(ValueError, match=r"MultiDiscrete.*, allowed for Q-learning: Discrete"):
         build_q_network(
             SPACE, spaces.MultiDiscrete([2, 2]), {"name": "gru"}, PolicyConfig(), dueling=True
         )

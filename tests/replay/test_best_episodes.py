@@ -20,7 +20,7 @@ def make(capacity: int = 3) -> BestEpisodes:
 
 def add(best: BestEpisodes, scores: list[float]) -> list[int]:
     """Episodes filled with their score and as long as its whole part; returns what came in."""
-    comes, slots = best.place(torch.tensor(scores))
+    comes, slots = best.admit(torch.tensor(scores))
     score = torch.tensor(scores)[comes]
     items = {
         "x": score.view(-1, 1, 1).expand(-1, L, 2),
@@ -64,23 +64,18 @@ def test_more_at_once_than_fit_are_the_best_of_them():
     assert add(best, [1.0, 4.0, 2.0, 3.0]) == [1, 3]
 
 
-def test_draws_follow_the_priorities_to_their_exponent():
+@pytest.mark.parametrize(
+    ("exponent", "high", "want"),
+    [(0.5, 4.0, [1 / 3, 2 / 3, 0.0, 0.0]), (0.0, 400.0, [1 / 3] * 3 + [0])],
+)
+def test_samples_follow_the_priorities_to_their_exponent(exponent, high, want):
     best = make(4)
     add(best, [1.0, 2.0, 3.0])
-    best.set_priority(torch.tensor([0, 1, 2]), torch.tensor([1.0, 4.0, 0.0]))
-    drawn = best.draw(6_000, 0.5, torch.Generator().manual_seed(0))
-    shares = torch.bincount(drawn, minlength=4) / 6_000
-    torch.testing.assert_close(shares, torch.tensor([1 / 3, 2 / 3, 0, 0]), atol=0.03, rtol=0)
+    best.set_priority(torch.tensor([0, 1, 2]), torch.tensor([1.0, high, 0.0]))
+    sampled = best.sample(6_000, exponent, torch.Generator().manual_seed(0))
+    shares = torch.bincount(sampled, minlength=4) / 6_000
+    torch.testing.assert_close(shares, torch.tensor(want), atol=0.03, rtol=0)
     assert shares[3] == 0  # a free slot
-
-
-def test_an_exponent_of_zero_draws_all_alike():
-    best = make(4)
-    add(best, [1.0, 2.0, 3.0])
-    best.set_priority(torch.tensor([0, 1, 2]), torch.tensor([1.0, 400.0, 0.0]))
-    drawn = best.draw(6_000, 0.0, torch.Generator().manual_seed(0))
-    shares = torch.bincount(drawn, minlength=4) / 6_000
-    torch.testing.assert_close(shares, torch.tensor([1 / 3] * 3 + [0]), atol=0.03, rtol=0)
 
 
 def test_episodes_are_taken_as_sequences_as_long_as_the_longest():
@@ -99,7 +94,7 @@ def test_a_saved_replay_goes_on():
     for best in (one, other):
         add(best, [3.0, 5.0])
     torch.testing.assert_close(one.state_dict(), other.state_dict(), rtol=0, atol=0)
-    draws = [b.draw(9, 1.0, torch.Generator().manual_seed(1)) for b in (one, other)]
+    draws = [b.sample(9, 1.0, torch.Generator().manual_seed(1)) for b in (one, other)]
     assert torch.equal(*draws)
 
 
@@ -112,10 +107,12 @@ def test_a_replay_of_another_size_is_refused_and_nothing_is_lost():
 
 
 def test_more_than_the_memory_is_a_sentence_before_anything_is_allocated():
-    with pytest.raises(ValueError, match=r"a replay of 8e\+07 GB does not fit into the .* GB of"):
+    with pytest.raises(
+        ValueError, match=r"the replay needs 8e\+07 GB; allowed: .* the free memory"
+    ):
         make(10**15)
 
 
 def test_no_room_is_refused():
-    with pytest.raises(ValueError, match="at least 1 episode of 1 step, not 0 of 5"):
+    with pytest.raises(ValueError, match="capacity is 0, longest 5; allowed: both from 1"):
         make(0)

@@ -49,8 +49,8 @@ def draw(tape, strategy, share=1.0, seed=0):
         replay.add({name: tape[name][t] for name in step})
         index.add(tape["start"][t], tape["ended"][t])
     generator = torch.Generator().manual_seed(seed)
-    drawn = replay.draw(16, generator, beta=1.0)
-    spans = index.spans(drawn.time, drawn.copy)
+    drawn = replay.sample(16, generator, beta=1.0)
+    spans = index.spans(drawn.time, drawn.env)
     done = relabel(
         drawn,
         spans,
@@ -125,7 +125,7 @@ def test_every_step_is_what_a_loop_over_the_episodes_makes_of_it(seed, strategy)
     tape = make_tape(seed)
     drawn, done = draw(tape, strategy, seed=seed)
     told, made, time = lists(tape), lists(done.steps), drawn.time.tolist()
-    for m, b in enumerate(drawn.copy.tolist()):
+    for m, b in enumerate(drawn.env.tolist()):
         for rows in episodes(drawn.steps["start"].tolist(), m):
             check_episode(told, strategy, made, rows, [time[i][m] for i in rows], m, b)
 
@@ -143,7 +143,7 @@ def test_a_share_of_the_episodes_is_relabelled():
         tape = make_tape(seed)
         drawn, done = draw(tape, "final", share=0.3, seed=seed)
         told, time, goal = lists(tape), drawn.time.tolist(), done.steps[DESIRED].tolist()
-        for m, b in enumerate(drawn.copy.tolist()):
+        for m, b in enumerate(drawn.env.tolist()):
             for rows in episodes(drawn.steps["start"].tolist(), m):
                 t = time[rows[0]][m]
                 if span_in_a_loop(told, t, b) and told["valid"][t][b]:
@@ -166,4 +166,4 @@ def test_what_the_replay_holds_is_not_changed():
     tape = make_tape(3)
     drawn, _ = draw(tape, "final")
     for name, value in drawn.steps.items():
-        assert torch.equal(value, tape[name][drawn.time, drawn.copy]), name
+        assert torch.equal(value, tape[name][drawn.time, drawn.env]), name

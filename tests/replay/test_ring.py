@@ -34,7 +34,7 @@ def test_all_arrays_of_an_item_stay_together():
     ring = Ring(5, items(0, 1))
     for low in (0, 3, 6):
         ring.add(items(low, low + 3))
-    drawn = ring.take(ring.draw(50, torch.Generator().manual_seed(0)))
+    drawn = ring.take(ring.sample(50, torch.Generator().manual_seed(0)))
     torch.testing.assert_close(drawn["square"][:, 2], drawn["number"].double() ** 2)
     assert set(drawn["number"].tolist()) == {4, 5, 6, 7, 8}
 
@@ -53,7 +53,7 @@ def test_a_loaded_ring_goes_on_as_the_saved_one():
 @pytest.mark.parametrize(
     ("other", "sentence"),
     [
-        (Ring(4, items(0, 1)), "a replay of 5 was saved, not of 4"),
+        (Ring(4, items(0, 1)), "the saved replay has capacity 5; allowed: 4"),
         (Ring(5, {"number": torch.zeros(1)}), r"holds number int64 \[\], square float64 \[3\]"),
     ],
 )
@@ -67,7 +67,7 @@ def test_what_another_replay_saved_is_refused_and_nothing_lost(other, sentence):
 
 def test_more_items_than_fit_are_refused():
     ring = Ring(3, items(0, 1))
-    with pytest.raises(ValueError, match="4 items at once do not fit into a replay of 3"):
+    with pytest.raises(ValueError, match="4 items are added at once; allowed: at most 3"):
         ring.add(items(0, 4))
-    with pytest.raises(ValueError, match="at least 1 item, not 0"):
+    with pytest.raises(ValueError, match="capacity is 0; allowed: at least 1 item"):
         Ring(0, items(0, 1))

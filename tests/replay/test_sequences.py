@@ -45,7 +45,7 @@ def fill(replay: SequenceReplay, steps: int) -> SequenceReplay:
 
 
 def drawn(replay: SequenceReplay, count: int = 64, seed: int = 0):
-    return replay.draw(count, torch.Generator().manual_seed(seed), beta=1.0)
+    return replay.sample(count, torch.Generator().manual_seed(seed), beta=1.0)
 
 
 def alive_in_a_loop(steps: int, span: int, length: int, stride: int) -> list[int]:
@@ -70,7 +70,7 @@ def test_a_sequence_can_be_drawn_while_all_of_its_steps_are_held(steps, length, 
 @pytest.mark.parametrize("steps", [5, 12, 13, 29])
 def test_what_is_drawn_is_what_happened(steps):
     batch = drawn(fill(build(), steps))
-    name = 100 * batch.time + batch.copy
+    name = 100 * batch.time + batch.env
     assert torch.equal(batch.time, batch.time[0] + torch.arange(5).unsqueeze(1))
     assert torch.equal(batch.steps["name"], name)
     assert torch.equal(batch.steps["wide"], name.double().unsqueeze(2).expand(-1, -1, W))
@@ -124,7 +124,7 @@ def test_chances_and_weights_follow_the_priorities():
 def test_weights_are_to_the_power_of_beta():
     replay = fill(build(), 5)
     replay.update(torch.arange(B), torch.tensor([1.0, 2.0, 3.0]))
-    batch = replay.draw(60, torch.Generator().manual_seed(0), beta=0.5)
+    batch = replay.sample(60, torch.Generator().manual_seed(0), beta=0.5)
     want = (1.0 + batch.number.double()) ** -0.5
     torch.testing.assert_close(batch.weight, want)
 
@@ -151,11 +151,9 @@ def test_refreshing_replaces_the_states_inside_of_drawn_sequences():
     change = replay.refresh(batch, 2, state, keep)
     assert change > 0
     again = drawn(replay, 400)
-    inside = {
-        (int(t), int(c)) for t, c, k in zip(batch.time[2], batch.copy, keep, strict=True) if k
-    }
+    inside = {(int(t), int(c)) for t, c, k in zip(batch.time[2], batch.env, keep, strict=True) if k}
     seen = set()
-    for m, (t, c) in enumerate(zip(again.time[0].tolist(), again.copy.tolist(), strict=True)):
+    for m, (t, c) in enumerate(zip(again.time[0].tolist(), again.env.tolist(), strict=True)):
         want = -t if (t, c) in inside else 100 * t + c
         assert int(again.state.count[m]) == want
         seen.add((t, c))
@@ -184,7 +182,9 @@ def test_saving_and_loading_continues_bit_for_bit(steps):
 
 
 def test_a_replay_too_small_for_its_sequences_says_how_large_it_must_be():
-    sentence = r"12 steps holds 4 of each of 3 copies, but a sequence takes 5; allowed: .* 18 steps"
+    sentence = (
+        r"12 steps, 4 for each of 3 environments, but a sequence takes 5; allowed: .* 18 steps"
+    )
     with pytest.raises(ValueError, match=sentence):
         build(capacity=12)
     assert build(capacity=18).span == 6
@@ -193,12 +193,12 @@ def test_a_replay_too_small_for_its_sequences_says_how_large_it_must_be():
 def test_a_replay_of_another_capacity_is_refused_and_nothing_is_changed():
     replay = fill(build(), 9)
     before = drawn(replay).steps["name"]
-    with pytest.raises(ValueError, match="a replay of 16 was saved, not of 12"):
+    with pytest.raises(ValueError, match="the saved replay has capacity 16; allowed: 12"):
         replay.load_state_dict(fill(build(capacity=48), 30).state_dict())
     assert torch.equal(drawn(replay).steps["name"], before)
 
 
 def test_a_replay_of_another_memory_is_refused():
     other = SequenceReplay(36, Shape(5, 2), step(0), (), alpha=1.0)
-    with pytest.raises(ValueError, match="of a memory that this one is not of"):
+    with pytest.raises(ValueError, match="the saved replay belongs to another memory"):
         build().load_state_dict(other.state_dict())

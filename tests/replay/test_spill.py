@@ -10,7 +10,7 @@ from test_sequences import build, drawn, fill
 
 from memrl.replay import spill
 from memrl.replay.ring import in_memory
-from memrl.replay.spill import Spilled, nbytes, place
+from memrl.replay.spill import MappedFiles, allocator, nbytes
 
 CPU = torch.device("cpu")
 
@@ -27,7 +27,7 @@ def test_a_replay_beyond_the_limit_is_mapped_and_leaves_no_file(tmp_path):
 
 @pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64, torch.float64])
 def test_a_mapped_array_begins_with_zeros_and_keeps_what_is_written(tmp_path, dtype):
-    array = Spilled(tmp_path, 1000)("x", (7, 3), dtype, CPU)
+    array = MappedFiles(tmp_path, 1000)("x", (7, 3), dtype, CPU)
     assert not array.any()
     array[2:5] = 1
     assert array.sum() == 9
@@ -47,18 +47,20 @@ def test_a_spilled_replay_is_saved_and_loaded_to_the_bit(tmp_path):
 
 
 def test_below_the_limit_it_lies_in_memory(tmp_path):
-    assert place(10**6, 0.001, tmp_path, CPU) is in_memory
-    assert isinstance(place(10**6 + 1, 0.001, tmp_path, CPU), Spilled)
+    assert allocator(10**6, 0.001, tmp_path, CPU) is in_memory
+    assert isinstance(allocator(10**6 + 1, 0.001, tmp_path, CPU), MappedFiles)
 
 
 def test_more_than_the_memory_is_a_sentence_before_anything_is_allocated():
-    with pytest.raises(ValueError, match=r"a replay of 1e\+09 GB does not fit into the .* GB of"):
-        place(10**18, None, None, CPU)
+    with pytest.raises(
+        ValueError, match=r"the replay needs 1e\+09 GB; allowed: .* the free memory"
+    ):
+        allocator(10**18, None, None, CPU)
 
 
 def test_more_than_the_disk_is_a_sentence_before_anything_is_allocated(tmp_path):
-    with pytest.raises(ValueError, match=r"does not fit into the .* GB that are free in"):
-        place(10**18, 1.0, tmp_path, CPU)
+    with pytest.raises(ValueError, match=r"needs .* GB; allowed: .* GB, the free space in"):
+        allocator(10**18, 1.0, tmp_path, CPU)
     assert os.listdir(tmp_path) == []
 
 
@@ -68,15 +70,15 @@ def test_a_disk_that_fills_up_in_between_is_a_sentence(tmp_path, monkeypatch):
 
     monkeypatch.setattr(spill.os, "posix_fallocate", full, raising=False)
     with pytest.raises(ValueError, match=r"cannot spill 8e-08 GB to .*: No space left"):
-        Spilled(tmp_path, 80)("x", (10,), torch.int64, CPU)
+        MappedFiles(tmp_path, 80)("x", (10,), torch.int64, CPU)
     assert os.listdir(tmp_path) == []
 
 
 def test_a_folder_that_is_not_there_is_a_sentence(tmp_path):
-    with pytest.raises(ValueError, match="there is no such folder"):
-        place(2000, 1e-6, tmp_path / "missing", CPU)
+    with pytest.raises(ValueError, match="allowed: an existing folder"):
+        allocator(2000, 1e-6, tmp_path / "missing", CPU)
 
 
 def test_an_accelerator_does_not_spill(tmp_path):
-    with pytest.raises(ValueError, match="one on cuda:0 cannot spill to disk"):
-        place(2000, 1e-6, tmp_path, torch.device("cuda:0"))
+    with pytest.raises(ValueError, match="a replay on cuda:0 cannot spill to disk"):
+        allocator(2000, 1e-6, tmp_path, torch.device("cuda:0"))

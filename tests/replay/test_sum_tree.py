@@ -54,7 +54,7 @@ def test_it_holds_the_priorities_that_were_set_last_and_their_sum(priorities, da
 )
 def test_draws_are_those_of_a_loop_over_the_items(priorities, seed):
     count = 7
-    drawn = tree_of(priorities).draw(count, torch.Generator().manual_seed(seed))
+    drawn = tree_of(priorities).sample(count, torch.Generator().manual_seed(seed))
     within = torch.rand(count, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     fractions = [(i + float(u)) / count for i, u in enumerate(within)]
     assert drawn.tolist() == drawn_in_a_loop(priorities, fractions)
@@ -62,7 +62,7 @@ def test_draws_are_those_of_a_loop_over_the_items(priorities, seed):
 
 def test_draws_are_in_proportion_and_stratified():
     priorities = [1.0, 0.0, 4.0, 2.0, 3.0]
-    drawn = tree_of(priorities).draw(1000, torch.Generator().manual_seed(0))
+    drawn = tree_of(priorities).sample(1000, torch.Generator().manual_seed(0))
     counts = drawn.bincount(minlength=5)
     # One from each thousandth of the total: off by the two at the ends of an item, at most.
     assert (counts - torch.tensor([100, 0, 400, 200, 300])).abs().max() <= 2
@@ -73,7 +73,7 @@ def test_draws_are_in_proportion_and_stratified():
 def test_what_has_no_priority_is_never_drawn_however_the_rest_rounds(seed, lonely):
     priorities = [0.0] * 7
     priorities[lonely] = 1e-300
-    drawn = tree_of(priorities).draw(5, torch.Generator().manual_seed(seed))
+    drawn = tree_of(priorities).sample(5, torch.Generator().manual_seed(seed))
     assert drawn.tolist() == [lonely] * 5
 
 
@@ -95,10 +95,10 @@ def test_saving_and_loading_draws_the_same():
 
 
 def test_a_tree_of_another_size_is_refused():
-    with pytest.raises(ValueError, match="priorities of 3 items were saved, not of 4"):
+    with pytest.raises(ValueError, match="the saved tree has 3 items; allowed: 4"):
         SumTree(4).load_state_dict(tree_of([1.0, 2.0, 3.0]).state_dict())
 
 
 def test_a_tree_without_items_is_refused():
-    with pytest.raises(ValueError, match="at least 1 item, not 0"):
+    with pytest.raises(ValueError, match="size is 0; allowed: at least 1 item"):
         SumTree(0)

@@ -148,7 +148,7 @@ def test_an_observation_of_nothing_but_text_is_refused():
 
 def test_two_parts_with_one_dotted_key_are_refused():
     space = spaces.Dict({"a.b": spaces.Discrete(2), "a": spaces.Dict({"b": spaces.Discrete(2)})})
-    with pytest.raises(ValueError, match=r"called 'a\.b'"):
+    with pytest.raises(ValueError, match=r"have the key 'a\.b'"):
         leaves(space)
 
 
@@ -158,9 +158,9 @@ def test_box_actions_are_clipped_and_never_rescaled():
     assert decode_action(space, action).tolist() == [[-2.0, 0.5], [1.0, 3.0]]
 
 
-def test_a_nan_action_names_its_copy():
+def test_a_nan_action_names_its_env():
     action = torch.tensor([[0.0], [float("nan")], [0.0]])
-    with pytest.raises(ValueError, match="copy 1 is NaN"):
+    with pytest.raises(ValueError, match="env 1 is NaN"):
         decode_action(spaces.Box(-1.0, 1.0, (1,)), action)
 
 

@@ -25,7 +25,7 @@ def test_an_empty_directory_may_become_a_run(tmp_path):
 def test_a_run_is_never_written_over(tmp_path):
     RunDirectory.create(tmp_path, "seed: 3\n")
     with pytest.raises(
-        RunError, match=r"already holds a run: choose another run.dir, or .*--resume"
+        RunError, match=r"already contains a run: choose another run.dir, or .*--resume"
     ):
         RunDirectory.create(tmp_path, "seed: 4\n")
     assert (tmp_path / "config.yaml").read_text() == "seed: 3\n"
@@ -33,7 +33,7 @@ def test_a_run_is_never_written_over(tmp_path):
 
 def test_a_directory_of_other_files_is_not_taken(tmp_path):
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(RunError, match=r"already holds other files: choose another run.dir$"):
+    with pytest.raises(RunError, match=r"already contains other files: choose another run.dir$"):
         RunDirectory.create(tmp_path, "")
 
 

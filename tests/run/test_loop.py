@@ -63,10 +63,10 @@ def assert_same_rows(a, b):
 
 def test_a_run_leaves_rows_and_a_last_checkpoint(tmp_path):
     run = Run(tmp_path / "run")
-    fitted = run.fit(35)
-    assert fitted.experience == 35
+    result = run.fit(35)
+    assert result.experience == 35
     assert run.rows()["env_steps"].tolist() == [7, 14, 21, 28, 35]
-    assert fitted.checkpoint == run.checkpoints.last().path
+    assert result.checkpoint == run.checkpoints.last().path
     assert run.checkpoints.last().experience == 35
 
 
@@ -255,7 +255,7 @@ def test_another_number_of_threads_is_pointed_out(tmp_path, capsys, monkeypatch)
     Run(tmp_path / "run").fit(7)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 5)
     Run(tmp_path / "run", resume=True).fit(14)
-    assert "began with 1 threads and goes on with 5" in capsys.readouterr().err
+    assert "began with 1 threads and continues with 5" in capsys.readouterr().err
 
 
 _CHILD = """

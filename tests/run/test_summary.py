@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from memrl.errors import RunError
-from memrl.run.loop import Fitted
+from memrl.run.loop import TrainingResult
 from memrl.run.machine import commit, peak_rss_bytes, versions
 from memrl.run.summary import provenance, read_summary, write_summary
 
@@ -19,7 +19,7 @@ def refuse(word):
 
 
 def test_a_summary_says_what_was_made_with_what(tmp_path):
-    content = provenance(Fitted(700, 2.0, tmp_path), "env_steps", torch.device("cpu"))
+    content = provenance(TrainingResult(700, 2.0, tmp_path), "env_steps", torch.device("cpu"))
     write_summary(tmp_path / "summary.json", content)
     read = json.loads((tmp_path / "summary.json").read_text(), parse_constant=refuse)
     assert (read["env_steps"], read["wall_seconds"], read["env_steps_per_s"]) == (700, 2.0, 350.0)
@@ -34,7 +34,7 @@ def test_what_json_lacks_becomes_null(tmp_path):
 
 
 def test_a_missing_or_broken_summary_is_named(tmp_path):
-    with pytest.raises(RunError, match="has not come to its end yet"):
+    with pytest.raises(RunError, match="has not finished yet"):
         read_summary(tmp_path / "summary.json")
     (tmp_path / "summary.json").write_text("{")
     with pytest.raises(RunError, match="cannot be read"):

@@ -58,9 +58,9 @@ class Countdown(BatchedEnv):
             valid=valid if self.next_step else None,
         )
 
-    def render(self, copy=0):
+    def render(self, index=0):
         frame = torch.full((13, 17, 3), 255, dtype=torch.uint8)
-        frame[:, : int(self.t[copy]) + 1] = 40
+        frame[:, : int(self.t[index]) + 1] = 40
         return frame.numpy()
 
     def state_dict(self):

@@ -6,32 +6,23 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from memrl.bonus.bonus import Bonus, Experience
-from memrl.bonus.count import Count
-from memrl.bonus.elliptical import Elliptical
-from memrl.bonus.first_visit import FirstVisit
-from memrl.bonus.novelty_difference import NoveltyDifference
+from memrl.bonus import BONUSES, Bonus, BonusContext, Experience
 
 B, A = 3, 5
 SPACE = spaces.Dict({"image": spaces.Box(0, 4, (3, 2, 1), np.uint8)})
 CPU = torch.device("cpu")
 
 
+def context(
+    num_envs: int = B, space: spaces.Dict = SPACE, keys: tuple[str, ...] = ("image",), seed: int = 0
+) -> BonusContext:
+    return BonusContext(num_envs, space, spaces.Discrete(A), CPU, keys, seed)
+
+
 def make(kind: str, seed: int = 0, **options: float) -> Bonus:
     torch.manual_seed(seed)
-    keys = ["image"]
-    match kind:
-        case "first_visit":
-            return FirstVisit(B, CPU, keys=keys, capacity=64)
-        case "count":
-            return Count(B, CPU, keys=keys, capacity=64)
-        case "novelty_difference":
-            return NoveltyDifference(B, SPACE, CPU, keys=keys, seed=seed, feature_dim=7, **options)
-        case _:
-            actions = spaces.Discrete(A)
-            return Elliptical(
-                B, SPACE, actions, CPU, keys=keys, seed=seed, feature_dim=7, **options
-            )
+    own = {"feature_dim": 7} if kind in LEARNED else {"capacity": 64}
+    return BONUSES.build(kind, context(seed=seed), options=own | options)
 
 
 KINDS = ("first_visit", "count", "novelty_difference", "elliptical")
@@ -52,7 +43,9 @@ def ends(seed: int, steps: int) -> torch.Tensor:
 
 def walk(bonus: Bonus, seen: torch.Tensor, opens: torch.Tensor) -> torch.Tensor:
     """What is paid [T, B] for steps to ``seen``; the episodes are those under way."""
-    return torch.stack([bonus.pay({"image": o}, new) for o, new in zip(seen, opens, strict=True)])
+    return torch.stack(
+        [bonus.reward({"image": o}, new) for o, new in zip(seen, opens, strict=True)]
+    )
 
 
 def experience(seed: int, steps: int = 11, valid: torch.Tensor | None = None) -> Experience:

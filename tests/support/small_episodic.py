@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 
+from memrl.agents.base import Parts
 from memrl.agents.episodic.agent import EpisodicControl
-from memrl.agents.episodic.build import build_mfec, build_nec
+from memrl.agents.episodic.build import MFECAgent, NECAgent
 from memrl.agents.episodic.mfec import MFECConfig
 from memrl.agents.episodic.nec import NECConfig
 from memrl.envs.make import make
@@ -28,8 +29,9 @@ def make_agent(
     if kind == "nec":
         settings = NECConfig(**{**SMALL, **LEARNING, **config})
         policy = PolicyConfig(encoder_dim=7, cell_dim=2)
-        return build_nec(env, MEMORY, policy, settings, seed)
-    return build_mfec(env, MEMORY, MFECConfig(**{**SMALL, **config}), seed)
+        return NECAgent.build(Parts(env, MEMORY, policy, seed), settings)
+    settings = MFECConfig(**{**SMALL, **config})
+    return MFECAgent.build(Parts(env, MEMORY, PolicyConfig(), seed), settings)
 
 
 def learn(agent: EpisodicControl, iterations: int) -> list[dict[str, float]]:

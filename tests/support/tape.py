@@ -47,8 +47,8 @@ def tensors(values):
     return [leaf for leaf in tree_leaves(values) if isinstance(leaf, torch.Tensor)]
 
 
-def run_aside(body, device):
-    """As ``memrl.rollout.capture.run_aside``."""
+def run_on_side_stream(body, device):
+    """As ``memrl.rollout.capture.run_on_side_stream``."""
     body()
 
 

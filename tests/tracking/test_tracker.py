@@ -125,7 +125,7 @@ def test_a_failing_wandb_is_reported_once_and_the_rows_go_on(tmp_path, wandb):
         log.log(row(env_steps))
     log.finish()
     assert said == [
-        "W&B failed and is off for this run, which goes on: the server is gone",
+        "W&B failed and is off for the rest of this run: the server is gone",
     ]
     assert len(read_metrics(tmp_path / "run" / "metrics.csv")["env_steps"]) == 3
 
@@ -211,9 +211,7 @@ def test_a_failing_tensorboard_is_reported_once_and_the_rows_go_on(tmp_path):
     log._tensorboard.add_scalar = fail
     log.log(row(7))
     log.log(row(14))
-    assert said == [
-        "TensorBoard failed and is off for this run, which goes on: disk quota exceeded"
-    ]
+    assert said == ["TensorBoard failed and is off for the rest of this run: disk quota exceeded"]
     assert len(read_metrics(tmp_path / "run" / "metrics.csv")["env_steps"]) == 2
 
 

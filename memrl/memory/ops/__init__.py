@@ -1,1 +1,1 @@
-"""Pure functions that several memories share; every tensor leads with the batch axis."""
+"""Pure functions that memories use; tensors lead with the batch axis unless noted."""

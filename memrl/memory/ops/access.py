@@ -1,7 +1,7 @@
-"""One step of a DNC's memory and, written out, its gradient: the parts of ``dnc_sequence``.
+"""One step of a DNC's memory, and its gradient by hand; ``dnc_sequence`` uses both.
 
-At the sizes of an agent's memory a step is sixty small operations; to record and reverse them one
-by one costs more than their arithmetic.
+At the sizes of an agent's memory, a step consists of sixty small operations. Recording them for
+autograd costs more than their arithmetic.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from torch.linalg import vector_norm
 from torch.nn import functional as F
 
 from memrl.memory.ops.allocation import EPSILON
+from memrl.memory.ops.interface import Sizes, interface_sizes, split_interface
 
 COSINE_EPS = 1e-6  # as in content_weights
 aten = torch.ops.aten
 
 
 class Access(NamedTuple):
-    """What a step reads, and what it leaves behind; or the gradients in these."""
+    """The reads and the memory after a step, or the gradients with respect to them."""
 
     reads: Tensor  # [B, R, W]
     memory: Tensor  # [B, N, W]
@@ -32,7 +33,7 @@ class Access(NamedTuple):
 
 
 class _Look(NamedTuple):
-    """A look by content: softmax of β cos(k, M)."""
+    """Content-based attention, softmax of β cos(k, M), and its intermediate values."""
 
     weights: Tensor  # [B, H, N]
     cosine: Tensor  # [B, H, N]
@@ -50,7 +51,7 @@ def _look(keys: Tensor, lengths: Tensor, strengths: Tensor, memory: Tensor) -> _
 def _look_backward(
     d: Tensor, look: _Look, keys: Tensor, lengths: Tensor, strengths: Tensor, memory: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """From the gradient in the weights to those in keys, |k|, β, and (to be added) memory."""
+    """From the gradient of the weights to those of keys, |k|, β and the memory."""
     d = _softmax_backward(d, look.weights)
     d_strengths = (d * look.cosine).sum(dim=-1)
     d = d.mul_(strengths.unsqueeze(-1)).div_(look.norms)  # in k·M(i)
@@ -71,35 +72,31 @@ def _softmax_backward(d: Tensor, y: Tensor) -> Tensor:
     return aten._softmax_backward_data(d, y, -1, y.dtype)  # type: ignore[no-any-return]
 
 
-def _split(asked: Tensor, heads: int, width: int) -> tuple[Tensor, ...]:
-    """Keys [B, R + 1, W], write vector [B, 1, W], modes [B, R, 3], strengths, gates; all views."""
-    sizes = [(heads + 1) * width, width, 3 * heads, heads + 1, width + heads + 2]
-    keys, add, modes, strengths, gates = torch.split(asked, sizes, dim=-1)
-    batch = asked.shape[0]
-    keys, modes = keys.view(batch, heads + 1, width), modes.view(batch, heads, 3)
-    return keys, add.unsqueeze(1), modes, strengths, gates
-
-
-def _split_gates(gates: Tensor, heads: int, width: int) -> tuple[Tensor, ...]:
+def _split_gates(gates: Tensor, sizes: Sizes) -> tuple[Tensor, ...]:
     """Erase vector [B, 1, W], free gates [B, R, 1], allocation and write gate [B, 1]; all views."""
-    erase, free, g_a, g_w = torch.split(gates, [width, heads, 1, 1], dim=-1)
+    _, erase, free, g_a, g_w = torch.split(gates, sizes.squashed, dim=-1)
     return erase.unsqueeze(1), free.unsqueeze(2), g_a, g_w
 
 
 def access(asked: Tensor, before: Access, clip: float) -> tuple[Access, tuple[Tensor, ...]]:
-    """Write, then read (DNC, Methods), as ``DNC._access`` does; also what ``reverse`` needs.
+    """Write, then read (DNC, Methods), as ``DNC._access`` does.
 
-    ``asked`` [B, S] is what the controller says, before any activation: read keys and write key,
-    write vector, modes, strengths, then erase vector, free gates, allocation gate and write gate;
-    it is held within ±clip.
+    Args:
+        asked: the interface vector [B, S] before its activations; see ``split_interface``.
+        before: the memory after the previous step.
+        clip: bound of the interface vector.
+
+    Returns:
+        The memory after this step, and the tensors that ``reverse`` needs.
     """
     _, memory, usage, link, precedence, written, looked = before
     R, W = looked.shape[1], memory.shape[2]
-    one = usage.new_ones(())  # a Python number in its place costs more than the operation
+    sizes = interface_sizes(R, W)
+    one = usage.new_ones(())  # a Python number instead would cost more than the operation
     clipped = F.hardtanh(asked, -clip, clip)
-    keys, add, modes, strengths, gates = _split(clipped, R, W)
+    keys, add, modes, strengths, gates = split_interface(clipped, sizes)
     modes, strengths, gates = modes.softmax(-1), F.softplus(strengths) + one, gates.sigmoid()
-    erase, free, g_a, g_w = _split_gates(gates, R, W)
+    erase, free, g_a, g_w = _split_gates(gates, sizes)
     lengths: Tensor = vector_norm(keys, dim=-1, keepdim=True)
 
     u = torch.addcmul(written, usage, one - written)
@@ -134,10 +131,10 @@ def access(asked: Tensor, before: Access, clip: float) -> tuple[Access, tuple[Te
 
 
 def reverse(kept: tuple[Tensor, ...], d: Access, clip: float) -> tuple[Tensor, Access]:
-    """From the gradients in what ``access`` left to those in what it was asked and given.
+    """From the gradients after ``access`` to those of its interface vector and of ``before``.
 
-    None flows into the write weights of the step before, nor (there is no use of them) its reads:
-    these two are returned as they came.
+    No gradient flows to the previous write weights, and ``access`` does not use the previous reads:
+    the gradients of these two are returned unchanged.
     """
     d_reads, d_m, d_u, d_l, d_p, d_w, d_r = d
     asked, memory, usage, link, precedence, written, looked, *own = kept
@@ -146,8 +143,9 @@ def reverse(kept: tuple[Tensor, ...], d: Access, clip: float) -> tuple[Tensor, A
     m, _, l, _, w, r = own[24:]  # noqa: E741
     sought, found = _Look(*looks[:4]), _Look(*looks[4:])
     R, W = looked.shape[1], memory.shape[2]
-    keys, _, _, logits, _ = _split(clipped, R, W)
-    erase, free, g_a, g_w = _split_gates(gates, R, W)
+    sizes = interface_sizes(R, W)
+    keys, _, _, logits, _ = split_interface(clipped, sizes)
+    erase, free, g_a, g_w = _split_gates(gates, sizes)
     row, column = w.unsqueeze(1), w.unsqueeze(2)
 
     d_r = d_r + torch.bmm(d_reads, m.mT)
@@ -189,7 +187,7 @@ def reverse(kept: tuple[Tensor, ...], d: Access, clip: float) -> tuple[Tensor, A
     d_lengths = torch.cat([d_lengths_r, d_lengths_w], dim=1)
     d_strengths = torch.cat([d_strengths_r, d_strengths_w], dim=1)
     d_gates = torch.cat([d_erase, d_free, d_g_a, d_g_w], dim=1)
-    parts = (
+    parts = (  # in the order of the interface vector
         d_keys.addcmul_(keys, _over(d_lengths, lengths)).flatten(1),
         d_news.sum(dim=1),
         d_modes.flatten(1),
@@ -203,7 +201,7 @@ def reverse(kept: tuple[Tensor, ...], d: Access, clip: float) -> tuple[Tensor, A
 def _allocation_backward(
     d: Tensor, one: Tensor, ranked: Tensor, order: Tensor, earlier: Tensor, product: Tensor
 ) -> Tensor:
-    """From the gradient in the allocation to the one in usage."""
+    """From the gradient of the allocation weights to that of the usage."""
     d = d.gather(-1, order).mul_(product)
     later = torch.mm(d * (one - ranked), earlier.t()).div_(ranked)
     d = torch.empty_like(d).scatter_(-1, order, later.sub_(d))
@@ -213,7 +211,7 @@ def _allocation_backward(
 def _usage_backward(
     d: Tensor, usage: Tensor, written: Tensor, looked: Tensor, free: Tensor, one: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """To the usage before, the free gates, and (its negative) the last reads."""
+    """To the previous usage, the free gates, and (negated) the previous read weights."""
     unwritten = one - written
     kept = (one - free * looked).unbind(dim=1)
     passed = [torch.addcmul(written, usage, unwritten)]

@@ -1,4 +1,4 @@
-"""Where to look in a memory of N slots, and what a look or a write does to it (NTM, DNC)."""
+"""Attention over a memory of N slots, by content and by location, and writing to it (NTM, DNC)."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def content_weights(
 ) -> Float[Tensor, "B H N"]:
     """Attention by cosine similarity, sharpened by strengths β ≥ 0 (NTM, eq. 5–6; DNC, C(M, k, β)).
 
-    ``eps`` is added to the product of the norms: a zero row has similarity 0 with every key. It
-    must stay well below the norm of the rows that are meant to be told apart.
+    ``eps`` is added to the product of the norms, so that a zero row has similarity 0 with every
+    key. It must stay well below the norms of the rows.
     """
     similarity = torch.bmm(keys, memory.mT)  # [B, H, N]
     key_norms: Tensor = vector_norm(keys, dim=-1, keepdim=True)  # [B, H, 1]
@@ -35,15 +35,15 @@ def masked_content_weights(
     *,
     eps: float = 1e-6,
 ) -> Float[Tensor, "B H N"]:
-    """Attention by those components only that a head's mask m in [0, 1] lets through.
+    """Attention by cosine similarity of the components that a head's mask m in [0, 1] selects.
 
-    C(M ∘ m, k ∘ m, β) of Csordás & Schmidhuber 2019: what is not part of the key disturbs neither
-    the product nor the norm of a row. ``eps`` as in ``content_weights``.
+    C(M ∘ m, k ∘ m, β) of Csordás & Schmidhuber 2019: masked components affect neither the product
+    nor the norm of a row. ``eps`` as in ``content_weights``.
     """
     squared = masks * masks
     similarity = torch.bmm(keys * squared, memory.mT)  # [B, H, N]
     key_norms: Tensor = vector_norm(keys * masks, dim=-1, keepdim=True)
-    # The root has no gradient at the zero row of a fresh memory; 1e-12 is nothing beside eps.
+    # The square root has no gradient at the zero row of an empty memory; 1e-12 is far below eps.
     row_norms = torch.bmm(squared, (memory * memory).mT).clamp_min(1e-24).sqrt()
     norms = key_norms * row_norms
     return (similarity * (strengths.unsqueeze(-1) / (norms + eps))).softmax(dim=-1)
@@ -56,10 +56,15 @@ def shift(
 
     ``kernel`` is a distribution over the offsets −K//2 … K//2 in this order; K is odd and at most
     N. A positive offset moves attention to higher slots; slots wrap around.
+
+    Raises:
+        ValueError: K is even or larger than N.
     """
     size = kernel.shape[-1]
     if size % 2 == 0 or size > weights.shape[-1]:
-        raise ValueError(f"a kernel over {weights.shape[-1]} slots is odd and fits: got {size}")
+        raise ValueError(
+            f"the shift kernel has size {size}; allowed: odd, at most {weights.shape[-1]}"
+        )
     reach = size // 2
     if reach == 0:
         return weights * kernel
@@ -73,8 +78,8 @@ def sharpen(
 ) -> Float[Tensor, "B H N"]:
     """Raise attention to a power γ ≥ 1 and renormalise (NTM, eq. 9).
 
-    In log space: w^γ has the gradient w^γ log w, which is NaN at w = 0. ``weights`` need not sum
-    to 1. S(d, s) of Csordás & Schmidhuber 2019 is the same function.
+    It works in log space, because the gradient of w^γ, w^γ log w, is NaN at w = 0. ``weights`` need
+    not sum to 1. S(d, s) of Csordás & Schmidhuber 2019 is the same function.
     """
     return (power.unsqueeze(-1) * (weights + eps).log()).softmax(dim=-1)
 
@@ -85,7 +90,7 @@ def write(
     erase: Float[Tensor, "B H W"],
     add: Float[Tensor, "B H W"],
 ) -> Float[Tensor, "B N W"]:
-    """Erase, then add, where the write heads look: M ∘ Π(1 − w eᵀ) + Σ w aᵀ (NTM, eq. 3–4)."""
+    """Erase, then add, at the slots of the write heads: M ∘ Π(1 − w eᵀ) + Σ w aᵀ (NTM, eq. 3–4)."""
     columns = weights.mT  # [B, N, H]
     for head in range(weights.shape[1]):
         erased = memory * columns[..., head : head + 1]
@@ -94,5 +99,5 @@ def write(
 
 
 def entropy(weights: Float[Tensor, "*B N"]) -> Float[Tensor, "*B"]:
-    """Spread of a weighting in nats: 0 for one slot, log N for all alike (for diagnostics)."""
+    """Entropy of weights in nats: 0 for a single slot, log N for uniform weights."""
     return -torch.xlogy(weights, weights).sum(dim=-1)

@@ -1,8 +1,8 @@
 """Attention over the last steps of an episode with relative positions (Transformer-XL).
 
-Who sees whom follows from the age of a query, the number of earlier steps of its episode: a key d
-steps before is seen where d ≤ age and d ≤ M. So a whole sequence, starts included, is one masked
-product. Leaves and sequences lead with B here, time second.
+The age of a query, the number of earlier steps of its episode, decides which keys it sees: a key d
+steps before it is visible if d ≤ age and d ≤ M. So a whole sequence, with starts, is one masked
+product. All tensors lead with B; time is second.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from torch.nn import functional as F
 
 
 def ages(age: Float[Tensor, " B"], start: Bool[Tensor, "T B"]) -> Float[Tensor, "B T"]:
-    """Steps of the episode before each step; ``age`` is that of the first where none starts."""
+    """Steps of the episode before each step; ``age`` is the first step's if no episode starts."""
     now = torch.arange(len(start), device=start.device).unsqueeze(-1)  # [T, 1]
     opened = torch.where(start, now, -1).cummax(dim=0).values  # [T, B]
     return torch.where(opened < 0, age + now, (now - opened).to(age.dtype)).T
 
 
 def window(age: Float[Tensor, "B T"], memory_len: int) -> Bool[Tensor, "B T S"]:
-    """Which of the S = M + T keys, M past ones first, each query sees: at most M back, and itself.
+    """Which of the S = M + T keys, M past ones first, each query sees: itself and at most M before.
 
-    Every query sees itself, so no row of the mask is empty.
+    No row of the mask is empty, because every query sees itself.
     """
     length = age.shape[1]
     newest = torch.arange(memory_len, memory_len + length, device=age.device).unsqueeze(-1)
@@ -34,7 +34,10 @@ def window(age: Float[Tensor, "B T"], memory_len: int) -> Bool[Tensor, "B T S"]:
 def push(
     past: Float[Tensor, "B M D"], new: Float[Tensor, "B T D"], age: Float[Tensor, " B"]
 ) -> Float[Tensor, "B M D"]:
-    """The last M of [past; new], oldest first; zeros where a next step of this age sees nothing."""
+    """The last M of [past; new], oldest first; zeros for those that a next step cannot see.
+
+    ``age`` is the age of that next step.
+    """
     size = past.shape[1]
     back = torch.arange(size, 0, -1, device=age.device)
     kept = torch.cat([past, new], dim=1)[:, -size:]
@@ -55,7 +58,7 @@ def sinusoids(position: Float[Tensor, " R"], dim: int) -> Float[Tensor, "R D"]:
 def skew(logits: Float[Tensor, "B H T W"]) -> Float[Tensor, "B H T S"]:
     """From logits by offset in a query's window to logits by key: column w of row t moves to t + w.
 
-    S = W + T − 1. What no window covers is zero: of logits it must be masked.
+    S = W + T − 1. Keys outside the window get zero; the caller must mask these logits.
     """
     length, size = logits.shape[-2:]
     padded = F.pad(logits, (0, length)).flatten(-2)  # [B, H, T (W + T)]
@@ -66,5 +69,5 @@ def skew(logits: Float[Tensor, "B H T W"]) -> Float[Tensor, "B H T S"]:
 def softmax_of(
     logits: Float[Tensor, "B H T S"], visible: Bool[Tensor, "B T S"]
 ) -> Float[Tensor, "B H T S"]:
-    """Weights over what is visible; each query sees something."""
+    """The softmax over the visible keys; each query must see one."""
     return logits.masked_fill(~visible.unsqueeze(1), -torch.inf).softmax(dim=-1)

@@ -1,4 +1,4 @@
-"""Functions made faster by ``torch.compile``: where it is possible, and once for all cores."""
+"""``torch.compile`` for functions that cores share."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ R = TypeVar("R")
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
-    """The compiled twin of a function, the same one at every call.
+    """The compiled version of a function; every call returns the same one.
 
-    It is translated when it is first called: half a minute on a CPU for a core's update, once for
-    the first size of the batch and once for all others. What it is given decides its results, so
-    that modules keep their parameters, names and copies.
+    It compiles at its first call, and again at the first call with another batch size. Each takes
+    half a minute on a CPU for a core's update. Modules are arguments of the function and are not
+    modified.
     """
-    return cast(Callable[P, R], _twin(function))
+    return cast(Callable[P, R], _compiled(function))
 
 
 @cache
-def _twin(function: object) -> object:
+def _compiled(function: object) -> object:
     return torch.compile(function)  # type: ignore[call-overload]
 
 
 def need_compiler() -> None:
-    """Check that what ``torch.compile`` calls is on this machine.
+    """Check that this machine has the C++ compiler that ``torch.compile`` calls.
 
     Raises:
-        ValueError: there is no C++ compiler.
+        ValueError: it has none.
     """
     from torch._inductor import config  # takes a second to import
 
-    # What it says about its own functions is nothing that its users can change.
+    # These warnings concern torch's own code; users cannot act on them.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\._inductor")
     names = [name for name in config.cpp.cxx if name]
     if not any(shutil.which(name) for name in names):

@@ -1,7 +1,7 @@
-"""Which compressed slots there are and who sees them (Compressive Transformer, step by step).
+"""Which compressed slots exist, and which steps see them (Compressive Transformer, step by step).
 
-Every c-th step, from the one on whose window of M steps is full, compresses the c oldest of the
-window into a slot. Which slots exist at a step, and how old they are, follows from ages alone.
+Once the window of M steps is full, every c-th step compresses the c oldest steps of the window into
+a slot. The ages of the steps decide which slots exist at a step, and how old these are.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ from torch import Tensor
 
 
 class Slots(NamedTuple):
-    """Who sees which compressed slot: the C handed in, then one for each of T steps."""
+    """Which slots each query sees: the C slots of the state, then one slot for each of T steps."""
 
-    visible: Tensor  # [B, T + 1, C + T]  the last query is the step after the sequence
-    place: Tensor  # [B, T + 1, C + T]  1: newest of the slots it sees … C: oldest
-    due: Tensor  # [B, T]  a group is compressed at this step
+    visible: Tensor  # bool [B, T + 1, C + T]  the last query is the step after the sequence
+    place: Tensor  # [B, T + 1, C + T]  1: the newest slot that the query sees … C: the oldest
+    due: Tensor  # bool [B, T]  this step compresses a group
 
 
 def find_slots(
     age: Float[Tensor, "B Q"], first_age: Float[Tensor, " B"], size: int, rate: int, count: int
 ) -> Slots:
-    """Of Q = T + 1 queries of these ages, the last one after the sequence.
+    """The slots of Q = T + 1 queries; the last one comes after the sequence.
 
     Args:
         age: steps of its episode before each query.
-        first_age: age that goes with the C slots handed in, before any start.
+        first_age: age of the state with the C slots, before any start.
         size: M, steps of the window before a query.
         rate: c, steps to a slot.
-        count: C, slots that are kept.
+        count: C, slots that the state keeps.
     """
     length = age.shape[1] - 1
     now = torch.arange(length + 1, device=age.device)
     behind = torch.arange(count - 1, -1, -1, device=age.device) * rate
-    phase = (first_age.unsqueeze(1) - 1 - size) % rate + 1  # of the newest slot handed in
+    phase = (first_age.unsqueeze(1) - 1 - size) % rate + 1  # of the newest slot of the state
     handed = (phase + behind).unsqueeze(1) + now.unsqueeze(1)  # [B, T + 1, C]
     made = (now.unsqueeze(1) - now[:-1]).to(age.dtype).expand(age.shape[0], -1, -1)
     due = (age[:, :-1] >= size) & ((age[:, :-1] - size) % rate == 0)
@@ -51,7 +51,7 @@ def find_slots(
 def kept_slots(
     groups: Float[Tensor, "B G D"], slots: Slots, count: int
 ) -> Float[Tensor, "B {count} D"]:
-    """The slots that the step after the sequence sees, each at its place; zero where none is."""
+    """The slots that the step after the sequence sees, oldest first; zero where there is none."""
     place = torch.arange(count, 0, -1, device=groups.device).unsqueeze(-1)
     here = slots.visible[:, -1:] & (slots.place[:, -1:] == place)  # [B, C, C + T]
     index = here.to(groups.dtype).argmax(dim=-1, keepdim=True)

@@ -1,8 +1,8 @@
-"""A memory that a sequence edits in place, a few words a step, and the gradient of doing so.
+"""A memory that a sequence edits in place, a few words a step, with gradients.
 
-Nothing as large as the memory is made but one copy of it. Forward, every step keeps the words that
-it read and the one that it erased. Backward, the edits are undone from the last to the first, on a
-second view: the gradients of those words alone that the sequence touched, one after the other.
+The only large allocation is one copy of the memory. The forward pass stores the words that each
+step reads and the one that it erases. The backward pass undoes the edits from the last to the
+first. It holds gradients of the accessed words only.
 """
 
 from __future__ import annotations
@@ -17,23 +17,24 @@ from torch.autograd.function import once_differentiable
 
 
 class View(NamedTuple):
-    """The gradients of the words that a sequence touched, in one backward pass."""
+    """The gradients of the words that a sequence accessed, in one backward pass."""
 
     gradient: Tensor  # [U, W]  edited in place
-    touched: Tensor  # [U]  which words of the batch these are
-    places: tuple[Tensor, ...]  # [B, A] an access: where its words are among the U
-    whole: Tensor | None  # [B, N, W]  the gradient of the memory that was returned, if it has one
+    touched: Tensor  # [U]  the indices of these words in the batch
+    places: tuple[Tensor, ...]  # one [B, A] for each access: positions of its words among the U
+    whole: Tensor | None  # [B, N, W]  the gradient of the returned memory, if it has one
 
 
 @final
 class Edits:
-    """The copy of a memory [B, N, W] that a sequence reads and writes.
+    """A copy of a memory [B, N, W] that a sequence reads and writes.
 
-    Each read and write hands a token to the next, an empty tensor: so autograd undoes them in
-    order. A pass begins at the last access that a loss depends on, which gets no token's gradient.
+    Each read and write passes an empty tensor, its token, to the next one, so that autograd undoes
+    them in order. A backward pass begins at the last access that the loss depends on: that one
+    receives no gradient for its token.
 
     Args:
-        memory: left as it is, unless ``donate``; a gradient for it is made only if it wants one.
+        memory: not modified, unless ``donate``; it gets a gradient only if it requires one.
         donate: edit ``memory`` itself; under ``no_grad`` only.
     """
 
@@ -53,7 +54,7 @@ class Edits:
         return rows
 
     def peek(self, slots: Int[Tensor, "B A"]) -> Float[Tensor, "B A W"]:
-        """As ``read``, without history."""
+        """Like ``read``, without gradient."""
         return _gather(self.words, self._ids(slots))
 
     def write(
@@ -63,10 +64,10 @@ class Edits:
         keep: Float[Tensor, " B"],
         fresh: Bool[Tensor, " B"],
     ) -> None:
-        """Scale the word in the last of ``slots`` by ``keep``, then add to them all.
+        """Scale the word in the last of ``slots`` by ``keep``, then add ``add`` to all of them.
 
-        A word that is ``fresh`` counts as zero before, whatever is there. A slot may be named
-        twice: what is added adds up.
+        Where ``fresh``, that last word counts as zero, whatever the slot holds. If a slot is named
+        twice, both are added.
         """
         ids = self._ids(slots)
         if not self._tracked:
@@ -75,11 +76,11 @@ class Edits:
         self._token = _WRITE(self, self._note(ids), ids, fresh, self._token, add, keep)
 
     def finish(self) -> Float[Tensor, "B N W"]:
-        """The memory after the last edit; there must be none after this."""
+        """The memory after the last edit; no edit may follow."""
         if not self._tracked:
             return self.words
         token = self._token
-        del self._token  # its history holds these edits: a circle that nothing would free
+        del self._token  # its graph refers to this object: a cycle that would never be freed
         return _FINISH(self, token)
 
     def _ids(self, slots: Tensor) -> Tensor:
@@ -91,7 +92,7 @@ class Edits:
         return len(self._accesses) - 1
 
     def view(self, token: Tensor | None, whole: Tensor | None = None) -> View:
-        """The view of this backward pass; a new one where no token's gradient says that it runs."""
+        """The view of this backward pass; a new one for its first access, which has no token."""
         if token is None or self._view is None:
             every = torch.cat([ids.flatten() for ids in self._accesses])
             touched, place = torch.unique(every, return_inverse=True)
@@ -106,7 +107,7 @@ class Edits:
         return self._view
 
     def close(self) -> View | None:
-        """The view, which is over."""
+        """End the backward pass; returns its view."""
         view, self._view = self._view, None
         return view
 
@@ -116,7 +117,7 @@ def _gather(words: Tensor, ids: Tensor) -> Tensor:
 
 
 def _edit(words: Tensor, ids: Tensor, add: Tensor, keep: Tensor, fresh: Tensor) -> Tensor:
-    """Edits ``words``; the erased words as they were [B, W]."""
+    """Edit ``words`` in place; returns the scaled words before the edit [B, W]."""
     flat, last = words.view(-1, words.shape[-1]), ids[:, -1]
     old = flat.index_select(0, last)
     zero = torch.zeros_like(old)
@@ -126,7 +127,7 @@ def _edit(words: Tensor, ids: Tensor, add: Tensor, keep: Tensor, fresh: Tensor) 
 
 
 class _Begin(torch.autograd.Function):
-    """The memory that is edited, to the first token."""
+    """From the original memory to the first token."""
 
     @staticmethod
     def forward(ctx: Any, edits: Edits, memory: Tensor) -> Tensor:
@@ -147,7 +148,7 @@ class _Begin(torch.autograd.Function):
 
 
 class _Read(torch.autograd.Function):
-    """Words as they are now."""
+    """Read words."""
 
     @staticmethod
     def forward(
@@ -170,7 +171,7 @@ class _Read(torch.autograd.Function):
 
 
 class _Write(torch.autograd.Function):
-    """One word scaled, then some added to."""
+    """Scale one word, then add to some."""
 
     @staticmethod
     def forward(
@@ -196,7 +197,7 @@ class _Write(torch.autograd.Function):
         view = ctx.edits.view(token)
         old, keep, fresh = ctx.saved_tensors
         place = view.places[ctx.number]
-        added = _gather(view.gradient, place)  # what is added goes into the word as it is
+        added = _gather(view.gradient, place)  # the gradient of ``add`` is that of the words
         last, word = place[:, -1], added[:, -1]
         zero = torch.zeros_like(word)
         kept = torch.where(fresh.unsqueeze(1), zero, word * keep.unsqueeze(1))

@@ -1,7 +1,7 @@
-"""Walks over the N facts before every step: GRUs that skip what is not of the episode (DMN+).
+"""GRUs over the N facts before every step, which skip facts of other episodes (DMN+).
 
-All steps walk at once, each over its own window: the loop is over places in a window, not over
-time. Sequences lead with time here, places with N: fact n of step t is item t + n of a sequence.
+All steps run at once, each over its own window: the loop runs over the positions in a window, not
+over time. Sequences lead with time, windows with N: fact n of step t is item t + n of a sequence.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ def walk(
     """Hidden states of a GRU over every window, oldest fact first or, ``back``, newest first.
 
     r, z = σ(gates + U h);  n = tanh(gates + r ∘ (U_n h + b_n));  h' = (1 − z) ∘ n + z ∘ h, where
-    ``gates`` are the items' share of r, z and n, and ``weight`` is U. It begins from zeros and
-    passes by what is not visible as if it were not there.
+    ``gates`` are the items' contribution to r, z and n, and ``weight`` is U. The first state is
+    zero. A fact that is not visible leaves the state unchanged.
     """
     (size, length, rows), dim = visible.shape, weight.shape[1]
     from_rz, from_n = gates.flatten(0, 1).split_with_sizes([2 * dim, dim], 1)  # [S B, ·]
@@ -48,8 +48,8 @@ def attention_walk(
 ) -> Float[Tensor, "T B D"]:
     """h_i = g_i h̃_i + (1 − g_i) h_{i−1} over all facts: attention in place of the update gate.
 
-    r = σ(gates + U_r h);  h̃ = tanh(gates + r ∘ (U_n h + b_n)), where ``gates`` are the facts' share
-    of r and n. It begins from zeros; a fact with g = 0 changes nothing.
+    r = σ(gates + U_r h);  h̃ = tanh(gates + r ∘ (U_n h + b_n)), where ``gates`` are the facts'
+    contribution to r and n. The first state is zero; a fact with g = 0 changes nothing.
     """
     dim = weight.shape[1]
     to_r, to_n = weight.t().chunk(2, dim=1)

@@ -1,10 +1,11 @@
-"""GRU and LSTM over a whole sequence with resets inside: one product and one fused gate a step.
+"""GRU and LSTM over a whole sequence with resets inside: one matrix product a step.
 
-The input's share of all gates is one matrix product, which the gate activations overwrite; forward
-keeps those. Backward folds every factor that does not depend on the incoming gradient into arrays
-over [T, B, ...] first, so that its loop is a multiplication and a product a step, and each weight
-gradient is one product at the end. Rows are reset by selection: a NaN state does not survive. Under
-autocast the products over all steps are bfloat16; those inside the loop and the state are not.
+One matrix product projects all inputs. The gate activations overwrite it, and the forward pass
+keeps them. The backward pass first computes, for all steps, every factor that does not depend on
+the incoming gradient. Its loop then takes one multiplication and one product a step, and each
+weight gradient is one product at the end. Resets select and do not multiply, so that a NaN state
+does not survive. Under autocast the products over all steps run in bfloat16; the products inside
+the loop and the state do not.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ def gru_sequence(
 ) -> Float[Tensor, "T B H"]:
     """All hidden states of a GRU (r, z, n in torch's order).
 
-    A row with ``start[t]`` begins step t from zeros. The reset gate scales ``bias_n`` and leaves
-    ``bias`` alone. First derivatives only.
+    A row with ``start[t]`` begins step t from zeros. The reset gate scales ``bias_n``, not
+    ``bias``. Only first derivatives are supported.
     """
     return _GRUSequence.apply(x, h0, weight_ih, weight_hh, bias, bias_n, start)  # type: ignore[no-any-return, no-untyped-call]
 
@@ -46,15 +47,16 @@ def lstm_sequence(
 ) -> tuple[Float[Tensor, "T B H"], Float[Tensor, "B H"]]:
     """All hidden states and the last cell of an LSTM (gates i, f, g, o as in torch).
 
-    A row with ``start[t]`` begins step t from zeros. First derivatives only.
+    A row with ``start[t]`` begins step t from zeros. Only first derivatives are supported.
     """
     return _LSTMSequence.apply(x, h0, c0, weight_ih, weight_hh, bias, start)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def unbroken(start: Bool[Tensor, "T B"]) -> bool:
-    """Does no episode begin after the first step, and may the library's fused calls be used?
+    """Whether torch's fused call can compute the sequence: no episode begins after the first step.
 
-    Under autocast they may not: they would carry the state in half precision. Waits for the device.
+    Under autocast it cannot, because it would keep the state in half precision. This synchronises
+    with the device.
     """
     if torch.is_autocast_enabled(start.device.type):
         return False
@@ -62,7 +64,7 @@ def unbroken(start: Bool[Tensor, "T B"]) -> bool:
 
 
 def init_gates(weight_ih: Tensor, weight_hh: Tensor) -> None:
-    """Xavier for what reads the input, orthogonal for what reads the state, gate by gate."""
+    """Initialise each gate: Xavier weights for the input, orthogonal weights for the state."""
     hidden_dim = weight_hh.shape[1]
     for block in weight_ih.detach().chunk(len(weight_ih) // hidden_dim):
         nn.init.xavier_uniform_(block)
@@ -85,7 +87,7 @@ class _GRUSequence(torch.autograd.Function):
         (T, B), H = start.shape, h0.shape[1]
         gates = F.linear(x, weight_ih, bias).to(h0.dtype)
         resets = start.any(dim=1).tolist()
-        # What step t read after its reset, and wrote; U_n h + b_n.
+        # The state before step t (after its reset) and after it; U_n h + b_n.
         h_in, h_out, hidden_n = (h0.new_empty(T, B, H) for _ in range(3))
         rz, n = gates[..., : 2 * H], gates[..., 2 * H :]
         u_rz, u_n = weight_hh[: 2 * H].t(), weight_hh[2 * H :].t()
@@ -127,7 +129,7 @@ class _GRUSequence(torch.autograd.Function):
         flat = dgates.view(T * B, 3 * H)
         dweight = _product(flat.t(), h_in.view(T * B, H), ctx.half)
         dbias_n = through_un.sum((0, 1))
-        torch.mul(through_n, dh_out, out=through_un)  # the input enters n beside r ∘ (U_n h)
+        torch.mul(through_n, dh_out, out=through_un)  # r does not scale the input's part of n
         dx, dweight_ih, dbias = _linear_backward(flat, x, weight_ih, ctx.half)
         return dx, dh, dweight_ih, dweight, dbias, dbias_n, None
 
@@ -145,7 +147,7 @@ class _LSTMSequence(torch.autograd.Function):
         start: Tensor,
     ) -> tuple[Tensor, Tensor]:
         (T, B), H = start.shape, h0.shape[1]
-        # One σ serves all gates: tanh a = 2 σ(2a) - 1, so the rows of g are doubled.
+        # All gates use one σ: tanh a = 2 σ(2a) - 1, so the rows of g are doubled.
         scale = h0.new_ones(4 * H, 1)
         scale[2 * H : 3 * H] = 2.0
         gates = F.linear(x, weight_ih * scale, bias * scale[:, 0]).to(h0.dtype)
@@ -203,13 +205,13 @@ class _LSTMSequence(torch.autograd.Function):
 def _linear_backward(
     dy: Tensor, x: Tensor, weight: Tensor, half: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of ``W x + b`` in x, W and b, from the one in it over all steps [T · B, G]."""
+    """Gradients of x, W and b from that of ``W x + b`` over all steps [T · B, G]."""
     dx = _product(dy, weight, half).view_as(x)
     return dx, _product(dy.t(), x.reshape(len(dy), -1), half), dy.sum(0)
 
 
 def _product(a: Tensor, b: Tensor, half: bool) -> Tensor:
-    """The product a b, in bfloat16 where autocast asked for it."""
+    """The product a b, in bfloat16 under autocast."""
     if not half:
         return a @ b
     return (a.bfloat16() @ b.bfloat16()).to(a.dtype)

@@ -1,4 +1,4 @@
-"""Reading by nearness: the nearest of the N items before every step, weighed by a kernel (NEC)."""
+"""Kernel-weighted reads of the nearest among the N items before every step (NEC)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ def distances(
 ) -> Float[Tensor, "B T N"]:
     """Squared distances of every query from the N = S − T + 1 keys before it, without gradient.
 
-    As |q|² − 2 q·k + |k|², hence to its rounding: good for choosing, not for dividing by.
+    Computed as |q|² − 2 q·k + |k|². Its rounding error allows comparing distances, not dividing by
+    them.
     """
     queries, keys = queries.detach(), keys.detach()
     squares = keys.square().sum(dim=-1).unfold(1, keys.shape[1] - queries.shape[1] + 1, 1)
@@ -23,7 +24,7 @@ def distances(
 
 
 def pick(items: Float[Tensor, "B S D"], index: Int[Tensor, "B T P"]) -> Float[Tensor, "B T P D"]:
-    """The items at P places of the window of every step: place n of step t is item t + n."""
+    """The items at P positions in the window of every step: position n of step t is item t + n."""
     rows, size, width = items.shape
     step = torch.arange(index.shape[1], device=index.device).unsqueeze(-1)  # [T, 1]
     row = torch.arange(rows, device=index.device).view(-1, 1, 1)
@@ -37,10 +38,10 @@ def kernel_weights(
     found: Bool[Tensor, "B T P"],
     delta: float,
 ) -> Float[Tensor, "B T P"]:
-    """w_i = k(h, h_i) / Σ_j k(h, h_j), k(h, h') = 1 / (‖h − h'‖² + δ) (NEC); zeros: none found.
+    """w_i = k(h, h_i) / Σ_j k(h, h_j), k(h, h') = 1 / (‖h − h'‖² + δ) (NEC); else zeros.
 
-    The distance is squared, and taken from differences: it is never negative, and a query that
-    meets its key has a kernel of 1/δ whatever the rounding.
+    The squared distance is computed from differences. It is never negative, and a query that equals
+    its key has a kernel of exactly 1/δ.
     """
     squared = (queries.unsqueeze(2) - keys).square().sum(dim=-1)  # [B, T, P]
     kernels = torch.where(found, 1 / (squared + delta), 0)

@@ -1,4 +1,4 @@
-"""The few largest of many numbers, of equal ones the first: what ``topk`` leaves open."""
+"""The k largest of many numbers; of equal ones the first, which ``topk`` does not guarantee."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch import Tensor
 def first_largest(
     values: Float[Tensor, "*B N"], k: int
 ) -> tuple[Float[Tensor, "*B k"], Int[Tensor, "*B k"]]:
-    """The k largest in descending order and where they are; of equal ones the first goes first.
+    """The k largest in descending order, and their indices; of equal ones the first comes first.
 
-    A tournament: one pass for the largest of each of √N groups, then k rounds that look at one
-    group and at all winners. No sort, which would cost more than all else, and unlike ``topk`` it
-    says which of two equals it takes. Where all that is left is -inf, an index may repeat.
+    One pass finds the largest of each of √N groups. Then k rounds look at one group and at the
+    winners of all groups. This is much cheaper than a sort, and unlike ``topk`` it defines which of
+    two equals it takes. Where only -inf is left, an index may repeat.
     """
     size = values.shape[-1]
     width = max(1, math.isqrt(size))

@@ -1,4 +1,4 @@
-"""In which order slots were written: temporal links and walking along them (DNC, Methods)."""
+"""Temporal links, the order in which slots were written, and following them (DNC, Methods)."""
 
 from __future__ import annotations
 

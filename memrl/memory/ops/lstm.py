@@ -1,4 +1,4 @@
-"""The point-wise half of an LSTM, for memories whose controller is one."""
+"""The element-wise part of an LSTM, for memories with an LSTM controller."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch import Tensor
 def lstm_cell(
     gates: Float[Tensor, "B G"], cell: Float[Tensor, "B H"]
 ) -> tuple[Float[Tensor, "B H"], Float[Tensor, "B H"]]:
-    """Hidden and cell state after one step. The matrix products are the caller's.
+    """Hidden and cell state after one step; the caller computes the matrix products.
 
-    ``gates`` holds the pre-activations [i, f, o, g] side by side, G = 4H: the three sigmoids are
-    neighbours so that they are one operation.
+    ``gates`` holds the pre-activations [i, f, o, g] side by side, G = 4H. The three sigmoid gates
+    are neighbours, so that one operation computes them.
     """
     width = cell.shape[-1]
     squashed, candidate = torch.split(gates, [3 * width, width], dim=-1)

@@ -1,6 +1,6 @@
-"""How scores decide what is read of the filled slots of a memory (Memory Networks, O).
+"""Reads of a memory from scores of its filled slots (Memory Networks, O).
 
-One function for each rule; weights sum to 1, or are all 0 where no slot is filled.
+There is one function for each rule. Weights sum to 1, or are all 0 where no slot is filled.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 class Look(NamedTuple):
-    """What a rule looked at, and what it read there."""
+    """The read weights and the read."""
 
     weights: Tensor  # [B, N]
     words: Tensor  # [B, W]  the sum of the memories, weighted
@@ -29,7 +29,7 @@ def soft(
     memory: Float[Tensor, "B N W"],
     count: int,
 ) -> Look:
-    """By the softmax over all of them."""
+    """The softmax over all filled slots."""
     return _look(_softmax(scores, filled), memory)
 
 
@@ -39,9 +39,9 @@ def topk(
     memory: Float[Tensor, "B N W"],
     count: int,
 ) -> Look:
-    """By the softmax over the ``count`` best; of equal ones the lower goes first.
+    """The softmax over the ``count`` highest scores; of equal ones the lower slot comes first.
 
-    No others learn.
+    Only these slots get a gradient.
     """
     return _look(_softmax(scores, filled & _best(scores, filled, count)), memory)
 
@@ -52,10 +52,10 @@ def hard(
     memory: Float[Tensor, "B N W"],
     count: int,
 ) -> Look:
-    """The best alone, o = m_argmax s; the gradient of o is that of ``soft`` (straight-through).
+    """The highest score alone, o = m_argmax s, with the gradient of ``soft`` (straight-through).
 
-    In the memories, too: were it that of the best alone, one that is never the best would not learn
-    what it is to say, and nothing would be gained by making it the best.
+    The memories get that gradient, too. Otherwise a memory that is never the best would not learn
+    what to hold, and choosing it would gain nothing.
     """
     weights = (filled & _best(scores, filled, 1)).to(scores.dtype)
     chosen, learns = (
@@ -74,7 +74,7 @@ def _look(weights: Tensor, memory: Tensor) -> Look:
 
 def _softmax(scores: Tensor, over: Tensor) -> Tensor:
     """The softmax over some slots, zero elsewhere."""
-    # Not -∞: a row without a slot would be NaN, in values or in gradients.
+    # Not -∞: a row without a slot would give NaN, in its value or its gradient.
     masked = torch.where(over, scores, torch.finfo(scores.dtype).min)
     return torch.where(over, masked.softmax(dim=-1), 0)
 

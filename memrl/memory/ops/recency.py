@@ -1,4 +1,4 @@
-"""Which slot was accessed least recently, without a look at every slot (SAM)."""
+"""Which slot was accessed least recently, without a scan of all slots (SAM)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-LATEST = torch.iinfo(torch.long).max  # of a slot that there is not
+LATEST = torch.iinfo(torch.long).max  # for slots that do not exist
 
 
 def block_shape(slots: int) -> tuple[int, int]:
@@ -24,9 +24,9 @@ def touch(
     accessed: Bool[Tensor, "B A"],
     clock: Int[Tensor, " B"],
 ) -> None:
-    """Note that slots were accessed, in place, and what is oldest in their blocks.
+    """Update in place when slots were accessed, and the minimum of their blocks.
 
-    A slot may be named twice, if both say the same of it.
+    A slot may be named twice if ``accessed`` is the same for both.
     """
     stamps = torch.where(accessed, clock.unsqueeze(1), last_access.gather(1, slots))
     last_access.scatter_(1, slots, stamps)
@@ -35,7 +35,7 @@ def touch(
 
 
 def least_recent(last_access: Int[Tensor, "B N"], oldest: Int[Tensor, "B G"]) -> Int[Tensor, " B"]:
-    """The slot that was accessed the longest ago; of several the lowest."""
+    """The least recently accessed slot; of several the lowest."""
     block = oldest.argmin(dim=1, keepdim=True)
     member = _members(last_access, block).argmin(dim=-1)
     return (block * block_shape(last_access.shape[1])[1] + member).squeeze(1)
@@ -44,10 +44,10 @@ def least_recent(last_access: Int[Tensor, "B N"], oldest: Int[Tensor, "B G"]) ->
 def accessed_slots(
     slots: Int[Tensor, "B A"], weights: Tensor, threshold: float
 ) -> Bool[Tensor, "B A"]:
-    """Whether what went to a slot, w^W + w^R [B, A] over all heads, is above the threshold δ."""
+    """Whether the total weight of a slot, w^W + w^R [B, A] over heads, exceeds the threshold δ."""
     same = slots.unsqueeze(2) == slots.unsqueeze(1)  # [B, A, A]
     above = torch.bmm(same.to(weights.dtype), weights.unsqueeze(2)) > threshold  # [B, A, 1]
-    return (same & above.mT).any(dim=-1)  # the same for all that name a slot, whatever the rounding
+    return (same & above.mT).any(dim=-1)  # equal for all entries of one slot, despite rounding
 
 
 def _members(last_access: Tensor, block: Tensor) -> Tensor:

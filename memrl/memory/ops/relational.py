@@ -1,4 +1,4 @@
-"""Slots that attend to one another (RMC)."""
+"""Attention between memory slots (RMC)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def attend(
 ) -> Float[Tensor, "B Q F"]:
     """Multi-head dot-product attention: softmax(Q Kᵀ / √d) V in each head (RMC, eq. 1–2).
 
-    Features are cut into ``heads`` neighbouring parts of width d, and put together in this order.
-    Projections and normalisation are the caller's.
+    Features are split into ``heads`` neighbouring parts of width d, and concatenated in this order.
+    The caller projects and normalises.
     """
 
     def split(rows: Tensor) -> Tensor:

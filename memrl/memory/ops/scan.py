@@ -1,8 +1,8 @@
 """Linear recurrences h_t = a_t ∘ h_{t-1} + b_t over a sequence, with resets inside.
 
-Affine maps compose: (a₂, b₂) after (a₁, b₁) is (a₂ a₁, a₂ b₁ + b₂), and one that starts an episode
-forgets what it comes after. That operator is associative, so a sequence may be composed pair by
-pair, in log₂ T rounds; a CPU is faster one step after the other, which is T rounds of less work.
+Affine maps compose: (a₂, b₂) after (a₁, b₁) is (a₂ a₁, a₂ b₁ + b₂), and a map that starts an
+episode discards those before it. This operator is associative, so pairs of maps can be composed in
+log₂ T rounds. A CPU is faster with T single steps, which take less work in all.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def linear_scan(
 ) -> Inexact[Tensor, "T B *N"]:
     """All h_t = a_t ∘ h_{t-1} + b_t; a row with ``start[t]`` begins step t from zeros.
 
-    Real or complex. Nothing is divided and no logarithm is taken: any ``a`` will do. First
-    derivatives only.
+    Real or complex. ``a`` may have any value, because the scan neither divides nor takes
+    logarithms. Only first derivatives are supported.
     """
     return _LinearScan.apply(a, b, h0, start)  # type: ignore[no-any-return, no-untyped-call]
 
@@ -35,7 +35,7 @@ def one_by_one(
     h0: Inexact[Tensor, " B *N"],
     start: Bool[Tensor, "T B"],
 ) -> Inexact[Tensor, "T B *N"]:
-    """The scan as T steps; no gradient. Reads ``start`` once on the host."""
+    """The scan as T steps; no gradient. Copies ``start`` to the host once."""
     h, out, zero = h0, torch.empty_like(b), b.new_zeros(())
     resets = start.any(dim=1).tolist()
     for t in range(len(b)):
@@ -68,9 +68,9 @@ def by_doubling(
 def compose(
     left: tuple[Tensor, Tensor, Tensor], right: tuple[Tensor, Tensor, Tensor]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The affine map ``right`` after ``left``, each (a, b, fresh): a fresh one forgets the other.
+    """The affine map ``right`` after ``left``, each (a, b, fresh); a fresh one discards the other.
 
-    By selection: what is forgotten may be NaN.
+    It selects, because the discarded map may be NaN.
     """
     (a1, b1, fresh1), (a2, b2, fresh2) = left, right
     b = torch.where(fresh2, b2, torch.addcmul(b2, a2, b1))
@@ -80,9 +80,9 @@ def compose(
 def back_one_by_one(
     a: Inexact[Tensor, "T B *N"], dh: Inexact[Tensor, "T B *N"], start: Bool[Tensor, "T B"]
 ) -> Inexact[Tensor, "T B *N"]:
-    """All g_t = dh_t + a*_{t+1} g_{t+1}, from the last step to the first; starts end it.
+    """All g_t = dh_t + a*_{t+1} g_{t+1}, from the last step to the first; a start ends the sum.
 
-    A sequence turned around for ``one_by_one`` would be copied four times.
+    Reversing the sequence for ``one_by_one`` would copy it four times.
     """
     g, out, zero = dh[-1], torch.empty_like(dh), dh.new_zeros(())
     out[-1] = g
@@ -97,7 +97,7 @@ def back_one_by_one(
 def back_by_doubling(
     a: Inexact[Tensor, "T B *N"], dh: Inexact[Tensor, "T B *N"], start: Bool[Tensor, "T B"]
 ) -> Inexact[Tensor, "T B *N"]:
-    """The same as ``by_doubling`` of the sequence turned around."""
+    """Like ``back_one_by_one``: ``by_doubling`` of the reversed sequence."""
     after = torch.cat([a[1:], torch.zeros_like(a[:1])]).conj().flip(0).resolve_conj()
     ends = torch.cat([start[1:], start.new_ones(1, start.shape[1])]).flip(0)
     return by_doubling(after, dh.flip(0), torch.zeros_like(dh[0]), ends).flip(0)
@@ -119,7 +119,7 @@ class _LinearScan(torch.autograd.Function):
         da, fresh = torch.empty_like(g), _mask(start, g)
         torch.mul(g[0], h0.conj(), out=da[0])
         torch.mul(g[1:], h[:-1].conj(), out=da[1:])
-        da.masked_fill_(fresh, 0)  # by selection: what came before a start may be NaN
+        da.masked_fill_(fresh, 0)  # select: the state before a start may be NaN
         return da, g, torch.where(fresh[0], 0, g[0] * a[0].conj()), None
 
 

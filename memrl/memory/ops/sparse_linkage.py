@@ -1,6 +1,6 @@
-"""In which order slots were written, a few partners a slot: the DNC's links, made sparse (SDNC).
+"""Sparse temporal links: the order of writes, with a few partners for each slot (SDNC).
 
-All of it without gradient.
+Nothing here has a gradient.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from memrl.memory.ops.largest import first_largest
 
 
 class Entries(NamedTuple):
-    """Some entries of rows of numbers; what has weight 0 is no entry."""
+    """Sparse rows: slots and their weights; an entry of weight 0 does not exist."""
 
     slots: Tensor  # int [*B, L]
     weights: Tensor  # [*B, L]
 
 
 class Links(NamedTuple):
-    """For every slot, the few that were written right before and right after it."""
+    """For every slot, the few slots that were written right before and right after it."""
 
     before: Entries  # [B, N, L]  N_t(i, ·): degrees to which i was written right after others
     after: Entries  # [B, N, L]  P_t(j, ·): degrees to which others were written right after j
@@ -37,7 +37,7 @@ def combined(
 
 
 def largest(slots: Int[Tensor, "*B A"], weights: Float[Tensor, "*B A"], count: int) -> Entries:
-    """The ``count`` slots with the largest weights; the weights of a slot named twice add up."""
+    """The ``count`` slots with the largest weights; weights of a repeated slot are added."""
     same, total = combined(slots, weights)
     again = same.tril(diagonal=-1).any(dim=-1)  # named before
     kept, place = first_largest(total.masked_fill(again, 0), count)
@@ -60,9 +60,9 @@ def update_links(
     Args:
         links: of all slots.
         precedence: p, [B, L].
-        slots: that were written; a slot may be named twice.
-        weights: w, of what was written; sums to at most 1.
-        fresh: the last of ``slots`` was empty before, so that it has no partners.
+        slots: the written slots; one may be named twice.
+        weights: w, the write weights; they sum to at most 1.
+        fresh: the last of ``slots`` was empty before, and has no partners.
     """
     count = precedence.slots.shape[-1]
     for part in (*links.before, *links.after):
@@ -80,7 +80,7 @@ def update_links(
 
 
 def follow(links: Entries, slots: Int[Tensor, "B R K"], weights: Float[Tensor, "B R K"]) -> Entries:
-    """Partners of the slots that heads look at, weighed by how much they do: [B, R, K L]."""
+    """Partners of the slots that each head reads, weighted by the read: [B, R, K L]."""
     partners = _rows(links, slots.flatten(1))
     shape = (*slots.shape, -1)
     strength = weights.unsqueeze(-1) * partners.weights.view(shape)
@@ -94,9 +94,9 @@ def _rows(links: Entries, slots: Tensor) -> Entries:
 
 
 def _append(links: Entries, into: Entries, partners: Entries) -> None:
-    """Rows of some slots become (1 − w) of what they were and w times the partners, in place."""
+    """Rows of some slots become (1 − w) times themselves plus w times the partners, in place."""
     slots = into.slots  # [B, A]
-    share = combined(*into)[1].unsqueeze(-1)  # the same wherever a slot is named
+    share = combined(*into)[1].unsqueeze(-1)  # equal for all entries of one slot
     old = _rows(links, slots)
     added = Entries(*(part.unsqueeze(1).expand(-1, slots.shape[1], -1) for part in partners))
     other = added.slots != slots.unsqueeze(-1)

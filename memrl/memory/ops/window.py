@@ -1,10 +1,10 @@
-"""Reading the last N inputs of an episode, kept as they were, before the present one joins them.
+"""Reads of the N inputs before each step.
 
-A memory of raw inputs is embedded when it is read, so that what is kept never goes stale and the
-embeddings learn from every read. What T steps read is one masked product and no loop: a step looks
-at N of the S = N + T − 1 items before the last step, and everything about it is laid out by place,
-the N-th before it first. Leaves and sequences lead with B, time second; ``ops.attention`` counts
-the age of a step (``ages``) and keeps the last N inputs (``push``).
+A memory stores raw inputs and embeds them when it reads. So stored items never become stale, and
+the embeddings learn from every read. The reads of T steps are one masked product without a loop: a
+step sees N of the S = N + T − 1 items before the last step, ordered by position, the N-th before
+it first. All tensors lead with B; time is second. ``ops.attention`` computes the age of a step
+(``ages``) and stores the last N inputs (``push``).
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from memrl.memory.ops.attention import skew
-from memrl.memory.ops.spoiled import is_spoiled, without_spoiled
+from memrl.memory.ops.nonfinite import is_nonfinite, without_nonfinite
 
 
 class Window(NamedTuple):
-    """What T steps can look back on."""
+    """The items before T steps."""
 
-    items: Tensor  # [B, S, I]  the N handed in, then all new ones but the last
-    visible: Tensor  # [B, T, N]  which of the N items before a step are of its episode
-    spoiled: Tensor  # [B, T, 1]  one of these is not finite: so is what the step reads
+    items: Tensor  # [B, S, I]  the N stored ones, then all new ones but the last
+    visible: Tensor  # bool [B, T, N]  which of the N items before a step belong to its episode
+    nonfinite: Tensor  # bool [B, T]  one of these items is not finite; the step's read is NaN
 
 
 def look_back(
     past: Float[Tensor, "B N I"], x: Float[Tensor, "B T I"], age: Float[Tensor, "B T"]
 ) -> Window:
-    """The items before every step of ``x``, of which ``age`` are of its episode.
+    """The items before every step of ``x``, of which the last ``age`` belong to its episode.
 
-    A NaN is taken out here, since a masked weight does not stop it (0·NaN is NaN): a reader whose
-    window is ``spoiled`` owes its caller a NaN, everyone else is untouched by it. A single step has
-    no one else: ``past`` holds its own episode and, as ``push`` leaves it, zeros.
+    Items that are not finite become zeros, because a mask does not stop them (0 · NaN is NaN). The
+    caller sets the read of a ``nonfinite`` step to NaN. A single step keeps its items: ``past``
+    holds only its own episode and, from ``push``, zeros.
     """
     alone = x.shape[1] == 1
     items = past if alone else torch.cat([past, x[:, :-1]], dim=1)
     back = torch.arange(past.shape[1], 0, -1, device=age.device)
     visible = back <= age.unsqueeze(-1)
-    kept, spoiled = (items, is_spoiled(items)) if alone else without_spoiled(items)
-    owed = visible & spoiled.unfold(1, past.shape[1], 1)
-    return Window(kept, visible, owed.any(dim=-1, keepdim=True))
+    kept, nonfinite = (items, is_nonfinite(items)) if alone else without_nonfinite(items)
+    read = visible & nonfinite.unfold(1, past.shape[1], 1)
+    return Window(kept, visible, read.any(dim=-1))
 
 
 def compare(
@@ -54,26 +54,26 @@ def compare(
 
 
 def weigh(logits: Float[Tensor, "B T N"], visible: Bool[Tensor, "B T N"]) -> Float[Tensor, "B T N"]:
-    """The softmax over what is visible; zeros where nothing is."""
-    # Not −∞: the softmax of nothing but −∞ is NaN, and so is its gradient.
+    """The softmax over the visible items; zeros where none is visible."""
+    # Not −∞: the softmax of −∞ alone is NaN, and so is its gradient.
     lowest = torch.finfo(logits.dtype).min
     return torch.where(visible, logits.masked_fill(~visible, lowest).softmax(dim=-1), 0)
 
 
 def read(weights: Float[Tensor, "B T N"], items: Float[Tensor, "B S D"]) -> Float[Tensor, "B T D"]:
-    """The sum of the N items before every step, weighted."""
+    """The weighted sum of the N items before every step."""
     return skew(weights.unsqueeze(1)).squeeze(1) @ items
 
 
 def windows(items: Float[Tensor, "B S D"], size: int) -> Float[Tensor, "B T N D"]:
-    """The ``size`` items before every step, side by side: a view, for what no product can do."""
+    """The ``size`` items before every step, as a view."""
     return items.unfold(1, size, 1).mT
 
 
 def band(pairs: Float[Tensor, "B T S"]) -> Float[Tensor, "B T N"]:
-    """From columns of items to places in a step's window: place n of row t is column t + n.
+    """From pairs with all items to pairs with a step's window: position n of row t is column t + n.
 
-    N = S − T + 1; ``skew`` goes the other way.
+    N = S − T + 1; ``skew`` is the inverse.
     """
     length, size = pairs.shape[-2:]
     padded = F.pad(pairs.flatten(-2), (0, length))

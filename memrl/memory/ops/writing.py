@@ -1,8 +1,8 @@
-"""What a memory of N slots does with a new word: one function for each rule (Memory Networks, G).
+"""Rules by which a memory of N slots stores a new word (Memory Networks, G).
 
-A rule says how much of every slot the word replaces, g in [0, 1]; ``put`` then writes, and keeps
-the books that the rules decide by. A slot is protected from being overwritten as far as it is
-important. The books have no gradient; equal slots are taken in their order.
+A rule decides how much of every slot the word replaces, g in [0, 1]. ``put`` then writes, and
+updates the statistics of the slots that the rules use. A slot with importance i resists being
+overwritten. The statistics have no gradient. Of equal slots the lower one is taken.
 """
 
 from __future__ import annotations
@@ -17,51 +17,51 @@ from torch.nn import functional as F
 
 
 class Slots(NamedTuple):
-    """Memories, and what is known of each; all zero at the start of an episode."""
+    """The memory and statistics of its slots; all zero at the start of an episode."""
 
     memory: Tensor  # [B, N, W]
-    age: Tensor  # [B, N]  env steps since the memory was written
-    usage: Tensor  # [B, N]  how much it was read and written of late
+    age: Tensor  # [B, N]  env steps since the slot was written
+    usage: Tensor  # [B, N]  decaying sum of reads and writes
     importance: Tensor  # [B, N]  in [0, 1]; 0 where it is not learned
     filled: Tensor  # [B, N]  1 where something was written, else 0
 
 
 class New(NamedTuple):
-    """What is to be written, and what a rule may go by."""
+    """A word to write, and the inputs of a rule."""
 
     word: Tensor  # [B, W]
     importance: Tensor  # [B, 1]
-    asked: Tensor  # [B, A]  what the rule asks of the input: A = ASKED[rule](N, W)
-    likeness: float  # cosine from which two memories are one
+    asked: Tensor  # [B, A]  the rule's projection of the input: A = ASKED[rule](N, W)
+    likeness: float  # cosine similarity from which two memories are merged
 
 
 Rule: TypeAlias = Callable[[Slots, New], Tensor]
 
 
 def empty_slots(like: Tensor, batch_size: int, slots: int, word_dim: int) -> Slots:
-    """Nothing remembered yet; ``like`` lends type and device."""
-    books = [like.new_zeros(batch_size, slots) for _ in range(4)]
-    return Slots(like.new_zeros(batch_size, slots, word_dim), *books)
+    """An empty memory with the dtype and device of ``like``."""
+    statistics = [like.new_zeros(batch_size, slots) for _ in range(4)]
+    return Slots(like.new_zeros(batch_size, slots, word_dim), *statistics)
 
 
 def append(slots: Slots, new: New) -> Float[Tensor, "B N"]:
-    """The next free slot; when all are filled nothing more is written."""
+    """The next free slot; once all are filled, nothing is written."""
     free = 1 - slots.filled
     return _first(free) * free
 
 
 def oldest(slots: Slots, new: New) -> Float[Tensor, "B N"]:
-    """The next free slot, else the oldest memory: a ring. Important memories age slowly."""
+    """The next free slot, or else the oldest memory; important memories age slowly."""
     return _first(_free_first(slots, (slots.age + 1) * (1 - slots.importance)))
 
 
 def least_used(slots: Slots, new: New) -> Float[Tensor, "B N"]:
-    """The next free slot, else the memory that was read and written least of late."""
+    """The next free slot, or else the least used memory."""
     return _first(_free_first(slots, (1 - slots.importance) / (1 + slots.usage)))
 
 
 def merge(slots: Slots, new: New) -> Float[Tensor, "B N"]:
-    """Half of the memory most like the word, if it is like enough; else as ``oldest``."""
+    """Half of the most similar memory, if it is similar enough; or else as ``oldest``."""
     cosine = F.cosine_similarity(slots.memory, new.word.unsqueeze(1), dim=-1).detach()
     cosine = torch.where(slots.filled > 0, cosine, -2.0)
     alike = cosine.amax(dim=-1, keepdim=True) >= new.likeness  # [B, 1]
@@ -69,10 +69,10 @@ def merge(slots: Slots, new: New) -> Float[Tensor, "B N"]:
 
 
 def gated(slots: Slots, new: New) -> Float[Tensor, "B N"]:
-    """A share of every slot: a learned gate times attention by content and by slot.
+    """A learned gate times attention by content and by slot.
 
-    ``asked`` is a query [W], a preference for each slot [N] and the gate [1]. Without the
-    preferences slots that are alike at the start would stay alike for ever.
+    ``asked`` holds a query [W], a preference for each slot [N] and the gate [1]. Without the
+    preferences, slots that start equal would stay equal.
     """
     n, w = slots.memory.shape[1:]
     query, preference, gate = torch.split(new.asked, [w, n, 1], dim=-1)
@@ -89,7 +89,8 @@ WRITE: dict[str, Rule] = {
     "gated": gated,
     "merge": merge,
 }
-ASKED: dict[str, Callable[[int, int], int]] = {"gated": lambda n, w: w + n + 1}  # others: nothing
+# Widths of the projections that rules need; most need none.
+ASKED: dict[str, Callable[[int, int], int]] = {"gated": lambda n, w: w + n + 1}
 
 
 def put(
@@ -99,10 +100,10 @@ def put(
     looks: Float[Tensor, "B N"],
     usage_decay: float,
 ) -> Slots:
-    """Write ``new`` by ``weights`` g: m ← m + g (word − m), the books accordingly.
+    """Write ``new`` with ``weights`` g, m ← m + g (word − m), and update the statistics.
 
-    ``looks`` is how much was read of each slot in this step. Of a usage, ``usage_decay`` is left
-    after a step. A slot with g = 1 holds the word itself, whatever it held.
+    ``looks`` is the read weight of each slot at this step. Usage decays by ``usage_decay`` at each
+    step. A slot with g = 1 holds exactly the word afterwards.
     """
     g = weights.detach()
     used = usage_decay * slots.usage + looks.detach()
@@ -116,7 +117,7 @@ def put(
 
 
 def _first(urge: Tensor) -> Tensor:
-    """1 at the first of the largest entries of a row, else 0."""
+    """1 at the first largest entry of a row, 0 elsewhere."""
     slot = torch.arange(urge.shape[-1], device=urge.device)
     return (slot == urge.argmax(dim=-1, keepdim=True)).to(urge.dtype)
 

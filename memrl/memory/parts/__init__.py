@@ -1,1 +1,1 @@
-"""What several memories are made of: modules with parameters, and ways through a sequence."""
+"""Modules and base classes that several memories share."""

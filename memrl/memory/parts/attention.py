@@ -1,4 +1,4 @@
-"""Transformer-XL's attention over a window of past steps: its parameters and their use."""
+"""Transformer-XL's attention over a window of past steps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from memrl.memory.ops.attention import sinusoids, skew, softmax_of
-from memrl.memory.ops.spoiled import without_spoiled
+from memrl.memory.ops.nonfinite import with_nan, without_nonfinite
 
 
 class RelativeAttention(nn.Module):
@@ -16,8 +16,9 @@ class RelativeAttention(nn.Module):
 
     logit(i, j) = [(q_i + u)·k_j + (q_i + v)·r_{i−j}] / √K, r = W_r R (Dai et al. 2019, §3.3).
 
-    One query a row, as in acting, needs no key and no value of the past: (W_k m)·q = m·(W_kᵀ q)
-    and Σ w_j W_v m_j = W_v Σ w_j m_j, which are S D + K D products a head in place of S K D.
+    With one query a row, as in acting, keys and values of the past are not computed:
+    (W_k m)·q = m·(W_kᵀ q) and Σ w_j W_v m_j = W_v Σ w_j m_j take S D + K D products a head instead
+    of S K D.
 
     Args:
         dim: D, width of queries, keys and output.
@@ -46,22 +47,22 @@ class RelativeAttention(nn.Module):
         visible: Bool[Tensor, "B T S"],
     ) -> Float[Tensor, "B T D"]:
         """What each step reads from [past; x] where ``visible`` (of ``window``) is True."""
-        seen, spoiled = self.seen(past, x)
+        seen, nonfinite = self.seen(past, x)
         queries = self.queries(seen[:, past.shape[1] :])
         logits = self.by_content(queries, seen) + skew(self.by_position(queries, past.shape[1]))
-        return self.read(logits, visible, seen, spoiled)
+        return self.read(logits, visible, seen, nonfinite)
 
     @staticmethod
     def seen(*parts: Float[Tensor, "B _ D"]) -> tuple[Float[Tensor, "B S D"], Tensor | None]:
-        """``parts`` one after the other, zeros for what is spoiled, and where that is [B, S].
+        """Concatenate ``parts``; vectors that are not finite become zeros and are marked [B, S].
 
-        One step, the last part, sees no other episode: what is spoiled then is not looked for.
+        A single step (the last part) sees one episode only, so NaN may spread: no mask is made.
         """
         together = torch.cat(parts, dim=1)
-        return (together, None) if parts[-1].shape[1] == 1 else without_spoiled(together)
+        return (together, None) if parts[-1].shape[1] == 1 else without_nonfinite(together)
 
     def queries(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B H T K"]:
-        """q, scaled by 1/√K, as are u and v where they are added."""
+        """q, scaled by 1/√K; u and v are scaled where they are added."""
         return self._heads(self.query(x)) * self._scale
 
     def by_content(
@@ -71,7 +72,7 @@ class RelativeAttention(nn.Module):
         weight = self.key_value.weight.chunk(2)[0]
         queries = queries + self.content_bias * self._scale
         if queries.shape[2] == 1:
-            return torch.matmul(self._through(weight, queries), seen.mT).unsqueeze(2)
+            return torch.matmul(self._backproject(weight, queries), seen.mT).unsqueeze(2)
         return torch.matmul(queries, self._heads(F.linear(seen, weight)).mT)
 
     def by_position(
@@ -83,7 +84,7 @@ class RelativeAttention(nn.Module):
         distances = sinusoids(back, self.dim)  # R [W, D]
         queries = queries + self.position_bias * self._scale
         if queries.shape[2] == 1:
-            return torch.matmul(self._through(weight, queries), distances.T).unsqueeze(2)
+            return torch.matmul(self._backproject(weight, queries), distances.T).unsqueeze(2)
         r = self._heads(F.linear(distances, weight).unsqueeze(0))  # [1, H, W, K]
         return torch.matmul(queries, r.mT)
 
@@ -92,11 +93,11 @@ class RelativeAttention(nn.Module):
         logits: Float[Tensor, "B H T S"],
         visible: Bool[Tensor, "B T S"],
         seen: Float[Tensor, "B S D"],
-        spoiled: Bool[Tensor, "B S"] | None,
+        nonfinite: Bool[Tensor, "B S"] | None,
     ) -> Float[Tensor, "B T D"]:
-        """The values at what is visible, weighed by the softmax of the logits, through W_o.
+        """The softmax-weighted sum of the visible values, projected by W_o.
 
-        NaN where one of them is ``spoiled``.
+        It is NaN where a visible vector is ``nonfinite``.
         """
         weight, weights = self.key_value.weight.chunk(2)[1], softmax_of(logits, visible)
         if logits.shape[2] == 1:
@@ -105,9 +106,9 @@ class RelativeAttention(nn.Module):
         else:
             values = torch.matmul(weights, self._heads(F.linear(seen, weight))).transpose(1, 2)
         found: Tensor = self.output(values.flatten(2))
-        if spoiled is None:
+        if nonfinite is None:
             return found
-        return found.masked_fill((visible & spoiled.unsqueeze(1)).any(-1, keepdim=True), torch.nan)
+        return with_nan(found, (visible & nonfinite.unsqueeze(1)).any(-1))
 
     @property
     def _scale(self) -> float:
@@ -119,7 +120,7 @@ class RelativeAttention(nn.Module):
     def _by_head(self, weight: Tensor) -> Tensor:
         return weight.reshape(self.heads, -1, self.dim)  # [H, K, D]
 
-    def _through(self, weight: Tensor, queries: Tensor) -> Tensor:
-        """Wᵀ q of every head for one query a row: [B, H, 1, K] -> [B, H, D]."""
+    def _backproject(self, weight: Tensor, queries: Tensor) -> Tensor:
+        """Wᵀ q of every head, for one query a row: [B, H, 1, K] -> [B, H, D]."""
         by_head = queries.squeeze(2).transpose(0, 1)  # [H, B, K]
         return torch.matmul(by_head, self._by_head(weight)).transpose(0, 1)

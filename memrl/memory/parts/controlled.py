@@ -1,4 +1,4 @@
-"""A memory and its controller, an LSTM that hears the input and what was read a step before."""
+"""An external memory behind an LSTM controller, which sees the input and the last reads."""
 
 from __future__ import annotations
 
@@ -14,42 +14,58 @@ S = TypeVar("S")
 
 
 class ControllerState(NamedTuple):
-    """What the LSTM controller carries."""
+    """State of the LSTM controller."""
 
     h: Tensor  # [B, H]
     c: Tensor  # [B, H]
 
 
+class MemorySizes(NamedTuple):
+    """Sizes that all controlled memories have."""
+
+    slots: int  # N, rows of the memory
+    word_dim: int  # W, width of a row
+    read_heads: int  # R
+    hidden_dim: int  # H, width of the controller and of the output
+
+
 class ControlledMemory(MemoryCore[S]):
     """h_t, c_t = LSTM(W x_t + b + U [r_{t−1}, h_{t−1}]), and y_t = W_y [h_t, r_t].
 
-    What h_t asks of the memory, and how that answers with r_t, is the subclass's. It makes the
-    layers ``interface`` and ``output`` behind the two that are made here, then calls
-    ``_initialise``. Its update goes from ``_project(x_t)`` to [h_t, r_t], unmixed.
+    The subclass computes r_t from the interface vector W_i h_t + b_i, and returns [h_t, r_t] from
+    its update. It calls ``_finish`` at the end of its layers.
 
     Args:
         in_dim: width of the input features.
-        hidden_dim: H, width of the controller and of the output.
-        read_dim: width of what all heads read together.
-        recurrent: False where the controller is no LSTM but one layer of r_{t−1} and x_t, which the
-            subclass runs itself.
+        sizes: of the memory and its controller.
+        interface_dim: width of the interface vector.
+        recurrent: False for a feed-forward controller: one layer of r_{t−1} and x_t, which the
+            subclass computes.
     """
 
     ablations = frozenset({"reads"})
-    interface: nn.Linear
     output: nn.Linear
 
     def __init__(
-        self, in_dim: int, *, hidden_dim: int, read_dim: int, recurrent: bool = True
+        self, in_dim: int, sizes: MemorySizes, *, interface_dim: int, recurrent: bool = True
     ) -> None:
+        slots, word_dim, read_heads, hidden_dim = sizes
         super().__init__(in_dim, hidden_dim)
+        self.slots, self.word_dim, self.read_heads = slots, word_dim, read_heads
         self.recurrent = recurrent
         width = 4 * hidden_dim if recurrent else hidden_dim
         self.input = nn.Linear(in_dim, width)  # gates i, f, o, g
+        read_dim = read_heads * word_dim
         self.feedback = nn.Linear(read_dim + recurrent * hidden_dim, width, bias=False)
+        self.interface = nn.Linear(hidden_dim, interface_dim)
 
-    def _initialise(self) -> None:
-        """First weights of every layer: Xavier's, biases 0, but 1 for the forget gate."""
+    def _finish(self) -> None:
+        """Add the output layer, then initialise all layers.
+
+        Weights follow Xavier. Biases are 0, and 1 for the forget gate.
+        """
+        read_dim = self.read_heads * self.word_dim
+        self.output = nn.Linear(self.out_dim + read_dim, self.out_dim)
         for layer in self.children():
             if isinstance(layer, nn.Linear):
                 nn.init.xavier_uniform_(layer.weight)
@@ -65,17 +81,17 @@ class ControlledMemory(MemoryCore[S]):
     def _emit(self, seen: Tensor) -> Tensor:
         return self.output(seen)  # type: ignore[no-any-return]
 
-    def _resting(self, batch_size: int) -> ControllerState:
-        """The controller's state before an episode, zero."""
+    def _initial_controller(self, batch_size: int) -> ControllerState:
+        """The controller's state before an episode: zeros."""
         zeros = self.output.weight.new_zeros
         return ControllerState(zeros(batch_size, self.out_dim), zeros(batch_size, self.out_dim))
 
     def _control(self, x: Tensor, reads: Tensor, before: ControllerState) -> ControllerState:
-        """From the controller's share of the input [B, 4H] and r_{t−1} [B, R, W]; h is h_t."""
-        fed_back = torch.cat([self._audible(reads).flatten(1), before.h], dim=-1)
+        """One step of the LSTM, from the projected input [B, 4H] and r_{t−1} [B, R, W]."""
+        fed_back = torch.cat([self._ablated(reads).flatten(1), before.h], dim=-1)
         gates = torch.addmm(x, fed_back, self.feedback.weight.t())
         return ControllerState(*lstm_cell(gates, before.c))
 
-    def _audible(self, reads: Tensor) -> Tensor:
-        """What was read, or zeros where reads are silenced."""
+    def _ablated(self, reads: Tensor) -> Tensor:
+        """The reads, or zeros where they are ablated."""
         return torch.zeros_like(reads) if "reads" in self.ablate else reads

@@ -1,36 +1,52 @@
-"""What memories share that touch a few words a step: SAM, and SDNC, which adds temporal links."""
+"""A sparse memory, which accesses a few words a step: the base of SAM and SDNC."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 
-from memrl.memory.core import Unrolled
+from memrl.memory.core import Unrolled, need_no_grad
 from memrl.memory.ops.addressing import entropy
 from memrl.memory.ops.edits import Edits
 from memrl.memory.ops.recency import block_shape
-from memrl.memory.parts.controlled import ControlledMemory
+from memrl.memory.parts.controlled import ControlledMemory, MemorySizes
 from memrl.memory.parts.sparse_access import note_accesses, write_words
-from memrl.memory.parts.sparse_state import LARGE, Ask, SparseState, Written
+from memrl.memory.parts.sparse_state import LARGE, Interface, SparseState, Written
 from memrl.memory.state import map_state
 from memrl.memory.stores.cache import IndexCache
 from memrl.memory.stores.index import Indexes, import_faiss
 
-CLIP = 20.0  # bound on what the controller asks of the memory
-EXACT_SLOTS = 2**16  # with more of them, search=auto asks an index
+CLIP = 20.0  # bound of the interface vector
+EXACT_SLOTS = 2**16  # with more slots, search=auto uses an index
 
 
 class SparseMemory(ControlledMemory[SparseState]):
-    """An LSTM that writes where it looked last or did so least recently, and reads a few words.
+    """An LSTM controller that reads K words a head, and writes a few.
 
-    A subclass says how it reads: ``_read``. A sequence copies the memory once and edits the copy.
+    Each head writes the words that it read last, and the least recently accessed word. The subclass
+    implements ``_read``. A sequence copies the memory once and edits the copy.
+
+    Args:
+        in_dim: width of the input features.
+        slots: N, words of the memory.
+        word_dim: W, width of a word.
+        read_heads: R; each writes too.
+        neighbours: K, words that a head reads; at most N.
+        search: "exact" compares a key with every word. "index" compares it with those that an index
+            of faiss finds: it may miss a near word, and a sequence may then differ from its steps.
+            "auto" uses the index in memories of more than 65,536 slots.
+        hidden_dim: width of the controller and of the output.
 
     Attributes:
-        extra: numbers that the controller asks for a head beyond those of ``Ask``.
+        extra: additional entries of a head in the interface vector.
+
+    Raises:
+        ValueError: more neighbours than slots, or faiss is needed and not installed.
     """
 
     extra: ClassVar[int] = 0
@@ -39,26 +55,23 @@ class SparseMemory(ControlledMemory[SparseState]):
         self,
         in_dim: int,
         *,
-        slots: int,
-        word_dim: int,
-        read_heads: int,
-        neighbours: int,
-        search: Literal["exact", "index", "auto"],
-        hidden_dim: int,
+        slots: Annotated[int, Ge(1)] = 256,
+        word_dim: Annotated[int, Ge(1)] = 16,
+        read_heads: Annotated[int, Ge(1)] = 1,
+        neighbours: Annotated[int, Ge(1)] = 4,
+        search: Literal["exact", "index", "auto"] = "auto",
+        hidden_dim: Annotated[int, Ge(1)] = 128,
     ) -> None:
-        read_dim = read_heads * word_dim
-        super().__init__(in_dim, hidden_dim=hidden_dim, read_dim=read_dim)
         if neighbours > slots:
-            raise ValueError(f"{neighbours} neighbours cannot be found among {slots} slots")
-        self.slots, self.word_dim = slots, word_dim
-        self.read_heads, self.neighbours = read_heads, neighbours
+            raise ValueError(f"neighbours is {neighbours}; allowed: at most slots, {slots}")
+        sizes = MemorySizes(slots, word_dim, read_heads, hidden_dim)
+        super().__init__(in_dim, sizes, interface_dim=read_heads * (2 * word_dim + 3 + self.extra))
+        self.neighbours = neighbours
         self.indexed = search == "index" or (search == "auto" and slots > EXACT_SLOTS)
         if self.indexed:
             import_faiss()
         self._indexes = IndexCache()
-        self.interface = nn.Linear(hidden_dim, 2 * read_dim + read_heads * (3 + self.extra))
-        self.output = nn.Linear(hidden_dim + read_dim, hidden_dim)
-        self._initialise()
+        self._finish()
 
     def initial_state(self, batch_size: int) -> SparseState:
         weight, n = self.output.weight, self.slots
@@ -70,7 +83,7 @@ class SparseMemory(ControlledMemory[SparseState]):
         )
 
     def _opening(self, batch_size: int) -> SparseState:
-        """The initial state but what a reset leaves alone."""
+        """The initial state without the leaves that a reset does not change."""
         zeros, r, k = self.output.weight.new_zeros, self.read_heads, self.neighbours
         counts = zeros(batch_size, dtype=torch.long)
         return SparseState(
@@ -85,37 +98,36 @@ class SparseMemory(ControlledMemory[SparseState]):
             weights=zeros(batch_size, r, k),
             reads=zeros(batch_size, r, self.word_dim),
             precedence=(),
-            controller=self._resting(batch_size),
+            controller=self._initial_controller(batch_size),
         )
 
     def reset(
         self, state: SparseState, initial: SparseState, start: Tensor, *, donate: bool = False
     ) -> SparseState:
-        nothing: dict[str, Any] = dict.fromkeys(LARGE, ())
+        empty: dict[str, Any] = dict.fromkeys(LARGE, ())
         large = {name: getattr(state, name) for name in LARGE}
-        bare, opening = state._replace(**nothing), initial._replace(**nothing)
+        bare, opening = state._replace(**empty), initial._replace(**empty)
         return super().reset(bare, opening, start, donate=donate)._replace(**large)
 
     def step(
         self, x: Tensor, state: SparseState, start: Tensor, *, donate: bool = False
     ) -> tuple[Tensor, SparseState]:
-        if donate and torch.is_grad_enabled():
-            raise ValueError("donate=True edits the old state: call it under torch.no_grad()")
+        need_no_grad(donate)
         state = self.reset(state, self._opening(1), start, donate=donate)
-        seen, state = self._walk([self._project(x)], [None], state, donate=donate)
+        seen, state = self._run([self._project(x)], [None], state, donate=donate)
         return self._emit(seen[0]), state
 
     def forward(self, x: Tensor, state: SparseState, start: Tensor) -> Unrolled:
         resets = start.any(dim=1).tolist()
         starts = [s if any_s else None for s, any_s in zip(start.unbind(), resets, strict=True)]
-        seen, state = self._walk(self._project(x).unbind(), starts, state)
+        seen, state = self._run(self._project(x).unbind(), starts, state)
         return Unrolled(self._emit(torch.stack(seen)), state)
 
     def _update(self, x: Tensor, state: SparseState) -> tuple[Tensor, SparseState]:
-        seen, state = self._walk([x], [None], state)
+        seen, state = self._run([x], [None], state)
         return seen[0], state
 
-    def _walk(
+    def _run(
         self,
         inputs: Sequence[Tensor],
         starts: Sequence[Tensor | None],
@@ -123,7 +135,7 @@ class SparseMemory(ControlledMemory[SparseState]):
         *,
         donate: bool = False,
     ) -> tuple[list[Tensor], SparseState]:
-        """Steps over one copy of the memory; rows are reset where a step has starts."""
+        """All steps over one copy of the memory; a step with starts resets their rows first."""
         opening = self._opening(1)
         indexes = self._indexes.take(state.memory, state.written) if self.indexed else None
         words = Edits(state.memory, donate=donate)
@@ -149,9 +161,9 @@ class SparseMemory(ControlledMemory[SparseState]):
     def _access(
         self, x: Tensor, state: SparseState, words: Edits, indexes: Indexes | None
     ) -> tuple[Tensor, SparseState]:
-        """One step, from the controller's share of the input [B, 4H] to [h_t, r_t], unmixed."""
+        """One step, from the projected input [B, 4H] to [h_t, r_t]."""
         controller = self._control(x, state.reads, state.controller)
-        ask = self._ask(controller.h)
+        ask = self._interface(controller.h)
 
         written = write_words(ask, state, words)
         state = state._replace(
@@ -162,20 +174,20 @@ class SparseMemory(ControlledMemory[SparseState]):
             with torch.no_grad():
                 indexes.put(written.slots, words.peek(written.slots))
         state, reads = self._read(ask, written, state, words, indexes)
-        state = note_accesses(written, state._replace(reads=self._audible(reads)))
+        state = note_accesses(written, state._replace(reads=self._ablated(reads)))
         return torch.cat([controller.h, state.reads.flatten(1)], dim=-1), state
 
-    def _ask(self, hidden: Tensor) -> Ask:
+    def _interface(self, hidden: Tensor) -> Interface:
         w = self.word_dim
-        asked = self.interface(hidden).clamp(-CLIP, CLIP).unflatten(-1, (self.read_heads, -1))
-        keys, add, strength, gates, rest = asked.split([w, w, 1, 2, self.extra], dim=-1)
+        vector = self.interface(hidden).clamp(-CLIP, CLIP).unflatten(-1, (self.read_heads, -1))
+        keys, add, strength, gates, rest = vector.split([w, w, 1, 2, self.extra], dim=-1)
         alpha, gamma = gates.sigmoid().chunk(2, dim=-1)
-        return Ask(keys, add, 1 + nn.functional.softplus(strength), alpha, gamma, rest)
+        return Interface(keys, add, 1 + nn.functional.softplus(strength), alpha, gamma, rest)
 
     @abstractmethod
     def _read(
         self,
-        ask: Ask,
+        ask: Interface,
         written: Written,
         state: SparseState,
         words: Edits,
@@ -184,9 +196,9 @@ class SparseMemory(ControlledMemory[SparseState]):
         """Reads [B, R, W], and the state with ``slots`` and ``weights`` of this step."""
 
     def diagnostics(self, state: SparseState) -> dict[str, Tensor]:
-        looked = state.reads.new_zeros(*state.slots.shape[:2], self.slots)
+        weights = state.reads.new_zeros(*state.slots.shape[:2], self.slots)
         return {
-            "read_weights": looked.scatter_add(-1, state.slots, state.weights),
+            "read_weights": weights.scatter_add(-1, state.slots, state.weights),
             "read_entropy": entropy(state.weights),
             "written": state.written / self.slots,
         }

@@ -1,4 +1,4 @@
-"""How one step touches a few words: where it writes, what it finds, what counts as accessed."""
+"""One step of a sparse memory: write a few words, read the nearest, note what was accessed."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from torch import Tensor
 
 from memrl.memory.ops.edits import Edits
 from memrl.memory.ops.recency import accessed_slots, least_recent, touch
-from memrl.memory.parts.sparse_state import Ask, SparseState, Written
+from memrl.memory.parts.sparse_state import Interface, SparseState, Written
 from memrl.memory.stores.index import Indexes
 from memrl.memory.stores.search import EPSILON, nearest
 
 ACCESS = 0.005  # δ: a slot with more weight than this was accessed (the paper's)
-BLOCK = 2**15  # scores of a row that an exact search makes at a time: a cache holds them
+BLOCK = 2**15  # scores of a row that an exact search computes at a time; they fit in a cache
 
 
-def write_words(ask: Ask, state: SparseState, words: Edits) -> Written:
+def write_words(ask: Interface, state: SparseState, words: Edits) -> Written:
     """M_t = (1 − R_t) ∘ M_{t−1} + w^W aᵀ with w^W = α (γ w̃^R_{t−1} + (1 − γ) I^U)."""
     oldest = least_recent(state.last_access, state.oldest)
     empty = state.used < state.last_access.shape[1]
@@ -41,12 +41,12 @@ def write_words(ask: Ask, state: SparseState, words: Edits) -> Written:
 
 
 def look(
-    ask: Ask, state: SparseState, words: Edits, indexes: Indexes | None, neighbours: int
+    ask: Interface, state: SparseState, words: Edits, indexes: Indexes | None, neighbours: int
 ) -> tuple[Int[Tensor, "B R K"], Float[Tensor, "B R K"], Float[Tensor, "B R K W"]]:
-    """The K words most like each key: slots, softmax of β cos over them, and the words.
+    """The K words nearest to each key: slots, softmax of β cos over them, and the words.
 
-    The weights are those of a softmax over all words with all but the K largest left out, and what
-    is left scaled to sum to 1. A word that was not found has none.
+    The weights equal a softmax over all words that is cut to its K largest and renormalised. A
+    word that was not found has weight 0.
     """
     if indexes is not None:
         near = indexes.nearest(ask.keys, neighbours)
@@ -64,13 +64,13 @@ def look(
 def found_words(
     slots: Int[Tensor, "B R A"], found: Bool[Tensor, "B R A"], words: Edits
 ) -> Float[Tensor, "B R A W"]:
-    """The words in ``slots``, zero where none was found: what lies there may be NaN."""
+    """The words in ``slots``, zero where none was found; an unused slot may hold NaN."""
     rows = words.read(slots.flatten(1)).view(*slots.shape, words.words.shape[-1])
     return torch.where(found.unsqueeze(-1), rows, torch.zeros_like(rows))
 
 
 def note_accesses(written: Written, state: SparseState) -> SparseState:
-    """Which slots were accessed: U_t = t − max{t' : w^W_{t'} + w^R_{t'} > δ} is read off it."""
+    """Update which slots were accessed, and when: U_t = t − max{t' : w^W_{t'} + w^R_{t'} > δ}."""
     slots = torch.cat([written.slots, state.slots.flatten(1)], dim=1)
     weights = torch.cat([written.weights, state.weights.flatten(1)], dim=1).detach()
     accessed = accessed_slots(slots, weights, ACCESS)

@@ -1,4 +1,4 @@
-"""What a sparse memory carries from step to step, and what passes between the parts of a step."""
+"""The state of a sparse memory, its interface vector, and its writes."""
 
 from __future__ import annotations
 
@@ -11,43 +11,48 @@ from memrl.memory.parts.controlled import ControllerState
 
 
 class SparseState(NamedTuple):
-    """What a sparse memory carries from step to step.
+    """State of a sparse memory.
 
-    At a start the few numbers below ``oldest`` become zero and nothing else changes: a word is
-    read only when its number is below ``written``, and the first N slots are taken in order.
+    A start sets the leaves below ``oldest`` to zero and changes nothing else. A word is read only
+    if its slot is below ``written``, and the first N slots are taken in order.
     """
 
     memory: Tensor  # [B, N, W]
-    links: Links | tuple[()]  # [B, N, L]  SDNC's
+    links: Links | tuple[()]  # [B, N, L]  SDNC only
     last_access: Tensor  # int [B, N]  clock at the last access
-    oldest: Tensor  # int [B, G]  the least of each of about √N blocks of ``last_access``
+    oldest: Tensor  # int [B, G]  the minimum of each of about √N blocks of ``last_access``
     clock: Tensor  # int [B]  env steps since the start
-    used: Tensor  # int [B]  the first slots, which were all accessed since the start
-    written: Tensor  # int [B]  the first slots, which were all written since the start
-    slots: Tensor  # int [B, R, K]  where each head looked last
+    used: Tensor  # int [B]  how many of the first slots were accessed since the start
+    written: Tensor  # int [B]  how many of the first slots were written since the start
+    slots: Tensor  # int [B, R, K]  the slots that each head read last
     weights: Tensor  # [B, R, K]  w̃^R_{t-1}; rows sum to 1, at a start to 0
     reads: Tensor  # [B, R, W]
-    precedence: Entries | tuple[()]  # [B, L]  SDNC's p_t: what was written last
+    precedence: Entries | tuple[()]  # [B, L]  p_t: what was written last; SDNC only
     controller: ControllerState
 
 
-LARGE = ("memory", "links", "last_access", "oldest")  # edited in place, and left alone by a reset
+LARGE = (
+    "memory",
+    "links",
+    "last_access",
+    "oldest",
+)  # edited in place, not reset
 
 
-class Ask(NamedTuple):
-    """What the controller asks of the memory at one step."""
+class Interface(NamedTuple):
+    """The parts of the interface vector at one step."""
 
     keys: Tensor  # [B, R, W]  q
     add: Tensor  # [B, R, W]  a
     strengths: Tensor  # [B, R, 1]  β ≥ 1
     write_gates: Tensor  # [B, R, 1]  α
     interpolation_gates: Tensor  # [B, R, 1]  γ
-    rest: Tensor  # [B, R, ·]  what a subclass asks beyond it
+    rest: Tensor  # [B, R, ·]  additional parts of a subclass
 
 
 class Written(NamedTuple):
-    """Where a step wrote, over all heads."""
+    """The writes of a step, over all heads."""
 
-    slots: Tensor  # [B, R K + 1]  where the heads looked last, then the least recently accessed
+    slots: Tensor  # [B, R K + 1]  the slots read last, then the least recently accessed one
     weights: Tensor  # [B, R K + 1]  w^W
-    fresh: Tensor  # bool [B]  the last one was not written before in this episode
+    fresh: Tensor  # bool [B]  the last slot is written for the first time in this episode

@@ -1,1 +1,1 @@
-"""Finding words in stores too large to be looked at whole: nearest neighbours, exact or indexed."""
+"""Large key-value stores and their nearest-neighbour search, exact or by an index."""

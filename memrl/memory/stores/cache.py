@@ -1,4 +1,4 @@
-"""Indexes that are kept from call to call, as long as they hold what the memory holds."""
+"""Indexes that are reused from call to call while the memory is unchanged."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from memrl.memory.stores.index import Indexes
 
 @final
 class IndexCache:
-    """The indexes of the memory that came out last, as long as nobody else edits it.
+    """The indexes of the last returned memory, valid until someone edits it.
 
-    A state is a value and an index is none: one that goes on with another state is built anew.
+    For any other memory they are built anew.
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class IndexCache:
         self._indexes: Indexes | None = None
 
     def take(self, memory: Float[Tensor, "B N W"], written: Int[Tensor, " B"]) -> Indexes:
-        """The indexes that hold the first ``written`` words; they are edited from now on."""
+        """The indexes of the first ``written`` words. The caller may edit them."""
         same = self._of is not None and self._of() is memory.untyped_storage()
         indexes, self._indexes = self._indexes, None
         if indexes is None or not same or memory._version != self._version:
@@ -34,7 +34,7 @@ class IndexCache:
         return indexes
 
     def keep(self, memory: Float[Tensor, "B N W"], indexes: Indexes) -> None:
-        """For the step that goes on with this very tensor, detached or not."""
+        """Store the indexes for the next call with this tensor, detached or not."""
         self._of = weakref.ref(memory.untyped_storage())
         self._version, self._indexes = memory._version, indexes
 

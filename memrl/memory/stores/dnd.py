@@ -1,4 +1,4 @@
-"""NEC's dictionaries: for every action keys and values that last from episode to episode."""
+"""NEC's dictionaries: keys and values for every action, which outlive episodes."""
 
 from __future__ import annotations
 
@@ -15,67 +15,68 @@ from memrl.memory.stores.grouping import first_alike, group_by, rows_by
 from memrl.memory.stores.index import Indexes
 from memrl.memory.stores.search import Neighbours, nearest
 
-# Values of G slots before, then of n writes in order: the target, which of the slots, and how many
-# writes come after it in its slot; gives the values after. A new slot comes with its first target.
+# Computes the new values of G slots from their values and n writes in order: for each write the
+# target, the slot, and how many later writes have the same slot. A new slot comes with its first
+# target as the value.
 Rule: TypeAlias = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 Find: TypeAlias = Literal["exact", "faiss"]
 
-CLOSEST = 4  # keys among which the one that is written again is looked for
-TOGETHER = 1024  # writes that are compared with each other: their square in distances
-BLOCK = 2**20  # scores that exist at a time: 4 MB
-SMALL = 1e-8  # added to the root of mean squares
+CANDIDATES = 4  # nearest keys that are checked for an equal one
+CHUNK = 1024  # writes that are compared with each other, by all their distances
+BLOCK = 2**20  # scores computed at a time: 4 MB
+EPSILON = 1e-8  # added to the root mean square
 
 
 def towards(alpha: float) -> Rule:
-    """Every target moves the value a share ``alpha`` of the way: v ← v + α (target − v)."""
+    """Every target moves the value by v ← v + α (target − v)."""
 
     def rule(old: Tensor, target: Tensor, slot: Tensor, later: Tensor) -> Tensor:
         weight = alpha * (1 - alpha) ** later.to(target.dtype)
-        return old.index_add(0, slot, weight * (target - old[slot]))  # all of a slot's at once
+        return old.index_add(0, slot, weight * (target - old[slot]))  # all writes to a slot at once
 
     return rule
 
 
 def largest(old: Tensor, target: Tensor, slot: Tensor, later: Tensor) -> Tensor:
-    """The value is the largest target there was: v ← max(v, target)."""
+    """The value is the largest target so far: v ← max(v, target)."""
     return old.scatter_reduce(0, slot, target, "amax")
 
 
 class Near(NamedTuple):
-    """Entries that were found for Q queries in each of R dictionaries."""
+    """The entries found for Q queries in each of R dictionaries."""
 
-    place: Tensor  # [R, Q, p]  dictionary × room + slot
+    place: Tensor  # [R, Q, p]  flat index: dictionary × room + slot
     found: Tensor  # bool [R, Q, p]  False where the dictionary holds fewer than p
     keys: Tensor  # [R, Q, p, W]
     values: Tensor  # [R, Q, p]
 
 
 class Written(NamedTuple):
-    """What became of a batch of writes."""
+    """Counts of a batch of writes."""
 
-    new: int  # entries that were added
-    again: int  # writes to a key that was there, or that the batch had added
-    lost: int  # entries that made room
+    new: int  # added entries
+    again: int  # updates of an existing key, or of one added earlier in the batch
+    lost: int  # replaced entries
 
 
 @final
 class Dictionaries:
-    """One dictionary an action, from which values are read by the nearness of their keys.
+    """One dictionary for each action; a lookup returns the entries with the nearest keys.
 
-    Keys and values are learned as well. What is retrieved, written or written again counts as
-    used; when a dictionary is full, what was used least recently makes room.
+    Keys and values are learned. Retrieving or writing an entry counts as a use. A full dictionary
+    replaces the least recently used entry.
 
     Args:
         actions: A.
         key_dim: W.
-        capacity: entries of an action at most; room for them is allocated as they come.
-        rule: what a write to a key that exists does to its value.
-        tolerance: distance within which two keys are the same one.
+        capacity: maximum number of entries of an action; memory is allocated as they come.
+        rule: how a write to an existing key updates its value.
+        tolerance: two keys within this distance are the same.
         find: ``exact``, or ``faiss`` for an index that may miss some of the nearest.
-        device: where everything lies.
+        device: of all tensors.
 
     Raises:
-        ValueError: faiss is wanted and not installed.
+        ValueError: faiss is needed and not installed.
     """
 
     def __init__(
@@ -95,13 +96,13 @@ class Dictionaries:
 
     @property
     def empty(self) -> bool:
-        """Whether no dictionary holds anything."""
+        """Whether all dictionaries are empty."""
         return self.entries.most == 0
 
     def near(self, queries: Float[Tensor, "A Q W"], p: int, *, mark: bool = True) -> Near:
-        """The p nearest entries of every action for its own queries, or as many as any holds.
+        """The nearest entries of every action for its queries; at most p, or the largest count.
 
-        Which entries are found has no gradient. ``mark`` counts it as their use.
+        The choice of entries has no gradient. ``mark`` counts the lookup as a use.
         """
         entries = self.entries
         hits = self._search(queries.detach(), min(p, entries.most))
@@ -120,7 +121,7 @@ class Dictionaries:
         *,
         mark: bool = True,
     ) -> Near:
-        """As ``near``, each query in the dictionary of its own action: [n, 1, …]."""
+        """Like ``near``, with each query in the dictionary of its action: [n, 1, …]."""
         table, rank = rows_by(action, queries.detach(), len(self.entries.held))
         near = Near(*(x[action, rank].unsqueeze(1) for x in self.near(table, p, mark=False)))
         if mark:
@@ -128,7 +129,7 @@ class Dictionaries:
         return near
 
     def _mark(self, place: Tensor, found: Tensor) -> None:
-        """These were used now; the first of a row is found, or its dictionary is empty."""
+        """Count a use of these entries; the first of a row exists, or its dictionary is empty."""
         self.entries.now += 1
         self.entries.clock.view(-1)[torch.where(found, place, place[..., :1])] = self.entries.now
 
@@ -148,12 +149,12 @@ class Dictionaries:
         keys: Float[Tensor, "n W"],
         targets: Float[Tensor, " n"],
     ) -> Written:
-        """Write in order; keys that are there have their values updated, others are added.
+        """Write in order: update the values of existing keys, and add the others.
 
-        Of ``TOGETHER`` writes all keys are looked up first: none that is there makes room for
-        another of them.
+        Large batches are written in chunks. A chunk looks up all of its keys first, so that none of
+        its writes replaces an entry that it updates.
         """
-        size, done = min(self.entries.capacity, TOGETHER), Written(0, 0, 0)
+        size, done = min(self.entries.capacity, CHUNK), Written(0, 0, 0)
         for low in range(0, len(keys), size):
             part = slice(low, low + size)
             new, again, lost = self._write(action[part], keys[part], targets[part])
@@ -166,7 +167,7 @@ class Dictionaries:
         first = first_alike(keys, action, self.tolerance)
         slot = self._slots_of(action, keys)[first]  # −1: no such key
         there = slot >= 0
-        entries.clock[action[there], slot[there]] = entries.now  # these make no room
+        entries.clock[action[there], slot[there]] = entries.now  # so that they are not replaced
         own = torch.arange(len(keys), device=keys.device)
         new = (~there & (first == own)).nonzero().squeeze(1)
         slot[new], lost = entries.make_room(action[new])
@@ -177,10 +178,10 @@ class Dictionaries:
         return Written(len(new), len(keys) - len(new), lost)
 
     def _slots_of(self, action: Tensor, keys: Tensor) -> Tensor:
-        """The slot of each key's entry, by differences and not by rounded products; or −1."""
+        """The slot of each key's entry, or −1; compares exact differences, not rounded products."""
         if self.empty:
             return torch.full_like(action, -1)
-        near = self.near_of(keys, action, CLOSEST, mark=False)
+        near = self.near_of(keys, action, CANDIDATES, mark=False)
         distance = (near.keys.squeeze(1) - keys.unsqueeze(1)).norm(dim=-1)  # [n, p]
         distance = torch.where(near.found.squeeze(1), distance, math.inf)
         best, which = distance.min(dim=1)
@@ -188,7 +189,7 @@ class Dictionaries:
         return torch.where(best <= self.tolerance, place % self.entries.room, -1)
 
     def _put(self, action: Tensor, slot: Tensor, targets: Tensor, new: Tensor) -> None:
-        """Values of all writes, in order; a new entry begins with its first target."""
+        """Update the values, in order; a new entry starts with its first target."""
         groups = group_by(action * self.entries.room + slot)
         values = self.entries.values.view(-1)
         old, first = values[groups.number], groups.rank == 0
@@ -204,10 +205,10 @@ class Dictionaries:
     def descend(
         self, near: Near, key_grads: Tensor, value_grads: Tensor, *, lr: float, decay: float
     ) -> None:
-        """A step of RMSProp on the entries that were found, by the gradients of what was read.
+        """A step of RMSProp on the retrieved entries, with the gradients of keys and values.
 
-        s ← decay s + (1 − decay) g²,  x ← x − lr g / (√s + ε). An entry that was read several times
-        has its gradients added up; what was not read is not touched.
+        s ← decay s + (1 − decay) g²,  x ← x − lr g / (√s + ε). The gradients of an entry that was
+        read several times are added. Other entries do not change.
         """
         entries, dim = self.entries, self.entries.keys.shape[2]
         place, inverse = near.place[near.found].unique(return_inverse=True)  # type: ignore[no-untyped-call]
@@ -219,11 +220,11 @@ class Dictionaries:
             g = each.new_zeros(len(place), *each.shape[1:]).index_add(0, inverse, each)
             mean = decay * squares[place] + (1 - decay) * g.square()
             squares[place] = mean
-            learned[place] -= lr * g / (mean.sqrt() + SMALL)
+            learned[place] -= lr * g / (mean.sqrt() + EPSILON)
         self._reindex(place // entries.room, place % entries.room)
 
     def _build(self) -> Indexes:
-        """An index for every action, of what is held."""
+        """An index of all entries for every action."""
         entries = self.entries
         indexes = Indexes(len(entries.held), entries.capacity, entries.keys.shape[2], metric="l2")
         indexes.fill(entries.keys, entries.count)
@@ -234,15 +235,15 @@ class Dictionaries:
             self._indexes.put_each(action, slot, self.entries.keys[action, slot])
 
     def state_dict(self) -> dict[str, Any]:
-        """All entries. An index is not in it: it is built anew after this, here as where loaded."""
+        """All entries. The index is not saved; it is rebuilt after saving and after loading."""
         self._indexes = None
         return self.entries.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from ``state_dict``; nothing is changed where that cannot be.
+        """Continue from ``state_dict``; after an error nothing is changed.
 
         Raises:
-            ValueError: parts are missing, or they are of other sizes.
+            ValueError: entries are missing or have other sizes.
         """
         self.entries.load_state_dict(state)
         self._indexes = None

@@ -1,4 +1,4 @@
-"""Entries of several dictionaries: keys, values and when each was used, in room that grows."""
+"""Entries of several dictionaries: keys, values and last uses, in arrays that grow."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ ARRAYS = ("keys", "values", "key_squares", "value_squares", "clock")
 
 @final
 class Entries:
-    """What A dictionaries hold, side by side: keys [A, N, W], values [A, N], clocks [A, N].
+    """The entries of A dictionaries: keys [A, N, W], values [A, N], clocks [A, N].
 
-    N is the room that is allocated, at most ``capacity``. Beyond that, a new entry takes the place
-    of the one that was used least recently.
+    N slots are allocated, at most ``capacity``. In a full dictionary a new entry replaces the least
+    recently used one.
 
     Attributes:
-        held: entries of each dictionary, on the host.
+        held: number of entries of each dictionary, on the host.
         count: the same on the device: [A].
-        clock: when an entry was used last: [A, N].
-        now: the time of the present use.
+        clock: time of the last use of an entry: [A, N].
+        now: the present time, a count of uses.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Entries:
         return max(self.held)
 
     def make_room(self, which: Int[Tensor, " n"]) -> tuple[Int[Tensor, " n"], int]:
-        """A slot for a new entry of each of these dictionaries, and how many were taken for it."""
+        """A slot for a new entry of each of these dictionaries; how many entries they replace."""
         wanted = torch.bincount(which, minlength=len(self.held))
         self.held = [
             min(self.capacity, before + more)
@@ -75,21 +75,21 @@ class Entries:
     def enter(
         self, which: Int[Tensor, " n"], slot: Int[Tensor, " n"], keys: Float[Tensor, "n W"]
     ) -> None:
-        """New entries, from which nothing was learned yet."""
+        """Write new entries and reset their optimiser state."""
         self.keys[which, slot] = keys
         self.key_squares[which, slot] = 0.0
         self.value_squares[which, slot] = 0.0
         self.clock[which, slot] = self.now
 
     def _least_recent(self, k: int) -> Tensor:
-        """Of every dictionary the k slots that were used least recently: [A, k]."""
+        """The k least recently used slots of every dictionary: [A, k]."""
         slot = torch.arange(self.room, device=self.clock.device)
         age = self.clock * self.room + slot  # no two are equal
         age = age.masked_fill(slot >= self.count.unsqueeze(1), torch.iinfo(torch.int64).max)
         return age.topk(k, largest=False).indices
 
     def _grow(self) -> None:
-        """Double the room until all that is held fits."""
+        """Double the allocated slots until all entries fit."""
         room = self.room
         while room < self.most:
             room = min(self.capacity, 2 * room)
@@ -100,19 +100,19 @@ class Entries:
                 array[:, : old[name].shape[1]] = old[name]
 
     def arrays(self) -> dict[str, Tensor]:
-        """All that an entry consists of: each [A, N, ...]."""
+        """All arrays, each [A, N, ...]."""
         return {name: getattr(self, name) for name in ARRAYS}
 
     def state_dict(self) -> dict[str, Any]:
-        """All that is held."""
+        """All entries."""
         arrays = {name: array[:, : self.most] for name, array in self.arrays().items()}
         return {"held": list(self.held), "room": self.room, "now": self.now, **arrays}
 
     def check(self, state: Mapping[str, Any]) -> None:
-        """Whether ``load_state_dict`` can continue from a state.
+        """Check a state for ``load_state_dict``; nothing is changed.
 
         Raises:
-            ValueError: parts are missing, or they are of other sizes.
+            ValueError: entries are missing or have other sizes.
         """
         missing = sorted({"held", "room", "now", *ARRAYS} - set(state))
         if missing:
@@ -121,13 +121,13 @@ class Entries:
         saved = len(state["held"]), state["keys"].shape[-1]
         if saved != own or state["room"] > self.capacity:
             raise ValueError(
-                f"{saved[0]} dictionaries with keys of {saved[1]} and room for {state['room']:,} "
-                f"entries were saved; here are {own[0]} with keys of {own[1]} and room for "
-                f"{self.capacity:,} at most"
+                f"the saved state has {saved[0]} dictionaries with keys of width {saved[1]} and "
+                f"{state['room']:,} slots; allowed: {own[0]} dictionaries, width {own[1]}, at most "
+                f"{self.capacity:,} slots"
             )
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from ``state_dict``; nothing is changed where that cannot be.
+        """Continue from ``state_dict``; after an error nothing is changed.
 
         Raises:
             ValueError: see ``check``.

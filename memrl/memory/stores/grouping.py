@@ -1,4 +1,4 @@
-"""Items that share a number, a slot or an action: their order within it, and rows of them."""
+"""Group items by a number, such as a slot or an action."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from torch import Tensor
 
 
 class Groups(NamedTuple):
-    """Items by the number that they share; within it they keep their order."""
+    """Groups of items with the same number; items keep their order in a group."""
 
-    number: Tensor  # [G]  which number, ascending
+    number: Tensor  # [G]  the number of each group, ascending
     size: Tensor  # [G]
-    group: Tensor  # [n]  of each item: its place in ``number``
-    rank: Tensor  # [n]  of each item: how many of its group come before it
+    group: Tensor  # [n]  the group of each item
+    rank: Tensor  # [n]  how many items of its group come before each item
 
 
 def group_by(numbers: Int[Tensor, " n"]) -> Groups:
-    """The groups of items; their number reaches the host."""
+    """Group items; the number of groups is copied to the host."""
     order = numbers.argsort(stable=True)
     number, sorted_group, size = torch.unique_consecutive(
         numbers[order], return_inverse=True, return_counts=True
@@ -35,9 +35,9 @@ def group_by(numbers: Int[Tensor, " n"]) -> Groups:
 def rows_by(
     numbers: Int[Tensor, " n"], items: Float[Tensor, "n W"], rows: int
 ) -> tuple[Float[Tensor, "R M W"], Int[Tensor, " n"]]:
-    """Items in the row of their number, below ``rows``; and the rank of each in its row.
+    """A table with one row for each number below ``rows``, and the column of each item.
 
-    M is the size of the largest group; places behind a smaller one are zero.
+    M is the size of the largest group; shorter rows are padded with zeros.
     """
     rank = group_by(numbers).rank
     longest = int(rank.max()) + 1
@@ -49,9 +49,10 @@ def rows_by(
 def first_alike(
     keys: Float[Tensor, "n W"], numbers: Int[Tensor, " n"], tolerance: float
 ) -> Int[Tensor, " n"]:
-    """For each item the first of its number with the same key, itself where there is none before.
+    """For each item, the first item with the same number and key, perhaps the item itself.
 
-    Keys are the same within a distance of ``tolerance``, or joined by a chain of such pairs.
+    Keys are the same if their distance is at most ``tolerance``, or if a chain of such pairs
+    connects them.
     """
     exact = "donot_use_mm_for_euclid_dist"
     near: Bool[Tensor, "n n"] = torch.cdist(keys, keys, compute_mode=exact) <= tolerance

@@ -1,4 +1,4 @@
-"""Nearest neighbours by an index that is approximate: time hardly grows with what it holds."""
+"""Approximate nearest neighbours by an index, whose time hardly grows with its size."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from torch import Tensor
 
 from memrl.memory.stores.search import Metric, Neighbours
 
-POINTS = 64  # words a list is found from, when an index is built (the library: 39 to 256)
-PROBES = 8  # lists that a query looks into
+POINTS = 64  # words for each list when an index is built (faiss advises 39 to 256)
+PROBES = 8  # lists that a query searches
 
 
 def import_faiss() -> Any:
-    """The library behind the index.
+    """The faiss library.
 
     Raises:
         ValueError: it is not installed.
@@ -32,16 +32,16 @@ def import_faiss() -> Any:
 
 @final
 class Index:
-    """The words of one row, in lists around centres; a query looks into the nearest lists only.
+    """An inverted-file index of one row of words; a query searches only the lists nearest to it.
 
-    It is built anew after as many insertions as it held words when it was built last: every N
-    insertions in a memory of N words that is full (SAM's rule), at each doubling in one that fills.
+    It is rebuilt after as many insertions as it held words at the last build: every N insertions in
+    a full memory of N words (SAM's rule), at each doubling in a growing one.
 
     Args:
-        capacity: slots that a word may lie in, 0 … capacity − 1.
+        capacity: number of slots; a slot is in 0 … capacity − 1.
         word_dim: W.
-        metric: what nearest means, as in ``search.nearest``.
-        probes: lists that a query looks into; as many as there are make it exact.
+        metric: as in ``search.nearest``.
+        probes: lists that a query searches; if all, the search is exact.
 
     Raises:
         ValueError: faiss is not installed.
@@ -54,13 +54,13 @@ class Index:
         self.word_dim, self.metric, self.probes = word_dim, metric, probes
         self._held = np.zeros(capacity, dtype=np.bool_)
         self._lists: Any = None
-        self._left = 0  # insertions until it is built again
+        self._left = 0  # insertions until the next build
 
     def __len__(self) -> int:
         return 0 if self._lists is None else int(self._lists.ntotal)
 
     def put(self, slots: Int[Tensor, " n"], words: Float[Tensor, "n W"]) -> None:
-        """Insert words, or replace those that lay in their slots; a slot's last word counts."""
+        """Insert or replace the words of slots; of a repeated slot the last word counts."""
         vectors = self._vectors(words)
         reverse, last = np.unique(slots.cpu().numpy()[::-1], return_index=True)
         keys, vectors = reverse.astype(np.int64), vectors[::-1][last]
@@ -78,7 +78,7 @@ class Index:
     def search(
         self, queries: Float[Tensor, "Q W"], k: int
     ) -> tuple[Float[Tensor, "Q k"], Int[Tensor, "Q k"]]:
-        """Scores and slots of the k nearest words that were seen; slot −1 where there are fewer."""
+        """Scores and slots of the k nearest words found; slot −1 where there are fewer."""
         if self._lists is None:
             none = queries.new_full((len(queries), k), -math.inf)
             return none, torch.full_like(none, -1, dtype=torch.long)
@@ -87,14 +87,14 @@ class Index:
         return score.to(queries), torch.from_numpy(slots).to(queries.device)
 
     def _vectors(self, words: Tensor) -> NDArray[np.float32]:
-        """What the library is given: directions where these count, and no NaN, which it loses."""
+        """Vectors for faiss: unit length for the cosine metric; NaN, which it drops, becomes 0."""
         vectors = words.detach().float().nan_to_num()
         if self.metric == "cosine":
             vectors = torch.nn.functional.normalize(vectors, dim=-1)
         return np.ascontiguousarray(vectors.cpu().numpy())
 
     def _build(self, keys: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
-        """Centres and lists anew, of all that is held and what is put."""
+        """Rebuild centres and lists from all stored words and the new ones."""
         self._held[keys] = False
         others = np.flatnonzero(self._held)
         if len(others):
@@ -140,7 +140,7 @@ class Indexes:
         ]
 
     def put(self, slots: Int[Tensor, "B A"], words: Float[Tensor, "B A W"]) -> None:
-        """Insert or replace words, as many in every row."""
+        """Insert or replace words, the same number in every row."""
         for index, where, what in zip(self._rows, slots.unbind(), words.unbind(), strict=True):
             index.put(where, what)
 
@@ -154,7 +154,7 @@ class Indexes:
                 index.put(slots[here], words[here])
 
     def nearest(self, queries: Float[Tensor, "B Q W"], k: int) -> Neighbours:
-        """As ``search.nearest``; a near word in a list that was not looked into is missed."""
+        """Like ``search.nearest``, but may miss near words in lists that it does not search."""
         found = [
             index.search(asked, k)
             for index, asked in zip(self._rows, queries.unbind(), strict=True)

@@ -1,4 +1,4 @@
-"""The nearest of many keys for a batch of queries: exact, in bounded memory, ties by index."""
+"""Exact nearest neighbours for a batch of queries, in bounded memory."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from torch.linalg import vector_norm
 from memrl.memory.ops.largest import first_largest
 
 Metric: TypeAlias = Literal["cosine", "l2"]
-BLOCK = 2**19  # scores of a row that exist at a time: 2 MB in float32
+BLOCK = 2**19  # scores of a row computed at a time: 2 MB in float32
 EPSILON = 1e-6  # added to the product of norms, so that a zero key has similarity 0
 
 
 class Neighbours(NamedTuple):
-    """The keys found for each query, the nearest first."""
+    """The keys found for each query, nearest first."""
 
     score: Tensor  # [B, Q, k]  cosine similarity, or the negative squared distance; no gradient
-    slot: Tensor  # [B, Q, k]  which key; in range even where nothing was found
+    slot: Tensor  # [B, Q, k]  index of the key; in range even if nothing was found
     found: Tensor  # bool [B, Q, k]  False beyond the last valid key
 
 
@@ -37,24 +37,24 @@ def nearest(
 ) -> Neighbours:
     """The k nearest keys of every query, each row of the batch among its own keys.
 
-    Of equally near keys the lower index comes first. Scores are for choosing: they have no
-    gradient, and a caller that wants one computes its own from the rows it gathers.
+    Of equally near keys the lower index comes first. Scores have no gradient; a caller that needs
+    one computes scores from the gathered rows.
 
     Args:
         queries: Q a row.
-        keys: N a row; what is in those that are not valid does not matter, be it NaN.
+        keys: N a row; those that are not valid may hold anything, even NaN.
         k: at most N.
-        metric: ``cosine``, or ``l2`` (computed as |q|² − 2 q·k + |k|², hence to its rounding).
+        metric: ``cosine``, or ``l2`` (computed as |q|² − 2 q·k + |k|², with its rounding error).
         valid: the keys that may be found; all if None.
         count: only the first ``count[b]`` keys of row b may be found; all if None.
-        block: scores of a row that exist at a time; only speed and memory depend on it.
+        block: scores of a row computed at a time; it affects only speed and memory.
 
     Raises:
         ValueError: k is not in 1 … N.
     """
     size = keys.shape[1]
     if not 1 <= k <= size:
-        raise ValueError(f"{k} neighbours cannot be found among {size} keys")
+        raise ValueError(f"k is {k}; allowed: 1 … {size}, the number of keys")
     queries, keys = queries.detach(), keys.detach()
     width = max(k, block // max(1, queries.shape[1]))
     scores: list[Tensor] = []
@@ -84,9 +84,10 @@ def nearest(
 
 
 def _candidates(score: Tensor, best: Tensor) -> int:
-    """How many keys of a block may be among the k nearest, at most, given the k ``best`` before it.
+    """An upper bound of how many keys of a block are among the k nearest, given the k ``best``.
 
-    An equal one is not: it comes later. Only on the CPU is it counted, where no one waits for it.
+    Equal keys do not count, because they come later. Only the CPU counts: on a GPU the host would
+    have to wait.
     """
     most = min(best.shape[-1], score.shape[-1])
     if score.device.type != "cpu":
@@ -95,7 +96,7 @@ def _candidates(score: Tensor, best: Tensor) -> int:
 
 
 def _scores(queries: Tensor, keys: Tensor, metric: Metric) -> Tensor:
-    """The larger, the nearer: [B, Q, n]."""
+    """Scores [B, Q, n]; a larger one is nearer."""
     norms: Tensor = vector_norm(keys, dim=-1).unsqueeze(1)  # [B, 1, n]
     query_norms: Tensor = vector_norm(queries, dim=-1, keepdim=True)
     if metric == "cosine":

@@ -184,7 +184,7 @@ def test_statistics_of_other_observations_are_refused(tmp_path):
         policy_kwargs=kwargs,
     )
     saved.save(tmp_path / "m")
-    with pytest.raises(ValueError, match=r"normalises \['b'\] here, \['a'\] in the file"):
+    with pytest.raises(ValueError, match=r"normalises \['b'\] here, allowed: \['a'\]"):
         MemoryPPO.load(tmp_path / "m", VecNormalize(vec(env=Pair), norm_obs_keys=["b"]))
 
 
@@ -237,7 +237,7 @@ def test_a_space_is_the_same_after_json(space):
 
 
 def test_what_describes_no_space_is_refused():
-    with pytest.raises(ValueError, match="describes no space"):
+    with pytest.raises(ValueError, match="does not describe a space"):
         space_from_data({"Boxx": {}})
     with pytest.raises(ValueError, match="Sequence space cannot be written"):
         space_to_data(spaces.Sequence(spaces.Discrete(2)))
@@ -270,7 +270,7 @@ def test_a_truncated_file_is_named(kept, tmp_path):
     model(vec()).save(tmp_path / "m.zip")
     whole = (tmp_path / "m.zip").read_bytes()
     (tmp_path / "m.zip").write_bytes(whole[: int(kept * len(whole))])
-    with pytest.raises(ValueError, match=r"m.zip is no whole zip file"):
+    with pytest.raises(ValueError, match=r"m.zip is not a complete zip file"):
         MemoryPPO.load(tmp_path / "m.zip")
 
 
@@ -280,7 +280,9 @@ def test_a_damaged_file_is_named(tmp_path):
     at = whole.index(b"policy.safetensors") + 500
     whole[at] ^= 255
     (tmp_path / "m.zip").write_bytes(whole)
-    with pytest.raises(ValueError, match=r"m.zip is no whole zip file: it is truncated or damaged"):
+    with pytest.raises(
+        ValueError, match=r"m.zip is not a complete zip file: it is truncated or damaged"
+    ):
         MemoryPPO.load(tmp_path / "m.zip")
 
 
@@ -313,17 +315,17 @@ def test_an_unknown_argument_of_load_is_named(tmp_path):
         MemoryPPO.load(tmp_path / "m", n_epoch=3)
 
 
-def test_another_number_of_copies_is_named(tmp_path):
+def test_another_number_of_environments_is_named(tmp_path):
     model(vec(2)).save(tmp_path / "m")
-    with pytest.raises(ValueError, match=r"learns in 2 copies and env has 3: .*n_envs=3"):
+    with pytest.raises(ValueError, match=r"env has 3 environments, allowed: 2.*n_envs=3"):
         MemoryPPO.load(tmp_path / "m", vec(3))
     loaded = MemoryPPO.load(tmp_path / "m", vec(3), n_envs=3)
     assert loaded.learn(24).num_timesteps == 24
 
 
-def test_the_memory_of_other_copies_cannot_be_gone_on_from(tmp_path):
+def test_the_memory_of_another_number_of_environments_cannot_be_continued(tmp_path):
     model(vec(2)).learn(16).save(tmp_path / "m")
-    with pytest.raises(ValueError, match="holds the memory of 2 copies, which 3 cannot go on from"):
+    with pytest.raises(ValueError, match="n_envs=3 with force_reset=False, allowed: 2"):
         MemoryPPO.load(tmp_path / "m", vec(3), n_envs=3, force_reset=False)
 
 
@@ -337,7 +339,7 @@ def test_other_spaces_are_named(tmp_path):
 
 
 def test_a_model_without_environments_says_so_when_it_shall_be_made():
-    with pytest.raises(ValueError, match="MemoryPPO needs an environment"):
+    with pytest.raises(ValueError, match="env is None, allowed: an environment"):
         MemoryPPO("MlpPolicy", None)
 
 

@@ -77,7 +77,7 @@ def test_a_dict_needs_the_policy_for_it(policy):
         (spaces.Tuple([BOX, BOX]), "is a Tuple space, which has no tensor; allowed: Box"),
         (spaces.Sequence(BOX), "is a Sequence space, which has no tensor; allowed: Box"),
         (spaces.Text(5), "nothing is left of the observation space"),
-        (spaces.Box(0, 1, (2, 3, 4), np.float32), "no encoder takes it"),
+        (spaces.Box(0, 1, (2, 3, 4), np.float32), "allowed: Box of a uint8 grid"),
     ],
     ids=str,
 )
@@ -115,7 +115,7 @@ def test_a_nan_observation_in_training_names_its_copy():
             obs, *rest = super().step(action)
             return (obs * np.nan if self.t == 3 else obs, *rest)
 
-    with pytest.raises(ValueError, match="observation 'obs' of copy 0 is NaN"):
+    with pytest.raises(ValueError, match="observation 'obs' of env 0 is NaN"):
         make_model(Bad()).learn(STEPS)
 
 
@@ -127,7 +127,7 @@ def test_a_nan_observation_in_training_names_its_copy():
         (np.zeros((2, 3), np.float32), r"shape \(3,\), but its space says \(4,\)"),
         (np.zeros((2, 5, 4), np.float32), r"shape \(5, 4\), but its space says \(4,\)"),
         ((np.zeros(4, np.float32), {}), "obs, info = env.reset()"),
-        ({"obs": np.zeros(4, np.float32)}, "is a dict, but its space is a Box"),
+        ({"obs": np.zeros(4, np.float32)}, "is of type dict, allowed: one of its space, a Box"),
     ],
     ids=str,
 )
@@ -139,9 +139,9 @@ def test_predict_refuses_what_is_no_observation(obs, sentence):
 @pytest.mark.parametrize(
     ("obs", "sentence"),
     [
-        ({"a": np.zeros(4, np.float32)}, "observation has no 'b'"),
+        ({"a": np.zeros(4, np.float32)}, "observation has no entry 'b'"),
         ({"a": np.zeros(4, np.float32), "b": 3}, "outside Discrete"),
-        (np.zeros(4, np.float32), "is a ndarray, but its space is a Dict"),
+        (np.zeros(4, np.float32), "is of type ndarray, allowed: one of its space, a Dict"),
     ],
     ids=str,
 )
@@ -154,13 +154,13 @@ def test_predict_refuses_a_dict_that_lacks_something(obs, sentence):
 def test_predict_refuses_a_state_of_another_batch():
     model = make_model()
     _, state = model.predict(np.zeros((3, 4), np.float32))
-    with pytest.raises(ValueError, match="the state is of 3 rows, the observation of 2"):
+    with pytest.raises(ValueError, match="the state has 3 rows, allowed: 2"):
         model.predict(np.zeros((2, 4), np.float32), state)
 
 
 def test_predict_refuses_starts_of_another_batch():
     model = make_model()
-    with pytest.raises(ValueError, match="episode_start is of 3 rows, the observation of 2"):
+    with pytest.raises(ValueError, match="episode_start has 3 rows, allowed: 2"):
         model.predict(np.zeros((2, 4), np.float32), episode_start=np.ones(3, bool))
 
 

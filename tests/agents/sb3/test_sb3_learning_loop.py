@@ -110,7 +110,7 @@ def test_the_same_environment_set_again_is_begun_anew():
 
 def test_an_environment_with_another_number_of_copies_or_other_spaces_is_refused():
     model = make_model()
-    with pytest.raises(ValueError, match=r"learns in 2 copies and env has 3"):
+    with pytest.raises(ValueError, match=r"env has 3 environments, allowed: 2"):
         model.set_env(copies(B=3))
     with pytest.raises(ValueError, match="the observation_space of env is"):
         model.set_env(copies(lambda: Sampled(spaces.Discrete(3))))

@@ -59,8 +59,8 @@ def test_both_orders_are_the_same_picture():
     a, b = last.env.reset(), first.env.reset()
     assert np.array_equal(a, np.moveaxis(b, 1, -1))
     with torch.no_grad():
-        x = last.policy.net.encoder(last.policy.reader.read(a))
-        y = first.policy.net.encoder(first.policy.reader.read(b))
+        x = last.policy.net.encoder(last.policy.converter.read(a))
+        y = first.policy.net.encoder(first.policy.converter.read(b))
     assert x.std() > 0
     torch.testing.assert_close(x, y)
     one, _ = last.predict(a[0], deterministic=True)

@@ -13,7 +13,7 @@ from counting import Counting
 from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
-from memrl.envs.adapters.guard import Guard
+from memrl.envs.adapters.checked_env import CheckedEnv
 from memrl.envs.adapters.gymnasium_env import GymnasiumAdapter
 from memrl.envs.adapters.vectorization import vector_env
 from memrl.envs.wrappers import Previous
@@ -31,7 +31,7 @@ def guarded(faulty, num=3, cls=SyncVectorEnv, **options):
 
     def copy(index):
         env = Counting(**(options if index == faulty else {}))
-        return Guard(env, name="Counting", copy=index)
+        return CheckedEnv(env, name="Counting", index=index)
 
     return GymnasiumAdapter(
         cls([partial(copy, i) for i in range(num)], autoreset_mode=SAME), name="Counting"
@@ -114,11 +114,11 @@ def test_a_next_step_reset_marks_exactly_the_row_after_an_end():
 
 def test_the_disabled_autoreset_mode_is_refused():
     vector = SyncVectorEnv([Counting], autoreset_mode=AutoresetMode.DISABLED)
-    with pytest.raises(ValueError, match=r"DISABLED; allowed: AutoresetMode\.SAME_STEP"):
+    with pytest.raises(ValueError, match=r"DISABLED, allowed: AutoresetMode\.SAME_STEP"):
         GymnasiumAdapter(vector)
 
 
-def test_a_vector_environment_that_does_not_tell_its_reset_mode_is_refused():
+def test_a_vector_environment_without_an_autoreset_mode_is_refused():
     vector = SyncVectorEnv([Counting])
     del vector.metadata["autoreset_mode"]
     with pytest.raises(ValueError, match="is missing"):
@@ -168,8 +168,10 @@ def test_an_id_that_has_nothing_else_is_made_as_its_own_vector_environment(vecto
 
 
 @pytest.mark.parametrize("how", ["sync", "async"])
-def test_copies_of_an_id_that_exists_as_a_vector_environment_only_are_refused(vector_only, how):
-    with pytest.raises(ValueError, match=f"'{how}', but {vector_only} exists as a vector env"):
+def test_single_environments_of_an_id_with_only_a_vector_environment_are_refused(vector_only, how):
+    with pytest.raises(
+        ValueError, match=f"'{how}', allowed: vector_entry_point, because {vector_only}"
+    ):
         vector_env(vector_only, 3, vectorization=how)
 
 
@@ -189,25 +191,25 @@ def test_observations_given_out_do_not_change_later():
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        ("raise", r"copy 2 of Counting: step raised KeyError: 'lost key'"),
-        ("shape", r"copy 2 of Counting: step gave 'count' of shape \(1,\)"),
-        ("nan", r"Counting: 'count' of copy 2 is NaN"),
-        ("range", r"Counting: 'deep.parity' of copy 2 is 9, outside Discrete"),
-        ("reward", r"Counting: the reward of copy 2 is nan"),
-        ("no reward", r"copy 2 of Counting: step gave the reward None, which is not a number"),
-        ("two rewards", r"copy 2 of Counting: step gave the reward array.*, which is not a number"),
-        ("ended maybe", r"copy 2 .*: step gave terminated 'False', which is not true or false"),
-        ("four", r"copy 2 of Counting: step raised ValueError: not enough values"),
-        ("nothing", r"copy 2 of Counting: step gave 'count' outside its space: 'NoneType'"),
-        ("no count", r"copy 2 of Counting: step gave 'count' outside its space: 'count'"),
-        ("words", r"copy 2 .* gave 'mission' outside its space: the letter '!' of 'count!'"),
-        ("half", r"copy 2 .* gave 'deep.parity' of type float64, its space says int64"),
-        ("text", r"copy 2 of Counting: step gave 'count' of type <U1, its space says float64"),
-        ("ragged", r"copy 2 of Counting: step gave 'count' outside its space: setting an array"),
-        ("300", r"copy 2 .* gave 'shade' with 300, which uint8 of its space cannot hold"),
+        ("raise", r"env 2 of Counting: step raised KeyError: 'lost key'"),
+        ("shape", r"env 2 of Counting: step returned 'count' of shape \(1,\), allowed: "),
+        ("nan", r"Counting: 'count' of env 2 is NaN"),
+        ("range", r"Counting: 'deep.parity' of env 2 is 9, outside Discrete"),
+        ("reward", r"the reward of env 2 of Counting is nan, allowed: finite"),
+        ("no reward", r"env 2 of Counting: step returned the reward None, allowed: a number"),
+        ("two rewards", r"env 2 of Counting: step returned the reward array.*, allowed: a number"),
+        ("ended maybe", r"env 2 .*: step returned terminated 'False', allowed: true or false"),
+        ("four", r"env 2 of Counting: step raised ValueError: not enough values"),
+        ("nothing", r"env 2 of Counting: step returned 'count' outside its space: 'NoneType'"),
+        ("no count", r"env 2 of Counting: step returned 'count' outside its space: 'count'"),
+        ("words", r"env 2 .* returned 'mission' outside its space: 'count!' has the letter '!'"),
+        ("half", r"env 2 .* returned 'deep.parity' of dtype float64, allowed: int64"),
+        ("text", r"env 2 of Counting: step returned 'count' of dtype <U1, allowed: float64"),
+        ("ragged", r"env 2 of Counting: step returned 'count' outside its space: setting an array"),
+        ("300", r"env 2 .* returned 'shade' with 300, allowed: 0 … 255 \(uint8\)"),
     ],
 )
-def test_a_faulty_copy_is_named(fault, words):
+def test_a_faulty_environment_is_named(fault, words):
     env = guarded(2, fault=fault, at=1)
     env.reset(seed=0)
     with pytest.raises((ValueError, RuntimeError), match=words):
@@ -218,18 +220,18 @@ def test_a_faulty_copy_is_named(fault, words):
 def test_a_faulty_last_observation_is_named_too(fault):
     env = guarded(2, fault=fault, at=2)
     lengths = (env.reset(seed)["count"][2, 1] for seed in range(50))
-    assert 2 in lengths  # stops at a seed that gives copy 2 an episode of two steps
+    assert 2 in lengths  # stops at a seed that gives env 2 an episode of two steps
     env.step(torch.zeros(3, dtype=torch.int64))
-    with pytest.raises(ValueError, match=r"the final '.*' of copy 2 is"):
+    with pytest.raises(ValueError, match=r"the final '.*' of env 2 is"):
         env.step(torch.zeros(3, dtype=torch.int64))
 
 
 # Gymnasium reports a worker's error as a warning before it raises it.
 @pytest.mark.filterwarnings("ignore:.*ERROR:UserWarning")
-def test_a_copy_that_fails_in_its_own_process_is_named():
+def test_an_environment_that_fails_in_its_own_process_is_named():
     env = guarded(1, num=2, cls=AsyncVectorEnv, fault="raise", at=1)
     env.reset(seed=0)
-    with pytest.raises(RuntimeError, match="copy 1 of Counting: step raised KeyError"):
+    with pytest.raises(RuntimeError, match="env 1 of Counting: step raised KeyError"):
         env.step(torch.zeros(2, dtype=torch.int64))
     env.close()
 
@@ -249,14 +251,16 @@ class Incomplete(Counting):
     "error", [gymnasium.error.DependencyNotInstalled("no snake"), ImportError("no snake")]
 )
 def test_what_is_not_installed_is_the_users_to_install(error):
-    with pytest.raises(ValueError, match=r"^Odd-v0 needs what is not installed: no snake$"):
-        Guard(Incomplete(error), name="Odd-v0", copy=0).reset()
+    with pytest.raises(
+        ValueError, match=r"^Odd-v0 needs a package that is not installed: no snake$"
+    ):
+        CheckedEnv(Incomplete(error), name="Odd-v0", index=0).reset()
 
 
-@pytest.mark.parametrize("error", [ImportError("no reader"), FileNotFoundError("no picture")])
+@pytest.mark.parametrize("error", [ImportError("no tokenizer"), FileNotFoundError("no picture")])
 def test_what_no_installation_brings_is_said(error):
-    with pytest.raises(ValueError, match=r"no (reader|picture) \(no wheel of minigrid holds"):
-        Guard(Incomplete(error), name="MiniGrid-WFC-MazeSimple-v0", copy=0).reset()
+    with pytest.raises(ValueError, match=r"no (tokenizer|picture) \(no wheel of minigrid holds"):
+        CheckedEnv(Incomplete(error), name="MiniGrid-WFC-MazeSimple-v0", index=0).reset()
 
 
 def test_a_mask_in_the_info_becomes_part_of_the_observation():
@@ -343,12 +347,12 @@ def test_a_vector_environment_with_final_observations_as_one_batch_is_understood
                 info["final_obs"] = {k: np.stack([r[k] for r in rows]) for k in obs}
             return obs, reward, terminated, truncated, info
 
-    def copies():
-        fns = [partial(Guard, Counting(), name="Counting", copy=i) for i in range(3)]
+    def vector():
+        fns = [partial(CheckedEnv, Counting(), name="Counting", index=i) for i in range(3)]
         return SyncVectorEnv(fns, autoreset_mode=SAME)
 
-    assert episodes(GymnasiumAdapter(Batched(copies())), 20) == episodes(
-        GymnasiumAdapter(copies()), 20
+    assert episodes(GymnasiumAdapter(Batched(vector())), 20) == episodes(
+        GymnasiumAdapter(vector()), 20
     )
 
 
@@ -361,5 +365,7 @@ def test_an_end_without_a_final_observation_is_an_error():
     length = int(env.reset(seed=0)["count"][0, 1])
     for _ in range(length - 1):
         env.step(torch.zeros(1, dtype=torch.int64))
-    with pytest.raises(ValueError, match="Silent ended an episode and gave no"):
+    with pytest.raises(
+        ValueError, match='Silent: the info of an ended episode lacks the key "final_obs"'
+    ):
         env.step(torch.zeros(1, dtype=torch.int64))

@@ -13,29 +13,29 @@ from counting import Counting
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
 from memrl.envs import make
-from memrl.envs.adapters.guard import Guard
+from memrl.envs.adapters.checked_env import CheckedEnv
 from memrl.envs.adapters.gymnasium_env import GymnasiumAdapter
 from memrl.envs.adapters.vectorization import Watched, vector_env
 from memrl.envs.missions import VOCABULARY, decode
 from memrl.rollout.tokens import Tokens
 
 
-def copy(index: int, faulty: int, fault: str) -> Guard:
+def one_env(index: int, faulty: int, fault: str) -> CheckedEnv:
     env = Counting(fault=fault, at=1) if index == faulty else Counting()
-    return Guard(env, name="Counting", copy=index)
+    return CheckedEnv(env, name="Counting", index=index)
 
 
 def watched(fault: str, limit: float) -> GymnasiumAdapter:
-    copies = [partial(copy, i, 1, fault) for i in range(3)]
-    workers = AsyncVectorEnv(copies, autoreset_mode=AutoresetMode.SAME_STEP)
+    env_fns = [partial(one_env, i, 1, fault) for i in range(3)]
+    workers = AsyncVectorEnv(env_fns, autoreset_mode=AutoresetMode.SAME_STEP)
     return GymnasiumAdapter(Watched(workers, "Counting", limit), name="Counting")
 
 
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        ("hang", r"copy 1 of Counting: step took longer than 4 s \(step_limit_s\)"),
-        ("die", "copy 1 of Counting: its process ended during step with exit code 3"),
+        ("hang", "env 1 of Counting: step took longer than step_limit_s = 4 s"),
+        ("die", "env 1 of Counting: its process ended during step with exit code 3"),
     ],
 )
 def test_a_process_that_hangs_or_dies_is_named_and_none_is_left(fault: str, words: str):
@@ -49,13 +49,13 @@ def test_a_process_that_hangs_or_dies_is_named_and_none_is_left(fault: str, word
 
 @pytest.mark.parametrize("fault", ["hang at reset", "die at reset"])
 def test_a_reset_that_hangs_or_dies_is_named(fault: str):
-    with pytest.raises(RuntimeError, match=r"copy 1 of Counting: .*reset"):
+    with pytest.raises(RuntimeError, match=r"env 1 of Counting: .*reset"):
         watched(fault, limit=4.0)  # an adapter resets once to see what there is
 
 
 @pytest.mark.parametrize("vectorization", ["sync", "vector_entry_point"])
-def test_a_limit_that_cannot_be_kept_is_refused(vectorization: str):
-    with pytest.raises(ValueError, match="can be stopped with vectorization=async only"):
+def test_a_step_limit_needs_processes(vectorization: str):
+    with pytest.raises(ValueError, match=f"={vectorization}, allowed: vectorization=async only"):
         vector_env("CartPole-v1", 2, vectorization=vectorization, step_limit_s=5)
 
 

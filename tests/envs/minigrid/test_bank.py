@@ -1,4 +1,4 @@
-"""Level banks: drawn once, kept on disk, drawn anew when a file is spoilt; drawn from evenly."""
+"""Level banks: generated once, kept on disk, generated again if a file is damaged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from minigrid_package import package_env
 
 from memrl.envs.minigrid import GridEnv, bank, bank_files
 from memrl.envs.minigrid.bank_files import cache_folder, load_bank
-from memrl.envs.minigrid.families import overlay_of
+from memrl.envs.minigrid.families import rules_of
 from memrl.envs.missions import decode
 
 ID = "MiniGrid-Fetch-5x5-N2-v0"
@@ -54,7 +54,7 @@ def test_a_spoilt_file_is_drawn_anew(folder: Path, spoilt: str, capsys: pytest.C
     assert all(torch.equal(one, two) for one, two in zip(levels, again, strict=True))
     said = capsys.readouterr().err
     assert "is damaged" in said
-    assert "drawn anew" in said
+    assert "generated again" in said
     load_bank(ID, 7, 1)
     assert capsys.readouterr().err == ""  # it was repaired
 
@@ -66,7 +66,7 @@ def test_a_folder_that_cannot_be_written_to_is_done_without(
     monkeypatch.setenv("MEMRL_CACHE", str(tmp_path / "file"))
     _, levels = load_bank(ID, 7, 1)
     assert len(levels.cell) == 7
-    assert "will be drawn again next time" in capsys.readouterr().err
+    assert "will be generated again next time" in capsys.readouterr().err
 
 
 def test_banks_are_kept_in_the_user_s_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -77,15 +77,15 @@ def test_banks_are_kept_in_the_user_s_cache(monkeypatch: pytest.MonkeyPatch, tmp
 
 @pytest.mark.parametrize("patience", [0.0, 1000.0])
 def test_a_bar_changes_no_level(monkeypatch: pytest.MonkeyPatch, patience: float):
-    monkeypatch.setattr(bank, "_PATIENCE", patience)
-    assert list(bank._shown(5, "drawing")) == [0, 1, 2, 3, 4]
+    monkeypatch.setattr(bank, "_SECONDS_BEFORE_PROGRESS", patience)
+    assert list(bank._with_progress(5, "drawing")) == [0, 1, 2, 3, 4]
 
 
 def test_an_id_that_the_installed_package_lacks_is_named(monkeypatch: pytest.MonkeyPatch):
     import gymnasium
 
     monkeypatch.delitem(gymnasium.registry, ID)
-    with pytest.raises(ValueError, match=f"has no {ID}"):
+    with pytest.raises(ValueError, match=f"{ID} is not in the installed minigrid .*, allowed"):
         load_bank(ID, 7, 1)
 
 
@@ -102,8 +102,8 @@ def test_levels_are_drawn_evenly():
 )
 def test_starts_follow_the_package_s_distribution(id: str):
     """Two samples of poses and missions: a bank of ours, levels of other seeds of the package."""
-    draws, overlay = 400, overlay_of(id)
-    _, levels = bank.draw_bank(id, overlay, draws, seed=3)
+    draws, task_rules = 400, rules_of(id)
+    _, levels = bank.draw_bank(id, task_rules, draws, seed=3)
     package = package_env(id)
     theirs, ours = Counter[tuple[int, int, str]](), Counter[tuple[int, int, str]]()
     said = levels.mission.shape[1] > 0

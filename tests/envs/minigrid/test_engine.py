@@ -148,7 +148,7 @@ def test_a_box_in_a_box_in_a_box_is_refused():
     env = package_env("MiniGrid-Empty-8x8-v0")
     env.reset(seed=0)
     env.grid.set(3, 3, Box("red", contains=Box("blue", contains=Key("red"))))
-    with pytest.raises(ValueError, match="a box holds a box"):
+    with pytest.raises(ValueError, match="a box contains a box that is not empty"):
         from_package([env])
 
 

@@ -17,8 +17,13 @@ from test_memory_env import NoWaiting, assert_equal
 
 from memrl.envs.minigrid import GRID_IDS, MEMORY_IDS, GridEnv, render_view
 from memrl.envs.minigrid.bank_files import load_bank
-from memrl.envs.minigrid.families import FAMILIES, overlay_of
-from memrl.envs.minigrid.grid_play import advance, begin, renew_all, renew_some
+from memrl.envs.minigrid.families import FAMILIES, rules_of
+from memrl.envs.minigrid.grid_episodes import (
+    advance,
+    autoreset_by_index,
+    autoreset_by_mask,
+    start_episodes,
+)
 from memrl.envs.missions import decode
 from memrl.rollout.env import Transition
 
@@ -75,7 +80,7 @@ def test_an_end_gives_the_last_and_the_next_first_observation(id: str):
         ends += int(step.ended.sum())
         play = env.state_dict()["play"]
         assert (play["t"][step.ended] == 0).all()
-        opened = begin(env._bank, torch.arange(13))
+        opened = start_episodes(env._bank, torch.arange(13))
         for one in step.ended.nonzero().flatten():
             same = (opened.grid.cells == play["grid"]["cells"][one]).all(1)
             same &= (opened.facts == play["facts"][one]).all(1)
@@ -135,7 +140,7 @@ def test_a_saved_state_continues_bit_for_bit(id: str):
 def test_a_state_of_another_task_is_refused():
     saved = made(DOOR_KEY, 3).state_dict()
     for options in ({"bank": 1}, {"agent_view_size": 3}, {"bank_size": 5}):
-        with pytest.raises(ValueError, match="the state is of"):
+        with pytest.raises(ValueError, match=r"num_envs\) of the saved state is .*, allowed: "):
             made(DOOR_KEY, 3, **options).load_state_dict(saved)
 
 
@@ -156,8 +161,8 @@ def test_renewing_every_row_is_renewing_those_that_ended(id: str):
     env = made(id, 11)
     ended, level = torch.arange(11) % 3 == 0, torch.arange(11) % 13
     answers = []
-    for renew in (renew_some, renew_all):
-        play = begin(env._bank, level.flip(0))
+    for renew in (autoreset_by_index, autoreset_by_mask):
+        play = start_episodes(env._bank, level.flip(0))
         image = env._engine.observe(play.grid)
         answers.append(renew(play, image, ended, env._bank, env._first, level))
     (one, seen), (two, seen_too) = answers
@@ -170,9 +175,9 @@ def test_what_a_device_does_in_a_step_waits_for_nothing(id: str):
     env.step(torch.zeros(11, dtype=torch.int64))  # tables are made in the first one
     level, ended = torch.arange(11), torch.arange(11) % 2 == 0
     with NoWaiting():
-        play, _ = advance(env._engine, env._overlay, env._play, level % 3, env._generator)
+        play, _ = advance(env._engine, env._task_rules, env._episodes, level % 3, env._generator)
         image = env._engine.observe(play.grid)
-        renew_all(play, image, ended, env._bank, env._first, level)
+        autoreset_by_mask(play, image, ended, env._bank, env._first, level)
 
 
 @pytest.mark.skipif(
@@ -241,15 +246,15 @@ def test_a_picture_follows_its_episode():
 
 
 def test_an_unknown_id_names_the_nearest():
-    for near in (lambda id: made(id, 1), overlay_of):
-        with pytest.raises(ValueError, match="did you mean 'MiniGrid-DoorKey-5x5-v0'"):
+    for near in (lambda id: made(id, 1), rules_of):
+        with pytest.raises(ValueError, match="did you mean MiniGrid-DoorKey-5x5-v0"):
             near("MiniGrid-DoorKey-5x5-v9")
 
 
 def test_impossible_numbers_are_refused():
     for options, said in (
         ({"agent_view_size": 4}, "agent_view_size is 4"),
-        ({"observation": "rbg"}, "did you mean 'rgb'"),
+        ({"observation": "rbg"}, "did you mean rgb"),
         ({"bank_size": 0}, "bank_size is 0"),
         ({"bank": -1}, "bank is -1"),
     ):
@@ -257,5 +262,5 @@ def test_impossible_numbers_are_refused():
             made(DOOR_KEY, 3, **options)
     with pytest.raises(ValueError, match="num_envs is 0"):
         made(DOOR_KEY, 0)
-    with pytest.raises(ValueError, match="an action is 3; allowed are 0 … 2"):
+    with pytest.raises(ValueError, match="an action is 3, allowed: 0 … 2"):
         made(BALLS, 2).step(torch.tensor([0, 3]))

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from memrl.envs.minigrid import GRID_IDS, GridEngine, GridEnv, GridState
 from memrl.envs.minigrid.cells import BALL, BLUE, EMPTY, pack
-from memrl.envs.minigrid.families import FAMILIES, overlay_of
-from memrl.envs.minigrid.grid_play import Play, advance
-from memrl.envs.minigrid.overlay import Overlay
+from memrl.envs.minigrid.families import FAMILIES, rules_of
+from memrl.envs.minigrid.grid_episodes import GridEpisodes, advance
+from memrl.envs.minigrid.task_rules import TaskRules
 from memrl.envs.minigrid.translate import from_package
-from memrl.envs.missions import numbers
+from memrl.envs.missions import encode_one
 
 COPIES, ROUNDS = 8, 25
 ACTIONS = [0.12, 0.12, 0.3, 0.15, 0.08, 0.15, 0.08]
@@ -43,7 +43,7 @@ def test_steps_are_the_package_s_at_every_view_size(id: str, view_size: int):
 
 
 def compare(id: str, copies: int, rounds: int, seed: int, view_size: int = 7) -> Counter[str]:
-    """Play both sides from the package's states; returns how often things happened."""
+    """Step both sides from the package's states; returns how often things happened."""
     packages = [package_env(id, agent_view_size=view_size) for _ in range(copies)]
     for i, package in enumerate(packages):
         package.reset(seed=1000 * seed + i)
@@ -56,9 +56,9 @@ def compare(id: str, copies: int, rounds: int, seed: int, view_size: int = 7) ->
         before = state_of(packages, env)
         action = rng.choice(len(chance), size=copies, p=chance / chance.sum())
         theirs = [package.step(int(a)) for package, a in zip(packages, action, strict=True)]
-        overlay = with_moves_of(packages, overlay_of(id))
-        assert_same_state(env, overlay, before, torch.from_numpy(action), packages)
-        env._overlay = overlay
+        task_rules = with_moves_of(packages, rules_of(id))
+        assert_same_state(env, task_rules, before, torch.from_numpy(action), packages)
+        env._task_rules = task_rules
         env.load_state_dict(env.state_dict() | {"play": before})
         assert_same_step(env, torch.from_numpy(action), theirs, happened)
         for package, (_, _, terminated, truncated, _) in zip(packages, theirs, strict=True):
@@ -70,42 +70,45 @@ def compare(id: str, copies: int, rounds: int, seed: int, view_size: int = 7) ->
 def state_of(packages: list[Any], env: GridEnv) -> dict[str, Any]:
     """The package's states as a ``state_dict`` holds them."""
     words = env.observation_space.spaces.get("mission")
-    missions = [numbers(p.mission, words.shape[0]) if words else [] for p in packages]
+    missions = [encode_one(p.mission, words.shape[0]) if words else [] for p in packages]
     return {
         "grid": from_package(packages)._asdict(),
-        "facts": torch.tensor([overlay_of(env.id).read(p) for p in packages], dtype=torch.int64),
+        "facts": torch.tensor(
+            [rules_of(env.id).read_facts(p) for p in packages], dtype=torch.int64
+        ),
         "mission": torch.tensor(missions, dtype=torch.int64),
         "t": torch.tensor([package.step_count for package in packages]),
     }
 
 
-def with_moves_of(packages: list[Any], overlay: Overlay) -> Overlay:
-    """The overlay, its obstacles moving where those of the package have just moved."""
-    if overlay.stir is None:
-        return overlay
-    moved = torch.tensor([overlay.read(package) for package in packages])
+def with_moves_of(packages: list[Any], task_rules: TaskRules) -> TaskRules:
+    """The rules, with obstacles that move as those of the package have just moved."""
+    if task_rules.move_objects is None:
+        return task_rules
+    moved = torch.tensor([task_rules.read_facts(package) for package in packages])
 
-    def stir(facts: Tensor, state: GridState, bits: Tensor, engine: GridEngine) -> Tensor:
+    def move(facts: Tensor, state: GridState, bits: Tensor, engine: GridEngine) -> Tensor:
         ahead = state.cells.gather(1, engine.front(state).unsqueeze(1))
         for i in range(moved.shape[1] - 1):
             state.cells.scatter_(1, facts[:, i : i + 1], EMPTY)
             state.cells.scatter_(1, moved[:, i : i + 1], pack(BALL, BLUE))
         return torch.cat([moved[:, :-1], ahead], 1)
 
-    return overlay._replace(stir=stir)
+    return task_rules._replace(move_objects=move)
 
 
 def assert_same_state(
-    env: GridEnv, overlay: Overlay, before: dict[str, Any], action: Tensor, packages: list[Any]
+    env: GridEnv, task_rules: TaskRules, before: dict[str, Any], action: Tensor, packages: list[Any]
 ) -> None:
     """Cells, contents, position, direction, what is carried, facts, time."""
     grid = GridState(**{name: leaf.clone() for name, leaf in before["grid"].items()})
-    play = Play(**before | {"grid": grid})
-    after, _ = advance(env._engine, overlay, play, action, torch.Generator())
+    play = GridEpisodes(**before | {"grid": grid})
+    after, _ = advance(env._engine, task_rules, play, action, torch.Generator())
     want = state_of(packages, env)
     for name, leaf in want["grid"].items():
         assert torch.equal(getattr(after.grid, name), leaf), name
-    known = -1 if overlay.stir else None  # behind the obstacles: what was ahead before they moved
+    # The last fact of obstacles is what was ahead before they moved.
+    known = -1 if task_rules.move_objects else None
     assert torch.equal(after.facts[:, :known], want["facts"][:, :known])
     assert torch.equal(after.t, want["t"])
 
@@ -119,7 +122,7 @@ def assert_same_step(
         np.testing.assert_array_equal(ours.final_obs["image"][copy].numpy(), obs["image"])
         assert ours.final_obs["direction"][copy].item() == obs["direction"]
         if "mission" in ours.final_obs:
-            said = numbers(obs["mission"], ours.final_obs["mission"].shape[1])
+            said = encode_one(obs["mission"], ours.final_obs["mission"].shape[1])
             assert ours.final_obs["mission"][copy].tolist() == said
         assert ours.reward[copy].item() == np.float32(reward)
         assert ours.terminated[copy].item() == terminated

@@ -15,9 +15,9 @@ from test_memory_package import follow
 
 from memrl.config.composition import compose
 from memrl.envs.minigrid import GridState, MemoryEnv
-from memrl.envs.minigrid.atlas import EVERY_CODE, NORTH, tile_atlas, tile_key
 from memrl.envs.minigrid.cells import EMPTY, GREY, KEY, RED, WALL, pack
 from memrl.envs.minigrid.observer import Observer
+from memrl.envs.minigrid.tiles import EVERY_CODE, NORTH, draw_tiles, tile_key
 from memrl.envs.minigrid.translate import from_package
 from memrl.pipeline.env_card import draw_view, references
 
@@ -128,30 +128,34 @@ def test_recordings_show_the_pictures_that_the_agent_sees():
 
 
 def test_tiles_that_look_alike_are_kept_once():
-    atlas = tile_atlas(8)
-    assert len(atlas.tiles.flatten(1).unique(dim=0)) == len(atlas.tiles)
+    tile_set = draw_tiles(8)
+    assert len(tile_set.tiles.flatten(1).unique(dim=0)) == len(tile_set.tiles)
 
 
 def test_what_no_grid_shows_is_drawn_as_an_empty_cell():
-    atlas = tile_atlas(8, (pack(WALL, GREY),))
+    tile_set = draw_tiles(8, (pack(WALL, GREY),))
     key, lit, agent = torch.tensor(pack(KEY, RED)), torch.tensor(1), torch.tensor(NORTH + 1)
     empty = torch.tensor(EMPTY)
-    got = atlas.number[tile_key(key, agent, lit)]
-    assert got == atlas.number[tile_key(empty, agent, lit)]
-    full = tile_atlas(8, EVERY_CODE)
+    got = tile_set.number[tile_key(key, agent, lit)]
+    assert got == tile_set.number[tile_key(empty, agent, lit)]
+    full = draw_tiles(8, EVERY_CODE)
     assert full.number[tile_key(key, agent, lit)] != full.number[tile_key(empty, agent, lit)]
 
 
 def test_an_unknown_observation_is_answered_with_the_nearest():
-    with pytest.raises(ValueError, match=r"'rbg', allowed: symbolic, rgb, rgb_full; .* 'rgb'"):
+    with pytest.raises(
+        ValueError, match=r"'rbg', allowed: symbolic, rgb, rgb_full; did you mean rgb\?"
+    ):
         MemoryEnv("MiniGrid-MemoryS7-v0", 2, observation="rbg")
 
 
 def test_pictures_that_a_policy_would_take_for_symbols_are_refused():
-    with pytest.raises(ValueError, match=r"of 24 pixels are too small, .* a tile_size from 11"):
+    with pytest.raises(
+        ValueError, match=r"tile_size is 8, allowed: at least 11, so that images have at least 32"
+    ):
         MemoryEnv("MiniGrid-MemoryS7-v0", 2, agent_view_size=3, observation="rgb")
 
 
 def test_a_tile_of_one_pixel_is_refused():
-    with pytest.raises(ValueError, match="tile_size is 1; it is at least 2"):
-        tile_atlas(1)
+    with pytest.raises(ValueError, match="tile_size is 1, allowed: at least 2"):
+        draw_tiles(1)

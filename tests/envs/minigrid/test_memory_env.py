@@ -186,7 +186,7 @@ def test_a_saved_state_continues_bit_for_bit():
 def test_a_state_of_another_task_is_refused():
     saved = MemoryEnv(S7, 3).state_dict()
     for other in (MemoryEnv(S7, 5), MemoryEnv(S7, 3, agent_view_size=3)):
-        with pytest.raises(ValueError, match="the state is of"):
+        with pytest.raises(ValueError, match=r"num_envs\) of the saved state is .*, allowed: "):
             other.load_state_dict(saved)
 
 
@@ -240,7 +240,7 @@ def test_cuda_plays_the_same_game(observation: str):
 
 
 def test_an_unknown_id_names_the_nearest():
-    with pytest.raises(ValueError, match="did you mean 'MiniGrid-MemoryS13-v0'"):
+    with pytest.raises(ValueError, match="did you mean MiniGrid-MemoryS13-v0"):
         MemoryEnv("MiniGrid-MemoryS13-v1", 1)
 
 
@@ -249,9 +249,9 @@ def test_wrong_actions_and_sizes_are_refused():
     for wrong, said in (([0, 7, 0], "an action is 7"), ([0, 0, -1], "an action is -1")):
         with pytest.raises(ValueError, match=said):
             env.step(torch.tensor(wrong))
-    with pytest.raises(ValueError, match=r"actions are int64 \[3\]"):
+    with pytest.raises(ValueError, match=r"allowed: int64 \[3\]"):
         env.step(torch.zeros(2, dtype=torch.int64))
-    with pytest.raises(ValueError, match=r"not torch\.float32"):
+    with pytest.raises(ValueError, match=r"actions are float32"):
         env.step(torch.zeros(3))
     with pytest.raises(ValueError, match="agent_view_size is 4"):
         MemoryEnv(S7, 3, agent_view_size=4)

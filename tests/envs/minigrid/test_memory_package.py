@@ -90,7 +90,7 @@ def test_every_state_and_action_leads_where_the_package_goes(id: str):
 def test_starts_are_exactly_those_of_the_package(id: str):
     package, task = package_env(id), memory_task(id)
     package.reset(seed=7)
-    starts = int(task.bank.poses.sum())
+    starts = int(task.starts.poses.sum())
     draws, seen = 400, []
     for _ in range(draws):
         package.reset()
@@ -110,15 +110,15 @@ def test_starts_are_exactly_those_of_the_package(id: str):
 def test_draws_follow_the_package_s_distribution(id: str):
     task, draws = memory_task(id), 200_000
     chance = start_probabilities(task)
-    starts = int(task.bank.poses.sum())
-    number = task.bank.draw(draws, torch.Generator().manual_seed(5))
+    starts = int(task.starts.poses.sum())
+    number = task.starts.draw(draws, torch.Generator().manual_seed(5))
     counts = torch.bincount(number, minlength=starts)
     expected = draws * chance[:starts]
     chi2 = float(((counts - expected) ** 2 / expected).sum())
     assert abs(chi2 - (starts - 1)) < 5 * (2 * (starts - 1)) ** 0.5
     # he is uniform, then x is uniform over 1 … he: every pose of a level has the same chance
-    levels = len(task.bank.first)
-    for first, poses in zip(*task.bank, strict=True):
+    levels = len(task.starts.first)
+    for first, poses in zip(*task.starts, strict=True):
         torch.testing.assert_close(
             chance[first : first + poses],
             torch.full((int(poses),), 1 / (levels * int(poses)), dtype=torch.float64),

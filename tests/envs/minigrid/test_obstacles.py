@@ -16,7 +16,7 @@ from memrl.envs.minigrid.obstacles import OBSTACLES
 from memrl.envs.minigrid.translate import from_package
 
 DRAWS = 6000
-STIR = OBSTACLES.stir
+STIR = OBSTACLES.move_objects
 assert STIR is not None
 
 
@@ -36,7 +36,7 @@ def room(*balls: tuple[int, int], agent: tuple[int, int] = (1, 1)) -> MiniGridEn
 def stirred(env: MiniGridEnv, draws: int = DRAWS, bits: Tensor | None = None) -> Tensor:
     """Where the balls are after one step, many times over: cells [draws, balls]."""
     state = rows(from_package([env]), torch.zeros(draws, dtype=torch.int64))
-    facts = torch.tensor([OBSTACLES.read(env)]).repeat(draws, 1)
+    facts = torch.tensor([OBSTACLES.read_facts(env)]).repeat(draws, 1)
     if bits is None:
         bits = torch.empty_like(facts).random_(generator=torch.Generator().manual_seed(1))
     before = state.cells.clone()
@@ -53,7 +53,7 @@ def packages_moves(env: MiniGridEnv, draws: int) -> Counter[tuple[int, ...]]:
     seen: Counter[tuple[int, ...]] = Counter()
     for _ in range(draws):
         env.step(0)
-        seen[tuple(OBSTACLES.read(env)[:-1])] += 1
+        seen[tuple(OBSTACLES.read_facts(env)[:-1])] += 1
         for ball in env.obstacles:
             env.grid.set(*ball.cur_pos, None)
         for ball, cell in zip(env.obstacles, start, strict=True):

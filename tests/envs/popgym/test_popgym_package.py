@@ -10,7 +10,7 @@ import torch
 from suites import slow_but
 
 from memrl.envs import make
-from memrl.envs.popgym.tasks import BLIND, CARD_AND_BOARD_TASKS, family
+from memrl.envs.popgym.tasks import CARD_AND_BOARD_TASKS, HIDES_ACTION, family
 
 # This folder is a package "popgym" to those who lack the real one, but not with this module.
 INSTALLED = find_spec("popgym.envs") is not None
@@ -57,13 +57,13 @@ def test_every_step_equals_the_package(id, monkeypatch):
     env.reset()
     finished, steps = np.zeros(len(PLAYERS), int), 0
     while finished.min() < EPISODES:
-        games = [dealer.games[i] for i in env._deals["serial"]]
+        games = [dealer.games[i] for i in env._setups["serial"]]
         actions = np.stack([choose(p, dealer, g, rng) for p, g in zip(PLAYERS, games, strict=True)])
         if dealer.family == "MultiarmedBandit":
             luck = torch.tensor([next_luck(game) for game in games])
-            monkeypatch.setattr(env, "_luck", lambda luck=luck: luck)
+            monkeypatch.setattr(env, "_uniform", lambda luck=luck: luck)
         after = env.step(torch.as_tensor(actions).long())
-        serial = env._deals["serial"]
+        serial = env._setups["serial"]
         for b, game in enumerate(games):
             action = actions[b] if actions.ndim == 2 else int(actions[b])
             obs, reward, terminated, truncated, _ = game.step(action)
@@ -87,10 +87,10 @@ def test_spaces_are_those_of_the_package(id):
     sizes = [getattr(space, "n", None) or list(space.nvec) for space in ours]
     assert sizes == [getattr(space, "n", None) or list(space.nvec) for space in theirs]
     assert env.action_space == game.action_space
-    assert game.obs_requires_prev_action == (family(id) in BLIND)
+    assert game.obs_requires_prev_action == (family(id) in HIDES_ACTION)
 
 
-@pytest.mark.parametrize("id", [f"popgym-{name}Easy-v0" for name in (*BLIND, "CountRecall")])
+@pytest.mark.parametrize("id", [f"popgym-{name}Easy-v0" for name in (*HIDES_ACTION, "CountRecall")])
 def test_the_papers_wrappers_are_a_matter_of_options(id, monkeypatch):
     dealer, env = Dealer(id), make(id, prev_action=True, antialias=True)
     monkeypatch.setattr(env.env, "_draw", dealer.draw)
@@ -102,7 +102,7 @@ def test_the_papers_wrappers_are_a_matter_of_options(id, monkeypatch):
 
     obs = env.reset()
     for _ in range(EPISODES):
-        serial = int(env.env._deals["serial"])
+        serial = int(env.env._setups["serial"])
         wrapped = Flatten(Antialias(PreviousAction(dealer.games[serial])))
         assert np.array_equal(one_hot(obs), wrapped.reset(seed=serial)[0])
         ended = False
@@ -110,7 +110,7 @@ def test_the_papers_wrappers_are_a_matter_of_options(id, monkeypatch):
             action = wrapped.action_space.sample()
             if dealer.family == "MultiarmedBandit":
                 luck = torch.tensor([next_luck(dealer.games[serial])])
-                monkeypatch.setattr(env.env, "_luck", lambda luck=luck: luck)
+                monkeypatch.setattr(env.env, "_uniform", lambda luck=luck: luck)
             theirs, _, terminated, truncated, _ = wrapped.step(action)
             after = env.step(torch.as_tensor(action).long()[None])
             assert np.array_equal(one_hot(after.final_obs), theirs)

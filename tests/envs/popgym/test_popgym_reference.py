@@ -11,8 +11,8 @@ from gymnasium import spaces
 
 from memrl.envs import make
 from memrl.envs.popgym.catalogue import popgym_card
-from memrl.envs.popgym.chains import random_battleship, random_minesweeper
 from memrl.envs.popgym.odds import counting_cards
+from memrl.envs.popgym.random_returns import random_battleship, random_minesweeper
 from memrl.envs.popgym.reference import random_return, returns
 from memrl.envs.popgym.tasks import CARD_AND_BOARD_TASKS
 

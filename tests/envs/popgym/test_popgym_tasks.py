@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from memrl.envs import make
 from memrl.envs.popgym.cards import shuffle, symbols
 from memrl.envs.popgym.count_recall import count
-from memrl.envs.popgym.fleets import Harbour
+from memrl.envs.popgym.fleets import FleetSampler
 from memrl.envs.popgym.minesweeper import choose
 from memrl.envs.popgym.tasks import CARD_AND_BOARD_TASKS
 
@@ -88,7 +88,7 @@ def test_fleets_are_as_likely_as_by_trying_places_until_one_is_free():
         for other in free:
             board = tuple((x, y) in place | other for x in range(side) for y in range(side))
             chances[board] += 1 / len(first) / len(free)
-    drawn = Harbour(side, ships, torch.device("cpu")).draw(40_000, generator())
+    drawn = FleetSampler(side, ships, torch.device("cpu")).draw(40_000, generator())
     assert sum(chances.values()) == pytest.approx(1)
     assert_distributed(rows(drawn), chances)
 
@@ -139,7 +139,7 @@ def test_the_last_card_of_autoencode_comes_with_the_call_to_play():
 
 
 def test_lookback_must_leave_an_answer_to_count():
-    with pytest.raises(ValueError, match="lookback is 51; allowed: 0 to 50"):
+    with pytest.raises(ValueError, match="lookback is 51, allowed: 0 … 50 env steps"):
         make("popgym-RepeatPreviousEasy-v0", lookback=51)
 
 
@@ -147,21 +147,21 @@ def test_lookback_must_leave_an_answer_to_count():
     ("id", "options", "given"),
     [
         ("popgym-BattleshipEasy-v0", {"side": 7}, "side is 7"),
-        ("popgym-MineSweeperEasy-v0", {"mines": 14}, "14 mines on 4 × 4 cells"),
-        ("popgym-MineSweeperEasy-v0", {"side": -5}, "on -5 × -5 cells"),
+        ("popgym-MineSweeperEasy-v0", {"mines": 14}, "side is 4 and mines is 14"),
+        ("popgym-MineSweeperEasy-v0", {"side": -5}, "side is -5 and mines is 2"),
         ("popgym-MultiarmedBanditEasy-v0", {"arms": 1}, "arms is 1"),
         ("popgym-ConcentrationEasy-v0", {"kinds": 3}, "kinds is 3"),
         ("popgym-ConcentrationEasy-v0", {"kinds": 4}, "kinds is 4"),
-        ("popgym-ConcentrationEasy-v0", {"decks": 0}, "0 decks"),
-        ("popgym-CountRecallEasy-v0", {"kinds": 0}, "0 kinds"),
-        ("popgym-CountRecallEasy-v0", {"decks": 0}, "0 decks"),
-        ("popgym-RepeatFirstEasy-v0", {"decks": -1}, "-1 decks"),
-        ("popgym-AutoencodeEasy-v0", {"decks": 0}, "0 decks"),
-        ("popgym-HigherLowerEasy-v0", {"decks": 0}, "0 decks"),
+        ("popgym-ConcentrationEasy-v0", {"decks": 0}, "decks is 0"),
+        ("popgym-CountRecallEasy-v0", {"kinds": 0}, "kinds is 0 and decks is 1"),
+        ("popgym-CountRecallEasy-v0", {"decks": 0}, "decks is 0"),
+        ("popgym-RepeatFirstEasy-v0", {"decks": -1}, "decks is -1"),
+        ("popgym-AutoencodeEasy-v0", {"decks": 0}, "decks is 0"),
+        ("popgym-HigherLowerEasy-v0", {"decks": 0}, "decks is 0"),
     ],
 )
 def test_impossible_options_are_refused_with_what_is_allowed(id, options, given):
-    with pytest.raises(ValueError, match=f"{given}.*; allowed"):
+    with pytest.raises(ValueError, match=f"{given}, allowed: "):
         make(id, **options)
 
 
@@ -169,10 +169,10 @@ def test_impossible_options_are_refused_with_what_is_allowed(id, options, given)
 def test_all_cards_of_concentration_can_be_paired(kinds, decks):
     env = make("popgym-ConcentrationEasy-v0", 2, kinds=kinds, decks=decks)
     env.reset(0)
-    order = env._deals["face"].argsort(dim=1, stable=True)  # kind by kind
+    order = env._setups["face"].argsort(dim=1, stable=True)  # kind by kind
     for t, card in enumerate(order.unbind(1), 1):
         after = env.step(card)
-        assert (after.terminated == (t == env.cards == env.shortest)).all()
+        assert (after.terminated == (t == env.cards == env.min_length)).all()
         want = torch.full((2,), t // 2 * 2 / env.cards)
         torch.testing.assert_close(after.metrics["found"], want)
         assert torch.equal(after.metrics["success"], after.terminated.float())
@@ -181,7 +181,7 @@ def test_all_cards_of_concentration_can_be_paired(kinds, decks):
 def test_a_fleet_may_be_sunk_by_the_last_shot():
     env = make("popgym-BattleshipEasy-v0", 3, seed=2)
     env.reset()
-    ship = env._deals["ship"].long()
+    ship = env._setups["ship"].long()
     cells = ship.argsort(dim=1, descending=True, stable=True)  # its 12, then water
     order = torch.cat([cells[:, :11], cells[:, 12:], cells[:, 11:12]], 1)
     for t, cell in enumerate(order.unbind(1), 1):
@@ -194,7 +194,7 @@ def test_a_fleet_may_be_sunk_by_the_last_shot():
 def test_opened_is_the_fraction_of_free_cells():
     env = make("popgym-MineSweeperEasy-v0", 3, seed=2)
     env.reset()
-    mined = torch.zeros(3, 16).scatter(1, env._deals["mine"], 1)
+    mined = torch.zeros(3, 16).scatter(1, env._setups["mine"], 1)
     for opened, cell in enumerate(mined.argsort(dim=1, stable=True)[:, :14].unbind(1), 1):
         after = env.step(torch.stack([cell // 4, cell % 4], 1))
         torch.testing.assert_close(after.metrics["opened"], torch.full((3,), opened / 14))
@@ -204,7 +204,7 @@ def test_opened_is_the_fraction_of_free_cells():
 def test_best_is_the_share_of_pulls_at_the_best_arm():
     env = make("popgym-MultiarmedBanditEasy-v0", 3, seed=2, length=4)
     env.reset()
-    best = env._deals["chance"].argmax(1)
+    best = env._setups["chance"].argmax(1)
     for right in (1, 0, 1, 1):
         after = env.step((best + 1 - right) % 10)
     assert after.metrics["best"].tolist() == [0.75] * 3
@@ -213,7 +213,7 @@ def test_best_is_the_share_of_pulls_at_the_best_arm():
 @pytest.mark.parametrize(("row", "column"), [(8, 0), (0, -1)])
 def test_a_shot_beyond_the_board_is_refused(row, column):
     env = make("popgym-BattleshipEasy-v0", 2, seed=0)
-    said = re.escape(f"an action is {np.array([row, column])}; allowed are [0 0] … [7 7]")
+    said = re.escape(f"an action is {np.array([row, column])}, allowed: [0 0] … [7 7]")
     with pytest.raises(ValueError, match=said):
         env.step(torch.tensor([[0, 0], [row, column]]))
 

@@ -194,7 +194,7 @@ def test_more_writes_than_room_leave_the_last():
     assert sorted(values_of(own, 0)) == [5, 6, 7]
 
 
-def test_many_writes_are_compared_in_parts_to_the_same_end(monkeypatch):
+def test_large_batches_of_writes_are_compared_in_chunks_with_the_same_result(monkeypatch):
     sizes = []
 
     def counted(keys, numbers, tolerance):
@@ -202,11 +202,11 @@ def test_many_writes_are_compared_in_parts_to_the_same_end(monkeypatch):
         return first_alike(keys, numbers, tolerance)
 
     monkeypatch.setattr(dnd, "first_alike", counted)
-    n = 2 * dnd.TOGETHER + 7
+    n = 2 * dnd.CHUNK + 7
     own = store(capacity=5000, width=1, rule=largest)
     action, key, target = torch.arange(n) % A, torch.arange(n) % 301, torch.randn(n)
     own.write(action, key.float().unsqueeze(1), target)
-    assert sizes == [dnd.TOGETHER, dnd.TOGETHER, 7]
+    assert sizes == [dnd.CHUNK, dnd.CHUNK, 7]
     for a in range(A):
         for slot, k in enumerate(own.entries.keys[a, : own.entries.held[a], 0].tolist()):
             want = target[(action == a) & (key == k)].max()
@@ -310,8 +310,8 @@ def _copy(value):
     ("damage", "sentence"),
     [
         (lambda s: s.pop("clock"), "lack clock"),
-        (lambda s: s.update(held=[0]), "1 dictionaries with keys of 2"),
-        (lambda s: s.update(room=99), "room for 99 entries were saved; here are 3"),
+        (lambda s: s.update(held=[0]), "1 dictionaries with keys of width 2"),
+        (lambda s: s.update(room=99), "99 slots; allowed: 3 dictionaries"),
     ],
     ids=["missing", "actions", "capacity"],
 )

@@ -104,5 +104,5 @@ def test_scores_have_no_gradient():
 
 @pytest.mark.parametrize("k", [0, N + 1])
 def test_more_neighbours_than_keys_are_refused(k):
-    with pytest.raises(ValueError, match=f"{k} neighbours cannot be found among {N} keys"):
+    with pytest.raises(ValueError, match=f"k is {k}; allowed: 1 … {N}"):
         nearest(draw(B, Q, W), draw(B, N, W), k)

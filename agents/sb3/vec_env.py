@@ -1,0 +1,190 @@
+"""Adapts Stable-Baselines3's ``VecEnv`` to `BatchedEnv`, for the collector."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, final
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor
+
+from memrl.rollout.env import BatchedEnv, Obs, Transition
+from memrl.rollout.spaces import MASK, Array, Leaf, canonical_action, decode_action, encode, leaves
+
+MASK_METHOD = "action_masks"  # the environments' method that sb3-contrib's MaskablePPO calls
+
+
+class LastStep(NamedTuple):
+    """The last result of ``VecEnv.step``, for SB3's callbacks."""
+
+    obs: Any
+    rewards: Array  # [B]
+    dones: Array  # bool [B]
+    infos: list[dict[str, Any]]
+
+
+@final
+class VecEnvAdapter(BatchedEnv):
+    """The B environments of a ``VecEnv``; SB3's loop resets them and calls `set_obs`.
+
+    Action masks come from the environments' method ``action_masks`` if they have one. Continuous
+    actions are clipped to their bounds.
+
+    Raises:
+        ValueError: a space has no tensor form.
+    """
+
+    exact_resume = True  # the VecEnv itself continues; SB3's loop decides on resets
+
+    def __init__(self, env: VecEnv, device: torch.device) -> None:
+        self.env, self.num_envs, self.device = env, env.num_envs, device
+        self.converter = ObservationConverter(env.observation_space, device)
+        self.action_space = canonical_action(env.action_space)
+        entries = dict(self.converter.space.spaces)
+        self._adds_masks = MASK not in entries and env.has_attr(MASK_METHOD)
+        if self._adds_masks:
+            entries[MASK] = spaces.MultiBinary(mask_size(env.action_space))
+        self.observation_space = spaces.Dict(entries)
+        self.last = LastStep(None, np.zeros(0), np.zeros(0, bool), [])
+
+    def set_obs(self, obs: Any) -> Obs:
+        """Take the observations of SB3's last reset; returns them as tensors."""
+        self.last = self.last._replace(obs=obs)
+        return self._with_mask(self.converter.read(obs))
+
+    def reset(self, seed: int | None = None) -> Obs:
+        """The observations of `set_obs`: SB3's loop has already reset, with its own seed."""
+        return self._with_mask(self.converter.read(self.last.obs))
+
+    def step(self, action: Tensor) -> Transition:
+        obs, rewards, dones, infos = self.env.step(decode_action(self.env.action_space, action))
+        infos = list(infos)  # SubprocVecEnv returns a tuple
+        self.last = LastStep(obs, rewards, dones, infos)
+        tensors = self._with_mask(self.converter.read(obs))
+        done = torch.as_tensor(dones, dtype=torch.bool, device=self.device)
+        # As in SB3, an episode counts as truncated only if its final observation is there.
+        truncated = torch.tensor(
+            [bool(i.get("TimeLimit.truncated")) and "terminal_observation" in i for i in infos],
+            device=self.device,
+        )
+        return Transition(
+            obs=tensors,
+            reward=torch.as_tensor(rewards, dtype=torch.float32, device=self.device),
+            terminated=done & ~truncated,
+            truncated=done & truncated,
+            final_obs=self._final(tensors, dones, infos),
+            metrics={},
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> Obs:
+        return self.reset()
+
+    def _final(self, obs: Obs, dones: Array, infos: list[dict[str, Any]]) -> Obs:
+        """The final observations of episodes that ended; elsewhere the present ones."""
+        rows = [int(b) for b in np.flatnonzero(dones) if "terminal_observation" in infos[b]]
+        if not rows:
+            return obs
+        last = self.converter.read(stack([infos[b]["terminal_observation"] for b in rows]))
+        final = {key: value.clone() for key, value in obs.items()}
+        for key, value in last.items():
+            final[key][rows] = value
+        return final
+
+    def _with_mask(self, obs: Obs) -> Obs:
+        if not self._adds_masks:
+            return obs
+        masks = np.stack([np.asarray(mask) for mask in self.env.env_method(MASK_METHOD)])
+        flat = masks.reshape(self.num_envs, -1)
+        return obs | {MASK: torch.as_tensor(flat, dtype=torch.bool, device=self.device)}
+
+
+class ObservationConverter:
+    """Converts SB3's NumPy observations, single or batched, to tensors; images to [H, W, C]."""
+
+    def __init__(self, space: spaces.Space[Any], device: torch.device) -> None:
+        self.leaves: dict[str, Leaf] = leaves(space)
+        self.channels_first = {
+            key for key, leaf in self.leaves.items() if _channels_first(leaf.space)
+        }
+        self.space = spaces.Dict(
+            {
+                key: _channels_last(leaf.space) if key in self.channels_first else leaf.space
+                for key, leaf in self.leaves.items()
+            }
+        )
+        self.device = device
+
+    def read(self, obs: Any) -> Obs:
+        """A batch of observations [B, ...]."""
+        read = {}
+        for key, leaf in self.leaves.items():
+            part = torch.as_tensor(encode(leaf, leaf.pick(obs), f"observation {key!r}"))
+            part = part.movedim(1, -1) if key in self.channels_first else part
+            read[key] = part.to(self.device, copy=True)
+        return read
+
+    def is_single(self, obs: Any) -> bool:
+        """Is this one observation rather than a batch?"""
+        leaf = next(iter(self.leaves.values()))
+        return np.ndim(leaf.pick(obs)) == len(leaf.given.shape or ())
+
+
+def check_arrays(space: spaces.Space[Any]) -> None:
+    """Refuse spaces that ``DummyVecEnv`` cannot store, before it fails less clearly.
+
+    Raises:
+        ValueError: a space has no tensor form, or is text.
+    """
+    leaves(space)
+    if isinstance(space, spaces.Dict):
+        text = [k for k, part in space.items() if part.shape is None and part.dtype is not None]
+        others = [key for key in space if key not in text]
+        if text:
+            raise ValueError(
+                f"observation {text[0]!r} is text, which Stable-Baselines3 cannot store; leave it "
+                f"out: gymnasium.wrappers.FilterObservation(env, {others})"
+            )
+
+
+def _channels_first(space: spaces.Space[Any]) -> bool:
+    """Is this an image [C, H, W], as ``VecTransposeImage`` returns?"""
+    shape = space.shape or ()
+    return bool(is_image_space(space)) and shape[0] < min(shape[1:])
+
+
+def _channels_last(space: spaces.Space[Any]) -> spaces.Space[Any]:
+    channels, *sides = space.shape or ()
+    return spaces.Box(0, 255, (*sides, channels), np.uint8)
+
+
+def stack(parts: list[Any]) -> Any:
+    """Stack single observations into a batch."""
+    if isinstance(parts[0], Mapping):
+        return {key: stack([part[key] for part in parts]) for key in parts[0]}
+    return np.stack([np.asarray(part) for part in parts])
+
+
+def mask_size(space: spaces.Space[Any]) -> int:
+    """The number of entries in a mask of an action space.
+
+    Raises:
+        ValueError: masks cannot restrict this action space.
+    """
+    match space:
+        case spaces.Discrete():
+            return int(space.n)
+        case spaces.MultiDiscrete():
+            return int(space.nvec.sum())
+        case spaces.MultiBinary():
+            return 2 * int(np.prod(space.shape))
+    raise ValueError(
+        f"the action space is {space}, allowed with action masks: Discrete, MultiDiscrete, "
+        "MultiBinary"
+    )
