@@ -115,7 +115,13 @@ class WalkAgent:
         self.starts = []
 
     def act(self, given, start=None):
-        obs = given.obs if isinstance(given, Transition) else given
+        obs = given
+        if isinstance(given, Transition):
+            obs, start = given.obs, given.ended
+            if given.valid is not None:
+                start = start | ~given.valid
+        elif start is None:
+            start = torch.ones(len(obs["obs"]), dtype=torch.bool)
         self.starts.append(start)
         self.acted += 1
         return torch.zeros(len(obs["obs"]), dtype=torch.int64)
