@@ -133,6 +133,8 @@ class _Scene:
         canvas = self.figure.canvas
         assert isinstance(canvas, FigureCanvasAgg)
         canvas.draw()  # type: ignore[no-untyped-call]
+        # Half of the time of a frame would go into a layout that every frame shares.
+        self.figure.set_layout_engine("none")
         pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
         return Image.fromarray(pixels[..., :3].copy())
 

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
+from suites import KINDS, slow_but
 
 import memrl
 from memrl.agents.ppo.config import BonusConfig, PPOConfig, SelfImitationConfig
@@ -71,12 +72,16 @@ def test_every_env_learns(name):
 
 
 @pytest.mark.parametrize("name", files("memory"))
-def test_every_memory_learns_and_the_core_is_that_class(name):
+def test_a_memory_s_config_makes_an_agent_on_that_class(name):
     config = memrl.compose([f"memory={name}", "env=probe", *TINY])
     agent = make_agent(config, make_env(config))
     assert config.memory["name"] == name
     assert type(agent.policy.core) is registry.core_class(name)
-    learn_once(config)
+
+
+@pytest.mark.parametrize("name", slow_but(KINDS, files("memory")))
+def test_every_memory_learns(name):
+    learn_once(memrl.compose([f"memory={name}", "env=probe", *TINY]))
 
 
 @pytest.mark.parametrize("name", files("agent"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from small_fits import SMALL, TINY, rows
+from suites import slow_but
 
 from memrl.checkpoint.folder import Checkpoints
 from memrl.cli.app import app, main
@@ -89,8 +91,10 @@ def test_a_sweep_gives_every_job_a_directory(memrl, tmp_path):
     assert runs == ["mqar-gru-seed1", "mqar-none-seed1"]
 
 
-@pytest.mark.parametrize("memory", ["ntm", "lru", "none"])
-@pytest.mark.parametrize("task", ["copy", "mqar", "ngrams"])
+DRAWN = [*itertools.product(("copy", "mqar", "ngrams"), ("ntm", "lru", "none"))]
+
+
+@pytest.mark.parametrize(("task", "memory"), slow_but(DRAWN[::4], DRAWN))  # each once
 def test_every_kind_of_task_and_memory_is_drawn(tmp_path, memory, task):
     small = ["task.min_length=5", "task.max_length=5", "evaluate.lengths=[5,7]"]
     config = compose_fit([*TINY, *small, f"memory={memory}", f"task={task}", "sequences=12"])

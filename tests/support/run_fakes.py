@@ -114,7 +114,14 @@ class WalkAgent:
         self.acted = 0
         self.starts = []
 
-    def act(self, obs, start=None):
+    def act(self, given, start=None):
+        obs = given
+        if isinstance(given, Transition):
+            obs, start = given.obs, given.ended
+            if given.valid is not None:
+                start = start | ~given.valid
+        elif start is None:
+            start = torch.ones(len(obs["obs"]), dtype=torch.bool)
         self.starts.append(start)
         self.acted += 1
         return torch.zeros(len(obs["obs"]), dtype=torch.int64)
@@ -128,6 +135,9 @@ class WalkAgent:
             "hidden": torch.full((1, 67), -0.5),
             "gate": torch.tensor([0.25]),
         }
+
+    def memory_state(self):
+        return None
 
     def state_dict(self):
         return {
