@@ -48,7 +48,7 @@ def test_envpool_is_measured_where_it_is_installed():
 
 
 def test_an_id_without_a_tensor_environment_is_refused():
-    with pytest.raises(ValueError, match="'CartPole-v1' is no tensor environment"):
+    with pytest.raises(ValueError, match="'CartPole-v1' is not a tensor environment"):
         bench_env(3, id="CartPole-v1")
 
 
