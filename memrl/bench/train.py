@@ -78,10 +78,10 @@ def bench_train(
 
     memrl's PPO uses ``num`` environments and 64 steps, the peer RecurrentPPO 16 environments and
     128 steps, both with 4 epochs and an LSTM (or ``memory``) of ``hidden_dim``. The peer runs in
-    two processes: with its default minibatch of 128 env steps, and with one of 512, which gives as many
-    minibatches as memrl's. The FLOPs of memrl's learner, counted by torch's FlopCounterMode, are
-    compared with a square float32 product on the same threads. On a GPU the shares of time are
-    those of the host's clock.
+    two processes: with its default minibatch of 128 env steps, and with one of 512, which gives
+    as many minibatches as memrl's. The FLOPs of memrl's learner, counted by torch's
+    FlopCounterMode, are compared with a square float32 product on the same threads. On a GPU the
+    shares of time are those of the host's clock.
 
     The peer pads episodes to the longest, so that its speed changes as it trains: eight windows are
     its first 65,000 env steps.
