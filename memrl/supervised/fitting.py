@@ -86,7 +86,7 @@ class FitJob(Job[FitConfig, SupervisedLearner]):
     def _draw(self, directory: RunDirectory, scores: Sequence[LengthScore]) -> None:
         config, task = self.config, self.learner.task
         title, lengths = f"{config.memory['name']} on {config.subject}", self._lengths()
-        draw_learning(directory.metrics, directory.curve, task=task, scores=scores, title=title)
+        draw_learning(directory.metrics, directory.curve, task=task, marks=scores, title=title)
         if any(score.length is not None for score in scores):
             draw_lengths(scores, directory.lengths, task=task, title=title)
         generator = torch.Generator().manual_seed(seed_for(config.seed, "watch"))

@@ -118,7 +118,7 @@ class SupervisedLearner:
         score = score_batch(self.task, output.logits, batch)
         cost = score.loss.new_zeros(()) if output.cost is None else output.cost.mean()
         self.optimizer.zero_grad(set_to_none=True)
-        total = score.loss / score.count + self.config.core_cost * cost
+        total = score.loss / score.scored + self.config.core_cost * cost
         total.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
         self.optimizer.step()

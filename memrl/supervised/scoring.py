@@ -16,7 +16,7 @@ class Score(NamedTuple):
 
     loss: Tensor  # [] nats
     correct: Tensor  # [] number of correct ones
-    count: Tensor  # [] number of scored ones
+    scored: Tensor  # [] number of scored ones
 
 
 def score_batch(task: Task, logits: Tensor, batch: Batch) -> Score:

@@ -43,7 +43,7 @@ def test_bits_are_scored_where_the_mask_says():
                     judged += 1
     score = score_batch(task, logits, batch)
     assert float(score.loss) == pytest.approx(loss, rel=1e-5)
-    assert (int(score.correct), int(score.count)) == (right, judged)
+    assert (int(score.correct), int(score.scored)) == (right, judged)
 
 
 def test_classes_are_scored_where_the_mask_says():
@@ -58,7 +58,7 @@ def test_classes_are_scored_where_the_mask_says():
         right += said.index(max(said)) == wanted
     score = score_batch(task, logits, batch)
     assert float(score.loss) == pytest.approx(loss, rel=1e-5)
-    assert (int(score.correct), int(score.count)) == (right, 5)
+    assert (int(score.correct), int(score.scored)) == (right, 5)
 
 
 def test_what_is_not_scored_has_no_gradient():
