@@ -33,7 +33,7 @@ def bench_sb3(
         memories: of MemoryPPO, separated by commas.
         hidden_dim: width of all memories.
         copies: number of environments.
-        n_steps: env steps per copy and rollout.
+        n_steps: env steps per environment and rollout.
         batch_size: env steps per minibatch.
         n_epochs: passes over a rollout.
         bptt: env steps a gradient of MemoryPPO may travel back; its own default if None.
