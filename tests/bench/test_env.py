@@ -8,7 +8,7 @@ import pytest
 
 from memrl.bench import env as bench_of_envs
 from memrl.bench.env import IDS, bench_env
-from memrl.cli.app import bench as commands
+from memrl.cli import bench as commands
 
 QUICK = {"seconds": 0.01, "windows": 3}
 
