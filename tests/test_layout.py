@@ -97,7 +97,7 @@ HYDRA_FILES = (
 )
 SB3_FILES = {
     f"agents.sb3.{name}"
-    for name in "algorithm archive normalisation persistent policy saving schedules source".split()
+    for name in "algorithm archive normalisation persistent policy saving schedules vec_env".split()
 }
 
 
@@ -118,8 +118,11 @@ def test_every_room_exists():
 @pytest.mark.parametrize(
     ("package", "homes"),
     [
-        ("stable_baselines3", {*SB3_FILES, "envs.adapters.sb3", "bench.peer_process", "bench.dqn"}),
-        ("sb3_contrib", {"bench.peer_process"}),
+        (
+            "stable_baselines3",
+            {*SB3_FILES, "envs.adapters.sb3", "bench.learner_server", "bench.dqn"},
+        ),
+        ("sb3_contrib", {"bench.learner_server"}),
         ("wandb", {"tracking.wandb"}),
         ("faiss", {"memory.stores.index"}),
         (

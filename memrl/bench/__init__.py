@@ -1,1 +1,1 @@
-"""Side-by-side measurements against installed peers."""
+"""Benchmarks beside other packages."""

@@ -1,6 +1,6 @@
-"""Bytes that tensors take while something runs: every allocation, as torch's profiler sees them.
+"""Peak memory of tensors during a call, from the allocations in torch's profiler.
 
-What other libraries allocate is not among them.
+Allocations of other libraries are not included.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from torch.profiler import ProfilerActivity, profile
 
 
 def peak_bytes(run: Callable[[], object]) -> int:
-    """The most bytes that live at a time beyond those that lived before."""
-    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # it tells stderr when it starts and stops
+    """Peak bytes of tensors during ``run``, beyond those allocated before."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # no messages about its start and stop
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         kept = run()
     del kept

@@ -1,4 +1,4 @@
-"""What MemoryPPO and RecurrentPPO learn on CartPole without velocities, seed by seed."""
+"""Returns of MemoryPPO and RecurrentPPO on CartPole without velocities, for several seeds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
-from memrl.bench.peer import POSITION_ONLY, Peer, Spec
+from memrl.bench.learner_process import POSITION_ONLY, LearnerProcess, LearnerSpec
 from memrl.config.models import Count, check
 from memrl.evaluation.statistics import mean
 
@@ -23,29 +23,29 @@ def bench_cartpole(
     *,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Returns of the final policies, mean over ``episodes`` with the most probable actions.
+    """Mean returns of the final policies over ``episodes``, with the most probable actions.
 
-    8 copies × 128 steps, minibatches of 512, learning rate 1e-3, and for the rest the defaults that
-    MemoryPPO and RecurrentPPO share: 10 epochs, γ 0.99, λ 0.95, clip 0.2, no entropy bonus.
-    RecurrentPPO has its default network (the critic has an LSTM of its own). The optimum is 500.
+    8 environments × 128 steps, minibatches of 512, learning rate 1e-3, and otherwise the defaults
+    that MemoryPPO and RecurrentPPO share: 10 epochs, γ 0.99, λ 0.95, clip 0.2, no entropy bonus.
+    RecurrentPPO has its default network (the critic has its own LSTM). The optimum is 500.
 
     Args:
         learners: ``RecurrentPPO`` or memories of MemoryPPO, separated by commas.
         seeds: 0 … seeds - 1, one run each.
         total_steps: env steps of a run.
-        episodes: of the evaluation.
+        episodes: in an evaluation.
         hidden_dim: width of all memories.
         bptt: env steps a gradient of MemoryPPO may travel back.
         threads: of torch.
-        say: told of every run that ends.
+        say: receives a line for every finished run.
 
     Returns:
-        A row per learner: ``returns`` (one a seed), ``mean``, ``low`` and ``high`` (95 % interval
+        A row per learner: ``returns`` (one per seed), ``mean``, ``low`` and ``high`` (95 % interval
         of the mean, Student's t over seeds; None for one seed) and ``seconds`` of training, the
         median of the runs.
 
     Raises:
-        ValueError: sb3-contrib is missing, or an unknown memory.
+        ValueError: sb3-contrib is not installed, or a memory is unknown.
     """
     sizes = {"hidden_dim": hidden_dim, "bptt": bptt, "threads": threads}
     specs = {learner: _spec(learner, **sizes) for learner in learners.split(",")}
@@ -54,25 +54,25 @@ def bench_cartpole(
         returns, seconds = [], []
         for seed in range(seeds):
             spec = plan.model_copy(update={"seed": seed})
-            process = Peer(spec)
+            process = LearnerProcess(spec)
             seconds.append(process.ask(learn=total_steps)["seconds"])
             returns.append(statistics.fmean(process.ask(evaluate=episodes)["returns"]))
             process.close()
             say(f"{spec.name}, seed {seed}: {returns[-1]:.1f} after {seconds[-1]:.0f} s")
         all_seeds = mean(returns)
-        known = math.isfinite(all_seeds.low)  # one seed has no interval
+        has_interval = math.isfinite(all_seeds.low)  # one seed has none
         rows[learner] = {
             "returns": returns,
             "mean": all_seeds.mean,
-            "low": all_seeds.low if known else None,
-            "high": all_seeds.high if known else None,
+            "low": all_seeds.low if has_interval else None,
+            "high": all_seeds.high if has_interval else None,
             "seconds": statistics.median(seconds),
         }
     return rows
 
 
-def _spec(learner: str, **sizes: int) -> Spec:
+def _spec(learner: str, **sizes: int) -> LearnerSpec:
     own = {"learner": "MemoryPPO", "memory": learner}
     named = {"learner": learner, "one_memory": False} if learner == "RecurrentPPO" else own
     fixed = {"env": POSITION_ONLY, "copies": 8, "batch_size": 512, "n_epochs": 10}
-    return check({**named, **fixed, "learning_rate": 1e-3, **sizes}, Spec)
+    return check({**named, **fixed, "learning_rate": 1e-3, **sizes}, LearnerSpec)

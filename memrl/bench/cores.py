@@ -1,4 +1,4 @@
-"""What every memory costs, beside the LSTM: env steps per second of learning and of acting."""
+"""The speed of every memory compared with the LSTM: env steps per second, learning and acting."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ BASELINE = "lstm"
 
 
 class Batch(NamedTuple):
-    """What every memory reads."""
+    """The input of every memory."""
 
     x: Tensor  # [T, B, I]
-    start: Tensor  # [T, B]  True where an episode opens
+    start: Tensor  # [T, B]  True at the first step of an episode
 
 
 def bench_cores(
@@ -38,21 +38,21 @@ def bench_cores(
     *,
     show: Callable[[list[int]], Iterable[int]] = iter,
 ) -> dict[str, dict[str, Any]]:
-    """Forward and backward of a sequence, and a single step, with every memory's defaults.
+    """Time forward and backward of a sequence, and single steps, with every memory's defaults.
 
-    The memories take turns, so that other load on the machine meets all of them; results are
-    medians over the turns, after one that warms up (and compiles).
+    The memories take turns, so that other load on the machine affects all alike. Results are
+    medians over the turns, after a first turn that warms up (and compiles).
 
     Args:
-        memories: separated by commas; all by default. The LSTM is always among them.
+        memories: separated by commas; all by default. The LSTM is always included.
         steps: T, env steps of a sequence.
-        rows: B, sequences side by side, and environments acted in.
+        rows: B, sequences in a batch, and environments when acting.
         in_dim: width of the input.
         episode_steps: mean length of the episodes inside the sequences.
         windows: turns of each memory.
-        compile: whether the updates of memories that loop over the steps are compiled.
+        compile: compile the updates of memories that loop over steps.
         device: such as cpu or cuda.
-        show: wraps the turns, to display how far it is.
+        show: wraps the turns, to display progress.
 
     Returns:
         By memory, fastest learner first: ``learn_steps_per_s``, ``act_steps_per_s`` (env steps),
@@ -60,27 +60,27 @@ def bench_cores(
         ``state_bytes`` of one environment, and ``compiled``.
 
     Raises:
-        ValueError: an unknown memory, or no compiler.
+        ValueError: a memory is unknown, or there is no compiler.
     """
     names = sorted({BASELINE, *(memories.split(",") if memories else registry.names())})
     batch = _batch(steps, rows, in_dim, episode_steps, device)
     cores = {name: _core(name, in_dim, compile, device) for name in names}
-    works = {
+    tasks = {
         name: (partial(_learn, core, batch), partial(_act, core, batch))
         for name, core in cores.items()
     }
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     for turn in show(list(range(windows + 1))):
-        for name, (learn, act) in works.items():
-            taken = _seconds(learn, device), _seconds(act, device)
+        for name, (learn, act) in tasks.items():
+            elapsed = _seconds(learn, device), _seconds(act, device)
             if turn:
-                seconds[name].append(taken)
-    found = {name: _row(cores[name], batch, seconds[name]) for name in names}
-    lstm = found[BASELINE]
-    for row in found.values():
+                seconds[name].append(elapsed)
+    results = {name: _row(cores[name], batch, seconds[name]) for name in names}
+    lstm = results[BASELINE]
+    for row in results.values():
         for verb in ("learn", "act"):
             row[f"{verb}_ratio"] = row[f"{verb}_steps_per_s"] / lstm[f"{verb}_steps_per_s"]
-    return dict(sorted(found.items(), key=lambda item: -item[1]["learn_steps_per_s"]))
+    return dict(sorted(results.items(), key=lambda item: -item[1]["learn_steps_per_s"]))
 
 
 def _batch(steps: int, rows: int, in_dim: int, episode_steps: int, device: str) -> Batch:

@@ -1,4 +1,4 @@
-"""The DNC beside the ``dnc`` package from PyPI: the same sizes in the same process."""
+"""The DNC beside the ``dnc`` package from PyPI, with the same sizes in the same process."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ def bench_dnc(
 ) -> dict[str, dict[str, Any]]:
     """Milliseconds of a sequence forward and backward; medians of alternating turns.
 
-    Both have one LSTM layer as the controller and start from an empty memory. The package does less
-    for it: its controller sees the first read vectors at every step of a sequence, so that a layer
-    runs through all steps at once.
+    Both have one LSTM layer as the controller and start from an empty memory. The package computes
+    less: its controller receives the initial read vectors at every step of a sequence, so that a
+    layer processes all steps at once.
 
     Args:
-        steps: T, of a sequence.
-        rows: B, sequences side by side.
+        steps: T, steps of a sequence.
+        rows: B, sequences in a batch.
         slots: N, rows of the memory.
         word_dim: W, width of a row.
         read_heads: R.
         hidden_dim: width of the controller.
         in_dim: width of the input.
-        windows: turns of each, after one that warms up (and compiles).
-        compile: whether our step is also measured compiled.
-        show: wraps the turns, to display how far it is.
+        windows: turns of each, after a first turn that warms up (and compiles).
+        compile: also measure memrl's compiled step.
+        show: wraps the turns, to display progress.
 
     Returns:
         A row each for the package, ``eager`` and ``compiled``: ``ms`` of both passes,
@@ -56,7 +56,7 @@ def bench_dnc(
         ValueError: the package is not installed, or there is no compiler.
     """
     if importlib.util.find_spec(PACKAGE) is None:
-        raise ValueError("the peer is missing: pip install --no-deps dnc")
+        raise ValueError("the package dnc is not installed: pip install --no-deps dnc")
     sizes: dict[str, Any] = {"slots": slots, "word_dim": word_dim, "read_heads": read_heads}
     runs = {
         PACKAGE: _package(steps, rows, in_dim, hidden_dim, **sizes),
@@ -66,23 +66,23 @@ def bench_dnc(
         core = DNC(in_dim, hidden_dim=hidden_dim, **sizes)
         core.compile_update()
         runs["compiled"] = _ours(steps, rows, core)
-    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
     for turn in show(list(range(windows + 1))):
         for name, run in runs.items():
             seconds = run()
             if turn:
-                taken[name].append(seconds)
-    found = {
+                times[name].append(seconds)
+    medians = {
         name: [statistics.median(c) for c in zip(*all_, strict=True)]
-        for name, all_ in taken.items()
+        for name, all_ in times.items()
     }
     return {
         name: {
             "ms": 1e3 * both,
             "forward_ms": 1e3 * forward,
-            "speedup": found[PACKAGE][0] / both,
+            "speedup": medians[PACKAGE][0] / both,
         }
-        for name, (both, forward) in found.items()
+        for name, (both, forward) in medians.items()
     }
 
 

@@ -1,4 +1,4 @@
-"""Stable-Baselines3's DQN as it comes, looked at on the way. Importing this file imports SB3."""
+"""Stable-Baselines3's DQN with default options, evaluated during training; imports SB3."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from memrl.envs.make import GYMNASIUM, family_of, make
 def learn_dqn(
     task: str, seed: int, marks: tuple[int, ...], *, episodes: int, epsilon: float
 ) -> dict[int, float]:
-    """Mean return of ``episodes`` after each of ``marks`` env steps, ε-greedy; all else default."""
+    """Mean return of ``episodes`` ε-greedy episodes after each number of env steps in ``marks``."""
     env = _environment(task)
     policy = "MultiInputPolicy" if isinstance(env.observation_space, spaces.Dict) else "MlpPolicy"
     model = DQN(policy, env, seed=seed, device="cpu")
-    look = _Look(_environment(task), marks, episodes, epsilon, seed)
-    model.learn(marks[-1], callback=look)
-    return look.returns
+    evaluations = _EvaluateAt(marks, _environment(task), episodes, epsilon, seed)
+    model.learn(marks[-1], callback=evaluations)
+    return evaluations.returns
 
 
 def _environment(task: str) -> VecEnv:
@@ -35,11 +35,11 @@ def _environment(task: str) -> VecEnv:
 
 
 @final
-class _Look(BaseCallback):
-    """Evaluates when training comes by a mark."""
+class _EvaluateAt(BaseCallback):
+    """Evaluates the model at given numbers of env steps."""
 
     def __init__(
-        self, env: VecEnv, marks: tuple[int, ...], episodes: int, epsilon: float, seed: int
+        self, marks: tuple[int, ...], env: VecEnv, episodes: int, epsilon: float, seed: int
     ) -> None:
         super().__init__()
         self.env, self.marks, self.episodes, self.epsilon = env, marks, episodes, epsilon
@@ -50,8 +50,8 @@ class _Look(BaseCallback):
         if self.num_timesteps in self.marks:
             model: Any = self.model
             rate, model.exploration_rate = model.exploration_rate, self.epsilon
-            got, _ = evaluate_policy(model, self.env, self.episodes, deterministic=False)
-            assert isinstance(got, float)
-            self.returns[self.num_timesteps] = got
+            mean_return, _ = evaluate_policy(model, self.env, self.episodes, deterministic=False)
+            assert isinstance(mean_return, float)
+            self.returns[self.num_timesteps] = mean_return
             model.exploration_rate = rate
         return True

@@ -1,4 +1,4 @@
-"""How fast tensor environments step, beside the package they are from and EnvPool, in one run."""
+"""The speed of tensor environments beside the original package and EnvPool, in one run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from memrl.envs.minigrid import MEMORY_IDS
 from memrl.envs.minigrid.families import FAMILIES
 from memrl.run.allocator import keep_freed_memory
 
-# MiniGrid's Memory family and one task of each other kind; POPGym's games at their easiest.
+# MiniGrid's Memory family and one task of each other family; POPGym's games at the Easy level.
 IDS = (
     *MEMORY_IDS,
     *(ids[-1] for ids in FAMILIES.values()),
@@ -31,23 +31,23 @@ def bench_env(
     *,
     id: str,
 ) -> dict[str, Any]:
-    """Env steps per second under random actions, episodes beginning anew where they end.
+    """Env steps per second under random actions, with autoreset.
 
-    All take turns, so that other load on the machine meets each of them; a result is the median
-    over the turns. The package plays one copy. EnvPool plays as many as ``copies`` says first, on
-    as many threads as torch has.
+    All take turns, so that other load on the machine affects all alike; results are medians over
+    the turns. The package runs one environment. EnvPool runs the first number in ``copies``, with
+    as many threads as torch.
 
     Args:
-        copies: that the tensor environment steps at once; several, separated by commas, are
-            measured one beside the other.
+        copies: number of environments that the tensor environment steps at once; several numbers,
+            separated by commas, are measured in turn.
         seconds: of one turn.
         windows: turns of each.
         device: of the tensor environment.
-        id: a tensor environment.
+        id: of a tensor environment.
 
     Returns:
-        ``env_steps_per_s`` by number of copies, ``package_env_steps_per_s`` and
-        ``envpool_env_steps_per_s`` (None where they are not installed, or lack the task), and the
+        ``env_steps_per_s`` by number of environments, ``package_env_steps_per_s`` and
+        ``envpool_env_steps_per_s`` (None if they are not installed or lack the task), and the
         settings.
 
     Raises:
@@ -56,7 +56,8 @@ def bench_env(
     sizes = _sizes(str(copies))
     if not seconds > 0 or windows < 1:
         raise ValueError(
-            f"seconds is {seconds}, windows {windows}; allowed: more than 0 seconds, from 1 window"
+            f"seconds is {seconds}, windows {windows}; allowed: more than 0 seconds, at "
+            "least 1 window"
         )
     keep_freed_memory()  # as training does
     players: dict[str, Player | None] = {
@@ -89,9 +90,9 @@ def _medians(players: dict[str, Player], seconds: float, windows: int) -> dict[s
 
 
 def _rate(play: Player, seconds: float) -> float:
-    """Env steps per second, after a few steps that warm up."""
+    """Env steps per second, after a few warm-up steps."""
     play()
-    played, begin = 0, time.perf_counter()
+    steps, begin = 0, time.perf_counter()
     while (elapsed := time.perf_counter() - begin) < seconds:
-        played += play()
-    return played / elapsed
+        steps += play()
+    return steps / elapsed

@@ -1,4 +1,4 @@
-"""Who plays environments for a measurement: ours in batches, the package they are from, EnvPool."""
+"""Random play for the benchmark of environments: memrl, the original package, EnvPool."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from torch import Tensor
 from memrl.envs.make import TENSOR_FAMILIES, make
 from memrl.envs.providers import provide
 
-Player: TypeAlias = Callable[[], int]  # plays a few steps under random actions; how many it played
+Player: TypeAlias = Callable[[], int]  # takes random actions; returns the number of env steps
 
 
 def tensor_player(id: str, copies: int, device: torch.device) -> Player:
-    """``copies`` of a tensor environment, stepped at once.
+    """``copies`` tensor environments, stepped at once.
 
     Raises:
         ValueError: the id has no tensor environment.
     """
     if not any(id in family.ids for family in TENSOR_FAMILIES.values()):
-        raise ValueError(f"{id!r} is no tensor environment; `memrl envs` lists them")
+        raise ValueError(f"{id!r} is not a tensor environment; `memrl envs` lists them")
     env = make(id, copies, device, seed=0)
     generator = torch.Generator(device).manual_seed(0)
 
@@ -39,7 +39,10 @@ def tensor_player(id: str, copies: int, device: torch.device) -> Player:
 
 
 def package_player(id: str) -> Player | None:
-    """One copy of the original, whose copies cost the same each; None where it is not installed."""
+    """One environment of the original package; None if it is not installed.
+
+    Its environments step one after the other, so that more of them are not faster.
+    """
     try:
         provide(id)
         env = gymnasium.make(gymnasium.registry[id], disable_env_checker=True)
@@ -59,7 +62,7 @@ def package_player(id: str) -> Player | None:
 
 
 def envpool_player(id: str, copies: int, threads: int) -> Player | None:
-    """``copies`` stepped by EnvPool's threads; None where it is not installed or lacks the id."""
+    """``copies`` environments of EnvPool; None if it is not installed or lacks the id."""
     if find_spec("envpool") is None:
         return None
     import envpool
@@ -82,12 +85,12 @@ def _actions(
     space: spaces.Space[Any], steps: int, copies: int, generator: torch.Generator
 ) -> Tensor:
     """Uniform actions [steps, copies] or [steps, copies, D]."""
-    shape, place = (steps, copies, *(space.shape or ())), generator.device
+    shape, device = (steps, copies, *(space.shape or ())), generator.device
     if isinstance(space, spaces.Box):
-        low, high = (torch.as_tensor(bound, device=place) for bound in (space.low, space.high))
-        return low + (high - low) * torch.rand(shape, generator=generator, device=place)
+        low, high = (torch.as_tensor(bound, device=device) for bound in (space.low, space.high))
+        return low + (high - low) * torch.rand(shape, generator=generator, device=device)
     if isinstance(space, spaces.MultiDiscrete):
-        sizes = torch.as_tensor(space.nvec, device=place)
-        return torch.randint(2**62, shape, generator=generator, device=place) % sizes
+        sizes = torch.as_tensor(space.nvec, device=device)
+        return torch.randint(2**62, shape, generator=generator, device=device) % sizes
     assert isinstance(space, spaces.Discrete)
-    return torch.randint(int(space.n), shape, generator=generator, device=place)
+    return torch.randint(int(space.n), shape, generator=generator, device=device)

@@ -1,4 +1,4 @@
-"""Look-ups in a dictionary of NEC: a batch at once, one query after the other, and an index."""
+"""Nearest-neighbour search in a dictionary of NEC: single queries, a batch, and an index."""
 
 from __future__ import annotations
 
@@ -27,48 +27,48 @@ def bench_nec(
     repeats: Count = 5,
     threads: Annotated[int, Ge(1)] | None = None,
 ) -> dict[str, Any]:
-    """Medians of turns that alternate: the p nearest of all keys for a batch of queries.
+    """Time the search for the p nearest keys of a batch of queries; medians of alternating turns.
 
-    Keys and queries are features of random points of ``latent`` dimensions behind one random
-    rectified layer, as embeddings of what happens in an environment are.
+    Keys and queries are random points of ``latent`` dimensions after one random rectified layer,
+    similar to the embeddings of an environment's observations.
 
     Args:
         keys: N.
         key_dim: W.
-        queries: of the batch.
+        queries: in a batch.
         neighbours: p.
-        latent: dimensions in which keys differ; the more, the harder for an index.
-        probes: lists of the index that a query looks into.
-        repeats: turns.
-        threads: of torch and of the index; as they are if None.
+        latent: intrinsic dimension of the keys; higher is harder for an index.
+        probes: lists of the index that a query searches.
+        repeats: turns of each method.
+        threads: of torch and of the index; unchanged if None.
 
     Returns:
-        A row for ``loop`` (the same exact search, a query at a time), ``batch`` and ``index``:
-        ``seconds`` of the whole batch, ``ratio`` (how many times faster than the loop, the median
-        over turns) and ``recall`` (share of the true p nearest that were found).
+        A row for ``loop`` (the same exact search, one query at a time), ``batch`` and ``index``:
+        ``seconds`` of the whole batch, ``ratio`` (speed relative to the loop, median over turns)
+        and ``recall`` (share of the true p nearest keys that were found).
 
     Raises:
-        ValueError: faiss is missing.
+        ValueError: faiss is not installed.
     """
     index = Index(keys, key_dim, metric="l2", probes=probes)
     before = torch.get_num_threads()
     _set_threads(threads or before)
     generator = torch.Generator().manual_seed(0)
     layer = torch.randn(latent, key_dim, generator=generator)
-    held, asked = (
+    stored, query = (
         (torch.randn(n, latent, generator=generator) @ layer).relu() for n in (keys, queries)
     )
-    index.put(torch.arange(keys), held)
+    index.put(torch.arange(keys), stored)
 
-    def exact(some: Tensor) -> Tensor:
-        return nearest(some[None], held[None], neighbours, metric="l2", block=BLOCK).slot[0]
+    def exact(rows: Tensor) -> Tensor:
+        return nearest(rows[None], stored[None], neighbours, metric="l2", block=BLOCK).slot[0]
 
-    ways: dict[str, Callable[[], Tensor]] = {
-        "loop": lambda: torch.cat([exact(query.unsqueeze(0)) for query in asked.unbind()]),
-        "batch": lambda: exact(asked),
-        "index": lambda: index.search(asked, neighbours)[1],
+    methods: dict[str, Callable[[], Tensor]] = {
+        "loop": lambda: torch.cat([exact(row.unsqueeze(0)) for row in query.unbind()]),
+        "batch": lambda: exact(query),
+        "index": lambda: index.search(query, neighbours)[1],
     }
-    found, seconds = _timed(ways, repeats)
+    found, seconds = _timed(methods, repeats)
     _set_threads(before)
     truth = found["batch"]
     return {
@@ -79,22 +79,22 @@ def bench_nec(
             ),
             "recall": (found[name].unsqueeze(2) == truth.unsqueeze(1)).any(2).float().mean().item(),
         }
-        for name in ways
+        for name in methods
     }
 
 
 def _timed(
-    ways: dict[str, Callable[[], Tensor]], repeats: int
+    methods: dict[str, Callable[[], Tensor]], repeats: int
 ) -> tuple[dict[str, Tensor], dict[str, list[float]]]:
-    """What each way finds, and the seconds of each of its turns, after one of the fast ways."""
+    """The results of each method, and its seconds in each turn, after a warm-up."""
     found: dict[str, Tensor] = {}
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for name in list(ways)[1:]:
-        ways[name]()
+    seconds: dict[str, list[float]] = {name: [] for name in methods}
+    for name in list(methods)[1:]:
+        methods[name]()
     for _ in range(repeats):
-        for name, way in ways.items():
+        for name, method in methods.items():
             begin = time.perf_counter()
-            found[name] = way()
+            found[name] = method()
             seconds[name].append(time.perf_counter() - begin)
     return found, seconds
 

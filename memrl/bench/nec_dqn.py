@@ -1,4 +1,4 @@
-"""What NEC learns in few env steps beside Stable-Baselines3's DQN; kept run by run in a file."""
+"""NEC and MFEC beside Stable-Baselines3's DQN after few env steps; results go to a file."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from memrl.registry import nearest
 TASKS = "CartPole-v1,MiniGrid-Empty-5x5-v0,MiniGrid-DoorKey-5x5-v0"
 LEARNERS = ("nec", "mfec", "dqn")
 MARKS = (5_000, 20_000, 50_000)  # env steps
-EPSILON = 0.05  # of DQN by default, at the end of exploration; of all learners here
-COPIES, STEPS = 10, 100  # of ours: an iteration is 1,000 env steps
+EPSILON = 0.05  # DQN's final ε by default; used for all learners
+COPIES, STEPS = 10, 100  # of NEC and MFEC: an iteration is 1,000 env steps
 
 
-class Part(NamedTuple):
+class RunKey(NamedTuple):
     """A run: one learner on one task with one seed."""
 
     task: str
@@ -46,31 +46,31 @@ def bench_nec_dqn(
     *,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Returns after 5, 20 and 50 thousand env steps, seed by seed.
+    """Returns after 5, 20 and 50 thousand env steps, for several seeds.
 
-    Ours play ten copies with the options of their files and ε = 0.05 at last, DQN one copy with the
-    defaults of its library and its own ε of 0.05. Evaluations are ε-greedy with that ε. All run on
-    one thread, one after the other, seeds outermost.
+    NEC and MFEC use ten environments and their config files with a final ε of 0.05; DQN uses one
+    environment and its library's defaults, which also end at ε = 0.05. Evaluations are ε-greedy
+    with that ε. All runs use one thread, one after the other, with seeds as the outer loop.
 
     Args:
-        file: JSON lines, one a run; runs that are in it are not made again.
+        file: JSON lines, one per run; runs in the file are not repeated.
         tasks: ids, separated by commas.
         learners: nec, mfec and dqn, separated by commas.
         seeds: runs of each learner on each task.
-        first_seed: the first of them.
-        episodes: of an evaluation.
-        picture: a PNG to draw, if any.
-        say: told of every run that ends.
+        first_seed: the first seed.
+        episodes: in an evaluation.
+        picture: path of a PNG to draw; None: no picture.
+        say: receives a line for every finished run.
 
     Returns:
-        By task and learner: ``seeds`` and by mark ``mean``, ``low``, ``high`` (95 % interval over
-        seeds, Student's t; None for one seed).
+        By task and learner: ``seeds``, and for each number of env steps ``mean``, ``low`` and
+        ``high`` (95 % interval over seeds, Student's t; None for one seed).
 
     Raises:
-        ValueError: an unknown learner or task.
+        ValueError: a learner or a task is unknown.
     """
-    named = learners.split(",")
-    for name in named:
+    names = learners.split(",")
+    for name in names:
         if name not in LEARNERS:
             known = ", ".join(LEARNERS)
             raise ValueError(f"unknown learner {name!r}{nearest(name, LEARNERS)} (known: {known})")
@@ -78,75 +78,75 @@ def bench_nec_dqn(
     done = _read(path)
     for seed in range(first_seed, first_seed + seeds):
         for task in tasks.split(","):
-            for learner in named:
-                part = Part(task, learner, seed)
-                if part not in done:
-                    done[part] = _run(part, episodes)
+            for learner in names:
+                key = RunKey(task, learner, seed)
+                if key not in done:
+                    done[key] = _run(key, episodes)
                     _write(path, done)
-                    say(f"{task} {learner} seed {seed}: {_said(done[part])}")
-    wanted = {
-        (task, learner): [done[part] for part in done if part[:2] == (task, learner)]
+                    say(f"{task} {learner} seed {seed}: {_describe(done[key])}")
+    selected = {
+        (task, learner): [done[key] for key in done if key[:2] == (task, learner)]
         for task in tasks.split(",")
-        for learner in named
+        for learner in names
     }
     if picture is not None:
         returns = {
             key: {mark: [row["returns"][str(mark)] for row in rows] for mark in MARKS}
-            for key, rows in wanted.items()
+            for key, rows in selected.items()
         }
         draw_marks(returns, Path(picture))
-    return {f"{task} {learner}": _row(rows) for (task, learner), rows in wanted.items()}
+    return {f"{task} {learner}": _row(rows) for (task, learner), rows in selected.items()}
 
 
-def _run(part: Part, episodes: int) -> dict[str, Any]:
-    """One line of the file."""
+def _run(key: RunKey, episodes: int) -> dict[str, Any]:
+    """Make one run; returns its line of the file."""
     torch.set_num_threads(1)
     begin = time.perf_counter()
-    if part.learner == "dqn":
+    if key.learner == "dqn":
         from memrl.bench.dqn import learn_dqn
 
-        returns = learn_dqn(part.task, part.seed, MARKS, episodes=episodes, epsilon=EPSILON)
+        returns = learn_dqn(key.task, key.seed, MARKS, episodes=episodes, epsilon=EPSILON)
     else:
-        returns = _learn_ours(part, episodes)
+        returns = _learn_episodic(key, episodes)
     by_mark = {str(mark): value for mark, value in returns.items()}
-    return {**part._asdict(), "returns": by_mark, "seconds": time.perf_counter() - begin}
+    return {**key._asdict(), "returns": by_mark, "seconds": time.perf_counter() - begin}
 
 
-def _learn_ours(part: Part, episodes: int) -> dict[int, float]:
-    words = [f"env={part.task}", f"env.num={COPIES}", f"agent={part.learner}", "threads=1"]
-    words += [f"agent.steps={STEPS}", f"agent.epsilon={EPSILON}", f"seed={part.seed}"]
-    config = compose(words)
+def _learn_episodic(key: RunKey, episodes: int) -> dict[int, float]:
+    overrides = [f"env={key.task}", f"env.num={COPIES}", f"agent={key.learner}", "threads=1"]
+    overrides += [f"agent.steps={STEPS}", f"agent.epsilon={EPSILON}", f"seed={key.seed}"]
+    config = compose(overrides)
     prepare(config)
-    agent, stage = make_agent(config, make_env(config)), make_env(config)
+    agent, test_env = make_agent(config, make_env(config)), make_env(config)
     returns = {}
     for mark in MARKS:
         agent.learn(mark, lambda metrics: None)
         seed = seed_for(config.seed, "evaluate")
-        returns[mark] = evaluate(agent, stage, episodes, seed, show_progress=False).return_.mean
+        returns[mark] = evaluate(agent, test_env, episodes, seed, show_progress=False).return_.mean
     return returns
 
 
-def _read(path: Path) -> dict[Part, dict[str, Any]]:
+def _read(path: Path) -> dict[RunKey, dict[str, Any]]:
     if not path.exists():
         return {}
     rows = [json.loads(line) for line in path.read_text().splitlines()]
-    return {Part(row["task"], row["learner"], row["seed"]): row for row in rows}
+    return {RunKey(row["task"], row["learner"], row["seed"]): row for row in rows}
 
 
-def _write(path: Path, done: Mapping[Part, dict[str, Any]]) -> None:
+def _write(path: Path, done: Mapping[RunKey, dict[str, Any]]) -> None:
     write_atomically(path, "".join(json.dumps(row) + "\n" for row in done.values()).encode())
 
 
 def _row(runs: list[dict[str, Any]]) -> dict[str, Any]:
     row: dict[str, Any] = {"seeds": len(runs)}
     for mark in MARKS:
-        over = mean([run["returns"][str(mark)] for run in runs])
-        known = len(runs) > 1
-        low, high = (over.low, over.high) if known else (None, None)
-        row[str(mark)] = {"mean": over.mean, "low": low, "high": high}
+        estimate = mean([run["returns"][str(mark)] for run in runs])
+        several = len(runs) > 1
+        low, high = (estimate.low, estimate.high) if several else (None, None)
+        row[str(mark)] = {"mean": estimate.mean, "low": low, "high": high}
     return row
 
 
-def _said(row: Mapping[str, Any]) -> str:
+def _describe(row: Mapping[str, Any]) -> str:
     scores = ", ".join(f"{value:.3g}" for value in row["returns"].values())
     return f"{scores} after {row['seconds']:.0f} s"

@@ -1,4 +1,4 @@
-"""Returns after some numbers of env steps: a panel a task, a line a learner, bands of seeds."""
+"""A picture of returns after some numbers of env steps: a panel per task, a line per learner."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 
 from memrl.plots import style
 
-Marks = Mapping[int, list[float]]  # env steps: a return for each seed
+Marks = Mapping[int, list[float]]  # env steps -> a return for each seed
 
 
 def draw_marks(returns: Mapping[tuple[str, str], Marks], path: Path) -> Figure:
-    """Draw returns by task and learner as PNG: means, in bands from the worst to the best seed.
+    """Draw returns by task and learner as PNG: means, with bands from the worst to the best seed.
 
     Raises:
         RunError: the disk is full.

@@ -1,4 +1,4 @@
-"""SAM beside a dense memory: time and memory of learning, as the number of slots grows."""
+"""SAM beside a dense NTM: time and memory of learning by the number of slots."""
 
 from __future__ import annotations
 
@@ -41,34 +41,35 @@ def bench_sam(
     limit_gb: Annotated[float, Gt(0)] = 4.0,
     dense_batch: Annotated[int, Ge(0)] = 0,
 ) -> dict[str, Any]:
-    """One sequence forward and backward, every slot written before; medians of some repeats.
+    """Time one sequence forward and backward from a full memory; medians of some repeats.
 
-    Overhead is what is allocated at the peak beyond the state that comes in and the one that comes
-    out. An index holds a copy of the words besides, which is built before the clock runs.
+    Overhead is the peak of allocated bytes beyond the input and output states. An index also stores
+    a copy of the words, which is built before the measurement.
 
     Args:
         slots: N, separated by commas.
         lengths: T, steps of a sequence, separated by commas.
         memories: ntm (dense), exact and index (SAM), separated by commas.
-        batch: rows.
+        batch: sequences in a batch.
         word_dim: W.
         heads: R, each of which reads and writes.
         neighbours: K of SAM.
         hidden_dim: width of the controllers.
-        repeats: sequences that are timed, after one that warms up.
-        limit_gb: a dense memory that would take more, by what the one before took, is left out.
-        dense_batch: rows of the dense memory, where it would not fit otherwise; its time and bytes
-            are scaled to ``batch``. As many as ``batch`` if 0.
+        repeats: timed sequences, after a first one that warms up.
+        limit_gb: a dense memory that would need more, extrapolated from the size before, is
+            skipped.
+        dense_batch: batch size of the dense memory, if ``batch`` would not fit; its time and bytes
+            are scaled to ``batch``. 0: the same as ``batch``.
 
     Returns:
         A row for each memory, N and T: ``seconds``, ``overhead_bytes``, ``state_bytes``,
-        ``build_seconds`` (of the index), how many times less than the dense memory's at the same T
-        time and overhead are (``time_ratio``, ``memory_ratio``; ``extrapolated`` where that
-        was measured at a smaller N only, and taken to grow in proportion), and ``per_step_bytes``,
-        what one more step adds to the overhead, from the shortest to the longest T.
+        ``build_seconds`` (of the index), ``time_ratio`` and ``memory_ratio`` (the dense memory's
+        time and overhead at the same T, divided by this row's; ``extrapolated`` is True if the
+        dense memory was measured at a smaller N only and scaled in proportion to N), and
+        ``per_step_bytes``, the overhead of one more step, from the shortest to the longest T.
 
     Raises:
-        ValueError: an unknown memory, a size that is none, or no index installed.
+        ValueError: a memory is unknown, a size is not a whole number from 1, or faiss is missing.
     """
     rows: dict[str, Any] = {}
     sizes, steps = _numbers(slots, "slots"), _numbers(lengths, "lengths")
@@ -78,9 +79,9 @@ def bench_sam(
             hint, known = nearest(memory, MEMORIES), ", ".join(MEMORIES)
             raise ValueError(f"unknown memory {memory!r} to measure{hint} (known: {known})")
     if "index" in chosen:
-        import_faiss()  # here, not after all that takes no index
+        import_faiss()  # fails before the other memories are measured
     for memory in chosen:
-        of = dense_batch if memory == "ntm" and dense_batch else batch
+        rows_used = dense_batch if memory == "ntm" and dense_batch else batch
         for length in steps:
             bytes_a_slot = 0.0
             for size in sizes:
@@ -88,19 +89,21 @@ def bench_sam(
                 if memory == "ntm" and bytes_a_slot * size > limit_gb * 1e9:
                     rows[f"{memory} {size} {length}"] = {**_key(memory, size, length)}
                     continue
-                row = _measure(make, memory, length, of, repeats)
+                row = _measure(make, memory, length, rows_used, repeats)
                 bytes_a_slot = (row["overhead_bytes"] + 2 * row["state_bytes"]) / size
-                scaled = {name: row[name] * batch / of for name in ("seconds", "overhead_bytes")}
+                scaled = {
+                    name: row[name] * batch / rows_used for name in ("seconds", "overhead_bytes")
+                }
                 rows[f"{memory} {size} {length}"] = {**_key(memory, size, length), **row, **scaled}
     _compare(rows, steps)
     return rows
 
 
 def _numbers(text: str | int, key: str) -> list[int]:
-    """The numbers that are separated by commas, smallest first."""
+    """Numbers separated by commas, smallest first."""
     words = str(text).split(",")
     if not all(word.isascii() and word.isdigit() and int(word) for word in words):
-        raise ValueError(f"{key}={text}: allowed are whole numbers from 1, as in 10,100")
+        raise ValueError(f"{key}={text}, allowed: whole numbers from 1, as in 10,100")
     return sorted(int(word) for word in words)
 
 
@@ -166,7 +169,7 @@ def _measure(
 
 
 def _full(core: MemoryCore[Any], memory: str, rows: int) -> Any:
-    """A state in which every word was written, each at another time."""
+    """A state in which every word was written, each at a different step."""
     state = states.detach(core.initial_state(rows))
     state = state._replace(memory=torch.randn_like(state.memory))
     if memory == "ntm":
@@ -187,7 +190,7 @@ def _full(core: MemoryCore[Any], memory: str, rows: int) -> Any:
 
 
 def _compare(rows: dict[str, Any], steps: list[int]) -> None:
-    """Ratios to the dense memory, and what a step adds, into the rows."""
+    """Add ratios to the dense memory and ``per_step_bytes`` to the rows."""
     for row in rows.values():
         if row["seconds"] is None:
             continue

@@ -1,11 +1,11 @@
-"""MemoryPPO beside sb3-contrib's RecurrentPPO: same environments, same sizes, own processes."""
+"""The speed of MemoryPPO beside sb3-contrib's RecurrentPPO, with equal environments and sizes."""
 
 from __future__ import annotations
 
 import statistics
 from typing import Any, Literal
 
-from memrl.bench.peer import Peer, Spec
+from memrl.bench.learner_process import LearnerProcess, LearnerSpec
 from memrl.config.models import Count, check
 
 
@@ -22,41 +22,41 @@ def bench_sb3(
     windows: Count = 16,
     steps: Count = 8192,
 ) -> dict[str, Any]:
-    """Env steps per second of whole training; medians of alternating windows.
+    """Env steps per second of training, acting included; medians of alternating windows.
 
-    RecurrentPPO pads episodes to the longest, so that its speed changes as it trains: sixteen
-    windows are the first 131,000 env steps of each learner.
+    Each learner has its own process. RecurrentPPO pads episodes to the longest, so that its speed
+    changes as it trains: sixteen windows are the first 131,000 env steps of each learner.
 
     Args:
         env: a MiniGrid task.
-        source: ``tensor`` (this project's copies of the task) or ``package`` (MiniGrid's own), for
-            all learners alike.
+        source: ``tensor`` (memrl's environments) or ``package`` (MiniGrid's), for all learners.
         memories: of MemoryPPO, separated by commas.
         hidden_dim: width of all memories.
-        copies: environments side by side.
-        n_steps: env steps per copy and rollout.
+        copies: number of environments.
+        n_steps: env steps per environment and rollout.
         batch_size: env steps per minibatch.
         n_epochs: passes over a rollout.
         bptt: env steps a gradient of MemoryPPO may travel back; its own default if None.
-        windows: how often each learner has its turn, after one that warms up.
+        windows: turns of each learner, after a first turn that warms up.
         steps: env steps per window, rounded up to whole rollouts.
 
     Returns:
         A row per learner: ``env_steps_per_s``, ``minibatch_ms`` (learning, per minibatch),
-        ``rollout_bytes`` (all that a rollout keeps) and ``ratio`` (of speeds, over RecurrentPPO's).
+        ``rollout_bytes`` (size of the rollout buffer) and ``ratio`` (speed over RecurrentPPO's).
 
     Raises:
-        ValueError: sb3-contrib is missing, no MiniGrid task, or an unknown memory.
+        ValueError: sb3-contrib is not installed, ``env`` is not a MiniGrid task, or a memory is
+            unknown.
     """
     sizes: dict[str, Any] = {
         **{"env": env, "source": source, "copies": copies, "hidden_dim": hidden_dim},
         **{"n_steps": n_steps, "batch_size": batch_size, "n_epochs": n_epochs},
     }
-    learners = {"RecurrentPPO": check(sizes, Spec)}
+    learners = {"RecurrentPPO": check(sizes, LearnerSpec)}
     for memory in memories.split(","):
         own = {**sizes, "learner": "MemoryPPO", "memory": memory, "bptt": bptt}
-        learners[f"MemoryPPO {memory}"] = check(own, Spec)
-    processes = {name: Peer(spec) for name, spec in learners.items()}
+        learners[f"MemoryPPO {memory}"] = check(own, LearnerSpec)
+    processes = {name: LearnerProcess(spec) for name, spec in learners.items()}
     answers: dict[str, list[dict[str, Any]]] = {name: [] for name in processes}
     try:
         for turn in range(windows + 1):
@@ -67,9 +67,9 @@ def bench_sb3(
     finally:
         for process in processes.values():
             process.close()
-    rows = {name: _row(given) for name, given in answers.items()}
-    slow = rows["RecurrentPPO"]["env_steps_per_s"]
-    return {name: {**row, "ratio": row["env_steps_per_s"] / slow} for name, row in rows.items()}
+    rows = {name: _row(turns) for name, turns in answers.items()}
+    baseline = rows["RecurrentPPO"]["env_steps_per_s"]
+    return {name: {**row, "ratio": row["env_steps_per_s"] / baseline} for name, row in rows.items()}
 
 
 def _row(answers: list[dict[str, Any]]) -> dict[str, float]:

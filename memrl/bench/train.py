@@ -1,4 +1,4 @@
-"""Training throughput beside sb3-contrib's RecurrentPPO: same task, same sizes, same machine."""
+"""Training throughput beside sb3-contrib's RecurrentPPO, with equal task, sizes and machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from memrl.agents.ppo.agent import PPO
 from memrl.agents.ppo.config import PPOConfig
-from memrl.bench.peer import Peer, Spec
+from memrl.bench.learner_process import LearnerProcess, LearnerSpec
 from memrl.config.models import Count
 from memrl.envs.make import make
 from memrl.policies.actor_critic import build_policy
@@ -21,12 +21,12 @@ from memrl.policies.backbone import PolicyConfig
 from memrl.rollout.env import BatchedEnv, Obs, Transition
 from memrl.run.allocator import keep_freed_memory
 
-DEFAULT_BATCH, WIDE_BATCH = 128, 512  # the peer's own default, and as many minibatches as ours
-PRODUCT = 2048  # side of the square matrices whose product gauges the machine
+DEFAULT_BATCH, WIDE_BATCH = 128, 512  # RecurrentPPO's default; as many minibatches as memrl
+PRODUCT = 2048  # side of the square matrices whose product measures the machine
 
 
-class Timed(BatchedEnv):
-    """The same environments with a stop-watch."""
+class TimedEnv(BatchedEnv):
+    """Wraps environments and measures the time of their steps."""
 
     def __init__(self, env: BatchedEnv) -> None:
         self.env, self.seconds = env, 0.0
@@ -50,8 +50,8 @@ class Timed(BatchedEnv):
         return self.env.load_state_dict(state)
 
 
-class Window(NamedTuple):
-    """Seconds of one iteration by what they went to."""
+class IterationTimes(NamedTuple):
+    """Seconds of one iteration, by activity."""
 
     environment: float
     acting: float
@@ -59,7 +59,7 @@ class Window(NamedTuple):
 
     @property
     def total(self) -> float:
-        """All of it."""
+        """Seconds of the whole iteration."""
         return sum(self)
 
 
@@ -76,28 +76,29 @@ def bench_train(
 ) -> dict[str, Any]:
     """Env steps per second of whole training iterations; medians of alternating windows.
 
-    Ours runs ``num`` copies for 64 steps, the peer 16 copies for 128, both with 4 epochs and an
-    LSTM (or ``memory``) of ``hidden_dim``. The peer runs twice, in processes of its own: with its
-    default minibatch of 128 env steps, and with one of 512, which makes as many minibatches as
-    ours. The learner's arithmetic is counted by torch's FlopCounterMode and set against a square
-    float32 product with the same threads. On a GPU the shares are those of the host's clock.
+    memrl's PPO uses ``num`` environments and 64 steps, the peer RecurrentPPO 16 environments and
+    128 steps, both with 4 epochs and an LSTM (or ``memory``) of ``hidden_dim``. The peer runs in
+    two processes: with its default minibatch of 128 env steps, and with one of 512, which gives
+    as many minibatches as memrl's. The FLOPs of memrl's learner, counted by torch's
+    FlopCounterMode, are compared with a square float32 product on the same threads. On a GPU the
+    shares of time are those of the host's clock.
 
     The peer pads episodes to the longest, so that its speed changes as it trains: eight windows are
     its first 65,000 env steps.
 
     Returns:
-        ``ratio`` (ours over the peer's), ``env_steps_per_s``, ``peer_env_steps_per_s``, the last
-        two of the peer with the wide minibatch as ``ratio_wide`` and ``peer_wide_env_steps_per_s``,
-        the shares of time ``environment``, ``acting``, ``learning`` (they add up to 1),
-        ``learner_gflops``, ``product_gflops``, ``arithmetic`` (their quotient), and what was run.
+        ``ratio`` (memrl's speed over the peer's), ``env_steps_per_s``, ``peer_env_steps_per_s``;
+        ``ratio_wide`` and ``peer_wide_env_steps_per_s`` for the peer's wide minibatch; the shares
+        of time ``environment``, ``acting``, ``learning`` (they add up to 1); ``learner_gflops``,
+        ``product_gflops`` and their quotient ``arithmetic``; and the settings.
 
     Raises:
-        ValueError: an unknown environment or memory.
+        ValueError: an environment or a memory is unknown.
     """
     keep_freed_memory()
     agent, timed = _ours(env, memory, hidden_dim, num, precision, device)
     peers = [
-        Peer(Spec(env=env, hidden_dim=hidden_dim, batch_size=batch))
+        LearnerProcess(LearnerSpec(env=env, hidden_dim=hidden_dim, batch_size=batch))
         for batch in (DEFAULT_BATCH, WIDE_BATCH)
     ]
     ours, theirs = _alternate(agent, timed, peers, peer_steps, iterations, windows)
@@ -110,7 +111,7 @@ def bench_train(
         "peer_env_steps_per_s": narrow,
         "ratio_wide": speed / wide,
         "peer_wide_env_steps_per_s": wide,
-        **_where_time_went(agent, ours, device),
+        **_time_shares(agent, ours, device),
         "env": env,
         "memory": memory,
         "hidden_dim": hidden_dim,
@@ -124,10 +125,15 @@ def bench_train(
 
 
 def _alternate(
-    agent: PPO, timed: Timed, peers: list[Peer], peer_steps: int, iterations: int, windows: int
-) -> tuple[list[Window], list[list[float]]]:
-    """Our iterations and each peer's speeds, taken in turns after one window that warms up."""
-    ours: list[Window] = []
+    agent: PPO,
+    timed: TimedEnv,
+    peers: list[LearnerProcess],
+    peer_steps: int,
+    iterations: int,
+    windows: int,
+) -> tuple[list[IterationTimes], list[list[float]]]:
+    """Our iterations and each peer's speeds, in turns after a first one that warms up."""
+    ours: list[IterationTimes] = []
     theirs: list[list[float]] = [[] for _ in peers]
     _iteration(agent, timed)
     for peer in peers:
@@ -141,13 +147,13 @@ def _alternate(
     return ours, theirs
 
 
-def _where_time_went(agent: PPO, windows: list[Window], device: str) -> dict[str, float]:
-    """Shares of an iteration, and the learner's arithmetic rate beside a plain product's."""
+def _time_shares(agent: PPO, windows: list[IterationTimes], device: str) -> dict[str, float]:
+    """The shares of time in an iteration, and the FLOP rates of the learner and of a product."""
     shares = [statistics.median(w[i] / w.total for w in windows) for i in range(3)]
     learner = _flops(agent) / statistics.median(w.learning for w in windows) / 1e9
     product = _product_rate(device)
     return {
-        **dict(zip(Window._fields, shares, strict=True)),
+        **dict(zip(IterationTimes._fields, shares, strict=True)),
         "learner_gflops": learner,
         "product_gflops": product,
         "arithmetic": learner / product,
@@ -156,8 +162,8 @@ def _where_time_went(agent: PPO, windows: list[Window], device: str) -> dict[str
 
 def _ours(
     env: str, memory: str, hidden_dim: int, num: int, precision: str, device: str
-) -> tuple[PPO, Timed]:
-    timed = Timed(make(env, num, device, prev_action=True, prev_reward=True))
+) -> tuple[PPO, TimedEnv]:
+    timed = TimedEnv(make(env, num, device, prev_action=True, prev_reward=True))
     torch.manual_seed(0)
     options = {"name": memory, "hidden_dim": hidden_dim}
     policy = build_policy(timed.observation_space, timed.action_space, options, PolicyConfig())
@@ -165,18 +171,18 @@ def _ours(
     return PPO(timed, policy.to(timed.device), config, seed=0), timed
 
 
-def _iteration(agent: PPO, timed: Timed) -> Window:
+def _iteration(agent: PPO, timed: TimedEnv) -> IterationTimes:
     timed.seconds = 0.0
     begin = time.perf_counter()
     agent.collector.collect(agent.rollout)
     middle = time.perf_counter()
     agent.improve(progress=0.0)
     end = time.perf_counter()
-    return Window(timed.seconds, middle - begin - timed.seconds, end - middle)
+    return IterationTimes(timed.seconds, middle - begin - timed.seconds, end - middle)
 
 
 def _flops(agent: PPO) -> int:
-    """Floating-point operations of the products of one learning pass."""
+    """Floating-point operations of the matrix products of one learning pass."""
     with FlopCounterMode(display=False) as counter:
         agent.improve(progress=0.0)
     return int(counter.get_total_flops())

@@ -1,1 +1,1 @@
-"""The course of a run: build, open its directory, learn, evaluate, draw, summarise."""
+"""The steps of a run: build, open its directory, learn, evaluate, draw, summarise."""

@@ -1,4 +1,4 @@
-"""From a checked config to environments and agents."""
+"""Build environments and agents from a validated config."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from memrl.run.agent import Agent
 
 
 def make_env(config: Config, *, num: int | None = None, seed: int | None = None) -> BatchedEnv:
-    """The task of a config, in ``config.env.num`` copies unless ``num`` is given.
+    """The environments of a config, ``config.env.num`` unless ``num`` is given.
 
     Raises:
-        ValueError: an unknown environment or option.
+        ValueError: the environment or an option is unknown.
     """
     task = config.env
     try:
@@ -33,15 +33,15 @@ def make_env(config: Config, *, num: int | None = None, seed: int | None = None)
             antialias=task.antialias,
             **(task.model_extra or {}),
         )
-    except TypeError as error:  # an argument that the environment's own constructor lacks
+    except TypeError as error:  # the environment's constructor lacks an argument
         raise ValueError(f"env.id={task.id}: {error}") from error
 
 
 def make_agent(config: Config, env: BatchedEnv) -> Agent:
-    """An agent that has learned nothing yet.
+    """A new agent.
 
     Raises:
-        ValueError: a space that it cannot read or act in, or options that do not fit.
+        ValueError: the agent does not support a space, or options do not fit each other.
     """
     parts = Parts(env, config.memory, config.policy, seed_for(config.seed, "train"))
     return registry.build(parts, config.agent)
@@ -51,21 +51,21 @@ def capture_rollouts(agent: Agent) -> None:
     """``capture=true``: replay whole rollouts from a CUDA graph.
 
     Raises:
-        ValueError: the agent collects no rollouts, or its environment or device cannot.
+        ValueError: the agent is not PPO, or its environment or device does not support it.
     """
     if not isinstance(agent, PPO):
-        raise ValueError("capture=true records rollouts, which agent=ppo alone has")
+        raise ValueError("capture=true, allowed with agent=ppo only, since it records rollouts")
     agent.capture()
 
 
 def compile_memory(core: object, say: Callable[[str], None]) -> None:
-    """``compile=true``: compile a memory's update, or ``say`` that there is none to compile.
+    """``compile=true``: compile a memory's update, or ``say`` why it cannot be compiled.
 
     Raises:
         ValueError: this machine has no C++ compiler.
     """
     if not isinstance(core, MemoryCore):
-        say("compile=true: this agent has no memory core, hence nothing to compile")
+        say("compile=true: this agent has no memory core to compile")
     elif core.loops:
         core.compile_update()
     else:

@@ -1,4 +1,4 @@
-"""What is known of the environment of a config: its card, reference levels, pictures."""
+"""Information about a config's environment: its card, reference levels, pictures."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from memrl.rollout.env import Obs
 
 
 def card_of(config: Config) -> EnvCard:
-    """What is known of the task of a config."""
+    """The card of a config's environment."""
     task = config.env
     options = task.model_extra or {}
-    known = card(task.id, family=task.family, prev_action=task.prev_action, **options)
-    if task.prev_reward and known.levels is not None and known.levels.score == "return":
-        # Where steps pay, what the last one paid tells how to go on.
-        return known._replace(levels=known.levels._replace(memoryless=None))
-    return known
+    found = card(task.id, family=task.family, prev_action=task.prev_action, **options)
+    if task.prev_reward and found.levels is not None and found.levels.score == "return":
+        # The previous reward carries information, so the level without a memory does not apply.
+        return found._replace(levels=found.levels._replace(memoryless=None))
+    return found
 
 
 def references(config: Config, *, success: bool) -> dict[str, float]:
-    """Levels to hold a curve of success, or else of returns, against; empty if none is known."""
+    """Reference levels for a curve of success, or else of returns; empty if there are none."""
     levels = card_of(config).levels
     comparable = levels is not None and (levels.score == "success") == success
     return levels.lines() if levels and comparable else {}
 
 
 def draw_view(obs: Obs) -> Any:
-    """What copy 0 sees, where that is a picture or a grid of symbols (then drawn); else None."""
+    """The view of environment 0 if it is an image, or a grid of symbols (then drawn); else None."""
     image = obs.get("image")
     if image is None or image.dtype != torch.uint8 or image.dim() != 4 or image.shape[3] != 3:
         return None

@@ -1,4 +1,4 @@
-"""The course of a run: open its directory, learn, conclude, summarise."""
+"""The steps that ``memrl train`` and ``memrl fit`` share: open the directory, learn, summarise."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ L = TypeVar("L", bound=Learner)
 @final
 @dataclass(frozen=True)
 class Result(Generic[L]):
-    """What a finished run leaves behind."""
+    """A finished run."""
 
     directory: RunDirectory
-    summary: dict[str, Any]  # as in summary.json
-    learner: L  # as at the end of training
+    summary: dict[str, Any]  # the content of summary.json
+    learner: L  # in its state at the end of training
 
     @property
     def path(self) -> Path:
-        """Of the run's directory."""
+        """The run's directory."""
         return self.directory.path
 
 
 class Job(ABC, Generic[C, L]):
-    """What ``memrl train`` and ``memrl fit`` do differently; the rest of their runs is `run`.
+    """The steps in which ``memrl train`` and ``memrl fit`` differ; `run` has the common ones.
 
-    A constructor builds the learner, so that what does not fit fails before a file is made.
+    Constructors build the learner, so that errors are raised before any file is written.
 
     Attributes:
         config: of the run.
-        learner: has learned nothing yet.
+        learner: a new one, not yet trained.
         core: the memory that ``compile=true`` compiles; None if there is none.
-        device: where it learns.
+        device: of the learner.
     """
 
     config: C
@@ -62,13 +62,13 @@ class Job(ABC, Generic[C, L]):
 
     @abstractmethod
     def notice(self, start: int) -> str | None:
-        """A sentence before learning begins at an experience of ``start``, or None."""
+        """A message before learning begins at an experience of ``start``, or None."""
 
     @abstractmethod
     def conclude(
         self, directory: RunDirectory, trained: TrainingResult, say: Say
     ) -> dict[str, Any]:
-        """Evaluate and draw; returns what summary.json says of the result."""
+        """Evaluate and draw; returns the results for summary.json."""
 
 
 def run(
@@ -78,18 +78,18 @@ def run(
     style: Style = "auto",
     say: Say = print,
 ) -> Result[L]:
-    """Learn, evaluate, draw and summarise.
+    """Learn, evaluate, draw and write a summary.
 
     Args:
-        job: what is learned.
-        target: where a new run goes, by default ``run.dir`` or a new name under ``run.root``; an
-            opened ``RunDirectory`` is continued from its last checkpoint.
+        job: the steps of the command.
+        target: the directory of a new run, by default ``run.dir`` or a new name under
+            ``run.root``; an opened ``RunDirectory`` is continued from its last checkpoint.
         style: of the progress display: auto, bar, lines or quiet.
-        say: receives sentences for the person at the terminal.
+        say: receives messages for the terminal.
 
     Raises:
-        RunError: the directory is taken, the disk is full, learning diverged, or no checkpoint of
-            a run to be continued is intact.
+        RunError: the directory is not empty, the disk is full, learning diverged, or a run to be
+            continued has no intact checkpoint.
         Interrupted: a signal arrived; a checkpoint was saved first.
     """
     config, learner = job.config, job.learner

@@ -1,4 +1,4 @@
-"""What a run of ``memrl train`` shows a person: sentences, titles, the film of an episode."""
+"""The outputs of ``memrl train`` for the user: sentences, titles, the GIF of an episode."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from memrl.rollout.tokens import Tokens
 
 
 def picture_title(config: Config, *, ablate: str | None = None) -> str:
-    """What stands above the pictures of a run: its memory, what is silenced of it, its task."""
-    silenced = {"state": ", without its state", "reads": ", reads silenced"}
-    return f"{config.learner_name} on {config.env.id}{silenced[ablate] if ablate else ''}"
+    """The title of a run's pictures: its memory, the ablated part of it, its task."""
+    ablated = {"state": ", without its state", "reads": ", reads silenced"}
+    return f"{config.learner_name} on {config.env.id}{ablated[ablate] if ablate else ''}"
 
 
 def draw_film(
     config: Config, recording: Recording, space: spaces.Dict, path: Path, *, title: str
 ) -> None:
-    """Draw an episode of a run as GIF; ``space`` is that of its observations.
+    """Draw an episode of a run as GIF; ``space`` is the observation space.
 
     Raises:
         RunError: the disk is full.

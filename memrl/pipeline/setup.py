@@ -14,10 +14,10 @@ from memrl.run.allocator import keep_freed_memory
 
 
 def prepare(config: Common) -> None:
-    """Seed the global generators and set torch's threads; the device must exist.
+    """Seed the global generators, set torch's threads and check the device.
 
     Raises:
-        ValueError: no such device here.
+        ValueError: the device does not exist on this machine.
     """
     find_device(config.device)
     torch.set_num_threads(config.threads or os.cpu_count() or 1)
@@ -31,7 +31,7 @@ def find_device(name: str) -> torch.device:
     """A device of this machine.
 
     Raises:
-        ValueError: torch knows no such device, or this machine has none.
+        ValueError: torch has no such device, or this machine has none.
     """
     here = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
     try:
@@ -39,12 +39,12 @@ def find_device(name: str) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError):
         raise ValueError(
-            f"device={name} cannot be used on this machine (it has: {', '.join(here)})"
+            f"device={name} cannot be used on this machine, allowed: {', '.join(here)}"
         ) from None
     return device
 
 
 def seed_for(seed: int, purpose: Literal["train", "evaluate", "watch"]) -> int:
-    """A seed for one purpose: no two purposes of one run, nor two runs, share their episodes."""
+    """A seed for one purpose; different purposes and different seeds get different episodes."""
     key = ("train", "evaluate", "watch").index(purpose)
     return int(np.random.SeedSequence(seed, spawn_key=(key,)).generate_state(1)[0])

@@ -27,11 +27,11 @@ RunPath: TypeAlias = str | os.PathLike[str]
 
 @final
 class Run:
-    """A run that was trained; ``memrl.open_run`` and ``memrl.train`` return one.
+    """A trained run, as returned by ``memrl.open_run`` and ``memrl.train``.
 
     Attributes:
-        path: of its directory.
-        config: what it was trained with.
+        path: the run's directory.
+        config: the configuration of the training.
     """
 
     def __init__(
@@ -46,14 +46,14 @@ class Run:
         self.config = config
         self._directory, self._checkpoint = directory, checkpoint
         if agent is not None:
-            self.agent = agent  # as at the end of training, which nobody has to load
+            self.agent = agent  # already in its state at the end of training
 
     @cached_property
     def agent(self) -> Agent:
-        """The agent as it was at the checkpoint.
+        """The agent at the checkpoint.
 
         Raises:
-            CheckpointError: there is none yet, or none is intact.
+            CheckpointError: there is no checkpoint yet, or none is intact.
         """
         found = find_checkpoint(self._directory, self.config, self._checkpoint)
         agent = make_agent(self.config, self.env(num=self.config.env.num))
@@ -65,28 +65,28 @@ class Run:
         """The content of summary.json.
 
         Raises:
-            RunError: the run has not come to its end.
+            RunError: the run has not finished.
         """
         return read_summary(self._directory.summary)
 
     def env(self, num: int = 1, seed: int | None = None) -> BatchedEnv:
-        """The environment that the agent learned in, options and wrappers included.
+        """The environment of the training, with its options and wrappers.
 
         Args:
-            num: environments of the batch.
-            seed: makes a later ``reset()`` without a seed repeatable.
+            num: number of environments in the batch.
+            seed: makes a later ``reset()`` without a seed reproducible.
         """
         return make_env(self.config, num=num, seed=seed)
 
     def gymnasium_env(
         self, env: gymnasium.Env[Any, Any] | None = None, *, render_mode: str | None = None
     ) -> gymnasium.Env[Any, Any]:
-        """The environment for Gymnasium: NumPy observations as the agent reads them.
+        """The environment with Gymnasium's interface and the agent's observations, as NumPy arrays.
 
         Args:
-            env: an environment of your own, which is given the run's wrappers (previous action and
-                reward, text as tokens, action masks); by default the environment of the run.
-            render_mode: of the run's environment: None or ``rgb_array``, where it has pictures.
+            env: your own environment, to which the run's wrappers are added (previous action and
+                reward, text as tokens, action masks); by default the run's environment.
+            render_mode: None, or ``rgb_array`` if the environment has pictures.
         """
         if env is None:
             return TensorEnv(self.env(), render_mode=render_mode)
@@ -100,7 +100,7 @@ class Run:
         return TensorEnv(wrapped, render_mode=render_mode)
 
     def gymnasium_vector_env(self, num: int) -> VectorEnv[Any, Any, Any]:
-        """``num`` environments behind Gymnasium's vector interface; they reset in the same step."""
+        """``num`` environments with Gymnasium's vector interface, in same-step autoreset mode."""
         return TensorVectorEnv(self.env(num=num))
 
 
@@ -111,18 +111,19 @@ def open_run(
     device: str | None = None,
     plugins: Iterable[str] = (),
 ) -> Run:
-    """A run that was trained before.
+    """Open a trained run.
 
     Args:
-        path: its directory.
+        path: the run's directory.
         checkpoint: "last" or "best".
-        device: instead of the one that it was trained on.
-        plugins: modules of your own that the run was made with, to be imported; no other is.
+        device: by default the one of the training.
+        plugins: names of your modules that the run needs; only these are imported.
 
     Raises:
-        RunError: there is no such run, or it was made with a module that is neither imported nor
-            named.
-        ValueError: neither "last" nor "best", no such device here, or a module that is not there.
+        RunError: there is no such run, or it needs a module that is neither imported nor in
+            ``plugins``.
+        ValueError: ``checkpoint`` is neither "last" nor "best", or a device or module does not
+            exist.
     """
     directory = RunDirectory.open(path)
     import_plugins(plugins, directory)
@@ -139,7 +140,7 @@ def load(
     """The agent of a run: ``open_run(…).agent``.
 
     Raises:
-        RunError: as ``open_run``, or there is no intact checkpoint.
-        ValueError: as ``open_run``.
+        RunError: like ``open_run``, or no checkpoint is intact.
+        ValueError: like ``open_run``.
     """
     return open_run(path, checkpoint, device=device, plugins=plugins).agent

@@ -1,4 +1,4 @@
-"""``memrl train``: an agent learns, and is evaluated on fresh episodes."""
+"""``memrl train``: train an agent and evaluate it on new episodes."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ def train(
     style: Style = "auto",
     say: Say = print,
 ) -> Run:
-    """Train as ``config`` says, then evaluate, draw and summarise.
+    """Train as configured, then evaluate, draw and write a summary.
 
     Args:
         config: from ``memrl.compose``.
-        target: where a new run goes, by default ``run.dir`` or a new name under ``run.root``; an
-            opened ``RunDirectory`` is continued from its last checkpoint.
+        target: the directory of a new run, by default ``run.dir`` or a new name under
+            ``run.root``; an opened ``RunDirectory`` is continued from its last checkpoint.
         style: of the progress display: auto, bar, lines or quiet.
-        say: receives sentences for the person at the terminal.
+        say: receives messages for the terminal.
 
     Raises:
-        ValueError: parts of the config that do not fit each other, or this machine.
-        RunError: the directory is taken, the disk is full, training diverged, or no checkpoint of
-            a run to be continued is intact.
+        ValueError: parts of the config do not fit each other, or this machine.
+        RunError: the directory is not empty, the disk is full, training diverged, or a run to be
+            continued has no intact checkpoint.
         Interrupted: a signal arrived; a checkpoint was saved first.
     """
     result = run(TrainJob(config), target, style=style, say=say)
@@ -57,10 +57,10 @@ def train(
 
 @final
 class TrainJob(Job[Config, Agent]):
-    """The course of ``memrl train``.
+    """The steps of ``memrl train``.
 
     Raises:
-        ValueError: parts of the config that do not fit each other, or this machine.
+        ValueError: parts of the config do not fit each other, or this machine.
     """
 
     def __init__(self, config: Config) -> None:
@@ -107,21 +107,21 @@ class TrainJob(Job[Config, Agent]):
         ):
             try:
                 draw()
-            except RunError as error:  # nothing to draw; a full disk stops the summary
+            except RunError as error:  # nothing to draw; if the disk is full, the summary raises
                 say(str(error))
 
 
 def whole_rollouts(config: Config, start: int = 0) -> str | None:
-    """A sentence where training goes on beyond ``total_steps``, to the end of a rollout; or None.
+    """A sentence if training continues beyond ``total_steps`` to the end of a rollout, else None.
 
-    ``start`` counts the env steps so far.
+    ``start`` is the number of env steps so far.
     """
-    if not isinstance(config.agent, PPOConfig):  # others do not learn by whole rollouts
+    if not isinstance(config.agent, PPOConfig):  # other agents do not learn from whole rollouts
         return None
-    size, wanted = config.env.num * config.agent.steps, config.total_steps - start
-    if wanted <= 0 or wanted % size == 0:
+    size, remaining = config.env.num * config.agent.steps, config.total_steps - start
+    if remaining <= 0 or remaining % size == 0:
         return None
-    rollouts = math.ceil(wanted / size)
+    rollouts = math.ceil(remaining / size)
     more = "more " if start else ""
     return (
         f"total_steps={config.total_steps} is reached after {rollouts:,} {more}"
@@ -130,10 +130,10 @@ def whole_rollouts(config: Config, start: int = 0) -> str | None:
 
 
 def summarize(config: Config, agent: Agent, evaluation: Evaluation) -> dict[str, Any]:
-    """What was trained and how well it does.
+    """The results of a run, for summary.json.
 
-    ``success``, ``return`` and ``length`` are means over the evaluation's episodes, whose
-    intervals stand under ``evaluation``.
+    ``success``, ``return`` and ``length`` are means over the evaluation's episodes; ``evaluation``
+    has their intervals.
     """
     return {
         "agent": config.agent.kind,

@@ -1,4 +1,4 @@
-"""What a supervised run is made of: the keys of configs/fit.yaml."""
+"""The options of a supervised run: the keys of configs/fit.yaml."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from memrl.supervised.learner import LearnerConfig
 from memrl.tasks import REGISTRY, Task
 
 
-class ExamConfig(Strict):
-    """The evaluation that ends a run."""
+class EvaluateConfig(Strict):
+    """The evaluation at the end of a run."""
 
     lengths: Annotated[tuple[int, ...], Field(strict=False)]
     sequences: Annotated[int, Ge(1)]  # of each length
 
 
 class FitConfig(Common):
-    """A whole supervised run: what ``memrl config --fit`` prints."""
+    """All options of a supervised run, as ``memrl config --fit`` prints them."""
 
     command = "fit"
     root = "fit"
@@ -32,7 +32,7 @@ class FitConfig(Common):
     identity = frozenset({"seed", "task", "memory", "learner", "curriculum"})
 
     sequences: Count
-    evaluate: ExamConfig
+    evaluate: EvaluateConfig
     task: dict[str, Any]
     learner: LearnerConfig
     curriculum: CurriculumConfig
@@ -46,7 +46,7 @@ class FitConfig(Common):
         return str(self.task["name"])
 
     @model_validator(mode="after")
-    def _task_is_known(self) -> FitConfig:
+    def _check_task(self) -> FitConfig:
         options = dict(self.task)
         name = str(options.pop("name", None))
         check(options, REGISTRY.schema(name), within="task")
@@ -54,10 +54,10 @@ class FitConfig(Common):
 
 
 def compose_fit(overrides: Iterable[str] = ()) -> FitConfig:
-    """The checked config that ``memrl fit OVERRIDES`` runs with.
+    """The validated config of ``memrl fit OVERRIDES``.
 
     Raises:
-        ValueError: an override that Hydra or the config's models refuse, in one sentence.
+        ValueError: an override is invalid; the message is one sentence.
     """
     return compose_as(FitConfig, overrides)
 
@@ -66,7 +66,7 @@ def build_task(config: FitConfig) -> Task:
     """The task of a config.
 
     Raises:
-        ValueError: options that do not fit each other, or lengths that make no sense.
+        ValueError: options do not fit each other, or a length is not possible in this task.
     """
     options = {key: value for key, value in config.task.items() if key != "name"}
     task = REGISTRY.build(config.task["name"], options=options)

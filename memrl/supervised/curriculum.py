@@ -1,4 +1,4 @@
-"""Which lengths a training batch may have: all of them, or longer ones when shorter are solved."""
+"""The lengths of training batches: all of them, or longer ones once shorter are solved."""
 
 from __future__ import annotations
 
@@ -13,24 +13,28 @@ from memrl.tasks.task import Task
 
 
 class CurriculumConfig(BaseModel):
-    """How lengths grow."""
+    """The options of a curriculum."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     kind: Literal["uniform", "grow"] = "uniform"
-    threshold: Annotated[float, Gt(0), Le(1)] = 0.98  # accuracy over an iteration that solves it
-    growth: Annotated[int, Ge(1)] | Literal["double"] = "double"  # of the longest length
+    threshold: Annotated[float, Gt(0), Le(1)] = (
+        0.98  # accuracy over an iteration that counts as solved
+    )
+    growth: Annotated[int, Ge(1)] | Literal["double"] = (
+        "double"  # added to the longest length; or it doubles
+    )
 
 
 @final
 class Curriculum:
-    """Lengths drawn evenly between a task's shortest and a longest that may grow.
+    """Draws lengths uniformly from the task's shortest length to ``longest``.
 
-    "grow" begins with the shortest and lengthens whenever an iteration's accuracy reaches the
-    threshold; "uniform" allows all lengths from the first batch on.
+    "grow" begins with the shortest length only and increases ``longest`` whenever an iteration's
+    accuracy reaches the threshold. "uniform" uses all lengths from the beginning.
 
     Attributes:
-        longest: the longest length drawn at present.
+        longest: the longest length at present.
     """
 
     def __init__(self, task: Task, config: CurriculumConfig, generator: torch.Generator) -> None:
@@ -49,7 +53,7 @@ class Curriculum:
         return int(torch.randint(*bounds, (), generator=self._generator))
 
     def update(self, accuracy: float) -> None:
-        """Lengthen if an iteration of this ``accuracy`` solved the present lengths."""
+        """Increase ``longest`` if an iteration's ``accuracy`` reaches the threshold."""
         if self.complete or accuracy < self._config.threshold:
             return
         growth = self._config.growth
@@ -57,7 +61,7 @@ class Curriculum:
         self.longest = min(longer, self._final)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a continuation needs."""
+        """The state that a continuation needs."""
         return {"longest": self.longest, "generator": self._generator.get_state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The exam that ends a run: accuracy and loss by length, on sequences never trained on."""
+"""The evaluation at the end of a run: accuracy and loss by length, on new sequences."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from memrl.supervised.model import Answer
-from memrl.supervised.scoring import judge
+from memrl.supervised.model import ModelOutput
+from memrl.supervised.scoring import score_batch
 from memrl.tasks.task import Batch, Task
 
-Model: TypeAlias = Callable[[Tensor, Tensor], Answer]  # inputs and starts to logits
-BATCH = 64  # sequences that are answered at once
+Model: TypeAlias = Callable[[Tensor, Tensor], ModelOutput]  # (x, start) -> outputs
+BATCH = 64  # sequences in a batch
 
 
-class Mark(NamedTuple):
-    """How one length went; the best possible is known for some tasks only."""
+class LengthScore(NamedTuple):
+    """The scores at one length; the best possible ones are None unless the task knows them."""
 
-    length: int | None  # None: the held-out set of a task that has one
+    length: int | None  # None: the task's held-out set
     sequences: int
-    accuracy: float  # share of the scored bits or classes that are right
-    loss: float  # nats for each of them
+    accuracy: float  # share of correct bits or classes
+    loss: float  # nats per scored bit or class
     best_accuracy: float | None
     best_loss: float | None
 
 
-def examine(
+def evaluate_lengths(
     task: Task,
     model: Model,
     lengths: Iterable[int],
@@ -35,53 +35,56 @@ def examine(
     *,
     seed: int,
     device: torch.device,
-) -> list[Mark]:
-    """Judge a model on a task's held-out set, or on ``sequences`` fresh ones of each length."""
-    held_out = task.exam(BATCH)
+) -> list[LengthScore]:
+    """Score a model on the task's held-out set, or on ``sequences`` new ones of each length."""
+    held_out = task.held_out(BATCH)
     if held_out is not None:
-        return [_mark(task, model, None, held_out, device)]
+        return [_score(task, model, None, held_out, device)]
     generator = torch.Generator().manual_seed(seed)
     return [
-        _mark(task, model, length, _fresh(task, length, sequences, generator), device)
+        _score(task, model, length, _new_batches(task, length, sequences, generator), device)
         for length in lengths
     ]
 
 
-def as_table(marks: Iterable[Mark]) -> list[dict[str, Any]]:
-    """Marks as summary.json keeps them."""
-    return [mark._asdict() for mark in marks]
+def as_dicts(scores: Iterable[LengthScore]) -> list[dict[str, Any]]:
+    """Scores as in summary.json."""
+    return [score._asdict() for score in scores]
 
 
-def _fresh(task: Task, length: int, sequences: int, generator: torch.Generator) -> Iterator[Batch]:
+def _new_batches(
+    task: Task, length: int, sequences: int, generator: torch.Generator
+) -> Iterator[Batch]:
     for done in range(0, sequences, BATCH):
         yield task.sample(min(BATCH, sequences - done), length, generator)
 
 
 @torch.no_grad()
-def _mark(
+def _score(
     task: Task, model: Model, length: int | None, batches: Iterable[Batch], device: torch.device
-) -> Mark:
+) -> LengthScore:
     sums, best, sequences = torch.zeros(3), torch.zeros(3), 0
-    knows_best = True
+    has_best = True
     for batch in batches:
-        here = batch.to(device)
-        sums = sums + _sums(task, model(here.x, here.start).logits, here)
+        on_device = batch.to(device)
+        logits = model(on_device.x, on_device.start).logits
+        sums = sums + _sums(task, logits, on_device)
         ideal = task.best_logits(batch)
-        knows_best = ideal is not None
+        has_best = ideal is not None
         if ideal is not None:
             best = best + _sums(task, ideal, batch)
         sequences += batch.x.shape[1]
-    loss, right, judged = sums.tolist()
-    best_loss, best_right, _ = best.tolist()
-    return Mark(
+    loss, correct, count = sums.tolist()
+    best_loss, best_correct, _ = best.tolist()
+    return LengthScore(
         length,
         sequences,
-        accuracy=right / judged,
-        loss=loss / judged,
-        best_accuracy=best_right / judged if knows_best else None,
-        best_loss=best_loss / judged if knows_best else None,
+        accuracy=correct / count,
+        loss=loss / count,
+        best_accuracy=best_correct / count if has_best else None,
+        best_loss=best_loss / count if has_best else None,
     )
 
 
 def _sums(task: Task, logits: Tensor, batch: Batch) -> Tensor:
-    return torch.stack([*judge(task, logits, batch)]).double().cpu()
+    return torch.stack([*score_batch(task, logits, batch)]).double().cpu()

@@ -1,4 +1,4 @@
-"""``memrl fit``: a memory learns a supervised task, and is evaluated by length."""
+"""``memrl fit``: train a memory on a supervised task and evaluate it by length."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from memrl.run.directory import RunDirectory
 from memrl.run.loop import TrainingResult
 from memrl.run.progress import Style
 from memrl.supervised.config import FitConfig, build_task
-from memrl.supervised.evaluation import Mark, as_table, examine
+from memrl.supervised.evaluation import LengthScore, as_dicts, evaluate_lengths
 from memrl.supervised.learner import SupervisedLearner
 from memrl.supervised.model import build_model
 from memrl.supervised.pictures import draw_learning, draw_lengths
@@ -28,19 +28,19 @@ def fit_task(
     style: Style = "auto",
     say: Say = print,
 ) -> Result[SupervisedLearner]:
-    """Learn a task as ``config`` says, then evaluate, draw and summarise.
+    """Learn a task as configured, then evaluate, draw and write a summary.
 
     Args:
         config: from ``compose_fit``.
-        target: where a new run goes, by default ``run.dir`` or a new name under ``run.root``; an
-            opened ``RunDirectory`` is continued from its last checkpoint.
+        target: the directory of a new run, by default ``run.dir`` or a new name under
+            ``run.root``; an opened ``RunDirectory`` is continued from its last checkpoint.
         style: of the progress display: auto, bar, lines or quiet.
-        say: receives sentences for the person at the terminal.
+        say: receives messages for the terminal.
 
     Raises:
-        ValueError: parts of the config that do not fit each other, or this machine.
-        RunError: the directory is taken, the disk is full, learning diverged, or no checkpoint of
-            a run to be continued is intact.
+        ValueError: parts of the config do not fit each other, or this machine.
+        RunError: the directory is not empty, the disk is full, learning diverged, or a run to be
+            continued has no intact checkpoint.
         Interrupted: a signal arrived; a checkpoint was saved first.
     """
     return run(FitJob(config), target, style=style, say=say)
@@ -48,10 +48,10 @@ def fit_task(
 
 @final
 class FitJob(Job[FitConfig, SupervisedLearner]):
-    """The course of ``memrl fit``.
+    """The steps of ``memrl fit``.
 
     Raises:
-        ValueError: parts of the config that do not fit each other, or this machine.
+        ValueError: parts of the config do not fit each other, or this machine.
     """
 
     def __init__(self, config: FitConfig) -> None:
@@ -69,34 +69,36 @@ class FitJob(Job[FitConfig, SupervisedLearner]):
         lengths = self._lengths()
         if learner.solved:
             say(f"solved after {trained.experience:,} sequences: learner.stop_at is reached")
-        task, model, wanted = learner.task, learner.model, config.evaluate
+        task, model, options = learner.task, learner.model, config.evaluate
         seed = seed_for(config.seed, "evaluate")
-        marks = examine(task, model, lengths, wanted.sequences, seed=seed, device=self.device)
-        for line in table(marks):
+        scores = evaluate_lengths(
+            task, model, lengths, options.sequences, seed=seed, device=self.device
+        )
+        for line in table(scores):
             say(line)
-        self._draw(directory, marks)
-        return summarize(config, learner, marks)
+        self._draw(directory, scores)
+        return summarize(config, learner, scores)
 
     def _lengths(self) -> tuple[int, ...]:
-        """Of the sequences that the evaluation asks for."""
+        """The lengths to evaluate: by default the longest in training."""
         return self.config.evaluate.lengths or (self.learner.task.max_length,)
 
-    def _draw(self, directory: RunDirectory, marks: Sequence[Mark]) -> None:
+    def _draw(self, directory: RunDirectory, scores: Sequence[LengthScore]) -> None:
         config, task = self.config, self.learner.task
         title, lengths = f"{config.memory['name']} on {config.subject}", self._lengths()
-        draw_learning(directory.metrics, directory.curve, task=task, marks=marks, title=title)
-        if any(mark.length is not None for mark in marks):
-            draw_lengths(marks, directory.lengths, task=task, title=title)
+        draw_learning(directory.metrics, directory.curve, task=task, marks=scores, title=title)
+        if any(score.length is not None for score in scores):
+            draw_lengths(scores, directory.lengths, task=task, title=title)
         generator = torch.Generator().manual_seed(seed_for(config.seed, "watch"))
         one = task.sample(1, lengths[len(lengths) // 2], generator)
         draw_tape(task, self.learner.model, one, directory.memory, title=title)
 
 
 def make_learner(config: FitConfig) -> SupervisedLearner:
-    """A learner that has learned nothing yet.
+    """A new learner.
 
     Raises:
-        ValueError: options that do not fit each other, or lengths that make no sense.
+        ValueError: options do not fit each other, or a length is not possible in this task.
     """
     task = build_task(config)
     return SupervisedLearner(
@@ -110,7 +112,7 @@ def make_learner(config: FitConfig) -> SupervisedLearner:
 
 
 def size_line(learner: SupervisedLearner) -> str:
-    """One line: parameters of the model and of its memory."""
+    """One line: the number of parameters of the model and of its memory."""
     whole, core = (
         sum(weight.numel() for weight in part.parameters())
         for part in (learner.model, learner.model.core)
@@ -118,32 +120,32 @@ def size_line(learner: SupervisedLearner) -> str:
     return f"{whole:,} parameters, {core:,} of them in the memory"
 
 
-def table(marks: Sequence[Mark]) -> list[str]:
+def table(scores: Sequence[LengthScore]) -> list[str]:
     """Accuracy and loss by length as lines of text."""
     lines = ["length  sequences  accuracy      loss  (nats)"]
-    for mark in marks:
-        length = "test" if mark.length is None else str(mark.length)
-        line = f"{length:>6}  {mark.sequences:>9,}  {mark.accuracy:>8.2%}  {mark.loss:>8.4f}"
-        if mark.best_loss is not None:
-            line += f"  best possible {mark.best_accuracy:.2%}  {mark.best_loss:.4f}"
+    for score in scores:
+        length = "test" if score.length is None else str(score.length)
+        line = f"{length:>6}  {score.sequences:>9,}  {score.accuracy:>8.2%}  {score.loss:>8.4f}"
+        if score.best_loss is not None:
+            line += f"  best possible {score.best_accuracy:.2%}  {score.best_loss:.4f}"
         lines.append(line)
     return lines
 
 
 def summarize(
-    config: FitConfig, learner: SupervisedLearner, marks: Sequence[Mark]
+    config: FitConfig, learner: SupervisedLearner, scores: Sequence[LengthScore]
 ) -> dict[str, Any]:
-    """What was learned and how well.
+    """The results of a run.
 
-    ``accuracy`` is that of the longest training length, or of the held-out set, where examined.
+    ``accuracy`` is that of the longest training length or of the held-out set, if evaluated.
     """
-    rows = [mark for mark in marks if mark.length in (None, learner.task.max_length)]
+    rows = [score for score in scores if score.length in (None, learner.task.max_length)]
     return {
         "memory": config.memory["name"],
         "task": config.subject,
         "seed": config.seed,
         "accuracy": rows[0].accuracy if rows else None,
-        "evaluation": as_table(marks),
+        "evaluation": as_dicts(scores),
         "solved": learner.solved,
         "parameters": sum(weight.numel() for weight in learner.model.parameters()),
         "parameters_memory": sum(weight.numel() for weight in learner.model.core.parameters()),

@@ -1,4 +1,4 @@
-"""Learning a task: draw a batch, answer, step; one iteration is a row of metrics."""
+"""The supervised learner: sample batches, compute the loss, step the optimiser."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from memrl.checkpoint.optimizer import load_moments, moments
 from memrl.run.agent import Metrics
 from memrl.supervised.curriculum import Curriculum, CurriculumConfig
 from memrl.supervised.model import SequenceModel
-from memrl.supervised.scoring import judge
+from memrl.supervised.scoring import score_batch
 from memrl.tasks.task import Task
 
 
@@ -27,14 +27,18 @@ class LearnerConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     batch: Annotated[int, Ge(1)] = 32  # sequences
-    batches: Annotated[int, Ge(1)] = 50  # of an iteration
+    batches: Annotated[int, Ge(1)] = 50  # per iteration, a row of metrics
     optimizer: Literal["adam", "rmsprop", "sgd"] = "adam"
     lr: Annotated[float, Gt(0)] = 1.0e-3
     lr_end: Annotated[float, Ge(0)] | None = None  # reached linearly; null: constant
-    halve_every: Annotated[int, Ge(1)] | None = None  # sequences; lr falls by half; null: never
+    halve_every: Annotated[int, Ge(1)] | None = (
+        None  # sequences after which lr is halved; null: never
+    )
     max_grad_norm: Annotated[float, Gt(0)] = 10.0
     core_cost: Annotated[float, Ge(0)] = 1.0  # weight of the core's own loss
-    stop_at: Annotated[float, Gt(0), Le(1)] | None = None  # accuracy that ends learning
+    stop_at: Annotated[float, Gt(0), Le(1)] | None = (
+        None  # accuracy over an iteration that ends learning
+    )
 
 
 OPTIMIZERS: Final[Mapping[str, Callable[..., torch.optim.Optimizer]]] = {
@@ -48,11 +52,11 @@ OPTIMIZERS: Final[Mapping[str, Callable[..., torch.optim.Optimizer]]] = {
 class SupervisedLearner:
     """Learns one task by backpropagation through whole sequences.
 
-    Every random draw comes from generators made of ``seed``: lengths and sequences.
+    Lengths and sequences are drawn from generators seeded by ``seed``.
 
     Attributes:
-        experience: sequences seen so far.
-        solved: an iteration of all lengths reached ``stop_at``: there is nothing left to learn.
+        experience: sequences so far.
+        solved: True once an iteration with all lengths reached ``stop_at``, which ends learning.
     """
 
     unit = "sequences"
@@ -86,19 +90,19 @@ class SupervisedLearner:
             on_iteration(metrics)
 
     def _iterate(self) -> dict[str, float]:
-        """Learn from some batches; sums stay on the device until the last."""
+        """Learn from the batches of an iteration; sums stay on the device until its end."""
         longest = self.curriculum.longest
         sums = torch.zeros(5, device=self.device, dtype=torch.float64)
         for _ in range(self.config.batches):
             sums += self._step()
         self.experience += self._per_iteration
-        loss, right, count, norm, cost = sums.tolist()
+        loss, correct, count, norm, cost = sums.tolist()
         if not math.isfinite(loss + norm):
             raise FloatingPointError("the loss or its gradient became NaN or infinite")
         batches = self.config.batches
         return {
             "train/loss": loss / count,
-            "train/accuracy": right / count,
+            "train/accuracy": correct / count,
             "train/length": longest,
             "train/core_cost": cost / batches,
             "train/lr": self.optimizer.param_groups[0]["lr"],
@@ -106,15 +110,15 @@ class SupervisedLearner:
         }
 
     def _step(self) -> Tensor:
-        """One optimiser step; loss, right, count, gradient norm and core cost of its batch [5]."""
+        """One optimiser step; returns loss, correct, count, gradient norm and core cost [5]."""
         self.task.prepare(self.model.core, self.experience)
         length = self.curriculum.draw()
         batch = self.task.sample(self.config.batch, length, self.generator).to(self.device)
-        answer = self.model(batch.x, batch.start)
-        score = judge(self.task, answer.logits, batch)
-        cost = score.loss.new_zeros(()) if answer.cost is None else answer.cost.mean()
+        output = self.model(batch.x, batch.start)
+        score = score_batch(self.task, output.logits, batch)
+        cost = score.loss.new_zeros(()) if output.cost is None else output.cost.mean()
         self.optimizer.zero_grad(set_to_none=True)
-        total = score.loss / score.judged + self.config.core_cost * cost
+        total = score.loss / score.scored + self.config.core_cost * cost
         total.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
         self.optimizer.step()
@@ -156,5 +160,5 @@ class SupervisedLearner:
         self.curriculum.load_state_dict(state["curriculum"])
         self.generator.set_state(state["generator"])
         self.task.load_state_dict(state["task"])
-        # As its last iteration was: a run that has nothing left to learn is examined so.
+        # As in the last iteration: a finished run is evaluated with the memory in this form.
         self.task.prepare(self.model.core, max(0, self.experience - self._per_iteration))

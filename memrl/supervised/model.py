@@ -1,4 +1,4 @@
-"""Encoder → core → head: what a supervised task trains."""
+"""The model of a supervised task: encoder → core → head."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from memrl.memory.core import MemoryCore
 from memrl.tasks.task import Task
 
 
-class Answer(NamedTuple):
-    """What a model says of a sequence."""
+class ModelOutput(NamedTuple):
+    """A model's outputs for a sequence."""
 
     logits: Tensor  # [T, B, O]
     cost: Tensor | None  # [T, B]  the core's own loss
@@ -28,29 +28,29 @@ class SequenceModel(nn.Module):
         super().__init__()
         self.encoder, self.core, self.head = encoder, core, head
 
-    def forward(self, x: Tensor, start: Tensor) -> Answer:
-        """Sequences [T, B, ...] whose ``start`` [T, B] is True where one opens, from the first."""
+    def forward(self, x: Tensor, start: Tensor) -> ModelOutput:
+        """Outputs for x [T, B, ...]; ``start`` [T, B] is True at the first steps of sequences."""
         state = self.core.initial_state(x.shape[1])
         unrolled = self.core(self.encoder(x), state, start)
-        return Answer(self.head(unrolled.y), unrolled.cost)
+        return ModelOutput(self.head(unrolled.y), unrolled.cost)
 
     @torch.no_grad()
     def watch(self, x: Tensor, start: Tensor) -> tuple[Tensor, list[dict[str, Tensor]]]:
-        """Step by step: logits [T, B, O] and, for each step, the diagnostics of the memory."""
+        """Run step by step; returns logits [T, B, O] and the memory's diagnostics at each step."""
         features, state = self.encoder(x), self.core.initial_state(x.shape[1])
-        outputs, seen = [], []
+        outputs, diagnostics = [], []
         for x_t, start_t in zip(features, start, strict=True):
             y, state = self.core.step(x_t, state, start_t)
             outputs.append(y)
-            seen.append(self.core.diagnostics(state))
-        return self.head(torch.stack(outputs)), seen
+            diagnostics.append(self.core.diagnostics(state))
+        return self.head(torch.stack(outputs)), diagnostics
 
 
 def build_model(task: Task, memory: Mapping[str, Any]) -> SequenceModel:
-    """A model that has learned nothing yet; ``memory`` is a name and that memory's options.
+    """A new model; ``memory`` is a name and that memory's options.
 
     Raises:
-        ValueError: a memory or an option that is not known, or options that do not fit.
+        ValueError: a memory or an option is unknown, or options do not fit each other.
     """
     options = {key: value for key, value in memory.items() if key != "name"}
     core = registry.build(memory["name"], task.in_dim, options)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from memrl.evaluation.learning_curve import moving_mean
 from memrl.plots import style
 from memrl.plots.curve import draw_references
-from memrl.supervised.evaluation import Mark
+from memrl.supervised.evaluation import LengthScore
 from memrl.tasks.task import Task
 from memrl.tracking.metrics_file import read_metrics
 
@@ -24,7 +24,7 @@ _PARTS: Final = 50  # a window of smoothing is this part of the run
 
 
 def draw_learning(
-    metrics: Path, path: Path, *, task: Task, marks: Sequence[Mark], title: str
+    metrics: Path, path: Path, *, task: Task, marks: Sequence[LengthScore], title: str
 ) -> Figure:
     """Draw accuracy and loss over sequences, beside chance and the best possible; write a PNG.
 
@@ -57,7 +57,7 @@ def draw_learning(
     return picture
 
 
-def draw_lengths(marks: Sequence[Mark], path: Path, *, task: Task, title: str) -> Figure:
+def draw_lengths(marks: Sequence[LengthScore], path: Path, *, task: Task, title: str) -> Figure:
     """Draw accuracy by length, with the lengths that were trained on shaded; write a PNG.
 
     Raises:
@@ -89,7 +89,7 @@ class _Best(NamedTuple):
     loss: dict[str, float]
 
 
-def _last_best(marks: Sequence[Mark]) -> _Best:
+def _last_best(marks: Sequence[LengthScore]) -> _Best:
     """The best possible at the last length where it is known, by name; else nothing."""
     for mark in reversed(marks):
         if mark.best_accuracy is not None and mark.best_loss is not None:

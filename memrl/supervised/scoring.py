@@ -1,4 +1,4 @@
-"""How good answers are: loss and accuracy over the steps that are scored."""
+"""Loss and accuracy of a model's outputs over the scored steps."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from memrl.tasks.task import Batch, Task
 
 
 class Score(NamedTuple):
-    """Sums over scored bits or classes, so that scores of batches add up."""
+    """Sums over scored bits or classes; the sums of batches can be added."""
 
     loss: Tensor  # [] nats
-    right: Tensor  # []
-    judged: Tensor  # []
+    correct: Tensor  # [] number of correct ones
+    scored: Tensor  # [] number of scored ones
 
 
-def judge(task: Task, logits: Tensor, batch: Batch) -> Score:
+def score_batch(task: Task, logits: Tensor, batch: Batch) -> Score:
     """Score logits [T, B, O] against a batch.
 
-    Steps outside of the mask are dropped, not multiplied by 0: what stands there may be NaN.
+    Steps outside the mask are dropped, not multiplied by 0: logits there may be NaN.
     """
-    said, target = logits[batch.mask], batch.target[batch.mask]  # [S, O]; [S, O] or [S]
+    predicted, target = logits[batch.mask], batch.target[batch.mask]  # [S, O]; [S, O] or [S]
     if task.kind == "bits":
-        loss = functional.binary_cross_entropy_with_logits(said, target, reduction="sum")
-        right = ((said > 0) == (target > 0.5)).sum()
+        loss = functional.binary_cross_entropy_with_logits(predicted, target, reduction="sum")
+        correct = ((predicted > 0) == (target > 0.5)).sum()
     else:
-        loss = functional.cross_entropy(said, target, reduction="sum")
-        right = (said.argmax(-1) == target).sum()
-    return Score(loss, right, torch.tensor(target.numel(), device=logits.device))
+        loss = functional.cross_entropy(predicted, target, reduction="sum")
+        correct = (predicted.argmax(-1) == target).sum()
+    return Score(loss, correct, torch.tensor(target.numel(), device=logits.device))

@@ -1,4 +1,4 @@
-"""Supervised probes of memory: the protocol of a task, and every task (imported, so registered)."""
+"""Supervised tasks for memories: the base class, and all tasks (importing them registers them)."""
 
 from memrl.tasks.associative_recall import AssociativeRecall
 from memrl.tasks.babi.task import Babi

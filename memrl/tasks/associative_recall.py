@@ -1,4 +1,4 @@
-"""Associative recall: hear a list of items, then one of them again: which came after it?"""
+"""Associative recall: read a list of items, then one of them again; output the next item."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import Annotated, final
 import torch
 from annotated_types import Ge
 
-from memrl.tasks.task import REGISTRY, Batch, Task, opening, random_bits
+from memrl.tasks.task import REGISTRY, Batch, Task, random_bits, starts_at_first_step
 
 
 @final
 @REGISTRY.register("associative_recall")
 class AssociativeRecall(Task):
-    """``length`` items of a few steps of random bits; one but the last is asked for its successor.
+    """``length`` items of a few steps of random bits; then a query item, not the last of the list.
 
     Input: the bits of a step; a channel that is 1 before each item; a channel that is 1 before and
-    after the item that asks. Scored are the steps of one item after that, while nothing is heard.
-    Items are drawn independently: with the default sizes two of a list are equal once in
-    many thousand sequences.
+    after the query item. Then the input is zero, and the output must be the item that followed the
+    query item in the list. Items are drawn independently: with the default sizes two items of a
+    list are equal once in many thousand sequences.
 
     Args:
-        bits: of each step of an item.
-        item_steps: of each item.
-        min_length: items of the shortest list to train on; two at least.
-        max_length: items of the longest.
+        bits: per step of an item.
+        item_steps: steps per item.
+        min_length: items in the shortest list to train on; at least 2.
+        max_length: items in the longest list to train on.
     """
 
     kind = "bits"
@@ -50,10 +50,10 @@ class AssociativeRecall(Task):
     def sample(self, batch: int, length: int, generator: torch.Generator) -> Batch:
         bits, each = self.bits, self.item_steps
         items = random_bits(length, each, batch, bits, generator=generator)
-        asked = torch.randint(0, length - 1, (batch,), generator=generator)
+        queried = torch.randint(0, length - 1, (batch,), generator=generator)
         rows = torch.arange(batch)
-        query = items[asked, :, rows].transpose(0, 1)  # [each, B, bits]
-        successor = items[asked + 1, :, rows].transpose(0, 1)
+        query = items[queried, :, rows].transpose(0, 1)  # [each, B, bits]
+        successor = items[queried + 1, :, rows].transpose(0, 1)
 
         listed = length * (each + 1)  # steps of the list
         answer = listed + each + 2  # first step of the answer
@@ -67,4 +67,4 @@ class AssociativeRecall(Task):
         target[answer:] = successor
         mask = torch.zeros(answer + each, batch, dtype=torch.bool)
         mask[answer:] = True
-        return Batch(x, target, mask, opening(answer + each, batch))
+        return Batch(x, target, mask, starts_at_first_step(answer + each, batch))

@@ -1,4 +1,4 @@
-"""Copy: hear a pattern, then say it again."""
+"""Copy: read a pattern, then output it."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Annotated, final
 import torch
 from annotated_types import Ge
 
-from memrl.tasks.task import REGISTRY, Batch, Task, opening, random_bits
+from memrl.tasks.task import REGISTRY, Batch, Task, random_bits, starts_at_first_step
 
 
 @final
 @REGISTRY.register("copy")
 class Copy(Task):
-    """Random bits for ``length`` steps, a delimiter, then the same bits while nothing is heard.
+    """Random bits for ``length`` steps, a delimiter, then zero input: output the same bits.
 
     Input: the bits of a step, and a channel that is 1 at the delimiter. 2 · length + 1 steps, the
     last ``length`` scored.
 
     Args:
-        bits: of each step of the pattern.
+        bits: per step of the pattern.
         min_length: steps of the shortest pattern to train on.
-        max_length: steps of the longest.
+        max_length: steps of the longest pattern to train on.
     """
 
     kind = "bits"
@@ -49,4 +49,4 @@ class Copy(Task):
         target[answer:] = pattern
         mask = torch.zeros(steps, batch, dtype=torch.bool)
         mask[answer:] = True
-        return Batch(x, target, mask, opening(steps, batch))
+        return Batch(x, target, mask, starts_at_first_step(steps, batch))

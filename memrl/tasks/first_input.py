@@ -1,4 +1,4 @@
-"""First-input recall: hear a symbol, wait, and say it when asked."""
+"""First-input recall: read a symbol, wait, and output it at the query."""
 
 from __future__ import annotations
 
@@ -8,23 +8,22 @@ import torch
 from annotated_types import Ge
 from torch.nn import functional
 
-from memrl.tasks.task import REGISTRY, Batch, Task, opening
+from memrl.tasks.task import REGISTRY, Batch, Task, starts_at_first_step
 
 
 @final
 @REGISTRY.register("first_input")
 class FirstInput(Task):
-    """A symbol at the first step, asked for ``length`` steps later, at the last one.
+    """A symbol at the first step; the query ``length`` steps later, at the last step.
 
-    Input: one-hot symbols, and a channel that is 1 at the step that asks. Whatever cannot look
-    ``length`` steps back is left with chance.
+    Input: one-hot symbols, and a channel that is 1 at the query. A memory that does not reach
+    ``length`` steps back can only guess.
 
     Args:
-        symbols: there are.
-        between: what is heard until the question: "blank", or "symbols" drawn at random, of which
-            only the first counts.
+        symbols: number of symbols.
+        between: input until the query: "blank" (zero), or random "symbols" to be ignored.
         min_length: shortest wait to train on, in steps.
-        max_length: longest wait.
+        max_length: longest wait to train on, in steps.
     """
 
     kind = "classes"
@@ -43,13 +42,13 @@ class FirstInput(Task):
         self.symbols, self.between, self.chance = symbols, between, 1.0 / symbols
 
     def sample(self, batch: int, length: int, generator: torch.Generator) -> Batch:
-        heard = torch.randint(0, self.symbols, (length, batch), generator=generator)
+        symbols = torch.randint(0, self.symbols, (length, batch), generator=generator)
         x = torch.zeros(length + 1, batch, self.in_dim)
         until = 1 if self.between == "blank" else length
-        x[:until, :, : self.symbols] = functional.one_hot(heard[:until], self.symbols).float()
+        x[:until, :, : self.symbols] = functional.one_hot(symbols[:until], self.symbols).float()
         x[length, :, self.symbols] = 1.0
         target = torch.zeros(length + 1, batch, dtype=torch.int64)
-        target[length] = heard[0]
+        target[length] = symbols[0]
         mask = torch.zeros(length + 1, batch, dtype=torch.bool)
         mask[length] = True
-        return Batch(x, target, mask, opening(length + 1, batch))
+        return Batch(x, target, mask, starts_at_first_step(length + 1, batch))

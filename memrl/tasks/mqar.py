@@ -1,4 +1,4 @@
-"""Multi-query associative recall: hear keys with values, then say the value of every key."""
+"""Multi-query associative recall: read keys with values, then output the value of every key."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from annotated_types import Ge
 from torch.nn import functional
 
-from memrl.tasks.task import REGISTRY, Batch, Task, opening
+from memrl.tasks.task import REGISTRY, Batch, Task, starts_at_first_step
 
 
 @final
@@ -17,15 +17,15 @@ class MQAR(Task):
     """``length`` pairs, key then value, one symbol a step; then all the keys in a new order.
 
     Input: one-hot symbols, keys and values being different symbols. The keys of a sequence differ,
-    its values may repeat. Scored are the last ``length`` steps: the value of the key just heard.
+    its values may repeat. Scored are the last ``length`` steps: the value of the key at that step.
 
-    The queries follow each other closely; the original spreads them out over a long text.
+    The queries follow each other directly; the original spreads them over a long text.
 
     Args:
-        keys: symbols that serve as keys; the most pairs of a sequence.
-        values: symbols that serve as values.
-        min_length: pairs of the shortest sequences to train on.
-        max_length: pairs of the longest.
+        keys: number of key symbols; also the largest number of pairs in a sequence.
+        values: number of value symbols.
+        min_length: pairs in the shortest sequences to train on.
+        max_length: pairs in the longest sequences to train on.
     """
 
     kind = "classes"
@@ -61,4 +61,4 @@ class MQAR(Task):
         mask = torch.zeros(3 * length, batch, dtype=torch.bool)
         mask[2 * length :] = True
         x = functional.one_hot(symbols, self.in_dim).float()
-        return Batch(x, target, mask, opening(3 * length, batch))
+        return Batch(x, target, mask, starts_at_first_step(3 * length, batch))

@@ -7,7 +7,7 @@ from typing import Annotated, final
 import torch
 from annotated_types import Ge
 
-from memrl.tasks.task import REGISTRY, Batch, Task, opening
+from memrl.tasks.task import REGISTRY, Batch, Task, starts_at_first_step
 
 
 @final
@@ -15,15 +15,16 @@ from memrl.tasks.task import REGISTRY, Batch, Task, opening
 class Parity(Task):
     """A vector with ``length`` entries of 1 or −1 at random places, the others 0.
 
-    The whole vector is heard at once: what a memory needs here is not time but steps of thought.
-    One that ponders takes its own (``memory=universal``); to others the vector can be held out for
-    several steps. Scored is the last step: 1 where the number of ones is odd.
+    The input of a step is the whole vector: the task needs several computation steps rather than
+    memory over time. A memory with adaptive computation (``memory=universal``) chooses their
+    number; for others the vector can be shown for several steps. The last step is scored; its
+    target is 1 if the number of ones is odd.
 
     Args:
         bits: entries of the vector.
-        shown: steps for which the vector is heard.
-        min_length: fewest entries that are not 0, in training.
-        max_length: most.
+        shown: steps for which the vector is shown.
+        min_length: smallest number of nonzero entries to train on.
+        max_length: largest number of nonzero entries to train on.
     """
 
     kind = "bits"
@@ -43,12 +44,12 @@ class Parity(Task):
         self.bits, self.shown = bits, shown
 
     def sample(self, batch: int, length: int, generator: torch.Generator) -> Batch:
-        places = torch.rand(batch, self.bits, generator=generator).argsort(dim=-1)[:, :length]
+        positions = torch.rand(batch, self.bits, generator=generator).argsort(dim=-1)[:, :length]
         ones = torch.randint(0, 2, (batch, length), generator=generator)
-        vector = torch.zeros(batch, self.bits).scatter(1, places, 2.0 * ones - 1.0)
+        vector = torch.zeros(batch, self.bits).scatter(1, positions, 2.0 * ones - 1.0)
         target = torch.zeros(self.shown, batch, 1)
         target[-1, :, 0] = (ones.sum(-1) % 2).float()
         mask = torch.zeros(self.shown, batch, dtype=torch.bool)
         mask[-1] = True
         x = vector.expand(self.shown, -1, -1).clone()
-        return Batch(x, target, mask, opening(self.shown, batch))
+        return Batch(x, target, mask, starts_at_first_step(self.shown, batch))

@@ -1,4 +1,4 @@
-"""Priority sort: hear vectors with priorities, then say the most important ones in order."""
+"""Priority sort: read vectors with priorities, then output those of highest priority in order."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, final
 import torch
 from annotated_types import Ge, Gt, Le
 
-from memrl.tasks.task import REGISTRY, Batch, Task, opening, random_bits
+from memrl.tasks.task import REGISTRY, Batch, Task, random_bits, starts_at_first_step
 
 
 @final
@@ -19,10 +19,10 @@ class PrioritySort(Task):
     the steps after it, one for each of the vectors with the highest priorities, highest first.
 
     Args:
-        bits: of a vector.
-        kept: share of the vectors that is asked for, rounded to the nearest count, one at least.
-        min_length: vectors of the shortest lists to train on.
-        max_length: vectors of the longest.
+        bits: per vector.
+        kept: share of the vectors to output, rounded to the nearest count, at least one.
+        min_length: vectors in the shortest lists to train on.
+        max_length: vectors in the longest lists to train on.
     """
 
     kind = "bits"
@@ -55,4 +55,4 @@ class PrioritySort(Task):
         target[answer:] = vectors.gather(0, order.unsqueeze(-1).expand(-1, -1, bits))
         mask = torch.zeros(answer + count, batch, dtype=torch.bool)
         mask[answer:] = True
-        return Batch(x, target, mask, opening(answer + count, batch))
+        return Batch(x, target, mask, starts_at_first_step(answer + count, batch))

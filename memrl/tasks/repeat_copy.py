@@ -1,4 +1,4 @@
-"""Repeat copy: hear a pattern and a number, then say the pattern that many times, and stop."""
+"""Repeat copy: read a pattern and a count, output the pattern that often, then an end marker."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from memrl.tasks.task import REGISTRY, Batch, Task, opening, random_bits
+from memrl.tasks.task import REGISTRY, Batch, Task, random_bits, starts_at_first_step
 
 
 @final
 @REGISTRY.register("repeat_copy")
 class RepeatCopy(Task):
-    """Random bits for ``length`` steps, a delimiter with a count, then as many copies and an end.
+    """Random bits for ``length`` steps, a delimiter with a count, then ``count`` copies and an end.
 
-    Input: the bits of a step, a channel that is 1 at the delimiter, and beside it the count,
-    standardised over the counts that are drawn. Output: the bits, and a channel that is 1 only at
-    the step after the last copy. length + 1 + count · length + 1 steps, all after the delimiter
-    scored; the sequences of a batch share a count.
+    Input: the bits of a step, a channel that is 1 at the delimiter, and a channel with the count at
+    the delimiter, standardised over the possible counts. Output: the bits, and a channel that is 1
+    only at the step after the last copy. length + 1 + count · length + 1 steps, of which all after
+    the delimiter are scored. The sequences of a batch share a count.
 
     Args:
-        bits: of each step of the pattern.
+        bits: per step of the pattern.
         min_repeats: smallest count.
         max_repeats: largest count.
         min_length: steps of the shortest pattern to train on.
-        max_length: steps of the longest.
+        max_length: steps of the longest pattern to train on.
     """
 
     kind = "bits"
@@ -56,10 +56,10 @@ class RepeatCopy(Task):
         bounds = self.min_repeats, self.max_repeats + 1
         count = int(torch.randint(*bounds, (), generator=generator))
         pattern = random_bits(length, batch, self.bits, generator=generator)
-        return self.ask(pattern, count)
+        return self.make_batch(pattern, count)
 
-    def ask(self, pattern: Tensor, count: int) -> Batch:
-        """The batch that asks for ``count`` copies of ``pattern`` [L, B, bits]."""
+    def make_batch(self, pattern: Tensor, count: int) -> Batch:
+        """The batch with ``count`` copies of ``pattern`` [L, B, bits] as targets."""
         length, batch, bits = pattern.shape
         answer, steps = length + 1, length + 1 + count * length + 1
         x = torch.zeros(steps, batch, self.in_dim)
@@ -71,4 +71,4 @@ class RepeatCopy(Task):
         target[-1, :, bits] = 1.0
         mask = torch.zeros(steps, batch, dtype=torch.bool)
         mask[answer:] = True
-        return Batch(x, target, mask, opening(steps, batch))
+        return Batch(x, target, mask, starts_at_first_step(steps, batch))

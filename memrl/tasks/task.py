@@ -1,4 +1,4 @@
-"""The protocol of a supervised task: sequences in, bits or classes out at the steps that count."""
+"""The base class of supervised tasks: input sequences, and targets at the scored steps."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from memrl.registry import Registry
 
 
 class Batch(NamedTuple):
-    """B sequences of T steps; what lies outside of ``mask`` is neither learned nor judged."""
+    """B sequences of T steps; steps outside ``mask`` are neither learned nor scored."""
 
-    x: Tensor  # [T, B, I], or whatever the task's own encoder reads at [T, B]
+    x: Tensor  # [T, B, I], or the input [T, B, ...] of the task's own encoder
     target: Tensor  # [T, B, O] bits, 0.0 or 1.0; or [T, B] classes, int64
     mask: Tensor  # [T, B] bool: the steps that are scored
-    start: Tensor  # [T, B] bool: the steps that open a sequence
+    start: Tensor  # [T, B] bool: the first steps of sequences
 
     def to(self, device: torch.device) -> Batch:
-        """The same on another device."""
+        """The batch on another device."""
         return Batch(*(part.to(device) for part in self))
 
 
 class Task(ABC):
-    """What a memory is asked, and how often chance would answer right.
+    """Generates or loads sequences with targets.
 
-    A generated task writes ``sample`` alone. A task with a fixed set of sequences draws ``sample``
-    from its training part (one length, so that ``min_length`` equals ``max_length``), keeps its
-    place in the epoch in ``state_dict``, gives its held-out part as ``exam``, and may bring an
-    ``encoder`` and a ``head`` of its own.
+    A generated task implements ``sample`` alone. A task with a fixed data set draws ``sample``
+    from the training set (one length, so that ``min_length`` equals ``max_length``), stores its
+    position in the epoch in ``state_dict``, returns the test set from ``held_out``, and may define
+    its own ``encoder`` and ``head``.
 
     Attributes:
-        kind: "bits": O independent bits a step, judged by sigmoid and binary cross-entropy;
-            "classes": one of O classes a step, softmax and cross-entropy.
-        in_dim: width I of what the memory reads: the encoder's output.
+        kind: "bits": O independent bits a step, with sigmoid and binary cross-entropy;
+            "classes": one of O classes a step, with softmax and cross-entropy.
+        in_dim: width I of the memory's input: the encoder's output.
         out_dim: width O of the output.
         chance: share of the scored bits or classes that guessing gets right.
-        min_length: shortest sequences to train on; what a length counts is the task's own.
+        min_length: shortest sequences to train on; each task defines what a length counts.
         max_length: longest sequences to train on.
         paper: author, year and title of the work that the task comes from.
 
@@ -49,11 +49,11 @@ class Task(ABC):
         out_dim: see above.
         min_length: see above.
         max_length: see above.
-        longest: the longest sequences that make sense; None where all do.
-        shortest: the shortest that make sense.
+        longest: the longest possible length; None: no limit.
+        shortest: the shortest possible length.
 
     Raises:
-        ValueError: lengths that make no sense.
+        ValueError: a length is outside these limits, or min_length is above max_length.
     """
 
     kind: ClassVar[Literal["bits", "classes"]]
@@ -79,44 +79,44 @@ class Task(ABC):
             raise ValueError(f"task.min_length={min_length} is above task.max_length={max_length}")
 
     def check_length(self, length: int, key: str = "length") -> None:
-        """Refuse a length that makes no sense here.
+        """Raise ValueError if a length is outside the task's limits.
 
         Raises:
-            ValueError: what was given under ``key``, and what is allowed.
+            ValueError: names ``key``, the length given, and the limits.
         """
         if length < self._shortest or (self._longest is not None and length > self._longest):
             above = "" if self._longest is None else f" and at most {self._longest}"
             raise ValueError(
-                f"{key}={length}: this task has lengths of at least {self._shortest}{above}"
+                f"{key}={length}, allowed in this task: at least {self._shortest}{above}"
             )
 
     @abstractmethod
     def sample(self, batch: int, length: int, generator: torch.Generator) -> Batch:
-        """Draw sequences, all of one length, on the CPU."""
+        """Sample ``batch`` sequences of one length, on the CPU."""
 
     def encoder(self) -> nn.Module:
-        """A new module from ``Batch.x`` [T, B, ...] to what the memory reads [T, B, I]."""
+        """A new module from ``Batch.x`` [T, B, ...] to the memory's input [T, B, I]."""
         return nn.Identity()
 
     def head(self, core: MemoryCore[Any]) -> nn.Module:
-        """A new module from what the memory says [T, B, core.out_dim] to logits [T, B, O]."""
+        """A new module from the memory's output [T, B, core.out_dim] to logits [T, B, O]."""
         return nn.Linear(core.out_dim, self.out_dim)
 
-    def prepare(  # noqa: B027  most recipes change nothing
+    def prepare(  # noqa: B027  most tasks change nothing
         self, core: MemoryCore[Any], sequences: int
     ) -> None:
-        """What a task's recipe changes in a memory after so many ``sequences``; often nothing."""
+        """Adapt a memory before each batch, ``sequences`` after the start; by default nothing."""
 
-    def exam(self, batch: int) -> Iterator[Batch] | None:
-        """Held-out sequences in batches, always the same; None: they are drawn like any others."""
+    def held_out(self, batch: int) -> Iterator[Batch] | None:
+        """The test set in batches, always the same; None: the evaluation calls ``sample``."""
         return None
 
     def best_logits(self, batch: Batch) -> Tensor | None:
-        """The outputs, as logits, that no learner can beat on average, where they are known."""
+        """The logits of the optimal prediction, if it is known; else None."""
         return None
 
     def state_dict(self) -> dict[str, Any]:
-        """What a continuation needs; nothing where every sequence is drawn anew."""
+        """The state that a continuation needs; empty if sequences are generated."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -126,7 +126,9 @@ class Task(ABC):
             ValueError: the state belongs to another task.
         """
         if state:
-            raise ValueError(f"{type(self).__name__} keeps no state, but has {sorted(state)} saved")
+            raise ValueError(
+                f"{type(self).__name__} has no state, but the checkpoint has {sorted(state)}"
+            )
 
 
 REGISTRY: Registry[Task] = Registry("task", "tasks", Task, "memrl.tasks")
@@ -137,8 +139,8 @@ def random_bits(*shape: int, generator: torch.Generator) -> Tensor:
     return torch.randint(0, 2, shape, generator=generator).float()
 
 
-def opening(steps: int, batch: int) -> Tensor:
-    """``start`` of sequences that all open at the first step."""
+def starts_at_first_step(steps: int, batch: int) -> Tensor:
+    """``start`` [steps, batch] of sequences that all begin at the first step."""
     start = torch.zeros(steps, batch, dtype=torch.bool)
     start[0] = True
     return start

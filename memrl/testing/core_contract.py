@@ -1,8 +1,8 @@
-"""The contract of a memory core as functions that anyone can call on a core of their own.
+"""The contract of a memory core, as checks for any core.
 
-``check_core(MyCore)`` says for every property whether it holds and, if not, what went wrong. Each
-property is also a function of one core that raises ``BrokenContract``, for use with a test runner.
-All but the long run is in float64; what is random is drawn from fixed seeds.
+``check_core(MyCore)`` reports for every property whether it holds and, if not, what is wrong. Each
+property is also a function of one core that raises ``BrokenContract``, for use in a test runner.
+All but the long run use float64; random values have fixed seeds.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from memrl.testing.core_runs import (
     extreme_inputs,
     finite,
     gradients,
-    held,
     inputs,
     no_starts,
     require,
+    require_same,
+    require_same_run,
     run,
-    same,
-    same_run,
     some_starts,
     stepped,
+    tensor_attributes,
     used_state,
 )
 from memrl.testing.row_isolation import (
@@ -56,7 +56,7 @@ PIECE = 50  # steps of a long run at a time
 
 
 class Result(NamedTuple):
-    """One property of the contract, tried on one core."""
+    """The result of one property's check."""
 
     name: str  # e.g. "rows do not mix"
     passed: bool
@@ -64,18 +64,18 @@ class Result(NamedTuple):
 
 
 def check_core(core: Core | type[Core] | Make, *, steps: int = LONG_RUN) -> list[Result]:
-    """Try every property of the contract, each on a fresh copy in float64.
+    """Check every property of the contract, each on a new copy of the core in float64.
 
     Args:
         core: a core, a class with defaults for every option, or a function from the width of the
             input to a core.
-        steps: length of the run that has to stay finite.
+        steps: length of the run that must stay finite.
     """
-    return [_try(check, core, steps) for check in CHECKS]
+    return [_result(check, core, steps) for check in CHECKS]
 
 
 def fresh(core: Core | type[Core] | Make) -> Core:
-    """A core in float64, the same at every call when it is built from a class or a function."""
+    """A core in float64, always with equal weights if built from a class or a function."""
     if isinstance(core, MemoryCore):
         return copy.deepcopy(core).double()
     with torch.random.fork_rng():
@@ -83,7 +83,7 @@ def fresh(core: Core | type[Core] | Make) -> Core:
         return cast(Make, core)(IN_DIM).double()
 
 
-def _try(check: Callable[[Core], None], core: Core | type[Core] | Make, steps: int) -> Result:
+def _result(check: Callable[[Core], None], core: Core | type[Core] | Make, steps: int) -> Result:
     name = check.__name__.replace("_", " ")
     try:
         if check is a_long_run_stays_finite:
@@ -92,13 +92,13 @@ def _try(check: Callable[[Core], None], core: Core | type[Core] | Make, steps: i
             check(fresh(core))
     except BrokenContract as error:
         return Result(name, False, str(error))
-    except Exception as error:  # whatever the core raises is a finding, not a crash of the suite
+    except Exception as error:  # an error in the core is a result, not a crash of the checks
         return Result(name, False, f"it raised {type(error).__name__}: {error}")
     return Result(name, True, "")
 
 
 def shapes_and_types_are_as_promised(core: Core) -> None:
-    """Outputs are [T, B, O]; leaves lead with B and keep shape and dtype; cost is [T, B]."""
+    """Outputs are [T, B, O], cost is [T, B]; state leaves are [B, ...] and keep shape and dtype."""
     x, state = inputs(core), core.initial_state(ROWS)
     before = {name: (leaf.shape, leaf.dtype) for name, leaf in states.flatten(state).items()}
     for name, leaf in states.flatten(state).items():
@@ -107,7 +107,7 @@ def shapes_and_types_are_as_promised(core: Core) -> None:
     unrolled = core(x, state, no_starts(x))
     for got, shape in ((y, x.shape[1:2]), (unrolled.y, x.shape[:2])):
         want = (*shape, core.out_dim)
-        require(got.shape == want, f"y has shape {list(got.shape)}, promised is {list(want)}")
+        require(got.shape == want, f"y has shape {list(got.shape)}, not {list(want)}")
         require(got.dtype == x.dtype, f"x is {x.dtype} but y is {got.dtype}")
     for after in (stepped, unrolled.state):
         leaves = {name: (leaf.shape, leaf.dtype) for name, leaf in states.flatten(after).items()}
@@ -117,7 +117,7 @@ def shapes_and_types_are_as_promised(core: Core) -> None:
 
 
 def tensors_are_made_where_the_parameters_are(core: Core) -> None:
-    """No tensor is made on the default device: set to one that holds no data, it goes unnoticed."""
+    """Tensors are made on the parameters' device, even if the default device is "meta"."""
     x, start, device = inputs(core), some_starts(core), device_of(core)
     with torch.device("meta"):
         try:
@@ -131,55 +131,59 @@ def tensors_are_made_where_the_parameters_are(core: Core) -> None:
 
 
 def a_sequence_equals_its_steps(core: Core) -> None:
-    """Outputs, last state, cost and gradients of ``forward`` are those of ``step``."""
+    """``forward`` gives the outputs, last state, cost and gradients of ``step``."""
     x, start = inputs(core).requires_grad_(), some_starts(core)
-    same_run(run(core, x, start), stepped(core, x, start), "a sequence differs from its steps")
+    require_same_run(
+        run(core, x, start), stepped(core, x, start), "a sequence differs from its steps"
+    )
 
 
 def a_sequence_may_be_cut_anywhere(core: Core) -> None:
-    """Two pieces, the state handed over, give what the whole gives, gradients included."""
+    """Two pieces, with the state passed on, give the results and gradients of the whole."""
     x, start = inputs(core).requires_grad_(), some_starts(core)
     whole = run(core, x, start)
     for cut in range(1, len(x)):
         sentence = f"cut after {cut} of {len(x)} steps, a sequence differs from the whole"
-        same_run(whole, run(core, x, start, cut), sentence)
+        require_same_run(whole, run(core, x, start, cut), sentence)
 
 
 def a_state_survives_the_disk(core: Core) -> None:
-    """Detached, cloned, saved, loaded and put back together, a state continues as it would."""
+    """A state that was detached, cloned or saved and loaded gives the same outputs."""
     x, start, state = inputs(core), some_starts(core), used_state(core)
     want = core(x, state, start).y
     copies = {"detach": states.detach(state), "clone": states.clone(state)}
     stored = {name: leaf.contiguous() for name, leaf in states.flatten(copies["clone"]).items()}
     loaded = {name: leaf.to(x.device) for name, leaf in load(save(stored)).items()}
     copies["a file"] = states.unflatten(state, loaded)
-    for way, kept in copies.items():
-        require(type(kept) is type(state), f"through {way} a state becomes {type(kept)}")
-        same(core(x, kept, start).y, want, f"a state that went through {way} continues otherwise")
+    for way, copied in copies.items():
+        require(type(copied) is type(state), f"through {way} a state becomes {type(copied)}")
+        require_same(
+            core(x, copied, start).y, want, f"a state that went through {way} continues otherwise"
+        )
 
 
 def a_copy_of_the_core_continues_alike(core: Core) -> None:
-    """All that a core is lies in its parameters, buffers and the state: a copy has it all."""
+    """Parameters, buffers and the state determine the results: a copied core gives the same."""
     x, start, state = inputs(core), some_starts(core), used_state(core)
     want = core(x, state, start).y
-    same(copy.deepcopy(core)(x, state, start).y, want, "a deep copy of the core differs")
+    require_same(copy.deepcopy(core)(x, state, start).y, want, "a deep copy of the core differs")
     other = copy.deepcopy(core)
     with torch.no_grad():
-        for kept in (*other.parameters(), *other.buffers()):
-            kept.zero_()
+        for tensor in (*other.parameters(), *other.buffers()):
+            tensor.zero_()
     other.load_state_dict(core.state_dict())
-    same(other(x, state, start).y, want, "a core with the same state_dict differs")
+    require_same(other(x, state, start).y, want, "a core with the require_same state_dict differs")
 
 
 def nothing_is_kept_on_the_core(core: Core) -> None:
-    """A call leaves no tensor behind, edits no buffer, and repeats itself exactly."""
+    """A call stores no tensor on the core, changes no buffer, and is reproducible."""
     x, start, state = inputs(core), some_starts(core), used_state(core)
-    already = {id(tensor): tensor for _, tensor in held(core)}  # alive, so that no id is reused
+    already = {id(tensor): tensor for _, tensor in tensor_attributes(core)}  # keeps ids unique
     buffers = {name: buffer.clone() for name, buffer in core.named_buffers()}
     first = core(x, state, start).y
     core.step(x[0], state, start[0])
-    kept = sorted({name for name, tensor in held(core) if id(tensor) not in already})
-    require(not kept, f"a call keeps tensors on the core: {', '.join(kept)}")
+    new = sorted({name for name, tensor in tensor_attributes(core) if id(tensor) not in already})
+    require(not new, f"a call keeps tensors on the core: {', '.join(new)}")
     for name, buffer in core.named_buffers():
         require(bits_equal(buffer, buffers[name]), f"a call edits the buffer {name}")
     again = core(x, state, start).y
@@ -187,7 +191,7 @@ def nothing_is_kept_on_the_core(core: Core) -> None:
 
 
 def every_parameter_learns(core: Core) -> None:
-    """Outputs and cost give every parameter a finite, non-zero gradient; none is frozen."""
+    """Every parameter gets a finite, non-zero gradient from outputs and cost; none is frozen."""
     x = inputs(core)
     before = {name: p.requires_grad for name, p in core.named_parameters()}
     unrolled = core(x, core.initial_state(ROWS), no_starts(x))
@@ -199,23 +203,23 @@ def every_parameter_learns(core: Core) -> None:
 
 
 def diagnostics_are_plain_numbers(core: Core) -> None:
-    """What a state shows leads with B, keeps its shape, and hangs on no parameter's gradient."""
+    """Diagnostics are [B, ...], keep their shape and are detached."""
     first, later = (
         core.diagnostics(state) for state in (core.initial_state(ROWS), used_state(core))
     )
-    require(first.keys() == later.keys(), f"shown are first {[*first]}, later {[*later]}")
-    for name, shown in later.items():
-        shape = list(shown.shape)
-        require(not shown.requires_grad, f"the diagnostic {name} requires a gradient")
+    require(first.keys() == later.keys(), f"diagnostics are first {[*first]}, later {[*later]}")
+    for name, value in later.items():
+        shape = list(value.shape)
+        require(not value.requires_grad, f"the diagnostic {name} requires a gradient")
         require(shape[:1] == [ROWS], f"the diagnostic {name} {shape} does not lead with B")
         before = list(first[name].shape)
         require(shape == before, f"the diagnostic {name} changes from {before} to {shape}")
 
 
 def a_long_run_stays_finite(core: Core, steps: int = LONG_RUN) -> None:
-    """In float32, an episode of noise, zeros, 1e4 or ones leaves neither NaN nor infinity.
+    """In float32, long episodes of noise, zeros, 1e4 or ones give no NaN and no infinity.
 
-    In outputs and state as long as it lasts, and in the gradients of its last 50 steps.
+    Outputs and states are checked throughout, gradients over the last 50 steps.
     """
     core = copy.deepcopy(core).float()
     noise = torch.Generator().manual_seed(1)
@@ -238,7 +242,7 @@ def a_long_run_stays_finite(core: Core, steps: int = LONG_RUN) -> None:
 
 
 def donating_changes_no_value(core: Core) -> None:
-    """``donate=True`` gives what a plain step gives, and never edits a parameter."""
+    """``donate=True`` gives the same results as a plain step and changes no parameter."""
     x, start = inputs(core), some_starts(core)
     parameters = {name: value.clone() for name, value in core.state_dict().items()}
     with torch.no_grad():
@@ -246,21 +250,21 @@ def donating_changes_no_value(core: Core) -> None:
         for t in range(len(x)):
             want, plain = core.step(x[t], plain, start[t])
             got, donated = core.step(x[t], donated, start[t], donate=True)
-            same(got, want, f"a donated step differs from a plain one at step {t}")
+            require_same(got, want, f"a donated step differs from a plain one at step {t}")
     for name, value in core.state_dict().items():
         require(bits_equal(value, parameters[name]), f"a donated step edits {name}")
 
 
 def the_old_state_stays_valid(core: Core) -> None:
-    """Neither a step without ``donate`` nor a sequence edits the state it was given."""
+    """Neither a step without ``donate`` nor a sequence changes the given state."""
     x, state = inputs(core), used_state(core)
     start = no_starts(x)  # a reset would put a new tensor in place of the old one
-    kept = states.clone(state)
+    before = states.clone(state)
     for verb in ("step", "forward"):
         with torch.no_grad():
             core.step(x[0], state, start[0]) if verb == "step" else core(x, state, start)
         for name, leaf in states.flatten(state).items():
-            untouched = bits_equal(leaf, states.flatten(kept)[name])
+            untouched = bits_equal(leaf, states.flatten(before)[name])
             require(untouched, f"{verb}() edits leaf {name!r} of the state it was given")
 
 

@@ -1,4 +1,4 @@
-"""Trial runs of a core, and what to compare in them: the parts of the contract's properties."""
+"""Runs of a core and comparisons of their results, used by the contract's checks."""
 
 from __future__ import annotations
 
@@ -13,16 +13,21 @@ from memrl.memory.core import MemoryCore, Unrolled
 
 Core: TypeAlias = MemoryCore[Any]
 
-STEPS, ROWS = 7, 3
-EXTREMES = (0.0, 0.0, 1e4, 1.0)  # what every feature is in the rows of a long run; row 0 is noise
+MIN_STEPS, ROWS = 7, 3
+EXTREMES = (
+    0.0,
+    0.0,
+    1e4,
+    1.0,
+)  # the value of all features in each row of a long run; row 0 is noise
 
 
 class BrokenContract(AssertionError):
-    """A core does not do what every core must; the message is a sentence about what it did."""
+    """A core violates the contract; the message is a sentence that says how."""
 
 
 class Run(NamedTuple):
-    """A sequence that was run, and what its outputs depend on."""
+    """The results of running a sequence."""
 
     y: Tensor  # [T, B, O]
     state: Any
@@ -31,7 +36,7 @@ class Run(NamedTuple):
 
 
 def run(core: Core, x: Tensor, start: Tensor, cut: int = 0, state: Any = None) -> Run:
-    """A sequence, in two pieces where ``cut`` says so, from a state with some history."""
+    """Run a sequence from a state with some history; in two pieces if ``cut`` is not 0."""
     state = used_state(core) if state is None else state
     pieces = []
     for now in (slice(None, cut), slice(cut, None)) if cut else (slice(None),):
@@ -44,38 +49,38 @@ def run(core: Core, x: Tensor, start: Tensor, cut: int = 0, state: Any = None) -
 
 
 def stepped(core: Core, x: Tensor, start: Tensor) -> Run:
-    """The same as ``run``, step by step."""
+    """Run a sequence like ``run``, step by step."""
     state, ys, costs = used_state(core), [], []
     for t in range(len(x)):
         y, state = core.step(x[t], state, start[t])
         ys.append(y)
         costs.append(getattr(state, "cost", None))
-    known = [cost for cost in costs if cost is not None]
+    given = [cost for cost in costs if cost is not None]
     y = torch.stack(ys)
-    return Run(y, state, torch.stack(known) if known else None, gradients(core, y, x))
+    return Run(y, state, torch.stack(given) if given else None, gradients(core, y, x))
 
 
-def same_run(got: Run, want: Run, sentence: str) -> None:
-    """Two runs agree in everything, or ``sentence`` is what is wrong."""
-    same(got.y, want.y, f"{sentence}: outputs")
-    same(got.state, want.state, f"{sentence}: last state")
+def require_same_run(got: Run, want: Run, sentence: str) -> None:
+    """Require that two runs agree; ``sentence`` describes the failure."""
+    require_same(got.y, want.y, f"{sentence}: outputs")
+    require_same(got.state, want.state, f"{sentence}: last state")
     require((got.cost is None) == (want.cost is None), f"{sentence}: one of them has no cost")
     if got.cost is not None and want.cost is not None:
-        same(got.cost, want.cost, f"{sentence}: cost")
-    same(got.gradients, want.gradients, f"{sentence}: gradients")
+        require_same(got.cost, want.cost, f"{sentence}: cost")
+    require_same(got.gradients, want.gradients, f"{sentence}: gradients")
 
 
 def gradients(
     core: Core, y: Tensor, x: Tensor | None = None, cost: Tensor | None = None
 ) -> dict[str, Tensor]:
-    """Of weighed outputs, and cost where given, with respect to parameters, and ``x`` where given.
+    """Gradients of a weighted sum of ``y``, and of ``cost`` if given.
 
-    Zeros where there is no dependence.
+    They are with respect to the parameters, and to ``x`` if given; zero without dependence.
     """
     wanted = {name: p for name, p in core.named_parameters() if p.requires_grad}
     if x is not None:
         wanted["x"] = x  # type: ignore[assignment]
-    loss = weigh(y) if cost is None else weigh(y) + weigh(cost)
+    loss = weighted_sum(y) if cost is None else weighted_sum(y) + weighted_sum(cost)
     if not wanted or not loss.requires_grad:
         return {name: torch.zeros_like(value) for name, value in wanted.items()}
     found = torch.autograd.grad(
@@ -84,11 +89,13 @@ def gradients(
     return dict(zip(wanted, found, strict=True))
 
 
-def read_where(core: Core, x: Tensor, start: Tensor, mask: Tensor, cut: int = 0) -> dict[str, Any]:
-    """Outputs, cost and their gradients in the inputs where ``mask`` is, and what comes afterwards.
+def results_where(
+    core: Core, x: Tensor, start: Tensor, mask: Tensor, cut: int = 0
+) -> dict[str, Any]:
+    """Outputs, cost and input gradients where ``mask`` is True, and the outputs of later steps.
 
-    In two pieces where ``cut`` says so. Not the last state itself, in which a memory that resets
-    lazily keeps what it never reads again.
+    The sequence is run in two pieces if ``cut`` is not 0. The last state is not compared: a memory
+    that resets lazily may store values in it that it never reads.
     """
     x = x.clone().requires_grad_()
     state, ys, costs = used_state(core), [], []
@@ -97,34 +104,34 @@ def read_where(core: Core, x: Tensor, start: Tensor, mask: Tensor, cut: int = 0)
         ys.append(y)
         costs.append(y.new_zeros(y.shape[:2]) if cost is None else cost)
     y, cost = torch.cat(ys)[mask], torch.cat(costs)[mask]
-    gradient = torch.autograd.grad(weigh(y) + weigh(cost), x)[0][mask]
+    gradient = torch.autograd.grad(weighted_sum(y) + weighted_sum(cost), x)[0][mask]
     more = 0.5 - inputs(core)
     after = core(more, state, no_starts(more)).y
     return {"outputs": y, "the cost": cost, "gradients": gradient, "later outputs": after}
 
 
 def gradient_sizes(core: Core, start_at: int | None = None) -> Tensor:
-    """Size of the gradient of the last output with respect to the input of every step: [T]."""
+    """Gradient size of the last output with respect to the input of every step: [T]."""
     x = inputs(core).requires_grad_()
     start = no_starts(x)
     start[0] = True
     if start_at is not None:
         start[start_at] = True
     unrolled: Unrolled = core(x, core.initial_state(ROWS), start)
-    (gradient,) = torch.autograd.grad(weigh(unrolled.y[-1]), x)
+    (gradient,) = torch.autograd.grad(weighted_sum(unrolled.y[-1]), x)
     return gradient.abs().sum(dim=(1, 2))
 
 
-def weigh(y: Tensor) -> Tensor:
-    """A scalar that no two outputs enter alike, so that a swapped or lost one shows."""
+def weighted_sum(y: Tensor) -> Tensor:
+    """A sum with a different weight for every output, so that swapped outputs change it."""
     noise = torch.Generator().manual_seed(2)
     weights = torch.randn(y.shape, generator=noise, dtype=torch.float64)
     return (y * weights.to(y.device)).sum()
 
 
 def span(core: Core) -> int:
-    """Steps of a trial: enough to see the horizon from both sides."""
-    return max(STEPS, (core.horizon or 0) + 3)
+    """Steps of a run, more than the horizon."""
+    return max(MIN_STEPS, (core.horizon or 0) + 3)
 
 
 def inputs(core: Core, length: int | None = None, rows: int = ROWS) -> Tensor:
@@ -135,14 +142,14 @@ def inputs(core: Core, length: int | None = None, rows: int = ROWS) -> Tensor:
 
 
 def extreme_inputs(core: Core, length: int, noise: torch.Generator) -> Tensor:
-    """Features [T, rows, I] in float32: ``EXTREMES``, one a row, and noise in the first."""
+    """Features [T, rows, I] in float32: noise in the first row, ``EXTREMES`` in the others."""
     x = torch.tensor(EXTREMES).view(1, -1, 1).repeat(length, 1, core.in_dim)
     x[:, 0] = torch.randn(length, core.in_dim, generator=noise)
     return x.to(device_of(core))
 
 
 def no_starts(x: Tensor) -> Tensor:
-    """No episode starts within ``x``: [T, B]."""
+    """All-False starts for ``x``: [T, B]."""
     return torch.zeros(x.shape[:2], dtype=torch.bool, device=x.device)
 
 
@@ -154,27 +161,27 @@ def some_starts(core: Core) -> Tensor:
 
 
 def used_state(core: Core) -> Any:
-    """A state in the middle of an episode, without history."""
+    """A state from the middle of an episode, detached from its history."""
     x = 0.5 - inputs(core)[:4]
     return states.clone(core(x, core.initial_state(ROWS), no_starts(x)).state)
 
 
-def poison(leaf: Tensor) -> Tensor:
-    """The worst values that a leaf can hold: NaN, the largest integer, the other truth."""
+def worst_values(leaf: Tensor) -> Tensor:
+    """NaN for floats, the largest integer for integers, the negation for bools."""
     if leaf.is_floating_point() or leaf.is_complex():
         return torch.full_like(leaf, torch.nan)
     return ~leaf if leaf.dtype == torch.bool else torch.full_like(leaf, torch.iinfo(leaf.dtype).max)
 
 
 def device_of(core: Core) -> torch.device:
-    """Where the core's parameters and buffers lie; the CPU when it has none."""
+    """The device of the core's parameters and buffers; the CPU if it has none."""
     return next(
-        (kept.device for kept in (*core.parameters(), *core.buffers())), torch.device("cpu")
+        (tensor.device for tensor in (*core.parameters(), *core.buffers())), torch.device("cpu")
     )
 
 
-def held(core: Core) -> Iterator[tuple[str, Tensor]]:
-    """Tensors that lie on the core or a part of it as plain attributes, however deep."""
+def tensor_attributes(core: Core) -> Iterator[tuple[str, Tensor]]:
+    """Tensors in plain attributes of the core and its submodules, however nested."""
     for path, module in core.named_modules():
         for name, value in vars(module).items():
             if name not in {"_parameters", "_buffers", "_modules"}:
@@ -193,20 +200,20 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 
 def finite(*results: Any) -> bool:
-    """No leaf of these tensors and states holds NaN or infinity."""
+    """Whether no leaf of these tensors and states has NaN or infinity."""
     return all(bool(leaf.isfinite().all()) for leaf in states.leaves(results))
 
 
 def bits_equal(a: Tensor, b: Tensor) -> bool:
-    """Equal without tolerance; NaN equals NaN."""
+    """Whether tensors are equal without tolerance; NaN equals NaN."""
     return torch.equal(torch.nan_to_num(a), torch.nan_to_num(b))
 
 
-def same(got: Any, want: Any, sentence: str) -> None:
-    """Tensors, states or dicts of tensors agree, or ``sentence`` is what is wrong."""
+def require_same(got: Any, want: Any, sentence: str) -> None:
+    """Require that tensors, states or dicts of tensors agree; ``sentence`` names the failure."""
     if isinstance(got, dict):
         for name in want:
-            same(got[name], want[name], f"{sentence}, {name}")
+            require_same(got[name], want[name], f"{sentence}, {name}")
         return
     for a, b in zip(states.leaves(got), states.leaves(want), strict=True):
         if not torch.allclose(a, b, rtol=1e-8, atol=1e-10):
@@ -215,6 +222,6 @@ def same(got: Any, want: Any, sentence: str) -> None:
 
 
 def require(condition: bool, sentence: str) -> None:
-    """Or ``sentence`` is what is wrong with the core."""
+    """Raise ``BrokenContract`` with ``sentence`` unless ``condition`` holds."""
     if not condition:
         raise BrokenContract(sentence)

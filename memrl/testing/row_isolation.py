@@ -1,6 +1,6 @@
-"""What a core must keep apart: episodes, rows, the present and the future.
+"""Checks that a core keeps episodes, rows and time steps separate.
 
-Properties of the contract, each a function of one core that raises ``BrokenContract``.
+Each property of the contract is a function of one core that raises ``BrokenContract``.
 """
 
 from __future__ import annotations
@@ -15,36 +15,39 @@ from memrl.testing.core_runs import (
     gradients,
     inputs,
     no_starts,
-    poison,
-    read_where,
     require,
+    require_same,
+    results_where,
     run,
-    same,
     some_starts,
     span,
     used_state,
+    worst_values,
 )
 
 
 def a_start_forgets_everything_even_nan(core: Core) -> None:
-    """A row that starts does not see the state handed in, whatever it holds."""
+    """A row that starts does not depend on the given state, whatever its values."""
     x, start = inputs(core).requires_grad_(), no_starts(inputs(core))
     start[0, ::2] = True  # rows 0 and 2
     used = used_state(core)
-    poisoned = states.where(start[0], states.map_state(poison, used), used)
+    poisoned = states.where(start[0], states.map_state(worst_values, used), used)
     want, got = run(core, x, start, state=used), run(core, x, start, state=poisoned)
-    same(got.y, want.y, "a row that starts still sees the state that was handed in")
-    same(got.gradients, want.gradients, "a state that was forgotten reaches the gradients")
+    require_same(got.y, want.y, "a row that starts still sees the state that was handed in")
+    require_same(got.gradients, want.gradients, "a state that was forgotten reaches the gradients")
     opened = core(x, core.initial_state(ROWS), no_starts(x)).y
-    same(got.y[:, ::2], opened[:, ::2], "a row that starts is not in the initial state")
+    require_same(got.y[:, ::2], opened[:, ::2], "a row that starts is not in the initial state")
     y, _ = core.step(x[0], poisoned, start[0])
-    same(y, want.y[0], "in step(), a row that starts still sees the state that was handed in")
+    require_same(
+        y, want.y[0], "in step(), a row that starts still sees the state that was handed in"
+    )
 
 
 def a_start_forgets_inputs_even_nan(core: Core) -> None:
-    """NaN inputs of one episode reach neither the next one nor another row, nor their gradients.
+    """NaN inputs of one episode reach neither the next episode nor another row.
 
-    Gradients in inputs, that is: a weight's is a sum over all steps, with 0 times NaN among them.
+    The same holds for gradients with respect to inputs, but not for those of weights, which are
+    sums over all steps and so contain 0 times NaN.
     """
     x, start = inputs(core), no_starts(inputs(core))
     opened = len(x) - 3
@@ -54,13 +57,15 @@ def a_start_forgets_inputs_even_nan(core: Core) -> None:
     late = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
     late[:opened, ::2] = False
     for cut in (0, opened - 1):  # one piece, or a state that holds NaN in the middle of an episode
-        want, got = (read_where(core, each, start, late, cut) for each in (x, spoiled))
+        want, got = (results_where(core, each, start, late, cut) for each in (x, spoiled))
         for what in want:
-            same(got[what], want[what], f"NaN of an earlier episode or another row reaches {what}")
+            require_same(
+                got[what], want[what], f"NaN of an earlier episode or another row reaches {what}"
+            )
 
 
 def a_long_row_with_starts_equals_short_rows(core: Core) -> None:
-    """Episodes one after the other in a row give what they give side by side, padded."""
+    """Episodes one after the other in a row give the same results as in separate padded rows."""
     lengths = (4, 1, 6)
     x = inputs(core, sum(lengths), 1)
     pieces = x.split(lengths)  # type: ignore[no-untyped-call]
@@ -74,48 +79,50 @@ def a_long_row_with_starts_equals_short_rows(core: Core) -> None:
     short_start[0] = True
     padded = core(side_by_side, used_state(core), short_start).y
     short = torch.cat([padded[:length, row] for row, length in enumerate(lengths)])
-    same(long, short, "episodes in one row differ from the same episodes side by side")
+    require_same(long, short, "episodes in one row differ from the same episodes side by side")
     sentence = "episodes in one row give other gradients than side by side"
-    same(gradients(core, long), gradients(core, short), sentence)
+    require_same(gradients(core, long), gradients(core, short), sentence)
 
 
 def rows_do_not_mix(core: Core) -> None:
-    """A row does not depend on what is in the other rows, nor on its place."""
+    """A row does not depend on the other rows, nor on its position."""
     x, start, state = inputs(core), some_starts(core), used_state(core)
     whole = core(x, state, start)
     other = x.clone()
     other[:, 1] = 10 * x.flip(0)[:, 1] + 1
     changed = core(other, state, start)
-    same(changed.y[:, ::2], whole.y[:, ::2], "a row changes with the input of another row")
+    require_same(changed.y[:, ::2], whole.y[:, ::2], "a row changes with the input of another row")
     order = torch.tensor([2, 0, 1], device=x.device)
     permuted = core(x[:, order], states.select(state, order), start[:, order])
-    same(permuted.y, whole.y[:, order], "rows in another order give other results")
-    same(permuted.state, states.select(whole.state, order), "states depend on the order of rows")
+    require_same(permuted.y, whole.y[:, order], "rows in another order give other results")
+    require_same(
+        permuted.state, states.select(whole.state, order), "states depend on the order of rows"
+    )
 
 
 def nothing_is_seen_ahead_of_time(core: Core) -> None:
-    """What comes later, starts included, changes nothing that came out earlier."""
+    """Later inputs and starts do not change earlier outputs."""
     x, start, state = inputs(core), some_starts(core), used_state(core)
     y = core(x, state, start).y
     for now in range(1, len(x)):
         later, later_start = x.clone(), start.clone()
         later[now:], later_start[now:] = 10 * x[now:].flip(0) + 1, ~start[now:]
         sentence = f"outputs before step {now} change with inputs from step {now} on"
-        same(core(later, state, later_start).y[:now], y[:now], sentence)
+        require_same(core(later, state, later_start).y[:now], y[:now], sentence)
 
 
 def padding_after_the_end_changes_nothing(core: Core) -> None:
-    """Zeros after the end of a sequence change no earlier output and no gradient of one."""
+    """Zeros after the end of a sequence change neither earlier outputs nor their gradients."""
     x, start, state = inputs(core), some_starts(core), used_state(core)
     y = core(x, state, start).y
     padded, padded_start = torch.cat([x, 0 * x]), torch.cat([start, no_starts(x)])
     longer = core(padded, state, padded_start).y[: len(x)]
-    same(longer, y, "outputs change when zeros follow")
-    same(gradients(core, longer), gradients(core, y), "gradients change when zeros follow")
+    require_same(longer, y, "outputs change when zeros follow")
+    require_same(gradients(core, longer), gradients(core, y), "gradients change when zeros follow")
 
 
 def gradients_reach_back_as_far_as_the_horizon(core: Core) -> None:
-    """The last output depends on the inputs of exactly ``horizon`` steps before, or on all."""
+    """The last output depends on the inputs of exactly ``horizon`` earlier steps; None: on all."""
     reach = gradient_sizes(core)
     opening = 0 if core.horizon is None else len(reach) - 1 - core.horizon
     require(
@@ -128,7 +135,7 @@ def gradients_reach_back_as_far_as_the_horizon(core: Core) -> None:
 
 
 def gradients_stop_at_a_start(core: Core) -> None:
-    """Nothing before an episode's start gets a gradient from it."""
+    """Inputs before an episode's start get no gradient from it."""
     middle = span(core) - 2
     reach = gradient_sizes(core, start_at=middle)
     far = [t for t in range(middle) if reach[t] > 0]

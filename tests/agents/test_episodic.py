@@ -163,7 +163,7 @@ def test_a_file_without_its_store_is_refused_and_changes_nothing(kind, damage):
         del part["store"]["clock"]
     else:
         part["policy"].popitem()
-    with pytest.raises(ValueError, match=r"it lacks store|lack clock|is nothing there"):
+    with pytest.raises(ValueError, match=r"it lacks store|lack clock|is nothing in the checkpoint"):
         agent.load_state_dict(state)
     assert words(learn(agent, 2)) == words(learn(alone, 2))
 

@@ -8,7 +8,7 @@ import pytest
 
 from memrl.bench import env as bench_of_envs
 from memrl.bench.env import IDS, bench_env
-from memrl.cli.app import bench as commands
+from memrl.cli import bench as commands
 
 QUICK = {"seconds": 0.01, "windows": 3}
 
@@ -48,7 +48,7 @@ def test_envpool_is_measured_where_it_is_installed():
 
 
 def test_an_id_without_a_tensor_environment_is_refused():
-    with pytest.raises(ValueError, match="'CartPole-v1' is no tensor environment"):
+    with pytest.raises(ValueError, match="'CartPole-v1' is not a tensor environment"):
         bench_env(3, id="CartPole-v1")
 
 

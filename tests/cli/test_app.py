@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from memrl import __version__
-from memrl.bench.peer import POSITION_ONLY, Peer, Spec
+from memrl.bench.learner_process import POSITION_ONLY, LearnerProcess, LearnerSpec
 from memrl.cli.app import app, main
 from memrl.cli.train import words_of
 from memrl.config.composition import compose
@@ -626,22 +626,24 @@ def test_bench_sb3_prints_a_table_and_knows_its_keys(memrl):
         (["sb3", "memories=lstn"], "unknown memory 'lstn'; did you mean lstm?"),
         (["sb3", "env=MiniGrid-MemoryS14-v0"], "'MiniGrid-MemoryS14-v0' is unknown, did you mean"),
         (["cartpole", "learners=none,lstn"], "unknown memory 'lstn'; did you mean lstm?"),
-        (["sam", "slots=16,many"], "slots=16,many: allowed are whole numbers from 1"),
-        (["sam", "lengths=0"], "lengths=0: allowed are whole numbers from 1"),
+        (["sam", "slots=16,many"], "slots=16,many, allowed: whole numbers from 1"),
+        (["sam", "lengths=0"], "lengths=0, allowed: whole numbers from 1"),
         (["sam", "memories=ntm,exct"], "unknown memory 'exct' to measure; did you mean exact?"),
     ],
     ids=" ".join,
 )
 def test_a_wrong_word_of_bench_is_told_before_anything_is_measured(memrl, monkeypatch, words, said):
-    monkeypatch.setattr("memrl.bench.cartpole.Peer", None)
+    monkeypatch.setattr("memrl.bench.cartpole.LearnerProcess", None)
     monkeypatch.setattr("memrl.bench.sam._measure", None)
     assert said in sentence(memrl("bench", *words))
 
 
-def test_windows_of_a_peer_count_whole_rollouts():
-    peer = Peer(Spec(env=POSITION_ONLY, copies=2, n_steps=16, batch_size=16, n_epochs=1))
-    answers = [peer.ask(learn=steps) for steps in (33, 32)]
-    peer.close()
+def test_windows_of_a_learner_process_count_whole_rollouts():
+    process = LearnerProcess(
+        LearnerSpec(env=POSITION_ONLY, copies=2, n_steps=16, batch_size=16, n_epochs=1)
+    )
+    answers = [process.ask(learn=steps) for steps in (33, 32)]
+    process.close()
     assert [answer["env_steps"] for answer in answers] == [64, 32]
 
 

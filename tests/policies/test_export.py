@@ -24,7 +24,7 @@ from memrl.policies.backbone import PolicyConfig
 from memrl.policies.export import SUFFIXES, export_step
 from memrl.rollout.spaces import tensor_dtype
 from memrl.rollout.tokens import Tokens
-from memrl.testing.core_runs import poison
+from memrl.testing.core_runs import worst_values
 
 ROOT = Path(export.__file__).parent
 SMALL = {"hidden_dim": 11, "slots": 5, "word_dim": 3, "frames": 3, "read_heads": 2, "neighbours": 2}
@@ -122,9 +122,9 @@ def follow(policy: Policy, space: spaces.Dict, step: Step, starts: Tensor) -> No
     fed = {f"state.{name}": torch.zeros_like(leaf) for name, leaf in flatten(state).items()}
     for start in starts:
         # A start forgets it all, though it may leave what it will not read where it is.
-        state = states.where(start, states.map_state(poison, state), state)
+        state = states.where(start, states.map_state(worst_values, state), state)
         for leaf in fed.values():
-            leaf[start] = poison(leaf[start])
+            leaf[start] = worst_values(leaf[start])
         obs = observe(space, rows)
         with torch.no_grad():
             want = policy.step(obs, state, start)

@@ -112,9 +112,9 @@ def test_a_mistake_is_one_sentence_that_names_the_key(words, sentence):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["evaluate.lengths=[0]"], "evaluate.lengths=0: this task has lengths of at least 1"),
+        (["evaluate.lengths=[0]"], "evaluate.lengths=0, allowed in this task: at least 1"),
         (["task.min_length=11"], "task.min_length=11 is above task.max_length=10"),
-        (["task=mqar", "evaluate.lengths=[33]"], "evaluate.lengths=33: .*at most 32"),
+        (["task=mqar", "evaluate.lengths=[33]"], "evaluate.lengths=33, .*at most 32"),
         (["memory=ntm", "memory.slots=2"], "shift_range 1 spans 3 slots, but there are only 2"),
         (["device=cuda:99"], "device=cuda:99 cannot be used on this machine"),
     ],

@@ -12,12 +12,12 @@ from small_fits import NEEDED, SMALL, TINY
 from memrl.memory import build
 from memrl.supervised.config import compose_fit
 from memrl.supervised.curriculum import Curriculum, CurriculumConfig
-from memrl.supervised.evaluation import examine
+from memrl.supervised.evaluation import evaluate_lengths
 from memrl.supervised.fitting import make_learner
-from memrl.supervised.model import Answer, SequenceModel, build_model
-from memrl.supervised.scoring import judge
+from memrl.supervised.model import ModelOutput, SequenceModel, build_model
+from memrl.supervised.scoring import score_batch
 from memrl.tasks import Batch, Copy, FirstInput, NGrams
-from memrl.tasks.task import opening
+from memrl.tasks.task import starts_at_first_step
 
 CPU = torch.device("cpu")
 
@@ -26,7 +26,7 @@ def drawn(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def test_bits_are_judged_where_the_mask_says():
+def test_bits_are_scored_where_the_mask_says():
     task = Copy(bits=3)
     batch = task.sample(2, 5, drawn())
     logits = torch.randn(11, 2, 3, generator=drawn(1))
@@ -41,12 +41,12 @@ def test_bits_are_judged_where_the_mask_says():
                     loss -= math.log(p if wanted else 1 - p)
                     right += (p > 0.5) == bool(wanted)
                     judged += 1
-    score = judge(task, logits, batch)
+    score = score_batch(task, logits, batch)
     assert float(score.loss) == pytest.approx(loss, rel=1e-5)
-    assert (int(score.right), int(score.judged)) == (right, judged)
+    assert (int(score.correct), int(score.scored)) == (right, judged)
 
 
-def test_classes_are_judged_where_the_mask_says():
+def test_classes_are_scored_where_the_mask_says():
     task = FirstInput(symbols=3)
     batch = task.sample(5, 2, drawn())
     logits = torch.randn(3, 5, 3, generator=drawn(1))
@@ -56,16 +56,16 @@ def test_classes_are_judged_where_the_mask_says():
         wanted = int(batch.target[2, b])
         loss -= math.log(said[wanted] / sum(said))
         right += said.index(max(said)) == wanted
-    score = judge(task, logits, batch)
+    score = score_batch(task, logits, batch)
     assert float(score.loss) == pytest.approx(loss, rel=1e-5)
-    assert (int(score.right), int(score.judged)) == (right, 5)
+    assert (int(score.correct), int(score.scored)) == (right, 5)
 
 
 def test_what_is_not_scored_has_no_gradient():
     task = Copy(bits=3)
     batch = task.sample(2, 5, drawn())
     logits = torch.zeros(11, 2, 3, requires_grad=True)
-    judge(task, logits, batch).loss.backward()
+    score_batch(task, logits, batch).loss.backward()
     assert ((logits.grad != 0).any(-1) == batch.mask).all()
 
 
@@ -136,7 +136,7 @@ def test_a_learner_continues_where_it_was_saved(words):
 
 
 @pytest.mark.parametrize(("epochs", "linear"), [(1, True), (0, False)])
-def test_a_loaded_learner_is_examined_with_the_softmax_it_learned_with(epochs, linear):
+def test_a_loaded_learner_is_evaluated_with_the_softmax_it_learned_with(epochs, linear):
     words = [*NEEDED["babi"], *TINY, "task=babi", "memory=memn2n", f"task.linear_start={epochs}"]
     saved, loaded = (make_learner(compose_fit(words)) for _ in range(2))
     learned(saved, 1)
@@ -204,41 +204,41 @@ def parrot(x, start):
     delayed = torch.zeros_like(x)
     if length <= 5:
         delayed[length + 1 :] = x[:length]
-    return Answer(20 * delayed[..., :3] - 10, None)
+    return ModelOutput(20 * delayed[..., :3] - 10, None)
 
 
-def test_an_exam_tells_lengths_apart():
+def test_an_evaluation_tells_lengths_apart():
     task = Copy(bits=3)
-    marks = examine(task, parrot, [2, 5, 7], 101, seed=3, device=CPU)
-    assert [mark.length for mark in marks] == [2, 5, 7]
-    assert [mark.sequences for mark in marks] == [101] * 3
-    assert [mark.accuracy for mark in marks[:2]] == [1.0, 1.0]
-    assert 0.45 < marks[2].accuracy < 0.55
-    assert all(mark.best_loss is None for mark in marks)
+    scores = evaluate_lengths(task, parrot, [2, 5, 7], 101, seed=3, device=CPU)
+    assert [score.length for score in scores] == [2, 5, 7]
+    assert [score.sequences for score in scores] == [101] * 3
+    assert [score.accuracy for score in scores[:2]] == [1.0, 1.0]
+    assert 0.45 < scores[2].accuracy < 0.55
+    assert all(score.best_loss is None for score in scores)
 
 
-def test_an_exam_knows_the_best_possible_where_the_task_does():
+def test_an_evaluation_knows_the_best_possible_where_the_task_does():
     task = NGrams(n=2, min_length=50, max_length=50)
     model = build_model(task, {"name": "gru", "hidden_dim": 5})
-    (mark,) = examine(task, model, [50], 70, seed=3, device=CPU)
-    assert mark.best_loss is not None
-    assert mark.best_loss < mark.loss
-    assert mark.best_accuracy > 0.6
+    (score,) = evaluate_lengths(task, model, [50], 70, seed=3, device=CPU)
+    assert score.best_loss is not None
+    assert score.best_loss < score.loss
+    assert score.best_accuracy > 0.6
 
 
 class Fixed(Copy):
     """Two held-out sequences, padded to one length."""
 
-    def exam(self, batch):
+    def held_out(self, batch):
         x = torch.zeros(7, 2, self.in_dim)
         mask = torch.zeros(7, 2, dtype=torch.bool)
         mask[5, 0] = mask[3, 1] = True
-        return iter([Batch(x, torch.zeros(7, 2, self.bits), mask, opening(7, 2))])
+        return iter([Batch(x, torch.zeros(7, 2, self.bits), mask, starts_at_first_step(7, 2))])
 
 
-def test_a_task_with_a_held_out_set_is_examined_on_it():
+def test_a_task_with_a_held_out_set_is_evaluated_on_it():
     task = Fixed(bits=3)
     core = build("gru", 4, {"hidden_dim": 5})
     model = SequenceModel(task.encoder(), core, task.head(core))
-    (mark,) = examine(task, model, [2, 5], 70, seed=3, device=CPU)
-    assert (mark.length, mark.sequences) == (None, 2)
+    (score,) = evaluate_lengths(task, model, [2, 5], 70, seed=3, device=CPU)
+    assert (score.length, score.sequences) == (None, 2)

@@ -35,15 +35,24 @@ def test_supporting_lines_may_be_left_out(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (STORY + "Mary left.\n", "4: a line is a number, a space and a sentence; got 'Mary left.'"),
-        (STORY + "4\n", "4: a line is a number"),
-        (STORY + "6 Mary left.\n", "4: line 6 of a story follows line 3: numbers rise by one"),
-        (STORY + "4 Where is she?\n", "4: a question is followed by a tab, its answer"),
-        (STORY + "4 Where?\t\t1\n", "4: a question, a tab, its answer"),
-        (STORY + "4 \thall\t1\n", "4: a question, a tab, its answer"),
-        (STORY + "4 Where?\thall\t1\t2\n", "4: a question, a tab, its answer"),
-        (STORY + "4 Where?\thall\t3\n", "4: '3' supports the answer but is no statement above it"),
-        (STORY + "4 Where?\thall\tone\n", "4: 'one' supports the answer"),
+        (STORY + "Mary left.\n", "4: got 'Mary left.', allowed: a number, a space and a sentence"),
+        (STORY + "4\n", "4: got '4', allowed: a number"),
+        (
+            STORY + "6 Mary left.\n",
+            "4: line 6 of a story follows line 3, allowed: 4, or 1 for a new story",
+        ),
+        (
+            STORY + "4 Where is she?\n",
+            "4: got 'Where is she?', allowed: a question, a tab, its answer",
+        ),
+        (STORY + "4 Where?\t\t1\n", "\\t1', allowed: a question, a tab, its answer, and"),
+        (STORY + "4 \thall\t1\n", "\\t1', allowed: a question, a tab, its answer, and"),
+        (STORY + "4 Where?\thall\t1\t2\n", "\\t2', allowed: a question, a tab, its answer, and"),
+        (
+            STORY + "4 Where?\thall\t3\n",
+            "4: '3' as a supporting line, allowed: the number of an earlier statement",
+        ),
+        (STORY + "4 Where?\thall\tone\n", "4: 'one' as a supporting line"),
         ("1 Mary left.\n", "no question in 1 lines"),
         ("", "no question in 0 lines"),
     ],
@@ -72,13 +81,13 @@ def test_both_layouts_of_the_data_set_are_found(tmp_path):
 
 
 def test_a_missing_or_doubled_file_is_named(tmp_path):
-    with pytest.raises(ValueError, match="has no train file of task 3: wanted is one of qa3_"):
+    with pytest.raises(ValueError, match="has no train file of task 3, allowed: one file qa3_"):
         files(SLICE, 3)
     for name in ("qa1_some_train.txt", "qa1_other_train.txt"):
         (tmp_path / name).write_text(STORY)
     with pytest.raises(ValueError, match=r"has several .*qa1_other_train\.txt"):
         files(tmp_path, 1)
-    with pytest.raises(ValueError, match="tasks 1 to 20, got 21"):
+    with pytest.raises(ValueError, match=r"task\.number=21, allowed: 1 to 20"):
         files(SLICE, 21)
     with pytest.raises(ValueError, match="there is no folder"):
         files(tmp_path / "nowhere", 1)

@@ -1,4 +1,4 @@
-"""bAbI as a task: epochs, an exam, an answer at the question and nowhere else."""
+"""bAbI as a task: epochs, a test set, an answer at the question and nowhere else."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ def babi(**options) -> Babi:
 
 def test_what_is_scored_is_the_answer_to_the_question_that_ends_a_story():
     task = babi(nil=0.0)
-    (exam,) = task.exam(100)
-    assert exam.mask.sum(0).eq(1).all()
-    for row in range(exam.x.shape[1]):
-        at = int(exam.mask[:, row].nonzero())
+    (test,) = task.held_out(100)
+    assert test.mask.sum(0).eq(1).all()
+    for row in range(test.x.shape[1]):
+        at = int(test.mask[:, row].nonzero())
         story = [
-            [task.vocabulary.words[i - 1] for i in x if i] for x in exam.x[:, row, :-1].tolist()
+            [task.vocabulary.words[i - 1] for i in x if i] for x in test.x[:, row, :-1].tolist()
         ]
         assert story[at][:2] == ["where", "is"]
         went = [sentence for sentence in story[:at] if sentence[0] == story[at][2]]
-        assert task.vocabulary.answers[exam.target[at, row]] == went[-1][-1]
-        assert exam.x[at, row, -1] == 1
-        assert exam.x[:, row, -1].sum() == 1
-        assert not exam.x[at + 1 :, row].any()
+        assert task.vocabulary.answers[test.target[at, row]] == went[-1][-1]
+        assert test.x[at, row, -1] == 1
+        assert test.x[:, row, -1].sum() == 1
+        assert not test.x[at + 1 :, row].any()
 
 
 def test_an_epoch_shows_every_story_once_in_a_new_order():

@@ -1,1 +1,1 @@
-"""Question answering over the bAbI stories."""
+"""Question answering on the bAbI stories."""

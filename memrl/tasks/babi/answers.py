@@ -1,4 +1,4 @@
-"""From what a memory says to answers: by weights of their own, or by the memory's embeddings."""
+"""The heads that map a memory's output to answers: a linear map, or tied embeddings."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from memrl.tasks.babi.sentences import Reading
 
 
 def answer_head(core: MemoryCore[Any], vocabulary: Vocabulary, reading: Reading) -> nn.Module:
-    """Weights that MemN2N ties to its last embedding under adjacent tying; a linear map else.
+    """Weights tied to MemN2N's last embedding under adjacent tying; otherwise a linear map.
 
-    Tied weights want a memory that embeds words (``task.reading=bag``, ``memory.position=true``),
-    so that an answer has an embedding, and answers of a single word.
+    Tied weights need a memory that embeds words (``task.reading=bag``, ``memory.position=true``)
+    and answers of a single word, so that every answer has an embedding.
     """
     words = reading == "bag" and set(vocabulary.answers) <= vocabulary.word_index.keys()
     if words and isinstance(core, MemN2N) and core.adjacent and core.position:
@@ -31,13 +31,13 @@ class TiedAnswers(nn.Module):
     """W = (C^K)ᵀ, the rows of the words that are answers (MemN2N, adjacent tying).
 
     Args:
-        core: owns the weights; they are read at each call and are no parameters of this module.
-        indices: of the answers among the words, each of which counts from 0.
+        core: owns the weights; they are read at each call and are not parameters of this module.
+        indices: of the answers among the words, counted from 0.
     """
 
     def __init__(self, core: MemN2N, indices: list[int]) -> None:
         super().__init__()
-        self._core = [core]  # in a list, so that it does not become a part of this module
+        self._core = [core]  # in a list, so that it does not become a submodule
         self.indices = indices
 
     def forward(self, y: Float[Tensor, "*N D"]) -> Float[Tensor, "*N O"]:

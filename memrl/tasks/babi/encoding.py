@@ -1,4 +1,4 @@
-"""Stories as tensors: a vocabulary, and word indices [T, B, J] with 0 where there is no word."""
+"""Stories as tensors: a vocabulary, and word indices [T, B, J], padded with 0."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from torch import Tensor
 
 from memrl.tasks.babi.reader import Question, Sentence
 
-NIL = 0  # no word
+NIL = 0  # padding: no word
 
 
 @final
 class Vocabulary:
-    """Words and answers of some questions, each in alphabetical order.
+    """The words and answers of some questions, each in alphabetical order.
 
-    Words count from 1; an answer of several words, as in lists, is one class.
+    Word indices start at 1. An answer of several words, as in lists, is one class.
     """
 
     def __init__(self, questions: Iterable[Question]) -> None:
         questions = list(questions)
-        said = {word for q in questions for sentence in (*q.facts, q.words) for word in sentence}
-        self.words = sorted(said)
+        words = {word for q in questions for sentence in (*q.facts, q.words) for word in sentence}
+        self.words = sorted(words)
         self.answers = sorted({q.answer for q in questions})
         self.word_index = {word: index for index, word in enumerate(self.words, start=1)}
         self.answer_index = {answer: index for index, answer in enumerate(self.answers)}
@@ -33,10 +33,10 @@ class Vocabulary:
         )
 
     def encode(self, sentence: Sentence) -> list[int]:
-        """Indices of the words, filled up with ``NIL``: [J].
+        """Indices of the words, padded with ``NIL``: [J].
 
         Raises:
-            ValueError: a word is unknown, or the sentence too long.
+            ValueError: a word is unknown, or the sentence is too long.
         """
         unknown = [word for word in sentence if word not in self.word_index]
         if unknown or len(sentence) > self.sentence_len:
@@ -50,15 +50,15 @@ class Vocabulary:
 
 
 class Stories(NamedTuple):
-    """Questions, each the last step of its own sequence; short stories are padded after it."""
+    """Sequences of facts that end with a question; short ones are padded at the end."""
 
-    words: Tensor  # [T, Q, J]  indices of words; 0 where there is none
+    words: Tensor  # [T, Q, J]  indices of words; 0 is padding
     length: Tensor  # [Q]  steps, the question included
     answer: Tensor  # [Q]  indices of answers
-    support: Tensor  # [T, Q]  True at the facts that suffice for the answer
+    support: Tensor  # [T, Q]  True at the supporting facts
 
     def rows(self, rows: Tensor) -> Stories:
-        """Some of the questions, padded no further than the longest of them."""
+        """A subset of the questions, padded to the longest of them."""
         length = self.length[rows]
         steps = int(length.max())
         return Stories(
@@ -67,35 +67,37 @@ class Stories(NamedTuple):
 
 
 def encode(questions: Sequence[Question], vocabulary: Vocabulary, limit: int) -> Stories:
-    """Questions as tensors; of a long story the last ``limit`` facts."""
-    kept = [q.facts[-limit:] for q in questions]
-    longest = max(len(facts) for facts in kept) + 1
+    """Questions as tensors; only the last ``limit`` facts of a story are used."""
+    stories = [q.facts[-limit:] for q in questions]
+    longest = max(len(facts) for facts in stories) + 1
     indices = torch.zeros(len(questions), longest, vocabulary.sentence_len, dtype=torch.long)
     support = torch.zeros(longest, len(questions), dtype=torch.bool)
-    for row, (q, facts) in enumerate(zip(questions, kept, strict=True)):
-        said = [vocabulary.encode(sentence) for sentence in (*facts, q.words)]
-        indices[row, : len(said)] = torch.tensor(said)
+    for row, (q, facts) in enumerate(zip(questions, stories, strict=True)):
+        sentences = [vocabulary.encode(sentence) for sentence in (*facts, q.words)]
+        indices[row, : len(sentences)] = torch.tensor(sentences)
         cut = len(q.facts) - len(facts)
         support[[index - cut for index in q.support if index >= cut], row] = True
     return Stories(
         words=indices.transpose(0, 1).contiguous(),
-        length=torch.tensor([len(facts) + 1 for facts in kept]),
+        length=torch.tensor([len(facts) + 1 for facts in stories]),
         answer=torch.tensor([vocabulary.answer_index[q.answer] for q in questions]),
         support=support,
     )
 
 
 def with_nil_facts(stories: Stories, share: float, generator: torch.Generator) -> Stories:
-    """Empty sentences put between the facts, so that the age of a fact is not learned by heart.
+    """Insert empty sentences between the facts, so that a model cannot memorise a fact's age.
 
-    Each fact is followed by an empty one with probability ``share`` (MemN2N, "random noise":
-    0.1); every story grows by its own, and all are padded to the longest.
+    After each fact an empty sentence is inserted with probability ``share`` (MemN2N, "random
+    noise": 0.1). Stories grow by different numbers of steps and are padded to the longest.
     """
     steps, rows = stories.words.shape[:2]
     step = torch.arange(steps).unsqueeze(1)  # [T, 1]
     fact = step < stories.length - 1
     added = (torch.rand(steps, rows, generator=generator) < share) & fact
-    goes_to = step + added.cumsum(0) - added.long()  # [T, Q]  later for every nil before it
+    goes_to = (
+        step + added.cumsum(0) - added.long()
+    )  # [T, Q]  one step later for each empty sentence before it
     longer = stories.length + added.sum(0)
     size = int(goes_to.max()) + 1
     column = torch.arange(rows).expand(steps, rows)
@@ -108,5 +110,5 @@ def with_nil_facts(stories: Stories, share: float, generator: torch.Generator) -
 
 
 def last_step(length: Int[Tensor, " Q"], steps: int) -> Bool[Tensor, "T Q"]:
-    """True where a row asks: at its last step."""
+    """True at the last step of each row, the question."""
     return torch.arange(steps, device=length.device).unsqueeze(1) == length - 1

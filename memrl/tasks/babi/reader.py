@@ -1,4 +1,4 @@
-"""The text format of the bAbI questions: stories, questions about them, supporting facts."""
+"""Reads the bAbI files: stories, questions about them, supporting facts."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ _FILE = re.compile(r"qa(\d+)(?:_.*_(train|test))?\.txt")
 
 
 class Question(NamedTuple):
-    """One question with what its story says before it."""
+    """One question with the statements before it in its story."""
 
     facts: tuple[Sentence, ...]  # oldest first
     words: Sentence
     answer: str  # in lower case: a word, or several joined by commas
-    support: tuple[int, ...]  # indices of the facts that suffice for the answer
+    support: tuple[int, ...]  # indices of the supporting facts
 
 
 def read(path: Path) -> list[Question]:
     """Every question of one file, in the order of the file.
 
     Raises:
-        ValueError: the file cannot be read, holds no question, or a line is malformed: the
-            sentence names file, line and what is expected there.
+        ValueError: the file cannot be read, contains no question, or a line is malformed; the
+            message names the file, the line and the expected format.
     """
     questions: list[Question] = []
     facts: dict[int, Sentence] = {}  # by their number in the story
@@ -37,8 +37,8 @@ def read(path: Path) -> list[Question]:
         number, text = _numbered(line, f"{path}:{at}")
         if number not in (1, last + 1):
             raise ValueError(
-                f"{path}:{at}: line {number} of a story follows line {last}: numbers rise by one, "
-                "or begin anew at 1"
+                f"{path}:{at}: line {number} of a story follows line {last}, allowed: {last + 1}, "
+                "or 1 for a new story"
             )
         if number == 1:
             facts = {}
@@ -47,13 +47,13 @@ def read(path: Path) -> list[Question]:
             questions.append(_question(text, facts, f"{path}:{at}"))
         elif text.rstrip().endswith("?"):
             raise ValueError(
-                f"{path}:{at}: a question is followed by a tab, its answer, a tab and the numbers "
-                f"of the lines that support it; got {text!r}"
+                f"{path}:{at}: got {text!r}, allowed: a question, a tab, its answer, a tab and the "
+                "numbers of the supporting lines"
             )
         else:
             facts[number] = words(text)
     if not questions:
-        raise ValueError(f"{path}: no question in {len(facts)} lines: is this a bAbI task?")
+        raise ValueError(f"{path}: no question in {len(facts)} lines, so this is not a bAbI file")
     return questions
 
 
@@ -65,16 +65,18 @@ def words(text: str) -> Sentence:
 def files(folder: Path, task: int) -> tuple[Path, Path]:
     """Training and test file of a task, in either layout of the data set.
 
-    Known are ``qaN_name_train.txt`` beside ``qaN_name_test.txt`` (the published set) and folders
-    ``train`` and ``test`` with ``qaNN.txt``.
+    The layouts are ``qaN_name_train.txt`` beside ``qaN_name_test.txt`` (the published set), and
+    folders ``train`` and ``test`` with ``qaNN.txt``.
 
     Raises:
         ValueError: a file is missing, or there are several.
     """
     if task not in TASKS:
-        raise ValueError(f"bAbI has tasks 1 to 20, got {task}")
+        raise ValueError(f"task.number={task}, allowed: 1 to 20")
     if not folder.is_dir():
-        raise ValueError(f"there is no folder {folder}: give the one that holds the bAbI files")
+        raise ValueError(
+            f"there is no folder {folder}, allowed: the one that contains the bAbI files"
+        )
     train, test = (_file(folder, task, part) for part in ("train", "test"))
     return train, test
 
@@ -88,8 +90,8 @@ def _file(folder: Path, task: int, part: str) -> Path:
     if len(found) != 1:
         many = f"several ({', '.join(map(str, sorted(found)))})" if found else "no"
         raise ValueError(
-            f"{folder} has {many} {part} file of task {task}: wanted is one of "
-            f"qa{task}_*_{part}.txt and {part}/qa{task:02}.txt"
+            f"{folder} has {many} {part} file of task {task}, allowed: one file "
+            f"qa{task}_*_{part}.txt or {part}/qa{task:02}.txt"
         )
     return found[0]
 
@@ -106,24 +108,28 @@ def _lines(path: Path) -> list[str]:
 def _numbered(line: str, where: str) -> tuple[int, str]:
     number, _, text = line.strip().partition(" ")
     if not number.isascii() or not number.isdigit() or not words(text):
-        raise ValueError(f"{where}: a line is a number, a space and a sentence; got {line!r}")
+        raise ValueError(f"{where}: got {line!r}, allowed: a number, a space and a sentence")
     return int(number), text
 
 
 def _question(text: str, facts: dict[int, Sentence], where: str) -> Question:
-    asked, answer, *support = (part.strip() for part in text.split("\t"))
-    if not words(asked) or not answer or len(support) > 1:
+    question, answer, *support = (part.strip() for part in text.split("\t"))
+    if not words(question) or not answer or len(support) > 1:
         raise ValueError(
-            f"{where}: a question, a tab, its answer, and where known a tab and the numbers of "
-            f"supporting lines; got {text!r}"
+            f"{where}: got {text!r}, allowed: a question, a tab, its answer, and optionally a tab "
+            "and the numbers of supporting lines"
         )
     order = {number: index for index, number in enumerate(facts)}
     numbers = support[0].split() if support else []
     wrong = [n for n in numbers if not (n.isascii() and n.isdigit() and int(n) in order)]
     if wrong:
         raise ValueError(
-            f"{where}: {wrong[0]!r} supports the answer but is no statement above it in its story"
+            f"{where}: {wrong[0]!r} as a supporting line, allowed: the number of an earlier "
+            "statement in the story"
         )
     return Question(
-        tuple(facts.values()), words(asked), answer.lower(), tuple(order[int(n)] for n in numbers)
+        tuple(facts.values()),
+        words(question),
+        answer.lower(),
+        tuple(order[int(n)] for n in numbers),
     )

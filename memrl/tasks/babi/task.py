@@ -1,4 +1,4 @@
-"""Question answering: hear a story, sentence by sentence, then a question; answer it."""
+"""bAbI question answering: read a story sentence by sentence, then answer a question."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from memrl.tasks.babi.answers import answer_head
 from memrl.tasks.babi.encoding import Stories, Vocabulary, encode, last_step, with_nil_facts
 from memrl.tasks.babi.reader import files, read
 from memrl.tasks.babi.sentences import Reading, sentence_reader
-from memrl.tasks.task import REGISTRY, Batch, Task, opening
+from memrl.tasks.task import REGISTRY, Batch, Task, starts_at_first_step
 
 
 @final
@@ -25,22 +25,21 @@ from memrl.tasks.task import REGISTRY, Batch, Task, opening
 class Babi(Task):
     """One of the 20 bAbI tasks, from files: a step is a sentence, the last one the question.
 
-    A story is cut to its last ``facts`` statements; statements of a padded batch lie before the
-    padding, and the only step that is scored is the question. The vocabulary is that of both files,
-    so that every answer of the test has a class. Training goes through the file again and again,
-    each time in a new order.
+    Only the last ``facts`` statements of a story are used. Short stories are padded at the end.
+    Only the question is scored. The vocabulary includes both files, so that every test answer has a
+    class. Training runs through epochs of the training file, each in a new order.
 
     Args:
-        folder: holds ``qaN_*_train.txt`` and ``qaN_*_test.txt`` (the published set), or
+        folder: contains ``qaN_*_train.txt`` and ``qaN_*_test.txt`` (the published set), or
             ``train/qaNN.txt`` and ``test/qaNN.txt``.
         number: of the task, 1 to 20.
-        facts: statements that are kept of a story.
-        nil: after each statement an empty one with this probability, in training (MemN2N: 0.1).
-        reading: how words become features; "bag" for memories that embed by themselves
-            (``memory.position=true``), "position" for embeddings weighed by place (MemN2N, DMN+),
-            "mask" for embeddings under learned weights (EntNet).
-        embed_dim: width of the embeddings, where there are any.
-        linear_start: epochs in which a memory that can do without its softmax does (MemN2N: 20).
+        facts: largest number of statements in a story; earlier ones are dropped.
+        nil: probability of an empty sentence after each statement, in training (MemN2N: 0.1).
+        reading: how words become features: "bag" for memories with their own embedding
+            (``memory.position=true``), "position" for embeddings weighted by position (MemN2N,
+            DMN+), "mask" for embeddings with learned weights (EntNet).
+        embed_dim: width of the embeddings; not used by "bag".
+        linear_start: epochs in which MemN2N trains without its softmax (MemN2N: 20).
 
     Raises:
         ValueError: there is no such folder or file, or a line in it is malformed.
@@ -72,10 +71,10 @@ class Babi(Task):
             min_length=facts,
             max_length=facts,
         )
-        # What answering every question with the commonest answer of the training part would get.
-        commonest = self.train.answer.mode().values
-        self.chance = float((self.test.answer == commonest).float().mean())
-        self._order = torch.empty(0, dtype=torch.long)  # of this epoch; what is left of it
+        # The accuracy of always giving the training set's most common answer.
+        most_common = self.train.answer.mode().values
+        self.chance = float((self.test.answer == most_common).float().mean())
+        self._order = torch.empty(0, dtype=torch.long)  # the rest of this epoch's order
 
     def encoder(self) -> nn.Module:
         words, longest = len(self.vocabulary.words), self.vocabulary.sentence_len
@@ -90,15 +89,15 @@ class Babi(Task):
 
     def sample(self, batch: int, length: int, generator: torch.Generator) -> Batch:
         while len(self._order) < batch:
-            again = torch.randperm(len(self.train.answer), generator=generator)
-            self._order = torch.cat([self._order, again])
+            epoch = torch.randperm(len(self.train.answer), generator=generator)
+            self._order = torch.cat([self._order, epoch])
         rows, self._order = self._order[:batch], self._order[batch:]
         return as_batch(with_nil_facts(self.train.rows(rows), self.nil, generator))
 
-    def exam(self, batch: int) -> Iterator[Batch]:
-        asked = len(self.test.answer)
-        for first in range(0, asked, batch):
-            yield as_batch(self.test.rows(torch.arange(first, min(first + batch, asked))))
+    def held_out(self, batch: int) -> Iterator[Batch]:
+        count = len(self.test.answer)
+        for first in range(0, count, batch):
+            yield as_batch(self.test.rows(torch.arange(first, min(first + batch, count))))
 
     def state_dict(self) -> dict[str, Any]:
         return {"order": self._order}
@@ -108,9 +107,9 @@ class Babi(Task):
 
 
 def as_batch(stories: Stories) -> Batch:
-    """The steps of some stories, their questions scored."""
+    """Stories as a batch in which only the questions are scored."""
     steps, rows = stories.words.shape[:2]
-    asks = last_step(stories.length, steps)
-    x: Tensor = torch.cat([stories.words, asks.long().unsqueeze(-1)], dim=-1)
-    target = torch.where(asks, stories.answer, 0)
-    return Batch(x, target, asks, opening(steps, rows))
+    is_question = last_step(stories.length, steps)
+    x: Tensor = torch.cat([stories.words, is_question.long().unsqueeze(-1)], dim=-1)
+    target = torch.where(is_question, stories.answer, 0)
+    return Batch(x, target, is_question, starts_at_first_step(steps, rows))

@@ -1,7 +1,7 @@
-"""An SB3-style learner in a process of its own, trained a window at a time when told to.
+"""An SB3-style learner in a separate process that trains and evaluates on request.
 
-There it runs as its users run it. What ``memrl`` sets for its own process (how threads wait, how
-freed memory is kept) makes others faster as well, and is no part of what they install.
+There it runs as its users run it: ``memrl``'s settings for its own process (how threads wait, how
+freed memory is reused) would also speed up other libraries.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from memrl.memory import registry
 POSITION_ONLY = "PositionOnlyCartPole"  # CartPole-v1 without its two velocities
 
 
-class Spec(BaseModel):
-    """What the process trains; the words are SB3's."""
+class LearnerSpec(BaseModel):
+    """What the process trains; options have SB3's names."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     learner: Literal["RecurrentPPO", "MemoryPPO"] = "RecurrentPPO"
     env: str  # an id of MiniGrid, or `POSITION_ONLY`
-    source: Literal["package", "tensor"] = "package"  # which MiniGrid: the package's or ours
+    source: Literal["package", "tensor"] = "package"  # MiniGrid's environments or memrl's
     copies: int = 16
     n_steps: int = 128
     batch_size: int = 128
@@ -36,15 +36,15 @@ class Spec(BaseModel):
     learning_rate: float = 3e-4
     memory: str = "lstm"
     hidden_dim: int = 128
-    bptt: int | None = None  # of MemoryPPO; RecurrentPPO cuts at episodes and minibatches
-    one_memory: bool = True  # actor and critic of RecurrentPPO on one LSTM, as in MemoryPPO
+    bptt: int | None = None  # of MemoryPPO; RecurrentPPO splits at episodes and minibatches
+    one_memory: bool = True  # RecurrentPPO's actor and critic share an LSTM, as in MemoryPPO
     seed: int = 0
     threads: int | None = None
 
     @field_validator("memory")
     @classmethod
-    def _memory_is_known(cls, memory: str) -> str:
-        registry.core_class(memory)  # here, not after an hour of other learners
+    def _check_memory(cls, memory: str) -> str:
+        registry.core_class(memory)  # checked before hours of other learners
         return memory
 
     @property
@@ -56,43 +56,45 @@ class Spec(BaseModel):
         return f"MemoryPPO {self.memory}, {sizes}"
 
 
-class Peer:
-    """A process that holds the learner of ``spec``.
+class LearnerProcess:
+    """A process with the learner of ``spec``; `memrl.bench.learner_server` runs in it.
 
     Raises:
-        ValueError: sb3-contrib is not installed (how to get it is said), or no such task.
+        ValueError: sb3-contrib is not installed, or the task is not supported.
     """
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: LearnerSpec) -> None:
         if importlib.util.find_spec("sb3_contrib") is None:
-            raise ValueError("the peer is missing: pip install 'memrl[peer]'")
+            raise ValueError("sb3-contrib is not installed: pip install 'memrl[peer]'")
         if not spec.env.startswith("MiniGrid-") and spec.env != POSITION_ONLY:
-            raise ValueError(f"the peer is set up for MiniGrid only, env is {spec.env}")
+            raise ValueError(f"env={spec.env}, allowed: ids of MiniGrid")
         self.name = spec.name
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "memrl.bench.peer_process", spec.model_dump_json()],
+            [sys.executable, "-m", "memrl.bench.learner_server", spec.model_dump_json()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             env={key: value for key, value in os.environ.items() if key != "GOMP_SPINCOUNT"},
         )
 
-    def ask(self, **question: int) -> dict[str, Any]:
-        """``learn=N``: train for N env steps; ``evaluate=N``: play N episodes. See `served`.
+    def ask(self, **request: int) -> dict[str, Any]:
+        """``learn=N``: train for N env steps; ``evaluate=N``: play N episodes.
+
+        The answers are described in `memrl.bench.learner_server`.
 
         Raises:
-            ValueError: the learner cannot be made: what its constructors say.
+            ValueError: the learner's constructor failed, with its message.
             RuntimeError: the process ended.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        print(json.dumps(question), file=self._process.stdin, flush=True)
+        print(json.dumps(request), file=self._process.stdin, flush=True)
         answer = self._process.stdout.readline()
         if not answer:
             raise RuntimeError(f"{self.name} ended with code {self._process.wait()}")
         parsed: dict[str, Any] = json.loads(answer)
-        if "refused" in parsed:
-            raise ValueError(parsed["refused"])
+        if "error" in parsed:
+            raise ValueError(parsed["error"])
         return parsed
 
     def speed(self, steps: int) -> float:

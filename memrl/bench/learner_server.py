@@ -1,9 +1,9 @@
-"""The process behind `memrl.bench.peer`: questions as JSON lines on stdin, answers on stdout.
+"""The program of a `LearnerProcess`: requests as JSON lines on stdin, answers on stdout.
 
-``{"learn": N}`` trains for N env steps or a few more, whole rollouts, and answers how many
-``env_steps``, ``seconds`` of all, ``train_seconds`` of learning, ``minibatches`` and
-``rollout_bytes``; ``{"evaluate": N}`` plays N episodes and answers ``returns``. Where the learner
-cannot be made the first answer is ``refused``, a sentence that says why.
+``{"learn": N}`` trains for N env steps, rounded up to whole rollouts. Its answer has ``env_steps``,
+``seconds``, ``train_seconds`` (learning only), ``minibatches`` and ``rollout_bytes``.
+``{"evaluate": N}`` plays N episodes; its answer has ``returns``. If the learner cannot be
+constructed, the only answer is ``{"error": message}``.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from memrl.agents.sb3 import MemoryPPO
-from memrl.bench.peer import POSITION_ONLY, Spec
+from memrl.bench.learner_process import POSITION_ONLY, LearnerSpec
 from memrl.envs.adapters.sb3 import TensorVecEnv
 from memrl.envs.make import make
 
 
 class Flat(gymnasium.ObservationWrapper[Any, Any, Any]):
-    """Image and direction of MiniGrid as one vector; SB3 has no encoder for a 7 × 7 grid."""
+    """MiniGrid's image and direction as one vector, since SB3 has no encoder for a 7 × 7 grid."""
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
         super().__init__(env)
@@ -57,8 +57,8 @@ class PositionOnly(gymnasium.ObservationWrapper[Any, Any, Any]):
         return observation[[0, 2]]
 
 
-def environments(spec: Spec, copies: int) -> VecEnv:
-    """The task's copies; ``tensor`` ones are stepped all at once."""
+def environments(spec: LearnerSpec, copies: int) -> VecEnv:
+    """``copies`` environments of the task; those of ``source="tensor"`` step all at once."""
     if spec.env == POSITION_ONLY:
         return DummyVecEnv([_position_only for _ in range(copies)])
     if spec.source == "tensor":
@@ -75,7 +75,7 @@ def _flat(env: str) -> gymnasium.Env[Any, Any]:
     return Flat(gymnasium.make(env))
 
 
-def learner(spec: Spec) -> Any:
+def learner(spec: LearnerSpec) -> Any:
     """The model of ``spec``."""
     env = environments(spec, spec.copies)
     inputs = "MultiInput" if isinstance(env.observation_space, spaces.Dict) else "Mlp"
@@ -99,7 +99,7 @@ def learner(spec: Spec) -> Any:
 
 
 def rollout_bytes(buffer: Any) -> int:
-    """Bytes of all arrays and tensors that a rollout keeps."""
+    """Bytes of all arrays and tensors in a rollout buffer."""
     seen: dict[int, int] = {}
 
     def visit(value: Any) -> None:
@@ -130,30 +130,30 @@ class Stopwatch:
         self.calls += 1
 
 
-def serve(spec: Spec) -> None:
-    """Answer until stdin ends."""
+def serve(spec: LearnerSpec) -> None:
+    """Answer requests until stdin ends."""
     if spec.threads is not None:
         torch.set_num_threads(spec.threads)
     try:
         model = learner(spec)
     except (ValueError, gymnasium.error.Error) as error:
-        print(json.dumps({"refused": str(error)}), flush=True)
+        print(json.dumps({"error": str(error)}), flush=True)
         return
     per_update = spec.n_epochs * (spec.copies * spec.n_steps // spec.batch_size)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the one who asks, and so this
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, which ends this process
     for line in sys.stdin:
-        question = json.loads(line)
-        if "evaluate" in question:
-            alone = environments(spec, 1)
+        request = json.loads(line)
+        if "evaluate" in request:
+            test_env = environments(spec, 1)
             returns, _ = evaluate_policy(
-                model, alone, question["evaluate"], return_episode_rewards=True
+                model, test_env, request["evaluate"], return_episode_rewards=True
             )
             print(json.dumps({"returns": returns}), flush=True)
             continue
         model.train = watch = Stopwatch(type(model).train.__get__(model))
         begin = time.perf_counter()
         before = model.num_timesteps
-        model.learn(question["learn"], reset_num_timesteps=False)
+        model.learn(request["learn"], reset_num_timesteps=False)
         answer = {
             "env_steps": model.num_timesteps - before,
             "seconds": time.perf_counter() - begin,
@@ -166,4 +166,4 @@ def serve(spec: Spec) -> None:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    serve(Spec.model_validate_json(sys.argv[1]))
+    serve(LearnerSpec.model_validate_json(sys.argv[1]))
