@@ -20,7 +20,7 @@ from memrl.agents.ppo.advantages import compute_advantages
 from memrl.agents.ppo.learner import Learner, Rates
 from memrl.agents.sb3.options import chunk_length, learner_config
 from memrl.agents.sb3.persistent import Persistent
-from memrl.agents.sb3.plugins import with_word
+from memrl.agents.sb3.plugins import with_words
 from memrl.agents.sb3.policy import MemoryPolicy
 from memrl.agents.sb3.schedules import Schedule, at
 from memrl.agents.sb3.source import MASK_METHOD, VecSource, check_arrays, mask_size
@@ -153,7 +153,7 @@ class MemoryPPO(Persistent):
             sde_sample_freq=-1,
             stats_window_size=stats_window_size,
             tensorboard_log=tensorboard_log,
-            policy_kwargs=with_word(policy_kwargs),
+            policy_kwargs=with_words(policy_kwargs),
             verbose=verbose,
             seed=seed,
             device=device,

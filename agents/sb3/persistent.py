@@ -14,10 +14,9 @@ from stable_baselines3.common.utils import get_system_info
 
 from memrl.agents.ppo.learner import Learner
 from memrl.agents.sb3 import archive, normalisation, saving
-from memrl.agents.sb3.plugins import need_plugins, with_word
+from memrl.agents.sb3.plugins import import_named, need_plugins, with_words
 from memrl.agents.sb3.policy import MemoryPolicy
 from memrl.checkpoint.spaces import space_to_data
-from memrl.memory.registry import REGISTRY
 from memrl.nn.normalise import RunningNorm
 from memrl.policies.export import ExportedStep, export_step
 from memrl.rollout.collect import Collector
@@ -86,11 +85,9 @@ class Persistent(OnPolicyAlgorithm, ABC):
             get_system_info()
         given = {**(custom_objects or {}), **kwargs}
         if "policy_kwargs" in given:
-            given["policy_kwargs"] = with_word(given["policy_kwargs"])
+            given["policy_kwargs"] = with_words(given["policy_kwargs"])
         saved = archive.read(path, kind=saving.KIND)
-        own = given.get("policy_kwargs") or {}
-        if "memory" in own:  # a person wrote it
-            REGISTRY.named(own["memory"])
+        import_named(given.get("policy_kwargs"))
         data = saved["data"]
         need_plugins(data["arguments"]["policy_kwargs"], data.get("plugins", {}), plugins)
         model: P = saving.revive(
