@@ -20,7 +20,7 @@ from memrl.agents.ppo.advantages import compute_advantages
 from memrl.agents.ppo.learner import Learner, Rates
 from memrl.agents.sb3.options import chunk_length, learner_config
 from memrl.agents.sb3.persistent import Persistent
-from memrl.agents.sb3.plugins import with_memory_name
+from memrl.agents.sb3.plugins import with_class_names
 from memrl.agents.sb3.policy import MemoryPolicy
 from memrl.agents.sb3.schedules import Schedule, value_at
 from memrl.agents.sb3.vec_env import MASK_METHOD, VecEnvAdapter, check_arrays, mask_size
@@ -154,7 +154,7 @@ class MemoryPPO(Persistent):
             sde_sample_freq=-1,
             stats_window_size=stats_window_size,
             tensorboard_log=tensorboard_log,
-            policy_kwargs=with_memory_name(policy_kwargs),
+            policy_kwargs=with_class_names(policy_kwargs),
             verbose=verbose,
             seed=seed,
             device=device,

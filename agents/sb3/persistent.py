@@ -14,10 +14,9 @@ from stable_baselines3.common.utils import get_system_info
 
 from memrl.agents.ppo.learner import Learner
 from memrl.agents.sb3 import archive, normalisation, saving
-from memrl.agents.sb3.plugins import import_plugins, with_memory_name
+from memrl.agents.sb3.plugins import import_named, import_plugins, with_class_names
 from memrl.agents.sb3.policy import MemoryPolicy
 from memrl.checkpoint.spaces import space_to_data
-from memrl.memory.registry import REGISTRY
 from memrl.nn.normalise import RunningNorm
 from memrl.policies.export import ExportedStep, export_step
 from memrl.rollout.collect import Collector
@@ -87,11 +86,9 @@ class Persistent(OnPolicyAlgorithm, ABC):
             get_system_info()
         given = {**(custom_objects or {}), **kwargs}
         if "policy_kwargs" in given:
-            given["policy_kwargs"] = with_memory_name(given["policy_kwargs"])
+            given["policy_kwargs"] = with_class_names(given["policy_kwargs"])
         saved = archive.read(path, kind=saving.KIND)
-        own = given.get("policy_kwargs") or {}
-        if "memory" in own:  # the caller wrote it, so its module may be imported
-            REGISTRY.named(own["memory"])
+        import_named(given.get("policy_kwargs"))
         data = saved["data"]
         import_plugins(data["arguments"]["policy_kwargs"], data.get("plugins", {}), plugins)
         model: P = saving.rebuild(

@@ -15,12 +15,17 @@ from stable_baselines3.common.utils import get_device
 from torch import Tensor
 
 from memrl.agents.sb3 import archive
-from memrl.agents.sb3.plugins import DEFAULT_MEMORY, import_plugins, plugin_folders
+from memrl.agents.sb3.plugins import (
+    DEFAULT_MEMORY,
+    import_named,
+    import_plugins,
+    plugin_folders,
+    with_class_names,
+)
 from memrl.agents.sb3.vec_env import ObservationConverter, mask_size
 from memrl.checkpoint.spaces import space_from_data, space_to_data
 from memrl.memory import state as states
 from memrl.memory.core import MemoryCore
-from memrl.memory.registry import REGISTRY
 from memrl.policies.actor_critic import build_policy
 from memrl.policies.backbone import PolicyConfig
 from memrl.registry import nearest
@@ -43,8 +48,8 @@ class MemoryPolicy(BasePolicy):
         masks: entries of the action mask that comes with every observation; 0: no mask.
         memory: a memory's name, ``module:Name`` (the module is imported), or a class.
         memory_kwargs: options of the memory.
-        kwargs: fields of `memrl.policies.backbone.PolicyConfig`; ``normalise_obs`` is off by
-            default, because ``VecNormalize`` does that here.
+        kwargs: fields of `memrl.policies.backbone.PolicyConfig`; ``encoder`` may be a class, and
+            ``normalise_obs`` is off by default, because ``VecNormalize`` does that here.
 
     Raises:
         ValueError: a space is unsupported, or a memory or an option is unknown.
@@ -65,10 +70,11 @@ class MemoryPolicy(BasePolicy):
             raise ValueError(
                 "memory_kwargs has the key 'name', allowed: other options; its name is memory="
             )
-        word = REGISTRY.word(memory)
-        REGISTRY.named(word)
+        words = with_class_names({"memory": memory, **kwargs}) or {}
+        import_named(words)
+        word = words.pop("memory")
         self.masks = masks
-        self.options = {"masks": masks, "memory": word, "memory_kwargs": memory_kwargs, **kwargs}
+        self.options = {"masks": masks, "memory": word, "memory_kwargs": memory_kwargs, **words}
         self.converter = ObservationConverter(observation_space, torch.device("cpu"))
         entries = dict(self.converter.space.spaces)
         if masks:
@@ -78,7 +84,7 @@ class MemoryPolicy(BasePolicy):
             self.input_space,
             canonical_action(action_space),
             {"name": word, **(memory_kwargs or {})},
-            _config(kwargs),
+            _config(words),
         )
         self.generator = torch.Generator()
         self._returned_state = False
@@ -222,10 +228,13 @@ class MemoryPolicy(BasePolicy):
 
 def _config(given: Mapping[str, Any]) -> PolicyConfig:
     try:
-        return PolicyConfig(**{"normalise_obs": False, "head_dim": 64, **given})
+        own = {} if given.get("encoder") else {"normalise_obs": False}
+        return PolicyConfig(**{"head_dim": 64, **own, **given})
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "value_error":
+            raise ValueError(str(first["ctx"]["error"])) from None
         if first["type"] != "extra_forbidden":
             raise ValueError(f"policy_kwargs: {name}: {first['msg']}") from None
         known = ["memory", "memory_kwargs", *PolicyConfig.model_fields]

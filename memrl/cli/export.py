@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from memrl.agents.ppo.agent import PPO
+from memrl.agents.acting import ActsWithMemory
 from memrl.cli.arguments import parse
 from memrl.config.models import LaxPath, Strict
 from memrl.pipeline.trained import load
+from memrl.policies.actor_critic import Policy
 from memrl.policies.export import export_step
 
 
@@ -24,10 +25,14 @@ def export_run(path: Path, words: Sequence[str]) -> None:
     """Write the policy of a run and print what goes in and comes out."""
     options = parse(ExportOptions, words)
     agent = load(path, options.checkpoint, device="cpu")
-    if not isinstance(agent, PPO):
-        raise ValueError(f"{path} is no run of agent=ppo, whose step is what can be exported")
-    space = agent.collector.env.observation_space
-    written = export_step(agent.policy, space, options.to or path / "policy.onnx")
+    policy = agent.policy
+    if not (isinstance(agent, ActsWithMemory) and isinstance(policy, Policy)):
+        raise ValueError(
+            f"{path} is no run of agent=ppo, nor of one of your own with an actor and a critic: "
+            "their step is what can be exported"
+        )
+    space = agent.actor.observer.space
+    written = export_step(policy, space, options.to or path / "policy.onnx")
     print(f"{written.path}: one step for any batch size B")
     for direction, ports in (("in", written.inputs), ("out", written.outputs)):
         for port in ports:

@@ -47,7 +47,10 @@ def with_options(words: Iterable[str], menus: Menus) -> list[str]:
     ``policy.encoder=mine:Mine`` is no choice of Hydra's, and no file holds its options.
     """
     nodes = tuple(_options_of(key) for key in menus if menus[key] and not _names_a_group(key))
-    return [f"++{word}" if nodes and word.startswith(nodes) else word for word in words]
+    return [
+        f"++{word}" if word.startswith(nodes) and word.partition("=")[0] not in menus else word
+        for word in words
+    ]
 
 
 def _names_a_group(key: str) -> bool:

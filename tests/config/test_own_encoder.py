@@ -10,7 +10,9 @@ import torch
 from own_parts import FLAT, offer, own_folder
 
 import memrl
-from memrl.cli.app import main
+from memrl.cli.sweep import play
+from memrl.config.composition import resolve
+from memrl.config.models import Config
 from memrl.errors import RunError
 from memrl.nn.encoder import ENCODERS, Encoder
 from memrl.nn.observation import ObsEncoder
@@ -64,31 +66,20 @@ def test_a_run_trains_resumes_evaluates_and_exports_where_its_module_is_named(fo
     for name, weight in run.agent.policy.state_dict().items():
         assert torch.equal(weight, agent.policy.state_dict()[name])
     space = agent.collector.env.observation_space
+    agent.learn(512, lambda metrics: None)
+    assert agent.env_steps == 512
     export_step(agent.policy, space, folder / "policy.pt2")
     assert (folder / "policy.pt2").exists()
 
 
-def test_the_command_line_resumes_and_evaluates_it(folder, monkeypatch, capfd):
-    def call(*words: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["memrl", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capfd.readouterr()
-        assert ended.value.code == 0, said.err
-        return said.out
+def test_its_options_are_swept_without_a_plus(folder):
+    found = []
 
-    call("train", *SMALL, OWN, "policy.encoder_options.times=2", "run.dir=here")
-    call("train", "--resume", "here", "total_steps=512", "--plugin", "flat")
-    assert "4 episodes" in call("evaluate", "here", "episodes=4", "--plugin", "flat")
+    def job(composed, words):
+        found.append(resolve(composed, Config).policy.encoder_options["times"])
 
-
-def test_its_options_are_swept_without_a_plus(folder, monkeypatch, capfd):
-    words = [*SMALL, OWN, "policy.encoder_options.times=1,2", "run.dir=sweep"]
-    monkeypatch.setattr(sys, "argv", ["memrl", "train", "-m", *words])
-    with pytest.raises(SystemExit):
-        main()
-    configs = [path.read_text() for path in sorted((folder / "sweep").glob("*/config.yaml"))]
-    assert sorted(text.partition("times: ")[2][0] for text in configs) == ["1", "2"]
+    play(["-m", *SMALL, OWN, "policy.encoder_options.times=1,2"], job, model=Config)
+    assert found == [1, 2]
 
 
 def test_a_package_offers_one_by_name(folder, monkeypatch):
@@ -96,9 +87,7 @@ def test_a_package_offers_one_by_name(folder, monkeypatch):
     offer(folder, "memrl.encoders", flat="flat:Flat")
     config = memrl.compose([*SMALL, "policy.encoder=flat"])
     assert type(make_agent(config, make_env(config)).policy.encoder).__module__ == "flat"
-    memrl.train(config, folder / "run", style="quiet")
-    del sys.modules["flat"]
-    assert memrl.load(folder / "run").policy.encoder.features_dim == 128
+    assert ENCODERS.module_of("flat") is None
 
 
 @pytest.mark.parametrize(

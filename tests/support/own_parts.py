@@ -1,7 +1,8 @@
-"""An encoder of one's own as a file, and a folder in which it is found."""
+"""The encoder, the bonus and the agent of docs/plugins.md, and a folder to find them in."""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,56 +10,23 @@ from pathlib import Path
 import pytest
 from hydra.core.config_store import ConfigStore
 
+from memrl.agents.registry import AGENTS
+from memrl.bonus import BONUSES
 from memrl.nn.encoder import ENCODERS
 
-MENUS = (ENCODERS,)
-GROUPS = ()  # of Hydra, whose nodes tests add
+MENUS = (AGENTS, BONUSES, ENCODERS)
+GROUPS = ("agent",)  # of Hydra, whose nodes tests add
 
-FLAT = '''
-from typing import Annotated
-
-import torch
-from annotated_types import Ge
-from gymnasium import spaces
-from torch import Tensor, nn
-
-from memrl.nn import Encoder
-from memrl.rollout.env import Obs
+PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text()
 
 
-class Flat(Encoder):
-    """All numbers of an observation through one layer, standardised by the largest seen."""
+def documented(file: str) -> str:
+    """A file of docs/plugins.md."""
+    (text,) = re.findall(rf"```python\n# file: {re.escape(file)}\n(.*?)```", PAGE, re.DOTALL)
+    return str(text)
 
-    def __init__(
-        self,
-        observation_space: spaces.Dict,
-        encoder_dim: int,
-        *,
-        times: Annotated[int, Ge(1)] = 1,
-        squash: bool = True,
-    ) -> None:
-        super().__init__()
-        self.shapes = {key: space.shape or () for key, space in observation_space.items()}
-        self.features_dim = times * encoder_dim
-        self.squash = squash
-        size = sum(torch.Size(shape).numel() for shape in self.shapes.values())
-        self.mix = nn.Linear(size, self.features_dim)
-        self.register_buffer("largest", torch.ones(()))
 
-    def forward(self, obs: Obs) -> Tensor:
-        x = self.mix(self._numbers(obs) / self.largest)
-        return torch.tanh(x) if self.squash else x
-
-    def update(self, obs: Obs, valid: Tensor) -> None:
-        self.largest.copy_(torch.maximum(self.largest, self._numbers(obs)[valid].abs().max()))
-
-    def _numbers(self, obs: Obs) -> Tensor:
-        rows = [
-            obs[key].float().reshape(*obs[key].shape[: obs[key].dim() - len(shape)], -1)
-            for key, shape in self.shapes.items()
-        ]
-        return torch.cat(rows, dim=-1)
-'''
+FLAT, CHANGE, A2C = (documented(file) for file in ("flat.py", "change.py", "a2c.py"))
 
 
 @pytest.fixture
