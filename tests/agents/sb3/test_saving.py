@@ -261,7 +261,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_a_file_of_sb3_is_not_opened(tmp_path):
     PPO("MlpPolicy", Counter(), n_steps=8, batch_size=8).save(tmp_path / "m")
-    with pytest.raises(ValueError, match=r"saved by a class of Stable-Baselines3: .*pickled"):
+    with pytest.raises(ValueError, match=r"saved by a class of Stable-Baselines3 .*pickled"):
         MemoryPPO.load(tmp_path / "m")
 
 

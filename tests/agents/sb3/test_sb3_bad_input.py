@@ -15,7 +15,7 @@ from memrl.agents.sb3 import MemoryPPO
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"use_sde": True}, "MemoryPPO has no gSDE"),
+        ({"use_sde": True}, "use_sde=True, allowed: False, since gSDE"),
         ({"batch_size": 5}, "batch_size 5 does not divide a rollout of 16 env steps"),
         ({"batch_size": 32}, "batch_size 32 does not divide a rollout of 16 env steps"),
         ({"batch_size": 0}, "batch_size is 0"),
