@@ -377,7 +377,7 @@ def test_bench_dnc_stands_beside_the_package(memrl, monkeypatch):
 @pytest.mark.slow
 def test_bench_train_as_json_is_one_value(memrl, monkeypatch):
     assert "did you mean num?" in sentence(memrl("bench", "train", "nun=3"))
-    assert "for MiniGrid only" in sentence(memrl("bench", "train", "env=probe/Recall-v0"))
+    assert "allowed: ids of MiniGrid" in sentence(memrl("bench", "train", "env=probe/Recall-v0"))
     words = ["num=4", "iterations=1", "windows=1", "peer_steps=128", "hidden_dim=8"]
     assert json.loads(memrl("bench", "train", *words, "--json").out)["ratio"] > 0
 
@@ -437,7 +437,7 @@ def test_check_holds_a_core_to_the_contract(memrl, monkeypatch):
         (["env=probe/Recal-v0"], "unknown, did you mean probe/Recall-v0?"),
         (["env=MiniGrid-MemoryS31-v0"], "'MiniGrid-MemoryS31-v0' is unknown, did you mean"),
         (["env.num=many"], "env.num='many'"),
-        (["device=cuda:77"], "device=cuda:77 cannot be used on this machine (it has: cpu"),
+        (["device=cuda:77"], "device=cuda:77 cannot be used on this machine, allowed: cpu"),
         (["capture=true"], "capture=true records a CUDA graph, and device=cpu has none"),
         (["seed"], "write KEY=VALUE"),
         (["env=probe", "agent.bptt=5"], "5"),
