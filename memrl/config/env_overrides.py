@@ -89,10 +89,9 @@ def _is_added(name: str, task: Mapping[str, Any]) -> bool:
     if name in taken:
         return True
     known = [*task, *(option for option in taken if option not in task)]
+    hint = nearest(f"env.{name}", [f"env.{key}" for key in known])
     unseen = f"; +env.{name}=… is handed on unseen" if family == GYMNASIUM else ""
-    raise ValueError(
-        f"unknown key env.{name}{nearest(name, known)} (keys of {id}: {', '.join(known)}{unseen})"
-    )
+    raise ValueError(f"unknown key env.{name}{hint} (keys of {id}: {', '.join(known)}{unseen})")
 
 
 def _dropped(task: Mapping[str, Any], named: Sequence[str]) -> list[str]:

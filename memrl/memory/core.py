@@ -96,7 +96,7 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
             ValueError: the part is not in ``ablations``.
         """
         if part is not None and part not in self.ablations:
-            parts = ", ".join(sorted(self.ablations)) or "none"
+            parts = ", ".join([*sorted(self.ablations), "state"])
             raise ValueError(f"{type(self).__name__} cannot ablate {part!r}; allowed: {parts}")
         self.ablate = frozenset() if part is None else frozenset({part})
 

@@ -113,7 +113,9 @@ class SupervisedLearner:
         """One optimiser step; returns loss, correct, count, gradient norm and core cost [5]."""
         self.task.prepare(self.model.core, self.experience)
         length = self.curriculum.draw()
-        batch = self.task.sample(self.config.batch, length, self.generator).to(self.device)
+        batch = self.task.sample(self.config.batch, length, self.generator)
+        self.task.check_batch(batch)
+        batch = batch.to(self.device)
         output = self.model(batch.x, batch.start)
         score = score_batch(self.task, output.logits, batch)
         cost = score.loss.new_zeros(()) if output.cost is None else output.cost.mean()

@@ -94,6 +94,37 @@ class Task(ABC):
     def sample(self, batch: int, length: int, generator: torch.Generator) -> Batch:
         """Sample ``batch`` sequences of one length, on the CPU."""
 
+    def check_batch(self, batch: Batch) -> None:
+        """Check what ``sample`` returned.
+
+        Raises:
+            ValueError: a part of the batch has another shape or type than a learner reads, or a
+                class is outside 0 … O - 1; names the task and the part.
+        """
+        steps_rows = tuple(batch.x.shape[:2])
+        bits = self.kind == "bits"
+        wanted = {
+            "target": ((*steps_rows, self.out_dim) if bits else steps_rows, bits),
+            "mask": (steps_rows, False),
+            "start": (steps_rows, False),
+        }
+        for part, (shape, is_float) in wanted.items():
+            given: Tensor = getattr(batch, part)
+            kind = "float" if is_float else "int64" if part == "target" else "bool"
+            fits = given.is_floating_point() if is_float else str(given.dtype) == f"torch.{kind}"
+            if tuple(given.shape) != shape or not fits:
+                dtype = str(given.dtype).removeprefix("torch.")
+                raise ValueError(
+                    f"the task {type(self).__name__} returned {part} as {dtype} "
+                    f"{list(given.shape)}, allowed with kind={self.kind}: {kind} {list(shape)}"
+                )
+        if not bits and not 0 <= int(batch.target.min()) <= int(batch.target.max()) < self.out_dim:
+            classes = f"{int(batch.target.min())} … {int(batch.target.max())}"
+            raise ValueError(
+                f"the task {type(self).__name__} returned the classes {classes}, allowed: "
+                f"0 … {self.out_dim - 1}"
+            )
+
     def encoder(self) -> nn.Module:
         """A new module from ``Batch.x`` [T, B, ...] to the memory's input [T, B, I]."""
         return nn.Identity()

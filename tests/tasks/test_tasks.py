@@ -22,6 +22,7 @@ from memrl.tasks import (
     RepeatCopy,
     Task,
 )
+from memrl.tasks.task import Batch, starts_at_first_step
 
 SLICE = Path(__file__).parent / "babi"
 
@@ -315,3 +316,44 @@ def test_a_task_that_makes_no_sense_is_one_sentence(name, options, sentence):
     with pytest.raises(ValueError, match=sentence) as caught:
         REGISTRY.build(name, options=options)
     assert "\n" not in str(caught.value)
+
+
+class Faulty(Task):
+    """A task of somebody who guesses what a batch looks like."""
+
+    kind = "classes"
+
+    def __init__(self, fault: str) -> None:
+        super().__init__(in_dim=2, out_dim=3, min_length=5, max_length=5)
+        self.fault = fault
+
+    def sample(self, batch, length, generator):
+        whole = torch.zeros(length, batch, dtype=torch.int64)
+        target = {
+            "float": whole.float(),
+            "axis": whole.unsqueeze(-1),
+            "class": whole + 3,
+        }.get(self.fault, whole)
+        mask = torch.ones(length, batch, dtype=torch.bool)
+        mask = mask.float() if self.fault == "mask" else mask
+        x = torch.zeros(length, batch, 2)
+        return Batch(x, target, mask, starts_at_first_step(length, batch))
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        (
+            "float",
+            r"target as float32 \[5, 7\], allowed with kind=classes: int64 \[5, 7\]",
+        ),
+        ("axis", r"target as int64 \[5, 7, 1\], allowed with kind=classes: int64 \[5, 7\]"),
+        ("class", r"returned the classes 3 … 3, allowed: 0 … 2"),
+        ("mask", r"returned mask as float32 \[5, 7\], allowed with kind=classes: bool \[5, 7\]"),
+    ],
+)
+def test_a_batch_that_no_learner_can_read_is_named(fault, sentence):
+    task = Faulty(fault)
+    with pytest.raises(ValueError, match=sentence):
+        task.check_batch(task.sample(7, 5, torch.Generator()))
+    Faulty("").check_batch(Faulty("").sample(7, 5, torch.Generator()))
