@@ -40,7 +40,7 @@ def list_memories(*, as_json: bool) -> None:
             row["paper"],
             f"{row['state_bytes'] / 1024:,.1f}{NO_BREAK}KiB",
             *(f"{row[key]:,}" for key in ("parameters", "flop_per_step")),
-            row["origin"],
+            row["origin"].replace(" ", NO_BREAK),
         ]
         for row in whole
     ]
@@ -153,7 +153,7 @@ def list_tasks(*, as_json: bool) -> None:
         else:
             facts = [str(row["in_dim"]), f"{row['out_dim']} {row['kind']}", row["lengths"]]
             facts.append(f"{row['chance']:.0%}")
-        cells.append([row["name"], row["paper"], *facts, row["origin"]])
+        cells.append([row["name"], row["paper"], *facts, row["origin"].replace(" ", NO_BREAK)])
     print(table(["task", "paper", "in", "out", "lengths", "chance", "origin"], cells))
     print_hints("task", "fit", "config --fit", broken)
 

@@ -49,7 +49,7 @@ def largest_difference(agent: R2D2, steps: int = 40) -> float:
     batch = agent.replay.draw(1.0)
     with torch.no_grad():
         learned = agent.policy(batch.obs, batch.state, batch.steps["start"]).q
-    return float((learned - acted[batch.drawn.time, batch.drawn.copy]).abs().max())
+    return float((learned - acted[batch.drawn.time, batch.drawn.env]).abs().max())
 
 
 @pytest.mark.parametrize("memory", MEMORIES)

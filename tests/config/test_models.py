@@ -295,7 +295,7 @@ def test_a_million_may_be_written_as_people_write_it():
         (["env=MiniGrid-DorKey-5x5-v0", "+env.bank=3"], "'MiniGrid-DorKey-5x5-v0' is unknown"),
         (["+env.colour=red"], "has no option 'colour'"),
         (["env.agent_view_size=4"], "agent_view_size is 4"),
-        (["device=tpu"], "device=tpu cannot be used on this machine .it has: cpu"),
+        (["device=tpu"], "device=tpu cannot be used on this machine, allowed: cpu"),
         (["device=cuda:99"], "device=cuda:99 cannot be used on this machine"),
         (["env=probe", "agent.bptt=5"], "5"),
         (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,7 +15,6 @@ from memrl.agents import BaseAgent
 from memrl.agents.registry import AGENTS
 from memrl.cli.export import export_run
 from memrl.cli.sweep import play
-from memrl.config.composition import resolve
 from memrl.config.models import Config
 from memrl.errors import RunError
 from memrl.pipeline.build import make_agent, make_env
@@ -47,10 +47,11 @@ def test_its_options_are_keys_with_its_defaults(folder):
 def test_its_options_are_swept(folder, capfd):
     found = []
 
-    def job(composed, words):
-        found.append(resolve(composed, Config).agent.lr)
+    def job(composed):
+        found.append(composed.resolve(Config).agent.lr)
+        return SimpleNamespace(path=folder / "run", summary={})
 
-    play(["-m", *SMALL, "agent=a2c:A2C", "agent.lr=0.25,0.5"], job, model=Config)
+    play(["-m", *SMALL, "agent=a2c:A2C", "agent.lr=0.25,0.5"], job, model=Config, as_json=True)
     assert found == [0.25, 0.5]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,7 +12,6 @@ from own_parts import FLAT, offer, own_folder
 
 import memrl
 from memrl.cli.sweep import play
-from memrl.config.composition import resolve
 from memrl.config.models import Config
 from memrl.errors import RunError
 from memrl.nn.encoder import ENCODERS, Encoder
@@ -75,10 +75,11 @@ def test_a_run_trains_resumes_evaluates_and_exports_where_its_module_is_named(fo
 def test_its_options_are_swept_without_a_plus(folder):
     found = []
 
-    def job(composed, words):
-        found.append(resolve(composed, Config).policy.encoder_options["times"])
+    def job(composed):
+        found.append(composed.resolve(Config).policy.encoder_options["times"])
+        return SimpleNamespace(path=folder / "run", summary={})
 
-    play(["-m", *SMALL, OWN, "policy.encoder_options.times=1,2"], job, model=Config)
+    play(["-m", *SMALL, OWN, "policy.encoder_options.times=1,2"], job, model=Config, as_json=True)
     assert found == [1, 2]
 
 

@@ -259,7 +259,7 @@ def test_another_number_of_threads_is_pointed_out(tmp_path, capsys, monkeypatch)
 
 
 _CHILD = """
-import sys; sys.path.insert(0, sys.argv[2])
+import sys; sys.path[:0] = sys.argv[2:]
 import time
 from pathlib import Path
 from test_loop import Run
@@ -274,7 +274,9 @@ run.fit(700, checkpoint_seconds=0.02)
 def test_a_process_that_is_killed_minus_nine_loses_nothing(tmp_path):
     whole = Run(tmp_path / "whole")
     whole.fit(700)
-    command = [sys.executable, "-c", _CHILD, str(tmp_path / "run"), str(Path(__file__).parent)]
+    here = Path(__file__).parent
+    places = [str(here), str(here.parent / "support")]
+    command = [sys.executable, "-c", _CHILD, str(tmp_path / "run"), *places]
     child = subprocess.Popen(command)
     folder = tmp_path / "run" / "checkpoints"
     while not list(folder.glob("steps-*")) and child.poll() is None:

@@ -115,7 +115,7 @@ def test_a_mistake_is_one_sentence_that_names_the_key(words, sentence):
         (["evaluate.lengths=[0]"], "evaluate.lengths=0, allowed in this task: at least 1"),
         (["task.min_length=11"], "task.min_length=11 is above task.max_length=10"),
         (["task=mqar", "evaluate.lengths=[33]"], "evaluate.lengths=33, .*at most 32"),
-        (["memory=ntm", "memory.slots=2"], "shift_range 1 spans 3 slots, but there are only 2"),
+        (["memory=ntm", "memory.slots=2"], "shift_range is 1; allowed: at most 0 with 2 slots"),
         (["device=cuda:99"], "device=cuda:99 cannot be used on this machine"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -168,7 +168,7 @@ def test_a_command_refuses_the_runs_of_another(memrl):
         (["task=cpoy"], "unknown task 'cpoy'; did you mean copy?"),
         (["learner.lrr=1"], "unknown key learner.lrr; did you mean learner.lr?"),
         (["evaluate.lengths=[0]"], "evaluate.lengths=0"),
-        (["memory=ntm", "memory.slots=1"], "only 1"),
+        (["memory=ntm", "memory.slots=1"], "shift_range is 1; allowed: at most 0 with 1 slots"),
         (["seed"], "write KEY=VALUE"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -43,7 +43,7 @@ def interface_sizes(
 def split_interface(vector: Tensor, sizes: Sizes) -> Parts:
     """The parts of an interface vector [B, S]."""
     keys, add, modes, positive, squashed = torch.split(vector, sizes.parts, dim=-1)
-    batch, word_dim = len(vector), sizes.parts[1]
+    batch, word_dim = vector.shape[0], sizes.parts[1]  # len() would fix it in an export
     return Parts(
         keys=keys.view(batch, -1, word_dim),
         add=add.unsqueeze(1),
