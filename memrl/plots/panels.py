@@ -115,7 +115,7 @@ def vector_panel(axes: Axes, signal: Signal) -> Update:
     bars = axes.barh(range(count), values[0], color=style.INK, height=0.7)
     end = float(np.abs(values).max()) or 1.0
     low, high = float(values.min()), float(values.max())
-    axes.set_xlim(-1.05 * end if low < 0 else 0.0, 1.05 * end if high > 0 else 0.0)
+    axes.set_xlim(-1.05 * end if low < 0 else 0.0, 1.05 * end if high > 0 or low == 0 else 0.0)
     axes.set_ylim(max(count, _FEWEST_ROWS) - 0.4, -0.6)
     axes.axvline(0.0, color=style.GREY, lw=0.8)
     style.tidy(axes)

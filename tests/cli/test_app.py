@@ -441,7 +441,10 @@ def test_check_holds_a_core_to_the_contract(memrl, monkeypatch):
         (["capture=true"], "capture=true records a CUDA graph, and device=cpu has none"),
         (["seed"], "write KEY=VALUE"),
         (["env=probe", "agent.bptt=5"], "5"),
-        (["env=CartPole-v1", "env.num=1", "agent.minibatches=9"], "agent.minibatches=9, allowed: at most 1"),
+        (
+            ["env=CartPole-v1", "env.num=1", "agent.minibatches=9"],
+            "agent.minibatches=9, allowed: at most 1",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -37,7 +37,7 @@ def call(folder, monkeypatch, capfd):
             return said.err + said.out if "--plugin" in words else said.out
         assert "Traceback" not in said.out + said.err
         (line,) = [line for line in said.err.splitlines() if line.startswith("memrl: ")]
-        assert "defect" not in line
+        assert "defect" not in line, line
         return line
 
     return run

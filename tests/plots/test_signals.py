@@ -15,7 +15,9 @@ from memrl.pipeline.episode_signals import done_signal, observed_signals, vector
 from memrl.pipeline.report import draw_episode_memory, draw_film
 from memrl.plots import style
 from memrl.plots.memory import draw_memory
+from memrl.plots.panels import vector_panel
 from memrl.plots.signals import Signal
+from memrl.plots.style import new_figure
 
 T = 5
 SYMBOLS = [{"obs": np.array(value), "prev_action": np.array(3)} for value in (2, 0, 0, 0, 1)]
@@ -177,3 +179,11 @@ def test_the_pictures_of_a_run_have_the_names_of_its_task(tmp_path, monkeypatch)
     draw_episode_memory(config, kept, space, tmp_path / "m.png", title="gru")
     assert drawn["observed"][0].entries == ("blank",)
     assert isinstance(drawn["done"], Signal)
+
+
+def test_bars_of_a_vector_that_is_always_zero_have_room():
+    axes = new_figure(4.0, 2.0).subplots()
+    vector_panel(axes, Signal("obs", np.zeros((5, 2)), (), False))
+    low, high = axes.get_xlim()
+    assert low == 0.0
+    assert high > 0.0
