@@ -95,6 +95,8 @@ def shortened(words: list[str]) -> list[str]:
         rest = [_first_two(word) for word in rest]
     added = [*SHORTER.get(command, [])]
     if command == "train":
+        if any(word.startswith("env=MiniGrid-") for word in rest):  # whose options no probe takes
+            rest = [word for word in rest if not word.startswith("env.")]
         rest = [re.sub(r"^env=MiniGrid-.*", "env=probe/Recall-v0", word) for word in rest]
         if "+run=s13" in rest or not any(word.startswith(("env=", "+run=")) for word in rest):
             rest.append("env=probe/Recall-v0")  # not MiniGrid: a picture of 800 steps takes minutes
