@@ -231,7 +231,7 @@ def test_without_a_terminal_there_is_one_sentence():
     ("id", "words", "said"),
     [
         ("probe/TMase-v0", [], "did you mean probe/TMaze-v0"),
-        ("probe/TMaze-v0", ["env.lenght=3"], "did you mean length"),
+        ("probe/TMaze-v0", ["env.lenght=3"], "did you mean env.length"),
         ("MiniGrid-MemoryS7-v0", ["env.agent_view_size=4"], "agent_view_size"),
     ],
 )
