@@ -23,8 +23,8 @@ from memrl.envs.popgym.catalogue import package_card, popgym_card
 from memrl.envs.probes import PROBES, probe_card
 from memrl.envs.providers import missing_files, provide
 from memrl.envs.wrappers import with_previous
+from memrl.errors import nearest, nearly_as_near
 from memrl.plugins import import_plugin
-from memrl.registry import nearest, nearly_as_near
 from memrl.rollout.env import BatchedEnv
 
 GYMNASIUM = "gymnasium"

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from memrl.registry import nearest
+from memrl.errors import nearest
 
 PADDING: Final = 0
 

@@ -12,7 +12,7 @@ from gymnasium.envs.registration import load_env_creator
 from pydantic import TypeAdapter, ValidationError
 
 from memrl.envs.adapters.vectorization import vector_env
-from memrl.registry import nearest
+from memrl.errors import nearest
 
 _SET_BY_MAKE = ("self", "num_envs", "device")
 _OF_GYMNASIUM = ("max_episode_steps",)  # options of gymnasium.make that change a task

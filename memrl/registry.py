@@ -1,4 +1,4 @@
-"""A menu of classes: names, option schemas read off constructors, construction, clear errors."""
+"""Classes that a config chooses by a word: registered, announced by packages, or module:Name."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import EntryPoint
-from inspect import Parameter
-from typing import Any, Generic, TypeVar, cast, final, get_type_hints
+from typing import Any, Generic, TypeVar, cast, final
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel
 from pydantic.errors import PydanticSchemaGenerationError
 
-from memrl.errors import choices as choices
-from memrl.errors import nearest as nearest
-from memrl.errors import nearly_as_near as nearly_as_near
+from memrl.errors import nearest
+from memrl.options import check_options, constructor_options
 from memrl.plugins import how_to_name, import_plugin, load_offered, offered, package_of
 
 T = TypeVar("T")
@@ -65,7 +63,7 @@ class Registry(Generic[T]):
     ) -> None:
         self.kind, self.plural, self.base, self.group = kind, plural, base, group
         self.key, self.nothing = key or kind, nothing
-        self._schema_of = schema_of or _constructor_options
+        self._schema_of = schema_of or constructor_options
         self._classes: dict[str, type[T]] = {}
         self._given: dict[str, type[T]] = {}  # classes that were handed over as such, by `word`
 
@@ -230,13 +228,7 @@ class Registry(Generic[T]):
         Raises:
             ValueError: as ``build``, for the options alone.
         """
-        model = self.schema(word)
-        try:
-            checked = model(**options)
-        except ValidationError as error:
-            raise ValueError(self._explain(word, model, error)) from None
-        # Not dict(checked): an option may be called "keys".
-        return {option: getattr(checked, option) for option in model.model_fields}
+        return check_options(f"{self.kind} {word!r}", self.schema(word), options)
 
     def offers(self, word: str) -> list[EntryPoint]:
         """Entry points of installed packages that a word means, by name or by value.
@@ -295,26 +287,10 @@ class Registry(Generic[T]):
             raise ValueError(f"{word} is no {self.kind} yet: it does not define {', '.join(lacks)}")
         return cast("type[T]", value)
 
-    def _explain(self, name: str, model: type[BaseModel], error: ValidationError) -> str:
-        first = error.errors()[0]
-        option = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(model.model_fields) or "none"
-            hint = nearest(option, model.model_fields)
-            return f"{self.kind} {name!r} has no option {option!r}{hint} (options: {known})"
-        hint = nearest(str(first["input"]), choices(first))
-        given = f"option {option}={first['input']!r}"
-        return f"{self.kind} {name!r}, {given}: {first['msg'].lower()}{hint}"
-
 
 def is_built_in(cls: type[Any]) -> bool:
     """Whether a class is memrl's own."""
     return cls.__module__.partition(".")[0] == "memrl"
-
-
-def _constructor_options(cls: type[Any]) -> type[BaseModel]:
-    constructor: Any = cls.__init__
-    return options_of(constructor, Parameter.KEYWORD_ONLY)
 
 
 def _path(cls: type[Any]) -> str:
@@ -326,25 +302,3 @@ def _is_reloaded(known: type[Any], cls: type[Any]) -> bool:
     modules = {known.__module__, cls.__module__}
     same = len(modules) == 1 or "__main__" in modules
     return known.__qualname__ == cls.__qualname__ and same
-
-
-def options_of(function: Callable[..., Any], kind: Any) -> type[BaseModel]:
-    """The parameters of one ``kind`` (of ``inspect.Parameter``) as a strict pydantic model.
-
-    One without an annotation is of its default's type, where that is a number or a string.
-
-    Raises:
-        ValueError: a parameter without a type.
-    """
-    hints = get_type_hints(function, include_extras=True)
-    options: dict[str, Any] = {}
-    for option, given in inspect.signature(function).parameters.items():
-        if given.kind is not kind:
-            continue
-        default = given.default
-        if option not in hints and type(default) not in (bool, int, float, str):
-            raise ValueError(f"{option} has no type, as in {option}: int = 64")
-        kept = ... if default is given.empty else default
-        options[option] = hints.get(option, type(default)), kept
-    config = ConfigDict(extra="forbid", strict=True, frozen=True)
-    return create_model("Options", __config__=config, **options)

@@ -17,7 +17,8 @@ LINKED = ("agents", "configs", "envs")
 BELOW = {
     "errors": (),
     "plugins": ("errors",),
-    "registry": ("plugins",),
+    "options": ("errors",),
+    "registry": ("options", "plugins"),
     "checkpoint": ("errors", "rollout.tokens"),
     "memory.ops": (),
     "memory": ("memory.ops", "registry"),
@@ -205,4 +206,4 @@ def test_an_unknown_public_name_is_an_attribute_error():
 
 def test_nothing_stands_in_the_hall_but_what_everybody_needs():
     hall = {path.stem for path in (ROOT / "memrl").glob("*.py")}
-    assert hall == {"__init__", "__main__", "errors", "plugins", "registry"}
+    assert hall == {"__init__", "__main__", "errors", "options", "plugins", "registry"}

@@ -9,7 +9,8 @@ from pydantic import BaseModel
 
 from memrl.bonus import BONUSES
 from memrl.bonus.registry import NONE
-from memrl.registry import is_built_in, nearest
+from memrl.errors import nearest
+from memrl.registry import is_built_in
 
 
 def built_in() -> dict[str, type[BaseModel]]:

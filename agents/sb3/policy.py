@@ -24,11 +24,11 @@ from memrl.agents.sb3.plugins import (
 )
 from memrl.agents.sb3.vec_env import ObservationConverter, mask_size
 from memrl.checkpoint.spaces import space_from_data, space_to_data
+from memrl.errors import nearest
 from memrl.memory import state as states
 from memrl.memory.core import MemoryCore
 from memrl.policies.actor_critic import build_policy
 from memrl.policies.backbone import PolicyConfig
-from memrl.registry import nearest
 from memrl.rollout.env import Obs
 from memrl.rollout.spaces import MASK, Array, canonical_action, decode_action
 

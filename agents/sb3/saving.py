@@ -12,7 +12,7 @@ from memrl.agents.sb3 import archive, schedules
 from memrl.agents.sb3.plugins import plugin_folders
 from memrl.agents.sb3.policy import MemoryPolicy
 from memrl.checkpoint.spaces import space_from_data, space_to_data
-from memrl.registry import nearest
+from memrl.errors import nearest
 
 KIND = "MemoryPPO"
 SCHEDULES = ("learning_rate", "clip_range", "clip_range_vf")

@@ -15,7 +15,7 @@ from memrl.envs.minigrid.task_rules import (
     UNLOCK,
     TaskRules,
 )
-from memrl.registry import nearest
+from memrl.errors import nearest
 
 _NAMES: Final[dict[str, tuple[TaskRules, str]]] = {
     "base": (

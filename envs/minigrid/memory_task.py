@@ -12,7 +12,7 @@ from memrl.envs.minigrid.automaton import Automaton, explore
 from memrl.envs.minigrid.engine import NUM_ACTIONS, PICKUP, TOGGLE, GridEngine, GridState
 from memrl.envs.minigrid.memory_levels import memory_choices, memory_cue, memory_levels
 from memrl.envs.minigrid.start_sampler import StartSampler
-from memrl.registry import nearest
+from memrl.errors import nearest
 
 _LEVELS: Final = {  # id: (size, random length of the hallway)
     "MiniGrid-MemoryS7-v0": (7, False),

@@ -13,7 +13,7 @@ from torch import Tensor
 from memrl.envs.minigrid.engine import GridEngine, GridState
 from memrl.envs.minigrid.pictures import grid_tiles, paint, view_tiles
 from memrl.envs.minigrid.tiles import EVERY_CODE, draw_tiles
-from memrl.registry import nearest
+from memrl.errors import nearest
 
 OBSERVATIONS: Final = ("symbolic", "rgb", "rgb_full")
 TILE_SIZE: Final = 8  # pixels, the default of the package's RGB wrappers

@@ -19,7 +19,7 @@ from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
 from memrl.envs.missions import LONGEST_BABYAI, VOCABULARY, encode_one
-from memrl.registry import nearest
+from memrl.errors import nearest
 from memrl.rollout.tokens import Tokens
 
 PREFIX: Final = "envpool/"

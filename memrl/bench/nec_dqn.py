@@ -14,11 +14,11 @@ from memrl.bench.nec_picture import draw_marks
 from memrl.checkpoint.atomic import write_atomically
 from memrl.config.composition import compose
 from memrl.config.models import Count
+from memrl.errors import nearest
 from memrl.evaluation.evaluate import evaluate
 from memrl.evaluation.statistics import mean
 from memrl.pipeline.build import make_agent, make_env
 from memrl.pipeline.setup import prepare, seed_for
-from memrl.registry import nearest
 
 TASKS = "CartPole-v1,MiniGrid-Empty-5x5-v0,MiniGrid-DoorKey-5x5-v0"
 LEARNERS = ("nec", "mfec", "dqn")

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from memrl.bench.allocations import peak_bytes
 from memrl.config.models import Count
+from memrl.errors import nearest
 from memrl.memory import NTM, SAM
 from memrl.memory import state as states
 from memrl.memory.core import MemoryCore
 from memrl.memory.ops.recency import block_shape
 from memrl.memory.stores.index import import_faiss
-from memrl.registry import nearest
 
 IN_DIM = 32  # width of the input
 MEMORIES = ("ntm", "exact", "index")

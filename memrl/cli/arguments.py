@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from memrl.config.models import Strict, check
-from memrl.registry import options_of
+from memrl.options import options_of
 
 M = TypeVar("M", bound=Strict)
 R = TypeVar("R")

@@ -17,7 +17,7 @@ from memrl.config.choices import import_chosen
 from memrl.config.env_overrides import CONFIGS, expand
 from memrl.config.models import Common, Config, check
 from memrl.config.nodes import add_nodes, with_options
-from memrl.registry import nearest
+from memrl.errors import nearest
 
 C = TypeVar("C", bound=Common)
 

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from memrl.config.models import TRAIN, EnvConfig
 from memrl.envs.make import GYMNASIUM, family_of, options
-from memrl.registry import nearest
+from memrl.errors import nearest
 
 CONFIGS: Final = "memrl.configs"
 _ID: Final = re.compile(r"[A-Z/:]|-v\d+$")

@@ -22,10 +22,10 @@ from memrl.agents.config import AgentConfig
 from memrl.agents.registry import AGENTS
 from memrl.bonus.registry import BONUSES
 from memrl.config.choices import Menus
+from memrl.errors import choices, nearest
 from memrl.memory import registry
 from memrl.nn.encoder import ENCODERS
 from memrl.policies.backbone import PolicyConfig
-from memrl.registry import choices, nearest
 from memrl.run.directory import Command
 from memrl.tracking.wandb import Mode
 

@@ -1,0 +1,71 @@
+"""Options read off a signature: a strict pydantic model, and one sentence for what does not fit."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from inspect import Parameter
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from memrl.errors import choices, nearest
+
+
+def constructor_options(cls: type[Any]) -> type[BaseModel]:
+    """The keyword-only arguments of a class's constructor as a strict pydantic model.
+
+    Raises:
+        ValueError: as ``options_of``.
+    """
+    constructor: Any = cls.__init__
+    return options_of(constructor, Parameter.KEYWORD_ONLY)
+
+
+def options_of(function: Callable[..., Any], kind: Any) -> type[BaseModel]:
+    """The parameters of one ``kind`` (of ``inspect.Parameter``) as a strict pydantic model.
+
+    One without an annotation is of its default's type, where that is a number or a string.
+
+    Raises:
+        ValueError: a parameter without a type.
+    """
+    hints = get_type_hints(function, include_extras=True)
+    options: dict[str, Any] = {}
+    for option, given in inspect.signature(function).parameters.items():
+        if given.kind is not kind:
+            continue
+        default = given.default
+        if option not in hints and type(default) not in (bool, int, float, str):
+            raise ValueError(f"{option} has no type, as in {option}: int = 64")
+        kept = ... if default is given.empty else default
+        options[option] = hints.get(option, type(default)), kept
+    config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    return create_model("Options", __config__=config, **options)
+
+
+def check_options(owner: str, model: type[BaseModel], options: Mapping[str, Any]) -> dict[str, Any]:
+    """All options of a model: those that are given, and the defaults of the others.
+
+    ``owner`` is what has them, for the message: ``memory 'dnc'``.
+
+    Raises:
+        ValueError: an unknown option or a value out of range: what was given, what is allowed, and
+            the nearest match.
+    """
+    try:
+        checked = model(**options)
+    except ValidationError as error:
+        raise ValueError(f"{owner}{_explain(model, error)}") from None
+    # Not dict(checked): an option may be called "keys".
+    return {option: getattr(checked, option) for option in model.model_fields}
+
+
+def _explain(model: type[BaseModel], error: ValidationError) -> str:
+    first = error.errors()[0]
+    option = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = ", ".join(model.model_fields) or "none"
+        return f" has no option {option!r}{nearest(option, model.model_fields)} (options: {known})"
+    hint = nearest(str(first["input"]), choices(first))
+    return f", option {option}={first['input']!r}: {first['msg'].lower()}{hint}"
