@@ -59,6 +59,16 @@ def import_plugin(name: str, folders: Iterable[str | Path] = ()) -> ModuleType:
     return module
 
 
+def hint_for(key: str, word: str, known: Iterable[str]) -> str:
+    """What to write in place of an unknown word: a class of a file that lies here, or the nearest.
+
+    ``; write memory=leaky:NAME for a class of leaky``, ``; did you mean …?``, or nothing.
+    """
+    if word in _importable(Path.cwd()):
+        return f"; write {key}={word}:NAME for a class of {word}"
+    return nearest(word, known)
+
+
 def folder_of(module: str) -> Path | None:
     """The folder that must be searched to import a module that is imported now; None if unknown."""
     top = sys.modules.get(module.partition(".")[0])

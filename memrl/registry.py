@@ -13,7 +13,7 @@ from pydantic.errors import PydanticSchemaGenerationError
 
 from memrl.errors import nearest
 from memrl.options import check_options, constructor_options
-from memrl.plugins import how_to_name, import_plugin, load_offered, offered, package_of
+from memrl.plugins import hint_for, how_to_name, import_plugin, load_offered, offered, package_of
 
 T = TypeVar("T")
 C = TypeVar("C", bound=type[Any])
@@ -150,7 +150,8 @@ class Registry(Generic[T]):
             raise NotNamedError(self.kind, word, module)
         words = [*([self.nothing] if self.nothing else []), *self.words()]
         known = f"known: {', '.join(words)}" if words else f"{self.key}=module:Name is your own"
-        raise ValueError(f"unknown {self.kind} {word!r}{nearest(word, words)} ({known})")
+        hint = hint_for(self.key, word, words)
+        raise ValueError(f"unknown {self.kind} {word!r}{hint} ({known})")
 
     def module_of(self, word: str) -> str | None:
         """The module that a person must name to use a word elsewhere; None if none need be.

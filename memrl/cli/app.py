@@ -46,11 +46,12 @@ def options(
     """Reinforcement-learning agents that remember."""
 
 
+OWN_MODULE = "A run that was made with a module of your own: add --plugin MODULE."
 PASS_ON = {"ignore_unknown_options": True}  # -m and other flags of Hydra are among the words
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
 
 
-@app.command(context_settings=PASS_ON)
+@app.command(context_settings=PASS_ON, epilog=OWN_MODULE)
 def train(
     words: Words = None,
     resume: Annotated[
@@ -81,7 +82,7 @@ def train(
         start_runs(words or [], as_json=json)
 
 
-@app.command(context_settings=PASS_ON)
+@app.command(context_settings=PASS_ON, epilog=OWN_MODULE)
 def fit(
     words: Words = None,
     resume: Annotated[
@@ -110,19 +111,19 @@ def fit(
         start_fits(words or [], as_json=json)
 
 
-@app.command()
+@app.command(epilog=OWN_MODULE)
 def evaluate(run: RunPath, options: Words = None, json: Json = False) -> None:
     """Success, return and length of a trained agent over fresh episodes.
 
-    Keys: episodes=1000, checkpoint=last|best, greedy=false|true, seed, device, num (copies of
-    the environment), ablate=reads|state, bank (the seed of levels that training did not see).
+    Keys: episodes=1000, checkpoint=last|best, greedy=false|true, seed, device, num
+    (environments at once), ablate=reads|state, bank (the seed of levels that training did not see).
     """
     from memrl.cli.runs import evaluate_run
 
     evaluate_run(run, options or [], as_json=json)
 
 
-@app.command()
+@app.command(epilog=OWN_MODULE)
 def watch(run: RunPath, options: Words = None) -> None:
     """One episode as a GIF, or in a window: what the agent sees, and its memory at that step.
 
@@ -135,7 +136,7 @@ def watch(run: RunPath, options: Words = None) -> None:
     watch_run(run, options or [])
 
 
-@app.command()
+@app.command(epilog=OWN_MODULE)
 def export(run: RunPath, options: Words = None) -> None:
     """One step of a trained policy, memory included, as ONNX or torch.export: runs without memrl.
 

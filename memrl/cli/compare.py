@@ -12,16 +12,15 @@ from typing import Any, Literal, TypeAlias
 
 from memrl.cli.arguments import parse
 from memrl.cli.output import NO_BREAK, paragraph, table
-from memrl.config.models import Common, Config, LaxPath, Strict
+from memrl.config.models import LaxPath, Strict
 from memrl.errors import RunError
 from memrl.evaluation.compare import ComparedRun, Group, group_runs, read_run, task_heading
 from memrl.evaluation.run_labels import labels_of
 from memrl.evaluation.statistics import Estimate
 from memrl.pipeline.env_card import references
-from memrl.pipeline.loading import read_any_config
+from memrl.pipeline.loading import read_config, read_plain
 from memrl.plots.comparison import draw_comparison
 from memrl.run.directory import RunDirectory, runs_in
-from memrl.supervised.config import FitConfig
 from memrl.tracking.metrics_file import unit_as_text
 
 Form: TypeAlias = Literal["table", "json", "csv"]
@@ -48,11 +47,10 @@ def compare_runs(words: Sequence[str], *, form: Form) -> None:
     if not named:
         raise ValueError("compare asks for at least one run directory")
     runs = [*distinct(run for path in named for run in finished_runs(path))]
-    configs = [read_any_config(run, (Config, FitConfig)) for run in runs]
-    labels = labels_of([config.model_dump(mode="json") for config in configs])
+    labels = labels_of([read_plain(run) for run in runs])
     compared = [read_run(run)._replace(memory=name) for run, name in zip(runs, labels, strict=True)]
     groups = group_runs(compared)
-    draw_comparison(groups, options.out, references=common_levels(compared, configs))
+    draw_comparison(groups, options.out, references=common_levels(compared, runs))
     if form == "table":
         print(comparison_table(groups))
         print(f"\n{options.out}")
@@ -90,15 +88,21 @@ def distinct(runs: Iterable[RunDirectory]) -> Iterator[RunDirectory]:
 
 
 def common_levels(
-    runs: Sequence[ComparedRun], configs: Sequence[Common]
+    runs: Sequence[ComparedRun], directories: Sequence[RunDirectory]
 ) -> dict[str, dict[str, float]]:
     """For each environment the reference levels that all its runs have: its options change them."""
     common: dict[str, dict[str, float]] = {}
-    for run, config in zip(runs, configs, strict=True):
-        if isinstance(config, Config):
-            levels = references(config, success=run.curve.is_share)
-            common[run.task] = in_common(common.get(run.task, levels), levels)
+    for run, directory in zip(runs, directories, strict=True):
+        levels = levels_of(directory, success=run.curve.is_share)
+        common[run.task] = in_common(common.get(run.task, levels), levels)
     return common
+
+
+def levels_of(run: RunDirectory, *, success: bool) -> dict[str, float]:
+    """The reference levels of a run's environment; none where a module of one's own is needed."""
+    if run.read_plugins() or "task" in read_plain(run):
+        return {}
+    return references(read_config(run), success=success)
 
 
 def in_common(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from memrl.cli.arguments import changes_of
 from memrl.cli.output import config_lines, listener
 from memrl.cli.sweep import Composed, play
+from memrl.pipeline.directories import refuse_taken
 from memrl.pipeline.job import Result
 from memrl.pipeline.loading import read_config_as
 from memrl.run.directory import RunDirectory
@@ -23,10 +25,11 @@ def start_fits(overrides: Sequence[str], *, as_json: bool) -> None:
 
     def job(composed: Composed) -> Result[SupervisedLearner]:
         config = composed.resolve(FitConfig)
+        refuse_taken(config)
         composed.announce(config_lines(config), say)
         run = fit_task(config, say=say)
         if composed.place is None:
-            report(run, as_json=as_json)
+            report(run, overrides, as_json=as_json)
         else:
             say(f"pictures, metrics and checkpoints: {run.path}")
         return run
@@ -45,12 +48,30 @@ def resume_fit(path: Path, overrides: Sequence[str], *, as_json: bool) -> None:
     config = read_config_as(FitConfig, directory, **changes_of(overrides, "sequences", path))
     for line in config_lines(config):
         say(line)
-    report(fit_task(config, directory, say=say), as_json=as_json)
+    report(fit_task(config, directory, say=say), None, as_json=as_json)
 
 
-def report(run: Result[SupervisedLearner], *, as_json: bool) -> None:
-    """Say where the run lies, or all that its summary holds."""
+def report(run: Result[SupervisedLearner], words: Sequence[str] | None, *, as_json: bool) -> None:
+    """Say where the run lies and what could be next, or all that its summary holds.
+
+    ``words`` began the run; None where they are not known.
+    """
     if as_json:
         print(json.dumps({"run": str(run.path), **run.summary}))
-    else:
-        print(f"pictures, metrics and checkpoints: {run.path}")
+        return
+    print(f"pictures, metrics and checkpoints: {run.path}\n")
+    print("\n".join(next_commands(run, words)))
+
+
+def next_commands(run: Result[SupervisedLearner], words: Sequence[str] | None) -> list[str]:
+    """What to try after a run: go on with it, and put another memory beside it."""
+    longer = 2 * run.summary["sequences"]
+    commands = [f"learn on             {run.directory.resume_command()} sequences={longer}"]
+    if words is not None:
+        other = "lstm" if run.summary["memory"] == "ntm" else "ntm"
+        same = [word for word in words if not word.startswith(("memory", "run.dir="))]
+        again = shlex.join(["memrl", "fit", *same, f"memory={other}"])
+        place, there = shlex.quote(f"run.dir={run.path}-{other}"), f"{run.path}-{other}"
+        both = shlex.join(["memrl", "compare", str(run.path), there])
+        commands.append(f"with another memory  {again} {place} && {both}")
+    return commands

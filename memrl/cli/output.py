@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from memrl.config.models import Common
@@ -14,6 +14,7 @@ from memrl.config.models import Common
 Say: TypeAlias = Callable[[str], None]
 NO_BREAK: Final = "\u00a0"  # a space at which a cell of a table is never broken; printed as " "
 _GAP: Final = 2  # between columns
+_SIDE: Final = 11  # characters for the name of a group
 _NARROW: Final = 20  # a terminal is never taken to be narrower
 
 
@@ -25,10 +26,10 @@ def listener(*, as_json: bool) -> Say:
 def config_lines(config: Common) -> Iterator[str]:
     """The config, a line for each group, in the words that change it."""
     plain = config.model_dump(mode="json")
-    yield " " * 11 + " ".join(_words({k: v for k, v in plain.items() if type(v) is not dict}))
+    yield from _hanging("", _words({k: v for k, v in plain.items() if type(v) is not dict}))
     for key, group in plain.items():
         if isinstance(group, dict):
-            yield f"{key:10} " + " ".join(_words(group))
+            yield from _hanging(key, _words(group))
 
 
 def terminal_width() -> int:
@@ -117,6 +118,13 @@ def _wrap(cell: str, width: int) -> list[str]:
 
 def _split(cell: str) -> list[str]:
     return cell.split(" ") or [""]
+
+
+def _hanging(name: str, words: Iterable[str]) -> Iterator[str]:
+    """Words beside a name, in as many lines as the terminal wants."""
+    lines = _wrap(" ".join(words), terminal_width() - _SIDE)
+    for i, line in enumerate(lines):
+        yield f"{'' if i else name:{_SIDE}}{line}"
 
 
 def _words(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -15,6 +15,7 @@ from memrl.config.env_overrides import expand
 from memrl.config.models import Config
 from memrl.envs.make import check, family_of
 from memrl.evaluation.run_labels import dotted_items
+from memrl.pipeline.directories import refuse_taken
 from memrl.pipeline.loading import read_config
 from memrl.pipeline.trained import Run
 from memrl.pipeline.training import train
@@ -28,10 +29,11 @@ def start_runs(overrides: Sequence[str], *, as_json: bool) -> None:
     def job(composed: Composed) -> Run:
         config = composed.resolve(Config)
         check(config.env.id, family=config.env.family, **(config.env.model_extra or {}))
+        refuse_taken(config)
         composed.announce(config_lines(config), say)
         run = train(config, say=say)
         if composed.place is None:
-            report(run, config, composed.words, as_json=as_json)
+            report(run, config, overrides, as_json=as_json)
         else:
             say(f"pictures, metrics and checkpoints: {run.path}")
         return run
@@ -77,8 +79,7 @@ def next_commands(run: Run, memory: str | None, words: Sequence[str]) -> list[st
         place, control = shlex.quote(f"run.dir={run.path}-none"), shlex.quote(f"{run.path}-none")
         commands.insert(
             0,
-            f"without a memory     {again} memory=none {place}"
-            f" && memrl compare {here} {control}{plugins}",
+            f"without a memory     {again} memory=none {place} && memrl compare {here} {control}",
         )
     if (run.path / "episode.gif").exists():
         commands.insert(0, f"watch it             memrl watch {here}{plugins}")

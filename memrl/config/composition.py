@@ -18,6 +18,7 @@ from memrl.config.env_overrides import CONFIGS, expand
 from memrl.config.models import Common, Config, check
 from memrl.config.nodes import add_nodes, with_options
 from memrl.errors import nearest
+from memrl.plugins import hint_for
 
 C = TypeVar("C", bound=Common)
 
@@ -91,7 +92,8 @@ def sentence(error: Exception, model: type[Common], words: Iterable[str] = ()) -
         group, _, choice = error.missing_cfg_file.rpartition("/")
         menu = model.menus.get(f"{group}.name") or model.menus.get(f"{group}.kind")
         known = sorted({*error.options, *(menu.words() if menu else ())})
-        return f"unknown {group} {choice!r}{nearest(choice, known)} (known: {', '.join(known)})"
+        hint = hint_for(group, choice, known)
+        return f"unknown {group} {choice!r}{hint} (known: {', '.join(known)})"
     if isinstance(error, OverrideParseException):
         return f"{error.override!r} is no change to the config: write KEY=VALUE, as in seed=3"
     text = " ".join(str(error).split())

@@ -55,6 +55,16 @@ def open_directory(
     return target, resume
 
 
+def refuse_taken(config: Common) -> None:
+    """Refuse a config whose ``run.dir`` is taken, before anything else is said or made.
+
+    Raises:
+        RunError: it is a file, or a directory that is not empty.
+    """
+    if config.run.dir is not None:
+        RunDirectory(config.run.dir).refuse_taken()
+
+
 def make_directory(root: Path, name: str) -> Path:
     """Make the first of ``name``, ``name-2``, … under ``root`` that does not exist yet.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,6 +70,20 @@ class Job(ABC, Generic[C, L]):
         self, directory: RunDirectory, trained: TrainingResult, say: Say
     ) -> dict[str, Any]:
         """Evaluate and draw; returns the results for summary.json."""
+
+
+def whole_parts(key: str, total: int, start: int, part: str, size: int, unit: str) -> str | None:
+    """A sentence if learning goes on beyond ``total`` to the end of a part, else None.
+
+    ``start`` is the experience so far, ``size`` that of one part, both counted in ``unit``.
+    """
+    remaining = total - start
+    if remaining <= 0 or remaining % size == 0:
+        return None
+    parts = math.ceil(remaining / size)
+    more = "more " if start else ""
+    plural = "s" if parts > 1 else ""
+    return f"{key}={total} is reached after {parts:,} {more}{part}{plural} of {size:,} {unit}"
 
 
 def run(

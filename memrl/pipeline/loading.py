@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Literal, TypeAlias, TypeVar, cast
+from collections.abc import Iterable
+from typing import Any, Final, Literal, TypeAlias, TypeVar, cast
 
 import yaml  # type: ignore[import-untyped]
 from omegaconf import OmegaConf
@@ -17,6 +17,10 @@ from memrl.run.directory import Command, RunDirectory
 
 C = TypeVar("C", bound=Common)
 Which: TypeAlias = Literal["last", "best"]
+_USES: Final[dict[Command, str]] = {
+    "train": "memrl evaluate, watch, export, compare and memrl train --resume take it",
+    "fit": "memrl compare and memrl fit --resume take it",
+}
 
 
 def import_plugins(modules: Iterable[str], *runs: RunDirectory) -> None:
@@ -58,17 +62,6 @@ def read_config(run: RunDirectory, **changes: Any) -> Config:
     return read_config_as(Config, run, **changes)
 
 
-def read_any_config(run: RunDirectory, models: Sequence[type[C]]) -> C:
-    """The config of a run that any command made, by the one of ``models`` that is its own.
-
-    Raises:
-        RunError: its config.yaml is not readable as one.
-    """
-    command = _command_of(_plain(run))
-    model = next(model for model in models if model.command == command)
-    return read_config_as(model, RunDirectory(run, command=command))
-
-
 def read_config_as(model: type[C], run: RunDirectory, **changes: Any) -> C:
     """The config of a run; keys that are given and not None replace what it says.
 
@@ -78,9 +71,9 @@ def read_config_as(model: type[C], run: RunDirectory, **changes: Any) -> C:
         ValueError: a change that the config's model refuses.
     """
     changed = {key: value for key, value in changes.items() if value is not None}
-    plain = _plain(run)
+    plain = read_plain(run)
     if (made_by := _command_of(plain)) != run.command:
-        raise RunError(f"{run} was made by memrl {made_by}, which this command cannot use")
+        raise RunError(f"{run} was made by memrl {made_by}: {_USES[made_by]}")
     try:
         refuse_unnamed(plain, model.menus, run.read_plugins(), str(run))
         check(plain, model)
@@ -89,7 +82,12 @@ def read_config_as(model: type[C], run: RunDirectory, **changes: Any) -> C:
     return check({**plain, **changed}, model)
 
 
-def _plain(run: RunDirectory) -> dict[str, Any]:
+def read_plain(run: RunDirectory) -> dict[str, Any]:
+    """The config of a run as plain values, unchecked: no module is needed for it.
+
+    Raises:
+        RunError: its config.yaml is damaged.
+    """
     try:
         return dict(cast("dict[str, Any]", OmegaConf.to_container(OmegaConf.load(run.config))))
     except (ValueError, TypeError, yaml.YAMLError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any, final
 
@@ -13,7 +12,7 @@ from memrl.evaluation.evaluate import Evaluation, evaluate
 from memrl.evaluation.recording import record_episode
 from memrl.pipeline.build import capture_rollouts, make_agent, make_env
 from memrl.pipeline.env_card import draw_view, references
-from memrl.pipeline.job import Job, Say, run
+from memrl.pipeline.job import Job, Say, run, whole_parts
 from memrl.pipeline.report import (
     draw_episode_memory,
     draw_film,
@@ -118,15 +117,8 @@ def whole_rollouts(config: Config, start: int = 0) -> str | None:
     """
     if not isinstance(config.agent, PPOConfig):  # other agents do not learn from whole rollouts
         return None
-    size, remaining = config.env.num * config.agent.steps, config.total_steps - start
-    if remaining <= 0 or remaining % size == 0:
-        return None
-    rollouts = math.ceil(remaining / size)
-    more = "more " if start else ""
-    return (
-        f"total_steps={config.total_steps} is reached after {rollouts:,} {more}"
-        f"rollout{'s' if rollouts > 1 else ''} of {size:,} env steps"
-    )
+    size = config.env.num * config.agent.steps
+    return whole_parts("total_steps", config.total_steps, start, "rollout", size, "env steps")
 
 
 def summarize(config: Config, agent: Agent, evaluation: Evaluation) -> dict[str, Any]:

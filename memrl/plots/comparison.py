@@ -85,7 +85,7 @@ def _legend(axes: Axes, groups: Sequence[Group]) -> None:
     what = []
     if not all(few):
         what.append("mean over seeds, band: 95 % t-interval")
-    if any(few):
+    if any(few) and not all(few):
         what.append("thin: one line a seed")
     what.append("smoothed over 2 % of a run")
     if any((curve.episodes < FEW).any() for group in groups for curve in group.curves):

@@ -152,6 +152,7 @@ def draw_panel(
         _mark_heads(axes, heads, values.shape[2])
     else:
         axes.set_ylabel(entries)
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if too_many:
         axes.set_yticks([])  # the rows are not in the order of their numbers
     style.colour_bar(axes, image)

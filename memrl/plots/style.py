@@ -10,7 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from matplotlib.ticker import EngFormatter, PercentFormatter
+from matplotlib.ticker import (
+    EngFormatter,
+    FuncFormatter,
+    LogLocator,
+    NullFormatter,
+    PercentFormatter,
+)
 
 from memrl.checkpoint.atomic import write_atomically
 from memrl.evaluation.learning_curve import Measure
@@ -61,6 +67,15 @@ def score_axis(axes: Axes, measure: Measure) -> None:
     if measure != "return":
         axes.yaxis.set_major_formatter(PercentFormatter(xmax=1.0, decimals=0))
         axes.set_ylim(-0.02, 1.02)
+
+
+def log_axis(axes: Axes) -> None:
+    """Show y on a logarithmic scale, in plain numbers: 0.05, 0.2, 1."""
+    axes.set_yscale("log")
+    plain = FuncFormatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(plain)
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def colour_bar(axes: Axes, image: AxesImage) -> None:

@@ -51,21 +51,29 @@ class RunDirectory:
         """Make the directory of a new run and write ``config`` (YAML text) to it.
 
         Raises:
-            RunError: the path is a file, or a directory that is not empty.
+            RunError: as ``refuse_taken``; or the disk is full.
         """
         run = cls(path, command=command)
-        if run.path.exists() and not run.path.is_dir():
-            raise RunError(f"run.dir={run} is a file: choose another run.dir")
-        if run.path.is_dir() and any(run.path.iterdir()):
-            there = "a run" if run.config.is_file() else "other files"
-            remedy = ", or continue that run with --resume" if run.config.is_file() else ""
-            raise RunError(
-                f"run.dir={run} already contains {there}: choose another run.dir{remedy}"
-            )
+        run.refuse_taken()
         with disk_errors_explained(run.path):
             run.path.mkdir(parents=True, exist_ok=True)
         write_atomically(run.config, config.encode())
         return run
+
+    def refuse_taken(self) -> None:
+        """Refuse a directory that a new run cannot have.
+
+        Raises:
+            RunError: the path is a file, or a directory that is not empty.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise RunError(f"run.dir={self} is a file: choose another run.dir")
+        if self.path.is_dir() and any(self.path.iterdir()):
+            there = "a run" if self.config.is_file() else "other files"
+            remedy = ", or continue that run with --resume" if self.config.is_file() else ""
+            raise RunError(
+                f"run.dir={self} already contains {there}: choose another run.dir{remedy}"
+            )
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, command: Command = "train") -> RunDirectory:

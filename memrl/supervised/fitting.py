@@ -8,7 +8,7 @@ from typing import Any, final
 
 import torch
 
-from memrl.pipeline.job import Job, Result, Say, run
+from memrl.pipeline.job import Job, Result, Say, run, whole_parts
 from memrl.pipeline.setup import find_device, prepare, seed_for
 from memrl.run.directory import RunDirectory
 from memrl.run.loop import TrainingResult
@@ -60,7 +60,9 @@ class FitJob(Job[FitConfig, SupervisedLearner]):
         self.core, self.device = self.learner.model.core, self.learner.device
 
     def notice(self, start: int) -> str | None:
-        return size_line(self.learner)
+        size = self.config.learner.batch * self.config.learner.batches
+        longer = whole_parts("sequences", self.config.total, start, "iteration", size, "sequences")
+        return "\n".join(filter(None, (size_line(self.learner), longer)))
 
     def conclude(
         self, directory: RunDirectory, trained: TrainingResult, say: Say

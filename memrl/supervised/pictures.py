@@ -41,7 +41,7 @@ def draw_learning(
     draw_references(above, {"chance": task.chance, **best.accuracy}, percent=True)
     _line(below, seen, columns["train/loss"], "loss")
     draw_references(below, best.loss)
-    below.set_yscale("log")
+    style.log_axis(below)
     below.set_ylabel(f"loss (nats per {_scored(task)})")
     for axes in (above, below):
         for index, at in enumerate(seen[1:][np.diff(longest) > 0]):

@@ -17,6 +17,8 @@ import memrl
 from memrl.cli.app import main
 from memrl.cli.compare import common_levels, comparison_table, csv_row, in_common
 from memrl.evaluation.compare import group_runs
+from memrl.pipeline.directories import dump
+from memrl.run.directory import RunDirectory
 from memrl.supervised.config import compose_fit
 from memrl.supervised.fitting import fit_task
 
@@ -129,10 +131,14 @@ def test_a_task_without_success_is_compared_by_return():
     assert "–" in other
 
 
-def test_each_task_of_a_comparison_has_its_own_levels():
+def test_each_task_of_a_comparison_has_its_own_levels(tmp_path):
     tasks = ("probe/Recall-v0", "probe/TMaze-v0", "probe/Recall-v0")
     runs = [run("dnc", seed, 0.5, task=task) for seed, task in enumerate(tasks)]
-    levels = common_levels(runs, [memrl.compose([f"env={task}"]) for task in tasks])
+    made = [
+        RunDirectory.create(tmp_path / str(seed), dump(memrl.compose([f"env={task}"])))
+        for seed, task in enumerate(tasks)
+    ]
+    levels = common_levels(runs, made)
     assert levels.keys() == {*tasks}
     assert levels["probe/Recall-v0"]["memoryless"] == 0.25
     assert levels["probe/TMaze-v0"]["memoryless"] == 0.5

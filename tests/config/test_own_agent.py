@@ -89,6 +89,7 @@ def test_a_package_offers_one_by_name(folder, monkeypatch):
         (["agent=a2c:A3C"], r"a2c has no agent 'A3C'; did you mean A2C\?"),
         (["agent=a2c:A2CConfig"], "is a class and no agent: an agent is .* from BaseAgent"),
         (["agent=a3c:A2C"], "no module 'a3c'; did you mean a2c"),
+        (["agent=a2c"], "unknown agent 'a2c'; write agent=a2c:NAME for a class of a2c"),
         (["agent=ppoo"], r"unknown agent 'ppoo'; did you mean ppo\?"),
         (["agent.kind=a2c:A2C"], "agent.kind=a2c:A2C keeps the options of another: write agent="),
         (["agent=half:Half"], "half:Half is no agent yet: it does not define build, learn, load_s"),

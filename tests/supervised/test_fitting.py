@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -155,10 +156,25 @@ def test_resume_changes_nothing_but_the_length(memrl, tmp_path):
     assert json.loads((tmp_path / "here" / "summary.json").read_text())["sequences"] == 12
 
 
+def test_a_run_ends_with_what_could_be_next(memrl):
+    code, out, err = memrl("fit", *SMALL, "sequences=6", "run.dir=here")
+    assert code == 0, err
+    on, other = out.splitlines()[-2:]
+    assert on.endswith("memrl fit --resume here sequences=12")
+    assert "memory=ntm run.dir=here-ntm && memrl compare here here-ntm" in other
+    assert memrl(*shlex.split(on.partition("memrl ")[2]))[0] == 0
+
+
+def test_a_length_that_is_no_whole_number_of_iterations_is_said(memrl):
+    _, out, _ = memrl("fit", *SMALL, "sequences=5", "run.dir=here")
+    assert "sequences=5 is reached after 1 iteration of 6 sequences" in out
+
+
 def test_a_command_refuses_the_runs_of_another(memrl):
     assert memrl("fit", *SMALL, "sequences=6", "run.dir=here")[0] == 0
     assert "was made by memrl fit" in sentence(memrl("train", "--resume", "here"))
-    assert "was made by memrl fit" in sentence(memrl("evaluate", "here"))
+    refused = sentence(memrl("evaluate", "here"))
+    assert "was made by memrl fit: memrl compare and memrl fit --resume take it" in refused
     assert "there is no run at nowhere" in sentence(memrl("fit", "--resume", "nowhere"))
 
 
