@@ -59,6 +59,7 @@ def test_a_second_copy_under_a_bare_name_is_refused(name):
     assert f"import this package as memrl.{name}" in done.stderr
 
 
+@pytest.mark.slow
 def test_python_started_in_the_folder_above_a_clone_finds_the_package(tmp_path):
     (tmp_path / "memrl").symlink_to(ROOT)
     done = subprocess.run(
@@ -185,6 +186,7 @@ for name in ("class", "word"):
 """
 
 
+@pytest.mark.slow
 def test_a_memory_of_ones_own_beside_the_wheel_does_all_that_a_built_in_one_does(site, tmp_path):
     home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
     home.mkdir()
@@ -202,6 +204,7 @@ def test_a_memory_of_ones_own_beside_the_wheel_does_all_that_a_built_in_one_does
     assert said.count(how) == 2
 
 
+@pytest.mark.slow
 def test_the_unpacked_wheel_trains_from_another_folder(site, tmp_path):
     script = (
         "import memrl, sys; "

@@ -38,6 +38,7 @@ def rows(run):
     return [{name: x for name, x in row.items() if not is_time(name)} for row in table]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(WORDS))
 def test_a_resumed_run_is_the_run_that_never_stopped(kind, tmp_path):
     whole = memrl.train(config(kind, tmp_path / "whole", 576), style="quiet")

@@ -82,6 +82,7 @@ def test_a_learned_bonus_is_reported_and_paid_in_deviations(kind):
     assert rows[-1]["rollout/bonus"] == pytest.approx(paid)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["novelty_difference", "elliptical"])
 @pytest.mark.parametrize("id", ["CartPole-v1", "probe/Pixels-v0", "Pendulum-v1"])
 def test_a_learned_bonus_reads_spaces_of_every_kind(kind, id):

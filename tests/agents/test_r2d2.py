@@ -13,7 +13,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from small_agents import make_agent
 from small_r2d2 import learn_r2d2, make_r2d2
-from suites import MEMORIES
+from suites import MEMORIES, slow_but
 
 from memrl.agents.r2d2.agent import R2D2
 from memrl.checkpoint.tree import Encoder, decode
@@ -112,7 +112,7 @@ GOALS = {"hindsight": {"kind": "future"}}
         ("none", "probe/Goal-v0", GOALS),
     ],
 )
-@pytest.mark.parametrize("iterations", [1, 7])  # before and after the replay is full
+@pytest.mark.parametrize("iterations", slow_but({7}, [1, 7]))  # before, after the replay is full
 def test_a_saved_agent_goes_on_as_if_nothing_happened(memory, id, config, iterations):
     first, second = (make_r2d2(memory, make(id, 5), seed=s, **config) for s in (3, 99))
     learn_r2d2(first, iterations)

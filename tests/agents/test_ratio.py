@@ -12,10 +12,9 @@ from small_agents import learn, make_agent
 from suites import MEMORIES
 
 from memrl.envs.make import make
-from memrl.memory import names
 
 
-@pytest.mark.parametrize("memory", names())
+@pytest.mark.parametrize("memory", MEMORIES)
 def test_first_ratio_is_one(memory):
     rows = learn(make_agent(memory, dtype=torch.float64), 3)
     assert max(row["train/ratio_error"] for row in rows) < 1e-9

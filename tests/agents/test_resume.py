@@ -11,6 +11,7 @@ from small_agents import learn, make_agent
 from small_episodic import learn as learn_episodic
 from small_episodic import make_agent as make_episodic
 from small_r2d2 import learn_r2d2, make_r2d2
+from suites import slow_but
 
 from memrl.agents.ppo.config import BonusConfig, SelfImitationConfig
 from memrl.envs.make import make
@@ -33,6 +34,8 @@ AGENTS = {
     "ppo lstm self-imitation": (partial(make_agent, "lstm", self_imitation=BEST), learn),
 }
 
+KEPT = {"nec", "r2d2 lstm", "ppo dnc count", "ppo lstm self-imitation"}
+
 
 def task():
     return make("popgym-NoisyPositionOnlyCartPoleEasy-v0", 3)
@@ -42,7 +45,7 @@ def words(rows):
     return [{name: str(value) for name, value in row.items()} for row in rows]
 
 
-@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("agent", slow_but(KEPT, AGENTS))
 def test_the_next_iterations_of_a_loaded_agent_are_those_of_the_saved_one(agent):
     build, run = AGENTS[agent]
     first, second = (build(task(), seed=seed) for seed in (3, 99))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from small_bonuses import A, B, ends, experience, make, views, walk
 
@@ -66,6 +67,7 @@ def test_float32_stays_with_the_inverse_over_a_long_episode():
     torch.testing.assert_close(b.double(), want, rtol=1e-3, atol=0)
 
 
+@pytest.mark.slow
 def test_features_learn_to_tell_the_action():
     g = torch.Generator().manual_seed(0)
     action = torch.randint(0, A, (64, B), generator=g)

@@ -127,6 +127,7 @@ def test_train_prints_the_config_and_three_next_commands(memrl):
     assert not Path(".hydra").exists()
 
 
+@pytest.mark.slow
 def test_a_control_is_offered_no_control_but_its_film(memrl):
     outcome = memrl("train", *SMOKE, "memory=none", "run.dir=here")
     assert outcome.code == 0
@@ -157,6 +158,7 @@ def test_train_with_json_prints_one_value(memrl):
     assert value["env_steps"] == 512
 
 
+@pytest.mark.slow
 def test_a_sweep_gives_every_job_a_directory(memrl, tmp_path):
     outcome = memrl("train", "-m", *SMOKE, "memory=none,gru", "seed=1,2", "run.dir=sweep")
     assert outcome.code == 0
@@ -175,6 +177,7 @@ def test_a_failing_job_of_a_sweep_is_named_and_the_others_run(memrl, tmp_path):
     assert len([*tmp_path.glob("sweep/*/summary.json")]) == 1
 
 
+@pytest.mark.slow
 def test_an_unnamed_run_gets_a_name_of_its_own(memrl, tmp_path):
     for _ in range(2):
         assert memrl("train", *SMOKE, "memory=none").code == 0
@@ -202,6 +205,7 @@ def test_evaluate_knows_the_best_checkpoint(memrl, trained):
     assert memrl("evaluate", trained, "checkpoint=best", "episodes=3").code == 0
 
 
+@pytest.mark.slow
 def test_evaluate_meets_levels_that_training_did_not_see(memrl, trained):
     words = ["env=MiniGrid-Empty-Random-5x5-v0", "env.num=2", "env.bank_size=3", "threads=1",
              "agent.steps=8", "agent.bptt=8", "agent.minibatches=1", "total_steps=16",
@@ -214,6 +218,7 @@ def test_evaluate_meets_levels_that_training_did_not_see(memrl, trained):
     assert "draws from no level bank" in memrl("evaluate", trained, "bank=7").err
 
 
+@pytest.mark.slow
 def test_success_is_null_where_the_task_has_none(memrl):
     words = ["env=CartPole-v1", "env.num=2", "agent.steps=8", "agent.bptt=8", "total_steps=16"]
     assert memrl("train", *words, "agent.minibatches=1", "evaluate.episodes=2", "threads=1",
@@ -230,6 +235,7 @@ def test_watch_draws_and_says_what_an_ablation_changes(memrl, trained, tmp_path)
     assert gif.with_suffix(".png").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "file"),
     [([], "policy.onnx"), (["checkpoint=best", "to=there/step.pt2"], "there/step.pt2")],
@@ -569,6 +575,7 @@ def test_a_full_disk_loses_nothing_that_was_saved(memrl, monkeypatch, trained, t
     assert {path: path.read_bytes() for path in run.glob("checkpoints/*")} == kept
 
 
+@pytest.mark.slow
 def test_a_tracking_server_that_cannot_be_reached_stops_nothing(memrl, monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
@@ -599,6 +606,7 @@ def test_a_signal_saves_and_says_how_to_go_on(tmp_path, signum, code):
     assert len([*(tmp_path / "here" / "checkpoints").iterdir()]) == 1
 
 
+@pytest.mark.slow
 def test_bench_sb3_as_json_has_a_row_per_learner(memrl):
     words = ["windows=1", "steps=32", "copies=2", "n_steps=16", "batch_size=16", "n_epochs=1"]
     words += ["memories=gru", "hidden_dim=3"]
@@ -610,6 +618,7 @@ def test_bench_sb3_as_json_has_a_row_per_learner(memrl):
     assert all(row["minibatch_ms"] > 0 for row in rows.values())
 
 
+@pytest.mark.slow
 def test_bench_sb3_prints_a_table_and_knows_its_keys(memrl):
     words = ["windows=1", "steps=32", "copies=2", "n_steps=16", "batch_size=16", "n_epochs=1"]
     words += ["memories=none", "source=package", "hidden_dim=3"]
@@ -641,6 +650,7 @@ def test_a_wrong_word_of_bench_is_told_before_anything_is_measured(memrl, monkey
     assert said in sentence(memrl("bench", *words))
 
 
+@pytest.mark.slow
 def test_windows_of_a_learner_process_count_whole_rollouts():
     process = LearnerProcess(
         LearnerSpec(env=POSITION_ONLY, copies=2, n_steps=16, batch_size=16, n_epochs=1)
@@ -663,6 +673,7 @@ def test_bench_cartpole_trains_and_evaluates_seed_by_seed(memrl):
 SMALL_SAM = ["batch=2", "word_dim=3", "heads=1", "hidden_dim=5", "repeats=1"]
 
 
+@pytest.mark.slow
 def test_bench_sam_has_a_row_for_each_memory_size_and_length(memrl):
     words = [*SMALL_SAM, "slots=16,64", "lengths=2,5", "memories=ntm,exact"]
     rows = json.loads(memrl("bench", "sam", *words, "--json").out)

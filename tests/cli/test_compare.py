@@ -99,6 +99,7 @@ def test_the_table_fits_the_terminal_and_loses_nothing(compare, folder, monkeypa
         assert word in out
 
 
+@pytest.mark.slow
 def test_supervised_runs_are_compared_by_accuracy(compare, folder, tmp_path):
     for seed in (1, 2):
         config = compose_fit([*SMALL, "sequences=12", f"seed={seed}", "evaluate.lengths=[3]"])

@@ -98,6 +98,7 @@ def test_a_key_that_means_nothing_is_answered_until_the_next_one():
     assert "means nothing" not in shown(played)
 
 
+@pytest.mark.slow
 def test_a_person_is_not_kept_waiting_for_a_whole_level_bank():
     words = ["env=MiniGrid-Fetch-5x5-N2-v0"]
     config = few_levels(compose(words), [])

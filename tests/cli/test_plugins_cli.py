@@ -108,6 +108,7 @@ def test_a_yaml_of_ones_own_folder_names_a_memory(call, folder):
     assert registry.core_class("leaky:Leaky").__module__ == "leaky"
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_over_memories_and_leaves_names_without_a_colon(call, folder):
     call("train", "-m", *SMALL, "memory=none,leaky:Leaky", "run.dir=sweep")
     names = sorted(path.name for path in (folder / "sweep").iterdir())
@@ -159,6 +160,7 @@ def test_a_run_is_opened_by_who_names_its_module_and_by_nobody_else(call, folder
     assert memrl.load(run, plugins=["leaky", "corridor"]).env_steps == 128
 
 
+@pytest.mark.slow
 def test_a_run_of_a_registered_memory_names_the_module_that_registers_it(call, folder):
     (folder / "leaky.py").write_text(REGISTERED)
     call("train", *SMALL, "--plugin", "leaky", "memory=leaky", "run.dir=here")
@@ -171,6 +173,7 @@ def test_a_run_of_a_registered_memory_names_the_module_that_registers_it(call, f
     assert "plugins.json is damaged" in call("evaluate", "here")
 
 
+@pytest.mark.slow
 def test_a_task_of_the_folder_is_fitted_and_its_run_continued(call, folder):
     (folder / "first_bit.py").write_text(FIRST_BIT)
     words = ["threads=1", "learner.batches=1", "evaluate.sequences=3", "track=off", "memory=gru"]
@@ -185,6 +188,7 @@ def test_a_task_of_the_folder_is_fitted_and_its_run_continued(call, folder):
     call(*again, "--plugin", "first_bit")
 
 
+@pytest.mark.slow
 def test_what_a_package_offers_is_listed_with_its_origin_and_chosen_by_name(
     call, folder, monkeypatch
 ):

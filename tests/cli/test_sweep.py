@@ -125,6 +125,7 @@ def test_a_sweep_with_json_is_one_value(monkeypatch, capfd, tmp_path):
     assert done["env_steps"] == 256
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_a_sweep_and_says_how_to_go_on(tmp_path):
     few = [word for word in SMOKE if not word.startswith("total_steps")]
     lengths = "total_steps=256,1_000_000_000"

@@ -55,6 +55,7 @@ def test_its_options_are_swept(folder, capfd):
     assert found == [0.25, 0.5]
 
 
+@pytest.mark.slow
 def test_a_run_trains_resumes_evaluates_and_exports_where_its_module_is_named(folder, capsys):
     words = [*SMALL, "agent=a2c:A2C", "run.dir=here"]
     run = memrl.train(memrl.compose(words), style="quiet")

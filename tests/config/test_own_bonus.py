@@ -46,6 +46,7 @@ def test_it_pays_with_its_options_and_no_others(folder):
     assert rows[0]["rollout/bonus"] > 0
 
 
+@pytest.mark.slow
 def test_a_run_trains_and_resumes_where_its_module_is_named(folder):
     run = memrl.train(memrl.compose([*SMALL, OWN, "run.dir=here"]), style="quiet")
     last = run.agent.collector.bonus.last.clone()

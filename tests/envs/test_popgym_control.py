@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.envs.classic_control import PendulumEnv
+from suites import slow_but
 
 from memrl.envs import make
 from memrl.envs.popgym.control import CartPole, Control, Pendulum
@@ -70,9 +71,10 @@ CASES = [
     *[(id, balancing_push, 1, "truncated") for id in CARTS],
     *[(id, random_torque, 3, "truncated") for id in RODS],
 ]
+SHORT = [case for case in CASES if "Easy" in case[0] or case[1] is random_push]
 
 
-@pytest.mark.parametrize(("id", "act", "episodes", "end"), CASES)
+@pytest.mark.parametrize(("id", "act", "episodes", "end"), slow_but(SHORT, CASES))
 def test_whole_episodes_are_the_packages(id, act, episodes, end, monkeypatch):
     package, env = original(id), make(id, 1, seed=0)
     env.reset()

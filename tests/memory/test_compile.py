@@ -115,6 +115,7 @@ def test_a_compiled_run_ends_and_resumes(tmp_path):
     assert resumed.returncode == 0, resumed.stderr
 
 
+@pytest.mark.slow
 def test_a_missing_compiler_is_one_sentence():
     script = "from memrl.memory import build; build('ntm', 3).compile_update()"
     done = run(script, PATH="/nowhere", CXX="no-such-compiler")

@@ -154,6 +154,7 @@ def test_a_slot_of_more_steps_than_the_memory_is_refused():
         make(rate=7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", slow_but([1e4], [0.0, 1.0, 1e4]))
 def test_two_thousand_equal_steps_stay_finite_in_single_precision(size):
     core = make().float()

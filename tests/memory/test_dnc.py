@@ -213,6 +213,7 @@ def test_links_are_followed_sharply():
         torch.testing.assert_close(after.read_weights, want, rtol=0, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_the_repairs_stay_finite_with_their_gradients():
     core = build(**dict.fromkeys(OPTIONS, True)).float()
     for x in (torch.zeros(97, B, IN), torch.full((97, B, IN), 1e4), torch.ones(97, B, IN)):

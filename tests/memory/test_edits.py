@@ -80,6 +80,7 @@ def test_gradients_are_those_of_a_new_memory_at_every_step(of_reads, of_memory):
     close(gradients(edited, inputs, steps, **chosen), gradients(copied, inputs, steps, **chosen))
 
 
+@pytest.mark.slow
 def test_gradients_pass_gradcheck():
     inputs, steps = leaves(), plan()
     assert torch.autograd.gradcheck(lambda *given: edited(*given, steps), inputs)

@@ -176,6 +176,7 @@ def test_gradients_are_those_of_the_formula():
     assert torch.autograd.gradcheck(lambda x: run(core, x).y, x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", slow_but([-1e4], [0.0, 1.0, 1e4, -1e4]))
 def test_constant_inputs_stay_finite_with_their_gradients(value):
     core = EntNet(IN, slots=N, word_dim=W, hidden_dim=OUT)

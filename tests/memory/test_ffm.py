@@ -92,6 +92,7 @@ def test_fast_forgetting_leaves_no_memory():
     torch.testing.assert_close(core(x, core.initial_state(B), never()).y[-1], alone)
 
 
+@pytest.mark.slow
 def test_more_steps_than_the_authors_sums_allow_equal_stepping():
     """Cumulative sums of γ^-t overflow past 1,024 steps; a recurrence does not."""
     core = build()

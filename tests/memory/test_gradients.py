@@ -37,6 +37,7 @@ def test_gradients_are_those_of_the_formula(name):
     assert torch.autograd.gradcheck(lambda x: core(x, core.initial_state(2), start).y, x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", slow_but([-1e4], [0.0, 1.0, 1e4, -1e4]))
 @pytest.mark.parametrize("name", slow_but(["graph", "lrua"], LONG))
 def test_constant_inputs_stay_finite_with_their_gradients(name, value):

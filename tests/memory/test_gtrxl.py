@@ -88,6 +88,7 @@ def test_the_present_does_not_depend_on_what_left_the_window_of_all_layers():
     torch.testing.assert_close(*outputs, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", slow_but([1e4], [0.0, 1.0, 1e4]))
 def test_two_thousand_equal_steps_stay_finite_in_single_precision(size):
     core = GTrXL(I, memory_len=M, hidden_dim=D)

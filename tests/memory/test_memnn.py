@@ -156,6 +156,7 @@ def test_a_nan_in_the_input_is_forgotten_with_its_episode(write, read):
 RULES = [*((write, "none") for write in WRITES), ("gated", "importance"), ("append", "decay")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("write", "forget"), slow_but(RULES[::6], RULES))
 def test_two_thousand_equal_steps_stay_finite_in_single_precision(write, forget):
     core = MemNN(I, slots=N, word_dim=W, hidden_dim=H, write=write, forget=forget)

@@ -183,6 +183,7 @@ def test_more_slots_than_first_rows_are_refused():
         build(slots=23)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", slow_but([-1e4], [0.0, 1.0, 1e4, -1e4]))
 def test_constant_inputs_stay_finite_with_their_gradients(value):
     core = RMC(IN, slots=N, heads=HEADS, head_dim=D)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
 import torch
 from gymnasium import spaces
 
@@ -82,6 +83,7 @@ def test_an_observation_of_tokens_is_read_as_a_sentence():
     assert isinstance(whole.parts[1], SentenceEncoder)
 
 
+@pytest.mark.slow
 def test_what_comes_first_is_learned_and_known_of_new_sentences():
     """ "A, then B" and "B after you A" ask for A first; no bag of words tells A from B."""
     colours = ("red", "green", "blue", "purple", "yellow", "grey")

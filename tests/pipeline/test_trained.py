@@ -10,6 +10,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from suites import slow_but
 
 import memrl
 from memrl.cli.app import app
@@ -46,7 +47,7 @@ def evaluated(folder, capsys):
     return json.loads(capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("which", ["folder", "own"])
+@pytest.mark.parametrize("which", slow_but({"folder"}, ["folder", "own"]))
 def test_every_loop_of_the_page_reaches_what_evaluate_reports(which, request, capsys, monkeypatch):
     here = request.getfixturevalue(which)
     monkeypatch.chdir(here)
@@ -160,8 +161,10 @@ def test_the_memory_can_be_looked_at_after_every_step(folder):
     torch.testing.assert_close(shown, states.leaves(agent.memory_state())[0])
 
 
-def test_an_own_environment_is_wrapped_as_the_run_reads_it(own):
-    run = memrl.open_run(own / "runs" / "lstm")
+def test_an_own_environment_is_wrapped_as_the_run_reads_it(tmp_path):
+    words = [*WORDS[2:], *OWN, "total_steps=256", "env.num=4", f"run.dir={tmp_path / 'own'}"]
+    made = memrl.train(memrl.compose(words), style="quiet", say=lambda line: None)
+    run = memrl.open_run(made.path)
     env = run.gymnasium_env(gymnasium.make("OwnCorridor-v0"))
     obs, _ = env.reset(seed=1)
     assert env.observation_space.contains(obs)

@@ -71,6 +71,7 @@ def test_the_same_seed_twice_is_bit_equal(tmp_path):
     assert runs[0].summary["success"] == runs[1].summary["success"]
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_run(tmp_path):
     runs = [
         memrl.train(memrl.compose([*SMALL, f"seed={n}", f"run.dir={tmp_path / str(n)}"]))
@@ -130,6 +131,7 @@ def test_a_loaded_agent_acts_as_the_one_that_was_saved(tmp_path):
     assert actions[0] == actions[1]
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_rows(tmp_path):
     words = [*SMALL, "total_steps=8192", "run.checkpoint_seconds=0.2"]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
@@ -138,6 +140,7 @@ def test_a_killed_run_resumes_to_the_same_rows(tmp_path):
     assert rows(broken) == rows(whole)
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_its_first_checkpoint_starts_anew(tmp_path):
     words = [*SMALL, "run.checkpoint_seconds=1000"]
     whole, broken = tmp_path / "whole", tmp_path / "broken"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from suites import MEMORIES, slow
+from suites import MEMORIES, slow, slow_but
 from torch import Tensor
 
 from memrl.memory import registry
@@ -139,7 +139,7 @@ def follow(policy: Policy, space: spaces.Dict, step: Step, starts: Tensor) -> No
         fed = {f"state.{name}": got[f"next_state.{name}"].clone() for name in flatten(state)}
 
 
-@pytest.fixture(params=SUFFIXES)
+@pytest.fixture(params=slow_but({".pt2"}, SUFFIXES))
 def path(request, tmp_path) -> Path:
     """Where a step is written, once for each format."""
     if request.param == ".onnx":
@@ -155,6 +155,11 @@ def need_onnx() -> None:
 @pytest.mark.parametrize("memory", MEMORIES)
 def test_an_exported_step_is_the_policys_own_at_any_batch_size(memory, path):
     check_export(make_policy(memory, SPACE), SPACE, path)
+
+
+def test_a_step_is_exported_to_onnx(tmp_path):
+    need_onnx()
+    check_export(make_policy("lstm", SPACE), SPACE, tmp_path / "policy.onnx")
 
 
 @pytest.mark.parametrize("action", ["MultiDiscrete", "MultiBinary", "Box"])
@@ -175,6 +180,7 @@ def test_every_kind_of_observation_is_exported(path):
     check_export(make_policy("none", space), space, path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("memory", "options"),
     [
@@ -216,6 +222,7 @@ def test_ports_say_what_goes_in_and_out(tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_an_onnx_file_names_its_tensors_and_its_batch_axis(tmp_path):
     need_onnx()
     import onnxruntime
@@ -289,7 +296,7 @@ class Foreign(Base):
     [
         (Asks, "branches on tensor values"),
         (Fixed, "works for one batch size only"),
-        (Foreign, r"ONNX has no operator for prims\.bessel_i1e"),
+        slow(Foreign, r"ONNX has no operator for prims\.bessel_i1e"),
     ],
 )
 def test_a_core_that_cannot_be_exported_says_why_in_one_sentence(core, reason, tmp_path, capfd):

@@ -137,6 +137,7 @@ def test_without_a_share_nothing_is_changed():
     assert not done.fresh.any()
 
 
+@pytest.mark.slow
 def test_a_share_of_the_episodes_is_relabelled():
     counts = [0, 0]
     for seed in range(30):

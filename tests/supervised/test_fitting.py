@@ -85,6 +85,7 @@ def test_json_is_one_value(memrl):
     assert json.loads(out)["run"] == "here"
 
 
+@pytest.mark.slow
 def test_a_sweep_gives_every_job_a_directory(memrl, tmp_path):
     words = ["fit", "-m", *TINY, "sequences=6", "memory=none,gru", "task=mqar", "run.dir=sweep"]
     assert memrl(*words)[0] == 0
@@ -104,6 +105,7 @@ def test_every_kind_of_task_and_memory_is_drawn(tmp_path, memory, task):
         assert (run.path / name).read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_the_same_seed_twice_is_bit_equal_and_another_is_not(tmp_path):
     runs = [
         fit_task(
@@ -116,6 +118,7 @@ def test_the_same_seed_twice_is_bit_equal_and_another_is_not(tmp_path):
     assert rows(runs[0].path) != rows(runs[2].path)
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_rows(tmp_path):
     words = [*SMALL, "sequences=2400", "run.checkpoint_seconds=0.1", "curriculum.kind=grow"]
     words += ["curriculum.threshold=0.5", "learner.lr_end=1e-4"]
@@ -133,6 +136,7 @@ def test_a_killed_run_resumes_to_the_same_rows(tmp_path):
     assert summaries[0]["evaluation"] == summaries[1]["evaluation"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_says_how_to_continue(tmp_path):
     run = tmp_path / "run"
     process = start(run, *SMALL, "sequences=1_000_000", f"run.dir={run}")

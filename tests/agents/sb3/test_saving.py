@@ -348,6 +348,7 @@ def test_a_single_environment_can_be_given_to_load(tmp_path):
     assert MemoryPPO.load(tmp_path / "m", Counter()).learn(16).num_timesteps == 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
 def test_a_step_of_the_policy_is_exported(suffix, tmp_path):
     if suffix == ".onnx":

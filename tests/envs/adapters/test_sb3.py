@@ -130,6 +130,7 @@ def test_sb3s_checker_passes_on_the_single_environment(build):
     check_env(TensorEnv(build(1)))
 
 
+@pytest.mark.slow
 def test_ppo_learns_through_the_export():
     """One step of context is enough here: SB3's own policy has no memory."""
     env = VecMonitor(TensorVecEnv(Previous(OneStep(32))))

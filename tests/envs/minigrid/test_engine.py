@@ -57,6 +57,7 @@ def test_random_play_is_the_package_s(id: str, view_size: int):
     play(package_env(id, agent_view_size=view_size), steps=200, seed=11)
 
 
+@pytest.mark.slow
 def test_random_play_among_all_kinds_of_objects_is_the_package_s():
     totals: Counter[str] = Counter()
     for seed in range(40):

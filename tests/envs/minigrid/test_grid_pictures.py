@@ -55,6 +55,7 @@ def test_pictures_of_played_steps_are_the_package_s(id: str, view_size: int):
             env.reset()
 
 
+@pytest.mark.slow
 def test_pictures_among_all_kinds_of_objects_are_the_package_s():
     """The agent stands on goals, lava, floors and in open doors, and carries all that it can."""
     under: Counter[str] = Counter()
@@ -81,6 +82,7 @@ def test_rows_of_a_batch_of_pictures_do_not_mix(kind: str):
     assert not torch.equal(together[0], together[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", WRAPPERS)
 def test_memory_tasks_can_be_shown_as_the_package_s_pictures(kind: str):
     package = package_env("MiniGrid-MemoryS7-v0")

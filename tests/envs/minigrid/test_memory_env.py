@@ -121,6 +121,7 @@ def test_pickup_takes_nothing_and_only_three_actions_matter():
         assert_equal(task.automaton.next_state[:, idle], own)
 
 
+@pytest.mark.slow
 def test_cue_seen_says_whether_any_observation_showed_the_cue():
     """The package's own answer to what its agent sees; (1, 5) is the cue's cell in S13."""
     env = MemoryEnv("MiniGrid-MemoryS13-v0", 1)

@@ -16,9 +16,11 @@ from memrl.envs.minigrid.memory_task import memory_task
 from memrl.envs.minigrid.reference import start_probabilities
 from memrl.envs.minigrid.translate import from_package
 
+KEPT = {"MiniGrid-MemoryS7-v0", "MiniGrid-MemoryS17Random-v0"}
+
 
 @pytest.mark.parametrize("view_size", slow_but([7], [3, 5, 7]))
-@pytest.mark.parametrize("id", MEMORY_IDS)
+@pytest.mark.parametrize("id", slow_but(KEPT, MEMORY_IDS))
 def test_steps_are_the_package_s(id: str, view_size: int):
     """1,200 steps each, 21,600 in all; every episode starts where the package's does."""
     package = package_env(id, agent_view_size=view_size)
@@ -55,7 +57,7 @@ def follow(env: MemoryEnv, package: object) -> None:
     env.load_state_dict(saved)
 
 
-@pytest.mark.parametrize("id", ["MiniGrid-MemoryS7-v0", "MiniGrid-MemoryS13-v0"])
+@pytest.mark.parametrize("id", slow_but(KEPT, ["MiniGrid-MemoryS7-v0", "MiniGrid-MemoryS13-v0"]))
 def test_every_state_and_action_leads_where_the_package_goes(id: str):
     package, task = package_env(id), memory_task(id)
     package.reset(seed=0)
@@ -86,7 +88,7 @@ def test_every_state_and_action_leads_where_the_package_goes(id: str):
             )
 
 
-@pytest.mark.parametrize("id", MEMORY_IDS)
+@pytest.mark.parametrize("id", slow_but(KEPT, MEMORY_IDS))
 def test_starts_are_exactly_those_of_the_package(id: str):
     package, task = package_env(id), memory_task(id)
     package.reset(seed=7)

@@ -43,6 +43,7 @@ def test_the_card_says_what_the_tables_say(id: str):
     assert (card.memory == "not needed") == (card.levels.memoryless > 0.98)
 
 
+@pytest.mark.slow
 def test_memory_is_strict_where_the_crossing_does_not_show_the_cue():
     strict = {id: reference(id).memoryless_success == 0.5 for id in MEMORY_IDS}
     assert [id for id, is_strict in strict.items() if is_strict] == [

@@ -8,6 +8,7 @@ import math
 import pytest
 import torch
 from gymnasium import spaces
+from suites import slow_but
 
 from memrl.envs import make
 from memrl.envs.popgym.catalogue import popgym_card
@@ -16,6 +17,7 @@ from memrl.envs.popgym.random_returns import random_battleship, random_minesweep
 from memrl.envs.popgym.reference import random_return, returns
 from memrl.envs.popgym.tasks import CARD_AND_BOARD_TASKS
 
+KEPT = {"popgym-RepeatPreviousEasy-v0", "popgym-CountRecallEasy-v0"}
 EASY = [id for id in CARD_AND_BOARD_TASKS if "Easy" in id]
 
 
@@ -50,7 +52,7 @@ def assert_mean(values, want):
     assert abs(float(values.mean()) - want) < 4 * error + 1e-6, (float(values.mean()), want, error)
 
 
-@pytest.mark.parametrize("id", [*EASY, "popgym-ConcentrationHard-v0"])
+@pytest.mark.parametrize("id", slow_but(KEPT, [*EASY, "popgym-ConcentrationHard-v0"]))
 def test_random_players_reach_the_guessing_level(id):
     assert_mean(played(make(id, 512), random, 2048), random_return(id))
 
@@ -67,6 +69,7 @@ def forgetful(env, obs, generator):
     return (obs["obs"] > 6).long()  # HigherLower
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "id", [id for id in EASY if any(w in id for w in ("Repeat", "Autoencode", "Higher"))]
 )
