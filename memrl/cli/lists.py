@@ -18,8 +18,9 @@ from memrl.envs.make import check, envs
 from memrl.memory import registry
 from memrl.memory.state import nbytes
 from memrl.pipeline.directories import dump
+from memrl.policies.backbone import PolicyConfig
 from memrl.registry import Registry
-from memrl.supervised.config import build_task, compose_fit
+from memrl.supervised.config import compose_fit
 from memrl.tasks import REGISTRY
 from memrl.testing.core_contract import IN_DIM, check_core
 
@@ -82,9 +83,7 @@ def describe(name: str) -> dict[str, Any]:
     Bytes of one environment's state, parameters of the core, and floating-point operations of the
     products in one step of one environment, forward (learning takes about three times as many).
     """
-    config = compose([f"memory={name}"])
-    options = {key: value for key, value in config.memory.items() if key != "name"}
-    core = registry.build(name, config.policy.encoder_dim, options)
+    core = registry.build(name, PolicyConfig().encoder_dim, {})
     state, x = core.initial_state(1), torch.zeros(1, core.in_dim)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         core.step(x, state, torch.zeros(1, dtype=torch.bool))
@@ -167,7 +166,7 @@ def describe_task(name: str) -> dict[str, Any]:
     row: dict[str, Any] = {"name": name, "paper": cls.paper, "kind": cls.kind, "needs": needs}
     if needs:  # what it hears and asks is in the files of its user
         return {**row, "in_dim": None, "out_dim": None, "chance": None, "lengths": None}
-    task = build_task(compose_fit([f"task={name}"]))
+    task = REGISTRY.build(name)
     facts = {key: getattr(task, key) for key in ("in_dim", "out_dim", "chance")}
     return {**row, **facts, "lengths": f"{task.min_length}–{task.max_length}"}
 
