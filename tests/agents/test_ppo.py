@@ -297,3 +297,12 @@ def test_bf16_learns_the_same_within_its_precision():
     full, half = (learn(make_agent("gru", precision=p), 1)[0] for p in ("float32", "bf16"))
     assert half["train/ratio_error"] < 0.05
     assert abs(full["train/value"] - half["train/value"]) < 0.05
+
+
+def test_what_a_core_says_that_it_costs_is_learned_from():
+    heedless, heeding = (make_agent("act", core_cost=weight) for weight in (0.0, 1.0))
+    for agent in (heedless, heeding):
+        (row,) = learn(agent, 1)
+        assert row["train/core_cost"] > 0
+    learned = [agent.policy.core.state_dict() for agent in (heedless, heeding)]
+    assert any(not torch.equal(learned[0][name], learned[1][name]) for name in learned[0])
