@@ -28,12 +28,21 @@ class Recording(NamedTuple):
     memory: dict[str, NDArray[np.float64]]  # diagnostics, each [T, N] or [T, R, N]
     cue_step: int | None  # first step whose observation showed the cue; None if none did
     success: bool | None  # None where the task has no success
+    ended: bool  # False: it was cut off
     seed: int
 
     @property
     def length(self) -> int:
         """Steps T."""
         return len(self.rewards)
+
+
+def ending(recording: Recording) -> str:
+    """How an episode ended: solved, failed, or its return; "so far" where it was cut off."""
+    returned = f"return {recording.rewards.sum():.3g}"
+    if not recording.ended:
+        return f"{returned} so far"
+    return {True: "solved", False: "failed", None: returned}[recording.success]
 
 
 @torch.no_grad()
@@ -79,9 +88,9 @@ def record_episode(
         if kept.cue_step is None and float(step.metrics.get("cue_seen", _NEVER)[0]) == 1:
             kept.cue_step = t + 1
         if bool(step.ended[0]):
-            return kept.recording(seed, step.metrics)
+            return kept.recording(seed, step.metrics, ended=True)
         obs, given = step.obs, step
-    return kept.recording(seed, {})
+    return kept.recording(seed, {}, ended=False)
 
 
 _NEVER = torch.zeros(1)
@@ -98,7 +107,7 @@ class _Kept:
         self.memory: list[dict[str, NDArray[Any]]] = []
         self.cue_step: int | None = None
 
-    def recording(self, seed: int, metrics: dict[str, Tensor]) -> Recording:
+    def recording(self, seed: int, metrics: dict[str, Tensor], *, ended: bool) -> Recording:
         success = float(metrics["success"][0]) if "success" in metrics else float("nan")
         memory = {
             name: np.stack([np.atleast_1d(entry[name]) for entry in self.memory]).astype(np.float64)
@@ -115,6 +124,7 @@ class _Kept:
             memory=memory,
             cue_step=cue_step,
             success=None if np.isnan(success) else bool(success),
+            ended=ended,
             seed=seed,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from gymnasium import spaces
 from numpy.typing import NDArray
@@ -20,11 +20,18 @@ from memrl.plots.episode import draw_episode
 from memrl.plots.memory import draw_memory
 from memrl.rollout.tokens import Tokens
 
+_LONGEST_FILM: Final = 1000  # env steps
+
 
 def picture_title(config: Config, *, ablate: str | None = None) -> str:
     """The title of a run's pictures: its memory, the ablated part of it, its task."""
     ablated = {"state": ", without its state", "reads": ", reads silenced"}
     return f"{config.learner_name} on {config.env.id}{ablated[ablate] if ablate else ''}"
+
+
+def film_steps(max_steps: int) -> int:
+    """Env steps that are recorded of an episode if evaluations cut it off at ``max_steps``."""
+    return min(max_steps, _LONGEST_FILM)
 
 
 def draw_film(
@@ -73,7 +80,11 @@ def _is_told(part: spaces.Space[Any]) -> bool:
 
 def evaluation_line(evaluation: Evaluation) -> str:
     """One line: success, return and length with their 95 % intervals."""
-    parts = [f"{evaluation.episodes:,} episodes:"]
+    cut = evaluation.cut_off
+    told = (
+        f" ({cut:,} cut off after evaluate.max_steps, counted as far as they went)" if cut else ""
+    )
+    parts = [f"{evaluation.episodes:,} episodes{told}:"]
     for name, estimate in (
         ("success", evaluation.success),
         ("cue seen", evaluation.cue_seen),

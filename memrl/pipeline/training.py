@@ -17,6 +17,7 @@ from memrl.pipeline.report import (
     draw_episode_memory,
     draw_film,
     evaluation_line,
+    film_steps,
     picture_title,
 )
 from memrl.pipeline.setup import find_device, prepare, seed_for
@@ -86,8 +87,10 @@ class TrainJob(Job[Config, Agent]):
         config, episodes = self.config, self.config.evaluate.episodes
         env = make_env(config, num=min(config.env.num, episodes))
         try:
-            seed, greedy = seed_for(config.seed, "evaluate"), config.evaluate.greedy
-            return evaluate(self.learner, env, episodes, seed, greedy=greedy)
+            seed, how = seed_for(config.seed, "evaluate"), config.evaluate
+            return evaluate(
+                self.learner, env, episodes, seed, greedy=how.greedy, max_steps=how.max_steps
+            )
         finally:
             env.close()
 
@@ -96,7 +99,14 @@ class TrainJob(Job[Config, Agent]):
         env = make_env(config, num=1)
         seed, greedy = seed_for(config.seed, "watch"), config.evaluate.greedy
         space = env.observation_space
-        recording = record_episode(self.learner, env, seed=seed, greedy=greedy, view=draw_view)
+        recording = record_episode(
+            self.learner,
+            env,
+            seed=seed,
+            greedy=greedy,
+            view=draw_view,
+            max_steps=film_steps(config.evaluate.max_steps),
+        )
         env.close()
         levels = references(config, success=evaluation.success is not None)
         for draw in (

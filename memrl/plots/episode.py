@@ -18,7 +18,7 @@ from PIL import Image
 
 from memrl.checkpoint.atomic import write_atomically
 from memrl.errors import RunError
-from memrl.evaluation.recording import Recording
+from memrl.evaluation.recording import Recording, ending
 from memrl.plots import style
 from memrl.plots.panels import Update, memory_panel, picture_panel, text_panel, vector_panel
 from memrl.plots.signals import Signal
@@ -197,8 +197,7 @@ class _Headline(NamedTuple):
             deed = f"action: {self.done(np.asarray(recording.actions[t]))}"
             parts.append(f"{deed}  ·  reward: {recording.rewards[t]:.3g}")
         if over or (t == recording.length - 1 and recording.last_view is None):
-            returned = f"return {recording.rewards.sum():.3g}"
-            parts.append({True: "solved", False: "failed", None: returned}[recording.success])
+            parts.append(ending(recording))
         return "  ·  ".join(parts)
 
 

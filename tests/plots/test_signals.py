@@ -37,6 +37,7 @@ def recording(observations, actions, memory=None, views=None):
         memory=memory or {"hidden": np.random.default_rng(0).normal(size=(steps, 3))},
         cue_step=1,
         success=True,
+        ended=True,
         seed=1,
     )
 

@@ -1,0 +1,30 @@
+"""Environments as users write them train to the end, or are answered with a sentence."""
+
+from __future__ import annotations
+
+import pytest
+from odd_runs import AGENTS, learned, odd_config, odd_words
+
+from memrl.cli.app import app
+
+
+def call(*words: str) -> None:
+    app(list(words), standalone_mode=False)
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_an_environment_without_an_end_is_evaluated_up_to_a_limit(agent):
+    result = learned(odd_config("Endless", agent=agent))
+    assert (result.episodes, result.cut_off) == (2, 2)
+    assert result.length.mean == result.return_.mean == 20
+
+
+@pytest.mark.slow  # fast: the evaluation above, and the sentence in tests/pipeline/test_report.py
+def test_a_run_without_an_end_is_drawn_evaluated_and_watched(tmp_path, capsys):
+    call("train", *odd_words("Endless", tmp_path))
+    said = capsys.readouterr().out
+    assert "2 episodes (2 cut off after evaluate.max_steps, counted as far as they went)" in said
+    call("evaluate", str(tmp_path / "run"), "max_steps=7", "num=1")
+    assert "1 episodes (1 cut off" in capsys.readouterr().out
+    call("watch", str(tmp_path / "run"), "max_steps=9")
+    assert "9 steps, cut off: " in capsys.readouterr().out
