@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
 
-from memrl.evaluation.statistics import Estimate, mean, wilson
+from memrl.evaluation.statistics import Estimate, are_shares, mean, wilson
 from memrl.rollout.env import BatchedEnv, Obs, Transition
 from memrl.run.agent import Agent
 
@@ -23,7 +23,8 @@ class Evaluation(NamedTuple):
 
     episodes: int  # that were played, which may be fewer than were asked for if some were cut off
     cut_off: int  # of these; they are counted as far as they went, without metrics
-    success: Estimate | None  # rate with Wilson's interval; None where the task has no success
+    success: Estimate | None  # rate with Wilson's interval; None where the task has no such share
+    success_number: float | None  # mean of what a task calls its success but lies outside of 0 … 1
     return_: Estimate  # undiscounted sum of rewards
     length: Estimate  # steps
     cue_seen: Estimate | None  # rate of episodes in which the cue was seen
@@ -38,6 +39,7 @@ class Evaluation(NamedTuple):
             "episodes": self.episodes,
             "cut_off": self.cut_off,
             **{name: e._asdict() if e is not None else None for name, e in estimates.items()},
+            "success_number": self.success_number,
             "least_return": float(returns.min()),
             "greatest_return": float(returns.max()),
         }
@@ -144,6 +146,7 @@ def _conclude(results: Mapping[str, NDArray[np.float64]], cut_off: int) -> Evalu
         episodes=len(results["length"]),
         cut_off=cut_off,
         success=_rate(results.get("success")),
+        success_number=_number(results.get("success")),
         return_=mean(results["return"]),
         length=mean(results["length"]),
         cue_seen=_rate(results.get("cue_seen")),
@@ -152,6 +155,10 @@ def _conclude(results: Mapping[str, NDArray[np.float64]], cut_off: int) -> Evalu
 
 
 def _rate(outcomes: NDArray[np.float64] | None) -> Estimate | None:
-    if outcomes is None or np.isnan(outcomes).all():
+    if outcomes is None or np.isnan(outcomes).all() or not are_shares(outcomes):
         return None
     return wilson(outcomes)
+
+
+def _number(outcomes: NDArray[np.float64] | None) -> float | None:
+    return None if outcomes is None or are_shares(outcomes) else float(np.nanmean(outcomes))

@@ -27,7 +27,7 @@ class Recording(NamedTuple):
     rewards: NDArray[np.float64]  # [T]; after the action
     memory: dict[str, NDArray[np.float64]]  # diagnostics, each [T, N] or [T, R, N]
     cue_step: int | None  # first step whose observation showed the cue; None if none did
-    success: bool | None  # None where the task has no success
+    success: bool | None  # None where the task has no success, or another number than 0 and 1
     ended: bool  # False: it was cut off
     seed: int
 
@@ -123,7 +123,7 @@ class _Kept:
             rewards=np.array(self.rewards),
             memory=memory,
             cue_step=cue_step,
-            success=None if np.isnan(success) else bool(success),
+            success=bool(success) if success in (0.0, 1.0) else None,
             ended=ended,
             seed=seed,
         )

@@ -93,4 +93,7 @@ def evaluation_line(evaluation: Evaluation) -> str:
     ):
         if estimate is not None:
             parts.append(f"{name} {estimate}")
+    if evaluation.success_number is not None:
+        number = evaluation.success_number
+        parts.append(f"success {number:.3g} on average (not a share: values lie outside of 0 … 1)")
     return "  ".join(parts)

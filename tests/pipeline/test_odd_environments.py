@@ -6,6 +6,7 @@ import pytest
 from odd_runs import AGENTS, learned, odd_config, odd_words
 
 from memrl.cli.app import app
+from memrl.pipeline.report import evaluation_line
 
 
 def call(*words: str) -> None:
@@ -17,6 +18,14 @@ def test_an_environment_without_an_end_is_evaluated_up_to_a_limit(agent):
     result = learned(odd_config("Endless", agent=agent))
     assert (result.episodes, result.cut_off) == (2, 2)
     assert result.length.mean == result.return_.mean == 20
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_a_success_in_percent_is_a_number_and_no_share(agent):
+    result = learned(odd_config("SuccessInPercent", agent=agent))
+    assert result.success is None
+    assert result.success_number == 100
+    assert "success 100 on average (not a share" in evaluation_line(result)
 
 
 @pytest.mark.slow  # fast: the evaluation above, and the sentence in tests/pipeline/test_report.py

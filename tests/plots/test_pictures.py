@@ -311,3 +311,10 @@ def test_a_memory_can_be_watched_without_a_world_and_a_world_without_a_memory(tm
     assert draw_episode(recording._replace(memory={}), tmp_path / "empty.gif") == 2
     with pytest.raises(RunError, match="neither"):
         draw_episode(blind._replace(memory={}), tmp_path / "nothing.gif")
+
+
+def test_a_success_that_is_no_share_is_not_drawn_in_percent(tmp_path):
+    metrics = tmp_path / "metrics.csv"
+    metrics.write_text("env_steps,episode/success,episode/return\n8,20,1\n16,100,3\n")
+    curve = read_curve(metrics)
+    assert (curve.measure, curve.is_share) == ("return", False)

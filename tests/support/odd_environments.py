@@ -55,5 +55,12 @@ class SometimesEndless(Plain):
         return obs, reward, self.episodes > 0 and self.t >= self.length, False, info
 
 
+class SuccessInPercent(Plain):
+    """Says how much of its task is done, in percent."""
+
+    def info(self):
+        return {"is_success": 20.0 * self.t}
+
+
 for _odd in Plain.__subclasses__():
     gymnasium.register(f"odd/{_odd.__name__}-v0", entry_point=_odd)
