@@ -25,7 +25,7 @@ BELOW = {
     "tasks": ("registry", "memory"),
     "rollout.env": (),
     "rollout.tokens": (),
-    "rollout.spaces": ("rollout.tokens",),
+    "rollout.spaces": ("errors", "rollout.tokens"),
     "nn": ("memory.ops", "registry", "rollout.env", "rollout.tokens"),
     "policies": ("memory", "nn", "rollout.spaces", "checkpoint"),
     "replay": ("memory",),

@@ -26,6 +26,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from memrl.errors import EnvOutputError, shortened
 from memrl.rollout.tokens import Tokens
 
 Space: TypeAlias = spaces.Space[Any]
@@ -118,33 +119,90 @@ def tensor_dtype(space: Space) -> torch.dtype:
     return torch.from_numpy(np.empty(0, space.dtype)).dtype
 
 
+def mask_size(space: Space) -> int | None:
+    """Entries of an action mask of an action space; None where no mask can restrict it."""
+    match space:
+        case spaces.Discrete():
+            return int(space.n)
+        case spaces.MultiDiscrete():
+            return int(space.nvec.sum())
+        case spaces.MultiBinary():
+            return 2 * int(np.prod(space.shape))
+    return None
+
+
+def mask_array(mask: Any, size: int, what: str) -> Array:
+    """One environment's action mask, a list or an array of flags, as bool [size].
+
+    Raises:
+        EnvOutputError: it has another length or other entries; ``what`` names it in the error.
+    """
+    try:
+        values = np.asarray(mask).reshape(-1)
+    except ValueError:  # lists of different lengths
+        values = np.asarray([None])
+    if values.dtype.kind not in "buif":
+        raise EnvOutputError(
+            f"{what} {shortened(mask)}, allowed: {size} flags, one for each action"
+        )
+    if values.size != size:
+        raise EnvOutputError(
+            f"{what} of {values.size} entries, allowed: {size}, one for each action"
+        )
+    return values.astype(bool)
+
+
+def brief_space(space: Space) -> str:
+    """A space for a message, on one line; bounds that are arrays are told by their extremes."""
+    if isinstance(space, spaces.Box):
+        low, high = space.low.min(initial=np.inf), space.high.max(initial=-np.inf)
+        return f"Box({low}, {high}, {space.shape}, {space.dtype})"
+    return shortened(space)
+
+
 def encode(leaf: Leaf, batch: Any, name: str, envs: Array | None = None) -> Array:
     """A batch of values of ``leaf.given`` as a new array of ``leaf.space``: [B, ...].
 
     ``name`` and ``envs`` (the environments of these values; all by default) are for the errors.
 
     Raises:
-        ValueError: wrong shape, NaN, or an index outside its space.
+        EnvOutputError: wrong shape, a number that is not finite, or an index outside its space.
     """
     values, given = np.asarray(batch), leaf.given
     wanted = given.shape or ()
     if values.shape[1:] != wanted:
-        raise ValueError(f"{name} has shape {values.shape[1:]}, but its space says {wanted}")
+        raise EnvOutputError(f"{name} has shape {values.shape[1:]}, but its space says {wanted}")
     flat = values.reshape(len(values), -1)
     if isinstance(given, spaces.Discrete | spaces.MultiDiscrete):
         sizes = given.n if isinstance(given, spaces.Discrete) else given.nvec.reshape(-1)
         flat = flat - np.asarray(given.start).reshape(-1)
         bad = ((flat < 0) | (flat >= sizes)).any(1)
     else:
-        bad = np.isnan(flat).any(1) if flat.dtype.kind == "f" else np.zeros(len(flat), bool)
+        bad = np.zeros(len(flat), bool)
+    dtype = bool if isinstance(leaf.space, spaces.MultiBinary) else leaf.space.dtype
+    with np.errstate(over="ignore", invalid="ignore"):
+        cast = flat.astype(dtype)
+    if cast.dtype.kind == "f":  # a number beyond float32 is infinite now
+        bad |= ~np.isfinite(cast).all(1)
     if bad.any():
         row = int(bad.argmax())
         env = row if envs is None else envs[row]
-        found = f"{values[row]}, outside {given}" if flat.dtype.kind in "iu" else "NaN"
-        raise ValueError(f"{name} of env {env} is {found}")
-    dtype = bool if isinstance(leaf.space, spaces.MultiBinary) else leaf.space.dtype
-    with np.errstate(over="ignore"):
-        return flat.astype(dtype).reshape(len(values), *(leaf.space.shape or ()))
+        raise EnvOutputError(
+            f"{name} of env {env} is {_fault(np.asarray(values[row]), cast[row], given)}"
+        )
+    return cast.reshape(len(values), *(leaf.space.shape or ()))
+
+
+def _fault(value: Array, cast: Array, given: Space) -> str:
+    """What is wrong with one environment's value, as it was given and as it was converted [D]."""
+    if cast.dtype.kind != "f":
+        return f"{shortened(value)}, outside {brief_space(given)}"
+    bad = int((~np.isfinite(cast)).argmax())
+    number = float(value.reshape(-1)[bad])
+    place = np.unravel_index(bad, given.shape or (1,))
+    where = f" at [{', '.join(str(index) for index in place)}]" if cast.size > 1 else ""
+    found = "NaN" if np.isnan(number) else f"{number:g}"
+    return f"{found}{where}, allowed: finite numbers within float32"
 
 
 def decode_action(space: Space, action: Tensor) -> Array:

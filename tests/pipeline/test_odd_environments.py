@@ -20,6 +20,26 @@ def test_an_environment_without_an_end_is_evaluated_up_to_a_limit(agent):
     assert result.length.mean == result.return_.mean == 20
 
 
+@pytest.mark.filterwarnings("ignore:.*simulator already gone:UserWarning")
+@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize(
+    "name", ["DoesNotClose", "ShortSeeds", "MixedInfos", "NoInfo", "MaskIsList"]
+)
+def test_what_is_odd_but_no_fault_trains(name, agent):
+    result = learned(odd_config(name, agent=agent))
+    assert result.length.mean == result.return_.mean == 5
+
+
+@pytest.mark.slow  # fast: tests/envs/adapters/test_odd_environments.py, of the environment alone
+def test_what_does_not_draw_or_close_loses_nothing_else(tmp_path, capsys):
+    words = odd_words("DoesNotDraw", tmp_path)
+    call("train", *words, "+env.render_mode=rgb_array")
+    said = capsys.readouterr().out
+    assert "3 episodes:  return 5" in said
+    assert "env 0 of odd_environments:odd/DoesNotDraw-v0: render raised OSError: no dis" in said
+    assert {"summary.json", "curve.png"} <= {path.name for path in (tmp_path / "run").iterdir()}
+
+
 @pytest.mark.parametrize("agent", AGENTS)
 def test_a_success_in_percent_is_a_number_and_no_share(agent):
     result = learned(odd_config("SuccessInPercent", agent=agent))

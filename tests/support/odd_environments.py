@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+
+_HERE = os.getpid()
 
 
 class Plain(gymnasium.Env):
@@ -62,5 +66,145 @@ class SuccessInPercent(Plain):
         return {"is_success": 20.0 * self.t}
 
 
-for _odd in Plain.__subclasses__():
+class MaskIsList(Plain):
+    """Its info holds the mask as a list."""
+
+    def info(self):
+        return {"action_mask": [0, 1, 0]}
+
+
+class MaskTooShort(Plain):
+    """Forbids actions that it does not have."""
+
+    def info(self):
+        return {"action_mask": np.array([1, 0], np.int8)}
+
+
+class MaskTooShortLater(Plain):
+    """Its mask fits until the third step."""
+
+    def info(self):
+        return {"action_mask": [1] * (3 if self.t < 3 else 4)}
+
+
+class MaskInObservationTooShort(Plain):
+    """Its mask is part of the observation."""
+
+    observation_space = spaces.Dict(
+        {"see": Plain.observation_space, "action_mask": spaces.MultiBinary(2)}
+    )
+
+    def see(self):
+        return {"see": super().see(), "action_mask": np.ones(2, np.int8)}
+
+
+class MixedInfos(Plain):
+    """Two of its environments rarely agree in what the infos hold."""
+
+    def info(self):
+        odd = self.np_random.random() < 0.5
+        return {
+            "winner": None if odd else 0.5,
+            "map": {"a": 1} if odd else "none",
+            "route": np.zeros(2 + odd),
+            "is_success": None if odd else "perhaps",
+            "final_info": 3,
+            "final_obs": odd,
+        }
+
+
+class NoInfo(Plain):
+    """Returns None where a dict should be."""
+
+    def info(self):
+        return None
+
+
+class FourValues(Plain):
+    """Steps as in old Gym."""
+
+    def step(self, action):
+        obs, reward, terminated, _, info = super().step(action)
+        return obs, reward, terminated, info
+
+
+class ObservationAlone(Plain):
+    """Resets as in old Gym."""
+
+    def reset(self, *, seed=None, options=None):
+        return super().reset(seed=seed)[0]
+
+
+class NoSeed(Plain):
+    """Resets without a seed, as in old Gym."""
+
+    def reset(self):
+        return super().reset()
+
+
+class Infinite(Plain):
+    """A range finder that says inf where nothing is in reach."""
+
+    observation_space = spaces.Box(0, np.inf, (3,), np.float32)
+
+    def see(self):
+        return np.array([0.5, np.inf if self.t == 2 else 0.25, 1.0], np.float32)
+
+
+class BeyondFloat32(Plain):
+    """Measures in units that single precision does not hold."""
+
+    observation_space = spaces.Box(-np.inf, np.inf, (2, 2), np.float64)
+
+    def see(self):
+        return np.array([[0.0, 0.0], [-1e300 * (self.t == 1), 0.0]])
+
+
+class DoesNotClose(Plain):
+    """Its simulator is gone when it is closed."""
+
+    def close(self):
+        raise RuntimeError("simulator already gone")
+
+
+class DoesNotDraw(Plain):
+    """Finds no display for its pictures."""
+
+    def render(self):
+        raise OSError("no display")
+
+
+class ShortSeeds(Plain):
+    """Takes seeds of 31 bits, as many simulators do."""
+
+    def reset(self, *, seed=None, options=None):
+        if seed is not None and seed >= 2**31:
+            raise OverflowError(f"seed {seed} does not fit int32")
+        return super().reset(seed=seed)
+
+
+class DoesNotBegin(Plain):
+    """Its constructor names what is not there."""
+
+    def __init__(self, render_mode=None):
+        raise AttributeError("module 'simulator' has no attribute 'Scene'")
+
+
+class BeginsOnce(Plain):
+    """Only the process that imported this module may make it, as where a licence allows one."""
+
+    def __init__(self, render_mode=None):
+        super().__init__(render_mode)
+        if os.getpid() != _HERE:
+            raise OSError("the only licence is taken")
+
+
+class DoesNotReset(Plain):
+    """Refuses the level that it was given."""
+
+    def reset(self, *, seed=None, options=None):
+        raise ValueError("this wrapper needs a level with a goal")
+
+
+for _odd in (Plain, *Plain.__subclasses__()):
     gymnasium.register(f"odd/{_odd.__name__}-v0", entry_point=_odd)
