@@ -12,8 +12,19 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from memrl.errors import EnvOutputError
 from memrl.rollout.env import BatchedEnv, Obs, Transition
-from memrl.rollout.spaces import MASK, Array, Leaf, canonical_action, decode_action, encode, leaves
+from memrl.rollout.spaces import (
+    MASK,
+    Array,
+    Leaf,
+    canonical_action,
+    decode_action,
+    encode,
+    leaves,
+    mask_array,
+)
+from memrl.rollout.spaces import mask_size as spaces_mask_size
 
 MASK_METHOD = "action_masks"  # the environments' method that sb3-contrib's MaskablePPO calls
 
@@ -64,6 +75,12 @@ class VecEnvAdapter(BatchedEnv):
         obs, rewards, dones, infos = self.env.step(decode_action(self.env.action_space, action))
         infos = list(infos)  # SubprocVecEnv returns a tuple
         self.last = LastStep(obs, rewards, dones, infos)
+        bad = ~np.isfinite(rewards)
+        if bad.any():
+            index = int(bad.argmax())
+            raise EnvOutputError(
+                f"the reward of env {index} is {rewards[index]}, allowed: finite numbers"
+            )
         tensors = self._with_mask(self.converter.read(obs))
         done = torch.as_tensor(dones, dtype=torch.bool, device=self.device)
         # As in SB3, an episode counts as truncated only if its final observation is there.
@@ -100,9 +117,12 @@ class VecEnvAdapter(BatchedEnv):
     def _with_mask(self, obs: Obs) -> Obs:
         if not self._adds_masks:
             return obs
-        masks = np.stack([np.asarray(mask) for mask in self.env.env_method(MASK_METHOD)])
-        flat = masks.reshape(self.num_envs, -1)
-        return obs | {MASK: torch.as_tensor(flat, dtype=torch.bool, device=self.device)}
+        size = mask_size(self.env.action_space)
+        masks = [
+            mask_array(mask, size, f"env {index}: {MASK_METHOD} returned a mask")
+            for index, mask in enumerate(self.env.env_method(MASK_METHOD))
+        ]
+        return obs | {MASK: torch.as_tensor(np.stack(masks), device=self.device)}
 
 
 class ObservationConverter:
@@ -177,13 +197,9 @@ def mask_size(space: spaces.Space[Any]) -> int:
     Raises:
         ValueError: masks cannot restrict this action space.
     """
-    match space:
-        case spaces.Discrete():
-            return int(space.n)
-        case spaces.MultiDiscrete():
-            return int(space.nvec.sum())
-        case spaces.MultiBinary():
-            return 2 * int(np.prod(space.shape))
+    size = spaces_mask_size(space)
+    if size is not None:
+        return size
     raise ValueError(
         f"the action space is {space}, allowed with action masks: Discrete, MultiDiscrete, "
         "MultiBinary"

@@ -103,7 +103,8 @@ class GymnasiumAdapter(BatchedEnv):
             obs, reward, terminated, truncated, info = self._vector.step(array)
         resetting, self._ended = self._ended, terminated | truncated
         arrays = self._arrays(obs, info)
-        last, last_info = arrays, info
+        last: Arrays = arrays
+        last_info: Mapping[str, Any] = info
         if self._same_step and self._ended.any():
             last_info = _mapping(info.get("final_info"))
             last = self._last(arrays, info)

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
 import pytest
 from odd_runs import AGENTS, learned, odd_config, odd_words
 
@@ -38,6 +45,34 @@ def test_what_does_not_draw_or_close_loses_nothing_else(tmp_path, capsys):
     assert "3 episodes:  return 5" in said
     assert "env 0 of odd_environments:odd/DoesNotDraw-v0: render raised OSError: no dis" in said
     assert {"summary.json", "curve.png"} <= {path.name for path in (tmp_path / "run").iterdir()}
+
+
+@pytest.mark.slow  # fast: tests/run/test_loop.py and tests/envs/adapters/test_odd_environments.py
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_to_all_processes_of_a_run_is_one_sentence(tmp_path, signum, code):
+    words = [*odd_words("Plain", tmp_path), "+env.vectorization=async", "total_steps=10_000_000"]
+    command = [sys.executable, "-m", "memrl", "train", *words, "run.checkpoint_seconds=0"]
+    # As of a terminal: the signal reaches the run and the processes of its environments.
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    checkpoints = tmp_path / "run" / "checkpoints"
+    while not list(checkpoints.glob("*")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    os.killpg(process.pid, signum)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert re.search(
+        r"^memrl: stopped after [\d,]+ env steps; continue with: memrl train", told, re.M
+    )
+    assert "Traceback" not in told
+    assert "Warning" not in told
 
 
 @pytest.mark.parametrize("agent", AGENTS)

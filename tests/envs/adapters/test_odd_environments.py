@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import re
+import signal
 
 import pytest
 import torch
@@ -79,6 +82,17 @@ def test_an_environment_that_only_one_process_may_make_is_named(capfd):
     told = capfd.readouterr().err
     assert "env 1: odd_environments:odd/BeginsOnce-v0 cannot be made: OSError: the only" in told
     assert "Traceback" not in told
+
+
+def test_a_ctrl_c_is_the_main_process_s_affair():
+    env = odd("Plain", "async")
+    env.reset(seed=0)
+    for process in multiprocessing.active_children():
+        if "Worker" in process.name:
+            os.kill(process.pid, signal.SIGINT)
+    for _ in range(3):
+        assert env.step(torch.zeros(2, dtype=torch.int64)).reward.tolist() == [1, 1]
+    env.close()
 
 
 GONE = r"env 0 of .*: close raised RuntimeError: simulator already gone"
