@@ -26,7 +26,7 @@ BELOW = {
     "rollout.env": (),
     "rollout.tokens": (),
     "rollout.spaces": ("errors", "rollout.tokens"),
-    "nn": ("memory.ops", "registry", "rollout.env", "rollout.tokens"),
+    "nn": ("memory.ops", "registry", "rollout.env", "rollout.spaces"),
     "policies": ("memory", "nn", "rollout.spaces", "checkpoint"),
     "replay": ("memory",),
     "bonus": ("nn", "checkpoint"),

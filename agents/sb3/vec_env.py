@@ -8,7 +8,6 @@ from typing import Any, NamedTuple, final
 import numpy as np
 import torch
 from gymnasium import spaces
-from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
@@ -18,6 +17,7 @@ from memrl.rollout.spaces import (
     MASK,
     Array,
     Leaf,
+    brief_space,
     canonical_action,
     decode_action,
     encode,
@@ -126,19 +126,11 @@ class VecEnvAdapter(BatchedEnv):
 
 
 class ObservationConverter:
-    """Converts SB3's NumPy observations, single or batched, to tensors; images to [H, W, C]."""
+    """Converts SB3's NumPy observations, single or batched, to tensors."""
 
     def __init__(self, space: spaces.Space[Any], device: torch.device) -> None:
         self.leaves: dict[str, Leaf] = leaves(space)
-        self.channels_first = {
-            key for key, leaf in self.leaves.items() if _channels_first(leaf.space)
-        }
-        self.space = spaces.Dict(
-            {
-                key: _channels_last(leaf.space) if key in self.channels_first else leaf.space
-                for key, leaf in self.leaves.items()
-            }
-        )
+        self.space = spaces.Dict({key: leaf.space for key, leaf in self.leaves.items()})
         self.device = device
 
     def read(self, obs: Any) -> Obs:
@@ -146,7 +138,6 @@ class ObservationConverter:
         read = {}
         for key, leaf in self.leaves.items():
             part = torch.as_tensor(encode(leaf, leaf.pick(obs), f"observation {key!r}"))
-            part = part.movedim(1, -1) if key in self.channels_first else part
             read[key] = part.to(self.device, copy=True)
         return read
 
@@ -173,17 +164,6 @@ def check_arrays(space: spaces.Space[Any]) -> None:
             )
 
 
-def _channels_first(space: spaces.Space[Any]) -> bool:
-    """Is this an image [C, H, W], as ``VecTransposeImage`` returns?"""
-    shape = space.shape or ()
-    return bool(is_image_space(space)) and shape[0] < min(shape[1:])
-
-
-def _channels_last(space: spaces.Space[Any]) -> spaces.Space[Any]:
-    channels, *sides = space.shape or ()
-    return spaces.Box(0, 255, (*sides, channels), np.uint8)
-
-
 def stack(parts: list[Any]) -> Any:
     """Stack single observations into a batch."""
     if isinstance(parts[0], Mapping):
@@ -201,6 +181,6 @@ def mask_size(space: spaces.Space[Any]) -> int:
     if size is not None:
         return size
     raise ValueError(
-        f"the action space is {space}, allowed with action masks: Discrete, MultiDiscrete, "
-        "MultiBinary"
+        f"the action space is {brief_space(space)}, allowed with action masks: Discrete, "
+        "MultiDiscrete, MultiBinary"
     )

@@ -206,5 +206,68 @@ class DoesNotReset(Plain):
         raise ValueError("this wrapper needs a level with a goal")
 
 
-for _odd in (Plain, *Plain.__subclasses__()):
+class TooManyStates(Plain):
+    """Numbers its ten million states."""
+
+    observation_space = spaces.Discrete(10_000_000)
+
+    def see(self):
+        return int(self.np_random.integers(10_000_000))
+
+
+class TooManyActions(Plain):
+    """Numbers its ten million actions."""
+
+    action_space = spaces.MultiDiscrete([2, 10_000_000])
+
+
+class ChannelsFirst(Plain):
+    """A picture as torch wants it; its one red column is at the left."""
+
+    observation_space = spaces.Box(0, 255, (3, 40, 48), np.uint8)
+
+    def see(self):
+        picture = np.zeros((3, 40, 48), np.uint8)
+        picture[0, :, 0] = 200
+        return picture
+
+
+class Strip(Plain):
+    """A picture that is only four pixels high."""
+
+    observation_space = spaces.Box(0, 255, (4, 64, 3), np.uint8)
+
+    def see(self):
+        return np.zeros((4, 64, 3), np.uint8)
+
+
+class Symbols(Plain):
+    """A grid of symbols as int64, one channel of which counts from -1."""
+
+    observation_space = spaces.Box(
+        np.tile([0, 3, -1], (5, 7, 1)), np.full((5, 7, 3), 10), (5, 7, 3), np.int64
+    )
+
+    def see(self):
+        low = self.observation_space.low
+        return low + self.np_random.integers(0, 8, low.shape)
+
+
+class SymbolsOutside(Symbols):
+    """Shows a symbol that its space does not hold."""
+
+    def see(self):
+        return super().see() * 0 - 1
+
+
+class ManySymbols(Plain):
+    """Integers that are no symbols: there are too many."""
+
+    observation_space = spaces.Box(-1000, np.full((5, 7, 3), 1000), (5, 7, 3), np.int64)
+
+    def see(self):
+        return np.zeros((5, 7, 3), np.int64)
+
+
+for _odd in (Plain, *Plain.__subclasses__(), SymbolsOutside):
     gymnasium.register(f"odd/{_odd.__name__}-v0", entry_point=_odd)

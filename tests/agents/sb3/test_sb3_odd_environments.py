@@ -6,7 +6,11 @@ import gymnasium
 import numpy as np
 import odd_environments  # noqa: F401 (registers its ids)
 import pytest
+import torch
 from small_models import STEPS, Sampled, make_model
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from memrl.agents.sb3.vec_env import ObservationConverter, VecEnvAdapter
 
 
 class Forbids(Sampled):
@@ -36,7 +40,9 @@ def learn(name):
     return make_model(gymnasium.make(f"odd/{name}-v0")).learn(STEPS)
 
 
-@pytest.mark.parametrize("name", ["Endless", "SuccessInPercent", "MixedInfos"])
+@pytest.mark.parametrize(
+    "name", ["Endless", "SuccessInPercent", "MixedInfos", "ChannelsFirst", "Symbols"]
+)
 def test_what_is_odd_but_no_fault_trains(name):
     assert learn(name).num_timesteps >= STEPS
 
@@ -49,6 +55,14 @@ def test_an_observation_that_is_not_finite_is_named(name, words):
         learn(name)
 
 
+def test_symbols_are_counted_from_the_low_of_their_channel():
+    env = gymnasium.make("odd/Symbols-v0")
+    raw, _ = env.reset(seed=1)
+    seen = ObservationConverter(env.observation_space, torch.device("cpu")).read(raw[None])["obs"]
+    assert seen.dtype == torch.uint8
+    assert seen[0].tolist() == (raw - [0, 3, -1]).tolist()
+
+
 @pytest.mark.parametrize("reward", [np.nan, np.inf])
 def test_a_reward_that_is_not_finite_is_named(reward):
     with pytest.raises(ValueError, match=f"the reward of env 0 is {reward}, allowed: finite"):
@@ -56,9 +70,9 @@ def test_a_reward_that_is_not_finite_is_named(reward):
 
 
 def test_a_list_is_a_mask():
-    model = make_model(Forbids([False, True, False]))
-    model.learn(STEPS)
-    assert (model.rollout_buffer.obs["action_mask"] == np.array([False, True, False])).all()
+    vector = DummyVecEnv([lambda: Forbids([0, 1, 0])])
+    obs = VecEnvAdapter(vector, torch.device("cpu")).set_obs(vector.reset())
+    assert obs["action_mask"].tolist() == [[False, True, False]]
 
 
 @pytest.mark.parametrize(

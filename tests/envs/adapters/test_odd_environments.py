@@ -7,6 +7,7 @@ import os
 import re
 import signal
 
+import gymnasium
 import pytest
 import torch
 
@@ -55,6 +56,7 @@ SENTENCES = {
     "NoSeed": r"^env \d of X: reset raised TypeError: .*'seed'.*GymV21CompatibilityV0",
     "Infinite": r"^X: 'obs' of env 0 is inf at \[1\], allowed: finite numbers",
     "BeyondFloat32": r"^X: 'obs' of env 0 is -1e\+300 at \[1, 0\], allowed: finite .* float32",
+    "SymbolsOutside": r"^X: 'obs' of env 0 is \[\[\[-1 .*…, outside Box\(-1, 10, \(5, 7, 3\)",
     "DoesNotReset": r"^env \d of X: reset raised ValueError: this wrapper needs a level",
     "DoesNotBegin": r"^X cannot be made: AttributeError: module 'simulator' has no attribute",
 }
@@ -93,6 +95,28 @@ def test_a_ctrl_c_is_the_main_process_s_affair():
     for _ in range(3):
         assert env.step(torch.zeros(2, dtype=torch.int64)).reward.tolist() == [1, 1]
     env.close()
+
+
+def test_a_picture_with_its_channels_in_front_is_turned():
+    env = odd("ChannelsFirst")
+    assert env.observation_space["obs"].shape == (40, 48, 3)
+    picture = env.reset(seed=0)["obs"]
+    assert (picture[:, :, 0, 0] == 200).all()
+    assert picture.sum() == 2 * 40 * 200
+
+
+def test_symbols_are_counted_from_the_low_of_their_channel():
+    env, original = odd("Symbols"), gymnasium.make("odd/Symbols-v0")
+    seen = env.reset(seed=7)["obs"]
+    assert seen.dtype == torch.uint8
+    raw, _ = original.reset(seed=7)
+    assert seen[0].tolist() == (raw - [0, 3, -1]).tolist()
+    assert env.observation_space["obs"].high[0, 0].tolist() == [10, 7, 11]
+
+
+def test_too_many_actions_are_refused():
+    with pytest.raises(ValueError, match="has 10,000,002 choices, allowed: at most 65,536"):
+        odd("TooManyActions")
 
 
 GONE = r"env 0 of .*: close raised RuntimeError: simulator already gone"

@@ -30,14 +30,18 @@ def test_an_environment_without_an_end_is_evaluated_up_to_a_limit(agent):
 @pytest.mark.filterwarnings("ignore:.*simulator already gone:UserWarning")
 @pytest.mark.parametrize("agent", AGENTS)
 @pytest.mark.parametrize(
-    "name", ["DoesNotClose", "ShortSeeds", "MixedInfos", "NoInfo", "MaskIsList"]
+    "name",
+    [
+        *("DoesNotClose", "ShortSeeds", "MixedInfos", "NoInfo", "MaskIsList"),
+        *("ChannelsFirst", "Symbols"),
+    ],
 )
 def test_what_is_odd_but_no_fault_trains(name, agent):
     result = learned(odd_config(name, agent=agent))
     assert result.length.mean == result.return_.mean == 5
 
 
-@pytest.mark.slow  # fast: tests/envs/adapters/test_odd_environments.py, of the environment alone
+@pytest.mark.slow  # fast: tests/envs/adapters/test_odd_environments.py, the environment alone
 def test_what_does_not_draw_or_close_loses_nothing_else(tmp_path, capsys):
     words = odd_words("DoesNotDraw", tmp_path)
     call("train", *words, "+env.render_mode=rgb_array")
@@ -45,6 +49,23 @@ def test_what_does_not_draw_or_close_loses_nothing_else(tmp_path, capsys):
     assert "3 episodes:  return 5" in said
     assert "env 0 of odd_environments:odd/DoesNotDraw-v0: render raised OSError: no dis" in said
     assert {"summary.json", "curve.png"} <= {path.name for path in (tmp_path / "run").iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("TooManyStates", r"'obs' is a Discrete\(10000000\), allowed: at most 16,384 values"),
+        (
+            "Strip",
+            r"'obs' is a Box\(0, 255, \(4, 64, 3\), uint8\), allowed: .* sides of at least 8",
+        ),
+        ("ManySymbols", r"'obs' is a Box\(-1000.0, 1000.0, \(5, 7, 3\), float32\); allowed: "),
+    ],
+)
+def test_what_has_no_encoder_is_one_short_sentence(name, words):
+    with pytest.raises(ValueError, match=words) as told:
+        learned(odd_config(name))
+    assert len(str(told.value)) < 250
 
 
 @pytest.mark.slow  # fast: tests/run/test_loop.py and tests/envs/adapters/test_odd_environments.py
