@@ -13,6 +13,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from torch import Tensor
 
+from memrl.envs.adapters.goals import GoalReward, has_goals
 from memrl.envs.adapters.infos import SUCCESS, numbers
 from memrl.errors import EnvError, EnvOutputError
 from memrl.plugins import own_error
@@ -90,6 +91,8 @@ class GymnasiumAdapter(BatchedEnv):
             kept[MASK] = spaces.MultiBinary(self._masks)
         _check_mask(kept, self.action_space, self.name)
         self.observation_space = spaces.Dict(kept)
+        self.has_goals = has_goals(vector, self._leaves)
+        self._goal_reward: GoalReward | None = None
 
     def reset(self, seed: int | None = None) -> Obs:
         if seed is not None:
@@ -129,6 +132,11 @@ class GymnasiumAdapter(BatchedEnv):
         self._seed, self._steps = int(state["seed"]), int(state["steps"])
         mixed = np.random.SeedSequence([self._seed, self._steps]).generate_state(1)[0]
         return self._restart(int(mixed))
+
+    def goal_reward(self, achieved: Tensor, desired: Tensor) -> tuple[Tensor, Tensor]:
+        if self._goal_reward is None:
+            self._goal_reward = GoalReward(self._vector, self._leaves, self.name)
+        return self._goal_reward(achieved, desired)
 
     def render(self, index: int = 0) -> Any:
         """An image of one environment; None if it was made without ``render_mode``."""

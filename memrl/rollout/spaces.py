@@ -216,7 +216,7 @@ def encode(leaf: Leaf, batch: Any, name: str, envs: Array | None = None) -> Arra
         sizes = given.n if isinstance(given, spaces.Discrete) else given.nvec.reshape(-1)
         flat = flat - np.asarray(given.start).reshape(-1)
         bad = ((flat < 0) | (flat >= sizes)).any(1)
-    elif is_symbols(given):
+    elif isinstance(given, spaces.Box) and is_symbols(given):
         low, high = (bound.reshape(-1) for bound in (given.low, given.high))
         bad = ((flat < low) | (flat > high)).any(1)
         flat = flat - low
@@ -248,6 +248,20 @@ def _fault(value: Array, cast: Array, given: Space) -> str:
     where = f" at [{', '.join(str(index) for index in place)}]" if cast.size > 1 else ""
     found = "NaN" if np.isnan(number) else f"{number:g}"
     return f"{found}{where}, allowed: finite numbers within float32"
+
+
+def decode(leaf: Leaf, values: Tensor) -> Array:
+    """Tensors of ``leaf.space`` as values of ``leaf.given``: the inverse of `encode`, [B, ...]."""
+    array: Array = values.detach().cpu().numpy()
+    given = leaf.given
+    if is_channels_first(given):
+        array = np.moveaxis(array, -1, 1)
+    array = array.reshape(len(array), *(given.shape or ())).astype(given.dtype)
+    if isinstance(given, spaces.Box) and is_symbols(given):
+        array += given.low
+    if isinstance(given, spaces.Discrete | spaces.MultiDiscrete):
+        array += given.start
+    return array
 
 
 def decode_action(space: Space, action: Tensor) -> Array:

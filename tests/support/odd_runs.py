@@ -28,8 +28,8 @@ AGENTS: Final = {
 
 
 def odd_words(name: str, place: Path, agent: str = "ppo") -> list[str]:
-    """The words of ``memrl train`` for a tiny run in ``odd/NAME-v0``."""
-    env = f"env=odd_environments:odd/{name}-v0"
+    """The words of ``memrl train`` for a tiny run in ``odd/NAME-v0``, or in ``module:ID``."""
+    env = f"env={name if ':' in name else f'odd_environments:odd/{name}-v0'}"
     return [env, *AGENTS[agent], *_TINY, f"run.dir={place / 'run'}"]
 
 
