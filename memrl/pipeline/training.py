@@ -55,8 +55,19 @@ def train(
             continued has no intact checkpoint.
         Interrupted: a signal arrived; a checkpoint was saved first.
     """
-    result = run(TrainJob(config), target, style=style, say=say)
-    return Run(result.directory, config, agent=result.learner)
+    return train_job(TrainJob(config), target, style=style, say=say)
+
+
+def train_job(
+    job: TrainJob,
+    target: Path | RunDirectory | None = None,
+    *,
+    style: Style = "auto",
+    say: Say = print,
+) -> Run:
+    """`train` with an agent that is built already, so that all of its config is known to fit."""
+    result = run(job, target, style=style, say=say)
+    return Run(result.directory, job.config, agent=result.learner)
 
 
 @final
