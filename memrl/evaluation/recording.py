@@ -23,6 +23,7 @@ class Recording(NamedTuple):
     views: list[Picture | None]  # T; what the agent sees, where that can be drawn
     last_view: Picture | None  # … after the last action
     observations: list[dict[str, NDArray[Any]]]  # T, of the one copy
+    last_observation: dict[str, NDArray[Any]]  # … after the last action
     actions: NDArray[Any]  # [T] or [T, D]
     rewards: NDArray[np.float64]  # [T]; after the action
     memory: dict[str, NDArray[np.float64]]  # diagnostics, each [T, N] or [T, R, N]
@@ -78,13 +79,14 @@ def record_episode(
     for t in range(max_steps):
         kept.frames.append(_picture(env.render(0)))
         kept.views.append(view(obs) if view is not None else None)
-        kept.observations.append({name: _numpy(value[0]) for name, value in obs.items()})
+        kept.observations.append(_first(obs))
         action = agent.act(given)
         kept.actions.append(_numpy(action[0]))
         kept.memory.append({name: _numpy(value[0]) for name, value in agent.memory().items()})
         step = env.step(action)
         kept.rewards.append(float(step.reward[0]))
         kept.last_view = view(step.final_obs) if view is not None else None
+        kept.last_observation = _first(step.final_obs)
         if kept.cue_step is None and float(step.metrics.get("cue_seen", _NEVER)[0]) == 1:
             kept.cue_step = t + 1
         if bool(step.ended[0]):
@@ -102,6 +104,7 @@ class _Kept:
         self.views: list[Picture | None] = []
         self.last_view: Picture | None = None
         self.observations: list[dict[str, NDArray[Any]]] = []
+        self.last_observation: dict[str, NDArray[Any]] = {}
         self.actions: list[NDArray[Any]] = []
         self.rewards: list[float] = []
         self.memory: list[dict[str, NDArray[Any]]] = []
@@ -119,6 +122,7 @@ class _Kept:
             views=self.views,
             last_view=self.last_view,
             observations=self.observations,
+            last_observation=self.last_observation,
             actions=np.stack(self.actions),
             rewards=np.array(self.rewards),
             memory=memory,
@@ -127,6 +131,11 @@ class _Kept:
             ended=ended,
             seed=seed,
         )
+
+
+def _first(obs: Obs) -> dict[str, NDArray[Any]]:
+    """The observation of the one copy that is recorded."""
+    return {name: _numpy(value[0]) for name, value in obs.items()}
 
 
 def _numpy(value: Tensor) -> NDArray[Any]:

@@ -43,7 +43,7 @@ def draw_film(
         RunError: the disk is full.
     """
     card = card_of(config)
-    bars = vectors(observed_signals(recording, space, card))
+    bars = vectors(observed_signals(recording, space, card, last=True))
     words = [key for key, part in space.items() if _is_told(part)]
 
     def observed(obs: Mapping[str, NDArray[Any]]) -> dict[str, str]:
