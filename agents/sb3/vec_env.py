@@ -12,6 +12,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from memrl.errors import EnvOutputError
+from memrl.rollout import masks
 from memrl.rollout.env import BatchedEnv, Obs, Transition
 from memrl.rollout.spaces import (
     MASK,
@@ -22,9 +23,7 @@ from memrl.rollout.spaces import (
     decode_action,
     encode,
     leaves,
-    mask_array,
 )
-from memrl.rollout.spaces import mask_size as spaces_mask_size
 
 MASK_METHOD = "action_masks"  # the environments' method that sb3-contrib's MaskablePPO calls
 
@@ -118,11 +117,11 @@ class VecEnvAdapter(BatchedEnv):
         if not self._adds_masks:
             return obs
         size = mask_size(self.env.action_space)
-        masks = [
-            mask_array(mask, size, f"env {index}: {MASK_METHOD} returned a mask")
+        rows = [
+            masks.mask_array(mask, size, f"env {index}: {MASK_METHOD} returned a mask")
             for index, mask in enumerate(self.env.env_method(MASK_METHOD))
         ]
-        return obs | {MASK: torch.as_tensor(np.stack(masks), device=self.device)}
+        return obs | {MASK: torch.as_tensor(np.stack(rows), device=self.device)}
 
 
 class ObservationConverter:
@@ -177,7 +176,7 @@ def mask_size(space: spaces.Space[Any]) -> int:
     Raises:
         ValueError: masks cannot restrict this action space.
     """
-    size = spaces_mask_size(space)
+    size = masks.mask_size(space)
     if size is not None:
         return size
     raise ValueError(

@@ -17,7 +17,8 @@ from memrl.envs.adapters.text import tokenized
 from memrl.envs.providers import missing_files
 from memrl.errors import EnvError, EnvOutputError, shortened
 from memrl.plugins import own_error
-from memrl.rollout.spaces import Array, Leaf, leaves, mask_size
+from memrl.rollout.masks import mask_size
+from memrl.rollout.spaces import Array, Leaf, leaves
 
 # Kinds of dtypes that are accepted, by the kind of the space's dtype.
 _KINDS = {"b": "bui", "u": "bui", "i": "bui", "f": "buif"}

@@ -18,6 +18,7 @@ from memrl.envs.adapters.infos import SUCCESS, numbers
 from memrl.errors import EnvError, EnvOutputError
 from memrl.plugins import own_error
 from memrl.rollout.env import BatchedEnv, Obs, Transition
+from memrl.rollout.masks import mask_array, mask_size
 from memrl.rollout.spaces import (
     MASK,
     Array,
@@ -25,8 +26,6 @@ from memrl.rollout.spaces import (
     decode_action,
     encode,
     leaves,
-    mask_array,
-    mask_size,
 )
 
 Arrays: TypeAlias = dict[str, Array]

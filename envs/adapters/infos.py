@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from memrl.rollout.spaces import MASK, Array, mask_array
+from memrl.rollout.masks import mask_array
+from memrl.rollout.spaces import MASK, Array
 
 SUCCESS = "is_success"
 

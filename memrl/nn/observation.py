@@ -13,7 +13,8 @@ from memrl.nn.pixels import PixelEncoder
 from memrl.nn.sentence import SentenceEncoder
 from memrl.nn.vectors import OneHot, Plain, VectorEncoder
 from memrl.rollout.env import Obs
-from memrl.rollout.spaces import brief_space, mask_size
+from memrl.rollout.masks import mask_size
+from memrl.rollout.spaces import brief_space
 from memrl.rollout.tokens import Tokens
 
 GRID_SIDE = 32  # a uint8 [W, H, C] with smaller sides is a grid of codes, else an image
@@ -84,9 +85,11 @@ def _check_size(key: str, space: spaces.Space[object]) -> None:
     match space:
         case Tokens():
             return
-        case spaces.Discrete() | spaces.MultiDiscrete() | spaces.MultiBinary():
+        case spaces.Discrete() | spaces.MultiDiscrete():
             size, most = mask_size(space) or 0, MOST_VALUES
             advice = "; digits as MultiDiscrete are short"
+        case spaces.MultiBinary():
+            size, most = int(np.prod(space.shape)), MOST_VALUES
         case spaces.Box() if len(space.shape) <= 2:
             size, most = int(np.prod(space.shape)), MOST_NUMBERS
         case spaces.Box() if len(space.shape) == 3 and max(space.shape[:2]) >= GRID_SIDE:

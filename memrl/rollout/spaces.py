@@ -29,6 +29,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from memrl.errors import EnvOutputError, shortened
+from memrl.rollout.masks import mask_size
 from memrl.rollout.tokens import Tokens
 
 Space: TypeAlias = spaces.Space[Any]
@@ -157,39 +158,6 @@ def tensor_dtype(space: Space) -> torch.dtype:
     if isinstance(space, spaces.MultiBinary):
         return torch.bool
     return torch.from_numpy(np.empty(0, space.dtype)).dtype
-
-
-def mask_size(space: Space) -> int | None:
-    """Entries of an action mask of an action space; None where no mask can restrict it."""
-    match space:
-        case spaces.Discrete():
-            return int(space.n)
-        case spaces.MultiDiscrete():
-            return int(space.nvec.sum())
-        case spaces.MultiBinary():
-            return 2 * int(np.prod(space.shape))
-    return None
-
-
-def mask_array(mask: Any, size: int, what: str) -> Array:
-    """One environment's action mask, a list or an array of flags, as bool [size].
-
-    Raises:
-        EnvOutputError: it has another length or other entries; ``what`` names it in the error.
-    """
-    try:
-        values = np.asarray(mask).reshape(-1)
-    except ValueError:  # lists of different lengths
-        values = np.asarray([None])
-    if values.dtype.kind not in "buif":
-        raise EnvOutputError(
-            f"{what} {shortened(mask)}, allowed: {size} flags, one for each action"
-        )
-    if values.size != size:
-        raise EnvOutputError(
-            f"{what} of {values.size} entries, allowed: {size}, one for each action"
-        )
-    return values.astype(bool)
 
 
 def brief_space(space: Space) -> str:
