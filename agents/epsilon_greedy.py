@@ -12,6 +12,7 @@ from torch import Tensor
 from memrl.nn.actions import allowed
 from memrl.nn.observation import ACTION_MASK
 from memrl.rollout.env import BatchedEnv, Obs
+from memrl.rollout.spaces import brief_space
 
 
 class ActionValues(NamedTuple):
@@ -29,7 +30,9 @@ def number_of_actions(env: BatchedEnv, agent: str) -> int:
     """
     space = env.action_space
     if not isinstance(space, spaces.Discrete):
-        raise ValueError(f"agent={agent} chooses among Discrete actions, not in {space}")
+        raise ValueError(
+            f"agent={agent} chooses among Discrete actions, not in {brief_space(space)}"
+        )
     return int(space.n)
 
 

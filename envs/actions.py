@@ -9,6 +9,9 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from memrl.errors import shortened
+from memrl.rollout.spaces import brief_space
+
 
 def check_actions(action: Tensor, num_envs: int, space: spaces.Space[Any]) -> None:
     """Check the shape and dtype of actions and, on the CPU, their range.
@@ -42,5 +45,6 @@ def check_actions(action: Tensor, num_envs: int, space: spaces.Space[Any]) -> No
         if wrong.any():
             given, least = numbers[wrong][0].view(np.int64), 0 * space.nvec
             raise ValueError(
-                f"an action is {given}, allowed: {least} … {space.nvec - 1} (it is outside {space})"
+                f"an action is {shortened(given)}, allowed: {shortened(least)} … "
+                f"{shortened(space.nvec - 1)} (it is outside {brief_space(space)})"
             )

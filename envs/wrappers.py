@@ -10,6 +10,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from memrl.rollout.env import BatchedEnv, Carried, Obs, Transition
+from memrl.rollout.spaces import brief_space
 
 
 def with_previous(env: BatchedEnv, *, action: bool, reward: bool, antialias: bool) -> BatchedEnv:
@@ -82,7 +83,8 @@ class Previous(BatchedEnv):
         for key in added:
             if key in env.observation_space.keys():
                 raise ValueError(
-                    f"the observation already has the key {key!r}: {env.observation_space}"
+                    f"the observation already has the key {key!r}: "
+                    f"{brief_space(env.observation_space)}"
                 )
         self.observation_space = spaces.Dict({**env.observation_space.spaces, **added})
         self._previous = self._start
@@ -178,8 +180,8 @@ def _prev_action(space: spaces.Space[Any], *, own_symbol: bool) -> tuple[spaces.
             return spaces.Box(low, high, dtype=np.float32), torch.zeros(space.shape)
         case _:
             raise ValueError(
-                f"the action space is {space}, allowed with prev_action: Discrete, MultiDiscrete, "
-                "MultiBinary, Box"
+                f"the action space is {brief_space(space)}, allowed with prev_action: Discrete, "
+                "MultiDiscrete, MultiBinary, Box"
             )
     none = torch.as_tensor(sizes).long() * own_symbol
     sizes = sizes + own_symbol

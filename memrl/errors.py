@@ -8,11 +8,21 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+_LINE: Final = 100  # characters
 
 
 class RunError(Exception):
     """A run cannot go on; the message is one sentence: what happened and what would be right."""
+
+
+class EnvError(RunError, RuntimeError):
+    """An environment raised an exception of its own; the message names both."""
+
+
+class EnvOutputError(ValueError):
+    """An environment returned what its spaces or Gymnasium's interface do not allow."""
 
 
 class CheckpointError(RunError):
@@ -53,6 +63,12 @@ def disk_errors_explained(path: Path) -> Iterator[None]:
         else:
             raise
         raise RunError(f"could not write {path}: {why}") from error
+
+
+def shortened(value: object) -> str:
+    """A value for a message: on one line of at most 100 characters, even if it is a big array."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= _LINE else f"{text[:_LINE]}…"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

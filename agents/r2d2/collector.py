@@ -10,7 +10,7 @@ from torch import Tensor
 from memrl.agents.episode_statistics import EpisodeStatistics
 from memrl.agents.epsilon_greedy import all_estimated, allowed_actions, epsilon_greedy_action
 from memrl.agents.r2d2.config import R2D2Config
-from memrl.agents.r2d2.replay_buffer import ReplayBuffer, check_goals
+from memrl.agents.r2d2.replay_buffer import ReplayBuffer, check_goal_reward, check_goals
 from memrl.memory import state as states
 from memrl.policies.q_network import QNetwork
 from memrl.replay.hindsight import ACHIEVED
@@ -35,6 +35,7 @@ class ReplayCollector:
         B, device = env.num_envs, env.device
         self.epsilon = epsilon_per_env(config.epsilon, config.epsilon_alpha, B, device)
         self.stores_goals = config.hindsight.kind != "none"
+        self._goals_unchecked = self.stores_goals
         if self.stores_goals:
             check_goals(env)
         self.obs = env.reset(seed)
@@ -75,6 +76,9 @@ class ReplayCollector:
         }
         if self.stores_goals:
             entries[ACHIEVED] = after.final_obs["achieved_goal"]
+        if self._goals_unchecked:
+            self._goals_unchecked = False
+            check_goal_reward(self.env, after)
         replay.add(entries, after.ended & valid)
         self.episodes.add(after, valid)
         self.state, self.obs = out.state, after.obs

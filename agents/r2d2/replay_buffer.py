@@ -15,7 +15,7 @@ from memrl.replay.hindsight import ACHIEVED, relabel
 from memrl.replay.ring import Items
 from memrl.replay.sequences import SampledSequences, SequenceReplay, Shape
 from memrl.replay.steps import observed
-from memrl.rollout.env import BatchedEnv, Obs
+from memrl.rollout.env import BatchedEnv, Obs, Transition
 
 
 class Batch(NamedTuple):
@@ -119,10 +119,30 @@ def check_goals(env: BatchedEnv) -> None:
     """Raise ValueError if the environment has no goals, or shows rewards in its observations."""
     if not env.has_goals:
         raise ValueError(
-            "agent.hindsight needs an environment that can compute the reward of any goal, such as "
+            "agent.hindsight needs an environment that observes observation, achieved_goal and "
+            "desired_goal and can compute the reward of any goal (compute_reward), such as "
             f"probe/Goal-v0; this one observes {', '.join(env.observation_space)}"
         )
     if PREV_REWARD in env.observation_space.spaces:
         raise ValueError(
             "agent.hindsight changes rewards, which env.prev_reward=true shows: use one of the two"
+        )
+
+
+def check_goal_reward(env: BatchedEnv, step: Transition) -> None:
+    """Raise ValueError if the reward of a step is not that of its goals.
+
+    A wrapper that scales rewards, or adds a cost of actions, leaves ``compute_reward`` as it was:
+    relabelled and other steps would then be rewarded in two ways.
+    """
+    goals = step.final_obs["achieved_goal"], step.final_obs["desired_goal"]
+    computed = env.goal_reward(*goals)[0].to(step.reward)
+    differs = ~torch.isclose(computed, step.reward, rtol=1e-4, atol=1e-4)
+    if step.valid is not None:
+        differs &= step.valid
+    if differs.any():
+        index = int(differs.long().argmax())
+        raise ValueError(
+            f"env {index} was rewarded {float(step.reward[index]):g}, but its compute_reward says "
+            f"{float(computed[index]):g} for the same goals: agent.hindsight needs both to be equal"
         )

@@ -22,6 +22,7 @@ from memrl.agents.sb3.plugins import (
     plugin_folders,
     with_class_names,
 )
+from memrl.agents.sb3.returned_states import ReturnedStates
 from memrl.agents.sb3.vec_env import ObservationConverter, mask_size
 from memrl.checkpoint.spaces import space_from_data, space_to_data
 from memrl.errors import nearest
@@ -87,7 +88,7 @@ class MemoryPolicy(BasePolicy):
             _config(words),
         )
         self.generator = torch.Generator()
-        self._returned_state = False
+        self._returned = ReturnedStates()
 
     def predict(
         self,
@@ -116,7 +117,7 @@ class MemoryPolicy(BasePolicy):
         obs = self._obs(observation, single, action_masks)
         batch = len(next(iter(obs.values())))
         fresh = state is None
-        self._warn_if_forgotten(fresh, episode_start)
+        self._warn_if_forgotten(state, episode_start)
         state = self.net.initial_state(batch) if fresh else state
         self._check(state, batch)
         begins = np.full(batch, fresh) if episode_start is None else np.asarray(episode_start, bool)
@@ -127,6 +128,8 @@ class MemoryPolicy(BasePolicy):
         start = torch.as_tensor(begins.reshape(batch), device=self.device)
         with torch.no_grad():
             out = self.net.step(obs, state, start)
+        if fresh:
+            self._returned.add(out.state)
         chosen = out.actions.mode() if deterministic else out.actions.sample(self.generator)
         actions = decode_action(self.action_space, chosen)
         return (np.asarray(actions[0]) if single else actions), out.state
@@ -217,13 +220,15 @@ class MemoryPolicy(BasePolicy):
                     f"the state has {len(leaf)} rows, allowed: {batch}, as the observation"
                 )
 
-    def _warn_if_forgotten(self, fresh: bool, episode_start: Array | None) -> None:
-        """Warn if a call within an episode lacks the state that the last call returned."""
+    def _warn_if_forgotten(self, state: Any, episode_start: Array | None) -> None:
+        """Warn if a call within an episode lacks a state, and one that was returned is lost."""
+        if state is not None:
+            self._returned.hand_back(state)
+            return
         has_state = self.net.core.horizon != 0
         begins = episode_start is not None and bool(np.all(episode_start))
-        if has_state and fresh and not begins and self._returned_state:
+        if self._returned.lost() and has_state and not begins:
             warnings.warn(FORGOT_STATE, UserWarning, stacklevel=4)
-        self._returned_state = fresh
 
 
 def _config(given: Mapping[str, Any]) -> PolicyConfig:

@@ -8,12 +8,22 @@ from typing import Any, NamedTuple, final
 import numpy as np
 import torch
 from gymnasium import spaces
-from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from memrl.errors import EnvOutputError
+from memrl.rollout import masks
 from memrl.rollout.env import BatchedEnv, Obs, Transition
-from memrl.rollout.spaces import MASK, Array, Leaf, canonical_action, decode_action, encode, leaves
+from memrl.rollout.spaces import (
+    MASK,
+    Array,
+    Leaf,
+    brief_space,
+    canonical_action,
+    decode_action,
+    encode,
+    leaves,
+)
 
 MASK_METHOD = "action_masks"  # the environments' method that sb3-contrib's MaskablePPO calls
 
@@ -64,6 +74,12 @@ class VecEnvAdapter(BatchedEnv):
         obs, rewards, dones, infos = self.env.step(decode_action(self.env.action_space, action))
         infos = list(infos)  # SubprocVecEnv returns a tuple
         self.last = LastStep(obs, rewards, dones, infos)
+        bad = ~np.isfinite(rewards)
+        if bad.any():
+            index = int(bad.argmax())
+            raise EnvOutputError(
+                f"the reward of env {index} is {rewards[index]}, allowed: finite numbers"
+            )
         tensors = self._with_mask(self.converter.read(obs))
         done = torch.as_tensor(dones, dtype=torch.bool, device=self.device)
         # As in SB3, an episode counts as truncated only if its final observation is there.
@@ -100,25 +116,20 @@ class VecEnvAdapter(BatchedEnv):
     def _with_mask(self, obs: Obs) -> Obs:
         if not self._adds_masks:
             return obs
-        masks = np.stack([np.asarray(mask) for mask in self.env.env_method(MASK_METHOD)])
-        flat = masks.reshape(self.num_envs, -1)
-        return obs | {MASK: torch.as_tensor(flat, dtype=torch.bool, device=self.device)}
+        size = mask_size(self.env.action_space)
+        rows = [
+            masks.mask_array(mask, size, f"env {index}: {MASK_METHOD} returned a mask")
+            for index, mask in enumerate(self.env.env_method(MASK_METHOD))
+        ]
+        return obs | {MASK: torch.as_tensor(np.stack(rows), device=self.device)}
 
 
 class ObservationConverter:
-    """Converts SB3's NumPy observations, single or batched, to tensors; images to [H, W, C]."""
+    """Converts SB3's NumPy observations, single or batched, to tensors."""
 
     def __init__(self, space: spaces.Space[Any], device: torch.device) -> None:
         self.leaves: dict[str, Leaf] = leaves(space)
-        self.channels_first = {
-            key for key, leaf in self.leaves.items() if _channels_first(leaf.space)
-        }
-        self.space = spaces.Dict(
-            {
-                key: _channels_last(leaf.space) if key in self.channels_first else leaf.space
-                for key, leaf in self.leaves.items()
-            }
-        )
+        self.space = spaces.Dict({key: leaf.space for key, leaf in self.leaves.items()})
         self.device = device
 
     def read(self, obs: Any) -> Obs:
@@ -126,7 +137,6 @@ class ObservationConverter:
         read = {}
         for key, leaf in self.leaves.items():
             part = torch.as_tensor(encode(leaf, leaf.pick(obs), f"observation {key!r}"))
-            part = part.movedim(1, -1) if key in self.channels_first else part
             read[key] = part.to(self.device, copy=True)
         return read
 
@@ -153,17 +163,6 @@ def check_arrays(space: spaces.Space[Any]) -> None:
             )
 
 
-def _channels_first(space: spaces.Space[Any]) -> bool:
-    """Is this an image [C, H, W], as ``VecTransposeImage`` returns?"""
-    shape = space.shape or ()
-    return bool(is_image_space(space)) and shape[0] < min(shape[1:])
-
-
-def _channels_last(space: spaces.Space[Any]) -> spaces.Space[Any]:
-    channels, *sides = space.shape or ()
-    return spaces.Box(0, 255, (*sides, channels), np.uint8)
-
-
 def stack(parts: list[Any]) -> Any:
     """Stack single observations into a batch."""
     if isinstance(parts[0], Mapping):
@@ -177,14 +176,10 @@ def mask_size(space: spaces.Space[Any]) -> int:
     Raises:
         ValueError: masks cannot restrict this action space.
     """
-    match space:
-        case spaces.Discrete():
-            return int(space.n)
-        case spaces.MultiDiscrete():
-            return int(space.nvec.sum())
-        case spaces.MultiBinary():
-            return 2 * int(np.prod(space.shape))
+    size = masks.mask_size(space)
+    if size is not None:
+        return size
     raise ValueError(
-        f"the action space is {space}, allowed with action masks: Discrete, MultiDiscrete, "
-        "MultiBinary"
+        f"the action space is {brief_space(space)}, allowed with action masks: Discrete, "
+        "MultiDiscrete, MultiBinary"
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeAlias, final
 
 import numpy as np
@@ -11,10 +13,24 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from torch import Tensor
 
+from memrl.envs.adapters.goals import GoalReward, has_goals
+from memrl.envs.adapters.infos import SUCCESS, numbers
+from memrl.errors import EnvError, EnvOutputError
+from memrl.plugins import own_error
 from memrl.rollout.env import BatchedEnv, Obs, Transition
-from memrl.rollout.spaces import MASK, Array, canonical_action, decode_action, encode, leaves
+from memrl.rollout.masks import mask_array, mask_size
+from memrl.rollout.spaces import (
+    MASK,
+    Array,
+    canonical_action,
+    decode_action,
+    encode,
+    leaves,
+)
 
 Arrays: TypeAlias = dict[str, Array]
+
+LARGEST_SEED = 2**31  # many simulators keep a seed in 32 bits with a sign
 
 # Tasks that terminate with a positive reward if and only if the agent succeeded.
 REWARD_MEANS_SUCCESS = ("MiniGrid-", "BabyAI-")
@@ -69,11 +85,13 @@ class GymnasiumAdapter(BatchedEnv):
         self._steps = 0
         self._ended = np.zeros(self.num_envs, dtype=bool)
         kept = {key: leaf.space for key, leaf in self._leaves.items()}
-        # Only a reset shows whether the info holds a mask.
-        self._masks = 0 if MASK in kept else _mask_size(vector.reset()[1])
+        self._masks = 0 if MASK in kept else self._masks_of_info()
         if self._masks:
             kept[MASK] = spaces.MultiBinary(self._masks)
+        _check_mask(kept, self.action_space, self.name)
         self.observation_space = spaces.Dict(kept)
+        self.has_goals = has_goals(vector, self._leaves)
+        self._goal_reward: GoalReward | None = None
 
     def reset(self, seed: int | None = None) -> Obs:
         if seed is not None:
@@ -83,12 +101,14 @@ class GymnasiumAdapter(BatchedEnv):
 
     def step(self, action: Tensor) -> Transition:
         array = decode_action(self._vector.single_action_space, action)
-        obs, reward, terminated, truncated, info = self._vector.step(array)
+        with self._errors_named("step"):
+            obs, reward, terminated, truncated, info = self._vector.step(array)
         resetting, self._ended = self._ended, terminated | truncated
         arrays = self._arrays(obs, info)
-        last, last_info = arrays, info
+        last: Arrays = arrays
+        last_info: Mapping[str, Any] = info
         if self._same_step and self._ended.any():
-            last_info = info.get("final_info", {})
+            last_info = _mapping(info.get("final_info"))
             last = self._last(arrays, info)
         reward = self._checked(reward if self._same_step else np.where(resetting, 0, reward))
         success = self._success(reward, terminated, last_info)
@@ -110,20 +130,32 @@ class GymnasiumAdapter(BatchedEnv):
     def load_state_dict(self, state: dict[str, Any]) -> Obs:
         self._seed, self._steps = int(state["seed"]), int(state["steps"])
         mixed = np.random.SeedSequence([self._seed, self._steps]).generate_state(1)[0]
-        return self._restart(int(mixed) // 2)  # below 2³¹, as are the seeds of all environments
+        return self._restart(int(mixed))
+
+    def goal_reward(self, achieved: Tensor, desired: Tensor) -> tuple[Tensor, Tensor]:
+        if self._goal_reward is None:
+            self._goal_reward = GoalReward(self._vector, self._leaves, self.name)
+        return self._goal_reward(achieved, desired)
 
     def render(self, index: int = 0) -> Any:
         """An image of one environment; None if it was made without ``render_mode``."""
         if self._vector.render_mode is None:
             return None
-        frames = self._vector.render()
+        with self._errors_named("render"):
+            frames = self._vector.render()
         return None if frames is None else frames[index]
 
     def close(self) -> None:
-        self._vector.close()
+        try:
+            self._vector.close()
+        except Exception as error:  # what was learned and measured is worth more
+            warnings.warn(f"{self.name}: close raised {own_error(error)}", stacklevel=2)
 
     def _restart(self, seed: int | None) -> Obs:
-        obs, info = self._vector.reset(seed=seed)
+        if seed is not None:  # environment i is seeded with seed + i
+            seed %= LARGEST_SEED - self.num_envs
+        with self._errors_named("reset"):
+            obs, info = self._vector.reset(seed=seed)
         self._ended = np.zeros(self.num_envs, dtype=bool)
         return self._tensors(self._arrays(obs, info))
 
@@ -153,23 +185,42 @@ class GymnasiumAdapter(BatchedEnv):
                 ended = np.asarray(leaf.pick(final_obs))[rows]
             last[key][rows] = encode(leaf, ended, f"{self.name}: the final {key!r}", rows)
         if self._masks:
-            last[MASK][rows] = self._mask(info.get("final_info", {}))[rows]
+            last[MASK][rows] = self._mask(_mapping(info.get("final_info")))[rows]
         return last
 
     def _mask(self, info: Mapping[str, Any]) -> Array:
         """The action masks in an info; all True for an environment without one."""
-        if MASK not in info:
-            return np.ones((self.num_envs, self._masks), dtype=bool)
-        present = np.asarray(info.get(f"_{MASK}", np.ones(self.num_envs, dtype=bool)))
-        return np.where(present[:, None], np.asarray(info[MASK]).astype(bool), True)
+        masks = np.ones((self.num_envs, self._masks), dtype=bool)
+        if MASK in info:
+            for row in np.flatnonzero(self._present(info, MASK)):
+                what = f"env {row} of {self.name}: the info has the {MASK}"
+                masks[row] = mask_array(info[MASK][row], self._masks, what)
+        return masks
+
+    def _masks_of_info(self) -> int:
+        """Entries of the masks in the info, which only a reset shows; 0 if it holds none."""
+        with self._errors_named("reset"):
+            _, info = self._vector.reset()
+        return (mask_size(self.action_space) or 0) if MASK in info else 0
+
+    def _present(self, info: Mapping[str, Any], key: str) -> Array:
+        """The environments whose info holds a key: bool [B]."""
+        return np.asarray(info.get(f"_{key}", np.ones(self.num_envs, dtype=bool)))
+
+    @contextmanager
+    def _errors_named(self, verb: str) -> Iterator[None]:
+        """Name the task in errors of a vector environment; `CheckedEnv` has named its own."""
+        try:
+            yield
+        except (EnvError, EnvOutputError):
+            raise
+        except Exception as error:
+            raise EnvError(f"{self.name}: {verb} raised {own_error(error)}") from error
 
     def _success(self, reward: Array, terminated: Array, info: Mapping[str, Any]) -> Array:
         """1 for success, 0 for failure, NaN where the task reports neither: float32 [B]."""
-        if "is_success" in info:
-            present = np.asarray(info.get("_is_success", np.ones(self.num_envs, dtype=bool)))
-            success = np.full(self.num_envs, np.nan, dtype=np.float32)
-            success[present] = np.asarray(info["is_success"])[present].astype(np.float32)
-            return success
+        if SUCCESS in info:
+            return numbers(info[SUCCESS], self._present(info, SUCCESS), self.num_envs)
         if self.name.startswith(REWARD_MEANS_SUCCESS):
             return np.where((reward > 0) & terminated, np.float32(1), np.float32(0))
         return np.full(self.num_envs, np.nan, dtype=np.float32)
@@ -179,7 +230,7 @@ class GymnasiumAdapter(BatchedEnv):
         bad = ~np.isfinite(single)
         if bad.any():
             index = int(bad.argmax())
-            raise ValueError(
+            raise EnvOutputError(
                 f"the reward of env {index} of {self.name} is {single[index]}, "
                 "allowed: finite numbers"
             )
@@ -210,5 +261,17 @@ def _resets_in_same_step(vector: VectorEnv[Any, Any, Any], name: str) -> bool:
     return bool(mode == AutoresetMode.SAME_STEP)
 
 
-def _mask_size(info: Mapping[str, Any]) -> int:
-    return int(np.asarray(info[MASK]).shape[-1]) if MASK in info else 0
+def _mapping(info: Any) -> Mapping[str, Any]:
+    return info if isinstance(info, Mapping) else {}
+
+
+def _check_mask(kept: Mapping[str, spaces.Space[Any]], action_space: Any, name: str) -> None:
+    """Raise ValueError if the action mask in an observation does not fit the actions."""
+    if MASK not in kept or (size := mask_size(action_space)) is None:
+        return
+    found = int(np.prod(kept[MASK].shape or ()))
+    if found != size:
+        raise ValueError(
+            f"{name}: the observation has an {MASK} of {found} entries, allowed: {size}, one for "
+            "each action"
+        )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from functools import partial
@@ -12,6 +15,8 @@ import gymnasium
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 
 from memrl.envs.adapters.checked_env import CheckedEnv
+from memrl.errors import EnvError
+from memrl.plugins import own_error
 
 VECTORIZATIONS = ("sync", "async", "vector_entry_point")
 STEP_LIMIT_S = 600.0  # long enough for the slowest simulator to load a level
@@ -47,16 +52,25 @@ def vector_env(
     Raises:
         ValueError: an unknown ``vectorization``, or one that the id does not support; a wrong
             ``step_limit_s``; a package that is not installed; an unknown argument.
+        EnvError: the environment's constructor raises an error of its own.
     """
     how = _vectorization(id, vectorization)
     _check_limit(step_limit_s, how)
     if how == "vector_entry_point":
         with _named(id):
             return gymnasium.make_vec(id, num, vectorization_mode="vector_entry_point", **kwargs)
-    env_fns = [partial(_make_one, id, index, read_text, kwargs) for index in range(num)]
     if how == "sync":
+        env_fns = [partial(_make_one, id, index, read_text, kwargs) for index in range(num)]
         return SyncVectorEnv(env_fns, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
-    workers = AsyncVectorEnv(env_fns, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
+    env_fns = [
+        partial(_make_in_worker, os.getpid(), id, index, read_text, kwargs) for index in range(num)
+    ]
+    try:
+        workers = AsyncVectorEnv(env_fns, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
+    except (EOFError, ConnectionError) as error:
+        raise EnvError(
+            f"{id} cannot be made in a process of its own (vectorization=async)"
+        ) from error
     return Watched(workers, id, STEP_LIMIT_S if step_limit_s is None else step_limit_s)
 
 
@@ -70,8 +84,8 @@ class Watched(VectorWrapper):
         step_limit_s: seconds to wait for a worker after all workers before it have answered.
 
     Raises:
-        RuntimeError: in ``step`` and ``reset``: a worker hangs or its process has ended. The
-            message names the environment.
+        EnvError: in ``step`` and ``reset``: a worker hangs or its process has ended. The message
+            names the environment.
     """
 
     env: AsyncVectorEnv
@@ -84,7 +98,8 @@ class Watched(VectorWrapper):
         try:
             self.env.reset_async(seed=seed, options=options)
             self._wait("reset")
-            return self.env.reset_wait()
+            with self._ended_by_errors():
+                return self.env.reset_wait()
         except (EOFError, ConnectionError) as error:
             raise self._died("reset") from error
 
@@ -92,7 +107,8 @@ class Watched(VectorWrapper):
         try:
             self.env.step_async(actions)
             self._wait("step")
-            return self.env.step_wait()
+            with self._ended_by_errors():
+                return self.env.step_wait()
         except (EOFError, ConnectionError) as error:
             raise self._died("step") from error
 
@@ -104,12 +120,12 @@ class Watched(VectorWrapper):
         for index, pipe in enumerate(self.env.parent_pipes):
             if not pipe.poll(self._limit):
                 self._end()
-                raise RuntimeError(
+                raise EnvError(
                     f"env {index} of {self._name}: {verb} took longer than step_limit_s = "
                     f"{self._limit:g} s"
                 )
 
-    def _died(self, verb: str) -> RuntimeError:
+    def _died(self, verb: str) -> EnvError:
         for process in self.env.processes:
             process.join(0.1)  # a pipe may close before its process has ended
         codes = {index: process.exitcode for index, process in enumerate(self.env.processes)}
@@ -117,7 +133,7 @@ class Watched(VectorWrapper):
         self._end()
         who = f"env {dead[0]}" if dead else "one env"
         code = codes[dead[0]] if dead else None
-        return RuntimeError(
+        return EnvError(
             f"{who} of {self._name}: its process ended during {verb} with exit code {code}"
         )
 
@@ -127,8 +143,22 @@ class Watched(VectorWrapper):
             process.kill()
             process.join()
         for pipe in self.env.parent_pipes:
-            pipe.close()
+            if pipe is not None:  # of a worker that raised an error
+                pipe.close()
         self.env.closed = True
+
+    @contextmanager
+    def _ended_by_errors(self) -> Iterator[None]:
+        """End all workers if one raised an error, without Gymnasium's three warnings about it."""
+        level = gymnasium.logger.min_level
+        gymnasium.logger.min_level = gymnasium.logger.ERROR + 1
+        try:
+            yield
+        except (EnvError, ValueError):
+            self._end()
+            raise
+        finally:
+            gymnasium.logger.min_level = level
 
 
 def _vectorization(id: str, asked: str | None) -> str:
@@ -165,10 +195,28 @@ def _make_one(id: str, index: int, read_text: bool, kwargs: dict[str, Any]) -> C
     return CheckedEnv(env, name=id, index=index, read_text=read_text, quiet=quiet)
 
 
+def _make_in_worker(main: int, *arguments: Any) -> CheckedEnv:
+    """`_make_one` in a process of its own; ``main`` is the process that starts it.
+
+    A Ctrl-C reaches every process of a terminal. The main one saves a checkpoint, for which the
+    workers have to finish their step. An environment that cannot be made ends its process with a
+    sentence instead of a traceback.
+    """
+    if os.getpid() == main:  # Gymnasium makes one more, to see its spaces
+        return _make_one(*arguments)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return _make_one(*arguments)
+    except (ValueError, EnvError) as error:
+        sys.exit(f"memrl: env {arguments[1]}: {error}")
+
+
 @contextmanager
 def _named(id: str) -> Iterator[None]:
-    """Name the id in errors about missing packages and unknown arguments."""
+    """Name the id in errors of its constructor."""
     try:
         yield
     except (gymnasium.error.Error, ImportError, TypeError) as error:
         raise ValueError(f"{id} cannot be made: {error}") from error
+    except Exception as error:
+        raise EnvError(f"{id} cannot be made: {own_error(error)}") from error

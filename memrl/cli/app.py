@@ -116,7 +116,8 @@ def evaluate(run: RunPath, options: Words = None, json: Json = False) -> None:
     """Success, return and length of a trained agent over fresh episodes.
 
     Keys: episodes=1000, checkpoint=last|best, greedy=false|true, seed, device, num
-    (environments at once), ablate=reads|state, bank (the seed of levels that training did not see).
+    (environments at once), max_steps (env steps after which an episode is cut off),
+    ablate=reads|state, bank (the seed of levels that training did not see).
     """
     from memrl.cli.runs import evaluate_run
 
@@ -129,7 +130,7 @@ def watch(run: RunPath, options: Words = None) -> None:
 
     Keys: ablate=reads|state (silence a part of the memory; prints the change in success),
     window=false|true, out=PATH, checkpoint=last|best, greedy=false|true, seed, device, bank,
-    episodes (of each evaluation that an ablation compares).
+    max_steps (at most 1000 are filmed), episodes (of each evaluation that an ablation compares).
     """
     from memrl.cli.runs import watch_run
 

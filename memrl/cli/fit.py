@@ -12,10 +12,11 @@ from memrl.cli.output import config_lines, listener
 from memrl.cli.sweep import Composed, play
 from memrl.pipeline.directories import refuse_taken
 from memrl.pipeline.job import Result
+from memrl.pipeline.job import run as run_job
 from memrl.pipeline.loading import read_config_as
 from memrl.run.directory import RunDirectory
 from memrl.supervised.config import FitConfig
-from memrl.supervised.fitting import fit_task
+from memrl.supervised.fitting import FitJob
 from memrl.supervised.learner import SupervisedLearner
 
 
@@ -26,8 +27,9 @@ def start_fits(overrides: Sequence[str], *, as_json: bool) -> None:
     def job(composed: Composed) -> Result[SupervisedLearner]:
         config = composed.resolve(FitConfig)
         refuse_taken(config)
+        built = FitJob(config)  # before anything is printed: a wrong value is told alone
         composed.announce(config_lines(config), say)
-        run = fit_task(config, say=say)
+        run = run_job(built, say=say)
         if composed.place is None:
             report(run, overrides, as_json=as_json)
         else:
@@ -46,9 +48,10 @@ def resume_fit(path: Path, overrides: Sequence[str], *, as_json: bool) -> None:
     """
     directory, say = RunDirectory.open(path, command="fit"), listener(as_json=as_json)
     config = read_config_as(FitConfig, directory, **changes_of(overrides, "sequences", path))
+    built = FitJob(config)
     for line in config_lines(config):
         say(line)
-    report(fit_task(config, directory, say=say), None, as_json=as_json)
+    report(run_job(built, directory, say=say), None, as_json=as_json)
 
 
 def report(run: Result[SupervisedLearner], words: Sequence[str] | None, *, as_json: bool) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Lt
 
 from memrl.cli.arguments import parse
-from memrl.config.models import Config, LaxPath, Strict
+from memrl.config.models import Config, Count, LaxPath, Strict
 from memrl.evaluation.evaluate import Evaluation, evaluate
 from memrl.evaluation.recording import record_episode
 from memrl.pipeline.build import make_env
@@ -20,6 +20,7 @@ from memrl.pipeline.report import (
     draw_episode_memory,
     draw_film,
     evaluation_line,
+    film_steps,
     picture_title,
 )
 from memrl.pipeline.setup import prepare, seed_for
@@ -38,6 +39,7 @@ class EvaluateOptions(Strict):
     seed: Annotated[int, Ge(0), Lt(2**32)] | None = None
     device: str | None = None
     num: Annotated[int, Ge(1)] | None = None
+    max_steps: Count | None = None
     bank: Annotated[int, Ge(0)] | None = None
 
 
@@ -72,7 +74,13 @@ def watch_run(path: Path, words: Sequence[str]) -> None:
     greedy = config.evaluate.greedy if options.greedy is None else options.greedy
     try:
         recording = record_episode(
-            agent, env, seed=seed, greedy=greedy, ablate=options.ablate, view=draw_view
+            agent,
+            env,
+            seed=seed,
+            greedy=greedy,
+            ablate=options.ablate,
+            view=draw_view,
+            max_steps=film_steps(options.max_steps or config.evaluate.max_steps),
         )
     finally:
         env.close()
@@ -83,7 +91,7 @@ def watch_run(path: Path, words: Sequence[str]) -> None:
         draw_episode_memory(config, recording, space, out.with_suffix(".png"), title=title)
         drawn += f" and {out.with_suffix('.png')}"
     outcome = {True: "a success", False: "a failure", None: "over"}[recording.success]
-    print(f"{recording.length} steps, {outcome}: {drawn}")
+    print(f"{recording.length} steps, {outcome if recording.ended else 'cut off'}: {drawn}")
     if options.window:
         from memrl.cli.window import show
 
@@ -124,7 +132,15 @@ def play(config: Config, agent: Agent, options: EvaluateOptions) -> Evaluation:
     seed = options.seed if options.seed is not None else seed_for(config.seed, "evaluate")
     env = make_env(config, num=min(options.num or config.env.num, episodes))
     try:
-        return evaluate(agent, env, episodes, seed, greedy=greedy, ablate=options.ablate)
+        return evaluate(
+            agent,
+            env,
+            episodes,
+            seed,
+            greedy=greedy,
+            ablate=options.ablate,
+            max_steps=options.max_steps or config.evaluate.max_steps,
+        )
     finally:
         env.close()
 

@@ -18,7 +18,7 @@ from memrl.evaluation.run_labels import dotted_items
 from memrl.pipeline.directories import refuse_taken
 from memrl.pipeline.loading import read_config
 from memrl.pipeline.trained import Run
-from memrl.pipeline.training import train
+from memrl.pipeline.training import TrainJob, train_job
 from memrl.run.directory import RunDirectory
 
 
@@ -30,8 +30,9 @@ def start_runs(overrides: Sequence[str], *, as_json: bool) -> None:
         config = composed.resolve(Config)
         check(config.env.id, family=config.env.family, **(config.env.model_extra or {}))
         refuse_taken(config)
+        built = TrainJob(config)  # before anything is printed: a wrong value is told alone
         composed.announce(config_lines(config), say)
-        run = train(config, say=say)
+        run = train_job(built, say=say)
         if composed.place is None:
             report(run, config, overrides, as_json=as_json)
         else:
@@ -51,9 +52,10 @@ def resume_run(path: Path, overrides: Sequence[str], *, as_json: bool) -> None:
     directory, say = RunDirectory.open(path), listener(as_json=as_json)
     config = read_config(directory, **changes_of(overrides, "total_steps", path))
     check(config.env.id, family=config.env.family, **(config.env.model_extra or {}))
+    built = TrainJob(config)
     for line in config_lines(config):
         say(line)
-    report(train(config, directory, say=say), config, words_of(config), as_json=as_json)
+    report(train_job(built, directory, say=say), config, words_of(config), as_json=as_json)
 
 
 def report(run: Run, config: Config, words: Sequence[str], *, as_json: bool) -> None:

@@ -82,6 +82,7 @@ class EvaluateConfig(Strict):
 
     episodes: Annotated[int, Ge(1)]
     greedy: bool
+    max_steps: Count = 27_000  # env steps; an episode that goes on is cut off
 
 
 class TrackConfig(Strict):

@@ -13,16 +13,18 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
 
-from memrl.evaluation.statistics import Estimate, mean, wilson
+from memrl.evaluation.statistics import Estimate, are_shares, mean, wilson
 from memrl.rollout.env import BatchedEnv, Obs, Transition
 from memrl.run.agent import Agent
 
 
 class Evaluation(NamedTuple):
-    """What an agent did in a number of whole episodes."""
+    """What an agent did in a number of episodes."""
 
-    episodes: int
-    success: Estimate | None  # rate with Wilson's interval; None where the task has no success
+    episodes: int  # that were played, which may be fewer than were asked for if some were cut off
+    cut_off: int  # of these; they are counted as far as they went, without metrics
+    success: Estimate | None  # rate with Wilson's interval; None where the task has no such share
+    success_number: float | None  # mean of what a task calls its success but lies outside of 0 … 1
     return_: Estimate  # undiscounted sum of rewards
     length: Estimate  # steps
     cue_seen: Estimate | None  # rate of episodes in which the cue was seen
@@ -35,7 +37,9 @@ class Evaluation(NamedTuple):
         returns = self.per_episode["return"]
         return {
             "episodes": self.episodes,
+            "cut_off": self.cut_off,
             **{name: e._asdict() if e is not None else None for name, e in estimates.items()},
+            "success_number": self.success_number,
             "least_return": float(returns.min()),
             "greatest_return": float(returns.max()),
         }
@@ -50,6 +54,7 @@ def evaluate(
     *,
     greedy: bool = False,
     ablate: str | None = None,
+    max_steps: int = 27_000,
     show_progress: bool = True,
 ) -> Evaluation:
     """Play ``episodes`` whole episodes.
@@ -57,7 +62,8 @@ def evaluate(
     Every copy of the environment has its share of the episodes fixed before the first step, and
     plays on until all have met theirs. Taking the first ``episodes`` to finish would be shorter
     and wrong: short episodes would be counted more often than they happen, and in most tasks
-    short means successful.
+    short means successful. A copy plays no further episode after one that was cut off, since
+    nothing but its end resets it.
 
     Args:
         agent: its acting memory is used, its training state is untouched.
@@ -66,6 +72,7 @@ def evaluate(
         seed: of the environment and of acting.
         greedy: take the likeliest action instead of a sampled one.
         ablate: the part of the memory to silence, as in ``Agent.begin``.
+        max_steps: env steps after which an episode is cut off: a task need not have an end.
         show_progress: whether to show a bar, on a terminal.
 
     Raises:
@@ -75,7 +82,7 @@ def evaluate(
         raise ValueError(f"an evaluation plays 1 episode or more, not {episodes}")
     agent.begin(seed, greedy=greedy, ablate=ablate)
     step: Obs | Transition = env.reset(seed)
-    tally = _Tally(env, episodes)
+    tally = _Tally(env, episodes, max_steps)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not show_progress) as bar:
         task = bar.add_task("evaluating", total=episodes, visible=console.is_terminal)
@@ -84,17 +91,18 @@ def evaluate(
             step = env.step(agent.act(step))
             left = int(tally.add(step))  # the one number a step that reaches the host
             bar.update(task, completed=episodes - left)
-    return _conclude(tally.read(), episodes)
+    return _conclude(tally.read(), int(tally.cut_off.sum()))
 
 
 class _Tally:
     """Sums of the running episodes and results of the finished ones, on the device."""
 
-    def __init__(self, env: BatchedEnv, episodes: int) -> None:
-        copies, self._device = env.num_envs, env.device
+    def __init__(self, env: BatchedEnv, episodes: int, max_steps: int) -> None:
+        copies, self._device, self._max_steps = env.num_envs, env.device, max_steps
         share = [episodes // copies + (copy < episodes % copies) for copy in range(copies)]
         self._share = torch.tensor(share, device=env.device)  # [B]
         self._taken = torch.zeros_like(self._share)
+        self.cut_off = torch.zeros_like(self._share, dtype=torch.bool)  # [B]
         self._running = torch.zeros(2, copies, dtype=torch.float64, device=env.device)
         names = ("return", "length", *env.metric_names)
         self._results = {
@@ -108,17 +116,23 @@ class _Tally:
         reward = torch.where(valid, step.reward, 0).double()
         self._running += torch.stack([reward, valid.double()])
         ended = step.ended & valid
-        counted = ended & (self._taken < self._share)
-        values = {"return": self._running[0], "length": self._running[1], **step.metrics}
+        open_ = self._taken < self._share
+        cut = open_ & valid & ~ended & (self._running[1] >= self._max_steps)
+        counted = (open_ & ended) | cut
+        unknown = {name: torch.where(cut, math.nan, x) for name, x in step.metrics.items()}
+        values = {"return": self._running[0], "length": self._running[1], **unknown}
         for name, results in self._results.items():
             self._put(results, values[name].double(), counted)
         self._taken += counted
+        self.cut_off |= cut
+        self._share = torch.where(cut, self._taken, self._share)
         self._running = torch.where(ended, 0.0, self._running)
         return (self._share - self._taken).sum()
 
     def read(self) -> dict[str, NDArray[np.float64]]:
         """Each [episodes], copy after copy."""
-        done = torch.arange(self._share.max().item(), device=self._device) < self._share[:, None]
+        slots = self._results["length"].shape[1]
+        done = torch.arange(slots, device=self._device) < self._taken[:, None]
         return {name: results[done].cpu().numpy() for name, results in self._results.items()}
 
     def _put(self, results: Tensor, value: Tensor, counted: Tensor) -> None:
@@ -127,10 +141,12 @@ class _Tally:
         results.scatter_(1, slot, torch.where(counted.unsqueeze(1), value.unsqueeze(1), old))
 
 
-def _conclude(results: Mapping[str, NDArray[np.float64]], episodes: int) -> Evaluation:
+def _conclude(results: Mapping[str, NDArray[np.float64]], cut_off: int) -> Evaluation:
     return Evaluation(
-        episodes=episodes,
+        episodes=len(results["length"]),
+        cut_off=cut_off,
         success=_rate(results.get("success")),
+        success_number=_number(results.get("success")),
         return_=mean(results["return"]),
         length=mean(results["length"]),
         cue_seen=_rate(results.get("cue_seen")),
@@ -139,6 +155,10 @@ def _conclude(results: Mapping[str, NDArray[np.float64]], episodes: int) -> Eval
 
 
 def _rate(outcomes: NDArray[np.float64] | None) -> Estimate | None:
-    if outcomes is None or np.isnan(outcomes).all():
+    if outcomes is None or np.isnan(outcomes).all() or not are_shares(outcomes):
         return None
     return wilson(outcomes)
+
+
+def _number(outcomes: NDArray[np.float64] | None) -> float | None:
+    return None if outcomes is None or are_shares(outcomes) else float(np.nanmean(outcomes))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memrl.errors import RunError
+from memrl.evaluation.statistics import are_shares
 from memrl.tracking.metrics_file import STEPS, read_metrics
 
 Measure: TypeAlias = Literal["success", "return", "accuracy"]
@@ -43,7 +44,7 @@ def read_curve(metrics: Path) -> Curve:
         RunError: the file is missing, or no episode has ended yet.
     """
     columns = read_metrics(metrics)
-    found = [name for name in _COLUMNS if np.isfinite(columns.get(name, np.array(np.nan))).any()]
+    found = [name for name in _COLUMNS if _is_drawn(name, columns.get(name, np.array(np.nan)))]
     if not found:
         raise RunError(f"{metrics} has no success and no return yet: no episode has ended")
     score = columns[found[0]]
@@ -55,6 +56,12 @@ def read_curve(metrics: Path) -> Curve:
     episodes = counted if "episode/count" in columns else np.full_like(counted, np.inf)
     experience = columns[STEPS if STEPS in columns else "sequences"][known]
     return Curve(experience, score[known], smooth, window, _COLUMNS[found[0]], episodes)
+
+
+def _is_drawn(name: str, values: NDArray[np.float64]) -> bool:
+    """Whether a column has a value, and lies in 0 … 1 if it is drawn as a share."""
+    is_share = _COLUMNS[name] != "return"
+    return bool(np.isfinite(values).any()) and (not is_share or are_shares(values))
 
 
 def moving_mean(

@@ -23,17 +23,27 @@ class Recording(NamedTuple):
     views: list[Picture | None]  # T; what the agent sees, where that can be drawn
     last_view: Picture | None  # … after the last action
     observations: list[dict[str, NDArray[Any]]]  # T, of the one copy
+    last_observation: dict[str, NDArray[Any]]  # … after the last action
     actions: NDArray[Any]  # [T] or [T, D]
     rewards: NDArray[np.float64]  # [T]; after the action
     memory: dict[str, NDArray[np.float64]]  # diagnostics, each [T, N] or [T, R, N]
     cue_step: int | None  # first step whose observation showed the cue; None if none did
-    success: bool | None  # None where the task has no success
+    success: bool | None  # None where the task has no success, or another number than 0 and 1
+    ended: bool  # False: it was cut off
     seed: int
 
     @property
     def length(self) -> int:
         """Steps T."""
         return len(self.rewards)
+
+
+def ending(recording: Recording) -> str:
+    """How an episode ended: solved, failed, or its return; "so far" where it was cut off."""
+    returned = f"return {recording.rewards.sum():.3g}"
+    if not recording.ended:
+        return f"{returned} so far"
+    return {True: "solved", False: "failed", None: returned}[recording.success]
 
 
 @torch.no_grad()
@@ -69,19 +79,20 @@ def record_episode(
     for t in range(max_steps):
         kept.frames.append(_picture(env.render(0)))
         kept.views.append(view(obs) if view is not None else None)
-        kept.observations.append({name: _numpy(value[0]) for name, value in obs.items()})
+        kept.observations.append(_first(obs))
         action = agent.act(given)
         kept.actions.append(_numpy(action[0]))
         kept.memory.append({name: _numpy(value[0]) for name, value in agent.memory().items()})
         step = env.step(action)
         kept.rewards.append(float(step.reward[0]))
         kept.last_view = view(step.final_obs) if view is not None else None
+        kept.last_observation = _first(step.final_obs)
         if kept.cue_step is None and float(step.metrics.get("cue_seen", _NEVER)[0]) == 1:
             kept.cue_step = t + 1
         if bool(step.ended[0]):
-            return kept.recording(seed, step.metrics)
+            return kept.recording(seed, step.metrics, ended=True)
         obs, given = step.obs, step
-    return kept.recording(seed, {})
+    return kept.recording(seed, {}, ended=False)
 
 
 _NEVER = torch.zeros(1)
@@ -93,12 +104,13 @@ class _Kept:
         self.views: list[Picture | None] = []
         self.last_view: Picture | None = None
         self.observations: list[dict[str, NDArray[Any]]] = []
+        self.last_observation: dict[str, NDArray[Any]] = {}
         self.actions: list[NDArray[Any]] = []
         self.rewards: list[float] = []
         self.memory: list[dict[str, NDArray[Any]]] = []
         self.cue_step: int | None = None
 
-    def recording(self, seed: int, metrics: dict[str, Tensor]) -> Recording:
+    def recording(self, seed: int, metrics: dict[str, Tensor], *, ended: bool) -> Recording:
         success = float(metrics["success"][0]) if "success" in metrics else float("nan")
         memory = {
             name: np.stack([np.atleast_1d(entry[name]) for entry in self.memory]).astype(np.float64)
@@ -110,13 +122,20 @@ class _Kept:
             views=self.views,
             last_view=self.last_view,
             observations=self.observations,
+            last_observation=self.last_observation,
             actions=np.stack(self.actions),
             rewards=np.array(self.rewards),
             memory=memory,
             cue_step=cue_step,
-            success=None if np.isnan(success) else bool(success),
+            success=bool(success) if success in (0.0, 1.0) else None,
+            ended=ended,
             seed=seed,
         )
+
+
+def _first(obs: Obs) -> dict[str, NDArray[Any]]:
+    """The observation of the one copy that is recorded."""
+    return {name: _numpy(value[0]) for name, value in obs.items()}
 
 
 def _numpy(value: Tensor) -> NDArray[Any]:

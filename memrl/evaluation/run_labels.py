@@ -7,7 +7,15 @@ from typing import Any, Final
 
 # What a run may differ in and still be another seed of the same method.
 _NO_DIFFERENCE: Final = frozenset(
-    {"seed", "device", "threads", "compile", "evaluate.episodes", "evaluate.sequences"}
+    {
+        "seed",
+        "device",
+        "threads",
+        "compile",
+        "evaluate.episodes",
+        "evaluate.max_steps",
+        "evaluate.sequences",
+    }
 )
 _ELSEWHERE: Final = ("run.", "track.")  # groups that do not change what is learned
 

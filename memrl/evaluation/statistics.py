@@ -33,15 +33,24 @@ def wilson(values: ArrayLike) -> Estimate:
     NaN values (episodes without such an outcome) are left out.
 
     Raises:
-        ValueError: no value is left.
+        ValueError: no value is left, or one lies outside of 0 … 1.
     """
     outcomes = _finite(values)
+    if not are_shares(outcomes):
+        wrong = outcomes[(outcomes < 0) | (outcomes > 1)][0]
+        raise ValueError(f"an outcome is {wrong:g}, allowed: 0 … 1")
     n, p, z = len(outcomes), float(outcomes.mean()), NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     reach = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     # The interval touches 0 and 1 exactly when all outcomes agree; rounding must not cross p.
     low, high = min(max(centre - reach, 0.0), p), max(min(centre + reach, 1.0), p)
     return Estimate(p, low, high, _standard_error(outcomes), n)
+
+
+def are_shares(values: ArrayLike) -> bool:
+    """Whether all values lie in 0 … 1; NaN is left out."""
+    numbers = np.asarray(values, dtype=np.float64)
+    return not bool(((numbers < 0) | (numbers > 1)).any())
 
 
 def mean(values: ArrayLike, *, least: float = -math.inf, greatest: float = math.inf) -> Estimate:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from memrl.nn.init import linear
+from memrl.rollout.spaces import brief_space
 
 HEAD_GAIN = 0.01  # the initial policy is close to uniform
 
@@ -143,8 +144,8 @@ class ActionHead(nn.Module):
                 self.log_std = nn.Parameter(torch.zeros(space.shape[0]))
             case _:
                 raise ValueError(
-                    f"the action space is {space}; allowed: Discrete, MultiDiscrete, MultiBinary "
-                    "and Box with one axis"
+                    f"the action space is {brief_space(space)}; allowed: Discrete, MultiDiscrete, "
+                    "MultiBinary and Box with one axis"
                 )
         width = sum(self.sizes) if self.log_std is None else self.log_std.shape[0]
         self.layer = linear(in_dim, width, gain=HEAD_GAIN)

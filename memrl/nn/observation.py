@@ -13,9 +13,14 @@ from memrl.nn.pixels import PixelEncoder
 from memrl.nn.sentence import SentenceEncoder
 from memrl.nn.vectors import OneHot, Plain, VectorEncoder
 from memrl.rollout.env import Obs
+from memrl.rollout.masks import mask_size
+from memrl.rollout.spaces import brief_space
 from memrl.rollout.tokens import Tokens
 
 GRID_SIDE = 32  # a uint8 [W, H, C] with smaller sides is a grid of codes, else an image
+LEAST_SIDE = 8  # of an image: three convolutions halve it
+MOST_VALUES = 2**14  # that an entry encoded as one-hot or as bits may have
+MOST_NUMBERS = 2**20  # of a vector
 ACTION_MASK = "action_mask"  # not a feature
 PREV_REWARD = "prev_reward"
 _WIDE = (GridEncoder, PixelEncoder, VectorEncoder)
@@ -40,7 +45,8 @@ class ObsEncoder(Encoder):
         self.keys = [key for key in sorted(space.spaces) if key != ACTION_MASK]
         if not self.keys:
             raise ValueError(
-                f"the observation space is {space}; allowed: at least one entry to encode"
+                f"the observation space is {brief_space(space)}; allowed: at least one "
+                "entry to encode"
             )
         self.register_buffer("unit", torch.zeros(()), persistent=False)  # dtype of the features
         self.parts = nn.ModuleList()
@@ -63,13 +69,40 @@ class ObsEncoder(Encoder):
 def _part(
     key: str, space: spaces.Space[object], encoder_dim: int, cell_dim: int, normalise: bool
 ) -> tuple[nn.Module, int]:
+    _check_size(key, space)
     part = _choose(key, space, encoder_dim, cell_dim, normalise)
     if part is None:
         raise ValueError(
-            f"observation {key!r} is a {space}; allowed: Box of a uint8 grid or image [H, W, C], "
-            "Box of numbers, Discrete, MultiDiscrete, MultiBinary, Tokens"
+            f"observation {key!r} is a {brief_space(space)}; allowed: Box of a uint8 grid or "
+            "image [H, W, C], Box of numbers, Discrete, MultiDiscrete, MultiBinary, Tokens"
         )
     return part, part.out_dim
+
+
+def _check_size(key: str, space: spaces.Space[object]) -> None:
+    """Refuse an entry whose first layer would be larger than all else, or would not exist."""
+    what, advice = f"observation {key!r} is a {brief_space(space)}", ""
+    match space:
+        case Tokens():
+            return
+        case spaces.Discrete() | spaces.MultiDiscrete():
+            size, most = mask_size(space) or 0, MOST_VALUES
+            advice = "; digits as MultiDiscrete are short"
+        case spaces.MultiBinary():
+            size, most = int(np.prod(space.shape)), MOST_VALUES
+        case spaces.Box() if len(space.shape) <= 2:
+            size, most = int(np.prod(space.shape)), MOST_NUMBERS
+        case spaces.Box() if len(space.shape) == 3 and max(space.shape[:2]) >= GRID_SIDE:
+            if min(space.shape[:2]) < LEAST_SIDE:
+                raise ValueError(f"{what}, allowed: pictures with sides of at least {LEAST_SIDE}")
+            return
+        case _:
+            return
+    if size > most:
+        raise ValueError(
+            f"{what}, allowed: at most {most:,} values{advice}; an encoder of your own "
+            "(policy.encoder=module:Name) may take more"
+        )
 
 
 def _choose(

@@ -18,18 +18,23 @@ _TOLD_TWICE: Final = ("prev_action", "prev_reward")  # the rows of actions and r
 _MOST: Final = 10  # values of a symbol that get a row each; more are drawn as a number
 
 
-def observed_signals(recording: Recording, space: spaces.Dict, card: EnvCard) -> list[Signal]:
-    """A signal for each entry of the observation that is no picture, text or repetition."""
+def observed_signals(
+    recording: Recording, space: spaces.Dict, card: EnvCard, *, last: bool = False
+) -> list[Signal]:
+    """A signal for each entry of the observation that is no picture, text or repetition.
+
+    With ``last`` the observation after the last action follows the T of the steps.
+    """
+    observations = [*recording.observations, *([recording.last_observation] if last else [])]
     signals = []
     for key, part in space.items():
         if key in _TOLD_TWICE or isinstance(part, Tokens) or len(part.shape or ()) >= 3:
             continue
         name = "observation" if key == "obs" else key.replace("_", " ")
-        values = np.stack([obs[key] for obs in recording.observations])
+        values = np.stack([obs[key] for obs in observations])
         if isinstance(part, spaces.Discrete):
             words = {
-                int(obs[key]): _name(entry_text(key, obs, space, card))
-                for obs in recording.observations
+                int(obs[key]): _name(entry_text(key, obs, space, card)) for obs in observations
             }
             signals.append(_chosen(name, values.astype(int), words))
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from gymnasium import spaces
 from numpy.typing import NDArray
@@ -20,11 +20,18 @@ from memrl.plots.episode import draw_episode
 from memrl.plots.memory import draw_memory
 from memrl.rollout.tokens import Tokens
 
+_LONGEST_FILM: Final = 1000  # env steps
+
 
 def picture_title(config: Config, *, ablate: str | None = None) -> str:
     """The title of a run's pictures: its memory, the ablated part of it, its task."""
     ablated = {"state": ", without its state", "reads": ", reads silenced"}
     return f"{config.learner_name} on {config.env.id}{ablated[ablate] if ablate else ''}"
+
+
+def film_steps(max_steps: int) -> int:
+    """Env steps that are recorded of an episode if evaluations cut it off at ``max_steps``."""
+    return min(max_steps, _LONGEST_FILM)
 
 
 def draw_film(
@@ -36,7 +43,7 @@ def draw_film(
         RunError: the disk is full.
     """
     card = card_of(config)
-    bars = vectors(observed_signals(recording, space, card))
+    bars = vectors(observed_signals(recording, space, card, last=True))
     words = [key for key, part in space.items() if _is_told(part)]
 
     def observed(obs: Mapping[str, NDArray[Any]]) -> dict[str, str]:
@@ -73,7 +80,11 @@ def _is_told(part: spaces.Space[Any]) -> bool:
 
 def evaluation_line(evaluation: Evaluation) -> str:
     """One line: success, return and length with their 95 % intervals."""
-    parts = [f"{evaluation.episodes:,} episodes:"]
+    cut = evaluation.cut_off
+    told = (
+        f" ({cut:,} cut off after evaluate.max_steps, counted as far as they went)" if cut else ""
+    )
+    parts = [f"{evaluation.episodes:,} episodes{told}:"]
     for name, estimate in (
         ("success", evaluation.success),
         ("cue seen", evaluation.cue_seen),
@@ -82,4 +93,7 @@ def evaluation_line(evaluation: Evaluation) -> str:
     ):
         if estimate is not None:
             parts.append(f"{name} {estimate}")
+    if evaluation.success_number is not None:
+        number = evaluation.success_number
+        parts.append(f"success {number:.3g} on average (not a share: values lie outside of 0 … 1)")
     return "  ".join(parts)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, final
+
+from gymnasium import spaces
 
 from memrl.agents.ppo.config import PPOConfig
 from memrl.config.models import Config
 from memrl.errors import RunError
 from memrl.evaluation.evaluate import Evaluation, evaluate
-from memrl.evaluation.recording import record_episode
+from memrl.evaluation.recording import Recording, record_episode
 from memrl.pipeline.build import capture_rollouts, make_agent, make_env
 from memrl.pipeline.env_card import draw_view, references
 from memrl.pipeline.job import Job, Say, run, whole_parts
@@ -17,6 +21,7 @@ from memrl.pipeline.report import (
     draw_episode_memory,
     draw_film,
     evaluation_line,
+    film_steps,
     picture_title,
 )
 from memrl.pipeline.setup import find_device, prepare, seed_for
@@ -50,8 +55,19 @@ def train(
             continued has no intact checkpoint.
         Interrupted: a signal arrived; a checkpoint was saved first.
     """
-    result = run(TrainJob(config), target, style=style, say=say)
-    return Run(result.directory, config, agent=result.learner)
+    return train_job(TrainJob(config), target, style=style, say=say)
+
+
+def train_job(
+    job: TrainJob,
+    target: Path | RunDirectory | None = None,
+    *,
+    style: Style = "auto",
+    say: Say = print,
+) -> Run:
+    """`train` with an agent that is built already, so that all of its config is known to fit."""
+    result = run(job, target, style=style, say=say)
+    return Run(result.directory, job.config, agent=result.learner)
 
 
 @final
@@ -86,28 +102,52 @@ class TrainJob(Job[Config, Agent]):
         config, episodes = self.config, self.config.evaluate.episodes
         env = make_env(config, num=min(config.env.num, episodes))
         try:
-            seed, greedy = seed_for(config.seed, "evaluate"), config.evaluate.greedy
-            return evaluate(self.learner, env, episodes, seed, greedy=greedy)
+            seed, how = seed_for(config.seed, "evaluate"), config.evaluate
+            return evaluate(
+                self.learner, env, episodes, seed, greedy=how.greedy, max_steps=how.max_steps
+            )
         finally:
             env.close()
 
     def _draw(self, directory: RunDirectory, evaluation: Evaluation, say: Say) -> None:
         config, title = self.config, picture_title(self.config)
-        env = make_env(config, num=1)
-        seed, greedy = seed_for(config.seed, "watch"), config.evaluate.greedy
-        space = env.observation_space
-        recording = record_episode(self.learner, env, seed=seed, greedy=greedy, view=draw_view)
-        env.close()
         levels = references(config, success=evaluation.success is not None)
-        for draw in (
-            lambda: draw_curve(directory.metrics, directory.curve, references=levels, title=title),
-            lambda: draw_film(config, recording, space, directory.episode, title=title),
-            lambda: draw_episode_memory(config, recording, space, directory.memory, title=title),
-        ):
-            try:
-                draw()
-            except RunError as error:  # nothing to draw; if the disk is full, the summary raises
-                say(str(error))
+        with _faults_told(say):
+            draw_curve(directory.metrics, directory.curve, references=levels, title=title)
+        with _faults_told(say):
+            recording, space = self._record()
+            for draw, path in (
+                (draw_film, directory.episode),
+                (draw_episode_memory, directory.memory),
+            ):
+                with _faults_told(say):
+                    draw(config, recording, space, path, title=title)
+
+    def _record(self) -> tuple[Recording, spaces.Dict]:
+        """One episode of the trained agent, and the space of its observations."""
+        config = self.config
+        env = make_env(config, num=1)
+        try:
+            recording = record_episode(
+                self.learner,
+                env,
+                seed=seed_for(config.seed, "watch"),
+                greedy=config.evaluate.greedy,
+                view=draw_view,
+                max_steps=film_steps(config.evaluate.max_steps),
+            )
+        finally:
+            env.close()
+        return recording, env.observation_space
+
+
+@contextmanager
+def _faults_told(say: Say) -> Iterator[None]:
+    """Say why a picture cannot be drawn: the evaluation is worth more than its pictures."""
+    try:
+        yield
+    except RunError as error:  # if the disk is full, the summary raises
+        say(str(error))
 
 
 def whole_rollouts(config: Config, start: int = 0) -> str | None:

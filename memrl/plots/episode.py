@@ -18,7 +18,7 @@ from PIL import Image
 
 from memrl.checkpoint.atomic import write_atomically
 from memrl.errors import RunError
-from memrl.evaluation.recording import Recording
+from memrl.evaluation.recording import Recording, ending
 from memrl.plots import style
 from memrl.plots.panels import Update, memory_panel, picture_panel, text_panel, vector_panel
 from memrl.plots.signals import Signal
@@ -53,7 +53,7 @@ def draw_episode(
     observes: words and, of vectors, bars; on the right every diagnostic of its memory after it has
     read that observation; above, what it then does and what that earns. Scales stay the same from
     frame to frame. A long episode is thinned to 200 frames, and the picture says so. The last frame
-    shows the view that the last action led to; of the world there is no such picture, since
+    shows what the agent sees after the last action; of the world there is no such picture, since
     environments begin the next episode in the same step.
 
     Args:
@@ -62,7 +62,7 @@ def draw_episode(
         title: the beginning of its headline.
         mission: what the agent was told to do; the last line of the headline.
         observed: puts the observation of one environment into words, by entry.
-        vectors: what was observed that is shown as bars instead.
+        vectors: what was observed that is shown as bars instead, [T + 1, N].
         done: puts an action into words.
 
     Raises:
@@ -75,12 +75,14 @@ def draw_episode(
     if any(seen):
         vectors = ()
     elif observed is not None:
-        texts = [_paragraphs(observed(obs)) for obs in recording.observations]
+        observations = [*recording.observations, recording.last_observation]
+        texts = [_paragraphs(observed(obs)) for obs in observations]
         texts = texts if any(texts) else []
     stride = math.ceil(recording.length / _MAX_FRAMES)
     steps = [*range(0, recording.length - 1, stride), recording.length - 1]
-    steps += [recording.length] * (recording.last_view is not None)
-    lines = _Headline(recording, title, mission, stride, done)
+    shows_last = bool(recording.last_view is not None or texts or vectors)
+    steps += [recording.length] * shows_last
+    lines = _Headline(recording, title, mission, stride, done, shows_last)
     scene = _Scene(recording, lines, texts, vectors)
     images = [scene.draw(t) for t in steps]
     palette = images[-1].quantize(colors=256)
@@ -171,6 +173,7 @@ class _Headline(NamedTuple):
     mission: str
     stride: int
     done: Done
+    shows_last: bool  # a frame follows after the last action
 
     def __call__(self, t: int) -> str:
         """The lines before action ``t``; ``t`` = T is after the last one."""
@@ -196,9 +199,8 @@ class _Headline(NamedTuple):
         if not over:
             deed = f"action: {self.done(np.asarray(recording.actions[t]))}"
             parts.append(f"{deed}  ·  reward: {recording.rewards[t]:.3g}")
-        if over or (t == recording.length - 1 and recording.last_view is None):
-            returned = f"return {recording.rewards.sum():.3g}"
-            parts.append({True: "solved", False: "failed", None: returned}[recording.success])
+        if over or (t == recording.length - 1 and not self.shows_last):
+            parts.append(ending(recording))
         return "  ·  ".join(parts)
 
 

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from memrl.errors import RunError
-from memrl.evaluation.recording import Recording
+from memrl.evaluation.recording import Recording, ending
 from memrl.plots import style
 from memrl.plots.signals import (
     REWARD_INCHES,
@@ -180,8 +180,7 @@ def _mark_heads(axes: Axes, heads: int, slots: int) -> None:
 
 
 def _headline(picture: Figure, recording: Recording, title: str) -> None:
-    ending = {True: "solved", False: "failed", None: f"return {recording.rewards.sum():.3g}"}
-    facts = f"one episode, {recording.length} steps, {ending[recording.success]}"
+    facts = f"one episode, {recording.length} steps, {ending(recording)}"
     if recording.cue_step is not None:
         facts += f"  ·  dashed: cue first seen, step {recording.cue_step}"
     lines = [title, facts] if title else [facts]

@@ -106,7 +106,7 @@ def _folded(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def vector_panel(axes: Axes, signal: Signal) -> Update:
     """Bars for the entries of a vector, each with its number where they are few."""
-    values = np.concatenate([signal.values, signal.values[-1:]])  # nothing is observed at the end
+    values = signal.values
     count = values.shape[1]
     if count > NAMED_ENTRIES:
         return memory_panel(axes, signal.name, signal.values, entries="entry")

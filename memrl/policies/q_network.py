@@ -16,6 +16,7 @@ from memrl.nn.init import linear
 from memrl.nn.observation import ACTION_MASK
 from memrl.policies.backbone import Backbone, PolicyConfig, build_parts, head_body
 from memrl.rollout.env import Obs
+from memrl.rollout.spaces import brief_space
 
 
 class QStep(NamedTuple):
@@ -89,7 +90,9 @@ def build_q_network(
             memory or an option is unknown.
     """
     if not isinstance(action_space, spaces.Discrete):
-        raise ValueError(f"the action space is {action_space}, allowed for Q-learning: Discrete")
+        raise ValueError(
+            f"the action space is {brief_space(action_space)}, allowed for Q-learning: Discrete"
+        )
     encoder, core = build_parts(observation_space, memory, config)
     return QNetwork(
         encoder,

@@ -14,8 +14,9 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from memrl.errors import shortened
 from memrl.rollout.env import Obs
-from memrl.rollout.spaces import Array, Space, tensor_dtype
+from memrl.rollout.spaces import Array, Space, brief_space, tensor_dtype
 
 
 class Form(NamedTuple):
@@ -119,8 +120,14 @@ def _is_single(array: Array, key: str, space: Space) -> bool:
 def _tensor(array: Array, key: str, space: Space) -> Tensor:
     dtype = tensor_dtype(space)
     if array.dtype.kind == "f" and not dtype.is_floating_point:
-        raise ValueError(f"observation {key!r} is {array.dtype}, allowed: integers, as in {space}")
+        raise ValueError(
+            f"observation {key!r} is {array.dtype}, allowed: integers, as in {brief_space(space)}"
+        )
     sizes = space.n if isinstance(space, spaces.Discrete) else getattr(space, "nvec", None)
+    if dtype == torch.uint8:
+        sizes = 256
     if sizes is not None and ((array < 0) | (array >= sizes)).any():
-        raise ValueError(f"observation {key!r} is {array.tolist()}, outside {space}")
+        raise ValueError(
+            f"observation {key!r} is {shortened(array.tolist())}, outside {brief_space(space)}"
+        )
     return torch.as_tensor(array).to(dtype).reshape(len(array), *(space.shape or ()))

@@ -4,6 +4,8 @@
 space of one environment        tensor of B of them     converted to
 ==============================  ======================  ===========================
 ``Box`` of uint8                uint8 [B, ...]          the same ``Box``, at least 1-D
+picture [C, H, W] of uint8      uint8 [B, H, W, C]      channels last, as SB3 tells them apart
+grid [W, H, C] of other ints    uint8 [B, W, H, C]      counted from its lows, up to 256 symbols
 any other ``Box``               float32 [B, ...]        ``Box`` of float32, at least 1-D
 ``Discrete``                    int64 [B]               ``Discrete`` from zero
 ``MultiDiscrete``               int64 [B, D]            1-D, every entry from zero
@@ -26,6 +28,8 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from memrl.errors import EnvOutputError, shortened
+from memrl.rollout.masks import mask_size
 from memrl.rollout.tokens import Tokens
 
 Space: TypeAlias = spaces.Space[Any]
@@ -33,6 +37,7 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 ALLOWED = "Box, Discrete, MultiDiscrete, MultiBinary"
 MASK = "action_mask"
+MOST_CHOICES = 2**16  # each has a row of the last layer, and a value at every step
 
 
 class Leaf(NamedTuple):
@@ -65,7 +70,9 @@ def leaves(space: Space) -> dict[str, Leaf]:
             kept = spaces.MultiBinary(int(np.prod(kept.shape or ())))
         found[key] = Leaf(path, given, kept)
     if not found:
-        raise ValueError(f"nothing is left of the observation space {space} once text is dropped")
+        raise ValueError(
+            f"nothing is left of the observation space {brief_space(space)} once text is dropped"
+        )
     return found
 
 
@@ -85,6 +92,13 @@ def canonical(space: Space, what: str) -> Space:
     match space:
         case Tokens():
             return Tokens(space.num_symbols, space.length)
+        case spaces.Box() if is_symbols(space):
+            return spaces.Box(
+                np.uint8(0), (space.high - space.low).astype(np.uint8), dtype=np.uint8
+            )
+        case spaces.Box() if is_channels_first(space):
+            channels, *sides = space.shape
+            return spaces.Box(0, 255, (*sides, channels), np.uint8)
         case spaces.Box():
             dtype: Any = np.uint8 if space.dtype == np.uint8 else np.float32
             with np.errstate(over="ignore"):  # bounds beyond float32 become infinite
@@ -102,9 +116,37 @@ def canonical(space: Space, what: str) -> Space:
     )
 
 
+def is_symbols(space: Space) -> bool:
+    """Whether this is a grid [W, H, C] of at most 256 symbols a channel, in another dtype."""
+    return (
+        isinstance(space, spaces.Box)
+        and space.dtype is not None
+        and space.dtype.kind in "iu"
+        and space.dtype != np.uint8
+        and len(space.shape) == 3
+        and bool((space.high.astype(float) - space.low.astype(float) < 256).all())
+    )
+
+
+def is_channels_first(space: Space) -> bool:
+    """Whether this is a picture [C, H, W]: bytes of which the first axis is the shortest."""
+    return (
+        isinstance(space, spaces.Box)
+        and space.dtype == np.uint8
+        and len(space.shape) == 3
+        and space.shape[0] < min(space.shape[1:])
+        and bool((space.low == 0).all() and (space.high == 255).all())
+    )
+
+
 def canonical_action(space: Space) -> Space:
     """The action space of one environment for an agent: a ``Box`` is flat, counts start at 0."""
     kept = canonical(space, "the action space")
+    if (size := mask_size(kept) or 0) > MOST_CHOICES:
+        raise ValueError(
+            f"the action space has {size:,} choices, allowed: at most {MOST_CHOICES:,}; several "
+            "choices among fewer are a MultiDiscrete"
+        )
     if isinstance(kept, spaces.Box):
         low, high = (bound.astype(np.float32).reshape(-1) for bound in (kept.low, kept.high))
         return spaces.Box(low, high, dtype=np.float32)
@@ -118,33 +160,76 @@ def tensor_dtype(space: Space) -> torch.dtype:
     return torch.from_numpy(np.empty(0, space.dtype)).dtype
 
 
+def brief_space(space: Space) -> str:
+    """A space for a message, on one line; bounds that are arrays are told by their extremes."""
+    if isinstance(space, spaces.Box) and space.low.size:
+        return f"Box({space.low.min()}, {space.high.max()}, {space.shape}, {space.dtype})"
+    return shortened(space)
+
+
 def encode(leaf: Leaf, batch: Any, name: str, envs: Array | None = None) -> Array:
     """A batch of values of ``leaf.given`` as a new array of ``leaf.space``: [B, ...].
 
     ``name`` and ``envs`` (the environments of these values; all by default) are for the errors.
 
     Raises:
-        ValueError: wrong shape, NaN, or an index outside its space.
+        EnvOutputError: wrong shape, a number that is not finite, or an index outside its space.
     """
     values, given = np.asarray(batch), leaf.given
     wanted = given.shape or ()
     if values.shape[1:] != wanted:
-        raise ValueError(f"{name} has shape {values.shape[1:]}, but its space says {wanted}")
+        raise EnvOutputError(f"{name} has shape {values.shape[1:]}, but its space says {wanted}")
     flat = values.reshape(len(values), -1)
     if isinstance(given, spaces.Discrete | spaces.MultiDiscrete):
         sizes = given.n if isinstance(given, spaces.Discrete) else given.nvec.reshape(-1)
         flat = flat - np.asarray(given.start).reshape(-1)
         bad = ((flat < 0) | (flat >= sizes)).any(1)
+    elif isinstance(given, spaces.Box) and is_symbols(given):
+        low, high = (bound.reshape(-1) for bound in (given.low, given.high))
+        bad = ((flat < low) | (flat > high)).any(1)
+        flat = flat - low
     else:
-        bad = np.isnan(flat).any(1) if flat.dtype.kind == "f" else np.zeros(len(flat), bool)
+        bad = np.zeros(len(flat), bool)
+    dtype = bool if isinstance(leaf.space, spaces.MultiBinary) else leaf.space.dtype
+    with np.errstate(over="ignore", invalid="ignore"):
+        cast = flat.astype(dtype)
+    if cast.dtype.kind == "f":  # a number beyond float32 is infinite now
+        bad |= ~np.isfinite(cast).all(1)
     if bad.any():
         row = int(bad.argmax())
         env = row if envs is None else envs[row]
-        found = f"{values[row]}, outside {given}" if flat.dtype.kind in "iu" else "NaN"
-        raise ValueError(f"{name} of env {env} is {found}")
-    dtype = bool if isinstance(leaf.space, spaces.MultiBinary) else leaf.space.dtype
-    with np.errstate(over="ignore"):
-        return flat.astype(dtype).reshape(len(values), *(leaf.space.shape or ()))
+        raise EnvOutputError(
+            f"{name} of env {env} is {_fault(np.asarray(values[row]), cast[row], given)}"
+        )
+    if is_channels_first(given):
+        return np.moveaxis(cast.reshape(values.shape), 1, -1).copy()
+    return cast.reshape(len(values), *(leaf.space.shape or ()))
+
+
+def _fault(value: Array, cast: Array, given: Space) -> str:
+    """What is wrong with one environment's value, as it was given and as it was converted [D]."""
+    if cast.dtype.kind != "f":
+        return f"{shortened(value)}, outside {brief_space(given)}"
+    bad = int((~np.isfinite(cast)).argmax())
+    number = float(value.reshape(-1)[bad])
+    place = np.unravel_index(bad, given.shape or (1,))
+    where = f" at [{', '.join(str(index) for index in place)}]" if cast.size > 1 else ""
+    found = "NaN" if np.isnan(number) else f"{number:g}"
+    return f"{found}{where}, allowed: finite numbers within float32"
+
+
+def decode(leaf: Leaf, values: Tensor) -> Array:
+    """Tensors of ``leaf.space`` as values of ``leaf.given``: the inverse of `encode`, [B, ...]."""
+    array: Array = values.detach().cpu().numpy()
+    given = leaf.given
+    if is_channels_first(given):
+        array = np.moveaxis(array, -1, 1)
+    array = array.reshape(len(array), *(given.shape or ())).astype(given.dtype)
+    if isinstance(given, spaces.Box) and is_symbols(given):
+        array += given.low
+    if isinstance(given, spaces.Discrete | spaces.MultiDiscrete):
+        array += given.start
+    return array
 
 
 def decode_action(space: Space, action: Tensor) -> Array:
@@ -158,7 +243,9 @@ def decode_action(space: Space, action: Tensor) -> Array:
     values: Array = action.detach().cpu().numpy()
     shape = canonical_action(space).shape or ()
     if values.shape[1:] != shape:
-        raise ValueError(f"actions have shape {values.shape}, expected (B, *{shape}) for {space}")
+        raise ValueError(
+            f"actions have shape {values.shape}, expected (B, *{shape}) for {brief_space(space)}"
+        )
     values = values.reshape(len(values), *(space.shape or ()))
     if isinstance(space, spaces.Box):
         bad = np.isnan(values).reshape(len(values), -1).any(1)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, final
 import torch
 
 from memrl.checkpoint.folder import Checkpoint, Checkpoints
-from memrl.errors import Interrupted, RunError
+from memrl.errors import EnvError, Interrupted, RunError
 from memrl.run.agent import Learner, Metrics
 from memrl.run.directory import RunDirectory
 from memrl.run.global_generators import randomness_state, restore_randomness
@@ -123,6 +123,11 @@ class _Training:
             self.learner.learn(total, self._on_iteration)
         except FloatingPointError as error:
             raise self._diverged(error) from error
+        except EnvError as error:
+            if self.stop.signum is None:
+                raise
+            # A SIGTERM to a whole group ends the processes of the environments in mid-step.
+            raise self._interrupted(self.stop.signum) from error
         if self._last_seen != self.learner.experience:
             self._save()
         assert self._last is not None
@@ -140,11 +145,7 @@ class _Training:
         self._scores.append(_score(metrics))
         if self.stop.signum is not None:
             self._save()
-            raise Interrupted(
-                f"stopped after {seen:,} {unit_as_text(unit)}; continue with: "
-                f"{self.directory.resume_command()}",
-                self.stop.signum,
-            )
+            raise self._interrupted(self.stop.signum)
         if now - self._saved_at >= self.checkpoint_seconds:
             self._save()
 
@@ -159,6 +160,13 @@ class _Training:
         )
         self._scores = []
         self._saved_at = self.clock()
+
+    def _interrupted(self, signum: int) -> Interrupted:
+        seen, unit = max(self._last_seen, 0), unit_as_text(self.learner.unit)
+        return Interrupted(
+            f"stopped after {seen:,} {unit}; continue with: {self.directory.resume_command()}",
+            signum,
+        )
 
     def _diverged(self, error: FloatingPointError) -> RunError:
         seen, unit = self.learner.experience, unit_as_text(self.learner.unit)

@@ -151,7 +151,8 @@ def describe(row: Row, rate: float, total: int, unit: str = STEPS) -> str:
     has_success = "episode/success" in row
     for name, label in _SHOWN.items():
         if name in row and not math.isnan(row[name]) and not (label == "return" and has_success):
-            value = f"{row[name]:{_PERCENT[label]}}" if label in _PERCENT else f"{row[name]:.3g}"
+            is_share = label in _PERCENT and 0 <= row[name] <= 1
+            value = f"{row[name]:{_PERCENT[label] if is_share else '.3g'}}"
             parts.append(f"{label} {value}")
     return "  ".join(parts)
 

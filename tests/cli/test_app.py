@@ -73,6 +73,21 @@ def sentence(outcome: Outcome) -> str:
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "env=CartPole-v1", "env.num=1", "agent.minibatches=9"],
+        ["train", "env=probe", "env.length=0"],
+        ["train", "env=CartPole-v1", "agent=r2d2", "agent.replay.capacity=3"],
+        ["fit", "task=copy", "task.longest=0"],
+    ],
+)
+def test_a_value_out_of_range_is_told_alone_without_the_config(memrl, words):
+    outcome = memrl(*words)
+    assert sentence(outcome)
+    assert len((outcome.out + outcome.err).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
     "command",
     [[], *[[name] for name in ("train", "fit", "evaluate", "watch", "export", "compare", "memories",
                                "envs", "play", "tasks", "config", "check", "bench")],

@@ -95,3 +95,25 @@ def test_mistakes_are_refused_before_anything_is_played():
         evaluate(WalkAgent(), Countdown(3), episodes=0, seed=0)
     with pytest.raises(ValueError, match="has no reads"):
         evaluate(WalkAgent(), Countdown(3), episodes=1, seed=0, ablate="reads")
+
+
+@pytest.mark.parametrize("next_step", [False, True])
+def test_an_episode_that_goes_on_is_cut_off_and_counted_as_far_as_it_went(next_step):
+    # Episodes of Countdown last 2 or 11 steps: the long ones are cut off after 5.
+    result = evaluate(
+        WalkAgent(), Countdown(7, next_step=next_step), episodes=50, seed=3, max_steps=5
+    )
+    length, success = result.per_episode["length"], result.per_episode["success"]
+    cut = length == 5
+    assert set(length) == {2, 5}
+    assert result.cut_off == cut.sum() == np.isnan(success).sum()
+    assert result.episodes == len(length) < 50
+    assert result.success.mean == 1  # of the episodes that ended
+
+
+def test_a_limit_that_no_episode_reaches_changes_nothing():
+    plain, limited = (
+        evaluate(WalkAgent(), Countdown(5), 11, 3, max_steps=most) for most in (1000, 11)
+    )
+    assert plain.cut_off == limited.cut_off == 0
+    assert plain.as_dict() == limited.as_dict()

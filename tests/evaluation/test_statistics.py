@@ -63,3 +63,8 @@ def test_missing_values_are_left_out():
     assert wilson([1.0, math.nan, 0.0]).samples == 2
     with pytest.raises(ValueError, match="at least one value"):
         mean([math.nan])
+
+
+def test_an_outcome_outside_of_0_to_1_has_no_rate():
+    with pytest.raises(ValueError, match="an outcome is 100, allowed: 0 … 1"):
+        wilson([0.0, 100.0])

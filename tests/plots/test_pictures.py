@@ -265,7 +265,9 @@ def test_where_nothing_is_a_picture_the_gif_says_what_is_seen_and_done(tmp_path,
     draw_episode(recording, tmp_path / "e.gif", observed=observed, done=lambda a: f"wait {a}")
     headlines_, texts = zip(*seen, strict=True)
     assert headlines_[0] == "step 1 of 2\naction: wait 0  ·  reward: 0"
-    assert [lines[0] for lines in texts] == ["obs: the number 0", "obs: the number 1"]
+    assert headlines_[1] == "step 2 of 2\naction: wait 0  ·  reward: 1"
+    assert headlines_[2] == "after step 2 of 2\nsolved"
+    assert [lines[0] for lines in texts] == [f"obs: the number {t}" for t in (0, 1, 2)]
     assert texts[0][-1] == "…"  # what is long is cut
 
 
@@ -311,3 +313,10 @@ def test_a_memory_can_be_watched_without_a_world_and_a_world_without_a_memory(tm
     assert draw_episode(recording._replace(memory={}), tmp_path / "empty.gif") == 2
     with pytest.raises(RunError, match="neither"):
         draw_episode(blind._replace(memory={}), tmp_path / "nothing.gif")
+
+
+def test_a_success_that_is_no_share_is_not_drawn_in_percent(tmp_path):
+    metrics = tmp_path / "metrics.csv"
+    metrics.write_text("env_steps,episode/success,episode/return\n8,20,1\n16,100,3\n")
+    curve = read_curve(metrics)
+    assert (curve.measure, curve.is_share) == ("return", False)

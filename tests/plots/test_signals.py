@@ -32,11 +32,13 @@ def recording(observations, actions, memory=None, views=None):
         views=views or [None] * steps,
         last_view=None,
         observations=observations,
+        last_observation=observations[-1],
         actions=np.asarray(actions),
         rewards=np.eye(steps)[-1],
         memory=memory or {"hidden": np.random.default_rng(0).normal(size=(steps, 3))},
         cue_step=1,
         success=True,
+        ended=True,
         seed=1,
     )
 
@@ -145,6 +147,7 @@ def test_many_units_are_those_that_vary_most_beside_their_like(tmp_path):
 
 def test_the_film_of_a_vector_has_bars_that_move(tmp_path, monkeypatch):
     kept, space = vector(4)
+    kept = kept._replace(last_observation={"obs": np.arange(4) * 3.0, "flag": np.ones(1)})
     config = memrl.compose(["env=CartPole-v1"])
     seen = []
     draw = style.FigureCanvasAgg.draw
@@ -161,7 +164,9 @@ def test_the_film_of_a_vector_has_bars_that_move(tmp_path, monkeypatch):
     draw_film(config, kept, space, tmp_path / "e.gif", title="gru")
     widths, told, words = zip(*seen, strict=True)
     assert widths[0] == [0, -2, -4, -6]
-    assert widths[-1] == [0, 2, 4, 6]
+    assert widths[-2] == [0, 2, 4, 6]
+    assert widths[-1] == [0, 3, 6, 9]  # after the last action
+    assert len(widths) == T + 1
     assert [line.split() for line in told[0]] == [
         ["0", "-0.000"], ["1", "-2.000"], ["2", "-4.000"], ["3", "-6.000"]
     ]  # fmt: skip

@@ -16,7 +16,7 @@ import torch
 from run_fakes import Clock, WalkAgent
 
 from memrl.checkpoint.folder import Checkpoints
-from memrl.errors import Interrupted, RunError
+from memrl.errors import EnvError, Interrupted, RunError
 from memrl.run.directory import RunDirectory
 from memrl.run.global_generators import randomness_state, restore_randomness
 from memrl.run.loop import fit
@@ -288,3 +288,31 @@ def test_a_process_that_is_killed_minus_nine_loses_nothing(tmp_path):
     assert again.checkpoint.experience == 700
     assert_same_rows(again.rows(), whole.rows())
     assert math.isfinite(again.rows()["train/noise"][-1])
+
+
+def test_environments_that_end_with_the_signal_leave_the_last_checkpoint(tmp_path):
+    run = Run(tmp_path / "run")
+
+    def in_iteration():
+        if run.agent.env_steps == 21:  # the signal reached the processes of the environments, too
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise EnvError("env 0 of Corridor: its process ended during step with exit code -15")
+
+    run.agent.in_iteration = in_iteration
+    with pytest.raises(
+        Interrupted, match=r"stopped after 14 env steps.*memrl train --resume"
+    ) as it:
+        run.fit(70, checkpoint_seconds=0.0)
+    assert it.value.exit_code == 143
+    assert run.checkpoints.last().experience == 14
+
+
+def test_an_environment_that_ends_without_a_signal_is_an_error(tmp_path):
+    run = Run(tmp_path / "run")
+
+    def in_iteration():
+        raise EnvError("env 0 of Corridor: its process ended during step with exit code 3")
+
+    run.agent.in_iteration = in_iteration
+    with pytest.raises(EnvError, match="exit code 3"):
+        run.fit(70)

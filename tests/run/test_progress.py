@@ -80,3 +80,8 @@ def test_a_bar_can_be_asked_for(capsys):
     with progress_bar(100, style="bar") as progress:
         progress.update(ROW)
     assert "success 50%" in capsys.readouterr().err
+
+
+def test_a_success_that_is_no_share_is_shown_as_a_number():
+    row = {"env_steps": 8, "episode/success": 100.0}
+    assert describe(row, 1.0, 16).endswith("success 100")
