@@ -16,6 +16,7 @@ from memrl.rollout.env import Obs
 from memrl.rollout.tokens import Tokens
 
 GRID_SIDE = 32  # a uint8 [W, H, C] with smaller sides is a grid of codes, else an image
+LEAST_SIDE, MOST_CHANNELS = 8, 4  # of a picture of floats; any other box is a vector
 ACTION_MASK = "action_mask"  # not a feature
 PREV_REWARD = "prev_reward"
 _WIDE = (GridEncoder, PixelEncoder, VectorEncoder)
@@ -90,7 +91,18 @@ def _choose(
             if max(space.shape[:2]) < GRID_SIDE:
                 return GridEncoder(space.shape, encoder_dim, cell_dim)
             return PixelEncoder(space.shape, encoder_dim)
-        case spaces.Box() if len(space.shape) <= 2:
+        case spaces.Box() if _is_float_picture(space):
+            return PixelEncoder(space.shape, encoder_dim)
+        case spaces.Box():
             return VectorEncoder(space.shape, encoder_dim, normalise)
         case _:
             return None
+
+
+def _is_float_picture(space: spaces.Box) -> bool:
+    """Are these brightnesses from 0 to 1, [H, W, C], with sides that the convolutions take?"""
+    if len(space.shape) != 3 or space.dtype == np.uint8:
+        return False
+    height, width, channels = space.shape
+    bounded = bool((space.low >= 0).all() and (space.high <= 1).all())
+    return bounded and min(height, width) >= LEAST_SIDE and channels <= MOST_CHANNELS

@@ -195,13 +195,35 @@ def test_schedules_are_data(tmp_path):
     model(vec(), learning_rate=falling, clip_range_vf=0.3).save(tmp_path / "m")
     loaded = MemoryPPO.load(tmp_path / "m")
     assert loaded.lr_schedule(0.5) == pytest.approx(5e-4)
-    assert loaded.clip_range_vf == 0.3
+    assert loaded.clip_range_vf(0.5) == 0.3
 
 
-def test_a_function_must_be_given_again(tmp_path):
+def test_functions_must_be_given_again_to_learn_and_all_are_named_at_once(tmp_path):
+    function = lambda left: 0.2 * left  # noqa: E731
+    model(vec(), clip_range=function, learning_rate=function).save(tmp_path / "m")
+    loaded = MemoryPPO.load(tmp_path / "m", vec())
+    loaded.predict(np.zeros(2, np.float32))
+    with pytest.raises(ValueError, match=r"load\(path, learning_rate=…, clip_range=…\)"):
+        loaded.learn(16)
+    loaded.save(tmp_path / "again")
+    with pytest.raises(ValueError, match=r"learning_rate .*<lambda>.*clip_range .*<lambda>"):
+        MemoryPPO.load(tmp_path / "again", vec()).learn(16)
+    loaded = MemoryPPO.load(tmp_path / "m", vec(), learning_rate=1e-3, clip_range=0.1)
+    assert loaded.learn(16).num_timesteps == 16
+
+
+def test_rates_of_zero_are_numbers_as_in_sb3(tmp_path):
+    model(vec()).save(tmp_path / "m")
+    zero = {"learning_rate": 0.0, "lr_schedule": lambda _: 0.0, "clip_range": lambda _: 0.0}
+    loaded = MemoryPPO.load(tmp_path / "m", vec(), custom_objects=zero)
+    before = loaded.get_parameters()["policy"]
+    before = {name: value.clone() for name, value in before.items() if "net" in name}
+    after = loaded.learn(16).get_parameters()["policy"]
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+def test_a_function_may_be_given_again(tmp_path):
     model(vec(), clip_range=lambda left: 0.2 * left).save(tmp_path / "m")
-    with pytest.raises(ValueError, match=r"clip_range was the function .*load\(path, clip_range="):
-        MemoryPPO.load(tmp_path / "m")
     loaded = MemoryPPO.load(tmp_path / "m", clip_range=lambda left: 0.4 * left)
     assert loaded.clip_range(0.5) == 0.2
 
@@ -211,7 +233,7 @@ def test_custom_objects_replace_a_learning_rate_as_in_sb3(tmp_path):
     schedules = {"lr_schedule": lambda _: 0.5, "clip_range": 0.1}
     loaded = MemoryPPO.load(tmp_path / "m", custom_objects=schedules)
     assert loaded.lr_schedule(1.0) == 0.5
-    assert loaded.clip_range == 0.1
+    assert loaded.clip_range(0.5) == 0.1
 
 
 @pytest.mark.parametrize(
