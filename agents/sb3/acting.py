@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from memrl.agents.sb3.distribution import as_sb3, by_row
 from memrl.agents.sb3.state_check import check_state
 from memrl.agents.sb3.vec_env import ObservationConverter, mask_size
+from memrl.nn.encoder import Encoder
 from memrl.nn.normalise import RunningNorm
 from memrl.policies.actor_critic import Policy, PolicyUnrolled
 from memrl.rollout.env import Obs
@@ -169,6 +170,20 @@ class ActingPolicy(BasePolicy, ABC):
         if self.net.actor.log_std is None:
             raise AttributeError(f"{type(self.action_space).__name__} actions have no log_std")
         return self.net.actor.log_std
+
+    @property
+    def features_extractor(self) -> Any:
+        """What turns observations into features: memrl's encoder."""
+        return self.net.encoder
+
+    @features_extractor.setter
+    def features_extractor(self, value: Any) -> None:
+        assert value is None  # SB3's constructor has none yet
+
+    def extract_features(self, obs: Any, features_extractor: Any = None) -> Tensor:
+        """Features [N, F] of observations [N, ...]."""
+        encoder: Encoder = features_extractor or self.net.encoder
+        return encoder(self._obs(_on_host(obs), False, None))  # type: ignore[no-any-return]
 
     @property
     def features_dim(self) -> int:

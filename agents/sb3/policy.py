@@ -95,6 +95,8 @@ class MemoryPolicy(ActingPolicy):
             encoders=self._encoders(config),
         )
         self.architecture.finish(self.net)
+        for name in ("net_arch", "ortho_init", "log_std_init", "share_features_extractor"):
+            setattr(self, name, getattr(self.architecture, name))
         self.return_norm = RunningNorm(1, clip=None) if normalize_returns else None
         self.generator = torch.Generator()
         self._returned_state = False
