@@ -15,16 +15,8 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from memrl.agents.ppo.learner import Learner, Rates
-from memrl.agents.sb3.collecting import Collecting
-from memrl.agents.sb3.options import (
-    FIXED,
-    LIVE,
-    chunk_length,
-    learner_config,
-    minibatch_size,
-    plain,
-    warn_of_a_rest,
-)
+from memrl.agents.sb3.live_options import LiveOptions
+from memrl.agents.sb3.options import learner_config, minibatch_size, plain, warn_of_a_rest
 from memrl.agents.sb3.plugins import with_class_names
 from memrl.agents.sb3.policy import MemoryPolicy
 from memrl.agents.sb3.rates import LearningRates
@@ -42,7 +34,7 @@ from memrl.rollout.spaces import Array
 
 
 @final
-class MemoryPPO(Collecting):
+class MemoryPPO(LiveOptions):
     """Recurrent PPO with any memory, for Stable-Baselines3's environments and tools.
 
     Rollouts are split into chunks of consecutive steps, and the memory's state at the start of each
@@ -211,50 +203,11 @@ class MemoryPPO(Collecting):
         self._collector = None
         self._built = True
 
-    @property
-    def bptt(self) -> int:
-        """The chunk length, in env steps."""
-        return chunk_length(self.batch_size) if self._bptt is None else self._bptt
-
-    @bptt.setter
-    def bptt(self, value: int | None) -> None:
-        self._bptt = value
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; options count at once, and are checked.
-
-        Raises:
-            ValueError: a number is out of range, or the model is built and cannot change this.
-        """
-        if not self.__dict__.get("_built", False):
-            super().__setattr__(name, value)
-        elif name in FIXED:
-            if value != getattr(self, name):
-                raise ValueError(f"{name} of a model that is built cannot change: {FIXED[name]}")
-        elif name in LIVE:
-            before = self._bptt if name == "bptt" else getattr(self, name)
-            is_clip = name.startswith("clip_range") and value is not None
-            super().__setattr__(name, as_function(plain(value)) if is_clip else plain(value))
-            try:
-                learner_config(self)
-            except ValueError:
-                super().__setattr__(name, before)
-                raise
-            if name == "learning_rate":
-                self._setup_lr_schedule()
-        else:
-            super().__setattr__(name, value)
-
-    def _setup_lr_schedule(self) -> None:
-        super()._setup_lr_schedule()
-        if self.__dict__.get("_built", False):
-            self.rates.follow_schedule()
-
     def set_random_seed(self, seed: SupportsIndex | None = None) -> None:
         """Seed everything that draws: training actions, minibatches and `predict` among it."""
         plain_seed: int | None = plain(seed)
         super().set_random_seed(plain_seed)
-        if plain_seed is not None and self.__dict__.get("_built", False):
+        if plain_seed is not None and self._built:
             self._seed_generators(plain_seed)
             if self._saved_collector is not None:
                 self._saved_collector["generator"] = self.generator.get_state()
