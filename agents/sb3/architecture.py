@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from memrl.agents.sb3.plugins import ACTIVATIONS, EXTRACTORS, OPTIMIZERS
-from memrl.errors import nearest
 from memrl.nn.init import linear
 from memrl.nn.pixels import PixelEncoder
 from memrl.policies.actor_critic import Bodies, MakeBodies, Policy
@@ -132,9 +131,7 @@ def _widths(net_arch: Any) -> tuple[list[int], list[int]]:
     if isinstance(given, Mapping):
         for name in given:
             if name not in ("pi", "vf"):
-                raise ValueError(
-                    f"net_arch has the key {name!r}, allowed: pi, vf{nearest(name, ('pi', 'vf'))}"
-                )
+                raise ValueError(f"net_arch has the key {name!r}, allowed: pi, vf")
         pair = [given.get("pi", []), given.get("vf", [])]
     else:
         pair = [given, given]

@@ -40,7 +40,7 @@ from memrl.agents.sb3 import MemoryPPO
         ({"policy": {"memory_kwargs": {"name": "dnc"}}}, "its name is memory="),
         ({"policy": {"memroy": "gru"}}, "unknown policy option 'memroy'; did you mean memory"),
         ({"policy": {"net_arch": [64]}}, r"net_arch=\[64\] and head_dim=3, allowed: one of"),
-        ({"policy": {"net_arch": {"vf": [64], "pf": [64]}, "head_dim": None}}, "key 'pf'.*mean pi"),
+        ({"policy": {"net_arch": {"pf": [6]}, "head_dim": None}}, "the key 'pf', allowed: pi, vf"),
         (
             {"policy": {"net_arch": [6.5], "head_dim": None}},
             r"net_arch is \[6.5\]",
