@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from stable_baselines3.common.torch_layers import (
 from torch import nn
 
 from memrl.agents.sb3 import MemoryPPO
+from memrl.agents.sb3.plugins import ACTIVATIONS
 from memrl.nn.pixels import PixelEncoder
 from memrl.policies.backbone import Stacked
 from memrl.policies.critic import TwoMemories
@@ -57,6 +59,19 @@ def test_a_features_extractor_is_built_learned_saved_and_loaded(tmp_path):
     assert parameters(loaded).equal(parameters(model))
 
 
+def test_a_class_that_is_not_imported_must_be_named(tmp_path, monkeypatch):
+    module = types.ModuleType("own_waves")
+    module.Wave = type("Wave", (nn.Tanh,), {"__module__": "own_waves"})
+    monkeypatch.setitem(sys.modules, "own_waves", module)
+    make_model(policy={"activation_fn": module.Wave}).save(tmp_path / "m")
+    assert MemoryPPO.load(tmp_path / "m").policy.options["activation_fn"] == "own_waves:Wave"
+    monkeypatch.delitem(sys.modules, "own_waves")
+    monkeypatch.setattr(ACTIVATIONS, "_given", {})
+    with pytest.raises(ValueError, match=r"activation_fn 'own_waves:Wave': load it with plugins="):
+        MemoryPPO.load(tmp_path / "m")
+
+
+@pytest.mark.slow
 def test_a_file_names_the_module_of_a_class_and_runs_nothing_of_it(tmp_path):
     (tmp_path / "own_words.py").write_text(
         "import torch\n"
