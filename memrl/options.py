@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from inspect import Parameter
 from typing import Any, get_type_hints
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from memrl.errors import choices, nearest
@@ -53,8 +54,10 @@ def check_options(owner: str, model: type[BaseModel], options: Mapping[str, Any]
         ValueError: an unknown option or a value out of range: what was given, what is allowed, and
             the nearest match.
     """
+    numbers = (np.generic,)  # of NumPy, as a sweep draws them
+    given = {key: x.item() if isinstance(x, numbers) else x for key, x in options.items()}
     try:
-        checked = model(**options)
+        checked = model(**given)
     except ValidationError as error:
         raise ValueError(f"{owner}{_explain(model, error)}") from None
     # Not dict(checked): an option may be called "keys".

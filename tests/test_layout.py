@@ -99,7 +99,10 @@ HYDRA_FILES = (
 )
 SB3_FILES = {
     f"agents.sb3.{name}"
-    for name in "algorithm archive normalisation persistent policy saving schedules vec_env".split()
+    for name in (
+        "acting algorithm archive collecting distribution evaluation extractor normalisation "
+        "persistent plugins policy recurrent_words saving schedules training_log vec_env"
+    ).split()
 }
 
 

@@ -11,6 +11,7 @@ from memrl.agents.episodic.mfec import MFEC, MFECConfig
 from memrl.agents.episodic.nec import NEC, Embedding, NECConfig
 from memrl.agents.epsilon_greedy import number_of_actions
 from memrl.policies.backbone import build_parts
+from memrl.policies.critic import refuse_critic
 
 
 @final
@@ -57,6 +58,7 @@ class MFECAgent(EpisodicControl):
 
 
 def _no_memory(parts: Parts, agent: str) -> None:
+    refuse_critic(parts.policy.critic, agent)
     memory = parts.memory["name"]
     if memory != "none":
         raise ValueError(

@@ -42,8 +42,8 @@ class PPO(ActsWithMemory):
     Environments, actions and minibatches draw from generators seeded by ``seed``.
 
     Raises:
-        ValueError: chunks do not cover a rollout, there are more minibatches than chunks, or the
-            bonus uses an observation that the environments lack.
+        ValueError: there are more minibatches than chunks, or the bonus uses an observation that
+            the environments lack.
     """
 
     Config: ClassVar[type[AgentConfig]] = PPOConfig
@@ -180,8 +180,9 @@ class PPO(ActsWithMemory):
         metrics |= averages.means() | memory_metrics(self.policy, self.collector.state)
         reach: dict[int, Tensor] = {}
         if self.iteration % REACH_EVERY == 1:
-            few = torch.arange(min(32, r.num_chunks()), device=r.start.device)
-            reach = gradient_reach(self.policy, r.chunks(few))
+            few = torch.arange(min(32, r.num_chunks()))
+            whole = few[r.spans(few).length == r.bptt]
+            reach = gradient_reach(self.policy, r.chunks(whole))
         for k in DISTANCES:
             if k < self.config.bptt:
                 metrics[f"memory/reach_{k}"] = reach.get(k, torch.tensor(math.nan))

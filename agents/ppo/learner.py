@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from memrl.agents.gradient_step import gradient_step, parameter_groups
 from memrl.agents.ppo.config import PPOConfig
@@ -14,6 +15,7 @@ from memrl.agents.training_metrics import Averages
 from memrl.losses.ppo import PPOLoss, masked_mean, normalise, ppo_loss
 from memrl.memory import state as states
 from memrl.policies.actor_critic import Policy
+from memrl.rollout.minibatches import equal_shares, of_size
 from memrl.rollout.packing import by_episode
 from memrl.rollout.storage import Chunk, Rollout
 
@@ -21,19 +23,39 @@ from memrl.rollout.storage import Chunk, Rollout
 class Rates(NamedTuple):
     """The values that schedules may change from iteration to iteration."""
 
-    lr: float
+    lr: float | None  # None: the optimiser's groups keep theirs
     entropy: float
     clip: float
     value_clip: float | None
+    max_kl: float | None = None  # nats; a minibatch beyond it ends the iteration before its step
 
 
 class Learner:
-    """Improves a policy on rollouts (Schulman et al. 2017); ``shuffler`` shuffles the chunks."""
+    """Improves a policy on rollouts (Schulman et al. 2017).
 
-    def __init__(self, policy: Policy, config: PPOConfig, shuffler: torch.Generator) -> None:
+    Args:
+        policy: what is improved.
+        config: its options may be replaced between two calls of ``improve``.
+        shuffler: shuffles the chunks.
+        optimizer: of all parameters of the policy; Adam if None.
+
+    Attributes:
+        batch_size: steps of a minibatch; None: ``config.minibatches`` equal shares of the chunks.
+        epochs: passes over the rollout that the last ``improve`` began.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        config: PPOConfig,
+        shuffler: torch.Generator,
+        optimizer: Optimizer | None = None,
+    ) -> None:
         self.policy, self.config, self.shuffler = policy, config, shuffler
+        self.batch_size: int | None = None
+        self.epochs = 0
         self.groups = parameter_groups(policy)
-        self.optimizer = torch.optim.Adam(
+        self.optimizer = optimizer or torch.optim.Adam(
             [{"params": group} for group in self.groups.values() if group],
             lr=config.lr,
             eps=1e-5,
@@ -47,25 +69,33 @@ class Learner:
             FloatingPointError: a loss or a gradient is not finite; that step changed nothing.
         """
         config, averages = self.config, Averages()
-        self._set_lr(rates.lr)
+        if rates.lr is not None:
+            self._set_lr(rates.lr)
         for epoch in range(config.epochs):
+            self.epochs = epoch + 1
             if epoch and config.refresh_states:
                 averages.add({"memory/state_drift": self._refresh_states(rollout)})
-            for chunk in self._minibatches(rollout):
-                first = not averages
-                loss, total, cost = self._loss(chunk, rates)
-                losses = loss._asdict() | {"core_cost": cost}
-                norms = self.step(total, losses)
-                scalars = {
-                    f"train/{name}": x for name, x in losses.items() if name != "ratio_error"
-                }
-                averages.add(scalars | {f"grad_norm/{name}": x for name, x in norms.items()})
-                if first:
-                    averages.set("train/ratio_error", loss.ratio_error)
+            if not all(self._improve_on(c, rates, averages) for c in self._minibatches(rollout)):
+                break
             if config.target_kl is not None and averages.last("train/kl") > config.target_kl:
                 break
-        averages.set("train/lr", torch.tensor(rates.lr))
+        if rates.lr is not None:
+            averages.set("train/lr", torch.tensor(rates.lr))
         return averages
+
+    def _improve_on(self, chunk: Chunk, rates: Rates, averages: Averages) -> bool:
+        """One optimiser step on a minibatch; False, and no step, if its KL is beyond ``max_kl``."""
+        first = not averages
+        loss, total, cost = self._loss(chunk, rates)
+        losses = loss._asdict() | {"core_cost": cost}
+        averages.add({f"train/{name}": x for name, x in losses.items() if name != "ratio_error"})
+        if first:
+            averages.set("train/ratio_error", loss.ratio_error)
+        if rates.max_kl is not None and float(loss.kl) > rates.max_kl:
+            return False
+        norms = self.step(total, losses)
+        averages.add({f"grad_norm/{name}": x for name, x in norms.items()})
+        return True
 
     def _loss(self, chunk: Chunk, rates: Rates) -> tuple[PPOLoss, Tensor, Tensor]:
         config = self.config
@@ -103,9 +133,11 @@ class Learner:
         return gradient_step(self.optimizer, self.groups, total, losses, max_norm=norm)
 
     def _minibatches(self, rollout: Rollout) -> Iterator[Chunk]:
-        order = torch.randperm(rollout.num_chunks(), generator=self.shuffler)
-        for index in order.to(rollout.start.device).tensor_split(self.config.minibatches):
-            yield by_episode(rollout.chunks(index))
+        if self.batch_size is None:
+            chunks = equal_shares(rollout, self.config.minibatches, self.shuffler)
+        else:
+            chunks = of_size(rollout, self.batch_size, self.shuffler)
+        yield from map(by_episode, chunks)
 
     @torch.no_grad()
     def _refresh_states(self, r: Rollout) -> Tensor:

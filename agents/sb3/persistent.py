@@ -16,6 +16,7 @@ from memrl.agents.ppo.learner import Learner
 from memrl.agents.sb3 import archive, normalisation, saving
 from memrl.agents.sb3.plugins import import_named, import_plugins, with_class_names
 from memrl.agents.sb3.policy import MemoryPolicy
+from memrl.agents.sb3.rates import LearningRates
 from memrl.checkpoint.spaces import space_to_data
 from memrl.nn.normalise import RunningNorm
 from memrl.policies.export import ExportedStep, export_step
@@ -30,13 +31,19 @@ class Persistent(OnPolicyAlgorithm, ABC):
     policy: MemoryPolicy  # type: ignore[assignment]
     learner: Learner
     generator: torch.Generator
-    return_norm: RunningNorm | None
+    rates: LearningRates
     masks: int  # entries of an action mask; 0: none
     _collector: Collector | None = None
     _saved_collector: dict[str, Any] | None = None  # the collector's state in a loaded file
+    _carried_starts: Any = None  # ``_last_episode_starts``, unless SB3 has reset since
     _saved_normalisation: dict[str, Any] | None = None  # a ``VecNormalize``'s, in a loaded file
 
-    def save(self, path: archive.PathOrStream) -> None:  # type: ignore[override]
+    def save(
+        self,
+        path: archive.PathOrStream,
+        exclude: Iterable[str] | None = None,
+        include: Iterable[str] | None = None,
+    ) -> None:
         """Write everything but the environments to a zip of safetensors and JSON, atomically.
 
         The file includes the statistics of a ``VecNormalize`` and the memory's state in every
@@ -44,12 +51,17 @@ class Persistent(OnPolicyAlgorithm, ABC):
 
         Args:
             path: a path, which gets ``.zip`` if it has no suffix, or a stream.
+            exclude: constructor arguments to leave out; `load` gives them their defaults.
+            include: names that are in the file anyway; others cannot be stored.
 
         Raises:
+            ValueError: ``exclude`` or ``include`` names what a file must or cannot contain.
             TypeError: ``policy_kwargs`` or episode infos contain a value that cannot be stored.
             RunError: the disk is full or not writable; an older file is unchanged.
         """
-        archive.write(path, saving.model_parts(self), kind=saving.KIND)
+        parts = saving.model_parts(self)
+        saving.choose(parts["data"]["arguments"], exclude or (), include or ())
+        archive.write(path, parts, kind=saving.KIND)
 
     @classmethod
     def load(
@@ -75,7 +87,8 @@ class Persistent(OnPolicyAlgorithm, ABC):
             force_reset: start new episodes; False continues with the saved memory state, for an
                 ``env`` that has not been stepped since.
             plugins: names of the user's modules that the model needs; only these are imported.
-            kwargs: constructor arguments that replace the saved ones, and ``n_envs``.
+            kwargs: constructor arguments that replace the saved ones, ``n_envs``, counters such as
+                ``num_timesteps``, and spaces, which must be the saved ones.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -111,6 +124,7 @@ class Persistent(OnPolicyAlgorithm, ABC):
         if not isinstance(given, dict):
             given = saving.read_parameters(given, self)
         super().set_parameters(given, exact_match, device)
+        self.rates.follow_schedule()
 
     def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
         """Continue training in other environments of the same number and spaces.
@@ -134,6 +148,8 @@ class Persistent(OnPolicyAlgorithm, ABC):
                     f"the {what} of env is {there}, allowed: {here}, as the model was made for"
                 )
         self.observation_space, self.action_space = vec.observation_space, vec.action_space
+        if not force_reset:
+            self._saved_collector = self.collector_state()
         super().set_env(vec, force_reset)
 
     def export(self, path: str | Path) -> ExportedStep:
@@ -149,6 +165,11 @@ class Persistent(OnPolicyAlgorithm, ABC):
     def generators(self) -> list[torch.Generator]:
         """The random generators of training actions, minibatches and `predict`."""
         return [self.generator, self.learner.shuffler, self.policy.generator]
+
+    @property
+    def return_norm(self) -> RunningNorm | None:
+        """Statistics of returns, in whose units the critic predicts; None: in units of reward."""
+        return self.policy.return_norm
 
     def collector_state(self) -> dict[str, Any] | None:
         """The collector's state between rollouts; None before the first."""

@@ -5,13 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from torch import nn
+from torch.optim import Optimizer
+
 from memrl.memory.registry import REGISTRY
 from memrl.nn.encoder import ENCODERS
 from memrl.plugins import import_plugin, places_of
 from memrl.registry import Registry
 
 DEFAULT_MEMORY: Final = "lstm"
-MENUS: Final[Mapping[str, Registry[Any]]] = {"memory": REGISTRY, "encoder": ENCODERS}
+INSTALLED: Final = ("torch", "stable_baselines3")  # packages whose modules need no naming
+
+
+def _menu(option: str, plural: str, base: type[Any]) -> Registry[Any]:
+    kind = option.removesuffix("_class").removesuffix("_fn").replace("_", " ")
+    group = f"memrl.sb3.{option}"
+    return Registry(kind, plural, base, group, key=f"policy_kwargs.{option}")
+
+
+EXTRACTORS: Final = _menu("features_extractor_class", "features extractors", BaseFeaturesExtractor)
+ACTIVATIONS: Final = _menu("activation_fn", "activations", nn.Module)
+OPTIMIZERS: Final = _menu("optimizer_class", "optimizers", Optimizer)
+MENUS: Final[Mapping[str, Registry[Any]]] = {
+    "memory": REGISTRY,
+    "encoder": ENCODERS,
+    "features_extractor_class": EXTRACTORS,
+    "activation_fn": ACTIVATIONS,
+    "optimizer_class": OPTIMIZERS,
+}
 
 
 class Choice(NamedTuple):
@@ -32,7 +54,7 @@ def with_class_names(policy_kwargs: Mapping[str, Any] | None) -> dict[str, Any] 
         return None
     words = dict(policy_kwargs)
     for option, menu in MENUS.items():
-        if option in words and (option, words[option]) != ("encoder", None):
+        if words.get(option) is not None or (option == "memory" and option in words):
             words[option] = menu.word(words[option])
     return words
 
@@ -50,7 +72,7 @@ def import_named(policy_kwargs: Mapping[str, Any] | None) -> None:
 def plugin_folders(policy_kwargs: Mapping[str, Any] | None) -> dict[str, str]:
     """The modules needed to load such a policy, with the folder of each."""
     modules = [menu.module_of(word) for _, word, menu in _chosen(policy_kwargs)]
-    return places_of([module for module in modules if module is not None])
+    return places_of([name for name in modules if name and name.partition(".")[0] not in INSTALLED])
 
 
 def import_plugins(

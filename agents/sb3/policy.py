@@ -1,20 +1,20 @@
-"""A policy with any memory for Stable-Baselines3: ``predict`` takes and returns its state."""
+"""A policy with any memory for Stable-Baselines3: built from words, saved without code."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from gymnasium import spaces
 from pydantic import ValidationError
-from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.utils import get_device
-from torch import Tensor
 
 from memrl.agents.sb3 import archive
+from memrl.agents.sb3.acting import ActingPolicy
+from memrl.agents.sb3.architecture import Architecture, split_words
+from memrl.agents.sb3.extractor import ExtractedFeatures
+from memrl.agents.sb3.options import plain
 from memrl.agents.sb3.plugins import (
     DEFAULT_MEMORY,
     import_named,
@@ -22,38 +22,39 @@ from memrl.agents.sb3.plugins import (
     plugin_folders,
     with_class_names,
 )
+from memrl.agents.sb3.recurrent_words import CRITIC_WORDS, WORDS, without_recurrent_words
 from memrl.agents.sb3.returned_states import ReturnedStates
-from memrl.agents.sb3.vec_env import ObservationConverter, mask_size
+from memrl.agents.sb3.vec_env import ObservationConverter
 from memrl.checkpoint.spaces import space_from_data, space_to_data
 from memrl.errors import nearest
-from memrl.memory import state as states
 from memrl.memory.core import MemoryCore
+from memrl.nn.encoder import Encoder
+from memrl.nn.normalise import RunningNorm
 from memrl.policies.actor_critic import build_policy
-from memrl.policies.backbone import PolicyConfig
-from memrl.rollout.env import Obs
-from memrl.rollout.spaces import MASK, Array, canonical_action, decode_action
+from memrl.policies.backbone import PolicyConfig, build_encoder
+from memrl.rollout.spaces import MASK, canonical_action
 
 KIND = "MemoryPolicy"
-FORGOT_STATE = (
-    "predict was called again without the state that it returned, so the memory starts empty at "
-    "every step; keep it: action, state = model.predict(obs, state=state, episode_start=dones)"
-)
 
 
-class MemoryPolicy(BasePolicy):
+class MemoryPolicy(ActingPolicy):
     """Encoder → memory → heads with SB3's policy interface.
 
     Args:
         observation_space: Box, Discrete, MultiDiscrete, MultiBinary, or a flat Dict of these.
         action_space: Discrete, MultiDiscrete, MultiBinary or Box.
         masks: entries of the action mask that comes with every observation; 0: no mask.
+        normalize_returns: the critic's output is standardised.
         memory: a memory's name, ``module:Name`` (the module is imported), or a class.
         memory_kwargs: options of the memory.
         kwargs: fields of `memrl.policies.backbone.PolicyConfig`; ``encoder`` may be a class, and
-            ``normalise_obs`` is off by default, because ``VecNormalize`` does that here.
+            ``normalise_obs`` is off by default, because ``VecNormalize`` does that here. Or words
+            of SB3's and sb3-contrib's policies, with their meaning: ``net_arch``,
+            ``features_extractor_class``, ``lstm_hidden_size`` and others, see docs/sb3.md.
 
     Raises:
-        ValueError: a space is unsupported, or a memory or an option is unknown.
+        ValueError: a space is unsupported, a memory or an option is unknown, or two options
+            contradict each other.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class MemoryPolicy(BasePolicy):
         action_space: spaces.Space[Any],
         *,
         masks: int = 0,
+        normalize_returns: bool = False,
         memory: str | type[MemoryCore[Any]] = DEFAULT_MEMORY,
         memory_kwargs: Mapping[str, Any] | None = None,
         **kwargs: Any,
@@ -71,68 +73,34 @@ class MemoryPolicy(BasePolicy):
             raise ValueError(
                 "memory_kwargs has the key 'name', allowed: other options; its name is memory="
             )
-        words = with_class_names({"memory": memory, **kwargs}) or {}
+        given = plain({"memory": memory, "memory_kwargs": memory_kwargs, **kwargs})
+        words = with_class_names(given) or {}
         import_named(words)
-        word = words.pop("memory")
         self.masks = masks
-        self.options = {"masks": masks, "memory": word, "memory_kwargs": memory_kwargs, **words}
+        self.options = {"masks": masks, "normalize_returns": normalize_returns, **words}
+        self.architecture, others = split_words(without_recurrent_words(words))
+        word, options = others.pop("memory"), others.pop("memory_kwargs", None) or {}
+        config = _config(others, self.architecture)
         self.converter = ObservationConverter(observation_space, torch.device("cpu"))
         entries = dict(self.converter.space.spaces)
         if masks:
             entries[MASK] = spaces.MultiBinary(masks)
         self.input_space = spaces.Dict(entries)
+        self.net_action_space = canonical_action(action_space)
         self.net = build_policy(
             self.input_space,
-            canonical_action(action_space),
-            {"name": word, **(memory_kwargs or {})},
-            _config(words),
+            self.net_action_space,
+            {"name": word, **options},
+            config,
+            make_bodies=self.architecture.make_bodies(others.get("head_dim")),
+            encoders=self._encoders(config),
         )
+        self.architecture.finish(self.net)
+        for name in ("net_arch", "ortho_init", "log_std_init", "share_features_extractor"):
+            setattr(self, name, getattr(self.architecture, name))
+        self.return_norm = RunningNorm(1, clip=None) if normalize_returns else None
         self.generator = torch.Generator()
         self._returned = ReturnedStates()
-
-    def predict(
-        self,
-        observation: Any,
-        state: Any = None,
-        episode_start: Array | None = None,
-        deterministic: bool = False,
-        action_masks: Array | None = None,
-    ) -> tuple[Array, Any]:
-        """Actions and the memory's next state, for one observation or a batch.
-
-        Args:
-            observation: one observation of the environment, or a batch [B, ...].
-            state: returned by the last call; None in the first call.
-            episode_start: bool [B], True where an episode starts; the state of that row is reset.
-            deterministic: return the most probable actions instead of sampled ones.
-            action_masks: bool, True where an action is allowed, as in sb3-contrib; None: use the
-                mask in the observation, if there is one.
-
-        Raises:
-            ValueError: an observation is outside its space, or the state has another batch size.
-        """
-        self.set_training_mode(False)
-        self._check_observation(observation)
-        single = self.converter.is_single(observation)
-        obs = self._obs(observation, single, action_masks)
-        batch = len(next(iter(obs.values())))
-        fresh = state is None
-        self._warn_if_forgotten(state, episode_start)
-        state = self.net.initial_state(batch) if fresh else state
-        self._check(state, batch)
-        begins = np.full(batch, fresh) if episode_start is None else np.asarray(episode_start, bool)
-        if begins.size != batch:
-            raise ValueError(
-                f"episode_start has {begins.size} rows, allowed: {batch}, as the observation"
-            )
-        start = torch.as_tensor(begins.reshape(batch), device=self.device)
-        with torch.no_grad():
-            out = self.net.step(obs, state, start)
-        if fresh:
-            self._returned.add(out.state)
-        chosen = out.actions.mode() if deterministic else out.actions.sample(self.generator)
-        actions = decode_action(self.action_space, chosen)
-        return (np.asarray(actions[0]) if single else actions), out.state
 
     def save(self, path: archive.PathOrStream) -> None:
         """Write the policy alone to a file like that of `MemoryPPO.save`.
@@ -175,63 +143,36 @@ class MemoryPolicy(BasePolicy):
         policy.load_state_dict(saved["policy"])
         return policy.to(get_device(device))
 
-    def _predict(self, observation: Any, deterministic: bool = False) -> Tensor:
-        raise NotImplementedError("a policy with a memory acts through predict(observation, state)")
+    def make_optimizer(self, lr: float) -> None:
+        """Make the optimiser of all parameters, where SB3 looks for it.
 
-    def _check_observation(self, observation: Any) -> None:
-        """Raise ValueError for an observation of another type than the space's."""
-        if isinstance(observation, tuple):
-            raise ValueError(
-                "the observation is a tuple, allowed: its first part; obs, info = env.reset()"
-            )
-        space = self.observation_space
-        if isinstance(space, spaces.Dict) != isinstance(observation, Mapping):
-            given, wanted = type(observation).__name__, type(space).__name__
-            raise ValueError(
-                f"the observation is of type {given}, allowed: one of its space, a {wanted}"
-            )
-        if isinstance(space, spaces.Dict):
-            for name in (leaf.path[0] for leaf in self.converter.leaves.values()):
-                if name not in observation:
-                    raise ValueError(f"the observation has no entry {name!r}")
+        Raises:
+            ValueError: ``optimizer_kwargs`` do not fit its class.
+        """
+        self.optimizer = self.architecture.make_optimizer(list(self.net.parameters()), lr)
 
-    def _obs(self, observation: Any, single: bool, masks: Array | None) -> Obs:
-        if single:
-            observation = (
-                {key: np.asarray(part)[None] for key, part in observation.items()}
-                if isinstance(observation, Mapping)
-                else np.asarray(observation)[None]
+    def _encoders(self, config: PolicyConfig) -> list[Encoder]:
+        """The encoder, or the actor's and the critic's."""
+        words = self.architecture
+        cls, kwargs = words.extractor, words.features_extractor_kwargs or {}
+
+        def build() -> Encoder:
+            if cls is None:
+                return build_encoder(self.input_space, config)
+            return ExtractedFeatures(
+                cls, self.converter, kwargs, normalize_images=words.normalize_images
             )
-        obs = {key: part.to(self.device) for key, part in self.converter.read(observation).items()}
-        if masks is not None:
-            given, batch = np.asarray(masks, bool), len(next(iter(obs.values())))
-            size = mask_size(self.action_space)
-            if given.size != batch * size:
+
+        return [build() for _ in range(1 if words.share_features_extractor else 2)]
+
+
+def _config(given: Mapping[str, Any], words: Architecture) -> PolicyConfig:
+    if words.features_extractor_class is not None:
+        for name in ("encoder", "encoder_options", "encoder_dim", "cell_dim", "normalise_obs"):
+            if given.get(name) is not None:
                 raise ValueError(
-                    f"action_masks has shape {given.shape}, allowed: ({batch}, {size})"
+                    f"policy_kwargs has {name} and features_extractor_class, allowed: one of them"
                 )
-            obs[MASK] = torch.as_tensor(given.reshape(batch, size), device=self.device)
-        return obs
-
-    def _check(self, state: Any, batch: int) -> None:
-        for leaf in states.leaves(state):
-            if len(leaf) != batch:
-                raise ValueError(
-                    f"the state has {len(leaf)} rows, allowed: {batch}, as the observation"
-                )
-
-    def _warn_if_forgotten(self, state: Any, episode_start: Array | None) -> None:
-        """Warn if a call within an episode lacks a state, and one that was returned is lost."""
-        if state is not None:
-            self._returned.hand_back(state)
-            return
-        has_state = self.net.core.horizon != 0
-        begins = episode_start is not None and bool(np.all(episode_start))
-        if self._returned.lost() and has_state and not begins:
-            warnings.warn(FORGOT_STATE, UserWarning, stacklevel=4)
-
-
-def _config(given: Mapping[str, Any]) -> PolicyConfig:
     try:
         own = {} if given.get("encoder") else {"normalise_obs": False}
         return PolicyConfig(**{"head_dim": 64, **own, **given})
@@ -242,7 +183,8 @@ def _config(given: Mapping[str, Any]) -> PolicyConfig:
             raise ValueError(str(first["ctx"]["error"])) from None
         if first["type"] != "extra_forbidden":
             raise ValueError(f"policy_kwargs: {name}: {first['msg']}") from None
-        known = ["memory", "memory_kwargs", *PolicyConfig.model_fields]
+        own_words = ["memory", "memory_kwargs", *PolicyConfig.model_fields]
+        known = [*own_words, *Architecture._fields, *WORDS, *CRITIC_WORDS]
         raise ValueError(
             f"unknown policy option {name!r}{nearest(name, known)} (known: {', '.join(known)})"
         ) from None

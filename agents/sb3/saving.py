@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from stable_baselines3.common.type_aliases import GymEnv
 
 from memrl.agents.sb3 import archive, schedules
+from memrl.agents.sb3.options import plain
 from memrl.agents.sb3.plugins import plugin_folders
 from memrl.agents.sb3.policy import MemoryPolicy
 from memrl.checkpoint.spaces import space_from_data, space_to_data
@@ -30,7 +31,7 @@ COUNTERS = (
 
 def model_parts(model: Any) -> dict[str, Any]:
     """Everything that acting and further training need, except for the environments."""
-    arguments = {name: getattr(model, name) for name in ARGUMENTS}
+    arguments = {name: plain(getattr(model, name)) for name in ARGUMENTS} | {"bptt": model._bptt}
     arguments |= {name: schedules.to_data(getattr(model, name)) for name in SCHEDULES}
     arguments["stats_window_size"] = model._stats_window_size
     return {
@@ -51,14 +52,29 @@ def model_parts(model: Any) -> dict[str, Any]:
         "pytorch_variables": {
             "generators": [generator.get_state() for generator in model.generators()],
             "collector": model.collector_state(),
-            "return_norm": None
-            if model.return_norm is None
-            else dict(model.return_norm.state_dict()),
             "last_obs": model._last_obs,
             "last_episode_starts": model._last_episode_starts,
             "normalisation": model.normalisation_state(),
         },
     }
+
+
+def choose(arguments: dict[str, Any], exclude: Iterable[str], include: Iterable[str]) -> None:
+    """Drop excluded arguments.
+
+    Raises:
+        ValueError: a name that a file must contain, or cannot.
+    """
+    for name in exclude:
+        if name == "policy_kwargs" or name in ("policy", *COUNTERS):
+            raise ValueError(f"exclude={name!r}: a model cannot be loaded without it")
+        arguments.pop(name, None)
+    for name in include:
+        if name not in (*arguments, *COUNTERS, "policy", "ep_info_buffer", "ep_success_buffer"):
+            raise ValueError(
+                f"include={name!r}: a file contains tensors and plain values only; save it yourself"
+                f"{nearest(name, arguments)}"
+            )
 
 
 def rebuild(
@@ -84,6 +100,8 @@ def rebuild(
             f"the file contains a policy of the class {data['policy_class']}, not "
             f"{policy.__name__}: pass it as load(path, policy=…)"
         )
+    counters = {name: given.pop(name) for name in COUNTERS if name in given}
+    _check_spaces(data, given)
     arguments, n_envs = _arguments(data, given)
     if n_envs != data["n_envs"] and not force_reset:
         raise ValueError(
@@ -97,14 +115,29 @@ def rebuild(
     model.n_envs, model.masks = n_envs, data["masks"]
     model._setup_model()
     _restore_values(model, saved)
+    for name, value in counters.items():
+        setattr(model, name, plain(value))
     model._saved_normalisation = variables["normalisation"]
     if not force_reset:
         model._saved_collector = variables["collector"]
         model._last_obs = variables["last_obs"]
         model._last_episode_starts = variables["last_episode_starts"]
+        model._carried_starts = model._last_episode_starts
     if env is not None:
         model.set_env(env, force_reset=force_reset)
+    if given.get("seed") is not None:
+        model.set_random_seed(given["seed"])
     return model
+
+
+def _check_spaces(data: Mapping[str, Any], given: dict[str, Any]) -> None:
+    """Take spaces out of ``given``; raises ValueError if they are not the saved ones."""
+    for name in ("observation_space", "action_space"):
+        if name in given and space_to_data(given[name]) != data[name]:
+            raise ValueError(
+                f"{name} is {given[name]}, allowed: {space_from_data(data[name])}, as in the file"
+            )
+        given.pop(name, None)
 
 
 def _restore_values(model: Any, saved: Mapping[str, Any]) -> None:
@@ -115,12 +148,10 @@ def _restore_values(model: Any, saved: Mapping[str, Any]) -> None:
     if data["episodes"] is not None:
         model.ep_info_buffer = deque(data["episodes"], maxlen=window)
         model.ep_success_buffer = deque(data["successes"], maxlen=window)
-    model.set_parameters({name: saved[name] for name in ("policy", "policy.optimizer")})
+    model.set_parameters(_parameters(saved))
     variables = saved["pytorch_variables"]
     for generator, state in zip(model.generators(), variables["generators"], strict=True):
         generator.set_state(state)
-    if model.return_norm is not None and variables["return_norm"] is not None:
-        model.return_norm.load_state_dict(variables["return_norm"])
 
 
 def _arguments(data: Mapping[str, Any], given: dict[str, Any]) -> tuple[dict[str, Any], int]:
@@ -130,14 +161,15 @@ def _arguments(data: Mapping[str, Any], given: dict[str, Any]) -> tuple[dict[str
         given.setdefault("learning_rate", given["lr_schedule"])
         del given["lr_schedule"]
     own = dict(data["arguments"])
+    known = [*ARGUMENTS, *SCHEDULES, "stats_window_size"]
     for name in given:
-        if name not in own:
-            raise ValueError(f"load has no argument {name!r}{nearest(name, own)}")
+        if name not in known:
+            raise ValueError(f"load has no argument {name!r}{nearest(name, known)}")
     if "policy_kwargs" in given:
         check_same_policy(own["policy_kwargs"], given["policy_kwargs"] or {})
     for name in SCHEDULES:
-        if name not in given:
-            own[name] = schedules.from_data(own[name], name)
+        if name in own and name not in given:
+            own[name] = schedules.from_data(own[name])
     return own | given, n_envs
 
 
@@ -162,4 +194,16 @@ def read_parameters(place: archive.PathOrStream, model: Any) -> dict[str, Any]:
     """
     saved = archive.read(place, kind=KIND)
     check_same_policy(saved["data"]["arguments"]["policy_kwargs"], model.policy_kwargs)
-    return {name: saved[name] for name in ("policy", "policy.optimizer")}
+    return _parameters(saved)
+
+
+def _parameters(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters and optimiser state; those of older files in the present form."""
+    policy, optimizer = dict(saved["policy"]), dict(saved["policy.optimizer"])
+    statistics = saved["pytorch_variables"].get("return_norm")  # lay outside of the policy
+    policy |= {f"return_norm.{name}": value for name, value in (statistics or {}).items()}
+    first, *others = optimizer["param_groups"]
+    if others:  # there was a group for each part of the network
+        whole = [index for group in (first, *others) for index in group["params"]]
+        optimizer["param_groups"] = [first | {"params": whole}]
+    return {"policy": policy, "policy.optimizer": optimizer}

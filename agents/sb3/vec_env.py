@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple, final
+from collections.abc import Mapping, Sequence
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -28,15 +28,6 @@ from memrl.rollout.spaces import (
 MASK_METHOD = "action_masks"  # the environments' method that sb3-contrib's MaskablePPO calls
 
 
-class LastStep(NamedTuple):
-    """The last result of ``VecEnv.step``, for SB3's callbacks."""
-
-    obs: Any
-    rewards: Array  # [B]
-    dones: Array  # bool [B]
-    infos: list[dict[str, Any]]
-
-
 @final
 class VecEnvAdapter(BatchedEnv):
     """The B environments of a ``VecEnv``; SB3's loop resets them and calls `set_obs`.
@@ -59,21 +50,25 @@ class VecEnvAdapter(BatchedEnv):
         if self._adds_masks:
             entries[MASK] = spaces.MultiBinary(mask_size(env.action_space))
         self.observation_space = spaces.Dict(entries)
-        self.last = LastStep(None, np.zeros(0), np.zeros(0, bool), [])
+        self._obs: Any = None
 
     def set_obs(self, obs: Any) -> Obs:
         """Take the observations of SB3's last reset; returns them as tensors."""
-        self.last = self.last._replace(obs=obs)
+        self._obs = obs
         return self._with_mask(self.converter.read(obs))
 
     def reset(self, seed: int | None = None) -> Obs:
         """The observations of `set_obs`: SB3's loop has already reset, with its own seed."""
-        return self._with_mask(self.converter.read(self.last.obs))
+        return self._with_mask(self.converter.read(self._obs))
 
     def step(self, action: Tensor) -> Transition:
-        obs, rewards, dones, infos = self.env.step(decode_action(self.env.action_space, action))
-        infos = list(infos)  # SubprocVecEnv returns a tuple
-        self.last = LastStep(obs, rewards, dones, infos)
+        return self.transition(*self.env.step(decode_action(self.env.action_space, action)))
+
+    def transition(
+        self, obs: Any, rewards: Array, dones: Array, infos: Sequence[dict[str, Any]]
+    ) -> Transition:
+        """What ``VecEnv.step`` returned, as tensors."""
+        self._obs = obs
         bad = ~np.isfinite(rewards)
         if bad.any():
             index = int(bad.argmax())
@@ -102,9 +97,9 @@ class VecEnvAdapter(BatchedEnv):
     def load_state_dict(self, state: dict[str, Any]) -> Obs:
         return self.reset()
 
-    def _final(self, obs: Obs, dones: Array, infos: list[dict[str, Any]]) -> Obs:
+    def _final(self, obs: Obs, dones: Array, infos: Sequence[dict[str, Any]]) -> Obs:
         """The final observations of episodes that ended; elsewhere the present ones."""
-        rows = [int(b) for b in np.flatnonzero(dones) if "terminal_observation" in infos[b]]
+        rows = [int(b) for b in np.flatnonzero(dones) if "terminal_observation" in infos[int(b)]]
         if not rows:
             return obs
         last = self.converter.read(stack([infos[b]["terminal_observation"] for b in rows]))
@@ -128,6 +123,7 @@ class ObservationConverter:
     """Converts SB3's NumPy observations, single or batched, to tensors."""
 
     def __init__(self, space: spaces.Space[Any], device: torch.device) -> None:
+        self.given = space
         self.leaves: dict[str, Leaf] = leaves(space)
         self.space = spaces.Dict({key: leaf.space for key, leaf in self.leaves.items()})
         self.device = device

@@ -113,7 +113,7 @@ def rollout_bytes(buffer: Any) -> int:
             for part in value:
                 visit(part)
 
-    visit(vars(buffer))
+    visit(vars(getattr(buffer, "storage", buffer)))
     return sum(seen.values())
 
 

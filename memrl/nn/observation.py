@@ -18,7 +18,8 @@ from memrl.rollout.spaces import brief_space
 from memrl.rollout.tokens import Tokens
 
 GRID_SIDE = 32  # a uint8 [W, H, C] with smaller sides is a grid of codes, else an image
-LEAST_SIDE = 8  # of an image: three convolutions halve it
+LEAST_SIDE = 8  # of a picture: three convolutions halve it
+MOST_CHANNELS = 4  # of a picture of floats; any other box is a vector
 MOST_VALUES = 2**14  # that an entry encoded as one-hot or as bits may have
 MOST_NUMBERS = 2**20  # of a vector
 ACTION_MASK = "action_mask"  # not a feature
@@ -90,12 +91,12 @@ def _check_size(key: str, space: spaces.Space[object]) -> None:
             advice = "; digits as MultiDiscrete are short"
         case spaces.MultiBinary():
             size, most = int(np.prod(space.shape)), MOST_VALUES
-        case spaces.Box() if len(space.shape) <= 2:
-            size, most = int(np.prod(space.shape)), MOST_NUMBERS
-        case spaces.Box() if len(space.shape) == 3 and max(space.shape[:2]) >= GRID_SIDE:
-            if min(space.shape[:2]) < LEAST_SIDE:
+        case spaces.Box() if space.dtype == np.uint8 and len(space.shape) == 3:
+            if max(space.shape[:2]) >= GRID_SIDE and min(space.shape[:2]) < LEAST_SIDE:
                 raise ValueError(f"{what}, allowed: pictures with sides of at least {LEAST_SIDE}")
             return
+        case spaces.Box() if not _is_float_picture(space):
+            size, most = int(np.prod(space.shape)), MOST_NUMBERS
         case _:
             return
     if size > most:
@@ -123,7 +124,18 @@ def _choose(
             if max(space.shape[:2]) < GRID_SIDE:
                 return GridEncoder(space.shape, encoder_dim, cell_dim)
             return PixelEncoder(space.shape, encoder_dim)
-        case spaces.Box() if len(space.shape) <= 2:
+        case spaces.Box() if _is_float_picture(space):
+            return PixelEncoder(space.shape, encoder_dim)
+        case spaces.Box():
             return VectorEncoder(space.shape, encoder_dim, normalise)
         case _:
             return None
+
+
+def _is_float_picture(space: spaces.Box) -> bool:
+    """Are these brightnesses from 0 to 1, [H, W, C], with sides that the convolutions take?"""
+    if len(space.shape) != 3 or space.dtype == np.uint8:
+        return False
+    height, width, channels = space.shape
+    bounded = bool((space.low >= 0).all() and (space.high <= 1).all())
+    return bounded and min(height, width) >= LEAST_SIDE and channels <= MOST_CHANNELS

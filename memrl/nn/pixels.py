@@ -15,6 +15,7 @@ class PixelEncoder(nn.Module):
         super().__init__()
         height, width, channels = shape
         self.out_dim = encoder_dim
+        self.brightest = 255.0  # of a uint8 image, which is divided by it
         layers: list[nn.Module] = []
         for before, after in ((channels, 16), (16, 32), (32, 32)):
             convolution = nn.Conv2d(before, after, kernel_size=4, stride=2, padding=1)
@@ -28,7 +29,7 @@ class PixelEncoder(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         batch = image.shape[:-3]
         planes = image.reshape(-1, *image.shape[-3:]).movedim(-1, 1)
-        scale = 255.0 if image.dtype == torch.uint8 else 1.0
+        scale = self.brightest if image.dtype == torch.uint8 else 1.0
         planes = planes.to(self.mix.weight.dtype) / scale
         features = self.mix(self.convolutions(planes).flatten(1)).relu()
         return features.view(*batch, self.out_dim)  # type: ignore[no-any-return]

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple, final
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias, final
 
+import torch
 from gymnasium import spaces
-from torch import Tensor
+from torch import Tensor, nn
 
 from memrl.memory.core import MemoryCore
+from memrl.memory.none import NoMemory
 from memrl.nn.actions import ActionHead, Actions
 from memrl.nn.encoder import Encoder
 from memrl.nn.init import linear
 from memrl.nn.observation import ACTION_MASK
-from memrl.policies.backbone import Backbone, PolicyConfig, build_parts, head_body
+from memrl.policies.backbone import (
+    Backbone,
+    PolicyConfig,
+    build_core,
+    build_encoder,
+    head_body,
+)
+from memrl.policies.critic import SEPARATE, Critic, TwoEncoders, TwoMemories
 from memrl.rollout.env import Obs
 
 
@@ -34,9 +44,21 @@ class PolicyUnrolled(NamedTuple):
     cost: Tensor | None  # [T, B]  the core's own loss
 
 
+class Bodies(NamedTuple):
+    """What lies between the memory and the heads, and its width."""
+
+    actor: nn.Module  # [*N, F] -> [*N, actor_dim]
+    critic: nn.Module
+    actor_dim: int
+    critic_dim: int
+
+
+MakeBodies: TypeAlias = Callable[[int, int], Bodies]  # of the widths that actor and critic read
+
+
 @final
 class Policy(Backbone):
-    """An actor and a critic that share one memory."""
+    """An actor and a critic; ``critic`` says whether they share one memory."""
 
     def __init__(
         self,
@@ -45,13 +67,16 @@ class Policy(Backbone):
         action_space: spaces.Space[Any],
         *,
         skip: bool,
-        head_dim: int,
+        make_bodies: MakeBodies,
+        critic: Critic = "shared",
     ) -> None:
         super().__init__(encoder, core, skip=skip)
-        width = self.features_dim
-        self.actor_body, self.critic_body = (head_body(width, head_dim) for _ in range(2))
-        self.actor = ActionHead(head_dim or width, action_space)
-        self.critic = linear(head_dim or width, 1, gain=1.0)
+        self.critic_reads = critic
+        shapes = self._views(torch.empty(0, self.features_dim, device="meta"))
+        bodies = make_bodies(*(view.shape[-1] for view in shapes))
+        self.actor_body, self.critic_body = bodies.actor, bodies.critic
+        self.actor = ActionHead(bodies.actor_dim, action_space)
+        self.critic = linear(bodies.critic_dim, 1, gain=1.0)
 
     def step(self, obs: Obs, state: Any, start: Tensor, *, donate: bool = False) -> PolicyStep:
         """Act: observations [B, ...], ``start`` [B] is True at the first step of an episode."""
@@ -64,8 +89,15 @@ class Policy(Backbone):
         return PolicyUnrolled(*self._heads(obs, sensed.features), sensed.state, sensed.cost)
 
     def _heads(self, obs: Obs, features: Tensor) -> tuple[Actions, Tensor]:
-        actions = self.actor(self.actor_body(features), obs.get(ACTION_MASK))
-        return actions, self.critic(self.critic_body(features)).squeeze(-1)
+        one, two = self._views(features)
+        actions = self.actor(self.actor_body(one), obs.get(ACTION_MASK))
+        return actions, self.critic(self.critic_body(two)).squeeze(-1)
+
+    def _views(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """What the actor and the critic read."""
+        if isinstance(self.core, TwoMemories):
+            return self.core.views(features)
+        return features, features.detach() if self.critic_reads == "detached" else features
 
 
 def build_policy(
@@ -73,11 +105,51 @@ def build_policy(
     action_space: spaces.Space[Any],
     memory: Mapping[str, Any],
     config: PolicyConfig,
+    *,
+    make_bodies: MakeBodies | None = None,
+    encoders: Sequence[Encoder] = (),
 ) -> Policy:
-    """A policy for these spaces; ``memory`` is a name and that memory's options.
+    """A policy for these spaces.
+
+    Args:
+        observation_space: of one environment.
+        action_space: of one environment.
+        memory: a name and that memory's options.
+        config: the other parts.
+        make_bodies: builds what lies before the heads; None: ``config.head_dim`` says it.
+        encoders: one, or the actor's and the critic's; none: ``config`` says it.
 
     Raises:
         ValueError: a space is unsupported, or a memory or an option is unknown.
     """
-    encoder, core = build_parts(observation_space, memory, config)
-    return Policy(encoder, core, action_space, skip=config.skip, head_dim=config.head_dim)
+    one, *others = encoders or [build_encoder(observation_space, config)]
+    core = build_core(one.features_dim, memory, config)
+    encoder: Encoder = one
+    if config.critic in SEPARATE:
+        two = others[0] if others else one
+        core = TwoMemories(core, _critics(core, two, memory, config), split=bool(others))
+        encoder = TwoEncoders(one, two) if others else one
+    elif others:
+        raise ValueError(f"policy.critic={config.critic} with two encoders, allowed: own, none")
+    return Policy(
+        encoder,
+        core,
+        action_space,
+        skip=config.skip,
+        make_bodies=make_bodies or partial(_bodies, config.head_dim),
+        critic=config.critic,
+    )
+
+
+def _critics(
+    core: MemoryCore[Any], encoder: Encoder, memory: Mapping[str, Any], config: PolicyConfig
+) -> MemoryCore[Any]:
+    """The critic's memory: one like the actor's, or as wide a layer without one."""
+    if config.critic == "none":
+        return NoMemory(encoder.features_dim, hidden_dim=core.out_dim)
+    return build_core(encoder.features_dim, memory, config)
+
+
+def _bodies(head_dim: int, actor_in: int, critic_in: int) -> Bodies:
+    actor, critic = head_body(actor_in, head_dim), head_body(critic_in, head_dim)
+    return Bodies(actor, critic, head_dim or actor_in, head_dim or critic_in)

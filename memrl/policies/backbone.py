@@ -18,6 +18,7 @@ from memrl.memory.core import MemoryCore, Unrolled
 from memrl.nn.encoder import ENCODERS, Encoder
 from memrl.nn.init import linear
 from memrl.nn.observation import ObsEncoder
+from memrl.policies.critic import Critic
 from memrl.rollout.env import Obs
 from memrl.rollout.spaces import tensor_dtype
 
@@ -33,6 +34,7 @@ class PolicyConfig(BaseModel):
     cell_dim: Annotated[int, Ge(1)] = 8  # embedding of a grid cell
     layers: Annotated[int, Ge(1)] = 1  # cores stacked on each other
     skip: bool = False  # the heads also see what the core saw
+    critic: Critic = "shared"  # what memory it reads: the actor's (detached: and does not train it)
     head_dim: Annotated[int, Ge(0)] = 0  # hidden layer of actor and critic, each its own; 0: none
     normalise_obs: bool = True  # vectors standardised by what was seen so far
 
@@ -223,12 +225,17 @@ def build_parts(
 ) -> tuple[Encoder, MemoryCore[Any]]:
     """Encoder and core of a backbone; raises as ``build_policy``."""
     encoder = build_encoder(observation_space, config)
+    return encoder, build_core(encoder.features_dim, memory, config)
+
+
+def build_core(in_dim: int, memory: Mapping[str, Any], config: PolicyConfig) -> MemoryCore[Any]:
+    """The memory of a backbone, in as many layers as the config says."""
     options = {key: value for key, value in memory.items() if key != "name"}
-    cores, width = [], encoder.features_dim
+    cores, width = [], in_dim
     for _ in range(config.layers):
         cores.append(registry.build(memory["name"], width, options))
         width = cores[-1].out_dim
-    return encoder, cores[0] if config.layers == 1 else Stacked(cores)
+    return cores[0] if config.layers == 1 else Stacked(cores)
 
 
 def head_body(in_dim: int, hidden_dim: int) -> nn.Module:

@@ -15,6 +15,7 @@ from memrl.nn.encoder import Encoder
 from memrl.nn.init import linear
 from memrl.nn.observation import ACTION_MASK
 from memrl.policies.backbone import Backbone, PolicyConfig, build_parts, head_body
+from memrl.policies.critic import refuse_critic
 from memrl.rollout.env import Obs
 from memrl.rollout.spaces import brief_space
 
@@ -93,6 +94,7 @@ def build_q_network(
         raise ValueError(
             f"the action space is {brief_space(action_space)}, allowed for Q-learning: Discrete"
         )
+    refuse_critic(config.critic, "r2d2")
     encoder, core = build_parts(observation_space, memory, config)
     return QNetwork(
         encoder,

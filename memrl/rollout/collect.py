@@ -67,9 +67,13 @@ class Collector:
             self.step(rollout, t)
         self.finish(rollout)
 
-    @torch.no_grad()
     def step(self, rollout: Rollout, t: int) -> None:
         """Act once in every environment and store the transition as step ``t``."""
+        self.take(rollout, t, self.env.step(self.act(rollout, t)))
+
+    @torch.no_grad()
+    def act(self, rollout: Rollout, t: int) -> Tensor:
+        """Choose actions [B, ...] and store them; ``take`` stores what the environments answer."""
         rollout.put_observation(t, self.obs, self.start, self.state)
         out = self.policy.step(self.obs, self.state, self.start, donate=True)
         action = out.actions.sample(self.generator)
@@ -77,7 +81,11 @@ class Collector:
         rollout.log_prob[t] = out.actions.log_prob(action)
         rollout.value[t] = out.value
         self.state = out.state
-        transition = self.env.step(action)
+        return action
+
+    @torch.no_grad()
+    def take(self, rollout: Rollout, t: int, transition: Transition) -> None:
+        """Store the environments' answer to the actions of step ``t``."""
         rollout.put_transition(t, transition)
         rollout.bootstrap[t] = self._bootstrap(transition)
         self._count(rollout, t, transition)

@@ -25,14 +25,27 @@ class Chunk(NamedTuple):
     state: Any  # leaves [M, ...]
 
 
+class Spans(NamedTuple):
+    """Where chunks lie in their rows, on the host."""
+
+    begin: Tensor  # int64 [M]
+    length: Tensor  # int64 [M]  steps, those of the burn-in among them
+    warm: Tensor  # int64 [M]  steps of the burn-in, which have no loss
+
+
 class Rollout:
     """T steps of B environments, with the policy's values and log-probabilities.
 
-    A chunk is ``bptt`` steps long. Chunks overlap by ``burn_in`` steps, which have a loss in the
-    earlier chunk and only warm up the state in the later one. So every step has a loss once.
+    A chunk is ``bptt`` steps long; the last one of a row ends with the row and may be shorter.
+    Chunks overlap by ``burn_in`` steps, which have a loss in the earlier chunk and only warm up the
+    state in the later one. So every step has a loss once.
+
+    Attributes:
+        bptt: steps of the longest chunk: at most T.
+        chunk_starts: the first step of each chunk of a row.
 
     Raises:
-        ValueError: chunks of this length do not cover T steps; the message names the nearest T.
+        ValueError: ``burn_in`` leaves no step of a chunk with a loss.
     """
 
     def __init__(
@@ -49,15 +62,9 @@ class Rollout:
         stride = bptt - burn_in
         if not 0 <= burn_in < bptt:
             raise ValueError(f"burn_in is {burn_in}; allowed: from 0, below bptt {bptt}")
-        if steps < bptt or (steps - burn_in) % stride:
-            near = burn_in + stride * max(1, round((steps - burn_in) / stride))
-            raise ValueError(
-                f"{steps} steps are not covered by chunks of bptt {bptt} with burn_in {burn_in}; "
-                f"{near} steps would be"
-            )
         T, B, device = steps, env.num_envs, env.device
-        self.bptt, self.burn_in = bptt, burn_in
-        self.chunk_starts = list(range(0, T - bptt + 1, stride))
+        self.bptt, self.burn_in = min(bptt, T), burn_in
+        self.chunk_starts = list(range(0, max(1, T - burn_in), stride))
         self.obs: Obs = {}
         self.start = torch.zeros(T, B, dtype=torch.bool, device=device)
         self.action = action.new_zeros(T, *action.shape)
@@ -105,24 +112,41 @@ class Rollout:
         return len(self.chunk_starts) * self.start.shape[1]
 
     def chunks(self, index: Tensor) -> Chunk:
-        """The chunks with indices [M] in 0 … num_chunks - 1."""
-        B = self.start.shape[1]
-        c, b = index // B, index % B
-        begin = torch.tensor(self.chunk_starts, device=index.device)[c]
-        t = begin + torch.arange(self.bptt, device=index.device).unsqueeze(1)  # [L, M]
-        warming = (t - begin < self.burn_in) & (c > 0)
+        """The chunks with indices [M] in 0 … num_chunks - 1, as long as the longest of them.
+
+        What follows the end of a shorter one repeats its last step and is marked invalid.
+        """
+        T, device = len(self.start), self.start.device
+        spans = self.spans(index)
+        begin, length, warm = (part.to(device) for part in spans)
+        c, b = (part.to(device) for part in self._places(index))
+        offset = torch.arange(int(spans.length.max()), device=device).unsqueeze(1)
+        t = (begin + offset).clamp(max=T - 1)  # [L, M]
+        there = offset < length
 
         def cut(x: Tensor) -> Tensor:
             return x[t, b]
 
         return Chunk(
             obs={key: cut(value) for key, value in self.obs.items()},
-            start=cut(self.start),
+            start=cut(self.start) & there,
             action=cut(self.action),
             log_prob=cut(self.log_prob),
             value=cut(self.value),
             advantage=cut(self.advantage),
             target=cut(self.target),
-            valid=cut(self.valid) & ~warming,
+            valid=cut(self.valid) & there & (offset >= warm),
             state=map_state(lambda kept: kept[c, b], self.states),
         )
+
+    def spans(self, index: Tensor) -> Spans:
+        """Where the chunks with indices [M] lie."""
+        position, _ = self._places(index)
+        begin = torch.tensor(self.chunk_starts)[position.cpu()]
+        length = (begin + self.bptt).clamp(max=len(self.start)) - begin
+        return Spans(begin, length, torch.where(begin > 0, self.burn_in, 0))
+
+    def _places(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """The positions of chunks in their rows, and their rows."""
+        B = self.start.shape[1]
+        return index // B, index % B

@@ -11,7 +11,9 @@ from gymnasium import spaces
 from small_agents import learn, make_agent
 
 from memrl.agents.ppo.config import BonusConfig
+from memrl.agents.ppo.learner import Rates
 from memrl.envs.make import make
+from memrl.memory.state import map_state
 from memrl.rollout.env import BatchedEnv, Transition
 
 
@@ -191,11 +193,40 @@ def test_refreshed_states_are_those_of_the_present_core():
     torch.testing.assert_close(agent.rollout.states.h[1], out.state.h)
 
 
-def test_chunks_must_cover_the_rollout():
-    with pytest.raises(
-        ValueError, match=r"20 steps are not covered by chunks of bptt 7.* 21 steps"
-    ):
-        make_agent(steps=20)
+def test_losses_of_unequal_chunks_are_those_of_a_loop_over_their_steps():
+    agent = make_agent("gru", steps=20, dtype=torch.float64)
+    agent.collector.collect(agent.rollout)
+    agent._compute_advantages()
+    r, policy = agent.rollout, agent.policy
+    cut = r.chunks(torch.arange(r.num_chunks()))
+    assert cut.valid.sum(0).tolist() == [7] * 10 + [6] * 5
+    _, total, _ = agent.learner._loss(cut, Rates(lr=1e-3, entropy=0.01, clip=0.2, value_clip=None))
+    found = torch.autograd.grad(total, list(policy.parameters()))
+
+    wanted_total = torch.zeros((), dtype=torch.float64)
+    gain = (r.advantage - r.advantage.mean()) / (r.advantage.std() + 1e-8)
+    for b in range(5):
+        for c, steps in enumerate((range(7), range(7, 14), range(14, 20))):
+            state = map_state(lambda kept: kept[c, b][None], r.states)  # noqa: B023
+            for t in steps:
+                obs = {key: value[t, b][None] for key, value in r.obs.items()}
+                out = policy.step(obs, state, r.start[t, b][None])
+                state = out.state
+                ratio = (out.actions.log_prob(r.action[t, b][None]) - r.log_prob[t, b]).exp()
+                surrogate = torch.minimum(ratio * gain[t, b], ratio.clamp(0.8, 1.2) * gain[t, b])
+                error = 0.5 * (out.value - r.target[t, b]).square()
+                bonus = 0.01 * out.actions.entropy()
+                wanted_total = wanted_total + (0.5 * error - surrogate - bonus).sum()
+    wanted = torch.autograd.grad(wanted_total / 100, list(policy.parameters()))
+    torch.testing.assert_close(total, wanted_total / 100)
+    for a, b in zip(found, wanted, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("steps", [20, 5, 22])
+def test_rollouts_of_any_length_are_learned_from(steps):
+    rows = learn(make_agent("gru", steps=steps, minibatches=2, dtype=torch.float64), 2)
+    assert max(row["train/ratio_error"] for row in rows) < 1e-9
 
 
 def test_more_minibatches_than_chunks_are_refused():

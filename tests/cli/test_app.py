@@ -185,9 +185,9 @@ def test_a_sweep_gives_every_job_a_directory(memrl, tmp_path):
 
 
 def test_a_failing_job_of_a_sweep_is_named_and_the_others_run(memrl, tmp_path):
-    outcome = memrl("train", "-m", *SMOKE, "agent.bptt=5,16", "run.dir=sweep")
+    outcome = memrl("train", "-m", *SMOKE, "agent.burn_in=16,0", "run.dir=sweep")
     assert outcome.code == 1
-    assert "agent.bptt=5" in outcome.err
+    assert "agent.burn_in=16" in outcome.err
     assert "Traceback" not in outcome.err
     assert len([*tmp_path.glob("sweep/*/summary.json")]) == 1
 
@@ -461,7 +461,7 @@ def test_check_holds_a_core_to_the_contract(memrl, monkeypatch):
         (["device=cuda:77"], "device=cuda:77 cannot be used on this machine, allowed: cpu"),
         (["capture=true"], "capture=true records a CUDA graph, and device=cpu has none"),
         (["seed"], "write KEY=VALUE"),
-        (["env=probe", "agent.bptt=5"], "5"),
+        (["env=probe", "agent.burn_in=64"], "burn_in is 64; allowed: from 0, below bptt 64"),
         (
             ["env=CartPole-v1", "env.num=1", "agent.minibatches=9"],
             "agent.minibatches=9, allowed: at most 1",

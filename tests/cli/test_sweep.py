@@ -101,26 +101,26 @@ def call(monkeypatch, capfd, *words):
 def test_a_sweep_prints_its_config_once_and_ends_with_a_table(monkeypatch, capfd, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
-    words = ["train", "-m", *SMOKE, "memory=none", "agent.bptt=5,8,16", "run.dir=s w"]
+    words = ["train", "-m", *SMOKE, "memory=none", "agent.burn_in=16,0,8", "run.dir=s w"]
     code, out, err = call(monkeypatch, capfd, *words)
     assert code == 1
-    assert err.splitlines()[-1].startswith("memrl: 1 of 3 jobs failed: agent.bptt=5: ")
+    assert err.splitlines()[-1].startswith("memrl: 1 of 3 jobs failed: agent.burn_in=16: ")
     assert out.count("name=none") <= 1
-    assert "job 2 of 3: agent.bptt=8" in out
+    assert "job 2 of 3: agent.burn_in=0" in out
     *_, table, compare = out.rstrip().split("\n\n")
     assert table.splitlines()[0].split()[0] == "job"
-    assert "agent.bptt=5" in table
+    assert "agent.burn_in=16" in table
     assert "s w/probe-Recall-v0-none-seed1-2" in table
     assert compare == "compare them  memrl compare 's w'"
 
 
 def test_a_sweep_with_json_is_one_value(monkeypatch, capfd, tmp_path):
     monkeypatch.chdir(tmp_path)
-    words = ["train", "-m", *SMOKE, "memory=none", "agent.bptt=5,16", "--json"]
+    words = ["train", "-m", *SMOKE, "memory=none", "agent.burn_in=16,0", "--json"]
     _, out, _ = call(monkeypatch, capfd, *words)
     failed, done = json.loads(out)
-    assert failed["job"] == ["agent.bptt=5"]
-    assert "bptt 5" in failed["error"]
+    assert failed["job"] == ["agent.burn_in=16"]
+    assert "burn_in is 16" in failed["error"]
     assert done["run"] == "runs/probe-Recall-v0-none-seed1"
     assert done["env_steps"] == 256
 

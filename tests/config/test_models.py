@@ -297,7 +297,7 @@ def test_a_million_may_be_written_as_people_write_it():
         (["env.agent_view_size=4"], "agent_view_size is 4"),
         (["device=tpu"], "device=tpu cannot be used on this machine, allowed: cpu"),
         (["device=cuda:99"], "device=cuda:99 cannot be used on this machine"),
-        (["env=probe", "agent.bptt=5"], "5"),
+        (["env=probe", "agent.burn_in=64"], "burn_in is 64; allowed: from 0, below bptt 64"),
         (
             ["env=probe", "agent.bonus={kind: first_visit, key: image}"],
             "'image' is no entry of the observation",

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from memrl.envs.make import make
+from memrl.rollout.minibatches import equal_shares, of_size
 from memrl.rollout.storage import Rollout
 
 
@@ -36,15 +37,45 @@ def filled(steps, bptt, burn_in, rows=3):
     return rollout
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.integers(1, 7), st.integers(0, 6), st.integers(1, 4))
-def test_every_step_carries_a_loss_exactly_once(stride, burn_in, count):
-    bptt = stride + burn_in
-    steps = bptt + (count - 1) * stride
-    rollout = filled(steps, bptt, burn_in)
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 7), st.integers(0, 6), st.integers(1, 30))
+def test_every_step_carries_a_loss_exactly_once(stride, burn_in, steps):
+    rollout = filled(steps, stride + burn_in, burn_in)
     chunk = rollout.chunks(torch.arange(rollout.num_chunks()))
     counted = sorted(chunk.action[chunk.valid].tolist())
     assert counted == sorted(b * 100 + t for b in range(3) for t in range(steps))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 7), st.integers(0, 6), st.integers(1, 30), st.integers(1, 100))
+def test_minibatches_of_a_size_hold_so_many_steps_and_every_step_once(stride, burn_in, steps, size):
+    rollout = filled(steps, stride + burn_in, burn_in)
+    chunks = list(of_size(rollout, size, torch.Generator().manual_seed(1)))
+    sizes = [int(chunk.valid.sum()) for chunk in chunks]
+    total = 3 * steps
+    assert sizes == [size] * (total // size) + [total % size] * (total % size > 0)
+    counted = [step for chunk in chunks for step in chunk.action[chunk.valid].tolist()]
+    assert sorted(counted) == sorted(b * 100 + t for b in range(3) for t in range(steps))
+
+
+def test_minibatches_of_whole_chunks_are_equal_shares_of_them():
+    rollout = filled(20, 5, 0)
+    by_size = list(of_size(rollout, 15, torch.Generator().manual_seed(7)))
+    shares = list(equal_shares(rollout, 4, torch.Generator().manual_seed(7)))
+    for a, b in zip(by_size, shares, strict=True):
+        assert torch.equal(a.action, b.action)
+        assert torch.equal(a.valid, b.valid)
+        assert torch.equal(a.state.t, b.state.t)
+
+
+def test_the_last_chunk_of_a_row_is_as_long_as_what_is_left():
+    rollout = filled(13, 5, 0)
+    assert rollout.chunk_starts == [0, 5, 10]
+    last = rollout.chunks(torch.tensor([6, 7, 8]))
+    assert last.action.tolist() == [[10, 110, 210], [11, 111, 211], [12, 112, 212]]
+    mixed = rollout.chunks(torch.tensor([0, 8]))
+    assert mixed.valid.sum(0).tolist() == [5, 3]
+    assert filled(3, 5, 0).chunks(torch.tensor([0])).action.flatten().tolist() == [0, 1, 2]
 
 
 @settings(max_examples=20, deadline=None)
@@ -63,9 +94,7 @@ def test_storage_grows_with_chunks_not_with_steps():
     assert rollout.states.t.shape == (3, 3)
 
 
-def test_steps_that_chunks_do_not_cover_are_refused_with_the_nearest_that_they_do():
-    with pytest.raises(ValueError, match=r"13 steps are not covered.*bptt 5 with burn_in 2; 14"):
-        filled(13, 5, 2)
+def test_a_burn_in_leaves_steps_with_a_loss():
     with pytest.raises(ValueError, match="burn_in is 5; allowed: from 0, below bptt 5"):
         filled(5, 5, 5)
 

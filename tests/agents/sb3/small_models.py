@@ -93,14 +93,20 @@ def make_model(
         "MultiInputPolicy" if is_dict else "MlpPolicy",
         env,
         seed=seed,
-        policy_kwargs={"memory": memory, "memory_kwargs": options(memory)}
-        | {"encoder_dim": 7, "head_dim": 3}
-        | (policy or {}),
+        policy_kwargs=_without_none(
+            {"memory": memory, "memory_kwargs": options(memory)}
+            | {"encoder_dim": 7, "head_dim": 3}
+            | (policy or {})
+        ),
         **{"n_steps": STEPS, "batch_size": STEPS, "n_epochs": 2, "device": "cpu"} | given,
     )
     if double:
         model.policy.double()
     return model
+
+
+def _without_none(words: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in words.items() if value is not None}
 
 
 def parameters(model: MemoryPPO) -> torch.Tensor:

@@ -17,7 +17,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common import utils
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from memrl.agents.sb3 import MemoryPolicy, MemoryPPO, archive
+from memrl.agents.sb3 import MemoryPolicy, MemoryPPO, archive, saving
 from memrl.checkpoint.spaces import space_from_data, space_to_data
 from memrl.rollout.tokens import Tokens
 
@@ -195,13 +195,35 @@ def test_schedules_are_data(tmp_path):
     model(vec(), learning_rate=falling, clip_range_vf=0.3).save(tmp_path / "m")
     loaded = MemoryPPO.load(tmp_path / "m")
     assert loaded.lr_schedule(0.5) == pytest.approx(5e-4)
-    assert loaded.clip_range_vf == 0.3
+    assert loaded.clip_range_vf(0.5) == 0.3
 
 
-def test_a_function_must_be_given_again(tmp_path):
+def test_functions_must_be_given_again_to_learn_and_all_are_named_at_once(tmp_path):
+    function = lambda left: 0.2 * left  # noqa: E731
+    model(vec(), clip_range=function, learning_rate=function).save(tmp_path / "m")
+    loaded = MemoryPPO.load(tmp_path / "m", vec())
+    loaded.predict(np.zeros(2, np.float32))
+    with pytest.raises(ValueError, match=r"load\(path, learning_rate=…, clip_range=…\)"):
+        loaded.learn(16)
+    loaded.save(tmp_path / "again")
+    with pytest.raises(ValueError, match=r"learning_rate .*<lambda>.*clip_range .*<lambda>"):
+        MemoryPPO.load(tmp_path / "again", vec()).learn(16)
+    loaded = MemoryPPO.load(tmp_path / "m", vec(), learning_rate=1e-3, clip_range=0.1)
+    assert loaded.learn(16).num_timesteps == 16
+
+
+def test_rates_of_zero_are_numbers_as_in_sb3(tmp_path):
+    model(vec()).save(tmp_path / "m")
+    zero = {"learning_rate": 0.0, "lr_schedule": lambda _: 0.0, "clip_range": lambda _: 0.0}
+    loaded = MemoryPPO.load(tmp_path / "m", vec(), custom_objects=zero)
+    before = loaded.get_parameters()["policy"]
+    before = {name: value.clone() for name, value in before.items() if "net" in name}
+    after = loaded.learn(16).get_parameters()["policy"]
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+def test_a_function_may_be_given_again(tmp_path):
     model(vec(), clip_range=lambda left: 0.2 * left).save(tmp_path / "m")
-    with pytest.raises(ValueError, match=r"clip_range was the function .*load\(path, clip_range="):
-        MemoryPPO.load(tmp_path / "m")
     loaded = MemoryPPO.load(tmp_path / "m", clip_range=lambda left: 0.4 * left)
     assert loaded.clip_range(0.5) == 0.2
 
@@ -211,7 +233,7 @@ def test_custom_objects_replace_a_learning_rate_as_in_sb3(tmp_path):
     schedules = {"lr_schedule": lambda _: 0.5, "clip_range": 0.1}
     loaded = MemoryPPO.load(tmp_path / "m", custom_objects=schedules)
     assert loaded.lr_schedule(1.0) == 0.5
-    assert loaded.clip_range == 0.1
+    assert loaded.clip_range(0.5) == 0.1
 
 
 @pytest.mark.parametrize(
@@ -313,6 +335,54 @@ def test_an_unknown_argument_of_load_is_named(tmp_path):
     model(vec()).save(tmp_path / "m")
     with pytest.raises(ValueError, match="no argument 'n_epoch'; did you mean n_epochs"):
         MemoryPPO.load(tmp_path / "m", n_epoch=3)
+
+
+def test_an_excluded_argument_has_its_default_again(tmp_path):
+    saved = model(vec(), gamma=0.5, tensorboard_log=str(tmp_path))
+    saved.save(tmp_path / "m", exclude=["gamma", "tensorboard_log", "env", "rollout_buffer"])
+    loaded = MemoryPPO.load(tmp_path / "m")
+    assert loaded.gamma == 0.99
+    assert loaded.tensorboard_log is None
+    same(loaded, saved)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"exclude": ["policy_kwargs"]}, "exclude='policy_kwargs': a model cannot be loaded"),
+        ({"include": ["env"]}, "include='env': a file contains tensors and plain values only"),
+    ],
+)
+def test_what_a_file_must_or_cannot_contain_is_named(given, sentence, tmp_path):
+    with pytest.raises(ValueError, match=sentence):
+        model(vec()).save(tmp_path / "m", **given)
+    model(vec()).save(tmp_path / "m", include=["gamma", "num_timesteps"])
+
+
+def test_custom_objects_may_be_spaces_and_counters(tmp_path):
+    model(vec()).learn(16).save(tmp_path / "m")
+    spaces_of = {name: getattr(Counter, name) for name in ("observation_space", "action_space")}
+    objects = {**spaces_of, "num_timesteps": np.int64(5), "verbose": 0, "n_envs": 2}
+    loaded = MemoryPPO.load(tmp_path / "m", vec(), device="cpu", custom_objects=objects)
+    assert loaded.num_timesteps == 5
+    with pytest.raises(ValueError, match=r"action_space is Discrete\(4\), allowed: Discrete\(3\)"):
+        MemoryPPO.load(tmp_path / "m", custom_objects={"action_space": spaces.Discrete(4)})
+
+
+def test_a_file_of_an_earlier_version_is_loaded(tmp_path):
+    """Statistics of returns lay outside of the policy, and the optimiser had several groups."""
+    saved = model(vec()).learn(16)
+    parts = saving.model_parts(saved)
+    names = [name for name in parts["policy"] if name.startswith("return_norm.")]
+    norm = {name.removeprefix("return_norm."): parts["policy"].pop(name) for name in names}
+    parts["pytorch_variables"]["return_norm"] = norm
+    (group,) = parts["policy.optimizer"]["param_groups"]
+    halves = group["params"][:2], group["params"][2:]
+    parts["policy.optimizer"]["param_groups"] = [group | {"params": half} for half in halves]
+    archive.write(tmp_path / "m.zip", parts, kind=saving.KIND)
+    loaded = MemoryPPO.load(tmp_path / "m")
+    same(loaded, saved)
+    assert loaded.return_norm.count == 16
 
 
 def test_another_number_of_environments_is_named(tmp_path):

@@ -123,7 +123,8 @@ def test_every_step_shows_its_answers_under_sb3s_names():
         assert local["n_rollout_steps"] == STEPS
         for name in ("rewards", "dones", "actions", "values", "log_probs"):
             assert len(local[name]) == 2
-        assert np.array_equal(local["new_obs"], callback.model._last_obs)
+        assert np.array_equal(local["obs_tensor"].numpy(), callback.model._last_obs)
+        assert len(local["new_obs"]) == len(local["clipped_actions"]) == 2
         seen.append((local["n_steps"], callback.num_timesteps, local["rewards"].tolist()))
         assert [info.get("episode", {}).get("l") for info in local["infos"]] == [
             5 if done else None for done in local["dones"]

@@ -97,7 +97,8 @@ def test_predict_takes_the_mask_of_a_single_observation():
 def test_predict_without_masks_allows_everything():
     model = make_model(copies(Forbidding))
     obs = np.zeros((200, 4), np.float32)
-    assert set(model.predict(obs)[0]) == set(range(5))
+    with pytest.warns(UserWarning, match="without action_masks.*evaluate_policy and EvalCallback"):
+        assert set(model.predict(obs)[0]) == set(range(5))
 
 
 def test_a_mask_is_obeyed_by_a_model_that_trained_without():

@@ -109,7 +109,7 @@ def test_sizes_of_rollouts_minibatches_and_chunks_may_differ():
     for sizes in (
         {"n_steps": 12, "batch_size": 12, "bptt": 4},
         {"n_steps": 12, "batch_size": 18},
-        {"n_steps": 1, "batch_size": 1},
+        {"n_steps": 1, "batch_size": 1, "normalize_advantage": False},
         {"n_steps": 16, "batch_size": 16, "bptt": 8, "burn_in": 4, "refresh_states": True},
     ):
         model = make_model(copies(B=3), **sizes)

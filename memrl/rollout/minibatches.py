@@ -1,0 +1,36 @@
+"""Divide a rollout's chunks into minibatches, in random order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from memrl.rollout.storage import Chunk, Rollout
+
+
+def equal_shares(rollout: Rollout, count: int, shuffler: torch.Generator) -> Iterator[Chunk]:
+    """``count`` minibatches of whole chunks, whose numbers of chunks differ by one at most."""
+    order = torch.randperm(rollout.num_chunks(), generator=shuffler)
+    for index in order.tensor_split(count):
+        yield rollout.chunks(index)
+
+
+def of_size(rollout: Rollout, size: int, shuffler: torch.Generator) -> Iterator[Chunk]:
+    """Minibatches of ``size`` steps with a loss; the last one has what is left.
+
+    A chunk that reaches over the edge of a minibatch is in both, and each of its steps is valid in
+    one of them: the second reads the steps before the edge again, as they lead to its state.
+    """
+    order = torch.randperm(rollout.num_chunks(), generator=shuffler)
+    _, length, warm = rollout.spans(order)
+    end = (length - warm).cumsum(0)  # [N]  steps with a loss up to the end of each chunk
+    begin = end - (length - warm)
+    for first in range(0, int(end[-1]), size):
+        last = first + size
+        there = (end > first) & (begin < last)
+        chunk = rollout.chunks(order[there])
+        offset = torch.arange(len(chunk.start)).unsqueeze(1)
+        number = begin[there] + offset - warm[there]  # [L, M]  of each step among those with a loss
+        inside = ((number >= first) & (number < last)).to(chunk.valid.device)
+        yield chunk._replace(valid=chunk.valid & inside)
