@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -17,18 +18,20 @@ from memrl.config.models import Common
 from memrl.errors import disk_errors_explained
 from memrl.pipeline.loading import checkpoints_of
 from memrl.run.directory import RunDirectory
+from memrl.run.lock import locked
 
 _UNSAFE: Final = re.compile(r"[^\w.-]+")
 _LONGEST: Final = 200  # bytes; file systems take 255, and a number may follow
 
 
+@contextmanager
 def open_directory(
     config: Common,
     target: Path | RunDirectory | None,
     unit: str,
     say: Callable[[str], None],
-) -> tuple[RunDirectory, Checkpoint | None]:
-    """The directory of a run, and the checkpoint to continue from.
+) -> Iterator[tuple[RunDirectory, Checkpoint | None]]:
+    """The directory of a run, locked, and the checkpoint to continue from.
 
     Args:
         config: of the run.
@@ -38,21 +41,32 @@ def open_directory(
         say: receives sentences for that person.
 
     Raises:
-        RunError: the directory is taken, the disk is full, or no checkpoint of a run to be
-            continued is intact.
+        RunError: the directory is taken, or is being trained; the disk is full, or no checkpoint of
+            a run to be continued is intact.
     """
-    if not isinstance(target, RunDirectory):
-        path = target or config.run.dir or make_directory(config.run.root, name_of(config))
+    if isinstance(target, RunDirectory):
+        with locked(target.path):
+            yield target, _resumed(config, target, unit, say)
+        return
+    path = target or config.run.dir or make_directory(config.run.root, name_of(config))
+    RunDirectory(path).make()
+    with locked(Path(path)):
         directory = RunDirectory.create(path, dump(config), command=config.command)
         directory.write_plugins(modules_of(config.model_dump(mode="json"), config.menus))
-        return directory, None
-    resume = checkpoints_of(target, config, warn=say).last()
+        yield directory, None
+
+
+def _resumed(
+    config: Common, run: RunDirectory, unit: str, say: Callable[[str], None]
+) -> Checkpoint | None:
+    """The last checkpoint of a run that is continued as ``config`` says; None if there is none."""
+    resume = checkpoints_of(run, config, warn=say).last()
     if resume is None:
-        say(f"{target} has no checkpoint yet: it starts anew from its config.yaml")
+        say(f"{run} has no checkpoint yet: it starts anew from its config.yaml")
     else:
-        say(f"continuing {target} after {resume.experience:,} {unit.replace('_', ' ')}")
-    write_atomically(target.config, dump(config).encode())  # its length may have changed
-    return target, resume
+        say(f"continuing {run} after {resume.experience:,} {unit.replace('_', ' ')}")
+    write_atomically(run.config, dump(config).encode())  # its length may have changed
+    return resume
 
 
 def refuse_taken(config: Common) -> None:
