@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
@@ -25,6 +26,24 @@ class AgentConfig(BaseModel):
     any_memory: ClassVar[bool] = True  # whether it learns with any memory, or with none only
 
     kind: str
+
+    def schedules(self, progress: float) -> dict[str, float]:
+        """Options that change during a run, with their values at a share 0 … 1 of total_steps."""
+        return {}
+
+    def idle(self, total_steps: int, num_envs: int) -> str | None:
+        """The options by which nothing is learned in ``total_steps``, as words; None if some is."""
+        return None
+
+
+def interpolate(begin: float, end: float | None, progress: float) -> float:
+    """The value at a share of the way from ``begin`` to ``end``; None: it is constant."""
+    return begin if end is None else begin + (end - begin) * min(1.0, progress)
+
+
+def whole_iterations(total_steps: int, size: int) -> int:
+    """The env steps after which a run of ``total_steps`` ends: whole iterations of ``size``."""
+    return math.ceil(total_steps / size) * size
 
 
 def need_reader(

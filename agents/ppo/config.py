@@ -8,7 +8,15 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import Ge
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from memrl.agents.config import AgentConfig, Count, NonNegative, Positive, Share, need_reader
+from memrl.agents.config import (
+    AgentConfig,
+    Count,
+    NonNegative,
+    Positive,
+    Share,
+    interpolate,
+    need_reader,
+)
 from memrl.agents.ppo.bonus_options import built_in, options_of_kind
 from memrl.bonus.registry import BONUSES, NONE
 
@@ -104,3 +112,9 @@ class PPOConfig(AgentConfig):
     precision: Literal["float32", "bf16"] = "float32"
     bonus: BonusConfig = BonusConfig()
     self_imitation: SelfImitationConfig = SelfImitationConfig()
+
+    def schedules(self, progress: float) -> dict[str, float]:
+        return {
+            "lr": interpolate(self.lr, self.lr_end, progress),
+            "entropy": interpolate(self.entropy, self.entropy_end, progress),
+        }

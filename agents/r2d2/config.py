@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,7 +15,9 @@ from memrl.agents.config import (
     NonNegative,
     Positive,
     Share,
+    interpolate,
     need_reader,
+    whole_iterations,
 )
 
 
@@ -80,3 +83,16 @@ class R2D2Config(AgentConfig):
     epsilon_evaluate: Share = 0.01  # ε of `memrl evaluate` and `watch`, unless greedy
     replay: ReplayConfig = ReplayConfig()
     hindsight: HindsightConfig = HindsightConfig()
+
+    def schedules(self, progress: float) -> dict[str, float]:
+        return {"replay.beta": interpolate(self.replay.beta, 1.0, progress)}
+
+    def idle(self, total_steps: int, num_envs: int) -> str | None:
+        owed = self.batch * self.unroll / (self.replay_ratio * num_envs)
+        first = math.ceil(self.replay.fill / num_envs) + math.ceil(owed) - 1  # per environment
+        if num_envs * first <= whole_iterations(total_steps, self.steps * num_envs):
+            return None
+        return (
+            f"agent.replay.fill={self.replay.fill}, agent.batch={self.batch}, "
+            f"agent.unroll={self.unroll} and agent.replay_ratio={self.replay_ratio:g}"
+        )

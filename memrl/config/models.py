@@ -99,6 +99,7 @@ class Common(Strict, ABC):
     root: ClassVar[str]  # the root config, a file of memrl.configs
     menus: ClassVar[Menus] = {"memory.name": registry.REGISTRY}
     identity: ClassVar[frozenset[str]]  # the keys that a checkpoint must share with its run
+    total_key: ClassVar[str]  # the key of `total`
 
     seed: Annotated[int, Ge(0), Lt(2**32)]
     device: str
@@ -119,6 +120,10 @@ class Common(Strict, ABC):
     @abstractmethod
     def total(self) -> int:
         """Experience at which learning ends: env steps or sequences."""
+
+    @abstractmethod
+    def schedules(self, progress: float) -> dict[str, float]:
+        """Keys whose values change during a run, with those at a share 0 … 1 of ``total``."""
 
     @property
     @abstractmethod
@@ -144,6 +149,7 @@ class Config(Common):
         "agent.bonus.kind": BONUSES,
     }
     identity = frozenset({"seed", "env", "memory", "policy", "agent"})
+    total_key = "total_steps"
 
     total_steps: Count
     capture: bool = False
@@ -155,6 +161,9 @@ class Config(Common):
     @property
     def total(self) -> int:
         return self.total_steps
+
+    def schedules(self, progress: float) -> dict[str, float]:
+        return {f"agent.{key}": value for key, value in self.agent.schedules(progress).items()}
 
     @property
     def subject(self) -> str:

@@ -15,10 +15,11 @@ from memrl.checkpoint.atomic import write_atomically
 from memrl.checkpoint.folder import Checkpoint
 from memrl.config.choices import modules_of
 from memrl.config.models import Common
-from memrl.errors import disk_errors_explained
-from memrl.pipeline.loading import checkpoints_of
+from memrl.errors import RunError, disk_errors_explained
+from memrl.pipeline.loading import checkpoints_of, read_plain
 from memrl.run.directory import RunDirectory
 from memrl.run.lock import locked
+from memrl.tracking.metrics_file import unit_as_text
 
 _UNSAFE: Final = re.compile(r"[^\w.-]+")
 _LONGEST: Final = 200  # bytes; file systems take 255, and a number may follow
@@ -64,9 +65,33 @@ def _resumed(
     if resume is None:
         say(f"{run} has no checkpoint yet: it starts anew from its config.yaml")
     else:
-        say(f"continuing {run} after {resume.experience:,} {unit.replace('_', ' ')}")
+        _check_total(config, run, resume.experience, unit_as_text(unit), say)
+        say(f"continuing {run} after {resume.experience:,} {unit_as_text(unit)}")
     write_atomically(run.config, dump(config).encode())  # its length may have changed
     return resume
+
+
+def _check_total(
+    config: Common, run: RunDirectory, seen: int, unit: str, say: Callable[[str], None]
+) -> None:
+    """Refuse a length that the run is past, and say what another one does to schedules.
+
+    Raises:
+        RunError: fewer than ``seen`` env steps or sequences are asked for now.
+    """
+    key, total, before = config.total_key, config.total, int(read_plain(run)[config.total_key])
+    if total == before:
+        return
+    if total < seen:
+        raise RunError(f"{key}={total:,}: {run} has {seen:,} {unit} already; ask for more of them")
+    now, then = (config.schedules(min(1.0, seen / whole)) for whole in (total, before))
+    moved = [f"{name} is {now[name]:.3g}, not {then[name]:.3g}" for name in now
+             if now[name] != then[name]]  # fmt: skip
+    if moved:
+        say(
+            f"{key}={total:,}, not {before:,}, moves the schedules that end with the run: "
+            f"from here on {', '.join(moved)}"
+        )
 
 
 def refuse_taken(config: Common) -> None:

@@ -73,7 +73,7 @@ def _is_told(part: spaces.Space[Any]) -> bool:
 
 def evaluation_line(evaluation: Evaluation) -> str:
     """One line: success, return and length with their 95 % intervals."""
-    parts = [f"{evaluation.episodes:,} episodes:"]
+    parts = [f"{evaluation.episodes:,} episode{'s' * (evaluation.episodes > 1)}:"]
     for name, estimate in (
         ("success", evaluation.success),
         ("cue seen", evaluation.cue_seen),

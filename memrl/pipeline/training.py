@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Final, final
 
+import torch
+from torch import Tensor
+
+from memrl.agents.base import BaseAgent
 from memrl.agents.ppo.config import PPOConfig
 from memrl.config.models import Config
 from memrl.errors import RunError
@@ -26,6 +31,8 @@ from memrl.run.agent import Agent
 from memrl.run.directory import RunDirectory
 from memrl.run.loop import TrainingResult
 from memrl.run.progress import Style
+
+UNTRAINED: Final = "what is evaluated is an agent that has not been trained"
 
 
 def train(
@@ -66,17 +73,20 @@ class TrainJob(Job[Config, Agent]):
         prepare(config)
         self.config = config
         self.learner = make_agent(config, make_env(config))
+        self._initial = [weight.detach().clone() for weight in self.learner.policy.parameters()]
         self.core = getattr(self.learner.policy, "core", None)
         self.device = find_device(config.device)
         if config.capture:
             capture_rollouts(self.learner)
 
     def notice(self, start: int) -> str | None:
-        return whole_rollouts(self.config, start)
+        return "\n".join(filter(None, (whole_rollouts(self.config, start), idle(self.config))))
 
     def conclude(
         self, directory: RunDirectory, trained: TrainingResult, say: Say
     ) -> dict[str, Any]:
+        if not has_learned(self.learner, self._initial):
+            say(f"nothing was learned in {trained.experience:,} env steps: {UNTRAINED}")
         evaluation = self._evaluate()
         say(evaluation_line(evaluation))
         self._draw(directory, evaluation, say)
@@ -108,6 +118,26 @@ class TrainJob(Job[Config, Agent]):
                 draw()
             except RunError as error:  # nothing to draw; if the disk is full, the summary raises
                 say(str(error))
+
+
+def has_learned(agent: Agent, initial: Sequence[Tensor]) -> bool:
+    """Whether an agent has learned anything; ``initial`` are the first weights of its policy."""
+    weights = [*agent.policy.parameters()]
+    told = agent.has_learned() if isinstance(agent, BaseAgent) else None
+    if told is not None or not weights:
+        return told is not False
+    return any(not torch.equal(*both) for both in zip(initial, weights, strict=True))
+
+
+def idle(config: Config) -> str | None:
+    """A sentence if a run of this config is too short to learn anything, else None."""
+    options = config.agent.idle(config.total_steps, config.env.num)
+    if options is None:
+        return None
+    return (
+        f"total_steps={config.total_steps} ends before anything is learned, with {options}: "
+        f"{UNTRAINED}"
+    )
 
 
 def whole_rollouts(config: Config, start: int = 0) -> str | None:

@@ -30,6 +30,7 @@ class FitConfig(Common):
     root = "fit"
     menus: ClassVar[Menus] = {**Common.menus, "task.name": REGISTRY}
     identity = frozenset({"seed", "task", "memory", "learner", "curriculum"})
+    total_key = "sequences"
 
     sequences: Count
     evaluate: EvaluateConfig
@@ -40,6 +41,9 @@ class FitConfig(Common):
     @property
     def total(self) -> int:
         return self.sequences
+
+    def schedules(self, progress: float) -> dict[str, float]:
+        return {"learner.lr": self.learner.lr_at(progress)}
 
     @property
     def subject(self) -> str:

@@ -40,6 +40,11 @@ class LearnerConfig(BaseModel):
         None  # accuracy over an iteration that ends learning
     )
 
+    def lr_at(self, progress: float) -> float:
+        """The learning rate at a share 0 … 1 of all sequences, before it is halved."""
+        end = self.lr if self.lr_end is None else self.lr_end
+        return self.lr + (end - self.lr) * min(1.0, progress)
+
 
 OPTIMIZERS: Final[Mapping[str, Callable[..., torch.optim.Optimizer]]] = {
     "adam": partial(torch.optim.Adam, fused=True),
@@ -131,8 +136,7 @@ class SupervisedLearner:
         return self.config.batch * self.config.batches  # sequences
 
     def _set_lr(self, progress: float) -> None:
-        begin, end = self.config.lr, self.config.lr_end
-        rate = begin if end is None else begin + (end - begin) * min(1.0, progress)
+        rate = self.config.lr_at(progress)
         if self.config.halve_every is not None:
             rate *= 0.5 ** (self.experience // self.config.halve_every)
         for group in self.optimizer.param_groups:
