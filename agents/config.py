@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 from annotated_types import Ge, Gt, Le
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
+
+from memrl.options import Strict
 
 Share = Annotated[float, Ge(0.0), Le(1.0)]
 NonNegative = Annotated[float, Ge(0.0)]
@@ -15,14 +17,13 @@ Positive = Annotated[float, Gt(0.0)]
 Count = Annotated[int, Ge(1)]
 
 
-class AgentConfig(BaseModel):
+class AgentConfig(Strict):
     """What can be set of an agent: one field for each key of ``agent``, all with defaults.
 
     ``kind`` is the word by which the agent was chosen; an agent of your own leaves it a ``str``,
     since ``module:Name`` and the name that a package gives it are both such words.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     any_memory: ClassVar[bool] = True  # whether it learns with any memory, or with none only
 
     kind: str

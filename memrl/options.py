@@ -1,15 +1,38 @@
-"""Options read off a signature: a strict pydantic model, and one sentence for what does not fit."""
+"""Options as strict pydantic models, also read off a signature; one sentence for what is wrong."""
 
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from inspect import Parameter
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic_core import PydanticKnownError
 
 from memrl.errors import choices, nearest
+
+
+def _finite(value: Any) -> Any:
+    """A value of an option whose type is not known here, if no number in it is infinite or NaN."""
+    inner = value.values() if isinstance(value, Mapping) else value
+    if isinstance(value, float) and not math.isfinite(value):
+        raise PydanticKnownError("finite_number")
+    if isinstance(value, Mapping | list | tuple):
+        for each in inner:
+            _finite(each)
+    return value
+
+
+class Strict(BaseModel):
+    """Unknown keys and scalars of another type are errors; ``true`` is no number, nor is infinity.
+
+    A field that may be infinite or NaN says so: ``Annotated[float, AllowInfNan()]``.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    __pydantic_extra__: dict[str, Annotated[Any, AfterValidator(_finite)]] = Field(init=False)
 
 
 def constructor_options(cls: type[Any]) -> type[BaseModel]:
@@ -40,8 +63,7 @@ def options_of(function: Callable[..., Any], kind: Any) -> type[BaseModel]:
             raise ValueError(f"{option} has no type, as in {option}: int = 64")
         kept = ... if default is given.empty else default
         options[option] = hints.get(option, type(default)), kept
-    config = ConfigDict(extra="forbid", strict=True, frozen=True)
-    return create_model("Options", __config__=config, **options)
+    return create_model("Options", __base__=Strict, **options)
 
 
 def check_options(owner: str, model: type[BaseModel], options: Mapping[str, Any]) -> dict[str, Any]:

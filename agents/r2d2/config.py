@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from memrl.agents.config import (
     AgentConfig,
@@ -19,12 +19,11 @@ from memrl.agents.config import (
     need_reader,
     whole_iterations,
 )
+from memrl.options import Strict
 
 
-class ReplayConfig(BaseModel):
+class ReplayConfig(Strict):
     """The replay buffer and the sampling from it."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     capacity: Count = 200_000  # env steps stored, over all environments
     fill: Annotated[int, Ge(0)] = 10_000  # env steps before the first update
@@ -44,10 +43,8 @@ class ReplayConfig(BaseModel):
         return self
 
 
-class HindsightConfig(BaseModel):
+class HindsightConfig(Strict):
     """Hindsight experience replay: replace desired goals by achieved ones."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     kind: Literal["none", "future", "final", "episode"] = "none"
     share: Share = 0.8  # of a batch's episodes that are relabelled

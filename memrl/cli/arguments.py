@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
-from memrl.config.models import Strict, check
-from memrl.options import options_of
+from memrl.config.models import check
+from memrl.options import Strict, options_of
 
 M = TypeVar("M", bound=Strict)
 R = TypeVar("R")

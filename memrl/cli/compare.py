@@ -12,11 +12,12 @@ from typing import Any, Literal, TypeAlias
 
 from memrl.cli.arguments import parse
 from memrl.cli.output import NO_BREAK, paragraph, table
-from memrl.config.models import LaxPath, Strict
+from memrl.config.models import LaxPath
 from memrl.errors import RunError
 from memrl.evaluation.compare import ComparedRun, Group, group_runs, read_run, task_heading
 from memrl.evaluation.run_labels import labels_of
 from memrl.evaluation.statistics import Estimate
+from memrl.options import Strict
 from memrl.pipeline.env_card import references
 from memrl.pipeline.loading import read_config, read_plain
 from memrl.plots.comparison import draw_comparison

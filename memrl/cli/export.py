@@ -8,7 +8,8 @@ from typing import Literal
 
 from memrl.agents.acting import ActsWithMemory
 from memrl.cli.arguments import parse
-from memrl.config.models import LaxPath, Strict
+from memrl.config.models import LaxPath
+from memrl.options import Strict
 from memrl.pipeline.trained import load
 from memrl.policies.actor_critic import Policy
 from memrl.policies.export import export_step

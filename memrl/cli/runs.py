@@ -10,9 +10,10 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Lt
 
 from memrl.cli.arguments import parse
-from memrl.config.models import Config, LaxPath, Strict
+from memrl.config.models import Config, LaxPath
 from memrl.evaluation.evaluate import Evaluation, evaluate
 from memrl.evaluation.recording import record_episode
+from memrl.options import Strict
 from memrl.pipeline.build import make_env
 from memrl.pipeline.env_card import draw_view
 from memrl.pipeline.loading import read_config

@@ -25,18 +25,13 @@ from memrl.config.choices import Menus
 from memrl.errors import choices, nearest
 from memrl.memory import registry
 from memrl.nn.encoder import ENCODERS
+from memrl.options import Strict
 from memrl.policies.backbone import PolicyConfig
 from memrl.run.directory import Command
 from memrl.tracking.wandb import Mode
 
 M = TypeVar("M", bound=BaseModel)
 TRAIN: Final = "config"
-
-
-class Strict(BaseModel):
-    """Unknown keys and scalars of another type are errors; ``true`` is no number."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 def _whole(value: Any) -> Any:
@@ -59,7 +54,7 @@ def _as_its_kind(agent: Any) -> Any:
 class EnvConfig(Strict):
     """One task and the number of its copies; further keys are options that its family checks."""
 
-    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+    model_config = ConfigDict(extra="allow")
 
     id: str
     family: str

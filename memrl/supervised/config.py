@@ -10,7 +10,8 @@ from pydantic import Field, model_validator
 
 from memrl.config.choices import Menus
 from memrl.config.composition import compose_as
-from memrl.config.models import Common, Count, Strict, check
+from memrl.config.models import Common, Count, check
+from memrl.options import Strict
 from memrl.supervised.curriculum import CurriculumConfig
 from memrl.supervised.learner import LearnerConfig
 from memrl.tasks import REGISTRY, Task

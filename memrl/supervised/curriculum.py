@@ -7,15 +7,13 @@ from typing import Annotated, Any, Literal, final
 
 import torch
 from annotated_types import Ge, Gt, Le
-from pydantic import BaseModel, ConfigDict
 
+from memrl.options import Strict
 from memrl.tasks.task import Task
 
 
-class CurriculumConfig(BaseModel):
+class CurriculumConfig(Strict):
     """The options of a curriculum."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     kind: Literal["uniform", "grow"] = "uniform"
     threshold: Annotated[float, Gt(0), Le(1)] = (

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Final, Literal, final
 import numpy as np
 import torch
 from annotated_types import Ge, Gt, Le
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from memrl.checkpoint.optimizer import load_moments, moments
+from memrl.options import Strict
 from memrl.run.agent import Metrics
 from memrl.supervised.curriculum import Curriculum, CurriculumConfig
 from memrl.supervised.model import SequenceModel
@@ -21,10 +21,8 @@ from memrl.supervised.scoring import score_batch
 from memrl.tasks.task import Task
 
 
-class LearnerConfig(BaseModel):
+class LearnerConfig(Strict):
     """Gradient descent on batches of whole sequences."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     batch: Annotated[int, Ge(1)] = 32  # sequences
     batches: Annotated[int, Ge(1)] = 50  # per iteration, a row of metrics
