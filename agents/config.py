@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 from annotated_types import Ge, Gt, Le
-from pydantic import BaseModel
 
 from memrl.options import Strict
 
@@ -45,16 +43,3 @@ def interpolate(begin: float, end: float | None, progress: float) -> float:
 def whole_iterations(total_steps: int, size: int) -> int:
     """The env steps after which a run of ``total_steps`` ends: whole iterations of ``size``."""
     return math.ceil(total_steps / size) * size
-
-
-def need_reader(
-    config: BaseModel, kind: str, key: str, read_by: Mapping[str, tuple[str, ...]]
-) -> None:
-    """Raise ValueError where an option was set that the kind of a group does not read."""
-    for name, kinds in read_by.items():
-        value = getattr(config, name)
-        if value != type(config).model_fields[name].default and kind not in kinds:
-            raise ValueError(
-                f"{key}.{name}={value} is not read by {key}.kind={kind} "
-                f"(it is by {', '.join(kinds)})"
-            )

@@ -35,6 +35,32 @@ class Strict(BaseModel):
     __pydantic_extra__: dict[str, Annotated[Any, AfterValidator(_finite)]] = Field(init=False)
 
 
+def need_reader(
+    config: BaseModel,
+    kind: str,
+    key: str,
+    read_by: Mapping[str, tuple[str, ...]],
+    *,
+    chooser: str = "kind",
+) -> None:
+    """Raise ValueError where an option was set that the kind of a group does not read.
+
+    Args:
+        config: the options of the group.
+        kind: the value of the option that decides which others are read.
+        key: of the group.
+        read_by: the values of that option, by the names of the options that they read.
+        chooser: the name of that option.
+    """
+    for name, kinds in read_by.items():
+        value = getattr(config, name)
+        if value != type(config).model_fields[name].default and kind not in kinds:
+            raise ValueError(
+                f"{key}.{name}={value} is not read by {key}.{chooser}={kind} "
+                f"(it is by {', '.join(kinds)})"
+            )
+
+
 def constructor_options(cls: type[Any]) -> type[BaseModel]:
     """The keyword-only arguments of a class's constructor as a strict pydantic model.
 

@@ -15,11 +15,10 @@ from memrl.agents.config import (
     Positive,
     Share,
     interpolate,
-    need_reader,
 )
 from memrl.agents.ppo.bonus_options import built_in, options_of_kind
 from memrl.bonus.registry import BONUSES, NONE
-from memrl.options import Strict
+from memrl.options import Strict, need_reader
 
 
 class BonusConfig(Strict):
@@ -111,6 +110,15 @@ class PPOConfig(AgentConfig):
     precision: Literal["float32", "bf16"] = "float32"
     bonus: BonusConfig = BonusConfig()
     self_imitation: SelfImitationConfig = SelfImitationConfig()
+
+    @model_validator(mode="after")
+    def _what_is_set_is_read(self) -> PPOConfig:
+        if self.refresh_states and self.epochs == 1:
+            raise ValueError(
+                "agent.refresh_states=True is not read with agent.epochs=1: states are recomputed "
+                "before each further epoch"
+            )
+        return self
 
     def schedules(self, progress: float) -> dict[str, float]:
         return {

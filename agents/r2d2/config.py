@@ -16,10 +16,9 @@ from memrl.agents.config import (
     Positive,
     Share,
     interpolate,
-    need_reader,
     whole_iterations,
 )
-from memrl.options import Strict
+from memrl.options import Strict, need_reader
 
 
 class ReplayConfig(Strict):
@@ -40,6 +39,9 @@ class ReplayConfig(Strict):
                 f"agent.replay.folder={self.folder} is not read without agent.replay.memory_limit: "
                 "only a replay above that limit is stored there"
             )
+        if self.alpha == 0:
+            read_by = dict.fromkeys(("beta", "eta"), ("any above 0",))
+            need_reader(self, "0", "agent.replay", read_by, chooser="alpha")
         return self
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Lt
+from pydantic import model_validator
 
 from memrl.cli.arguments import parse
 from memrl.config.models import Config, LaxPath
@@ -47,6 +48,15 @@ class WatchOptions(EvaluateOptions):
 
     out: LaxPath | None = None
     window: bool = False
+
+    @model_validator(mode="after")
+    def _what_is_set_is_read(self) -> WatchOptions:
+        for name in ("episodes", "num") if self.ablate is None else ():
+            if (value := getattr(self, name)) is not None:
+                raise ValueError(
+                    f"{name}={value} is not read without ablate=reads|state: one episode is watched"
+                )
+        return self
 
 
 def evaluate_run(path: Path, words: Sequence[str], *, as_json: bool) -> None:

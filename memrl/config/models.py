@@ -25,7 +25,7 @@ from memrl.config.choices import Menus
 from memrl.errors import choices, nearest
 from memrl.memory import registry
 from memrl.nn.encoder import ENCODERS
-from memrl.options import Strict
+from memrl.options import Strict, need_reader
 from memrl.policies.backbone import PolicyConfig
 from memrl.run.directory import Command
 from memrl.tracking.wandb import Mode
@@ -84,7 +84,12 @@ class TrackConfig(Strict):
 
     tensorboard: bool
     wandb: Mode
-    project: str
+    project: str = "memrl"  # of W&B
+
+    @model_validator(mode="after")
+    def _what_is_set_is_read(self) -> TrackConfig:
+        need_reader(self, self.wandb, "track", {"project": ("online", "offline")}, chooser="wandb")
+        return self
 
 
 class Common(Strict, ABC):

@@ -75,6 +75,13 @@ def build_task(config: FitConfig) -> Task:
     """
     options = {key: value for key, value in config.task.items() if key != "name"}
     task = REGISTRY.build(config.task["name"], options=options)
-    for length in config.evaluate.lengths:
+    name, lengths = config.subject, config.evaluate.lengths
+    if lengths and task.held_out(1) is not None:
+        raise ValueError(
+            f"evaluate.lengths={[*lengths]} is not read by task={name}, which has a test set"
+        )
+    if config.curriculum.kind == "grow" and task.min_length == task.max_length:
+        raise ValueError(f"curriculum.kind=grow: task={name} has one length, so none can grow")
+    for length in lengths:
         task.check_length(length, "evaluate.lengths")
     return task
