@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -31,6 +31,8 @@ def open_directory(
     target: Path | RunDirectory | None,
     unit: str,
     say: Callable[[str], None],
+    *,
+    data: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[RunDirectory, Checkpoint | None]]:
     """The directory of a run, locked, and the checkpoint to continue from.
 
@@ -40,6 +42,7 @@ def open_directory(
             an opened one is continued.
         unit: of what a checkpoint counts, for the person at the terminal.
         say: receives sentences for that person.
+        data: digests of the files that are learned from, by their paths.
 
     Raises:
         RunError: the directory is taken, or is being trained; the disk is full, or no checkpoint of
@@ -47,7 +50,7 @@ def open_directory(
     """
     if isinstance(target, RunDirectory):
         with locked(target.path):
-            yield target, _resumed(config, target, unit, say)
+            yield target, _resumed(config, target, unit, say, data)
         return
     path = target or config.run.dir or make_directory(config.run.root, name_of(config))
     RunDirectory(path).make()
@@ -58,10 +61,14 @@ def open_directory(
 
 
 def _resumed(
-    config: Common, run: RunDirectory, unit: str, say: Callable[[str], None]
+    config: Common,
+    run: RunDirectory,
+    unit: str,
+    say: Callable[[str], None],
+    data: Mapping[str, str] | None,
 ) -> Checkpoint | None:
     """The last checkpoint of a run that is continued as ``config`` says; None if there is none."""
-    resume = checkpoints_of(run, config, warn=say).last()
+    resume = checkpoints_of(run, config, data=data, warn=say).last()
     if resume is None:
         say(f"{run} has no checkpoint yet: it starts anew from its config.yaml")
     else:

@@ -62,6 +62,11 @@ class Job(ABC, Generic[C, L]):
     core: object
     device: torch.device
 
+    @property
+    def data(self) -> dict[str, str]:
+        """Digests of the files that are learned from, by their paths."""
+        return {}
+
     @abstractmethod
     def notice(self, start: int) -> str | None:
         """A message before learning begins at an experience of ``start``, or None."""
@@ -111,7 +116,7 @@ def run(
     config, learner = job.config, job.learner
     if config.compile:
         compile_memory(job.core, say)
-    with open_directory(config, target, learner.unit, say) as (directory, resume):
+    with open_directory(config, target, learner.unit, say, data=job.data) as (directory, resume):
         return _run_in(directory, resume, job, style=style, say=say)
 
 
@@ -137,7 +142,7 @@ def _run_in(
             trained = fit(
                 learner,
                 directory,
-                checkpoints_of(directory, config, warn=say),
+                checkpoints_of(directory, config, data=job.data, warn=say),
                 total=config.total,
                 tracker=tracker,
                 progress=progress,

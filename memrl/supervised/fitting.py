@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, final
@@ -59,6 +60,10 @@ class FitJob(Job[FitConfig, SupervisedLearner]):
         self.config, self.learner = config, make_learner(config)
         self.core, self.device = self.learner.model.core, self.learner.device
 
+    @property
+    def data(self) -> dict[str, str]:
+        return {str(path): digest(path) for path in self.learner.task.files()}
+
     def notice(self, start: int) -> str | None:
         size = self.config.learner.batch * self.config.learner.batches
         longer = whole_parts("sequences", self.config.total, start, "iteration", size, "sequences")
@@ -111,6 +116,11 @@ def make_learner(config: FitConfig) -> SupervisedLearner:
         device=find_device(config.device),
         seed=seed_for(config.seed, "train"),
     )
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file's content."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def size_line(learner: SupervisedLearner) -> str:
