@@ -6,6 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from inspect import Parameter
+from numbers import Integral
 from typing import Annotated, Any, get_type_hints
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -107,6 +108,21 @@ def check_options(owner: str, model: type[BaseModel], options: Mapping[str, Any]
         raise ValueError(f"{owner}{_explain(model, error)}") from None
     # Not dict(checked): an option may be called "keys".
     return {option: getattr(checked, option) for option in model.model_fields}
+
+
+def whole_number(name: str, value: Any, *, least: int, below: int | None = None) -> int:
+    """An argument that counts, Python's or NumPy's.
+
+    Raises:
+        ValueError: it is no whole number, or outside of its range.
+    """
+    limits = f"at least {least}" + (f" and below {below:,}" if below is not None else "")
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise ValueError(f"{name} is {value!r}, allowed: a whole number, {limits}")
+    number = int(value)
+    if number < least or (below is not None and number >= below):
+        raise ValueError(f"{name} is {number}, allowed: {limits}")
+    return number
 
 
 def _explain(model: type[BaseModel], error: ValidationError) -> str:

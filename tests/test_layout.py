@@ -91,7 +91,9 @@ def imports(path: Path) -> set[str]:
 
 
 HYDRA_FILES = (
+    "config.composer",
     "config.composition",
+    "config.quoting",
     "config.nodes",
     "config.env_overrides",
     "cli.sweep",
@@ -129,13 +131,7 @@ def test_every_room_exists():
         ("faiss", {"memory.stores.index"}),
         (
             "hydra",
-            {
-                "config.composition",
-                "config.nodes",
-                "config.env_overrides",
-                "cli.sweep",
-                "cli.sweep_axes",
-            },
+            {*HYDRA_FILES},
         ),
         ("typer", {"cli.app", "cli.bench_app"}),
     ],

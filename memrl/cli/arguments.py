@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from inspect import Parameter
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, TypeVar, get_args
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -54,7 +55,19 @@ def parse(model: type[M], words: Sequence[str]) -> M:
     Raises:
         ValueError: an unknown key, or a value that is not allowed.
     """
-    return check(values(words), model)
+    paths, rest = {}, []
+    for word in words:
+        key, equals, value = word.partition("=")
+        field = model.model_fields.get(key)
+        if equals and value and field is not None and _takes_path(field.annotation):
+            paths[key] = value  # as it was written: what looks like YAML is part of a name
+        else:
+            rest.append(word)
+    return check({**values(rest), **paths}, model)
+
+
+def _takes_path(annotation: Any) -> bool:
+    return annotation is Path or any(map(_takes_path, get_args(annotation)))
 
 
 def call(function: Callable[..., R], words: Sequence[str], **more: Any) -> R:

@@ -24,7 +24,7 @@ from memrl.pipeline.report import (
     evaluation_line,
     picture_title,
 )
-from memrl.pipeline.setup import find_device, prepare, seed_for
+from memrl.pipeline.setup import alone, find_device, prepare, seed_for
 from memrl.pipeline.trained import Run
 from memrl.plots.curve import draw_curve
 from memrl.run.agent import Agent
@@ -51,13 +51,20 @@ def train(
         style: of the progress display: auto, bar, lines or quiet.
         say: receives messages for the terminal.
 
+    Of several threads one trains at a time; the others wait.
+
     Raises:
-        ValueError: parts of the config do not fit each other, or this machine.
+        ValueError: this is no config, or parts of it do not fit each other, or this machine.
         RunError: the directory is not empty, the disk is full, training diverged, or a run to be
             continued has no intact checkpoint.
         Interrupted: a signal arrived; a checkpoint was saved first.
     """
-    result = run(TrainJob(config), target, style=style, say=say)
+    if not isinstance(config, Config):
+        raise ValueError(
+            f"memrl.train({config!r}): a config is wanted, as in memrl.train(memrl.compose(WORDS))"
+        )
+    with alone(say):
+        result = run(TrainJob(config), target, style=style, say=say)
     return Run(result.directory, config, agent=result.learner)
 
 

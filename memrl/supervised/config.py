@@ -9,7 +9,7 @@ from annotated_types import Ge
 from pydantic import Field, model_validator
 
 from memrl.config.choices import Menus
-from memrl.config.composition import compose_as
+from memrl.config.composition import compose_as, list_of_words
 from memrl.config.models import Common, Count, check
 from memrl.options import Strict
 from memrl.supervised.curriculum import CurriculumConfig
@@ -64,7 +64,7 @@ def compose_fit(overrides: Iterable[str] = ()) -> FitConfig:
     Raises:
         ValueError: an override is invalid; the message is one sentence.
     """
-    return compose_as(FitConfig, overrides)
+    return compose_as(FitConfig, list_of_words(overrides, "compose_fit"))
 
 
 def build_task(config: FitConfig) -> Task:

@@ -10,7 +10,7 @@ from typing import Any, final
 import torch
 
 from memrl.pipeline.job import Job, Result, Say, run, whole_parts
-from memrl.pipeline.setup import find_device, prepare, seed_for
+from memrl.pipeline.setup import alone, find_device, prepare, seed_for
 from memrl.run.directory import RunDirectory
 from memrl.run.loop import TrainingResult
 from memrl.run.progress import Style
@@ -44,7 +44,10 @@ def fit_task(
             continued has no intact checkpoint.
         Interrupted: a signal arrived; a checkpoint was saved first.
     """
-    return run(FitJob(config), target, style=style, say=say)
+    if not isinstance(config, FitConfig):
+        raise ValueError(f"fit_task({config!r}): a config is wanted, as compose_fit returns it")
+    with alone(say):
+        return run(FitJob(config), target, style=style, say=say)
 
 
 @final
