@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from inspect import Parameter
 from numbers import Integral
 from typing import Annotated, Any, get_type_hints
@@ -110,6 +110,31 @@ def check_options(owner: str, model: type[BaseModel], options: Mapping[str, Any]
     return {option: getattr(checked, option) for option in model.model_fields}
 
 
+def key_path(model: type[BaseModel], loc: Iterable[int | str]) -> list[str]:
+    """The key that an error of pydantic is about, without the names of a union's members."""
+    path: list[str] = []
+    inside: Any = model
+    for part in loc:
+        fields = inside.model_fields if _is_model(inside) else None
+        if fields is not None:
+            inside = fields[part].annotation if part in fields else None
+        elif isinstance(part, str):
+            continue
+        path.append(str(part))
+    return path
+
+
+def _is_model(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseModel)
+
+
+def alternatives(errors: Iterable[Mapping[str, Any]]) -> str:
+    """What would be right, out of the errors about one key: one for each member of a union."""
+    said = [str(each["msg"]) for each in errors]
+    first, *others = [f"{text[0].lower()}{text[1:]}".replace("input", "it", 1) for text in said]
+    return " or ".join([first, *(text.removeprefix("it should be ") for text in others)])
+
+
 def whole_number(name: str, value: Any, *, least: int, below: int | None = None) -> int:
     """An argument that counts, Python's or NumPy's.
 
@@ -127,7 +152,7 @@ def whole_number(name: str, value: Any, *, least: int, below: int | None = None)
 
 def _explain(model: type[BaseModel], error: ValidationError) -> str:
     first = error.errors()[0]
-    option = ".".join(str(part) for part in first["loc"])
+    option = ".".join(key_path(model, first["loc"]))
     if first["type"] == "extra_forbidden":
         known = ", ".join(model.model_fields) or "none"
         return f" has no option {option!r}{nearest(option, model.model_fields)} (options: {known})"

@@ -70,6 +70,20 @@ def _takes_path(annotation: Any) -> bool:
     return annotation is Path or any(map(_takes_path, get_args(annotation)))
 
 
+def file_to_write(key: str, path: Path, *, suffixes: Sequence[str], name: str) -> Path:
+    """A file of one of these formats; in a folder that exists, one called ``name``.
+
+    Raises:
+        ValueError: another suffix, or none.
+    """
+    if path.is_dir():
+        return path / name
+    if path.suffix.lower() not in suffixes:
+        allowed = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
+        raise ValueError(f"{key}={path}: allowed are files that end in {allowed}, and folders")
+    return path
+
+
 def call(function: Callable[..., R], words: Sequence[str], **more: Any) -> R:
     """``function`` with the words as its arguments; keyword-only ones are no options.
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Literal
 
 from memrl.agents.acting import ActsWithMemory
-from memrl.cli.arguments import parse
+from memrl.cli.arguments import file_to_write, parse
 from memrl.config.models import LaxPath
 from memrl.options import Strict
 from memrl.pipeline.trained import load
 from memrl.policies.actor_critic import Policy
-from memrl.policies.export import export_step
+from memrl.policies.export import SUFFIXES, export_step
 
 
 class ExportOptions(Strict):
@@ -25,6 +25,7 @@ class ExportOptions(Strict):
 def export_run(path: Path, words: Sequence[str]) -> None:
     """Write the policy of a run and print what goes in and comes out."""
     options = parse(ExportOptions, words)
+    to = file_to_write("to", options.to or path, suffixes=SUFFIXES, name="policy.onnx")
     agent = load(path, options.checkpoint, device="cpu")
     policy = agent.policy
     if not (isinstance(agent, ActsWithMemory) and isinstance(policy, Policy)):
@@ -33,7 +34,7 @@ def export_run(path: Path, words: Sequence[str]) -> None:
             "their step is what can be exported"
         )
     space = agent.actor.observer.space
-    written = export_step(policy, space, options.to or path / "policy.onnx")
+    written = export_step(policy, space, to)
     print(f"{written.path}: one step for any batch size B")
     for direction, ports in (("in", written.inputs), ("out", written.outputs)):
         for port in ports:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
@@ -19,8 +19,15 @@ from memrl.config.nodes import add_nodes, with_options
 from memrl.config.quoting import with_quotes
 from memrl.errors import nearest
 from memrl.plugins import hint_for
+from memrl.run.directory import Command
 
 C = TypeVar("C", bound=Common)
+_FIT: Final = "it teaches a memory a task; memrl train trains an agent in an environment"
+_TRAIN: Final = "it trains an agent in an environment; memrl fit teaches a memory a task"
+_OF_OTHERS: Final[dict[Command, dict[str, str]]] = {  # groups that a command has not
+    "train": {"task": _TRAIN},
+    "fit": dict.fromkeys(("env", "agent", "run"), _FIT),
+}
 
 
 def compose(overrides: Iterable[str] = ()) -> Config:
@@ -123,6 +130,8 @@ def sentence(error: Exception, model: type[Common], words: Iterable[str] = ()) -
         return f"{error.override!r} is no change to the config: write KEY=VALUE, as in seed=3"
     text = " ".join(str(error).split())
     if asked := re.search(r"Could not override '(\w+)'\. No match in the defaults list", text):
+        if asked[1] in _OF_OTHERS[model.command]:
+            return f"memrl {model.command} has no {asked[1]}: {_OF_OTHERS[model.command][asked[1]]}"
         return f"{asked[1]} is not chosen yet: write +{asked[1]}=NAME"
     if key := re.search(r"Could not override '([^']+)'", text):
         command = "memrl config --fit" if model.command == "fit" else "memrl config"

@@ -25,7 +25,7 @@ from memrl.config.choices import Menus
 from memrl.errors import choices, nearest
 from memrl.memory import registry
 from memrl.nn.encoder import ENCODERS
-from memrl.options import Strict, need_reader
+from memrl.options import Strict, alternatives, key_path, need_reader
 from memrl.policies.backbone import PolicyConfig
 from memrl.run.directory import Command
 from memrl.tracking.wandb import Mode
@@ -193,7 +193,7 @@ def check(composed: Mapping[str, Any], model: type[M], within: str = "") -> M:
 def explain(error: ValidationError, model: type[BaseModel], within: str = "") -> str:
     """The first mistake of a validation in one sentence."""
     first = error.errors()[0]
-    path = [str(part) for part in first["loc"]]
+    path = key_path(model, first["loc"])
     key = ".".join([within, *path] if within else path)
     match first["type"]:
         case "extra_forbidden":
@@ -209,9 +209,9 @@ def explain(error: ValidationError, model: type[BaseModel], within: str = "") ->
         case "tuple_type":
             return f"{key}={first['input']!r}: a list is wanted, as in {key}=[{first['input']}]"
         case _:
-            message = first["msg"][0].lower() + first["msg"][1:]
+            of_key = [each for each in error.errors() if key_path(model, each["loc"]) == path]
             hint = nearest(str(first["input"]), choices(first))
-            return f"{key}={first['input']!r}: {message.replace('input', 'it', 1)}{hint}"
+            return f"{key}={first['input']!r}: {alternatives(of_key)}{hint}"
 
 
 def _model_at(model: type[BaseModel], path: list[str]) -> type[BaseModel]:

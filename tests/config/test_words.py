@@ -131,3 +131,10 @@ def test_a_hydra_app_composes_and_is_left_as_it_was():
         assert memrl.compose(["seed=3"]).seed == 3
         assert GlobalHydra.instance().hydra is own
     assert not GlobalHydra.instance().is_initialized()
+
+
+def test_a_group_of_the_other_command_is_named_with_it():
+    with pytest.raises(ValueError, match=r"memrl train has no task: .* memrl fit teaches a memory"):
+        memrl.compose(["task=copy"])
+    with pytest.raises(ValueError, match=r"run is not chosen yet: write \+run=NAME"):
+        memrl.compose(["run=smoke"])
