@@ -15,7 +15,8 @@ LINKED = ("agents", "configs", "envs")
 
 # A room and the rooms right below it; it may import these and everything below them.
 BELOW = {
-    "errors": (),
+    "installation": (),
+    "errors": ("installation",),
     "plugins": ("errors",),
     "options": ("errors",),
     "registry": ("options", "plugins"),
@@ -203,4 +204,12 @@ def test_an_unknown_public_name_is_an_attribute_error():
 
 def test_nothing_stands_in_the_hall_but_what_everybody_needs():
     hall = {path.stem for path in (ROOT / "memrl").glob("*.py")}
-    assert hall == {"__init__", "__main__", "errors", "options", "plugins", "registry"}
+    assert hall == {
+        "__init__",
+        "__main__",
+        "errors",
+        "installation",
+        "options",
+        "plugins",
+        "registry",
+    }

@@ -44,6 +44,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from memrl.checkpoint.atomic import write_atomically
+from memrl.installation import install_command
 from memrl.memory.state import flatten, unflatten
 from memrl.policies.actor_critic import Policy
 from memrl.rollout.spaces import tensor_dtype
@@ -142,8 +143,8 @@ def _need_packages() -> None:
     missing = [name for name in ONNX_PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise ValueError(
-            f"writing .onnx needs {' and '.join(missing)}: pip install 'memrl[onnx]' "
-            f"(.pt2 needs nothing more)"
+            f"writing .onnx needs {' and '.join(missing)}: {install_command('onnx')} "
+            "(.pt2 needs nothing more)"
         )
 
 
