@@ -79,8 +79,10 @@ def file_to_write(key: str, path: Path, *, suffixes: Sequence[str], name: str) -
     if path.is_dir():
         return path / name
     if path.suffix.lower() not in suffixes:
-        allowed = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
-        raise ValueError(f"{key}={path}: allowed are files that end in {allowed}, and folders")
+        allowed = f"{', '.join(suffixes[:-1])} and {suffixes[-1]}"
+        raise ValueError(
+            f"{key}={path} ends in {path.suffix!r}, allowed: {allowed}, or a folder that exists"
+        )
     return path
 
 

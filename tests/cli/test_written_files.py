@@ -36,13 +36,19 @@ def test_watch_writes_no_film_where_a_png_is_asked_for():
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda: watch_run(RUN, ["out=x.jpg"]), r"out=x.jpg: .* end in .gif or .png, and folders"),
-        (lambda: watch_run(RUN, ["out=film"]), r"out=film: allowed are files that end in .gif or"),
+        (
+            lambda: watch_run(RUN, ["out=x.jpg"]),
+            r"out=x.jpg ends in '.jpg', allowed: .gif and",
+        ),
+        (lambda: watch_run(RUN, ["out=film"]), r"out=film ends in '', allowed: .gif and .png"),
         (
             lambda: compare_runs(["runs/a", "out=c.gif"], form="table"),
-            r"out=c.gif: allowed are files that end in .png, .pdf or .svg, and folders",
+            r"out=c.gif ends in '.gif', allowed: .png, .pdf and .svg, or a folder",
         ),
-        (lambda: export_run(RUN, ["to=x.bin"]), r"to=x.bin: allowed are files that end in .onnx"),
+        (
+            lambda: export_run(RUN, ["to=x.bin"]),
+            r"to=x.bin ends in '.bin', allowed: .onnx and",
+        ),
     ],
 )
 def test_another_suffix_is_refused_before_the_run_is_even_looked_for(call, sentence):

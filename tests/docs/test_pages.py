@@ -23,7 +23,9 @@ from memrl.supervised.config import compose_fit
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 RUN = {ROOT / "docs" / "start.md", ROOT / "docs" / "plugins.md"}
-ELSEWHERE = {"docs/acting.md": "tests/pipeline/test_trained.py"}  # pages whose blocks run there
+ELSEWHERE = dict.fromkeys(  # pages whose blocks run there
+    ("docs/acting.md", "docs/export.md"), "tests/pipeline/test_trained.py"
+)
 NEVER_RUN = {"bench", "play"}
 LANGUAGES = {"python", "bash", "yaml", "toml", "text", ""}
 
