@@ -44,7 +44,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from memrl import __version__
+import memrl
 from memrl.checkpoint.atomic import write_atomically
 from memrl.installation import install_command
 from memrl.memory.state import flatten, unflatten
@@ -146,7 +146,7 @@ def export_step(
 def _metadata(policy: Policy, outputs: Mapping[str, Tensor]) -> dict[str, str]:
     """What a file says of itself: the memory, what ``action`` means, how observations are given."""
     return {
-        "memrl.version": __version__,
+        "memrl.version": memrl.__version__,
         "memrl.memory": type(policy.core).__name__,
         "memrl.action": "the mean, not clipped" if "mean" in outputs else _NUMBERED,
         "memrl.observation": "as the environment gives it; normalisation is part of the step",
