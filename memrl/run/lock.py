@@ -12,7 +12,7 @@ from typing import Final
 
 from memrl.errors import RunError, disk_errors_explained
 
-LOCK: Final = ".lock"  # in the run's directory; it stays there, for deleting it would let two in
+LOCK: Final = "run.lock"  # in the run's directory; it stays there, for deleting it would let two in
 _WITHOUT_LOCKS: Final = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _held: Final[set[int]] = set()  # file descriptors of this process
 
