@@ -26,7 +26,9 @@ class ExportOptions(Strict):
 def export_run(path: Path, words: Sequence[str]) -> None:
     """Write the policy of a run and print what goes in and comes out."""
     options = parse(ExportOptions, words)
-    to = file_to_write("to", options.to or path, suffixes=SUFFIXES, name="policy.onnx")
+    to = path / "policy.onnx"
+    if options.to is not None:
+        to = file_to_write("to", options.to, suffixes=SUFFIXES, name="policy.onnx")
     run = open_run(path, options.checkpoint, device="cpu")
     agent, policy = run.agent, run.agent.policy
     if not (isinstance(agent, ActsWithMemory) and isinstance(policy, Policy)):

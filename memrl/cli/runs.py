@@ -109,7 +109,9 @@ def files_of_watch(run: Path, options: WatchOptions) -> tuple[Path | None, Path]
         ValueError: the suffix is that of neither, or a window shall show the GIF that is not made.
     """
     name = f"watch-without-{options.ablate}.gif" if options.ablate else "watch.gif"
-    out = file_to_write("out", options.out or run, suffixes=(".gif", ".png"), name=name)
+    out = run / name
+    if options.out is not None:
+        out = file_to_write("out", options.out, suffixes=(".gif", ".png"), name=name)
     if out.suffix.lower() == ".gif":
         return out, out.with_suffix(".png")
     if options.window:
