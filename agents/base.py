@@ -58,6 +58,10 @@ class BaseAgent(ABC):
     def learn(self, total_steps: int, on_iteration: Callable[[Metrics], None], /) -> None:
         """See ``memrl.run.agent.Learner.learn``."""
 
+    def has_learned(self) -> bool | None:
+        """Whether anything was learned so far; None: if a weight of the policy has changed."""
+        return None
+
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
         """See ``memrl.run.agent.Learner.state_dict``."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 from typing import Annotated, ClassVar
 
 from annotated_types import Ge, Gt, Le
-from pydantic import BaseModel, ConfigDict
+
+from memrl.options import Strict
 
 Share = Annotated[float, Ge(0.0), Le(1.0)]
 NonNegative = Annotated[float, Ge(0.0)]
@@ -14,27 +15,31 @@ Positive = Annotated[float, Gt(0.0)]
 Count = Annotated[int, Ge(1)]
 
 
-class AgentConfig(BaseModel):
+class AgentConfig(Strict):
     """What can be set of an agent: one field for each key of ``agent``, all with defaults.
 
     ``kind`` is the word by which the agent was chosen; an agent of your own leaves it a ``str``,
     since ``module:Name`` and the name that a package gives it are both such words.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     any_memory: ClassVar[bool] = True  # whether it learns with any memory, or with none only
 
     kind: str
 
+    def schedules(self, progress: float) -> dict[str, float]:
+        """Options that change during a run, with their values at a share 0 … 1 of total_steps."""
+        return {}
 
-def need_reader(
-    config: BaseModel, kind: str, key: str, read_by: Mapping[str, tuple[str, ...]]
-) -> None:
-    """Raise ValueError where an option was set that the kind of a group does not read."""
-    for name, kinds in read_by.items():
-        value = getattr(config, name)
-        if value != type(config).model_fields[name].default and kind not in kinds:
-            raise ValueError(
-                f"{key}.{name}={value} is not read by {key}.kind={kind} "
-                f"(it is by {', '.join(kinds)})"
-            )
+    def idle(self, total_steps: int, num_envs: int) -> str | None:
+        """The options by which nothing is learned in ``total_steps``, as words; None if some is."""
+        return None
+
+
+def interpolate(begin: float, end: float | None, progress: float) -> float:
+    """The value at a share of the way from ``begin`` to ``end``; None: it is constant."""
+    return begin if end is None else begin + (end - begin) * min(1.0, progress)
+
+
+def whole_iterations(total_steps: int, size: int) -> int:
+    """The env steps after which a run of ``total_steps`` ends: whole iterations of ``size``."""
+    return math.ceil(total_steps / size) * size

@@ -24,6 +24,7 @@ from memrl.envs.probes import PROBES, probe_card
 from memrl.envs.providers import missing_files, provide
 from memrl.envs.wrappers import with_previous
 from memrl.errors import nearest, nearly_as_near
+from memrl.options import whole_number
 from memrl.plugins import import_plugin
 from memrl.rollout.env import BatchedEnv
 
@@ -155,10 +156,12 @@ def make(
             ``gymnasium.make``.
 
     Raises:
-        ValueError: an unknown id, family, option or device, or ``num`` is below 1.
+        ValueError: an unknown id, family, option or device, or a number that is none or outside of
+            its range: ``num`` is at least 1, ``seed`` at least 0 and below 2³².
     """
-    if num < 1:
-        raise ValueError(f"num is {num}, allowed: at least 1")
+    num = whole_number("num", num, least=1)
+    if seed is not None:
+        seed = whole_number("seed", seed, least=0, below=2**32)
     place = _device(device)
     name = family_of(id) if family is None else family
     if name == GYMNASIUM:

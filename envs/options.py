@@ -9,11 +9,12 @@ from typing import Any, get_type_hints
 
 import gymnasium
 from gymnasium.envs.registration import load_env_creator
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from memrl.envs.adapters.vectorization import vector_env
 from memrl.errors import nearest
 
+_FINITE = ConfigDict(allow_inf_nan=False)  # as in memrl.options.Strict
 _SET_BY_MAKE = ("self", "num_envs", "device")
 _OF_GYMNASIUM = ("max_episode_steps",)  # options of gymnasium.make that change a task
 _STARRED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -36,7 +37,8 @@ def checked_options(id: str, build: Callable[..., Any], options: dict[str, Any])
             allowed, hint = ", ".join(known) or "none", nearest(option, known)
             raise ValueError(f"{id} has no option {option!r}, allowed: {allowed}{hint}")
         try:
-            checked[option] = TypeAdapter(types[option]).validate_python(value, strict=True)
+            adapter = TypeAdapter(types[option], config=_FINITE)
+            checked[option] = adapter.validate_python(value, strict=True)
         except ValidationError as error:
             reason = error.errors()[0]["msg"].lower()
             raise ValueError(f"{id}: {option}={value!r}: {reason}") from None

@@ -1,16 +1,66 @@
-"""Options read off a signature: a strict pydantic model, and one sentence for what does not fit."""
+"""Options as strict pydantic models, also read off a signature; one sentence for what is wrong."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from inspect import Parameter
-from typing import Any, get_type_hints
+from numbers import Integral
+from typing import Annotated, Any, get_type_hints
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic_core import PydanticKnownError
 
 from memrl.errors import choices, nearest
+
+
+def _finite(value: Any) -> Any:
+    """A value of an option whose type is not known here, if no number in it is infinite or NaN."""
+    inner = value.values() if isinstance(value, Mapping) else value
+    if isinstance(value, float) and not math.isfinite(value):
+        raise PydanticKnownError("finite_number")
+    if isinstance(value, Mapping | list | tuple):
+        for each in inner:
+            _finite(each)
+    return value
+
+
+class Strict(BaseModel):
+    """Unknown keys and scalars of another type are errors; ``true`` is no number, nor is infinity.
+
+    A field that may be infinite or NaN says so: ``Annotated[float, AllowInfNan()]``.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    __pydantic_extra__: dict[str, Annotated[Any, AfterValidator(_finite)]] = Field(init=False)
+
+
+def need_reader(
+    config: BaseModel,
+    kind: str,
+    key: str,
+    read_by: Mapping[str, tuple[str, ...]],
+    *,
+    chooser: str = "kind",
+) -> None:
+    """Raise ValueError where an option was set that the kind of a group does not read.
+
+    Args:
+        config: the options of the group.
+        kind: the value of the option that decides which others are read.
+        key: of the group.
+        read_by: the values of that option, by the names of the options that they read.
+        chooser: the name of that option.
+    """
+    for name, kinds in read_by.items():
+        value = getattr(config, name)
+        if value != type(config).model_fields[name].default and kind not in kinds:
+            raise ValueError(
+                f"{key}.{name}={value} is not read by {key}.{chooser}={kind} "
+                f"(it is by {', '.join(kinds)})"
+            )
 
 
 def constructor_options(cls: type[Any]) -> type[BaseModel]:
@@ -41,8 +91,7 @@ def options_of(function: Callable[..., Any], kind: Any) -> type[BaseModel]:
             raise ValueError(f"{option} has no type, as in {option}: int = 64")
         kept = ... if default is given.empty else default
         options[option] = hints.get(option, type(default)), kept
-    config = ConfigDict(extra="forbid", strict=True, frozen=True)
-    return create_model("Options", __config__=config, **options)
+    return create_model("Options", __base__=Strict, **options)
 
 
 def check_options(owner: str, model: type[BaseModel], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,9 +113,49 @@ def check_options(owner: str, model: type[BaseModel], options: Mapping[str, Any]
     return {option: getattr(checked, option) for option in model.model_fields}
 
 
+def key_path(model: type[BaseModel], loc: Iterable[int | str]) -> list[str]:
+    """The key that an error of pydantic is about, without the names of a union's members."""
+    path: list[str] = []
+    inside: Any = model
+    for part in loc:
+        fields = inside.model_fields if _is_model(inside) else None
+        if fields is not None:
+            inside = fields[part].annotation if part in fields else None
+        elif isinstance(part, str):
+            continue
+        path.append(str(part))
+    return path
+
+
+def _is_model(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseModel)
+
+
+def alternatives(errors: Iterable[Mapping[str, Any]]) -> str:
+    """What would be right, out of the errors about one key: one for each member of a union."""
+    said = [str(each["msg"]) for each in errors]
+    first, *others = [f"{text[0].lower()}{text[1:]}".replace("input", "it", 1) for text in said]
+    return " or ".join([first, *(text.removeprefix("it should be ") for text in others)])
+
+
+def whole_number(name: str, value: Any, *, least: int, below: int | None = None) -> int:
+    """An argument that counts, Python's or NumPy's.
+
+    Raises:
+        ValueError: it is no whole number, or outside of its range.
+    """
+    limits = f"at least {least}" + (f" and below {below:,}" if below is not None else "")
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise ValueError(f"{name} is {value!r}, allowed: a whole number, {limits}")
+    number = int(value)
+    if number < least or (below is not None and number >= below):
+        raise ValueError(f"{name} is {number}, allowed: {limits}")
+    return number
+
+
 def _explain(model: type[BaseModel], error: ValidationError) -> str:
     first = error.errors()[0]
-    option = ".".join(str(part) for part in first["loc"])
+    option = ".".join(key_path(model, first["loc"]))
     if first["type"] == "extra_forbidden":
         known = ", ".join(model.model_fields) or "none"
         return f" has no option {option!r}{nearest(option, model.model_fields)} (options: {known})"

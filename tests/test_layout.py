@@ -15,7 +15,8 @@ LINKED = ("agents", "configs", "envs")
 
 # A room and the rooms right below it; it may import these and everything below them.
 BELOW = {
-    "errors": (),
+    "installation": (),
+    "errors": ("installation",),
     "plugins": ("errors",),
     "options": ("errors",),
     "registry": ("options", "plugins"),
@@ -36,7 +37,8 @@ BELOW = {
     "run.agent": ("rollout.env",),
     "agents": ("rollout", "replay", "losses", "run.agent", "checkpoint"),
     "envs": ("registry", "rollout.env", "rollout.spaces", "checkpoint"),
-    "run.directory": ("checkpoint",),
+    "run.lock": ("errors",),
+    "run.directory": ("run.lock", "checkpoint"),
     "tracking": ("run.directory",),
     "run": ("run.agent", "tracking"),
     "evaluation": ("run",),
@@ -91,7 +93,9 @@ def imports(path: Path) -> set[str]:
 
 
 HYDRA_FILES = (
+    "config.composer",
     "config.composition",
+    "config.quoting",
     "config.nodes",
     "config.env_overrides",
     "cli.sweep",
@@ -132,13 +136,7 @@ def test_every_room_exists():
         ("faiss", {"memory.stores.index"}),
         (
             "hydra",
-            {
-                "config.composition",
-                "config.nodes",
-                "config.env_overrides",
-                "cli.sweep",
-                "cli.sweep_axes",
-            },
+            {*HYDRA_FILES},
         ),
         ("typer", {"cli.app", "cli.bench_app"}),
     ],
@@ -210,4 +208,12 @@ def test_an_unknown_public_name_is_an_attribute_error():
 
 def test_nothing_stands_in_the_hall_but_what_everybody_needs():
     hall = {path.stem for path in (ROOT / "memrl").glob("*.py")}
-    assert hall == {"__init__", "__main__", "errors", "options", "plugins", "registry"}
+    assert hall == {
+        "__init__",
+        "__main__",
+        "errors",
+        "installation",
+        "options",
+        "plugins",
+        "registry",
+    }

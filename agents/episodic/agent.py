@@ -24,7 +24,7 @@ from memrl.agents.epsilon_greedy import (
 )
 from memrl.agents.state_checks import check_keys, check_num_envs
 from memrl.agents.training_metrics import Averages
-from memrl.memory.stores.dnd import Find
+from memrl.memory.stores.dnd import Dictionaries, Find
 from memrl.rollout.env import BatchedEnv, Obs, Transition
 from memrl.run.agent import Metrics
 
@@ -60,6 +60,10 @@ class Method(Protocol):
     @property
     def policy(self) -> nn.Module:
         """The network that computes keys."""
+
+    @property
+    def dictionaries(self) -> Dictionaries:
+        """The stored returns."""
 
     def entries(self, obs: Obs) -> Entries:
         """What ``store`` needs of observations [B, ...] once their returns are known."""
@@ -122,6 +126,10 @@ class EpisodicControl(BaseAgent):
             averages.set("train/epsilon", torch.tensor(self.epsilon()))
             metrics = self.episodes.read() | averages.means() | self.method.memory_metrics()
             on_iteration({name: float(value) for name, value in metrics.items()})
+
+    def has_learned(self) -> bool:
+        """See ``BaseAgent.has_learned``: whether a return was written."""
+        return not self.method.dictionaries.empty
 
     def epsilon(self) -> float:
         """Share of random actions now: falls linearly from 1 to the config's ``epsilon``."""

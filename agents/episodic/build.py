@@ -10,7 +10,8 @@ from memrl.agents.episodic.agent import EpisodicControl
 from memrl.agents.episodic.mfec import MFEC, MFECConfig
 from memrl.agents.episodic.nec import NEC, Embedding, NECConfig
 from memrl.agents.epsilon_greedy import number_of_actions
-from memrl.policies.backbone import build_parts
+from memrl.memory import registry
+from memrl.policies.backbone import PolicyConfig, build_parts
 from memrl.policies.critic import refuse_critic
 
 
@@ -44,17 +45,28 @@ class MFECAgent(EpisodicControl):
 
     @classmethod
     def build(cls, parts: Parts, config: MFECConfig) -> MFECAgent:
-        """See ``BaseAgent.build``; of ``policy`` no key is read, and an encoder is refused."""
-        env, encoder = parts.env, parts.policy.encoder
+        """See ``BaseAgent.build``; raises where an option of the policy or memory was set."""
+        env = parts.env
         _no_memory(parts, "mfec")
-        if encoder is not None:
-            raise ValueError(
-                f"agent=mfec has no encoder: policy.encoder={encoder} is allowed null only"
-            )
+        _no_network(parts)
         actions = number_of_actions(env, "mfec")
         space, device = env.observation_space, env.device
         method = MFEC(space, config, actions=actions, seed=parts.seed, device=device)
         return cls(env, method, seed=parts.seed)
+
+
+def _no_network(parts: Parts) -> None:
+    """Raise ValueError where an option of a network was set: mfec has none."""
+    usual = {"policy": PolicyConfig(), "memory": registry.schema("none")()}
+    given = {"policy": parts.policy.model_dump(), "memory": dict(parts.memory)}
+    for group, defaults in usual.items():
+        for name, default in defaults.model_dump().items():
+            value = given[group].get(name, default)
+            if value != default:
+                raise ValueError(
+                    f"{group}.{name}={value} is not read by agent=mfec, which has no network: its "
+                    "keys are random projections (agent.key_dim)"
+                )
 
 
 def _no_memory(parts: Parts, agent: str) -> None:

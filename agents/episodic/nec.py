@@ -11,7 +11,7 @@ import torch
 from annotated_types import Gt, Le
 from torch import Tensor
 
-from memrl.agents.config import Count, NonNegative, Positive, Share
+from memrl.agents.config import Count, NonNegative, Positive, Share, whole_iterations
 from memrl.agents.episodic.agent import EpisodicConfig
 from memrl.agents.episodic.return_buffer import Entries, StepsWithReturns
 from memrl.agents.epsilon_greedy import ActionValues
@@ -43,6 +43,11 @@ class NECConfig(EpisodicConfig):
     lr: Positive = 1.0e-5  # learning rate of RMSProp for the embedding
     lr_entries: NonNegative = 1.0e-5  # learning rate for keys and values
     decay: Share = 0.95  # of RMSProp's mean squares
+
+    def idle(self, total_steps: int, num_envs: int) -> str | None:
+        if self.warmup <= whole_iterations(total_steps, self.steps * num_envs):
+            return None
+        return f"agent.warmup={self.warmup}"
 
 
 @final

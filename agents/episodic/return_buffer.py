@@ -104,10 +104,21 @@ class ReturnBuffer:
         self._length = length
 
     def state_dict(self) -> dict[str, Any]:
-        """The steps without a return."""
-        return {name: array[: self._length] for name, array in self._rows.items()}
+        """The stored steps and the buffer's size.
+
+        The size decides when rows are dropped, and their number is N of Monte-Carlo returns: with
+        another size the sums would have another order, and other last digits.
+        """
+        size = len(self._rows["open"]) if self._rows else 0
+        return {"size": size, **{name: array[: self._length] for name, array in self._rows.items()}}
 
     def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
         """Continue from ``state_dict``."""
-        self._rows = {name: array.to(device).clone() for name, array in state.items()}
-        self._length = len(self._rows["open"]) if self._rows else 0
+        saved = {name: array for name, array in state.items() if name != "size"}
+        self._length = len(saved["open"]) if saved else 0
+        self._rows = {}
+        for name, array in saved.items():
+            self._rows[name] = torch.zeros(
+                state["size"], *array.shape[1:], dtype=array.dtype, device=device
+            )
+            self._rows[name][: self._length] = array

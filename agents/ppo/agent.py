@@ -116,12 +116,7 @@ class PPO(ActsWithMemory):
     def improve(self, progress: float) -> tuple[float, Averages]:
         """Learn from the collected rollout; ``progress`` in 0 … 1 sets the schedules."""
         bonus_scale, config = self._compute_advantages(), self.config
-        rates = Rates(
-            lr=_interpolate(config.lr, config.lr_end, progress),
-            entropy=_interpolate(config.entropy, config.entropy_end, progress),
-            clip=config.clip,
-            value_clip=config.value_clip,
-        )
+        rates = Rates(**config.schedules(progress), clip=config.clip, value_clip=config.value_clip)
         try:
             averages = self.learner.improve(self.rollout, rates)
             if self.imitation is not None:
@@ -237,7 +232,3 @@ class PPO(ActsWithMemory):
                     f"{option} was {saved} when the state was saved, allowed: {configured}, as "
                     "configured here"
                 )
-
-
-def _interpolate(begin: float, end: float | None, progress: float) -> float:
-    return begin if end is None else begin + (end - begin) * min(1.0, progress)

@@ -6,21 +6,29 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import ConfigDict, model_validator
 
-from memrl.agents.config import AgentConfig, Count, NonNegative, Positive, Share, need_reader
+from memrl.agents.config import (
+    AgentConfig,
+    Count,
+    NonNegative,
+    Positive,
+    Share,
+    interpolate,
+)
 from memrl.agents.ppo.bonus_options import built_in, options_of_kind
 from memrl.bonus.registry import BONUSES, NONE
+from memrl.options import Strict, need_reader
 
 
-class BonusConfig(BaseModel):
+class BonusConfig(Strict):
     """An episodic novelty bonus, annealed linearly to zero.
 
     Further keys are options of the bonus. With a built-in kind, or none, those of all built-in
     ones are there, as in configs of older runs; what the kind does not read keeps its default.
     """
 
-    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+    model_config = ConfigDict(extra="allow")
 
     kind: str = NONE  # or the word of a bonus
     scale: NonNegative = 0.02  # reward per unit of the bonus: a first visit, or its spread
@@ -51,10 +59,8 @@ class BonusConfig(BaseModel):
         return {key: value for key, value in (self.model_extra or {}).items() if key in known}
 
 
-class SelfImitationConfig(BaseModel):
+class SelfImitationConfig(Strict):
     """Learning again from the agent's own best episodes."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     kind: Literal["none", "episodes"] = "none"
     capacity: Count = 128  # episodes that are kept: those of the highest returns
@@ -104,3 +110,18 @@ class PPOConfig(AgentConfig):
     precision: Literal["float32", "bf16"] = "float32"
     bonus: BonusConfig = BonusConfig()
     self_imitation: SelfImitationConfig = SelfImitationConfig()
+
+    @model_validator(mode="after")
+    def _what_is_set_is_read(self) -> PPOConfig:
+        if self.refresh_states and self.epochs == 1:
+            raise ValueError(
+                "agent.refresh_states=True is not read with agent.epochs=1: states are recomputed "
+                "before each further epoch"
+            )
+        return self
+
+    def schedules(self, progress: float) -> dict[str, float]:
+        return {
+            "lr": interpolate(self.lr, self.lr_end, progress),
+            "entropy": interpolate(self.entropy, self.entropy_end, progress),
+        }

@@ -71,8 +71,7 @@ class R2D2(ActsWithMemory):
     def learn(self, total_steps: int, on_iteration: Callable[[Metrics], None]) -> None:
         """See ``memrl.run.agent.Agent.learn``; ``total_steps`` also ends the schedule of β."""
         while self.env_steps < total_steps:
-            beta = self.config.replay.beta
-            beta += (1 - beta) * self.env_steps / total_steps
+            beta = self.config.schedules(self.env_steps / total_steps)["replay.beta"]
             self.policy.core.silence(None)
             averages = Averages()
             for _ in range(self.config.steps):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from memrl.agents.config import (
     AgentConfig,
@@ -14,14 +15,14 @@ from memrl.agents.config import (
     NonNegative,
     Positive,
     Share,
-    need_reader,
+    interpolate,
+    whole_iterations,
 )
+from memrl.options import Strict, need_reader
 
 
-class ReplayConfig(BaseModel):
+class ReplayConfig(Strict):
     """The replay buffer and the sampling from it."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     capacity: Count = 200_000  # env steps stored, over all environments
     fill: Annotated[int, Ge(0)] = 10_000  # env steps before the first update
@@ -38,13 +39,14 @@ class ReplayConfig(BaseModel):
                 f"agent.replay.folder={self.folder} is not read without agent.replay.memory_limit: "
                 "only a replay above that limit is stored there"
             )
+        if self.alpha == 0:
+            read_by = dict.fromkeys(("beta", "eta"), ("any above 0",))
+            need_reader(self, "0", "agent.replay", read_by, chooser="alpha")
         return self
 
 
-class HindsightConfig(BaseModel):
+class HindsightConfig(Strict):
     """Hindsight experience replay: replace desired goals by achieved ones."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     kind: Literal["none", "future", "final", "episode"] = "none"
     share: Share = 0.8  # of a batch's episodes that are relabelled
@@ -80,3 +82,16 @@ class R2D2Config(AgentConfig):
     epsilon_evaluate: Share = 0.01  # ε of `memrl evaluate` and `watch`, unless greedy
     replay: ReplayConfig = ReplayConfig()
     hindsight: HindsightConfig = HindsightConfig()
+
+    def schedules(self, progress: float) -> dict[str, float]:
+        return {"replay.beta": interpolate(self.replay.beta, 1.0, progress)}
+
+    def idle(self, total_steps: int, num_envs: int) -> str | None:
+        owed = self.batch * self.unroll / (self.replay_ratio * num_envs)
+        first = math.ceil(self.replay.fill / num_envs) + math.ceil(owed) - 1  # per environment
+        if num_envs * first <= whole_iterations(total_steps, self.steps * num_envs):
+            return None
+        return (
+            f"agent.replay.fill={self.replay.fill}, agent.batch={self.batch}, "
+            f"agent.unroll={self.unroll} and agent.replay_ratio={self.replay_ratio:g}"
+        )

@@ -11,6 +11,8 @@ from typing import Final, NamedTuple
 
 import gymnasium
 
+from memrl.installation import install_command
+
 
 class Provider(NamedTuple):
     """The package of all ids that start with one of ``prefixes``."""
@@ -27,18 +29,18 @@ def _module(name: str) -> str:
 
 PROVIDERS: Final = (
     Provider("minigrid", ("MiniGrid-", "BabyAI-"), "pip install minigrid", "minigrid"),
-    Provider("popgym", ("popgym-",), "pip install 'memrl[popgym]'", "popgym"),
-    Provider("ale-py", ("ALE/",), "pip install 'memrl[atari]'", _module("atari")),
-    Provider("envpool", ("envpool/",), "pip install 'memrl[envpool]'", _module("pools")),
+    Provider("popgym", ("popgym-",), install_command("popgym"), "popgym"),
+    Provider("ale-py", ("ALE/",), install_command("atari"), _module("atari")),
+    Provider("envpool", ("envpool/",), install_command("envpool"), _module("pools")),
     Provider(
         "memory-gym",
         ("MysteryPath", "MortarMayhem", "SearingSpotlights", "Endless-"),
         "pip install --no-deps memory-gym==1.0.2",  # its pins ask for gymnasium 0.29
         _module("memory_gym"),
     ),
-    Provider("miniworld", ("MiniWorld-",), "pip install 'memrl[miniworld]'", _module("miniworld")),
-    Provider("crafter", ("crafter/",), "pip install 'memrl[crafter]'", _module("crafter")),
-    Provider("bsuite", ("bsuite/",), "pip install 'memrl[bsuite]'", _module("bsuite")),
+    Provider("miniworld", ("MiniWorld-",), install_command("miniworld"), _module("miniworld")),
+    Provider("crafter", ("crafter/",), install_command("crafter"), _module("crafter")),
+    Provider("bsuite", ("bsuite/",), install_command("bsuite"), _module("bsuite")),
 )
 
 

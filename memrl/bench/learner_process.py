@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
+from memrl.installation import install_command
 from memrl.memory import registry
 
 POSITION_ONLY = "PositionOnlyCartPole"  # CartPole-v1 without its two velocities
@@ -65,7 +66,7 @@ class LearnerProcess:
 
     def __init__(self, spec: LearnerSpec) -> None:
         if importlib.util.find_spec("sb3_contrib") is None:
-            raise ValueError("sb3-contrib is not installed: pip install 'memrl[peer]'")
+            raise ValueError(f"sb3-contrib is not installed: {install_command('peer')}")
         if not spec.env.startswith("MiniGrid-") and spec.env != POSITION_ONLY:
             raise ValueError(f"env={spec.env}, allowed: ids of MiniGrid")
         self.name = spec.name

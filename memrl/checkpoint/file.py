@@ -23,6 +23,7 @@ from memrl.checkpoint.tree import Encoder, decode
 from memrl.errors import CheckpointError
 
 FORMAT: Final = 1
+DATA: Final = "data"  # of a fingerprint: digests of the files that were learned from, by path
 _HEADER_LIMIT: Final = 100_000_000  # bytes; safetensors' own limit
 
 
@@ -168,10 +169,19 @@ def differences(saved: Any, present: Any, key: str = "") -> list[str]:
 
 def _check_fingerprint(path: Path, saved: Any, present: Mapping[str, Any]) -> None:
     # Encoded and decoded like the saved one, so that tuples and lists compare equal.
-    differing = differences(saved, decode(Encoder().encode(present, "fingerprint"), {}))
+    here = decode(Encoder().encode(present, "fingerprint"), {})
+    there, now = saved.pop(DATA, {}), here.pop(DATA, {})
+    differing = differences(saved, here)
     if differing:
         raise CheckpointError(
             f"checkpoint {path} belongs to another configuration: {', '.join(differing)}",
+            another=True,
+        )
+    changed = [name for name in {**there, **now} if there.get(name) != now.get(name)]
+    if changed:
+        raise CheckpointError(
+            f"checkpoint {path} has learned from other data: {' and '.join(changed)} "
+            f"{'has' if len(changed) == 1 else 'have'} changed since; begin a new run with it",
             another=True,
         )
 

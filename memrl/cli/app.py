@@ -129,8 +129,9 @@ def watch(run: RunPath, options: Words = None) -> None:
     """One episode as a GIF, or in a window: what the agent sees, and its memory at that step.
 
     Keys: ablate=reads|state (silence a part of the memory; prints the change in success),
-    window=false|true, out=PATH, checkpoint=last|best, greedy=false|true, seed, device, bank,
-    max_steps (at most 1000 are filmed), episodes (of each evaluation that an ablation compares).
+    window=false|true, out=PATH.gif|PATH.png|FOLDER, checkpoint=last|best, greedy=false|true, seed,
+    device, bank, max_steps (at most 1000 are filmed), episodes (of each evaluation that an
+    ablation compares).
     """
     from memrl.cli.runs import watch_run
 
@@ -164,7 +165,7 @@ def compare(
     Takes runs of `memrl train`, or of `memrl fit`. Of one or two seeds each is a thin line; more
     are a mean with a confidence band.
 
-    Keys: out=PATH (compare.png).
+    Keys: out=PATH.png|PATH.pdf|PATH.svg|FOLDER (compare.png).
     """
     from memrl.cli.compare import compare_runs
 

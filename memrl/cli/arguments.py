@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from inspect import Parameter
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, TypeVar, get_args
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
-from memrl.config.models import Strict, check
-from memrl.options import options_of
+from memrl.config.models import check
+from memrl.options import Strict, options_of
 
 M = TypeVar("M", bound=Strict)
 R = TypeVar("R")
@@ -54,7 +55,35 @@ def parse(model: type[M], words: Sequence[str]) -> M:
     Raises:
         ValueError: an unknown key, or a value that is not allowed.
     """
-    return check(values(words), model)
+    paths, rest = {}, []
+    for word in words:
+        key, equals, value = word.partition("=")
+        field = model.model_fields.get(key)
+        if equals and value and field is not None and _takes_path(field.annotation):
+            paths[key] = value  # as it was written: what looks like YAML is part of a name
+        else:
+            rest.append(word)
+    return check({**values(rest), **paths}, model)
+
+
+def _takes_path(annotation: Any) -> bool:
+    return annotation is Path or any(map(_takes_path, get_args(annotation)))
+
+
+def file_to_write(key: str, path: Path, *, suffixes: Sequence[str], name: str) -> Path:
+    """A file of one of these formats; in a folder that exists, one called ``name``.
+
+    Raises:
+        ValueError: another suffix, or none.
+    """
+    if path.is_dir():
+        return path / name
+    if path.suffix.lower() not in suffixes:
+        allowed = f"{', '.join(suffixes[:-1])} and {suffixes[-1]}"
+        raise ValueError(
+            f"{key}={path} ends in {path.suffix!r}, allowed: {allowed}, or a folder that exists"
+        )
+    return path
 
 
 def call(function: Callable[..., R], words: Sequence[str], **more: Any) -> R:

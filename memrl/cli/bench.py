@@ -23,6 +23,7 @@ from memrl.bench.sb3 import bench_sb3
 from memrl.bench.train import bench_train
 from memrl.cli.arguments import call
 from memrl.envs.providers import provider_of
+from memrl.installation import install_command
 
 T = TypeVar("T")
 
@@ -52,7 +53,7 @@ def unmeasured(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
     for other in OTHERS:
         missing = [id for id, row in results.items() if row[f"{other}_env_steps_per_s"] is None]
         if other == "envpool" and missing and find_spec("envpool") is None:
-            lines.append("EnvPool is not installed (pip install 'memrl[envpool]')")
+            lines.append(f"EnvPool is not installed ({install_command('envpool')})")
         elif other == "envpool" and missing:
             lines.append("EnvPool lacks the tasks that have a –")
         elif foreign := sorted({p.install for id in missing if (p := provider_of(id))}):

@@ -10,15 +10,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from memrl.cli.arguments import parse
+from memrl.cli.arguments import file_to_write, parse
 from memrl.cli.output import NO_BREAK, paragraph, table
-from memrl.config.models import LaxPath, Strict
+from memrl.config.models import LaxPath
 from memrl.errors import RunError
 from memrl.evaluation.compare import ComparedRun, Group, group_runs, read_run, task_heading
 from memrl.evaluation.run_labels import labels_of
 from memrl.evaluation.statistics import Estimate
+from memrl.options import Strict
 from memrl.pipeline.env_card import references
 from memrl.pipeline.loading import read_config, read_plain
+from memrl.plots import style
 from memrl.plots.comparison import draw_comparison
 from memrl.run.directory import RunDirectory, runs_in
 from memrl.tracking.metrics_file import unit_as_text
@@ -43,6 +45,7 @@ def compare_runs(words: Sequence[str], *, form: Form) -> None:
     """
     given = {word: "=" in word and not Path(word).exists() for word in words}
     options = parse(CompareOptions, [word for word, is_option in given.items() if is_option])
+    out = file_to_write("out", options.out, suffixes=style.FORMATS, name="compare.png")
     named = [Path(word) for word, is_option in given.items() if not is_option]
     if not named:
         raise ValueError("compare asks for at least one run directory")
@@ -50,10 +53,10 @@ def compare_runs(words: Sequence[str], *, form: Form) -> None:
     labels = labels_of([read_plain(run) for run in runs])
     compared = [read_run(run)._replace(memory=name) for run, name in zip(runs, labels, strict=True)]
     groups = group_runs(compared)
-    draw_comparison(groups, options.out, references=common_levels(compared, runs))
+    draw_comparison(groups, out, references=common_levels(compared, runs))
     if form == "table":
         print(comparison_table(groups))
-        print(f"\n{options.out}")
+        print(f"\n{out}")
     elif form == "json":
         print(json.dumps([_standard(group.as_dict()) for group in groups]))
     else:

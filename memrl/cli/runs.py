@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Lt
+from pydantic import model_validator
 
-from memrl.cli.arguments import parse
-from memrl.config.models import Config, Count, LaxPath, Strict
+from memrl.cli.arguments import file_to_write, parse
+from memrl.config.models import Config, Count, LaxPath
 from memrl.evaluation.evaluate import Evaluation, evaluate
 from memrl.evaluation.recording import record_episode
+from memrl.options import Strict
 from memrl.pipeline.build import make_env
 from memrl.pipeline.env_card import draw_view
 from memrl.pipeline.loading import read_config
@@ -49,6 +51,15 @@ class WatchOptions(EvaluateOptions):
     out: LaxPath | None = None
     window: bool = False
 
+    @model_validator(mode="after")
+    def _what_is_set_is_read(self) -> WatchOptions:
+        for name in ("episodes", "num") if self.ablate is None else ():
+            if (value := getattr(self, name)) is not None:
+                raise ValueError(
+                    f"{name}={value} is not read without ablate=reads|state: one episode is watched"
+                )
+        return self
+
 
 def evaluate_run(path: Path, words: Sequence[str], *, as_json: bool) -> None:
     """Play fresh episodes with the agent of a run."""
@@ -64,11 +75,10 @@ def evaluate_run(path: Path, words: Sequence[str], *, as_json: bool) -> None:
 def watch_run(path: Path, words: Sequence[str]) -> None:
     """Record one episode, draw it, and say what an ablation changes."""
     options = parse(WatchOptions, words)
+    film, picture = files_of_watch(path, options)
     config, agent = recall(path, options)
     if options.ablate is not None:
         compare_ablation(config, agent, options)
-    suffix = f"-without-{options.ablate}" if options.ablate else ""
-    out = options.out or path / f"watch{suffix}.gif"
     env = make_env(config, num=1)
     seed = options.seed if options.seed is not None else seed_for(config.seed, "watch")
     greedy = config.evaluate.greedy if options.greedy is None else options.greedy
@@ -84,18 +94,38 @@ def watch_run(path: Path, words: Sequence[str]) -> None:
         )
     finally:
         env.close()
-    title, drawn = picture_title(config, ablate=options.ablate), str(out)
-    space = env.observation_space
-    draw_film(config, recording, space, out, title=title)
-    if recording.memory:
-        draw_episode_memory(config, recording, space, out.with_suffix(".png"), title=title)
-        drawn += f" and {out.with_suffix('.png')}"
+    title, space = picture_title(config, ablate=options.ablate), env.observation_space
+    drawn = []
+    if film is not None:
+        draw_film(config, recording, space, film, title=title)
+        drawn.append(str(film))
+    if recording.memory or film is None:
+        draw_episode_memory(config, recording, space, picture, title=title)
+        drawn.append(str(picture))
     outcome = {True: "a success", False: "a failure", None: "over"}[recording.success]
-    print(f"{recording.length} steps, {outcome if recording.ended else 'cut off'}: {drawn}")
-    if options.window:
+    ending = outcome if recording.ended else "cut off"
+    print(f"{recording.length} steps, {ending}: {' and '.join(drawn)}")
+    if options.window and film is not None:
         from memrl.cli.window import show
 
-        show(out)
+        show(film)
+
+
+def files_of_watch(run: Path, options: WatchOptions) -> tuple[Path | None, Path]:
+    """The GIF of an episode, or None where a PNG is all that is asked for; and the PNG.
+
+    Raises:
+        ValueError: the suffix is that of neither, or a window shall show the GIF that is not made.
+    """
+    name = f"watch-without-{options.ablate}.gif" if options.ablate else "watch.gif"
+    out = run / name
+    if options.out is not None:
+        out = file_to_write("out", options.out, suffixes=(".gif", ".png"), name=name)
+    if out.suffix.lower() == ".gif":
+        return out, out.with_suffix(".png")
+    if options.window:
+        raise ValueError(f"window=true shows the GIF: out={out} asks for the PNG only")
+    return None, out
 
 
 def compare_ablation(config: Config, agent: Agent, options: EvaluateOptions) -> None:

@@ -21,10 +21,10 @@ from omegaconf.errors import OmegaConfBaseException
 from memrl.cli.output import Say
 from memrl.cli.sweep_axes import Axes, axes_of, commands_after, job_words
 from memrl.cli.sweep_report import Outcome, print_outcomes, raise_failures
-from memrl.config.composition import resolve, sentence, with_own_folders
-from memrl.config.env_overrides import CONFIGS
+from memrl.config.composer import CONFIGS
+from memrl.config.composition import resolve, sentence, words_for_hydra
 from memrl.config.models import Common
-from memrl.config.nodes import add_nodes, with_options
+from memrl.config.quoting import with_quotes
 from memrl.errors import Interrupted
 from memrl.pipeline.job import Result
 from memrl.pipeline.trained import Run
@@ -93,9 +93,8 @@ def play(words: Sequence[str], job: Job, *, model: type[Common], as_json: bool) 
         Interrupted: a signal arrived; the jobs that were left did not begin.
     """
     command = f"memrl {model.command}"
-    jobs = _Jobs(job, axes_of(words), command)
-    words = with_options(with_own_folders(words), model.menus)
-    add_nodes(words, model.menus)
+    jobs = _Jobs(job, axes_of(with_quotes(words)), command)
+    words = words_for_hydra(words, model)
 
     @hydra.main(version_base="1.3", config_path=f"pkg://{CONFIGS}", config_name=model.root)
     def main(plain: DictConfig) -> None:

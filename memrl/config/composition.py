@@ -5,22 +5,29 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
-from hydra import compose as hydra_compose
-from hydra import initialize_config_module
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from memrl.config.choices import import_chosen
-from memrl.config.env_overrides import CONFIGS, expand
+from memrl.config.composer import hydra_compose
+from memrl.config.env_overrides import expand
 from memrl.config.models import Common, Config, check
 from memrl.config.nodes import add_nodes, with_options
+from memrl.config.quoting import with_quotes
 from memrl.errors import nearest
 from memrl.plugins import hint_for
+from memrl.run.directory import Command
 
 C = TypeVar("C", bound=Common)
+_FIT: Final = "it teaches a memory a task; memrl train trains an agent in an environment"
+_TRAIN: Final = "it trains an agent in an environment; memrl fit teaches a memory a task"
+_OF_OTHERS: Final[dict[Command, dict[str, str]]] = {  # groups that a command has not
+    "train": {"task": _TRAIN},
+    "fit": dict.fromkeys(("env", "agent", "run"), _FIT),
+}
 
 
 def compose(overrides: Iterable[str] = ()) -> Config:
@@ -29,7 +36,23 @@ def compose(overrides: Iterable[str] = ()) -> Config:
     Raises:
         ValueError: an override that Hydra or the config's models refuse, in one sentence.
     """
-    return compose_as(Config, expand(overrides))
+    return compose_as(Config, expand(list_of_words(overrides, "memrl.compose")))
+
+
+def list_of_words(overrides: Iterable[str], call: str) -> list[str]:
+    """Overrides as a list.
+
+    Raises:
+        ValueError: one string, or what is no string, was given to the function ``call``.
+    """
+    if isinstance(overrides, str) or not isinstance(overrides, Iterable):
+        example = [overrides] if isinstance(overrides, str) else ["seed=3"]
+        raise ValueError(f"{call}({overrides!r}): a list is wanted, as in {call}({example})")
+    words = [*overrides]
+    for word in words:
+        if not isinstance(word, str):
+            raise ValueError(f'{call}: {word!r} is no word such as "seed=3"')
+    return words
 
 
 def compose_as(model: type[C], overrides: Iterable[str]) -> C:
@@ -41,13 +64,22 @@ def compose_as(model: type[C], overrides: Iterable[str]) -> C:
         ValueError: an override that Hydra or the model refuse, in one sentence; or code of one's
             own that is not there, does not import, or is no such class.
     """
-    words = with_options(with_own_folders(overrides), model.menus)
-    add_nodes(words, model.menus)
+    words = words_for_hydra(overrides, model)
     try:
-        with initialize_config_module(CONFIGS, version_base="1.3"):
-            return resolve(hydra_compose(model.root, words), model)
+        return resolve(hydra_compose(model.root, words), model)
     except (HydraException, OmegaConfBaseException) as error:
         raise ValueError(sentence(error, model, words)) from None
+
+
+def words_for_hydra(overrides: Iterable[str], model: type[Common]) -> list[str]:
+    """Overrides as Hydra wants them; the classes that they name become choices of its groups.
+
+    Raises:
+        ValueError: a folder of YAML files, a module or a class that is not there.
+    """
+    words = with_options(with_own_folders(with_quotes(overrides)), model.menus)
+    add_nodes(words, model.menus)
+    return words
 
 
 def with_own_folders(words: Iterable[str]) -> list[str]:
@@ -98,6 +130,8 @@ def sentence(error: Exception, model: type[Common], words: Iterable[str] = ()) -
         return f"{error.override!r} is no change to the config: write KEY=VALUE, as in seed=3"
     text = " ".join(str(error).split())
     if asked := re.search(r"Could not override '(\w+)'\. No match in the defaults list", text):
+        if asked[1] in _OF_OTHERS[model.command]:
+            return f"memrl {model.command} has no {asked[1]}: {_OF_OTHERS[model.command][asked[1]]}"
         return f"{asked[1]} is not chosen yet: write +{asked[1]}=NAME"
     if key := re.search(r"Could not override '([^']+)'", text):
         command = "memrl config --fit" if model.command == "fit" else "memrl config"
@@ -117,8 +151,7 @@ def _keys(root: str, words: Iterable[str]) -> list[str]:
         for word in with_own_folders(words)
         if re.fullmatch(r"\+?(memory|agent|env|task|run)=[\w.:-]+|hydra\.searchpath=.*", word)
     ]
-    with initialize_config_module(CONFIGS, version_base="1.3"):
-        return list(_dotted(OmegaConf.to_container(hydra_compose(root, chosen))))
+    return list(_dotted(OmegaConf.to_container(hydra_compose(root, chosen))))
 
 
 def _dotted(node: Any, prefix: str = "") -> Iterator[str]:

@@ -6,17 +6,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from hydra import compose as hydra_compose
-from hydra import initialize_config_module
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from memrl.config.composer import hydra_compose
 from memrl.config.models import TRAIN, EnvConfig
 from memrl.envs.make import GYMNASIUM, family_of, options
 from memrl.errors import nearest
 
-CONFIGS: Final = "memrl.configs"
 _ID: Final = re.compile(r"[A-Z/:]|-v\d+$")
 _CHOOSES: Final = re.compile(r"\+?(env|run)=[\w-]+|env\.(id|family)=.+")
 _FILE: Final = re.compile(r"\+?(env|run)=")
@@ -69,8 +67,7 @@ def _composed(words: Sequence[str]) -> Mapping[str, Any] | None:
     if any(_FILE.match(word) and word not in chosen for word in words):
         return None  # a sweep over files
     try:
-        with initialize_config_module(CONFIGS, version_base="1.3"):
-            task: Any = OmegaConf.to_container(hydra_compose(TRAIN, chosen).env)
+        task: Any = OmegaConf.to_container(hydra_compose(TRAIN, chosen).env)
     except (HydraException, OmegaConfBaseException):  # Hydra meets it again, and it is explained
         return None
     return dict(task)

@@ -25,18 +25,13 @@ from memrl.config.choices import Menus
 from memrl.errors import choices, nearest
 from memrl.memory import registry
 from memrl.nn.encoder import ENCODERS
+from memrl.options import Strict, alternatives, key_path, need_reader
 from memrl.policies.backbone import PolicyConfig
 from memrl.run.directory import Command
 from memrl.tracking.wandb import Mode
 
 M = TypeVar("M", bound=BaseModel)
 TRAIN: Final = "config"
-
-
-class Strict(BaseModel):
-    """Unknown keys and scalars of another type are errors; ``true`` is no number."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 def _whole(value: Any) -> Any:
@@ -59,7 +54,7 @@ def _as_its_kind(agent: Any) -> Any:
 class EnvConfig(Strict):
     """One task and the number of its copies; further keys are options that its family checks."""
 
-    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+    model_config = ConfigDict(extra="allow")
 
     id: str
     family: str
@@ -90,7 +85,12 @@ class TrackConfig(Strict):
 
     tensorboard: bool
     wandb: Mode
-    project: str
+    project: str = "memrl"  # of W&B
+
+    @model_validator(mode="after")
+    def _what_is_set_is_read(self) -> TrackConfig:
+        need_reader(self, self.wandb, "track", {"project": ("online", "offline")}, chooser="wandb")
+        return self
 
 
 class Common(Strict, ABC):
@@ -100,6 +100,7 @@ class Common(Strict, ABC):
     root: ClassVar[str]  # the root config, a file of memrl.configs
     menus: ClassVar[Menus] = {"memory.name": registry.REGISTRY}
     identity: ClassVar[frozenset[str]]  # the keys that a checkpoint must share with its run
+    total_key: ClassVar[str]  # the key of `total`
 
     seed: Annotated[int, Ge(0), Lt(2**32)]
     device: str
@@ -120,6 +121,10 @@ class Common(Strict, ABC):
     @abstractmethod
     def total(self) -> int:
         """Experience at which learning ends: env steps or sequences."""
+
+    @abstractmethod
+    def schedules(self, progress: float) -> dict[str, float]:
+        """Keys whose values change during a run, with those at a share 0 … 1 of ``total``."""
 
     @property
     @abstractmethod
@@ -145,6 +150,7 @@ class Config(Common):
         "agent.bonus.kind": BONUSES,
     }
     identity = frozenset({"seed", "env", "memory", "policy", "agent"})
+    total_key = "total_steps"
 
     total_steps: Count
     capture: bool = False
@@ -156,6 +162,9 @@ class Config(Common):
     @property
     def total(self) -> int:
         return self.total_steps
+
+    def schedules(self, progress: float) -> dict[str, float]:
+        return {f"agent.{key}": value for key, value in self.agent.schedules(progress).items()}
 
     @property
     def subject(self) -> str:
@@ -185,7 +194,7 @@ def check(composed: Mapping[str, Any], model: type[M], within: str = "") -> M:
 def explain(error: ValidationError, model: type[BaseModel], within: str = "") -> str:
     """The first mistake of a validation in one sentence."""
     first = error.errors()[0]
-    path = [str(part) for part in first["loc"]]
+    path = key_path(model, first["loc"])
     key = ".".join([within, *path] if within else path)
     match first["type"]:
         case "extra_forbidden":
@@ -201,9 +210,9 @@ def explain(error: ValidationError, model: type[BaseModel], within: str = "") ->
         case "tuple_type":
             return f"{key}={first['input']!r}: a list is wanted, as in {key}=[{first['input']}]"
         case _:
-            message = first["msg"][0].lower() + first["msg"][1:]
+            of_key = [each for each in error.errors() if key_path(model, each["loc"]) == path]
             hint = nearest(str(first["input"]), choices(first))
-            return f"{key}={first['input']!r}: {message.replace('input', 'it', 1)}{hint}"
+            return f"{key}={first['input']!r}: {alternatives(of_key)}{hint}"
 
 
 def _model_at(model: type[BaseModel], path: list[str]) -> type[BaseModel]:

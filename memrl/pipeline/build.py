@@ -24,7 +24,7 @@ def make_env(config: Config, *, num: int | None = None, seed: int | None = None)
     try:
         return make(
             task.id,
-            num or task.num,
+            task.num if num is None else num,
             find_device(config.device),
             seed,
             family=task.family,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -14,21 +15,26 @@ from memrl.checkpoint.atomic import write_atomically
 from memrl.checkpoint.folder import Checkpoint
 from memrl.config.choices import modules_of
 from memrl.config.models import Common
-from memrl.errors import disk_errors_explained
-from memrl.pipeline.loading import checkpoints_of
+from memrl.errors import RunError, disk_errors_explained
+from memrl.pipeline.loading import checkpoints_of, read_plain
 from memrl.run.directory import RunDirectory
+from memrl.run.lock import locked
+from memrl.tracking.metrics_file import unit_as_text
 
 _UNSAFE: Final = re.compile(r"[^\w.-]+")
 _LONGEST: Final = 200  # bytes; file systems take 255, and a number may follow
 
 
+@contextmanager
 def open_directory(
     config: Common,
     target: Path | RunDirectory | None,
     unit: str,
     say: Callable[[str], None],
-) -> tuple[RunDirectory, Checkpoint | None]:
-    """The directory of a run, and the checkpoint to continue from.
+    *,
+    data: Mapping[str, str] | None = None,
+) -> Iterator[tuple[RunDirectory, Checkpoint | None]]:
+    """The directory of a run, locked, and the checkpoint to continue from.
 
     Args:
         config: of the run.
@@ -36,23 +42,63 @@ def open_directory(
             an opened one is continued.
         unit: of what a checkpoint counts, for the person at the terminal.
         say: receives sentences for that person.
+        data: digests of the files that are learned from, by their paths.
 
     Raises:
-        RunError: the directory is taken, the disk is full, or no checkpoint of a run to be
-            continued is intact.
+        RunError: the directory is taken, or is being trained; the disk is full, or no checkpoint of
+            a run to be continued is intact.
     """
-    if not isinstance(target, RunDirectory):
-        path = target or config.run.dir or make_directory(config.run.root, name_of(config))
+    if isinstance(target, RunDirectory):
+        with locked(target.path):
+            yield target, _resumed(config, target, unit, say, data)
+        return
+    path = target or config.run.dir or make_directory(config.run.root, name_of(config))
+    RunDirectory(path).make()
+    with locked(Path(path)):
         directory = RunDirectory.create(path, dump(config), command=config.command)
         directory.write_plugins(modules_of(config.model_dump(mode="json"), config.menus))
-        return directory, None
-    resume = checkpoints_of(target, config, warn=say).last()
+        yield directory, None
+
+
+def _resumed(
+    config: Common,
+    run: RunDirectory,
+    unit: str,
+    say: Callable[[str], None],
+    data: Mapping[str, str] | None,
+) -> Checkpoint | None:
+    """The last checkpoint of a run that is continued as ``config`` says; None if there is none."""
+    resume = checkpoints_of(run, config, data=data, warn=say).last()
     if resume is None:
-        say(f"{target} has no checkpoint yet: it starts anew from its config.yaml")
+        say(f"{run} has no checkpoint yet: it starts anew from its config.yaml")
     else:
-        say(f"continuing {target} after {resume.experience:,} {unit.replace('_', ' ')}")
-    write_atomically(target.config, dump(config).encode())  # its length may have changed
-    return target, resume
+        _check_total(config, run, resume.experience, unit_as_text(unit), say)
+        say(f"continuing {run} after {resume.experience:,} {unit_as_text(unit)}")
+    write_atomically(run.config, dump(config).encode())  # its length may have changed
+    return resume
+
+
+def _check_total(
+    config: Common, run: RunDirectory, seen: int, unit: str, say: Callable[[str], None]
+) -> None:
+    """Refuse a length that the run is past, and say what another one does to schedules.
+
+    Raises:
+        RunError: fewer than ``seen`` env steps or sequences are asked for now.
+    """
+    key, total, before = config.total_key, config.total, int(read_plain(run)[config.total_key])
+    if total == before:
+        return
+    if total < seen:
+        raise RunError(f"{key}={total:,}: {run} has {seen:,} {unit} already; ask for more of them")
+    now, then = (config.schedules(min(1.0, seen / whole)) for whole in (total, before))
+    moved = [f"{name} is {now[name]:.3g}, not {then[name]:.3g}" for name in now
+             if now[name] != then[name]]  # fmt: skip
+    if moved:
+        say(
+            f"{key}={total:,}, not {before:,}, moves the schedules that end with the run: "
+            f"from here on {', '.join(moved)}"
+        )
 
 
 def refuse_taken(config: Common) -> None:

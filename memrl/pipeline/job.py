@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeAlias, TypeVar, final
 
 import torch
 
+from memrl.checkpoint.folder import Checkpoint
 from memrl.config.models import Common
 from memrl.errors import Interrupted
 from memrl.pipeline.build import compile_memory
@@ -61,6 +62,11 @@ class Job(ABC, Generic[C, L]):
     core: object
     device: torch.device
 
+    @property
+    def data(self) -> dict[str, str]:
+        """Digests of the files that are learned from, by their paths."""
+        return {}
+
     @abstractmethod
     def notice(self, start: int) -> str | None:
         """A message before learning begins at an experience of ``start``, or None."""
@@ -103,14 +109,22 @@ def run(
         say: receives messages for the terminal.
 
     Raises:
-        RunError: the directory is not empty, the disk is full, learning diverged, or a run to be
-            continued has no intact checkpoint.
+        RunError: the directory is not empty or is being trained, the disk is full, learning
+            diverged, or a run to be continued has no intact checkpoint.
         Interrupted: a signal arrived; a checkpoint was saved first.
     """
     config, learner = job.config, job.learner
     if config.compile:
         compile_memory(job.core, say)
-    directory, resume = open_directory(config, target, learner.unit, say)
+    with open_directory(config, target, learner.unit, say, data=job.data) as (directory, resume):
+        return _run_in(directory, resume, job, style=style, say=say)
+
+
+def _run_in(
+    directory: RunDirectory, resume: Checkpoint | None, job: Job[C, L], *, style: Style, say: Say
+) -> Result[L]:
+    """Learn in an open directory, from a checkpoint or from the beginning, and conclude."""
+    config, learner = job.config, job.learner
     start = resume.experience if resume else 0
     with Tracker(
         directory,
@@ -128,7 +142,7 @@ def run(
             trained = fit(
                 learner,
                 directory,
-                checkpoints_of(directory, config, warn=say),
+                checkpoints_of(directory, config, data=job.data, warn=say),
                 total=config.total,
                 tracker=tracker,
                 progress=progress,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Literal, TypeAlias, TypeVar, cast
 
 import yaml  # type: ignore[import-untyped]
 from omegaconf import OmegaConf
 
+from memrl.checkpoint.file import DATA
 from memrl.checkpoint.folder import Checkpoint, Checkpoints
 from memrl.config.choices import refuse_unnamed
 from memrl.config.models import Common, Config, check
@@ -51,10 +52,25 @@ def find_checkpoint(directory: RunDirectory, config: Config, which: Which = "las
     return found
 
 
-def checkpoints_of(directory: RunDirectory, config: Common, **options: Any) -> Checkpoints:
-    """The checkpoints of a run, which must agree with ``config`` in all that shapes a state."""
+def checkpoints_of(
+    directory: RunDirectory,
+    config: Common,
+    *,
+    data: Mapping[str, str] | None = None,
+    warn: Callable[[str], None] = print,
+) -> Checkpoints:
+    """The checkpoints of a run, which must agree with it in all that shapes a state.
+
+    Args:
+        directory: of the run.
+        config: its ``identity`` must agree.
+        data: digests of the files that are learned from, by their paths, which must agree too.
+        warn: receives a sentence if a damaged file is skipped.
+    """
     parts = config.model_dump(mode="json", include=set(config.identity))
-    return Checkpoints(directory.checkpoints, fingerprint=parts, **options)
+    if data:
+        parts[DATA] = dict(data)
+    return Checkpoints(directory.checkpoints, fingerprint=parts, warn=warn)
 
 
 def read_config(run: RunDirectory, **changes: Any) -> Config:

@@ -80,11 +80,11 @@ def _is_told(part: spaces.Space[Any]) -> bool:
 
 def evaluation_line(evaluation: Evaluation) -> str:
     """One line: success, return and length with their 95 % intervals."""
-    cut = evaluation.cut_off
+    cut, many = evaluation.cut_off, "s" * (evaluation.episodes > 1)
     told = (
         f" ({cut:,} cut off after evaluate.max_steps, counted as far as they went)" if cut else ""
     )
-    parts = [f"{evaluation.episodes:,} episodes{told}:"]
+    parts = [f"{evaluation.episodes:,} episode{many}{told}:"]
     for name, estimate in (
         ("success", evaluation.success),
         ("cue seen", evaluation.cue_seen),

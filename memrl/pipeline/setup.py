@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import random
-from typing import Literal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import RLock
+from typing import Final, Literal
 
 import numpy as np
 import torch
 
 from memrl.config.models import Common
 from memrl.run.allocator import keep_freed_memory
+
+_TRAINING: Final = RLock()
 
 
 def prepare(config: Common) -> None:
@@ -25,6 +30,22 @@ def prepare(config: Common) -> None:
     random.seed(config.seed)
     np.random.seed(config.seed)
     torch.manual_seed(config.seed)
+
+
+@contextmanager
+def alone(say: Callable[[str], None]) -> Iterator[None]:
+    """Be the only run that this process trains: runs share its global random generators.
+
+    A run in another thread waits, and says so. Weights are drawn from torch's global generator,
+    and so may third-party environments and a memory's dropout draw.
+    """
+    if not _TRAINING.acquire(blocking=False):
+        say("this run waits for another one of this process, whose random generators it shares")
+        _TRAINING.acquire()
+    try:
+        yield
+    finally:
+        _TRAINING.release()
 
 
 def find_device(name: str) -> torch.device:

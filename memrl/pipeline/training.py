@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Final, final
 
+import torch
 from gymnasium import spaces
+from torch import Tensor
 
+from memrl.agents.base import BaseAgent
 from memrl.agents.ppo.config import PPOConfig
 from memrl.config.models import Config
 from memrl.errors import RunError
@@ -24,13 +27,15 @@ from memrl.pipeline.report import (
     film_steps,
     picture_title,
 )
-from memrl.pipeline.setup import find_device, prepare, seed_for
+from memrl.pipeline.setup import alone, find_device, prepare, seed_for
 from memrl.pipeline.trained import Run
 from memrl.plots.curve import draw_curve
 from memrl.run.agent import Agent
 from memrl.run.directory import RunDirectory
 from memrl.run.loop import TrainingResult
 from memrl.run.progress import Style
+
+UNTRAINED: Final = "what is evaluated is an agent that has not been trained"
 
 
 def train(
@@ -49,13 +54,20 @@ def train(
         style: of the progress display: auto, bar, lines or quiet.
         say: receives messages for the terminal.
 
+    Of several threads one trains at a time; the others wait.
+
     Raises:
-        ValueError: parts of the config do not fit each other, or this machine.
+        ValueError: this is no config, or parts of it do not fit each other, or this machine.
         RunError: the directory is not empty, the disk is full, training diverged, or a run to be
             continued has no intact checkpoint.
         Interrupted: a signal arrived; a checkpoint was saved first.
     """
-    return train_job(TrainJob(config), target, style=style, say=say)
+    if not isinstance(config, Config):
+        raise ValueError(
+            f"memrl.train({config!r}): a config is wanted, as in memrl.train(memrl.compose(WORDS))"
+        )
+    with alone(say):
+        return train_job(TrainJob(config), target, style=style, say=say)
 
 
 def train_job(
@@ -82,17 +94,20 @@ class TrainJob(Job[Config, Agent]):
         prepare(config)
         self.config = config
         self.learner = make_agent(config, make_env(config))
+        self._initial = [weight.detach().clone() for weight in self.learner.policy.parameters()]
         self.core = getattr(self.learner.policy, "core", None)
         self.device = find_device(config.device)
         if config.capture:
             capture_rollouts(self.learner)
 
     def notice(self, start: int) -> str | None:
-        return whole_rollouts(self.config, start)
+        return "\n".join(filter(None, (whole_rollouts(self.config, start), idle(self.config))))
 
     def conclude(
         self, directory: RunDirectory, trained: TrainingResult, say: Say
     ) -> dict[str, Any]:
+        if not has_learned(self.learner, self._initial):
+            say(f"nothing was learned in {trained.experience:,} env steps: {UNTRAINED}")
         evaluation = self._evaluate()
         say(evaluation_line(evaluation))
         self._draw(directory, evaluation, say)
@@ -148,6 +163,26 @@ def _faults_told(say: Say) -> Iterator[None]:
         yield
     except RunError as error:  # if the disk is full, the summary raises
         say(str(error))
+
+
+def has_learned(agent: Agent, initial: Sequence[Tensor]) -> bool:
+    """Whether an agent has learned anything; ``initial`` are the first weights of its policy."""
+    weights = [*agent.policy.parameters()]
+    told = agent.has_learned() if isinstance(agent, BaseAgent) else None
+    if told is not None or not weights:
+        return told is not False
+    return any(not torch.equal(*both) for both in zip(initial, weights, strict=True))
+
+
+def idle(config: Config) -> str | None:
+    """A sentence if a run of this config is too short to learn anything, else None."""
+    options = config.agent.idle(config.total_steps, config.env.num)
+    if options is None:
+        return None
+    return (
+        f"total_steps={config.total_steps} ends before anything is learned, with {options}: "
+        f"{UNTRAINED}"
+    )
 
 
 def whole_rollouts(config: Config, start: int = 0) -> str | None:

@@ -28,7 +28,7 @@ def draw_comparison(
     *,
     references: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Figure:
-    """Draw one panel a task, one colour a memory, and write it as PNG.
+    """Draw one panel a task, one colour a memory, and write it.
 
     One or two seeds are a thin line each. Of more, a line is the mean of the smoothed curves and
     its band Student's 95 % t-interval, inside what is possible; it ends where its shortest run
@@ -36,7 +36,7 @@ def draw_comparison(
 
     Args:
         groups: as ``group_runs`` makes them.
-        path: of the picture.
+        path: of the picture; its suffix is one of ``style.FORMATS``.
         references: levels by name, for each task that has any.
 
     Raises:

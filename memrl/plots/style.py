@@ -28,6 +28,7 @@ POINT: Final = "o"  # marks what is no line
 INK: Final = "#333333"
 GREY: Final = "#777777"
 DPI: Final = 150
+FORMATS: Final = (".png", ".pdf", ".svg")  # of `save`
 FONT: Final = 11.0
 _SCORES: Final[dict[Measure, str]] = {
     "success": "success (% of episodes)",
@@ -91,11 +92,11 @@ def colour_and_dashes(index: int) -> tuple[str, str]:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a PNG atomically.
+    """Write a picture atomically, in the format that its suffix names.
 
     Raises:
         RunError: the disk is full.
     """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    figure.savefig(buffer, format=path.suffix.lower().removeprefix("."))
     write_atomically(path, buffer.getvalue())

@@ -10,7 +10,7 @@ from typing import Annotated, Any, NamedTuple, final
 import torch
 from annotated_types import Ge
 from gymnasium import spaces
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
 from torch import Tensor, nn
 
 from memrl.memory import registry
@@ -18,15 +18,14 @@ from memrl.memory.core import MemoryCore, Unrolled
 from memrl.nn.encoder import ENCODERS, Encoder
 from memrl.nn.init import linear
 from memrl.nn.observation import ObsEncoder
+from memrl.options import Strict
 from memrl.policies.critic import Critic
 from memrl.rollout.env import Obs
 from memrl.rollout.spaces import tensor_dtype
 
 
-class PolicyConfig(BaseModel):
+class PolicyConfig(Strict):
     """The parts of a policy that are the same for every memory."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     encoder: str | None = None  # module:Name; null: a part for each entry of the observation
     encoder_options: dict[str, Any] | None = None  # of that class

@@ -30,10 +30,11 @@ from __future__ import annotations
 import copy
 import importlib.util
 import io
+import json
 import logging
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple, final
@@ -43,12 +44,16 @@ from gymnasium import spaces
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
+import memrl
 from memrl.checkpoint.atomic import write_atomically
+from memrl.installation import install_command
 from memrl.memory.state import flatten, unflatten
 from memrl.policies.actor_critic import Policy
 from memrl.rollout.spaces import tensor_dtype
 
 SUFFIXES = (".onnx", ".pt2")
+_NUMBERED = "the most probable, counted from 0"
+METADATA = "memrl.json"  # of a .pt2, among its extra files
 ONNX_PACKAGES = ("onnx", "onnxscript")  # what torch's exporter imports
 OWN_NAMES = {"start", "action", "logits", "mean", "std", "value"}
 EXAMPLE_ROWS = 2  # of the traced batch; torch.export would make a batch size of 1 constant
@@ -95,13 +100,19 @@ class Step(nn.Module):
         return {name: tensor.clone() for name, tensor in named.items()}
 
 
-def export_step(policy: Policy, observation_space: spaces.Dict, path: Path) -> ExportedStep:
+def export_step(
+    policy: Policy,
+    observation_space: spaces.Dict,
+    path: Path,
+    about: Mapping[str, str] | None = None,
+) -> ExportedStep:
     """Write one step of ``policy`` with explicit state; the policy itself is not changed.
 
     Args:
         policy: on any device.
         observation_space: the space that the policy was built for.
         path: ends in .onnx or .pt2; an existing file is replaced atomically.
+        about: further metadata of the file, by name.
 
     Raises:
         ValueError: another suffix, a missing package, an observation entry with the name of
@@ -120,12 +131,26 @@ def export_step(policy: Policy, observation_space: spaces.Dict, path: Path) -> E
         outputs = step(inputs)
         try:
             program = _trace(step, inputs)
-            content = _pt2(program) if path.suffix == ".pt2" else _onnx(program, inputs, outputs)
+            said = {**_metadata(own, outputs), **(about or {})}
+            if path.suffix == ".pt2":
+                content = _pt2(program, said)
+            else:
+                content = _onnx(program, inputs, outputs, said)
         except Exception as error:  # torch's exporters raise many kinds, few of them public
             name = type(own.core).__name__
             raise ValueError(f"a policy on {name} cannot be exported: {_reason(error)}") from error
     write_atomically(path, content)
     return ExportedStep(path, _ports(inputs), _ports(outputs))
+
+
+def _metadata(policy: Policy, outputs: Mapping[str, Tensor]) -> dict[str, str]:
+    """What a file says of itself: the memory, what ``action`` means, how observations are given."""
+    return {
+        "memrl.version": memrl.__version__,
+        "memrl.memory": type(policy.core).__name__,
+        "memrl.action": "the mean, not clipped" if "mean" in outputs else _NUMBERED,
+        "memrl.observation": "as the environment gives it; normalisation is part of the step",
+    }
 
 
 def _example(policy: Policy, space: spaces.Dict) -> dict[str, Tensor]:
@@ -142,8 +167,8 @@ def _need_packages() -> None:
     missing = [name for name in ONNX_PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise ValueError(
-            f"writing .onnx needs {' and '.join(missing)}: pip install 'memrl[onnx]' "
-            f"(.pt2 needs nothing more)"
+            f"writing .onnx needs {' and '.join(missing)}: {install_command('onnx')} "
+            "(.pt2 needs nothing more)"
         )
 
 
@@ -164,13 +189,18 @@ def _trace(step: Step, inputs: dict[str, Tensor]) -> ExportedProgram:
     return program
 
 
-def _pt2(program: ExportedProgram) -> bytes:
+def _pt2(program: ExportedProgram, said: Mapping[str, str]) -> bytes:
     buffer = io.BytesIO()
-    torch.export.save(program, buffer)
+    torch.export.save(program, buffer, extra_files={METADATA: json.dumps(dict(said))})
     return buffer.getvalue()
 
 
-def _onnx(program: ExportedProgram, inputs: Iterable[str], outputs: Iterable[str]) -> bytes:
+def _onnx(
+    program: ExportedProgram,
+    inputs: Iterable[str],
+    outputs: Iterable[str],
+    said: Mapping[str, str],
+) -> bytes:
     written = torch.onnx.export(
         program.run_decompositions({torch.ops.aten.sort.stable: _sort}),
         dynamo=True,
@@ -180,7 +210,10 @@ def _onnx(program: ExportedProgram, inputs: Iterable[str], outputs: Iterable[str
         verbose=False,
     )
     assert written is not None  # None only from the older exporter
-    return bytes(written.model_proto.SerializeToString())
+    model = written.model_proto
+    for name, value in said.items():
+        model.metadata_props.add(key=name, value=value)
+    return bytes(model.SerializeToString())
 
 
 def _sort(x: Tensor, *, stable: bool, dim: int = -1, descending: bool = False) -> Any:

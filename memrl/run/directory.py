@@ -11,6 +11,7 @@ from typing import Final, Literal, TypeAlias, final
 
 from memrl.checkpoint.atomic import write_atomically
 from memrl.errors import RunError, disk_errors_explained
+from memrl.run.lock import LOCK
 
 _CONFIG: Final = "config.yaml"
 Command: TypeAlias = Literal["train", "fit"]
@@ -54,11 +55,19 @@ class RunDirectory:
             RunError: as ``refuse_taken``; or the disk is full.
         """
         run = cls(path, command=command)
-        run.refuse_taken()
-        with disk_errors_explained(run.path):
-            run.path.mkdir(parents=True, exist_ok=True)
+        run.make()
         write_atomically(run.config, config.encode())
         return run
+
+    def make(self) -> None:
+        """Make the directory itself, unless it is there and empty.
+
+        Raises:
+            RunError: as ``refuse_taken``; or the disk is full.
+        """
+        self.refuse_taken()
+        with disk_errors_explained(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
 
     def refuse_taken(self) -> None:
         """Refuse a directory that a new run cannot have.
@@ -68,7 +77,7 @@ class RunDirectory:
         """
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"run.dir={self} is a file: choose another run.dir")
-        if self.path.is_dir() and any(self.path.iterdir()):
+        if self.path.is_dir() and any(file.name != LOCK for file in self.path.iterdir()):
             there = "a run" if self.config.is_file() else "other files"
             remedy = ", or continue that run with --resume" if self.config.is_file() else ""
             raise RunError(

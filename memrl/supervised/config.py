@@ -9,8 +9,9 @@ from annotated_types import Ge
 from pydantic import Field, model_validator
 
 from memrl.config.choices import Menus
-from memrl.config.composition import compose_as
-from memrl.config.models import Common, Count, Strict, check
+from memrl.config.composition import compose_as, list_of_words
+from memrl.config.models import Common, Count, check
+from memrl.options import Strict
 from memrl.supervised.curriculum import CurriculumConfig
 from memrl.supervised.learner import LearnerConfig
 from memrl.tasks import REGISTRY, Task
@@ -30,6 +31,7 @@ class FitConfig(Common):
     root = "fit"
     menus: ClassVar[Menus] = {**Common.menus, "task.name": REGISTRY}
     identity = frozenset({"seed", "task", "memory", "learner", "curriculum"})
+    total_key = "sequences"
 
     sequences: Count
     evaluate: EvaluateConfig
@@ -40,6 +42,9 @@ class FitConfig(Common):
     @property
     def total(self) -> int:
         return self.sequences
+
+    def schedules(self, progress: float) -> dict[str, float]:
+        return {"learner.lr": self.learner.lr_at(progress)}
 
     @property
     def subject(self) -> str:
@@ -59,7 +64,7 @@ def compose_fit(overrides: Iterable[str] = ()) -> FitConfig:
     Raises:
         ValueError: an override is invalid; the message is one sentence.
     """
-    return compose_as(FitConfig, overrides)
+    return compose_as(FitConfig, list_of_words(overrides, "compose_fit"))
 
 
 def build_task(config: FitConfig) -> Task:
@@ -70,6 +75,13 @@ def build_task(config: FitConfig) -> Task:
     """
     options = {key: value for key, value in config.task.items() if key != "name"}
     task = REGISTRY.build(config.task["name"], options=options)
-    for length in config.evaluate.lengths:
+    name, lengths = config.subject, config.evaluate.lengths
+    if lengths and task.held_out(1) is not None:
+        raise ValueError(
+            f"evaluate.lengths={[*lengths]} is not read by task={name}, which has a test set"
+        )
+    if config.curriculum.kind == "grow" and task.min_length == task.max_length:
+        raise ValueError(f"curriculum.kind=grow: task={name} has one length, so none can grow")
+    for length in lengths:
         task.check_length(length, "evaluate.lengths")
     return task

@@ -7,15 +7,14 @@ from typing import Annotated, Any, Literal, final
 
 import torch
 from annotated_types import Ge, Gt, Le
-from pydantic import BaseModel, ConfigDict
+from pydantic import model_validator
 
+from memrl.options import Strict, need_reader
 from memrl.tasks.task import Task
 
 
-class CurriculumConfig(BaseModel):
+class CurriculumConfig(Strict):
     """The options of a curriculum."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     kind: Literal["uniform", "grow"] = "uniform"
     threshold: Annotated[float, Gt(0), Le(1)] = (
@@ -24,6 +23,12 @@ class CurriculumConfig(BaseModel):
     growth: Annotated[int, Ge(1)] | Literal["double"] = (
         "double"  # added to the longest length; or it doubles
     )
+
+    @model_validator(mode="after")
+    def _what_is_set_is_read(self) -> CurriculumConfig:
+        read_by = {"threshold": ("grow",), "growth": ("grow",)}
+        need_reader(self, self.kind, "curriculum", read_by)
+        return self
 
 
 @final

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, final
@@ -9,7 +10,7 @@ from typing import Any, final
 import torch
 
 from memrl.pipeline.job import Job, Result, Say, run, whole_parts
-from memrl.pipeline.setup import find_device, prepare, seed_for
+from memrl.pipeline.setup import alone, find_device, prepare, seed_for
 from memrl.run.directory import RunDirectory
 from memrl.run.loop import TrainingResult
 from memrl.run.progress import Style
@@ -43,7 +44,10 @@ def fit_task(
             continued has no intact checkpoint.
         Interrupted: a signal arrived; a checkpoint was saved first.
     """
-    return run(FitJob(config), target, style=style, say=say)
+    if not isinstance(config, FitConfig):
+        raise ValueError(f"fit_task({config!r}): a config is wanted, as compose_fit returns it")
+    with alone(say):
+        return run(FitJob(config), target, style=style, say=say)
 
 
 @final
@@ -58,6 +62,10 @@ class FitJob(Job[FitConfig, SupervisedLearner]):
         prepare(config)
         self.config, self.learner = config, make_learner(config)
         self.core, self.device = self.learner.model.core, self.learner.device
+
+    @property
+    def data(self) -> dict[str, str]:
+        return {str(path): digest(path) for path in self.learner.task.files()}
 
     def notice(self, start: int) -> str | None:
         size = self.config.learner.batch * self.config.learner.batches
@@ -111,6 +119,11 @@ def make_learner(config: FitConfig) -> SupervisedLearner:
         device=find_device(config.device),
         seed=seed_for(config.seed, "train"),
     )
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file's content."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def size_line(learner: SupervisedLearner) -> str:

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Final, Literal, final
 import numpy as np
 import torch
 from annotated_types import Ge, Gt, Le
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from memrl.checkpoint.optimizer import load_moments, moments
+from memrl.options import Strict
 from memrl.run.agent import Metrics
 from memrl.supervised.curriculum import Curriculum, CurriculumConfig
 from memrl.supervised.model import SequenceModel
@@ -21,10 +21,8 @@ from memrl.supervised.scoring import score_batch
 from memrl.tasks.task import Task
 
 
-class LearnerConfig(BaseModel):
+class LearnerConfig(Strict):
     """Gradient descent on batches of whole sequences."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     batch: Annotated[int, Ge(1)] = 32  # sequences
     batches: Annotated[int, Ge(1)] = 50  # per iteration, a row of metrics
@@ -39,6 +37,11 @@ class LearnerConfig(BaseModel):
     stop_at: Annotated[float, Gt(0), Le(1)] | None = (
         None  # accuracy over an iteration that ends learning
     )
+
+    def lr_at(self, progress: float) -> float:
+        """The learning rate at a share 0 … 1 of all sequences, before it is halved."""
+        end = self.lr if self.lr_end is None else self.lr_end
+        return self.lr + (end - self.lr) * min(1.0, progress)
 
 
 OPTIMIZERS: Final[Mapping[str, Callable[..., torch.optim.Optimizer]]] = {
@@ -131,8 +134,7 @@ class SupervisedLearner:
         return self.config.batch * self.config.batches  # sequences
 
     def _set_lr(self, progress: float) -> None:
-        begin, end = self.config.lr, self.config.lr_end
-        rate = begin if end is None else begin + (end - begin) * min(1.0, progress)
+        rate = self.config.lr_at(progress)
         if self.config.halve_every is not None:
             rate *= 0.5 ** (self.experience // self.config.halve_every)
         for group in self.optimizer.param_groups:

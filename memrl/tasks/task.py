@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -31,8 +32,8 @@ class Task(ABC):
 
     A generated task implements ``sample`` alone. A task with a fixed data set draws ``sample``
     from the training set (one length, so that ``min_length`` equals ``max_length``), stores its
-    position in the epoch in ``state_dict``, returns the test set from ``held_out``, and may define
-    its own ``encoder`` and ``head``.
+    position in the epoch in ``state_dict``, returns the test set from ``held_out``, names its
+    ``files``, and may define its own ``encoder`` and ``head``.
 
     Attributes:
         kind: "bits": O independent bits a step, with sigmoid and binary cross-entropy;
@@ -141,6 +142,10 @@ class Task(ABC):
     def held_out(self, batch: int) -> Iterator[Batch] | None:
         """The test set in batches, always the same; None: the evaluation calls ``sample``."""
         return None
+
+    def files(self) -> tuple[Path, ...]:
+        """The files of a fixed data set; a run is continued only while they stay the same."""
+        return ()
 
     def best_logits(self, batch: Batch) -> Tensor | None:
         """The logits of the optimal prediction, if it is known; else None."""

@@ -52,6 +52,25 @@ def test_the_next_iterations_of_a_loaded_agent_are_those_of_the_saved_one(agent)
     run(first, 2)
     second.load_state_dict(deepcopy(first.state_dict()))
     assert words(run(first, 3)) == words(run(second, 3))
+    assert_equal_trees(first.state_dict(), second.state_dict())
+
+
+@pytest.mark.parametrize("saved_at", [1, 4])
+@pytest.mark.parametrize("agent", ["nec", "mfec"])
+def test_every_field_stays_that_of_the_run_that_never_stopped(agent, saved_at):
+    """Steps wait for their returns in a buffer that grows at moments of its own."""
+    build, run = AGENTS[agent]
+    first, second = (build(task(), seed=seed) for seed in (3, 99))
+    run(first, saved_at)
+    second.load_state_dict(deepcopy(first.state_dict()))
+    for _ in range(5):
+        run(first, 1)
+        run(second, 1)
+        assert_equal_trees(first.state_dict(), second.state_dict())
+
+
+def assert_equal_trees(one, other):
+    torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
 
 
 @pytest.mark.parametrize("agent", ["nec", "mfec", "r2d2 lstm", "r2d2 dnc without burn-in"])
@@ -63,7 +82,7 @@ def test_what_was_loaded_is_not_written_into(agent):
     kept = deepcopy(state)
     second.load_state_dict(state)
     run(second, 2)
-    torch.testing.assert_close(state, kept, rtol=0, atol=0, equal_nan=True)
+    assert_equal_trees(state, kept)
 
 
 def test_where_environments_begin_anew_so_do_the_sums_of_their_episodes():
@@ -112,4 +131,4 @@ def refused(agent, state, sentence):
     before = deepcopy(agent.state_dict())
     with pytest.raises(ValueError, match=sentence):
         agent.load_state_dict(state)
-    torch.testing.assert_close(agent.state_dict(), before, rtol=0, atol=0, equal_nan=True)
+    assert_equal_trees(agent.state_dict(), before)

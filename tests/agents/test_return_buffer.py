@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import pytest
 import torch
 
@@ -110,5 +112,5 @@ def test_saved_steps_go_on_waiting():
             assert torch.equal(a.entries["number"], b.entries["number"])
             assert torch.equal(a.returns, b.returns)
         if cycle == 4:
-            saved = {name: x.clone() for name, x in first.state_dict().items()}
+            saved = deepcopy(first.state_dict())
             second.load_state_dict(saved, torch.device("cpu"))

@@ -9,6 +9,7 @@ import pytest
 from memrl.bench import env as bench_of_envs
 from memrl.bench.env import IDS, bench_env
 from memrl.cli import bench as commands
+from memrl.installation import install_command
 
 QUICK = {"seconds": 0.01, "windows": 3}
 
@@ -78,10 +79,10 @@ def test_a_missing_peer_is_told_once(monkeypatch, installed):
     row = {"package_env_steps_per_s": None, "envpool_env_steps_per_s": None}
     told = commands.unmeasured({"popgym-AutoencodeEasy-v0": row, "popgym-AutoencodeHard-v0": row})
     assert told == [
-        "a package is not installed (pip install 'memrl[popgym]') or lacks the task",
+        f"a package is not installed ({install_command('popgym')}) or lacks the task",
         "EnvPool lacks the tasks that have a –"
         if installed
-        else "EnvPool is not installed (pip install 'memrl[envpool]')",
+        else f"EnvPool is not installed ({install_command('envpool')})",
     ]
 
 

@@ -24,7 +24,9 @@ README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 # Pages whose Python blocks open what their shell blocks made.
 WITH_SHELL = {ROOT / "docs" / "start.md", ROOT / "docs" / "plugins.md"}
-ELSEWHERE = {"docs/acting.md": "tests/pipeline/test_trained.py"}  # pages whose blocks run there
+ELSEWHERE = dict.fromkeys(  # pages whose blocks run there
+    ("docs/acting.md", "docs/export.md"), "tests/pipeline/test_trained.py"
+)
 NEVER_RUN = {"bench", "play"}
 LANGUAGES = {"python", "bash", "yaml", "toml", "text", ""}
 

@@ -17,6 +17,7 @@ from memrl.cli.app import app
 from memrl.memory import state as states
 
 PAGE = (Path(__file__).parents[2] / "docs" / "acting.md").read_text()
+EXPORT_PAGE = (Path(__file__).parents[2] / "docs" / "export.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 WORDS = ["+run=recall", "env.delay=1", "total_steps=30_000", "memory=gru", "memory.hidden_dim=32",
          "threads=1", "track.tensorboard=false", "evaluate.episodes=1000"]  # fmt: skip
@@ -169,3 +170,36 @@ def test_an_own_environment_is_wrapped_as_the_run_reads_it(tmp_path):
     obs, _ = env.reset(seed=1)
     assert env.observation_space.contains(obs)
     assert run.agent.act(obs) in (0, 1)
+
+
+def test_the_loop_of_the_export_page_reaches_what_evaluate_reports(folder, capsys, monkeypatch):
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    monkeypatch.chdir(folder)
+    app(["export", "runs/lstm", "to=lstm.onnx"], standalone_mode=False)
+    capsys.readouterr()
+    names: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", EXPORT_PAGE, re.DOTALL):
+        exec(block, names)
+    reached, about = capsys.readouterr().out.splitlines()
+    assert float(reached.split()[0]) > 0.95
+    version = memrl.__version__
+    assert about == f"gru probe/Recall-v0 the most probable, counted from 0 {version}"
+    loop = EXPORT_PAGE.partition("successes = ")[2].partition("```")[0]
+    assert loop.count("\n") <= 20
+
+
+def test_a_torch_program_says_the_same_of_itself(folder, tmp_path):
+    path = tmp_path / "lstm.pt2"
+    app(["export", str(folder / "runs" / "lstm"), f"to={path}"], standalone_mode=False)
+    extra = {"memrl.json": ""}
+    torch.export.load(path, extra_files=extra)
+    assert json.loads(extra["memrl.json"])["memrl.env"] == "probe/Recall-v0"
+
+
+def test_a_file_names_the_actions_of_a_task_that_has_names_for_them():
+    from memrl.cli.export import about
+
+    said = about(memrl.compose(["env=MiniGrid-MemoryS7-v0", "memory=ntm"]))
+    assert said["memrl.memory"] == "ntm"
+    assert said["memrl.actions"].startswith("left, right, forward")

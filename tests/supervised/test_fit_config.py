@@ -98,6 +98,16 @@ def test_yaml_defaults_are_the_models_defaults():
         (["sequences=0"], "sequences=0: it should be greater than 0"),
         (["evaluate.lengths=3"], r"a list is wanted, as in evaluate.lengths=\[3\]"),
         (["evaluate.lengths=[3,x]"], "evaluate.lengths.1='x': it should be a valid integer"),
+        (
+            ["curriculum.kind=grow", "curriculum.growth=0"],
+            r"^curriculum.growth=0: it should be greater than or equal to 1 or 'double'$",
+        ),
+        (
+            ["curriculum.kind=grow", "curriculum.growth=dubble"],
+            r"^curriculum.growth='dubble': it should be a valid integer or 'double'",
+        ),
+        (["env=CartPole-v1"], "memrl fit has no env: it teaches a memory a task; memrl train"),
+        (["agent=r2d2"], "memrl fit has no agent: "),
         (["curriculum.kind=slow"], "curriculum.kind='slow': it should be 'uniform' or 'grow'"),
         (["memory=ntm", "memory.hidden_dim=0"], "memory.hidden_dim=0: it should be greater"),
     ],

@@ -31,7 +31,7 @@ def make_agent(
         policy = PolicyConfig(encoder_dim=7, cell_dim=2)
         return NECAgent.build(Parts(env, MEMORY, policy, seed), settings)
     settings = MFECConfig(**{**SMALL, **config})
-    return MFECAgent.build(Parts(env, MEMORY, PolicyConfig(), seed), settings)
+    return MFECAgent.build(Parts(env, {"name": "none"}, PolicyConfig(), seed), settings)
 
 
 def learn(agent: EpisodicControl, iterations: int) -> list[dict[str, float]]:

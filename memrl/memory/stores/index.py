@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from memrl.installation import install_command
 from memrl.memory.stores.search import Metric, Neighbours
 
 POINTS = 64  # words for each list when an index is built (faiss advises 39 to 256)
@@ -26,7 +27,7 @@ def import_faiss() -> Any:
     try:
         import faiss
     except ImportError:
-        raise ValueError("an approximate index needs faiss: pip install 'memrl[index]'") from None
+        raise ValueError(f"an approximate index needs faiss: {install_command('index')}") from None
     return faiss
 
 

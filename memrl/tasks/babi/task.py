@@ -59,7 +59,8 @@ class Babi(Task):
         embed_dim: Annotated[int, Ge(1)] = 20,
         linear_start: Annotated[int, Ge(0)] = 20,
     ) -> None:
-        train, test = (read(path) for path in files(folder, number))
+        self._files = files(folder, number)
+        train, test = (read(path) for path in self._files)
         self.vocabulary = Vocabulary([*train, *test])
         self.train, self.test = (encode(part, self.vocabulary, facts) for part in (train, test))
         self.nil, self.reading, self.embed_dim = nil, reading, embed_dim
@@ -98,6 +99,9 @@ class Babi(Task):
         count = len(self.test.answer)
         for first in range(0, count, batch):
             yield as_batch(self.test.rows(torch.arange(first, min(first + batch, count))))
+
+    def files(self) -> tuple[Path, ...]:
+        return self._files
 
     def state_dict(self) -> dict[str, Any]:
         return {"order": self._order}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib.util import find_spec
 
 import pytest
 import torch
 
+from memrl.installation import install_command
 from memrl.memory.stores.index import Index, Indexes
 from memrl.memory.stores.search import nearest
 
@@ -109,5 +111,5 @@ def test_rows_have_indexes_of_their_own():
 
 def test_without_the_library_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
-    with pytest.raises(ValueError, match=r"needs faiss: pip install 'memrl\[index\]'"):
+    with pytest.raises(ValueError, match=f"needs faiss: {re.escape(install_command('index'))}"):
         Index(N, W)

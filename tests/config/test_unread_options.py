@@ -1,0 +1,79 @@
+"""An option that would change nothing is refused, and the sentence says what would read it."""
+
+from __future__ import annotations
+
+import pytest
+from small_fits import NEEDED
+
+import memrl
+from memrl.cli.arguments import parse
+from memrl.cli.runs import WatchOptions
+from memrl.pipeline.build import make_agent, make_env
+from memrl.supervised.config import build_task, compose_fit
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["curriculum.growth=1"], r"growth=1 is not read by curriculum.kind=uniform \(.*by grow"),
+        (["curriculum.threshold=0.5"], "threshold=0.5 is not read by curriculum.kind=uniform"),
+        (["track.project=mine"], r"track.project=mine is not read by track.wandb=disabled \("),
+    ],
+)
+def test_a_supervised_run_refuses_what_it_would_not_read(words, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        compose_fit(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["agent.epochs=1", "agent.refresh_states=true"], "refresh_states=True is not read with"),
+        (
+            ["agent=r2d2", "agent.replay.alpha=0", "agent.replay.beta=0.1"],
+            r"agent.replay.beta=0.1 is not read by agent.replay.alpha=0 \(it is by any above 0\)",
+        ),
+        (
+            ["agent=r2d2", "agent.replay.alpha=0", "agent.replay.eta=0.1"],
+            "agent.replay.eta=0.1 is not read",
+        ),
+    ],
+)
+def test_an_agent_refuses_what_it_would_not_read(words, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        memrl.compose(words)
+
+
+@pytest.mark.parametrize(
+    "word", ["policy.encoder_dim=64", "policy.normalise_obs=false", "memory.hidden_dim=64"]
+)
+def test_mfec_refuses_options_of_a_network(word):
+    config = memrl.compose(["agent=mfec", "env=probe", word])
+    key, _, value = word.partition("=")
+    with pytest.raises(ValueError, match=rf"(?i){key}={value} is not read by agent=mfec"):
+        make_agent(config, make_env(config))
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("evaluate.lengths=[3]", r"evaluate.lengths=\[3\] is not read by task=babi, which has a t"),
+        ("curriculum.kind=grow", "curriculum.kind=grow: task=babi has one length"),
+    ],
+)
+def test_a_task_with_files_has_no_lengths_to_choose(word, sentence):
+    config = compose_fit(["task=babi", *NEEDED["babi"], word])
+    with pytest.raises(ValueError, match=sentence):
+        build_task(config)
+
+
+@pytest.mark.parametrize("word", ["episodes=5", "num=3"])
+def test_watch_refuses_the_size_of_an_evaluation_that_it_does_not_make(word):
+    with pytest.raises(ValueError, match=f"{word} is not read without ablate="):
+        parse(WatchOptions, [word])
+    assert parse(WatchOptions, [word, "ablate=state"])
+
+
+def test_what_is_read_is_taken():
+    assert compose_fit(["curriculum.kind=grow", "curriculum.growth=1"]).curriculum.growth == 1
+    assert memrl.compose(["track=wandb", "track.project=mine"]).track.project == "mine"
