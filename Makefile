@@ -19,11 +19,14 @@ export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.installed-dev
 	$(BIN)/pytest -n auto --dist worksteal
 
+# Checks every annotated shape as it runs; half as fast again, so make test does without.
+SHAPES := --jaxtyping-packages=memrl,beartype.beartype
 test-slow: $(VENV)/.installed-dev
-	$(BIN)/pytest -n auto --dist worksteal -m slow
+	$(BIN)/pytest -n auto --dist worksteal $(SHAPES) -m slow
+	$(BIN)/pytest -n auto --dist worksteal $(SHAPES) $(addprefix tests/,bonus losses nn policies replay rollout tasks)
 
 test-nightly: $(VENV)/.installed-dev
-	$(BIN)/pytest -n auto --dist worksteal -m nightly
+	$(BIN)/pytest -n auto --dist worksteal $(SHAPES) -m nightly
 
 # The oldest versions that pyproject.toml declares, in an environment of their own.
 test-lowest:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -33,22 +32,3 @@ def _seeded() -> None:
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What tests keep on disk is theirs; their children inherit the place."""
     os.environ["MEMRL_CACHE"] = str(tmp_path_factory.mktemp("cache"))
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Check shapes in the first case of each test, and of each of its first parameters.
-
-    The checks double the time of a suite; what they find, they find in one case as in all.
-    """
-    checked: set[str] = set()
-    for item in items:
-        family = item.nodeid.rpartition("-")[0] or item.nodeid.partition("[")[0]
-        if family not in checked:
-            checked.add(family)
-            item.add_marker("shapes")
-
-
-@pytest.fixture(autouse=True)
-def _shapes_checked(request: pytest.FixtureRequest) -> None:
-    wanted = request.node.get_closest_marker("shapes") is not None
-    jaxtyping.config.update("jaxtyping_disable", not wanted)

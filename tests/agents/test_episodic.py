@@ -100,6 +100,7 @@ def test_an_ablation_that_it_has_not_is_refused(kind):
         make_agent(kind).begin(ablate="reads")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_random_actions_become_rare_along_a_line(kind):
     agent = make_agent(kind, epsilon=0.1, epsilon_steps=144.0)

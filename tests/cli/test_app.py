@@ -16,6 +16,7 @@ from types import ModuleType
 
 import pytest
 import torch
+from suites import slow
 
 from memrl import __version__
 from memrl.bench.learner_process import POSITION_ONLY, LearnerProcess, LearnerSpec
@@ -106,6 +107,7 @@ def test_the_version_is_printed(memrl):
     assert (outcome.code, outcome.out) == (0, f"memrl {__version__}\n")
 
 
+@pytest.mark.slow
 def test_a_length_that_is_no_whole_number_of_rollouts_is_said(memrl):
     short = [word for word in SMOKE if not word.startswith("total_steps")]
     outcome = memrl("train", *short, "memory=none", "total_steps=500", "run.dir=here")
@@ -184,6 +186,7 @@ def test_a_sweep_gives_every_job_a_directory(memrl, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_failing_job_of_a_sweep_is_named_and_the_others_run(memrl, tmp_path):
     outcome = memrl("train", "-m", *SMOKE, "agent.burn_in=16,0", "run.dir=sweep")
     assert outcome.code == 1
@@ -307,6 +310,7 @@ def test_memories_lists_the_menu(memrl):
     assert all(entry["state_bytes"] >= 0 for entry in listed)
 
 
+@pytest.mark.slow
 def test_envs_lists_tasks_of_both_kinds(memrl):
     listed = json.loads(memrl("envs", "--json").out)
     kinds = {entry["id"]: entry["kind"] for entry in listed}
@@ -602,7 +606,7 @@ def test_a_tracking_server_that_cannot_be_reached_stops_nothing(memrl, monkeypat
     assert Path("here/summary.json").is_file()
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), slow(signal.SIGTERM, 143)])
 def test_a_signal_saves_and_says_how_to_go_on(tmp_path, signum, code):
     command = [sys.executable, "-m", "memrl", "train", *SMOKE, "total_steps=1_000_000_000",
                "run.dir=here"]  # fmt: skip

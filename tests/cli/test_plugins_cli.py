@@ -97,6 +97,7 @@ def test_a_registered_memory_is_a_word_at_once_with_its_own_options(call, folder
     assert memrl.compose(["memory=leaky"]).memory["decay"] == 0.9
 
 
+@pytest.mark.slow
 def test_a_yaml_of_ones_own_folder_names_a_memory(call, folder):
     (folder / "mine" / "memory").mkdir(parents=True)
     (folder / "mine" / "memory" / "slow.yaml").write_text("name: leaky:Leaky\ndecay: 0.99\n")

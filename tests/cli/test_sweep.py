@@ -114,6 +114,7 @@ def test_a_sweep_prints_its_config_once_and_ends_with_a_table(monkeypatch, capfd
     assert compare == "compare them  memrl compare 's w'"
 
 
+@pytest.mark.slow
 def test_a_sweep_with_json_is_one_value(monkeypatch, capfd, tmp_path):
     monkeypatch.chdir(tmp_path)
     words = ["train", "-m", *SMOKE, "memory=none", "agent.burn_in=16,0", "--json"]

@@ -71,7 +71,7 @@ def test_every_env_learns(name):
     learn_once(memrl.compose([f"env={name}", *TINY]))
 
 
-@pytest.mark.parametrize("name", files("memory"))
+@pytest.mark.parametrize("name", slow_but(KINDS, files("memory")))
 def test_a_memory_s_config_makes_an_agent_on_that_class(name):
     config = memrl.compose([f"memory={name}", "env=probe", *TINY])
     agent = make_agent(config, make_env(config))

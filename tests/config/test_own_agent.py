@@ -119,5 +119,5 @@ def test_the_agent_without_an_encoder_says_so():
     options = {"encoder": "some:Encoder"}
     config = memrl.compose(["agent=mfec", "env=probe"])
     policy = config.policy.model_copy(update=options)
-    with pytest.raises(ValueError, match=r"agent=mfec .*encoder=some:Encoder is allowed null only"):
+    with pytest.raises(ValueError, match=r"policy\.encoder=some:Encoder is not read by agent=mfec"):
         make_agent(config.model_copy(update={"policy": policy}), make_env(config))

@@ -72,6 +72,7 @@ def test_a_run_trains_resumes_evaluates_and_exports_where_its_module_is_named(fo
     assert (folder / "policy.pt2").exists()
 
 
+@pytest.mark.slow
 def test_its_options_are_swept_without_a_plus(folder):
     found = []
 

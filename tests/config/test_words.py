@@ -61,9 +61,9 @@ def test_a_value_that_is_no_path_is_still_checked():
 
 
 @pytest.fixture
-def types_unchecked(_shapes_checked):
+def types_unchecked(monkeypatch):
     """As users run memrl: annotations are not executed."""
-    jaxtyping.config.update("jaxtyping_disable", True)
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 @pytest.mark.usefixtures("types_unchecked")

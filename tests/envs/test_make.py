@@ -10,6 +10,7 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector.utils import batch_space
+from suites import slow_but
 
 import memrl.envs
 from memrl.envs import GymnasiumAdapter, Previous, TensorVectorEnv, envs, family_of, make
@@ -40,7 +41,7 @@ def sampled(env, steps):
     return torch.stack([torch.as_tensor(space.sample()) for _ in range(steps)])
 
 
-@pytest.mark.parametrize("id", TENSOR_IDS)
+@pytest.mark.parametrize("id", slow_but(ONE_OF_EACH, TENSOR_IDS))
 def test_every_tensor_environment_keeps_the_protocol(id):
     env = make(id, 3, seed=1, **few_levels(id))
     assert (env.num_envs, env.device) == (3, torch.device("cpu"))
@@ -61,7 +62,7 @@ def test_every_tensor_environment_keeps_the_protocol(id):
             assert torch.equal(after.final_obs[key][~after.ended], after.obs[key][~after.ended])
 
 
-@pytest.mark.parametrize("id", TENSOR_IDS)
+@pytest.mark.parametrize("id", slow_but(ONE_OF_EACH, TENSOR_IDS))
 def test_every_tensor_environment_resumes_bit_for_bit(id):
     env, other = (make(id, 5, seed=seed, **few_levels(id)) for seed in (1, None))
     env.reset()
@@ -220,6 +221,7 @@ def test_whole_numbers_serve_where_any_number_does():
     assert make("popgym-PositionOnlyCartPoleEasy-v0", noise=1).noise == 1
 
 
+@pytest.mark.slow
 def test_the_list_of_environments_says_what_kind_each_is():
     kinds = {entry["id"]: entry["kind"] for entry in envs()}
     assert kinds["probe/Recall-v0"] == kinds["MiniGrid-MemoryS13-v0"] == "tensor"
@@ -232,7 +234,7 @@ def test_the_list_of_environments_says_what_kind_each_is():
 @pytest.mark.filterwarnings(r"ignore:.*Box observation space m..imum value is -?infinity")
 @pytest.mark.filterwarnings("ignore:.*recommend using a symmetric and normalized space")
 @outdated
-@pytest.mark.parametrize("id", TENSOR_IDS)
+@pytest.mark.parametrize("id", slow_but(ONE_OF_EACH, TENSOR_IDS))
 def test_every_tensor_environment_is_registered_and_passes_gymnasiums_checker(id):
     env = gymnasium.make(exported_id(id), **few_levels(id))
     assert env.spec.id == exported_id(id)
@@ -240,7 +242,7 @@ def test_every_tensor_environment_is_registered_and_passes_gymnasiums_checker(id
 
 
 @outdated
-@pytest.mark.parametrize("id", TENSOR_IDS)
+@pytest.mark.parametrize("id", slow_but(ONE_OF_EACH, TENSOR_IDS))
 def test_every_tensor_environment_has_a_vector_entry_point(id):
     mode = "vector_entry_point"
     env = gymnasium.make_vec(exported_id(id), 3, vectorization_mode=mode, **few_levels(id))

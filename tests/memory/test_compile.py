@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 import pytest
+from suites import slow_but
 
 from memrl.memory import build, core_class, names
 from memrl.memory.core import MemoryCore
@@ -68,7 +69,7 @@ LOOPING = [name for name in names() if build(name, 3).loops]
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=[] if n == "entnet" else pytest.mark.slow) for n in LOOPING],
+    slow_but((), LOOPING),
 )
 def test_compiled_equals_eager(name):
     done = run(COMPARED, name)

@@ -163,7 +163,14 @@ def test_the_memory_can_be_looked_at_after_every_step(folder):
 
 
 def test_an_own_environment_is_wrapped_as_the_run_reads_it(tmp_path):
-    words = [*WORDS[2:], *OWN, "total_steps=256", "env.num=4", f"run.dir={tmp_path / 'own'}"]
+    words = [
+        *WORDS[2:],
+        *OWN,
+        "total_steps=256",
+        "env.num=4",
+        "evaluate.episodes=4",
+        f"run.dir={tmp_path / 'own'}",
+    ]
     made = memrl.train(memrl.compose(words), style="quiet", say=lambda line: None)
     run = memrl.open_run(made.path)
     env = run.gymnasium_env(gymnasium.make("OwnCorridor-v0"))
@@ -172,6 +179,7 @@ def test_an_own_environment_is_wrapped_as_the_run_reads_it(tmp_path):
     assert run.agent.act(obs) in (0, 1)
 
 
+@pytest.mark.slow
 def test_the_loop_of_the_export_page_reaches_what_evaluate_reports(folder, capsys, monkeypatch):
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")

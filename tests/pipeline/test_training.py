@@ -62,6 +62,7 @@ def killed_and_resumed(run: Path, words: list[str], kills: int, chance: random.R
     resume(run)
 
 
+@pytest.mark.slow
 def test_the_same_seed_twice_is_bit_equal(tmp_path):
     runs = [
         memrl.train(memrl.compose([*SMALL, f"run.dir={tmp_path / name}"]), style="quiet")

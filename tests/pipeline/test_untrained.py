@@ -94,6 +94,6 @@ def test_a_run_that_learned_nothing_says_so_before_and_after(tmp_path):
 
 
 def test_one_episode_has_no_interval():
-    one = Evaluation(1, None, mean([0.5]), mean([7.0]), None, {})
+    one = Evaluation(1, 0, None, None, mean([0.5]), mean([7.0]), None, {})
     assert evaluation_line(one) == "1 episode:  return 0.5  length 7"
     assert evaluation_line(one._replace(episodes=2)).startswith("2 episodes:")

@@ -207,6 +207,7 @@ def test_the_gif_has_a_frame_for_every_step(tmp_path):
         assert image.info["loop"] == 0
 
 
+@pytest.mark.slow
 def test_a_recording_keeps_the_view_that_the_last_action_led_to(tmp_path):
     recording = record(11, view=seen_by_the_agent)
     assert [int(view.max()) for view in [*recording.views, recording.last_view]] == [*range(12)]

@@ -23,9 +23,13 @@ HOLDER = """
 import os, pathlib, sys, time
 from memrl.run.lock import locked
 with locked(pathlib.Path(sys.argv[1])):
-    if sys.argv[2:] and os.fork() == 0:
-        os.close(1)
-        time.sleep(60)
+    ready, begun = os.pipe()
+    if sys.argv[2:]:
+        if os.fork() == 0:
+            os.close(1)
+            os.write(begun, b".")
+            time.sleep(60)
+        os.read(ready, 1)
     print(os.getpid(), flush=True)
     time.sleep(60)
 """
@@ -109,6 +113,7 @@ def test_a_live_run_is_neither_continued_nor_changed(finished):
     assert {**before, LOCK: b""} == {**after, LOCK: b""}
 
 
+@pytest.mark.slow
 def test_a_live_run_is_evaluated_watched_and_compared(finished, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with locked(finished):

@@ -8,13 +8,13 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-import pytest
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+from suites import slow_but
 
 from memrl.agents.sb3 import MemoryPPO
 from memrl.memory.registry import names, schema
@@ -22,10 +22,7 @@ from memrl.memory.registry import names, schema
 SMALL = {"hidden_dim": 5, "slots": 3, "word_dim": 2, "frames": 3, "neighbours": 2}
 # One of each kind of state; what holds for these is of the algorithm, not of a memory: the others
 # run in the slow suite.
-KINDS = {"none", "framestack", "lstm", "gru", "ntm", "dnc", "sam", "compressive"}
-MEMORIES = [
-    name if name in KINDS else pytest.param(name, marks=pytest.mark.slow) for name in names()
-]
+MEMORIES = slow_but({"none", "framestack", "lstm", "dnc"}, names())
 BOX = spaces.Box(-1.0, 1.0, (4,), np.float32)
 STEPS = 8  # per copy and rollout
 

@@ -29,6 +29,7 @@ from stable_baselines3.common.vec_env import (
     VecMonitor,
     VecNormalize,
 )
+from suites import slow_but
 
 from memrl.envs.adapters.sb3 import TensorVecEnv
 from memrl.envs.make import TENSOR_FAMILIES, make
@@ -40,6 +41,7 @@ PROBES = ["probe/Recall-v0", "probe/Pixels-v0", "probe/Masked-v0", "probe/OneSte
 GRIDS = [ids[0] for ids in FAMILIES.values()]  # of MiniGrid, one of each kind
 OTHERS = [id for name, family in TENSOR_FAMILIES.items() for id in family.ids if name != "minigrid"]
 IDS = [exported_id(name) for name in [*OTHERS, *GRIDS]]
+FAST_IDS = IDS[: len(OTHERS) + 2]
 
 
 @pytest.mark.parametrize("memory", MEMORIES)
@@ -110,12 +112,12 @@ def made(id):
 
 @pytest.mark.filterwarnings("ignore:The minimal resolution for an image")  # of SB3's own policy
 @pytest.mark.filterwarnings("ignore:We recommend you to use a symmetric")  # POPGym's torque is ±2
-@pytest.mark.parametrize("id", IDS)
+@pytest.mark.parametrize("id", slow_but(FAST_IDS, IDS))
 def test_sb3s_checker_passes_on_every_registered_id(id):
     check_env(made(id).unwrapped)
 
 
-@pytest.mark.parametrize("id", IDS)
+@pytest.mark.parametrize("id", slow_but(FAST_IDS, IDS))
 def test_every_registered_id_is_learned_from(id):
     model = make_model(made(id), "lstm").learn(STEPS)
     assert torch.isfinite(parameters(model)).all()

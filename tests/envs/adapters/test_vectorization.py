@@ -102,6 +102,7 @@ def test_text_can_be_left_out():
     assert sorted(env.observation_space) == ["direction", "image"]
 
 
+@pytest.mark.slow
 def test_a_mission_that_never_changes_is_left_out():
     env = make("MiniGrid-DoorKey-5x5-v0", 2)
     assert sorted(env.observation_space) == ["direction", "image"]
