@@ -22,6 +22,7 @@ def python_files() -> list[Path]:
     return sorted(found)
 
 
+@pytest.mark.slow
 def test_a_call_with_wrong_shapes_raises():
     core = registry.build("lstm", 3)
     start = torch.zeros(5, dtype=torch.bool)

@@ -22,8 +22,8 @@ from memrl.supervised.config import compose_fit
 
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
-# Pages whose Python blocks open what their shell blocks made.
-WITH_SHELL = {ROOT / "docs" / "start.md", ROOT / "docs" / "plugins.md"}
+# Pages whose Python blocks open what their shell blocks made, or take long.
+WITH_SHELL = {README, ROOT / "docs" / "start.md", ROOT / "docs" / "plugins.md"}
 ELSEWHERE = dict.fromkeys(  # pages whose blocks run there
     ("docs/acting.md", "docs/export.md"), "tests/pipeline/test_trained.py"
 )

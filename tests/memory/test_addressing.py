@@ -179,6 +179,7 @@ def test_entropy_is_zero_for_one_slot_and_log_n_for_all():
     close(entropy(torch.full((B, N), 1 / N).double()), torch.full((B,), math.log(N)).double())
 
 
+@pytest.mark.slow
 def test_shapes_are_checked_while_testing():
     with pytest.raises(Exception, match="Type-check"):
         shift(distribution(B, N), distribution(B, H, 3))

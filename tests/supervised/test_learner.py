@@ -8,6 +8,7 @@ import math
 import pytest
 import torch
 from small_fits import NEEDED, SMALL, TINY
+from suites import slow
 
 from memrl.memory import build
 from memrl.supervised.config import compose_fit
@@ -69,7 +70,7 @@ def test_what_is_not_scored_has_no_gradient():
     assert ((logits.grad != 0).any(-1) == batch.mask).all()
 
 
-@pytest.mark.parametrize("memory", ["ntm", "gtrxl", "lru"])
+@pytest.mark.parametrize("memory", ["ntm", slow("gtrxl"), "lru"])
 def test_watching_step_by_step_says_what_the_sequence_says(memory):
     task = Copy(bits=3)
     model = build_model(task, {"name": memory}).double()

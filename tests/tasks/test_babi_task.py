@@ -102,7 +102,7 @@ def test_chance_is_what_the_commonest_answer_of_the_training_part_gets(tmp_path)
     assert babi(folder=str(tmp_path)).chance == 1 / 4
 
 
-@pytest.mark.parametrize("memory", ["lstm", "memn2n", slow("entnet")])
+@pytest.mark.parametrize("memory", ["lstm", slow("memn2n"), slow("entnet")])
 def test_a_memory_learns_the_slice_by_heart(memory):
     torch.manual_seed(0)
     reading = {"memn2n": "bag", "entnet": "mask"}.get(memory, "position")

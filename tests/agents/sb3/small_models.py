@@ -22,7 +22,8 @@ from memrl.memory.registry import names, schema
 SMALL = {"hidden_dim": 5, "slots": 3, "word_dim": 2, "frames": 3, "neighbours": 2}
 # One of each kind of state; what holds for these is of the algorithm, not of a memory: the others
 # run in the slow suite.
-MEMORIES = slow_but({"none", "framestack", "lstm", "dnc"}, names())
+KINDS = {"none", "framestack", "lstm", "dnc"}
+MEMORIES = slow_but(KINDS, names())
 BOX = spaces.Box(-1.0, 1.0, (4,), np.float32)
 STEPS = 8  # per copy and rollout
 

@@ -82,7 +82,7 @@ def test_an_environment_that_only_one_process_may_make_is_named(capfd):
     with pytest.raises(EnvError, match="BeginsOnce-v0 cannot be made in a process of its own"):
         odd("BeginsOnce", "async")
     told = capfd.readouterr().err
-    assert "env 1: odd_environments:odd/BeginsOnce-v0 cannot be made: OSError: the only" in told
+    assert re.search(r"env [01]: .*/BeginsOnce-v0 cannot be made: OSError: the only", told)
     assert "Traceback" not in told
 
 

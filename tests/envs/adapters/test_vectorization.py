@@ -11,6 +11,7 @@ import pytest
 import torch
 from counting import Counting
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
+from suites import slow
 
 from memrl.envs import make
 from memrl.envs.adapters.checked_env import CheckedEnv
@@ -34,7 +35,7 @@ def watched(fault: str, limit: float) -> GymnasiumAdapter:
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        ("hang", "env 1 of Counting: step took longer than step_limit_s = 4 s"),
+        slow("hang", "env 1 of Counting: step took longer than step_limit_s = 4 s"),
         ("die", "env 1 of Counting: its process ended during step with exit code 3"),
     ],
 )
@@ -47,7 +48,7 @@ def test_a_process_that_hangs_or_dies_is_named_and_none_is_left(fault: str, word
     assert not [p for p in multiprocessing.active_children() if "Worker" in p.name]
 
 
-@pytest.mark.parametrize("fault", ["hang at reset", "die at reset"])
+@pytest.mark.parametrize("fault", [slow("hang at reset"), "die at reset"])
 def test_a_reset_that_hangs_or_dies_is_named(fault: str):
     with pytest.raises(RuntimeError, match=r"env 1 of Counting: .*reset"):
         watched(fault, limit=4.0)  # an adapter resets once to see what there is

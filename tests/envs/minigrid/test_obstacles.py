@@ -9,6 +9,7 @@ import torch
 from minigrid.core.world_object import Ball
 from minigrid.minigrid_env import MiniGridEnv
 from minigrid_package import engine_for, package_env
+from suites import slow
 from torch import Tensor
 
 from memrl.envs.minigrid.automaton import rows
@@ -70,7 +71,7 @@ def chi2(seen: Counter[tuple[int, ...]], other: Counter[tuple[int, ...]]) -> tup
 
 @pytest.mark.parametrize(
     ("balls", "agent"),
-    [(((2, 2),), (1, 1)), (((1, 2), (2, 2)), (1, 1)), (((3, 1), (2, 1), (3, 2)), (2, 2))],
+    [(((2, 2),), (1, 1)), (((1, 2), (2, 2)), (1, 1)), slow(((3, 1), (2, 1), (3, 2)), (2, 2))],
 )
 def test_moves_follow_the_package_s_distribution(balls, agent):
     """In turn, to a free cell around, the agent's excluded; five standard deviations wide."""
