@@ -37,6 +37,7 @@ def test_a_warning_is_an_error():
         warnings.warn("planted", stacklevel=1)
 
 
+@pytest.mark.slow
 def test_an_unknown_marker_is_an_error(tmp_path):
     (tmp_path / "test_it.py").write_text("import pytest\n@pytest.mark.slwo\ndef test(): pass\n")
     done = subprocess.run(

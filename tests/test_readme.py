@@ -40,6 +40,7 @@ def test_the_table_of_memories_names_each_once():
     assert re.findall(r"^\| (\w+) \|.*`memrl/memory/\w+\.py` \|$", README, re.M) == registry.names()
 
 
+@pytest.mark.slow
 def test_a_memory_of_your_own_can_stand_in_the_package(tmp_path):
     nothing_built = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "memrl", tmp_path / "memrl", ignore=nothing_built)

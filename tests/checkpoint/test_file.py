@@ -245,6 +245,7 @@ def test_a_full_disk_leaves_the_older_checkpoint_intact(tmp_path, monkeypatch, c
     assert os.listdir(tmp_path) == ["x"]
 
 
+@pytest.mark.slow
 def test_a_kill_before_the_rename_leaves_the_older_checkpoint_intact(tmp_path):
     old = small(tmp_path / "x")
     script = (

@@ -16,7 +16,6 @@ from types import ModuleType
 
 import pytest
 import torch
-from suites import slow
 
 from memrl import __version__
 from memrl.bench.learner_process import POSITION_ONLY, LearnerProcess, LearnerSpec
@@ -168,6 +167,7 @@ def test_a_resumed_run_offers_words_that_make_its_config(words):
     assert compose(words_of(config)) == config
 
 
+@pytest.mark.slow
 def test_train_with_json_prints_one_value(memrl):
     outcome = memrl("train", *SMOKE, "run.dir=here", "--json")
     value = json.loads(outcome.out)
@@ -339,6 +339,7 @@ def test_bench_env_as_json_is_one_value(memrl):
     assert "S7" in memrl(*words).out
 
 
+@pytest.mark.slow
 def test_a_memory_without_a_loop_says_that_there_is_nothing_to_compile(memrl):
     words = [*SMOKE, "memory=none", "compile=true", "run.dir=run"]
     outcome = memrl("train", *words)
@@ -606,7 +607,8 @@ def test_a_tracking_server_that_cannot_be_reached_stops_nothing(memrl, monkeypat
     assert Path("here/summary.json").is_file()
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), slow(signal.SIGTERM, 143)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_saves_and_says_how_to_go_on(tmp_path, signum, code):
     command = [sys.executable, "-m", "memrl", "train", *SMOKE, "total_steps=1_000_000_000",
                "run.dir=here"]  # fmt: skip

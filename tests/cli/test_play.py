@@ -251,6 +251,7 @@ def test_an_action_that_the_mask_forbids_is_not_taken():
     assert played.steps == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="a Windows console is no pty")
 def test_a_terminal_plays_with_arrow_keys():
     import pty

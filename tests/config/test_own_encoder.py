@@ -56,6 +56,7 @@ def test_other_agents_learn_with_it(folder, agent):
     assert isinstance(learner.policy.encoder, Encoder)
 
 
+@pytest.mark.slow
 def test_a_run_trains_resumes_evaluates_and_exports_where_its_module_is_named(folder):
     run = memrl.train(memrl.compose([*SMALL, OWN, "run.dir=here"]), style="quiet")
     del sys.modules["flat"]

@@ -108,6 +108,7 @@ def test_a_number_of_environments_or_a_seed_that_is_none_is_a_sentence(id, argum
         memrl.make(id, **arguments)
 
 
+@pytest.mark.slow
 def test_threads_compose_at_the_same_time():
     seeds, ready = {}, threading.Barrier(4)
 

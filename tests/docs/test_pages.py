@@ -23,7 +23,10 @@ from memrl.supervised.config import compose_fit
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 # Pages whose Python blocks open what their shell blocks made, or take long.
-WITH_SHELL = {README, ROOT / "docs" / "start.md", ROOT / "docs" / "plugins.md"}
+LONG = {
+    README,
+    *(ROOT / "docs" / f"{name}.md" for name in ("start", "plugins", "sb3", "how/checkpoints")),
+}
 ELSEWHERE = dict.fromkeys(  # pages whose blocks run there
     ("docs/acting.md", "docs/export.md"), "tests/pipeline/test_trained.py"
 )
@@ -66,7 +69,7 @@ def play(page: Path, place: Place, *, shell: bool) -> None:
 @pytest.mark.parametrize(
     "page",
     [
-        page for page in PAGES if page not in WITH_SHELL and name(page) not in ELSEWHERE
+        page for page in PAGES if page not in LONG and name(page) not in ELSEWHERE
         and any(block.language == "python" for block in blocks(page))
     ],
     ids=name,
@@ -76,7 +79,9 @@ def test_the_python_blocks_of_a_page_run(page, place):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in PAGES if any(commands(page))], ids=name)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if blocks(page) and name(page) not in ELSEWHERE], ids=name
+)
 def test_the_blocks_of_a_page_run(page, place):
     play(page, place, shell=True)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from suites import slow_but
+from suites import slow, slow_but
 
 from memrl import memory
 from memrl.testing import core_contract
@@ -106,10 +106,15 @@ OTHER_OPTIONS = [
     ("sdnc", {"slots": 4, "neighbours": 4, "partners": 4}),
     ("sdnc", {"slots": 1, "neighbours": 1, "partners": 1}),
 ]
+_FIRST_OPTIONS = dict(reversed(OTHER_OPTIONS))
+ONE_A_MEMORY = [
+    (name, options) if options is _FIRST_OPTIONS[name] else slow(name, options)
+    for name, options in OTHER_OPTIONS
+]
 
 
 @pytest.mark.parametrize("check", slow_but(FIRST, SHORT), ids=lambda check: check.__name__)
-@pytest.mark.parametrize(("name", "options"), OTHER_OPTIONS, ids=str)
+@pytest.mark.parametrize(("name", "options"), ONE_A_MEMORY, ids=str)
 def test_other_options_keep_it_too(name, options, check):
     check(fresh(lambda in_dim: memory.build(name, in_dim, {**options, "hidden_dim": 11})))
 

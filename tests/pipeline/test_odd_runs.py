@@ -11,6 +11,7 @@ import time
 
 import pytest
 from odd_runs import AGENTS, learned, odd_config, odd_words
+from suites import slow_but
 
 from memrl.cli.app import app
 from memrl.pipeline.report import evaluation_line
@@ -28,7 +29,7 @@ def test_an_environment_without_an_end_is_evaluated_up_to_a_limit(agent):
 
 
 @pytest.mark.filterwarnings("ignore:.*simulator already gone:UserWarning")
-@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("agent", slow_but({"ppo"}, AGENTS))
 @pytest.mark.parametrize(
     "name",
     [

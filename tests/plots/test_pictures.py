@@ -200,6 +200,7 @@ def seen_by_the_agent(obs):
     return np.full((7, 7, 3), int(obs["obs"][0]), dtype=np.uint8)
 
 
+@pytest.mark.slow
 def test_the_gif_has_a_frame_for_every_step(tmp_path):
     assert draw_episode(record(11), tmp_path / "e.gif") == 11
     with Image.open(tmp_path / "e.gif") as image:

@@ -171,6 +171,7 @@ def test_a_run_ends_with_what_could_be_next(memrl):
     assert memrl(*shlex.split(on.partition("memrl ")[2]))[0] == 0
 
 
+@pytest.mark.slow
 def test_a_length_that_is_no_whole_number_of_iterations_is_said(memrl):
     _, out, _ = memrl("fit", *SMALL, "sequences=5", "run.dir=here")
     assert "sequences=5 is reached after 1 iteration of 6 sequences" in out
