@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import difflib
 import errno
+import json
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any, Final
 
 _LINE: Final = 100  # characters
+
+_ROOT: Final = Path(__file__).resolve().parents[1]
 
 
 class RunError(Exception):
@@ -86,3 +91,29 @@ def nearly_as_near(word: str, known: list[str]) -> list[str]:
 def choices(error: Mapping[str, Any]) -> list[str]:
     """The words that an option takes, out of pydantic's error about another word; or none."""
     return re.findall(r"'([^']+)'", str(error.get("ctx", {}).get("expected", "")))
+
+
+def install_command(extra: str, root: Path = _ROOT) -> str:
+    """The command that installs an extra: into a clone, or from where the package came.
+
+    Args:
+        extra: one of pyproject.toml's optional dependencies.
+        root: the folder in which the package lies.
+    """
+    if (root / "pyproject.toml").is_file():  # a clone, installed as editable or only imported
+        return f"pip install -e {shlex.quote(f'{root}[{extra}]')}"
+    source = _source()
+    wanted = f"memrl[{extra}]" + (f" @ {source}" if source else "")
+    return f"pip install {shlex.quote(wanted)}"
+
+
+def _source() -> str | None:
+    """The address from which pip took the package; None if from an index (PEP 610)."""
+    try:
+        text = distribution("memrl").read_text("direct_url.json")
+    except PackageNotFoundError:
+        return None
+    origin = json.loads(text) if text else {}
+    vcs = origin.get("vcs_info", {}).get("vcs")
+    url = origin.get("url")
+    return f"{vcs}+{url}" if vcs else url

@@ -7,9 +7,9 @@ from importlib.metadata import PackageNotFoundError
 
 import pytest
 
-import memrl.installation
+import memrl.errors
 from memrl.envs.providers import PROVIDERS
-from memrl.installation import install_command
+from memrl.errors import install_command
 
 
 class Installed:
@@ -41,7 +41,7 @@ def test_a_clone_is_installed_again_with_the_extra(tmp_path):
     ],
 )
 def test_a_package_gets_the_extra_from_where_it_came(tmp_path, monkeypatch, origin, command):
-    monkeypatch.setattr(memrl.installation, "distribution", lambda name: Installed(origin))
+    monkeypatch.setattr(memrl.errors, "distribution", lambda name: Installed(origin))
     assert install_command("onnx", tmp_path) == command
 
 
@@ -49,7 +49,7 @@ def test_a_package_that_nobody_installed_is_looked_for_in_an_index(tmp_path, mon
     def missing(name):
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(memrl.installation, "distribution", missing)
+    monkeypatch.setattr(memrl.errors, "distribution", missing)
     assert install_command("onnx", tmp_path) == "pip install 'memrl[onnx]'"
 
 

@@ -15,8 +15,7 @@ LINKED = ("agents", "configs", "envs")
 
 # A room and the rooms right below it; it may import these and everything below them.
 BELOW = {
-    "installation": (),
-    "errors": ("installation",),
+    "errors": (),
     "plugins": ("errors",),
     "options": ("errors",),
     "registry": ("options", "plugins"),
@@ -213,7 +212,6 @@ def test_nothing_stands_in_the_hall_but_what_everybody_needs():
         "__init__",
         "__main__",
         "errors",
-        "installation",
         "options",
         "plugins",
         "registry",

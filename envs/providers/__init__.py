@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import gymnasium
 
-from memrl.installation import install_command
+from memrl.errors import install_command
 
 
 class Provider(NamedTuple):

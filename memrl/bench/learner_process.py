@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from memrl.installation import install_command
+from memrl.errors import install_command
 from memrl.memory import registry
 
 POSITION_ONLY = "PositionOnlyCartPole"  # CartPole-v1 without its two velocities

@@ -23,7 +23,7 @@ from memrl.bench.sb3 import bench_sb3
 from memrl.bench.train import bench_train
 from memrl.cli.arguments import call
 from memrl.envs.providers import provider_of
-from memrl.installation import install_command
+from memrl.errors import install_command
 
 T = TypeVar("T")
 

@@ -46,7 +46,7 @@ from torch.export import ExportedProgram
 
 import memrl
 from memrl.checkpoint.atomic import write_atomically
-from memrl.installation import install_command
+from memrl.errors import install_command
 from memrl.memory.state import flatten, unflatten
 from memrl.policies.actor_critic import Policy
 from memrl.rollout.spaces import tensor_dtype

@@ -9,7 +9,7 @@ import pytest
 from memrl.bench import env as bench_of_envs
 from memrl.bench.env import IDS, bench_env
 from memrl.cli import bench as commands
-from memrl.installation import install_command
+from memrl.errors import install_command
 
 QUICK = {"seconds": 0.01, "windows": 3}
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from memrl import memory
-from memrl.installation import install_command
+from memrl.errors import install_command
 from memrl.memory import SAM
 from memrl.memory import state as states
 from memrl.memory.ops.addressing import content_weights

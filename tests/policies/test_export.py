@@ -15,7 +15,7 @@ from gymnasium import spaces
 from suites import slow, slow_but
 from torch import Tensor
 
-from memrl.installation import install_command
+from memrl.errors import install_command
 from memrl.memory import registry
 from memrl.memory import state as states
 from memrl.memory.core import MemoryCore

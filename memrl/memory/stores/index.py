@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from memrl.installation import install_command
+from memrl.errors import install_command
 from memrl.memory.stores.search import Metric, Neighbours
 
 POINTS = 64  # words for each list when an index is built (faiss advises 39 to 256)

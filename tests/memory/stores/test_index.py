@@ -9,7 +9,7 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from memrl.installation import install_command
+from memrl.errors import install_command
 from memrl.memory.stores.index import Index, Indexes
 from memrl.memory.stores.search import nearest
 
