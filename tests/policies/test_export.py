@@ -159,11 +159,6 @@ def test_an_exported_step_is_the_policys_own_at_any_batch_size(memory, path):
     check_export(make_policy(memory, SPACE), SPACE, path)
 
 
-def test_a_step_is_exported_to_onnx(tmp_path):
-    need_onnx()
-    check_export(make_policy("lstm", SPACE), SPACE, tmp_path / "policy.onnx")
-
-
 @pytest.mark.parametrize("action", ["MultiDiscrete", "MultiBinary", "Box"])
 def test_every_action_space_is_exported(action, path):
     check_export(make_policy("none", action=action), PLAIN, path)

@@ -152,6 +152,7 @@ def test_ctrl_c_saves_and_says_how_to_continue(tmp_path):
     assert Checkpoints(run / "checkpoints").last() is not None
 
 
+@pytest.mark.slow
 def test_resume_changes_nothing_but_the_length(memrl, tmp_path):
     assert memrl("fit", *SMALL, "sequences=6", "run.dir=here")[0] == 0
     assert "only sequences may change, not seed" in sentence(
