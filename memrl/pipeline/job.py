@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGINT
@@ -116,12 +116,19 @@ def run(
     config, learner = job.config, job.learner
     if config.compile:
         compile_memory(job.core, say)
-    with open_directory(config, target, learner.unit, say, data=job.data) as (directory, resume):
-        return _run_in(directory, resume, job, style=style, say=say)
+    data = job.data
+    with open_directory(config, target, learner.unit, say, data=data) as (directory, resume):
+        return _run_in(directory, resume, job, data, style=style, say=say)
 
 
 def _run_in(
-    directory: RunDirectory, resume: Checkpoint | None, job: Job[C, L], *, style: Style, say: Say
+    directory: RunDirectory,
+    resume: Checkpoint | None,
+    job: Job[C, L],
+    data: Mapping[str, str],
+    *,
+    style: Style,
+    say: Say,
 ) -> Result[L]:
     """Learn in an open directory, from a checkpoint or from the beginning, and conclude."""
     config, learner = job.config, job.learner
@@ -142,7 +149,7 @@ def _run_in(
             trained = fit(
                 learner,
                 directory,
-                checkpoints_of(directory, config, data=job.data, warn=say),
+                checkpoints_of(directory, config, data=data, warn=say),
                 total=config.total,
                 tracker=tracker,
                 progress=progress,
