@@ -104,7 +104,9 @@ def _line(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], name: str)
     if window > 1:
         axes.plot(x, y, color=colour, alpha=0.25, lw=0.8)
         name = f"{name}, mean over {window} iterations"
-    axes.plot(x, moving_mean(y, np.ones_like(y), window), color=colour, lw=2.0, label=name)
+    smooth = moving_mean(y, np.ones_like(y), window)
+    marker = style.POINT if len(x) == 1 else None  # there is no line to see
+    axes.plot(x, smooth, color=colour, lw=2.0, marker=marker, label=name)
 
 
 def _percent(axes: Axes, what: str) -> None:
