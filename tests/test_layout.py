@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import subprocess
 import sys
@@ -79,6 +80,7 @@ def reachable(name: str) -> set[str]:
     return {name}.union(*(reachable(below) for below in BELOW[name]))
 
 
+@functools.cache
 def imports(path: Path) -> set[str]:
     """Absolute names that a file imports anywhere, types and function bodies included."""
     names = set()

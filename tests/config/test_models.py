@@ -336,7 +336,7 @@ def test_a_run_reads_back_the_config_it_wrote(tmp_path):
     skip=st.booleans(),
     entropy_end=st.none() | st.floats(0, 1),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_any_config_survives_yaml(default_config, seed, lr, steps, skip, entropy_end):
     plain = default_config.model_dump(mode="json")
     plain |= {"seed": seed, "total_steps": steps}

@@ -159,7 +159,7 @@ def test_an_exported_step_is_the_policys_own_at_any_batch_size(memory, path):
     check_export(make_policy(memory, SPACE), SPACE, path)
 
 
-@pytest.mark.parametrize("action", ["MultiDiscrete", "MultiBinary", "Box"])
+@pytest.mark.parametrize("action", [slow("MultiDiscrete"), "MultiBinary", slow("Box")])
 def test_every_action_space_is_exported(action, path):
     check_export(make_policy("none", action=action), PLAIN, path)
 
@@ -193,6 +193,7 @@ def test_variants_of_a_memory_are_exported(memory, options, path):
     check_export(make_policy(memory, options=options), PLAIN, path)
 
 
+@pytest.mark.slow
 def test_stacked_cores_with_skips_and_bodies_are_exported(path):
     policy = make_policy("gru", layers=2, skip=True, head_dim=5)
     names = check_export(policy, PLAIN, path)
