@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
 from memrl.bench.nec_picture import draw_marks
-from memrl.checkpoint.atomic import write_atomically
+from memrl.bench.run_file import RunKey, read_runs, write_runs
 from memrl.config.composition import compose
 from memrl.config.models import Count
 from memrl.errors import nearest
@@ -25,14 +24,6 @@ LEARNERS = ("nec", "mfec", "dqn")
 MARKS = (5_000, 20_000, 50_000)  # env steps
 EPSILON = 0.05  # DQN's final ε by default; used for all learners
 COPIES, STEPS = 10, 100  # of NEC and MFEC: an iteration is 1,000 env steps
-
-
-class RunKey(NamedTuple):
-    """A run: one learner on one task with one seed."""
-
-    task: str
-    learner: str
-    seed: int
 
 
 def bench_nec_dqn(
@@ -75,14 +66,14 @@ def bench_nec_dqn(
             known = ", ".join(LEARNERS)
             raise ValueError(f"unknown learner {name!r}{nearest(name, LEARNERS)} (known: {known})")
     path = Path(file)
-    done = _read(path)
+    done = read_runs(path)
     for seed in range(first_seed, first_seed + seeds):
         for task in tasks.split(","):
             for learner in names:
                 key = RunKey(task, learner, seed)
                 if key not in done:
                     done[key] = _run(key, episodes)
-                    _write(path, done)
+                    write_runs(path, done)
                     say(f"{task} {learner} seed {seed}: {_describe(done[key])}")
     selected = {
         (task, learner): [done[key] for key in done if key[:2] == (task, learner)]
@@ -124,17 +115,6 @@ def _learn_episodic(key: RunKey, episodes: int) -> dict[int, float]:
         seed = seed_for(config.seed, "evaluate")
         returns[mark] = evaluate(agent, test_env, episodes, seed, show_progress=False).return_.mean
     return returns
-
-
-def _read(path: Path) -> dict[RunKey, dict[str, Any]]:
-    if not path.exists():
-        return {}
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
-    return {RunKey(row["task"], row["learner"], row["seed"]): row for row in rows}
-
-
-def _write(path: Path, done: Mapping[RunKey, dict[str, Any]]) -> None:
-    write_atomically(path, "".join(json.dumps(row) + "\n" for row in done.values()).encode())
 
 
 def _row(runs: list[dict[str, Any]]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from memrl.bench.dnc import bench_dnc
 from memrl.bench.env import IDS, OTHERS, bench_env
 from memrl.bench.nec import bench_nec
 from memrl.bench.nec_dqn import MARKS, bench_nec_dqn
+from memrl.bench.parity import bench_parity
 from memrl.bench.sam import PAPER, bench_sam
 from memrl.bench.sb3 import bench_sb3
 from memrl.bench.train import bench_train
@@ -101,6 +102,26 @@ def measure_cartpole(words: Sequence[str], *, as_json: bool) -> None:
     Console().print(table)
 
 
+def measure_parity(words: Sequence[str], *, as_json: bool) -> None:
+    """What MemoryPPO and its peers learn with equal options."""
+    told = partial(Console(stderr=True, highlight=False).print, soft_wrap=True)
+    rows = call(bench_parity, words, say=told)
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table("task", "memory", "return", "peer", "its return", "", box=None)
+    for row in rows.values():
+        ours, theirs = (_interval(row[side]) for side in ("ours", "theirs"))
+        verdict = "behind" if row["behind"] else ""
+        table.add_row(row["task"], row["memory"], ours, row["peer"], theirs, verdict)
+    Console(soft_wrap=True, highlight=False, width=110).print(table)
+
+
+def _interval(side: Mapping[str, Any]) -> str:
+    known = "" if side["low"] is None else f" ({side['low']:.3g} … {side['high']:.3g})"
+    return f"{side['mean']:.3g}{known}"
+
+
 def measure_cores(words: Sequence[str], *, as_json: bool) -> None:
     """Every memory's speed beside the LSTM's."""
     rows = call(bench_cores, words, show=_shown)
@@ -156,9 +177,7 @@ def measure_nec_dqn(words: Sequence[str], *, as_json: bool) -> None:
     for name, row in rows.items():
         cells = []
         for mark in MARKS:
-            at = row[str(mark)]
-            interval = "" if at["low"] is None else f" ({at['low']:.3g} … {at['high']:.3g})"
-            cells.append(f"{at['mean']:.3g}{interval}")
+            cells.append(_interval(row[str(mark)]))
         table.add_row(name, str(row["seeds"]), *cells)
     Console(soft_wrap=True, highlight=False, width=110).print(table)
 

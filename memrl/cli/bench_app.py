@@ -87,6 +87,18 @@ def bench_cartpole(options: Words = None, json: Json = False) -> None:
     measure_cartpole(options or [], as_json=json)
 
 
+@bench.command("parity")
+def bench_parity(options: Words = None, json: Json = False) -> None:
+    """What MemoryPPO learns beside PPO, RecurrentPPO and MaskablePPO at equal options; hours.
+
+    Keys: file (of runs that are done; needed), tasks, memories=none,lstm,gru, seeds, episodes,
+    workers.
+    """
+    from memrl.cli.bench import measure_parity
+
+    measure_parity(options or [], as_json=json)
+
+
 @bench.command("sam")
 def bench_sam(options: Words = None, json: Json = False) -> None:
     """Time and memory of learning with SAM, exact and indexed, beside a dense NTM.

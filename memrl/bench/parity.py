@@ -1,0 +1,135 @@
+"""What MemoryPPO learns beside PPO, RecurrentPPO and MaskablePPO at equal options."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from memrl.bench.parity_tasks import TASKS, peer_of
+from memrl.bench.run_file import RunKey, read_runs, write_runs
+from memrl.config.models import Count
+from memrl.errors import install_command, nearest
+from memrl.evaluation.statistics import Estimate, mean
+from memrl.memory import registry
+
+RECURRENT = "MlpLstmPolicy"  # MemoryPPO with RecurrentPPO's networks
+
+
+def bench_parity(
+    file: str,
+    tasks: str = ",".join(TASKS),
+    memories: str = "none,lstm,gru",
+    seeds: Count = 5,
+    episodes: Count = 100,
+    workers: Count | None = None,
+    *,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Mean returns after equal env steps, with sampled actions, at the same options.
+
+    Each memory runs beside its peer: ``none`` beside PPO, others beside RecurrentPPO, and all
+    beside MaskablePPO where actions are masked. The peers have their default networks and
+    MemoryPPO has its own (``MlpPolicy``). Every run is a process with one thread.
+
+    Args:
+        file: JSON lines, one per run; runs in the file are not repeated.
+        tasks: names of `memrl.bench.parity_tasks.TASKS`, separated by commas.
+        memories: of MemoryPPO, separated by commas; ``MlpLstmPolicy``: RecurrentPPO's networks.
+        seeds: 0 … seeds - 1.
+        episodes: of an evaluation.
+        workers: runs at once; None: one for each core.
+        say: receives a line for every finished run.
+
+    Returns:
+        By task and memory: ``peer``, ``seeds``, ``env_steps``, for both sides ``mean``, ``low``,
+        ``high`` (95 % interval over seeds, Student's t; None for one seed) and ``seconds``, and
+        ``behind``: whether our interval lies below the peer's.
+
+    Raises:
+        ValueError: a task or a memory is unknown, or sb3-contrib is not installed.
+        RuntimeError: a run failed.
+    """
+    pairs = _pairs(tasks.split(","), memories.split(","))
+    learners = {(task, name) for task, memory, peer in pairs for name in (memory, peer)}
+    keys = [RunKey(*pair, seed) for seed in range(seeds) for pair in sorted(learners)]
+    path = Path(file)
+    done = read_runs(path)
+    todo = [key for key in keys if key not in done]
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        try:
+            runs = {pool.submit(_run, key, episodes): key for key in todo}
+            for run in as_completed(runs):
+                key, row = runs[run], run.result()
+                done[key] = row
+                write_runs(path, done)
+                named = f"{key.task} {key.learner} seed {key.seed}"
+                say(f"{named}: {row['return']:.4g} after {row['seconds']:.0f} s")
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return {
+        f"{task} {memory}": _row(task, memory, peer, [key for key in keys if key in done], done)
+        for task, memory, peer in pairs
+    }
+
+
+def _pairs(tasks: list[str], memories: list[str]) -> list[tuple[str, str, str]]:
+    """Task, memory and peer of every row."""
+    for task in tasks:
+        if task not in TASKS:
+            raise ValueError(
+                f"unknown task {task!r}{nearest(task, TASKS)} (known: {', '.join(TASKS)})"
+            )
+    for memory in memories:
+        if memory != RECURRENT:
+            registry.core_class(memory)  # checked before hours of other runs
+    if importlib.util.find_spec("sb3_contrib") is None:
+        raise ValueError(f"sb3-contrib is not installed: {install_command('peer')}")
+    return [(task, memory, peer_of(TASKS[task], memory)) for task in tasks for memory in memories]
+
+
+def _run(key: RunKey, episodes: int) -> dict[str, Any]:
+    words = json.dumps({**key._asdict(), "episodes": episodes})
+    command = [sys.executable, "-m", "memrl.bench.parity_run", words]
+    env = {k: v for k, v in os.environ.items() if k != "GOMP_SPINCOUNT"} | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:]
+        raise RuntimeError(f"{' '.join(map(str, key))} failed: {''.join(last)}")
+    row: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return row
+
+
+def _row(
+    task: str,
+    memory: str,
+    peer: str,
+    keys: list[RunKey],
+    done: Mapping[RunKey, Mapping[str, Any]],
+) -> dict[str, Any]:
+    row: dict[str, Any] = {"task": task, "memory": memory, "peer": peer}
+    row["env_steps"] = TASKS[task].total_steps
+    spans = {}
+    for side, learner in (("ours", memory), ("theirs", peer)):
+        runs = [done[key] for key in keys if key[:2] == (task, learner)]
+        spans[side] = estimate = mean([run["return"] for run in runs])
+        several = math.isfinite(estimate.low)
+        row[side] = {
+            "mean": estimate.mean,
+            "low": estimate.low if several else None,
+            "high": estimate.high if several else None,
+            "seconds": sum(run["seconds"] for run in runs) / len(runs),
+        }
+        row["seeds"] = len(runs)
+    return {**row, "behind": _below(spans["ours"], spans["theirs"])}
+
+
+def _below(ours: Estimate, theirs: Estimate) -> bool:
+    return ours.high < theirs.low
