@@ -34,7 +34,11 @@ class Embedding(nn.Module):
         super().__init__()
         entries = spaces.Dict({key: space[key] for key in keys})
         self.encoder = ObsEncoder(
-            entries, encoder_dim=HIDDEN_DIM, cell_dim=CELL_DIM, normalise=True
+            entries,
+            encoder_dim=HIDDEN_DIM,
+            cell_dim=CELL_DIM,
+            discrete_dim=HIDDEN_DIM,
+            normalise=True,
         )
         width, hidden = self.encoder.features_dim, list[nn.Module]()
         for _ in range(layers):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, NamedTuple, final
 
 from annotated_types import Ge
@@ -25,6 +26,8 @@ class NoMemory(MemoryCore[NoState]):
     def __init__(self, in_dim: int, *, hidden_dim: Annotated[int, Ge(1)] = 128) -> None:
         super().__init__(in_dim, hidden_dim)
         self.output = nn.Linear(in_dim, hidden_dim)
+        nn.init.orthogonal_(self.output.weight, math.sqrt(2.0))  # as is common for PPO
+        nn.init.zeros_(self.output.bias)
 
     def initial_state(self, batch_size: int) -> NoState:
         return NoState()

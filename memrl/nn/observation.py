@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from memrl.nn.encoder import Encoder
 from memrl.nn.grid import GridEncoder
+from memrl.nn.init import linear
 from memrl.nn.pixels import PixelEncoder
 from memrl.nn.sentence import SentenceEncoder
-from memrl.nn.vectors import OneHot, Plain, VectorEncoder
+from memrl.nn.vectors import Bits, OneHot, Plain, VectorEncoder
 from memrl.rollout.env import Obs
 from memrl.rollout.masks import mask_size
 from memrl.rollout.spaces import brief_space
@@ -22,6 +23,7 @@ LEAST_SIDE = 8  # of a picture: three convolutions halve it
 MOST_CHANNELS = 4  # of a picture of floats; any other box is a vector
 MOST_VALUES = 2**14  # that an entry encoded as one-hot or as bits may have
 MOST_NUMBERS = 2**20  # of a vector
+DISCRETE_GAIN = 4.0  # of their layer, orthogonal; with √2 a memory learns from them too slowly
 ACTION_MASK = "action_mask"  # not a feature
 PREV_REWARD = "prev_reward"
 _WIDE = (GridEncoder, PixelEncoder, VectorEncoder)
@@ -31,7 +33,8 @@ class ObsEncoder(Encoder):
     """Concatenate the features of all entries but the action mask, in the order of their names.
 
     Grids, images, sentences and vectors are encoded to ``encoder_dim`` features each. Discrete
-    entries are one-hot. Bits and the previous reward are not changed.
+    entries and bits become ``discrete_dim`` features of all of them, which come last. The previous
+    reward is not changed.
 
     Raises:
         ValueError: an entry of the space has no encoder.
@@ -40,7 +43,13 @@ class ObsEncoder(Encoder):
     unit: Tensor
 
     def __init__(
-        self, space: spaces.Dict, encoder_dim: int, *, cell_dim: int, normalise: bool
+        self,
+        space: spaces.Dict,
+        encoder_dim: int,
+        *,
+        cell_dim: int,
+        discrete_dim: int,
+        normalise: bool,
     ) -> None:
         super().__init__()
         self.keys = [key for key in sorted(space.spaces) if key != ACTION_MASK]
@@ -51,15 +60,27 @@ class ObsEncoder(Encoder):
             )
         self.register_buffer("unit", torch.zeros(()), persistent=False)  # dtype of the features
         self.parts = nn.ModuleList()
-        self.features_dim = 0
+        self.features_dim, values = 0, 0
         for key in self.keys:
             part, width = _part(key, space[key], encoder_dim, cell_dim, normalise)
             self.parts.append(part)
-            self.features_dim += width
+            if isinstance(part, OneHot | Bits):
+                values += width
+            else:
+                self.features_dim += width
+        self.discrete: nn.Linear | None = None
+        if values:
+            self.discrete = linear(values, discrete_dim, DISCRETE_GAIN)
+            self.features_dim += discrete_dim
 
     def forward(self, obs: Obs) -> Tensor:
-        features = [part(obs[key]) for key, part in zip(self.keys, self.parts, strict=True)]
-        return torch.cat([feature.to(self.unit.dtype) for feature in features], dim=-1)
+        features, bits = [], []
+        for key, part in zip(self.keys, self.parts, strict=True):
+            made = part(obs[key]).to(self.unit.dtype)
+            (bits if isinstance(part, OneHot | Bits) else features).append(made)
+        if self.discrete is not None:
+            features.append(self.discrete(torch.cat(bits, dim=-1)).relu())
+        return torch.cat(features, dim=-1)
 
     def update(self, obs: Obs, valid: Tensor) -> None:
         for key, part in zip(self.keys, self.parts, strict=True):
@@ -108,7 +129,7 @@ def _check_size(key: str, space: spaces.Space[object]) -> None:
 
 def _choose(
     key: str, space: spaces.Space[object], encoder_dim: int, cell_dim: int, normalise: bool
-) -> GridEncoder | PixelEncoder | SentenceEncoder | VectorEncoder | OneHot | Plain | None:
+) -> GridEncoder | PixelEncoder | SentenceEncoder | VectorEncoder | OneHot | Bits | Plain | None:
     match space:
         case Tokens():
             return SentenceEncoder(space.num_symbols, encoder_dim, cell_dim)
@@ -117,7 +138,7 @@ def _choose(
         case spaces.MultiDiscrete() if space.nvec.ndim == 1:
             return OneHot([int(n) for n in space.nvec], scalar=False)
         case spaces.MultiBinary():
-            return Plain(tuple(space.shape))
+            return Bits(tuple(space.shape))
         case spaces.Box() if key == PREV_REWARD:
             return Plain(space.shape)
         case spaces.Box() if space.dtype == np.uint8 and len(space.shape) == 3:

@@ -31,7 +31,7 @@ class VectorEncoder(nn.Module):
 
 
 class Plain(nn.Module):
-    """Flattened numbers without encoding: a previous reward, a flag, a set of bits."""
+    """Flattened numbers without encoding: a previous reward."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
@@ -40,6 +40,10 @@ class Plain(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x.reshape(*x.shape[: x.dim() - self.item_axes], -1)
+
+
+class Bits(Plain):
+    """Flattened bits."""
 
 
 class OneHot(nn.Module):

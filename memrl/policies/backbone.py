@@ -31,6 +31,7 @@ class PolicyConfig(Strict):
     encoder_options: dict[str, Any] | None = None  # of that class
     encoder_dim: Annotated[int, Ge(1)] = 128  # features of each grid, picture or vector
     cell_dim: Annotated[int, Ge(1)] = 8  # embedding of a grid cell
+    discrete_dim: Annotated[int, Ge(1)] = 32  # features of all discrete entries and bits together
     layers: Annotated[int, Ge(1)] = 1  # cores stacked on each other
     skip: bool = False  # the heads also see what the core saw
     critic: Critic = "shared"  # what memory it reads: the actor's (detached: and does not train it)
@@ -54,7 +55,7 @@ class PolicyConfig(Strict):
 
     @model_validator(mode="after")
     def _what_is_set_is_read(self) -> PolicyConfig:
-        for name in ("cell_dim", "normalise_obs"):
+        for name in ("cell_dim", "discrete_dim", "normalise_obs"):
             value = getattr(self, name)
             if self.encoder is not None and value != type(self).model_fields[name].default:
                 raise ValueError(
@@ -199,6 +200,7 @@ def build_encoder(space: spaces.Dict, config: PolicyConfig) -> Encoder:
             space,
             config.encoder_dim,
             cell_dim=config.cell_dim,
+            discrete_dim=config.discrete_dim,
             normalise=config.normalise_obs,
         )
     options = config.encoder_options

@@ -75,11 +75,11 @@ def test_a_large_batch_is_encoded_as_its_rows_are():
 
 def test_an_observation_of_tokens_is_read_as_a_sentence():
     space = spaces.Dict({"mission": Tokens(11, 7), "count": spaces.MultiDiscrete([11] * 7)})
-    whole = ObsEncoder(space, encoder_dim=5, cell_dim=3, normalise=False)
-    assert whole.features_dim == 7 * 11 + 5
+    whole = ObsEncoder(space, encoder_dim=5, cell_dim=3, discrete_dim=7, normalise=False)
+    assert whole.features_dim == 5 + 7
     tokens = sentences(3)
     features = whole({"mission": tokens, "count": tokens})
-    torch.testing.assert_close(features[:, 77:], whole.parts[1](tokens))
+    torch.testing.assert_close(features[:, :5], whole.parts[1](tokens))
     assert isinstance(whole.parts[1], SentenceEncoder)
 
 

@@ -262,7 +262,7 @@ class Count(NamedTuple):
 
 class Base(MemoryCore[Count]):
     def __init__(self) -> None:
-        super().__init__(14, 14)
+        super().__init__(39, 39)
 
     def initial_state(self, batch_size: int) -> Count:
         return Count(torch.zeros(batch_size, 1))
@@ -279,7 +279,7 @@ class Fixed(Base):
     """Works for one batch size only."""
 
     def _update(self, x: Tensor, state: Count) -> tuple[Tensor, Count]:
-        return x + torch.zeros(2, 14), state
+        return x + torch.zeros(2, 39), state
 
 
 class Foreign(Base):
