@@ -117,7 +117,7 @@ def split_words(words: Mapping[str, Any]) -> tuple[Architecture, dict[str, Any]]
     if "features_extractor_kwargs" in own and own.get("features_extractor_class") is None:
         raise ValueError(
             "policy_kwargs has features_extractor_kwargs without features_extractor_class, which "
-            "reads them; options of memrl's encoder are encoder_dim and cell_dim"
+            "reads them; options of memrl's encoder are encoder_dim, cell_dim and discrete_dim"
         )
     others = {k: v for k, v in words.items() if k not in fields and k not in UNSUPPORTED}
     return Architecture(**own), others
