@@ -168,7 +168,14 @@ class MemoryPolicy(ActingPolicy):
 
 def _config(given: Mapping[str, Any], words: Architecture) -> PolicyConfig:
     if words.features_extractor_class is not None:
-        for name in ("encoder", "encoder_options", "encoder_dim", "cell_dim", "discrete_dim", "normalise_obs"):
+        for name in (
+            "encoder",
+            "encoder_options",
+            "encoder_dim",
+            "cell_dim",
+            "discrete_dim",
+            "normalise_obs",
+        ):
             if given.get(name) is not None:
                 raise ValueError(
                     f"policy_kwargs has {name} and features_extractor_class, allowed: one of them"
