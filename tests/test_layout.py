@@ -131,9 +131,15 @@ def test_every_room_exists():
     [
         (
             "stable_baselines3",
-            {*SB3_FILES, "envs.adapters.sb3", "bench.learner_server", "bench.dqn"},
+            {
+                *SB3_FILES,
+                "envs.adapters.sb3",
+                "bench.learner_server",
+                "bench.dqn",
+                "bench.parity_run",
+            },
         ),
-        ("sb3_contrib", {"bench.learner_server"}),
+        ("sb3_contrib", {"bench.learner_server", "bench.parity_run"}),
         ("wandb", {"tracking.wandb"}),
         ("faiss", {"memory.stores.index"}),
         (

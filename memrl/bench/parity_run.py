@@ -56,13 +56,13 @@ def make_env(task: str, copies: int) -> VecEnv:
     if task.startswith("MiniGrid-"):
         return VecMonitor(TensorVecEnv(make(task, copies), flatten_grids=True))
     own: dict[str, Callable[[], Any]] = {
-        "Identity15": partial(IdentityEnv, 15),
-        "IdentityMultiDiscrete": partial(IdentityEnvMultiDiscrete, 4),
-        "IdentityMultiBinary": partial(IdentityEnvMultiBinary, 4),
+        "Identity15": lambda: IdentityEnv(15),
+        "IdentityMultiDiscrete": lambda: IdentityEnvMultiDiscrete(4),
+        "IdentityMultiBinary": lambda: IdentityEnvMultiBinary(4),
         "InvalidAction15": _invalid_actions,
         POSITION_ONLY: lambda: PositionOnly(gymnasium.make("CartPole-v1")),
     }
-    make_one = own.get(task, partial(gymnasium.make, task))
+    make_one: Callable[[], Any] = own.get(task, partial(gymnasium.make, task))
     return DummyVecEnv([lambda: Monitor(make_one())] * copies)
 
 

@@ -74,7 +74,8 @@ class ObsEncoder(Encoder):
             self.features_dim += discrete_dim
 
     def forward(self, obs: Obs) -> Tensor:
-        features, bits = [], []
+        features: list[Tensor] = []
+        bits: list[Tensor] = []
         for key, part in zip(self.keys, self.parts, strict=True):
             made = part(obs[key]).to(self.unit.dtype)
             (bits if isinstance(part, OneHot | Bits) else features).append(made)

@@ -93,7 +93,7 @@ def test_a_value_out_of_range_is_told_alone_without_the_config(memrl, words):
     [[], *[[name] for name in ("train", "fit", "evaluate", "watch", "export", "compare", "memories",
                                "envs", "play", "tasks", "config", "check", "bench")],
      *[["bench", name] for name in ("train", "env", "cores", "dnc", "sb3", "cartpole", "sam", "nec",
-                                      "nec-dqn")]],
+                                      "nec-dqn", "parity")]],
     ids=" ".join,
 )  # fmt: skip
 def test_every_command_has_help(memrl, command):
@@ -660,6 +660,9 @@ def test_bench_sb3_prints_a_table_and_knows_its_keys(memrl):
         (["sb3", "memories=lstn"], "unknown memory 'lstn'; did you mean lstm?"),
         slow(["sb3", "env=MiniGrid-MemoryS14-v0"], "MemoryS14-v0' is unknown, did you mean"),
         (["cartpole", "learners=none,lstn"], "unknown memory 'lstn'; did you mean lstm?"),
+        (["parity", "file=x", "tasks=CartPole-v2"], "'CartPole-v2'; did you mean CartPole-v1?"),
+        (["parity", "file=x", "memories=lstn"], "unknown memory 'lstn'; did you mean lstm?"),
+        (["parity"], "file"),
         (["sam", "slots=16,many"], "slots=16,many, allowed: whole numbers from 1"),
         (["sam", "lengths=0"], "lengths=0, allowed: whole numbers from 1"),
         (["sam", "memories=ntm,exct"], "unknown memory 'exct' to measure; did you mean exact?"),
