@@ -28,8 +28,11 @@ def with_recurrent_defaults(
     defaults: dict[str, Any] = {"memory": "lstm", "net_arch": {"pi": hidden, "vf": hidden}}
     if "encoder" not in given:
         defaults["features_extractor_class"] = extractor
-    if given.get("memory", "lstm") == "lstm" and "hidden_dim" not in given.get("memory_kwargs", {}):
-        defaults["lstm_hidden_size"] = 256
+    if given.get("memory", "lstm") == "lstm":
+        options = given.get("memory_kwargs") or {}
+        given["memory_kwargs"] = {"forget_bias": 0.0, **options}  # as torch's layer starts
+        if "hidden_dim" not in options:
+            defaults["lstm_hidden_size"] = 256
     if "critic" not in given:
         defaults["enable_critic_lstm"] = True
     if "head_dim" in given:

@@ -27,21 +27,32 @@ class LSTM(MemoryCore[LSTMState]):
     """Long short-term memory with forget gates, gates i, f, g, o in torch's order.
 
     i, f, o = σ(W x + U h + b);  g = tanh(·);  c' = f ∘ c + i ∘ g;  h' = o ∘ tanh(c').
-    The output is h'. The forget bias starts at 1 (Jozefowicz et al. 2015), recurrent weights
-    orthogonal per gate.
+    The output is h'. Recurrent weights start orthogonal per gate.
+
+    Args:
+        in_dim: width of the input features.
+        hidden_dim: H, width of the state and of the output.
+        forget_bias: where the forget gate's bias starts. 1 keeps cells for long (Jozefowicz et al.
+            2015). With 0 the gate starts half open, as in torch's layer: more reactive.
     """
 
     paper = "Hochreiter & Schmidhuber 1997, Long Short-Term Memory; Gers et al. 2000 (forget gate)"
     autocasts = True
 
-    def __init__(self, in_dim: int, *, hidden_dim: Annotated[int, Ge(1)] = 128) -> None:
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        hidden_dim: Annotated[int, Ge(1)] = 128,
+        forget_bias: float = 1.0,
+    ) -> None:
         super().__init__(in_dim, hidden_dim)
         self.weight_ih = nn.Parameter(torch.empty(4 * hidden_dim, in_dim))
         self.weight_hh = nn.Parameter(torch.empty(4 * hidden_dim, hidden_dim))
         self.bias = nn.Parameter(torch.zeros(4 * hidden_dim))
         init_gates(self.weight_ih, self.weight_hh)
         with torch.no_grad():
-            self.bias[hidden_dim : 2 * hidden_dim] = 1.0
+            self.bias[hidden_dim : 2 * hidden_dim] = forget_bias
 
     def initial_state(self, batch_size: int) -> LSTMState:
         zeros = self.weight_hh.new_zeros

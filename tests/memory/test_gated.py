@@ -100,3 +100,10 @@ def test_a_start_at_the_first_step_alone_leaves_a_sequence_unbroken():
     start[0] = True
     assert unbroken(start)
     assert not unbroken(STARTS["some"])
+
+
+def test_the_forget_bias_starts_as_asked():
+    for wanted in (1.0, -0.5):
+        bias = LSTM(DIM, hidden_dim=H, forget_bias=wanted).bias
+        assert bias.view(4, H)[1].tolist() == [wanted] * H
+        assert not bias.view(4, H)[[0, 2, 3]].any()

@@ -202,6 +202,15 @@ def test_recurrent_ppos_policies_are_built_as_there(tmp_path):
     assert recurrent().policy.net.core.actor.out_dim == 256
 
 
+def test_its_forget_gates_start_half_open_as_torchs_do():
+    def forget_bias(**words):
+        actor = recurrent(lstm_hidden_size=8, **words).policy.net.core.actor
+        return actor.bias[8:16].tolist()
+
+    assert forget_bias() == [0.0] * 8
+    assert forget_bias(memory_kwargs={"forget_bias": 2.0}) == [2.0] * 8
+
+
 @pytest.mark.parametrize(
     ("words", "critic"),
     [
