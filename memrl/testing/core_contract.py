@@ -172,7 +172,7 @@ def a_copy_of_the_core_continues_alike(core: Core) -> None:
         for tensor in (*other.parameters(), *other.buffers()):
             tensor.zero_()
     other.load_state_dict(core.state_dict())
-    require_same(other(x, state, start).y, want, "a core with the require_same state_dict differs")
+    require_same(other(x, state, start).y, want, "a core with the same state_dict differs")
 
 
 def nothing_is_kept_on_the_core(core: Core) -> None:

@@ -12,6 +12,7 @@ from memrl.memory.core import MemoryCore, Unrolled
 from memrl.memory.state import map_state
 from memrl.testing import core_contract as testing
 from memrl.testing.core_contract import check_core, fresh
+from memrl.testing.core_runs import bits_equal
 
 
 class Trace(NamedTuple):
@@ -361,3 +362,17 @@ def test_a_cost_that_differs_between_sequence_and_steps_is_found():
 
     assert failures(Costly) == {}
     assert "cost" in failures(Cheating)["a sequence equals its steps"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(float("nan"), 0.0), (float("inf"), torch.finfo(torch.float32).max)]
+)
+def test_equal_bits_tell_nan_and_infinity_from_numbers(one, other):
+    a, b = (torch.tensor([1.0, value]) for value in (one, other))
+    assert bits_equal(a, a.clone())
+    assert not bits_equal(a, b)
+
+
+def test_equal_bits_need_equal_shapes():
+    assert not bits_equal(torch.zeros(2, 3), torch.zeros(3))
+    assert bits_equal(torch.tensor([True, False]), torch.tensor([True, False]))
