@@ -117,7 +117,8 @@ def evaluate(run: RunPath, options: Words = None, json: Json = False) -> None:
 
     Keys: episodes=1000, checkpoint=last|best, greedy=false|true, seed, device, num
     (environments at once), max_steps (env steps after which an episode is cut off),
-    ablate=reads|state, bank (the seed of levels that training did not see).
+    ablate=state|reads|PART (a part that the memory names), bank (the seed of levels that training
+    did not see).
     """
     from memrl.cli.runs import evaluate_run
 
@@ -128,8 +129,8 @@ def evaluate(run: RunPath, options: Words = None, json: Json = False) -> None:
 def watch(run: RunPath, options: Words = None) -> None:
     """One episode as a GIF, or in a window: what the agent sees, and its memory at that step.
 
-    Keys: ablate=reads|state (silence a part of the memory; prints the change in success),
-    window=false|true, out=PATH.gif|PATH.png|FOLDER, checkpoint=last|best, greedy=false|true, seed,
+    Keys: ablate=state|reads|PART (silence a part that the memory names; prints the change in
+    success), window=false|true, out=PATH.gif|PATH.png|FOLDER, checkpoint=last|best, greedy=false|true, seed,
     device, bank, max_steps (at most 1000 are filmed), episodes (of each evaluation that an
     ablation compares).
     """

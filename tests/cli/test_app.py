@@ -23,7 +23,7 @@ from memrl.bench.learner_process import POSITION_ONLY, LearnerProcess, LearnerSp
 from memrl.cli.app import app, main
 from memrl.cli.train import words_of
 from memrl.config.composition import compose
-from memrl.memory import registry
+from memrl.memory import NTM, registry
 from memrl.tasks import REGISTRY
 
 SMOKE = ["+run=smoke", "threads=1", "total_steps=512", "evaluate.episodes=8"]
@@ -252,6 +252,14 @@ def test_watch_draws_and_says_what_an_ablation_changes(memrl, trained, tmp_path)
     assert "without reads" in outcome.out
     assert gif.read_bytes().startswith(b"GIF")
     assert gif.with_suffix(".png").exists()
+
+
+def test_any_part_that_a_memory_names_can_be_ablated(memrl, trained, monkeypatch, tmp_path):
+    monkeypatch.setattr(NTM, "ablations", frozenset({"reads", "writes"}))
+    outcome = memrl("watch", trained, "ablate=writes", f"out={tmp_path}", "episodes=2")
+    assert outcome.code == 0, outcome.err
+    assert "without writes" in outcome.out
+    assert (tmp_path / "watch-without-writes.gif").exists()
 
 
 @pytest.mark.slow
@@ -529,7 +537,9 @@ def test_an_option_that_is_not_known(memrl, trained):
     assert "did you mean episodes?" in sentence(memrl("evaluate", trained, "evaluate.episodes=3"))
     assert "write KEY=VALUE" in sentence(memrl("evaluate", trained, "best"))
     assert "checkpoint='worst'" in sentence(memrl("evaluate", trained, "checkpoint=worst"))
-    assert "ablate='eyes'" in sentence(memrl("watch", trained, "ablate=eyes"))
+    outcome = memrl("watch", trained, "ablate=read")
+    assert "cannot ablate 'read'; did you mean reads? (allowed: reads, state)" in sentence(outcome)
+    assert "with its memory" not in outcome.out  # told before anything is measured
     assert "allowed: .onnx and .pt2" in sentence(memrl("export", trained, "to=policy.pth"))
 
 
