@@ -130,9 +130,9 @@ def watch(run: RunPath, options: Words = None) -> None:
     """One episode as a GIF, or in a window: what the agent sees, and its memory at that step.
 
     Keys: ablate=state|reads|PART (silence a part that the memory names; prints the change in
-    success), window=false|true, out=PATH.gif|PATH.png|FOLDER, checkpoint=last|best, greedy=false|true, seed,
-    device, bank, max_steps (at most 1000 are filmed), episodes (of each evaluation that an
-    ablation compares).
+    success), window=false|true, out=PATH.gif|PATH.png|FOLDER, checkpoint=last|best,
+    greedy=false|true, seed, device, bank, max_steps (at most 1000 are filmed), episodes (of each
+    evaluation that an ablation compares).
     """
     from memrl.cli.runs import watch_run
 

@@ -231,6 +231,21 @@ class HidesItsTape(Good):
         return y + self.recall(x), state
 
 
+class AblatesNothing(Good):
+    """Names a part, and reads it none the less."""
+
+    ablations = frozenset({"trace"})
+
+
+class AblatesForEver(AblatesNothing):
+    def silence(self, part):
+        self.ablate = self.ablate or frozenset({part} if part else ())
+
+    def _update(self, x, state):
+        y, after = super()._update(x, state)
+        return y * 0 if self.ablate else y, after
+
+
 FAULTS = [
     (ResetsByMultiplying, testing.a_start_forgets_everything_even_nan),
     (ResetsToZero, testing.a_start_forgets_everything_even_nan),
@@ -267,6 +282,8 @@ FAULTS = [
     (ChangesItsDtype, testing.shapes_and_types_are_as_promised),
     (MakesTensorsAnywhere, testing.tensors_are_made_where_the_parameters_are),
     (HidesItsTape, testing.nothing_is_kept_on_the_core),
+    (AblatesNothing, testing.an_ablation_changes_outputs_until_it_ends),
+    (AblatesForEver, testing.an_ablation_changes_outputs_until_it_ends),
 ]
 
 
