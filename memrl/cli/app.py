@@ -263,6 +263,8 @@ def _import_plugins(arguments: list[str]) -> list[str]:
 
     A module that lies elsewhere than here is found where the runs among the arguments had it.
     """
+    from memrl.plugins import NAMED, folder_of
+
     words, modules, rest = iter(arguments), [], []
     for word in words:
         if word == "--plugin" or word.startswith("--plugin="):
@@ -272,9 +274,9 @@ def _import_plugins(arguments: list[str]) -> list[str]:
             modules.append(module.partition(":")[0])
         else:
             rest.append(word)
+    NAMED[:] = modules
     if modules:
         from memrl.pipeline.loading import import_plugins
-        from memrl.plugins import folder_of
         from memrl.run.directory import RunDirectory
 
         places, searched = (word.removeprefix("--resume=") for word in rest), set(sys.path)
