@@ -250,10 +250,11 @@ def _nearest(word: str, known: tuple[str, ...]) -> str:
     )
 
 
-def options(id: str, *, family: str | None = None) -> tuple[str, ...]:
-    """Names of the options of a task, which `make` passes to the ``family``.
+def options(id: str, *, family: str | None = None) -> dict[str, Any]:
+    """The options of a task, which `make` passes to the ``family``, with their defaults.
 
-    A package's own task may take further options if its constructor has ``**kwargs``.
+    A required option has the default ``inspect.Parameter.empty``. A package's own task may take
+    further options if its constructor has ``**kwargs``.
 
     Raises:
         ValueError: an unknown id or family, or the id needs a package that is not installed.

@@ -14,7 +14,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from memrl.cli.arguments import values
 from memrl.cli.output import NO_BREAK, table
 from memrl.config.composition import compose
-from memrl.envs.make import check, envs
+from memrl.config.models import Config
+from memrl.envs.make import check, envs, options
+from memrl.envs.options import REQUIRED
 from memrl.memory import registry
 from memrl.memory.state import nbytes
 from memrl.pipeline.directories import dump
@@ -179,6 +181,17 @@ def show_config(overrides: Sequence[str], *, fit: bool) -> None:
     config = compose(overrides)
     check(config.env.id, family=config.env.family, **(config.env.model_extra or {}))
     print(dump(config), end="")
+    if further := further_options(config):
+        print(f"# options of {config.env.id} that no file holds, with their defaults: {further}")
+
+
+def further_options(config: Config) -> str:
+    """``env.cues=4 env.delay=3``: the options of an environment that its config does not hold."""
+    task, held = config.env, config.env.model_dump()
+    left = {k: v for k, v in options(task.id, family=task.family).items() if k not in held}
+    known = {k: json.dumps(v, default=str) for k, v in left.items() if v is not REQUIRED}
+    words = (f"env.{name}={known.get(name, '…')}".replace('"', "") for name in left)
+    return " ".join(words)
 
 
 def check_class(target: str, options: Sequence[str]) -> None:

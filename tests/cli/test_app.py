@@ -16,6 +16,7 @@ from types import ModuleType
 
 import pytest
 import torch
+import yaml
 from suites import slow
 
 from memrl import __version__
@@ -334,6 +335,32 @@ def test_envs_says_what_can_be_reached_and_lists_what_was_asked_for(memrl):
     assert rest == []
     assert row.split() == "probe/Recall-v0 tensor strict success 0.25 · 0.25 · 1 1 of 6".split()
     assert "no environment has zzz in its id" in sentence(memrl("envs", "zzz"))
+
+
+@pytest.mark.parametrize(
+    ("env", "expected"),
+    [
+        ("probe", "env.cues=4 env.delay=3"),
+        ("popgym-BattleshipEasy-v0", "env.side=8"),
+        ("MiniGrid-MemoryS13-v0", "env.observation=symbolic env.tile_size=8"),
+        (
+            "CartPole-v1",
+            "env.max_episode_steps=500 env.sutton_barto_reward=false env.render_mode=null",
+        ),
+    ],
+)
+def test_config_lists_the_options_of_an_environment_that_no_file_holds(memrl, env, expected):
+    out = memrl("config", f"env={env}").out
+    (line,) = [line for line in out.splitlines() if line.startswith("# ")]
+    assert line.endswith(f"with their defaults: {expected}")
+    assert yaml.safe_load(out)["seed"] == 1
+
+
+def test_options_that_are_set_are_keys_and_no_defaults(memrl):
+    out = memrl("config", "env=probe", "env.delay=10").out
+    assert "delay: 10" in out
+    assert "with their defaults: env.cues=4\n" in out
+    assert "# " not in memrl("config", "env=probe/OneStep-v0").out
 
 
 def test_config_prints_what_train_would_do(memrl):
