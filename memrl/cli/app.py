@@ -90,7 +90,7 @@ def fit(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Teach a memory a supervised task, and examine it at lengths it was not trained on.
+    """Teach a memory a supervised task, and evaluate it at lengths it was not trained on.
 
     KEY=VALUE changes the config and -m sweeps, as in Hydra:
 

@@ -1,4 +1,4 @@
-"""The outputs of ``memrl train`` for the user: sentences, titles, the GIF of an episode."""
+"""What a run shows its user: sentences, titles, the pictures of an episode."""
 
 from __future__ import annotations
 
