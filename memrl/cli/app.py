@@ -220,6 +220,14 @@ def tasks(json: Json = False) -> None:
     list_tasks(as_json=json)
 
 
+@app.command()
+def plugins(json: Json = False) -> None:
+    """What installed packages offer: memories, tasks, encoders, bonuses and agents."""
+    from memrl.cli.lists import list_plugins
+
+    list_plugins(as_json=json)
+
+
 @app.command(context_settings=PASS_ON)
 def config(
     words: Words = None,
@@ -233,13 +241,17 @@ def config(
 
 @app.command()
 def check(
-    core: Annotated[str, typer.Argument(metavar="MODULE:CLASS", help="A memory core of yours.")],
+    target: Annotated[str, typer.Argument(metavar="MODULE:CLASS", help="A class of yours.")],
     options: Words = None,
 ) -> None:
-    """Hold a memory core of your own to the contract; KEY=VALUE are its constructor's options."""
-    from memrl.cli.lists import check_class
+    """Check a memory, task, encoder, bonus or agent of your own; KEY=VALUE are its options.
 
-    check_class(core, options or [])
+    A memory is held to the contract. Anything else is tried in a short run: it is built, learned
+    with, saved, continued bit for bit, and evaluated.
+    """
+    from memrl.cli.check import check_class
+
+    check_class(target, options or [])
 
 
 def main() -> None:

@@ -92,7 +92,7 @@ def test_a_value_out_of_range_is_told_alone_without_the_config(memrl, words):
 @pytest.mark.parametrize(
     "command",
     [[], *[[name] for name in ("train", "fit", "evaluate", "watch", "export", "compare", "memories",
-                               "envs", "play", "tasks", "config", "check", "bench")],
+                               "envs", "play", "tasks", "plugins", "config", "check", "bench")],
      *[["bench", name] for name in ("train", "env", "cores", "dnc", "sb3", "cartpole", "sam", "nec",
                                       "nec-dqn")]],
     ids=" ".join,
