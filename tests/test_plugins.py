@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from inspect import Parameter
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from plug_ins import CORRIDOR, folder, forget, install
 
 from memrl.config.choices import modules_of, refuse_unnamed
 from memrl.errors import RunError
+from memrl.options import check_options, options_of
 from memrl.plugins import folder_of, import_plugin, own_line
 from memrl.registry import NotNamedError, Registry
 
@@ -264,3 +266,11 @@ def test_an_environment_of_a_package_needs_no_module(id):
     config, menus = {"env": {"id": id}}, {"env.id": None}
     assert modules_of(config, menus) == {}
     refuse_unnamed(config, menus, {"leaky": "nowhere"}, "the run")
+
+
+def test_an_option_without_a_default_is_asked_for_by_its_name():
+    def needs(*, wick: int, hue: str = "warm") -> None: ...
+
+    model = options_of(needs, Parameter.KEYWORD_ONLY)
+    with pytest.raises(ValueError, match=r"^lamp 'oil' needs a value for its option wick$"):
+        check_options("lamp 'oil'", model, {"hue": "cold"})
