@@ -21,11 +21,11 @@ from memrl.envs.options import checked_options, options_of, options_of_original
 from memrl.envs.popgym import POPGYM
 from memrl.envs.popgym.catalogue import package_card, popgym_card
 from memrl.envs.probes import PROBES, probe_card
-from memrl.envs.providers import missing_files, provide
+from memrl.envs.providers import missing_files, provide, provider_of
 from memrl.envs.wrappers import with_previous
 from memrl.errors import nearest, nearly_as_near
 from memrl.options import whole_number
-from memrl.plugins import import_plugin
+from memrl.plugins import import_plugin, is_own
 from memrl.rollout.env import BatchedEnv
 
 GYMNASIUM = "gymnasium"
@@ -198,6 +198,25 @@ def check(id: str, *, family: str | None = None, **kwargs: Any) -> None:
         checked_options(id, _builder(id, name), kwargs)
 
 
+def is_known(id: str) -> bool:
+    """Whether `make` can make an id without importing a module of one's own."""
+    return (
+        family_of(id) != GYMNASIUM or provider_of(id) is not None or id in gymnasium.registry
+    ) and ":" not in id
+
+
+def own_module(id: str) -> str | None:
+    """The module of one's own that registers an id: the one it names, or that of its class."""
+    if module := id.rpartition(":")[0]:
+        return module
+    if family_of(id) != GYMNASIUM or id not in gymnasium.registry:
+        return None
+    spec = gymnasium.spec(id)
+    entry = spec.entry_point or spec.vector_entry_point
+    maker = entry.partition(":")[0] if isinstance(entry, str) else getattr(entry, "__module__", "")
+    return maker if is_own(maker) else None
+
+
 def _register(id: str) -> None:
     """See to it that Gymnasium knows an id."""
     module, _, name = id.rpartition(":")
@@ -231,10 +250,11 @@ def _nearest(word: str, known: tuple[str, ...]) -> str:
     )
 
 
-def options(id: str, *, family: str | None = None) -> tuple[str, ...]:
-    """Names of the options of a task, which `make` passes to the ``family``.
+def options(id: str, *, family: str | None = None) -> dict[str, Any]:
+    """The options of a task, which `make` passes to the ``family``, with their defaults.
 
-    A package's own task may take further options if its constructor has ``**kwargs``.
+    A required option has the default ``inspect.Parameter.empty``. A package's own task may take
+    further options if its constructor has ``**kwargs``.
 
     Raises:
         ValueError: an unknown id or family, or the id needs a package that is not installed.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any, get_type_hints
 
@@ -16,7 +16,7 @@ from memrl.errors import nearest
 
 _FINITE = ConfigDict(allow_inf_nan=False)  # as in memrl.options.Strict
 _SET_BY_MAKE = ("self", "num_envs", "device")
-_OF_GYMNASIUM = ("max_episode_steps",)  # options of gymnasium.make that change a task
+REQUIRED = inspect.Parameter.empty
 _STARRED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -45,33 +45,32 @@ def checked_options(id: str, build: Callable[..., Any], options: dict[str, Any])
     return checked
 
 
-def options_of(build: Callable[..., Any]) -> tuple[str, ...]:
-    """Names of the parameters of a class or function, without those that `make` sets.
+def options_of(build: Callable[..., Any]) -> dict[str, Any]:
+    """The parameters of a class or function with their defaults, without those that `make` sets.
 
-    If a constructor takes ``**kwargs``, the names include the parameters of its base class.
+    A required one has the default ``REQUIRED``. If a constructor takes ``**kwargs``, the
+    parameters of its base class are among them.
     """
-    names: dict[str, None] = {}
+    found: dict[str, Any] = {}
     for maker in _makers(build):
         parameters = inspect.signature(maker).parameters.values()
-        names |= {each.name: None for each in parameters if each.kind not in _STARRED}
+        named = {each.name: each.default for each in parameters if each.kind not in _STARRED}
+        found |= {name: default for name, default in named.items() if name not in found}
         if all(each.kind is not each.VAR_KEYWORD for each in parameters):
             break
-    return tuple(name for name in names if name not in _SET_BY_MAKE)
+    return {name: found[name] for name in found if name not in _SET_BY_MAKE}
 
 
-def options_of_original(id: str) -> tuple[str, ...]:
-    """Named options of a registered id: the adapter's, Gymnasium's and its constructor's."""
-    return tuple(dict.fromkeys(_original(id)))
-
-
-def _original(id: str) -> Iterator[str]:
+def options_of_original(id: str) -> dict[str, Any]:
+    """Options of a registered id as `options_of`: the adapter's, Gymnasium's, its constructor's."""
     spec = gymnasium.spec(id.rpartition(":")[2])
-    yield from (name for name in options_of(vector_env) if name not in ("id", "num", "kwargs"))
-    yield from _OF_GYMNASIUM
+    adapters = {k: v for k, v in options_of(vector_env).items() if k not in ("id", "num", "kwargs")}
+    of_gymnasium = {"max_episode_steps": spec.max_episode_steps}  # those that change a task
     entry = spec.entry_point or spec.vector_entry_point
-    if entry is not None:
-        maker = load_env_creator(entry) if isinstance(entry, str) else entry
-        yield from options_of(maker)
+    if entry is None:
+        return {**adapters, **of_gymnasium}
+    own = options_of(load_env_creator(entry) if isinstance(entry, str) else entry)
+    return {**adapters, **of_gymnasium, **own, **spec.kwargs}
 
 
 def _makers(build: Callable[..., Any]) -> list[Callable[..., Any]]:

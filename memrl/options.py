@@ -159,5 +159,7 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         known = ", ".join(model.model_fields) or "none"
         return f" has no option {option!r}{nearest(option, model.model_fields)} (options: {known})"
+    if first["type"] == "missing":
+        return f" needs a value for its option {option}"
     hint = nearest(str(first["input"]), choices(first))
     return f", option {option}={first['input']!r}: {first['msg'].lower()}{hint}"

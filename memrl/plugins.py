@@ -23,6 +23,13 @@ _OWN: Final = Path(__file__).resolve().parent
 _PYTHON: Final = tuple(sysconfig.get_paths()[key] for key in ("stdlib", "purelib", "platlib"))
 _LONGEST: Final = 200  # characters of somebody else's message
 
+NAMED: Final[list[str]] = []  # the modules that --plugin named on this command line
+
+
+def plugin_words() -> list[str]:
+    """``--plugin MODULE`` for each module that was named, for commands that are printed."""
+    return [word for module in NAMED for word in ("--plugin", module)]
+
 
 def import_plugin(name: str, folders: Iterable[str | Path] = ()) -> ModuleType:
     """Import a module that a person named.
@@ -75,6 +82,12 @@ def folder_of(module: str) -> Path | None:
     inside = list(getattr(top, "__path__", ()))
     place = inside[0] if inside else getattr(top, "__file__", None)
     return None if place is None else Path(place).resolve().parent
+
+
+def is_own(module: str) -> bool:
+    """Whether a module that is imported now is a person's own, and of no installed package."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return file is not None and _is_own(file)
 
 
 def places_of(modules: Iterable[str]) -> dict[str, str]:

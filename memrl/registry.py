@@ -101,6 +101,11 @@ class Registry(Generic[T]):
             word for word, e in zip(further, entries, strict=True) if e.value not in known
         ]
 
+    def foreign(self) -> list[str]:
+        """Those of `words` whose classes are not memrl's own."""
+        own = {name for name, cls in self._classes.items() if is_built_in(cls)}
+        return [word for word in self.words() if word not in own]
+
     def knows(self, word: str) -> bool:
         """Whether a word is registered, offered by a package, or names a module.
 

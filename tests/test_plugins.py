@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+from inspect import Parameter
 from pathlib import Path
 from typing import Any
 
 import pytest
-from plug_ins import folder, install
+from plug_ins import CORRIDOR, folder, forget, install
 
+from memrl.config.choices import modules_of, refuse_unnamed
+from memrl.errors import RunError
+from memrl.options import check_options, options_of
 from memrl.plugins import folder_of, import_plugin, own_line
 from memrl.registry import NotNamedError, Registry
 
@@ -243,3 +247,30 @@ def test_a_module_that_is_reloaded_or_run_as_a_script_may_register_again(lamps):
         again = type("Bulb", (Lamp,), {"__module__": module})
         lamps.register("bulb")(again)
     assert lamps.find("bulb") is again
+
+
+def test_a_registered_environment_needs_the_module_of_its_class(folder):
+    (folder / "corridor.py").write_text(CORRIDOR)
+    import_plugin("corridor")
+    config, menus = {"env": {"id": "Corridor-v0"}}, {"env.id": None}
+    places = modules_of(config, menus)
+    assert places == {"corridor": str(folder)}
+    refuse_unnamed(config, menus, places, "the run")
+    forget("corridor")
+    with pytest.raises(RunError, match=r"^the run was made with env\.id=Corridor-v0: add --plugin"):
+        refuse_unnamed(config, menus, places, "the run")
+
+
+@pytest.mark.parametrize("id", ["CartPole-v1", "probe/Recall-v0", "MiniGrid-MemoryS13-v0"])
+def test_an_environment_of_a_package_needs_no_module(id):
+    config, menus = {"env": {"id": id}}, {"env.id": None}
+    assert modules_of(config, menus) == {}
+    refuse_unnamed(config, menus, {"leaky": "nowhere"}, "the run")
+
+
+def test_an_option_without_a_default_is_asked_for_by_its_name():
+    def needs(*, wick: int, hue: str = "warm") -> None: ...
+
+    model = options_of(needs, Parameter.KEYWORD_ONLY)
+    with pytest.raises(ValueError, match=r"^lamp 'oil' needs a value for its option wick$"):
+        check_options("lamp 'oil'", model, {"hue": "cold"})

@@ -195,7 +195,7 @@ class EpisodicControl(BaseAgent):
         """See ``memrl.run.agent.Agent.begin``; unless ``greedy``, ε is the config's."""
         if ablate not in (None, "state"):  # "state" changes nothing: there is none
             name = type(self.method).__name__
-            raise ValueError(f"{name} cannot ablate {ablate!r}; allowed: state")
+            raise ValueError(f"{name} cannot ablate {ablate!r} (allowed: state)")
         self._acting = None if greedy else torch.Generator(self.env.device).manual_seed(seed)
         self._values: ActionValues | None = None
         self.observer.begin()

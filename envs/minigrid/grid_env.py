@@ -1,4 +1,4 @@
-"""MiniGrid as tensor environments: every id except the Memory family, exact to the bit."""
+"""MiniGrid's tasks as tensor environments, except the Memory family and the WFC ids."""
 
 from __future__ import annotations
 

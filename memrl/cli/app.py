@@ -90,7 +90,7 @@ def fit(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Teach a memory a supervised task, and examine it at lengths it was not trained on.
+    """Teach a memory a supervised task, and evaluate it at lengths it was not trained on.
 
     KEY=VALUE changes the config and -m sweeps, as in Hydra:
 
@@ -117,7 +117,8 @@ def evaluate(run: RunPath, options: Words = None, json: Json = False) -> None:
 
     Keys: episodes=1000, checkpoint=last|best, greedy=false|true, seed, device, num
     (environments at once), max_steps (env steps after which an episode is cut off),
-    ablate=reads|state, bank (the seed of levels that training did not see).
+    ablate=state|reads|PART (a part that the memory names), bank (the seed of levels that training
+    did not see).
     """
     from memrl.cli.runs import evaluate_run
 
@@ -128,10 +129,10 @@ def evaluate(run: RunPath, options: Words = None, json: Json = False) -> None:
 def watch(run: RunPath, options: Words = None) -> None:
     """One episode as a GIF, or in a window: what the agent sees, and its memory at that step.
 
-    Keys: ablate=reads|state (silence a part of the memory; prints the change in success),
-    window=false|true, out=PATH.gif|PATH.png|FOLDER, checkpoint=last|best, greedy=false|true, seed,
-    device, bank, max_steps (at most 1000 are filmed), episodes (of each evaluation that an
-    ablation compares).
+    Keys: ablate=state|reads|PART (silence a part that the memory names; prints the change in
+    success), window=false|true, out=PATH.gif|PATH.png|FOLDER, checkpoint=last|best,
+    greedy=false|true, seed, device, bank, max_steps (at most 1000 are filmed), episodes (of each
+    evaluation that an ablation compares).
     """
     from memrl.cli.runs import watch_run
 
@@ -219,6 +220,14 @@ def tasks(json: Json = False) -> None:
     list_tasks(as_json=json)
 
 
+@app.command()
+def plugins(json: Json = False) -> None:
+    """What installed packages offer: memories, tasks, encoders, bonuses and agents."""
+    from memrl.cli.lists import list_plugins
+
+    list_plugins(as_json=json)
+
+
 @app.command(context_settings=PASS_ON)
 def config(
     words: Words = None,
@@ -232,13 +241,17 @@ def config(
 
 @app.command()
 def check(
-    core: Annotated[str, typer.Argument(metavar="MODULE:CLASS", help="A memory core of yours.")],
+    target: Annotated[str, typer.Argument(metavar="MODULE:CLASS", help="A class of yours.")],
     options: Words = None,
 ) -> None:
-    """Hold a memory core of your own to the contract; KEY=VALUE are its constructor's options."""
-    from memrl.cli.lists import check_class
+    """Check a memory, task, encoder, bonus or agent of your own; KEY=VALUE are its options.
 
-    check_class(core, options or [])
+    A memory is held to the contract. Anything else is tried in a short run: it is built, learned
+    with, saved, continued bit for bit, and evaluated.
+    """
+    from memrl.cli.check import check_class
+
+    check_class(target, options or [])
 
 
 def main() -> None:
@@ -262,6 +275,8 @@ def _import_plugins(arguments: list[str]) -> list[str]:
 
     A module that lies elsewhere than here is found where the runs among the arguments had it.
     """
+    from memrl.plugins import NAMED, folder_of
+
     words, modules, rest = iter(arguments), [], []
     for word in words:
         if word == "--plugin" or word.startswith("--plugin="):
@@ -271,9 +286,9 @@ def _import_plugins(arguments: list[str]) -> list[str]:
             modules.append(module.partition(":")[0])
         else:
             rest.append(word)
+    NAMED[:] = modules
     if modules:
         from memrl.pipeline.loading import import_plugins
-        from memrl.plugins import folder_of
         from memrl.run.directory import RunDirectory
 
         places, searched = (word.removeprefix("--resume=") for word in rest), set(sys.path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from memrl.pipeline.loading import read_config, read_plain
 from memrl.plots import style
 from memrl.plots.comparison import draw_comparison
 from memrl.run.directory import RunDirectory, runs_in
+from memrl.run.summary import standard
 from memrl.tracking.metrics_file import unit_as_text
 
 Form: TypeAlias = Literal["table", "json", "csv"]
@@ -58,7 +58,7 @@ def compare_runs(words: Sequence[str], *, form: Form) -> None:
         print(comparison_table(groups))
         print(f"\n{out}")
     elif form == "json":
-        print(json.dumps([_standard(group.as_dict()) for group in groups]))
+        print(json.dumps([standard(group.as_dict()) for group in groups]))
     else:
         _print_csv([*map(csv_row, groups)])
 
@@ -169,10 +169,3 @@ def _shown(estimate: Estimate | None, *, share: bool) -> str:
     else:
         centre, ends = f"{estimate.mean:.3g}", (f"{estimate.low:.3g}", f"{estimate.high:.3g}")
     return f"{centre} [{f',{NO_BREAK}'.join(ends)}]" if estimate.samples > 1 else centre
-
-
-def _standard(value: Any) -> Any:
-    """Plain values as JSON has them: it knows neither NaN nor infinity."""
-    if isinstance(value, dict):
-        return {key: _standard(item) for key, item in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value

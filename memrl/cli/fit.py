@@ -14,6 +14,7 @@ from memrl.pipeline.directories import refuse_taken
 from memrl.pipeline.job import Result
 from memrl.pipeline.job import run as run_job
 from memrl.pipeline.loading import read_config_as
+from memrl.plugins import plugin_words
 from memrl.run.directory import RunDirectory
 from memrl.supervised.config import FitConfig
 from memrl.supervised.fitting import FitJob
@@ -73,7 +74,7 @@ def next_commands(run: Result[SupervisedLearner], words: Sequence[str] | None) -
     if words is not None:
         other = "lstm" if run.summary["memory"] == "ntm" else "ntm"
         same = [word for word in words if not word.startswith(("memory", "run.dir="))]
-        again = shlex.join(["memrl", "fit", *same, f"memory={other}"])
+        again = shlex.join(["memrl", "fit", *plugin_words(), *same, f"memory={other}"])
         place, there = shlex.quote(f"run.dir={run.path}-{other}"), f"{run.path}-{other}"
         both = shlex.join(["memrl", "compare", str(run.path), there])
         commands.append(f"with another memory  {again} {place} && {both}")

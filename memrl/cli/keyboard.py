@@ -39,7 +39,7 @@ def split_keys(typed: str) -> list[str]:
 
 @final
 class Keyboard:
-    """Turns keys into actions of a space, for one copy.
+    """Turns keys into actions of one environment.
 
     Up to ten choices have a key each: their number, and an arrow or a letter where they have a
     name. Everything else is typed, numbers with blanks between them, and sent by Enter. A motor

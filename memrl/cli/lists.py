@@ -1,4 +1,4 @@
-"""memrl memories, envs, config and check: what can be chosen, and whether a new memory fits."""
+"""memrl memories, envs, tasks, plugins and config: what can be chosen."""
 
 from __future__ import annotations
 
@@ -6,30 +6,35 @@ import importlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from memrl.cli.arguments import values
+from memrl.agents.registry import AGENTS
+from memrl.bonus import BONUSES
 from memrl.cli.output import NO_BREAK, table
 from memrl.config.composition import compose
-from memrl.envs.make import check, envs
+from memrl.config.models import Config
+from memrl.envs.make import check, envs, options
+from memrl.envs.options import REQUIRED
 from memrl.memory import registry
 from memrl.memory.state import nbytes
+from memrl.nn.encoder import ENCODERS
 from memrl.pipeline.directories import dump
 from memrl.policies.backbone import PolicyConfig
 from memrl.registry import Registry
 from memrl.supervised.config import compose_fit
 from memrl.tasks import REGISTRY
-from memrl.testing.core_contract import IN_DIM, check_core
 
 _WHOLE_LINES: Final = 1000  # columns
 
 
 def list_memories(*, as_json: bool) -> None:
     """One row a memory: its numbers are those of ``memory=<name>`` behind a default encoder."""
-    rows = list(described_words(registry.REGISTRY, describe))
+    menu = registry.REGISTRY
+    rows = list(described_words(menu, menu.words(), describe))
     if as_json:
         print(json.dumps(rows))
         return
@@ -50,10 +55,10 @@ def list_memories(*, as_json: bool) -> None:
 
 
 def described_words(
-    menu: Registry[Any], describe: Callable[[str], dict[str, Any]]
+    menu: Registry[Any], words: Sequence[str], describe: Callable[[str], dict[str, Any]]
 ) -> Iterator[dict[str, Any]]:
-    """What is known of all that is on a menu; of what an installed package offers, its mistakes."""
-    for word in menu.words():
+    """What is known of words on a menu; of what an installed package offers, its mistakes."""
+    for word in words:
         known: dict[str, Any] = {"name": word, "origin": menu.origin(word)}
         try:
             known |= describe(word)
@@ -139,7 +144,7 @@ def _levels(levels: dict[str, Any] | None) -> str:
 
 def list_tasks(*, as_json: bool) -> None:
     """One row a task, with the defaults of its config."""
-    rows = list(described_words(REGISTRY, describe_task))
+    rows = list(described_words(REGISTRY, REGISTRY.words(), describe_task))
     if as_json:
         print(json.dumps(rows))
         return
@@ -171,6 +176,33 @@ def describe_task(name: str) -> dict[str, Any]:
     return {**row, **facts, "lengths": f"{task.min_length}–{task.max_length}"}
 
 
+def list_plugins(*, as_json: bool) -> None:
+    """One row for each class that an installed package offers, on any menu."""
+    menus: tuple[Registry[Any], ...] = (registry.REGISTRY, REGISTRY, ENCODERS, BONUSES, AGENTS)
+    rows = [
+        {"key": menu.key, **row}
+        for menu in menus
+        for row in described_words(menu, menu.foreign(), partial(options_of_word, menu))
+    ]
+    if as_json:
+        print(json.dumps(rows))
+        return
+    whole, broken = split_broken(rows)
+    cells = [
+        [f"{row['key']}={row['name']}", ", ".join(row["options"]), row["origin"]] for row in whole
+    ]
+    if rows:
+        print("\n".join([table(["choose it by", "options", "origin"], cells), *broken]))
+    else:
+        print("no installed package offers a memory, task, encoder, bonus or agent")
+    print("\none of your own: MODULE:CLASS in place of a name; memrl check MODULE:CLASS checks it")
+
+
+def options_of_word(menu: Registry[Any], word: str) -> dict[str, Any]:
+    """The names of a class's options."""
+    return {"options": [*menu.schema(word).model_fields]}
+
+
 def show_config(overrides: Sequence[str], *, fit: bool) -> None:
     """The composed config as YAML: what ``config.yaml`` of the run would hold."""
     if fit:
@@ -179,25 +211,14 @@ def show_config(overrides: Sequence[str], *, fit: bool) -> None:
     config = compose(overrides)
     check(config.env.id, family=config.env.family, **(config.env.model_extra or {}))
     print(dump(config), end="")
+    if further := further_options(config):
+        print(f"# options of {config.env.id} that no file holds, with their defaults: {further}")
 
 
-def check_class(target: str, options: Sequence[str]) -> None:
-    """Run the contract suite on ``module:Class``, or on a memory that has a name.
-
-    Raises:
-        ValueError: there is no such class, it is not a memory core, or it breaks the contract.
-    """
-    given = values(options)
-    if not registry.REGISTRY.knows(target):
-        raise ValueError(f"{target!r} names no class; write MODULE:CLASS, as in my_module:MyCore")
-    registry.REGISTRY.named(target)
-    registry.build(target, IN_DIM, given)
-    results = check_core(lambda in_dim: registry.build(target, in_dim, given))
-    for result in results:
-        print(f"{'ok  ' if result.passed else 'FAIL'} {result.name}")
-        if not result.passed:
-            print(f"     {result.reason}")
-    failed = sum(not result.passed for result in results)
-    if failed:
-        raise ValueError(f"{target} breaks {failed} of {len(results)} properties of the contract")
-    print(f"{target} keeps the contract of a memory core")
+def further_options(config: Config) -> str:
+    """``env.cues=4 env.delay=3``: the options of an environment that its config does not hold."""
+    task, held = config.env, config.env.model_dump()
+    left = {k: v for k, v in options(task.id, family=task.family).items() if k not in held}
+    known = {k: json.dumps(v, default=str) for k, v in left.items() if v is not REQUIRED}
+    words = (f"env.{name}={known.get(name, '…')}".replace('"', "") for name in left)
+    return " ".join(words)

@@ -25,7 +25,7 @@ _DOORS: Final = ("▯ ", "▮ ", "▣ ")  # open, closed, locked
 
 
 def draw_observation(obs: Obs, space: spaces.Dict, card: EnvCard) -> RenderableType:
-    """Everything that copy 0 is shown, entry by entry, and nothing that it is not shown."""
+    """Every entry of environment 0's observation, and nothing else."""
     shown = {key: obs[key][0].cpu().numpy() for key in space}
     parts: list[RenderableType] = []
     for key, value in shown.items():

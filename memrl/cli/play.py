@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from typing import Final, final
@@ -22,7 +23,7 @@ from memrl.envs.description import action_text
 from memrl.nn.actions import allowed
 from memrl.pipeline.build import make_env
 from memrl.pipeline.env_card import card_of
-from memrl.rollout.env import BatchedEnv, Transition
+from memrl.rollout.env import BatchedEnv
 from memrl.rollout.spaces import MASK
 
 LEVELS: Final = 128  # of a bank: more than a person plays, and drawn in a second
@@ -74,7 +75,7 @@ def take_turns(game: Game, read_keys: ReadKeys, console: Console) -> None:
 
 @final
 class Game:
-    """Episodes of one copy under the keys of a person; a rich renderable of the present moment."""
+    """Episodes of one environment under a person's keys, as a rich renderable."""
 
     def __init__(self, env: BatchedEnv, card: EnvCard, title: str, *, seed: int) -> None:
         self.env, self.card, self.title = env, card, title
@@ -101,20 +102,24 @@ class Game:
             name = action_text(action[0].numpy(), self.card)
             self.complaint = f"{name} is forbidden here: action_mask shows what is allowed"
         elif action is not None:
-            self._take(self.env.step(action))
+            self._take(action)
 
     def _allowed(self, action: Tensor) -> bool:
         mask = self.seen.get(MASK)
         return mask is None or action.dim() != 1 or bool(allowed(mask)[0, action[0]])
 
-    def _take(self, after: Transition) -> None:
+    def _take(self, action: Tensor) -> None:
+        after = self.env.step(action)
         self.steps += 1
         self.reward = float(after.reward)
         self.earned += self.reward
         self.seen, self.next_seen = after.final_obs, after.obs
         if bool(after.ended):
+            if after.valid is not None:  # NEXT_STEP autoreset: the reset takes a step of its own
+                self.next_seen = self.env.step(action).obs
             metrics = {name: float(value) for name, value in after.metrics.items()}
-            result = {"return": self.earned, "length": float(self.steps), **metrics}
+            known = {name: value for name, value in metrics.items() if not math.isnan(value)}
+            result = {"return": self.earned, "length": float(self.steps), **known}
             self.finished.append(result)
             why = "over" if bool(after.terminated) else "out of time"
             self.verdict = f"{why}:  {described(result)}"
@@ -123,9 +128,10 @@ class Game:
         """The means over the finished episodes."""
         if not self.finished:
             return "no episode was finished"
-        names = self.finished[0]
         count = len(self.finished)
-        means = {name: sum(game[name] for game in self.finished) / count for name in names}
+        names = dict.fromkeys(name for result in self.finished for name in result)
+        known = {name: [r[name] for r in self.finished if name in r] for name in names}
+        means = {name: sum(values) / len(values) for name, values in known.items()}
         return f"{count} episode{'s' * (count > 1)}:  {described(means)}"
 
     def __rich__(self) -> RenderableType:

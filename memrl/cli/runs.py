@@ -37,7 +37,7 @@ class EvaluateOptions(Strict):
     episodes: Annotated[int, Ge(1)] | None = None
     checkpoint: Literal["last", "best"] = "last"
     greedy: bool | None = None
-    ablate: Literal["reads", "state"] | None = None
+    ablate: str | None = None  # "state", or one of the memory's `ablations`
     seed: Annotated[int, Ge(0), Lt(2**32)] | None = None
     device: str | None = None
     num: Annotated[int, Ge(1)] | None = None
@@ -56,7 +56,7 @@ class WatchOptions(EvaluateOptions):
         for name in ("episodes", "num") if self.ablate is None else ():
             if (value := getattr(self, name)) is not None:
                 raise ValueError(
-                    f"{name}={value} is not read without ablate=reads|state: one episode is watched"
+                    f"{name}={value} is not read without ablate=PART: one episode is watched"
                 )
         return self
 
@@ -130,8 +130,8 @@ def files_of_watch(run: Path, options: WatchOptions) -> tuple[Path | None, Path]
 
 def compare_ablation(config: Config, agent: Agent, options: EvaluateOptions) -> None:
     """Print success (or return) with and without a part of the memory, on the same episodes."""
+    without = play(config, agent, options)  # first: a part that the memory lacks is told at once
     whole = play(config, agent, options.model_copy(update={"ablate": None}))
-    without = play(config, agent, options)
     word = "success" if whole.success is not None else "return"
     before = whole.success or whole.return_
     after = without.success or without.return_

@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from memrl.cli.output import Say
-from memrl.cli.sweep_axes import Axes, axes_of, commands_after, job_words
+from memrl.cli.sweep_axes import Axes, again, axes_of, commands_after, job_words
 from memrl.cli.sweep_report import Outcome, print_outcomes, raise_failures
 from memrl.config.composer import CONFIGS
 from memrl.config.composition import resolve, sentence, words_for_hydra
@@ -93,7 +93,7 @@ def play(words: Sequence[str], job: Job, *, model: type[Common], as_json: bool) 
         Interrupted: a signal arrived; the jobs that were left did not begin.
     """
     command = f"memrl {model.command}"
-    jobs = _Jobs(job, axes_of(with_quotes(words)), command)
+    jobs = _Jobs(job, axes_of(with_quotes(words)), again(model.command, words))
     words = words_for_hydra(words, model)
 
     @hydra.main(version_base="1.3", config_path=f"pkg://{CONFIGS}", config_name=model.root)

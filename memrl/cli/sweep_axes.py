@@ -5,12 +5,35 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from math import prod
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
+from memrl.config.composition import FOLDER_FLAGS
+from memrl.plugins import plugin_words
+
+_SWEEPS: Final = ("-m", "--multirun")
 Axes: TypeAlias = dict[str, list[str]]  # by key, the overrides that a word of a sweep stands for
+
+
+def split_flags(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Flags of Hydra, each followed by its value, but without ``-m``; and changes to the config."""
+    flags, changes, left = [], [], iter(words)
+    for word in left:
+        if not word.startswith("-"):
+            changes.append(word)
+        elif word in FOLDER_FLAGS:
+            flags += [word, next(left, "")]
+        elif word not in _SWEEPS:
+            flags.append(word)
+    return flags, changes
+
+
+def again(command: str, words: Sequence[str]) -> str:
+    """``memrl train`` with the flags and plug-ins of this command line, but no changes."""
+    flags, _ = split_flags(words)
+    return shlex.join(["memrl", command, *plugin_words(), *flags])
 
 
 def axes_of(words: Sequence[str]) -> Axes | None:
@@ -18,7 +41,7 @@ def axes_of(words: Sequence[str]) -> Axes | None:
 
     Hydra's own sweeper plays their product, in which the last word changes fastest.
     """
-    changes = [word for word in words if not word.startswith("-")]
+    _, changes = split_flags(words)
     axes: Axes = {}
     try:
         parsed = OverridesParser.create().parse_overrides(changes)

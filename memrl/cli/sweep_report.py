@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from memrl.cli.error_text import one_sentence
 from memrl.cli.output import NO_BREAK, table
 from memrl.errors import RunError
-from memrl.run.directory import RunDirectory, runs_in
+from memrl.run.directory import runs_in
 
 _SHARES: Final = ("success", "accuracy")  # of summary.json; shown in percent
 _MEASURES: Final = ("success", "return", "accuracy")
@@ -66,9 +66,7 @@ def compare_command(runs: Sequence[Path]) -> str:
     """The words that compare the runs: their folder, where it holds no others."""
     folders = {run.parent for run in runs}
     whole = len(folders) == 1 and {*runs_in(*folders)} == {*runs}
-    modules = dict.fromkeys(m for run in runs for m in RunDirectory(run).read_plugins())
-    plugins = [word for module in modules for word in ("--plugin", module)]
-    return shlex.join(["memrl", "compare", *map(str, folders if whole else runs), *plugins])
+    return shlex.join(["memrl", "compare", *map(str, folders if whole else runs)])
 
 
 def raise_failures(outcomes: Sequence[Outcome]) -> None:

@@ -19,6 +19,7 @@ from memrl.pipeline.directories import refuse_taken
 from memrl.pipeline.loading import read_config
 from memrl.pipeline.trained import Run
 from memrl.pipeline.training import TrainJob, train_job
+from memrl.plugins import plugin_words
 from memrl.run.directory import RunDirectory
 
 
@@ -74,7 +75,8 @@ def next_commands(run: Run, memory: str | None, words: Sequence[str]) -> list[st
     """
     plugins = RunDirectory.open(run.path).plugin_options()
     same = [word for word in words if not word.startswith(("memory", "run.dir="))]
-    again, here = shlex.join(["memrl", "train", *same]), shlex.quote(str(run.path))
+    again = shlex.join(["memrl", "train", *plugin_words(), *same])
+    here = shlex.quote(str(run.path))
     other = "lstm" if memory == "dnc" else "dnc"
     commands = [] if memory is None else [f"with another memory  {again} memory={other}"]
     if memory not in (None, "none"):

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from memrl.envs.make import is_known, own_module
 from memrl.errors import RunError
 from memrl.plugins import how_to_name, import_plugin, places_of
 from memrl.registry import Registry
@@ -39,7 +40,7 @@ def modules_of(config: Mapping[str, Any], menus: Menus) -> dict[str, str]:
     """The modules that a person must name to open a run of this config, and their folders."""
     modules = []
     for _, word, menu in _chosen(config, menus):
-        module = _module_of_id(word) if menu is None else menu.module_of(word)
+        module = own_module(word) if menu is None else menu.module_of(word)
         modules += [] if module is None else [module]
     return places_of(modules)
 
@@ -64,13 +65,19 @@ def refuse_unnamed(
         if menu is not None:
             missing = menu.missing(word, places)
         else:
-            module = _module_of_id(word)
-            missing = [] if module is None or module in sys.modules else [module]
+            missing = _missing_for(word, places)
         modules += missing
         words += [f"{key}={word}"] if missing else []
     if modules:
         how = how_to_name(dict.fromkeys(modules), places)
         raise RunError(f"{what} was made with {' and '.join(words)}: {how}")
+
+
+def _missing_for(id: str, places: Mapping[str, str]) -> list[str]:
+    """The modules that must be imported before Gymnasium can make an id."""
+    module = _module_of_id(id)
+    needed = [] if is_known(id) else [module] if module else [*places]
+    return [name for name in needed if name not in sys.modules]
 
 
 def _module_of_id(id: str) -> str | None:

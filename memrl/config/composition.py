@@ -22,6 +22,7 @@ from memrl.plugins import hint_for
 from memrl.run.directory import Command
 
 C = TypeVar("C", bound=Common)
+FOLDER_FLAGS: Final = ("--config-dir", "-cd")  # name a folder of YAML files
 _FIT: Final = "it teaches a memory a task; memrl train trains an agent in an environment"
 _TRAIN: Final = "it trains an agent in an environment; memrl fit teaches a memory a task"
 _OF_OTHERS: Final[dict[Command, dict[str, str]]] = {  # groups that a command has not
@@ -91,7 +92,7 @@ def with_own_folders(words: Iterable[str]) -> list[str]:
     rest, folders, left = [], [], iter(words)
     for word in left:
         flag, _, folder = word.partition("=")
-        if flag in ("--config-dir", "-cd"):
+        if flag in FOLDER_FLAGS:
             folders.append(Path(folder or next(left, "")).absolute())
         else:
             rest.append(word)

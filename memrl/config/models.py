@@ -52,7 +52,7 @@ def _as_its_kind(agent: Any) -> Any:
 
 
 class EnvConfig(Strict):
-    """One task and the number of its copies; further keys are options that its family checks."""
+    """A task and its number of environments; further keys are options that its family checks."""
 
     model_config = ConfigDict(extra="allow")
 

@@ -59,16 +59,16 @@ def evaluate(
 ) -> Evaluation:
     """Play ``episodes`` whole episodes.
 
-    Every copy of the environment has its share of the episodes fixed before the first step, and
-    plays on until all have met theirs. Taking the first ``episodes`` to finish would be shorter
-    and wrong: short episodes would be counted more often than they happen, and in most tasks
-    short means successful. A copy plays no further episode after one that was cut off, since
-    nothing but its end resets it.
+    Each environment has its share of the episodes fixed before the first step, and plays on until
+    all have met theirs. Taking the first ``episodes`` to finish would be shorter and wrong: short
+    episodes would be counted more often than they happen, and in most tasks short means successful.
+    An environment plays no further episode after one that was cut off, since nothing but its end
+    resets it.
 
     Args:
         agent: its acting memory is used, its training state is untouched.
-        env: any number of copies; it is reset.
-        episodes: how many; copies beyond this number are ignored.
+        env: any number of environments; they are reset.
+        episodes: how many; environments beyond this number are ignored.
         seed: of the environment and of acting.
         greedy: take the likeliest action instead of a sampled one.
         ablate: the part of the memory to silence, as in ``Agent.begin``.
@@ -98,15 +98,15 @@ class _Tally:
     """Sums of the running episodes and results of the finished ones, on the device."""
 
     def __init__(self, env: BatchedEnv, episodes: int, max_steps: int) -> None:
-        copies, self._device, self._max_steps = env.num_envs, env.device, max_steps
-        share = [episodes // copies + (copy < episodes % copies) for copy in range(copies)]
+        num, self._device, self._max_steps = env.num_envs, env.device, max_steps
+        share = [episodes // num + (index < episodes % num) for index in range(num)]
         self._share = torch.tensor(share, device=env.device)  # [B]
         self._taken = torch.zeros_like(self._share)
         self.cut_off = torch.zeros_like(self._share, dtype=torch.bool)  # [B]
-        self._running = torch.zeros(2, copies, dtype=torch.float64, device=env.device)
+        self._running = torch.zeros(2, num, dtype=torch.float64, device=env.device)
         names = ("return", "length", *env.metric_names)
         self._results = {
-            name: torch.full((copies, max(share)), math.nan, dtype=torch.float64, device=env.device)
+            name: torch.full((num, max(share)), math.nan, dtype=torch.float64, device=env.device)
             for name in names
         }
 
@@ -130,7 +130,7 @@ class _Tally:
         return (self._share - self._taken).sum()
 
     def read(self) -> dict[str, NDArray[np.float64]]:
-        """Each [episodes], copy after copy."""
+        """Each [episodes], environment after environment."""
         slots = self._results["length"].shape[1]
         done = torch.arange(slots, device=self._device) < self._taken[:, None]
         return {name: results[done].cpu().numpy() for name, results in self._results.items()}

@@ -22,7 +22,7 @@ class Recording(NamedTuple):
     frames: list[Picture | None]  # T; None where the environment draws nothing
     views: list[Picture | None]  # T; what the agent sees, where that can be drawn
     last_view: Picture | None  # … after the last action
-    observations: list[dict[str, NDArray[Any]]]  # T, of the one copy
+    observations: list[dict[str, NDArray[Any]]]  # T, of environment 0
     last_observation: dict[str, NDArray[Any]]  # … after the last action
     actions: NDArray[Any]  # [T] or [T, D]
     rewards: NDArray[np.float64]  # [T]; after the action
@@ -57,7 +57,7 @@ def record_episode(
     view: Callable[[Obs], Picture | None] | None = None,
     max_steps: int = 1000,
 ) -> Recording:
-    """Play one episode in copy 0 and keep what happened.
+    """Play one episode in environment 0 and keep what happened.
 
     ``metrics["cue_seen"]``, where the environment reports it while an episode runs, dates the
     cue: it speaks of the observation that a step led to. A cue in view from the beginning is
@@ -65,11 +65,11 @@ def record_episode(
 
     Args:
         agent: its acting memory is used, its training state is untouched.
-        env: one copy suffices; it is reset.
+        env: a batch of one suffices; it is reset.
         seed: of the environment and of acting.
         greedy: take the likeliest action instead of a sampled one.
         ablate: the part of the memory to silence, as in ``Agent.begin``.
-        view: draws what the agent sees, from observations of all copies; None leaves views out.
+        view: draws what the agent sees, from a batch of observations; None leaves views out.
         max_steps: an episode that has not ended by then is kept as far as it went.
     """
     agent.begin(seed, greedy=greedy, ablate=ablate)
@@ -134,7 +134,7 @@ class _Kept:
 
 
 def _first(obs: Obs) -> dict[str, NDArray[Any]]:
-    """The observation of the one copy that is recorded."""
+    """The observation of environment 0, which is recorded."""
     return {name: _numpy(value[0]) for name, value in obs.items()}
 
 

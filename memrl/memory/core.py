@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from memrl.errors import nearest
 from memrl.memory.ops.compiled import compiled, need_compiler
 from memrl.memory.state import map_state
 
@@ -96,8 +97,11 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
             ValueError: the part is not in ``ablations``.
         """
         if part is not None and part not in self.ablations:
-            parts = ", ".join([*sorted(self.ablations), "state"])
-            raise ValueError(f"{type(self).__name__} cannot ablate {part!r}; allowed: {parts}")
+            parts = [*sorted(self.ablations), "state"]
+            hint = nearest(part, parts)
+            raise ValueError(
+                f"{type(self).__name__} cannot ablate {part!r}{hint} (allowed: {', '.join(parts)})"
+            )
         self.ablate = frozenset() if part is None else frozenset({part})
 
     @property

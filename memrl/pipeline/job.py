@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGINT
@@ -14,7 +15,7 @@ import torch
 
 from memrl.checkpoint.folder import Checkpoint
 from memrl.config.models import Common
-from memrl.errors import Interrupted
+from memrl.errors import Interrupted, RunError
 from memrl.pipeline.build import compile_memory
 from memrl.pipeline.directories import open_directory
 from memrl.pipeline.loading import checkpoints_of
@@ -76,6 +77,15 @@ class Job(ABC, Generic[C, L]):
         self, directory: RunDirectory, trained: TrainingResult, say: Say
     ) -> dict[str, Any]:
         """Evaluate and draw; returns the results for summary.json."""
+
+
+@contextmanager
+def faults_told(say: Say) -> Iterator[None]:
+    """Say why a picture cannot be drawn: the evaluation is worth more than its pictures."""
+    try:
+        yield
+    except RunError as error:  # if the disk is full, the summary raises
+        say(str(error))
 
 
 def whole_parts(key: str, total: int, start: int, part: str, size: int, unit: str) -> str | None:
@@ -164,11 +174,8 @@ def _run_in(
                 f"{directory.resume_command()}",
                 SIGINT,
             ) from None
-        summary = {
-            **result,
-            **provenance(trained, learner.unit, job.device),
-        }
-        write_summary(directory.summary, summary)
+        told = {**result, **provenance(trained, learner.unit, job.device)}
+        summary = write_summary(directory.summary, told)
         episode = directory.episode if directory.episode.exists() else None
         tracker.finish(episode=episode, checkpoint=trained.checkpoint)
     return Result(directory, summary, learner)

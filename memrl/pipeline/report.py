@@ -1,4 +1,4 @@
-"""The outputs of ``memrl train`` for the user: sentences, titles, the GIF of an episode."""
+"""What a run shows its user: sentences, titles, the pictures of an episode."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _LONGEST_FILM: Final = 1000  # env steps
 
 def picture_title(config: Config, *, ablate: str | None = None) -> str:
     """The title of a run's pictures: its memory, the ablated part of it, its task."""
-    ablated = {"state": ", without its state", "reads": ", reads silenced"}
-    return f"{config.learner_name} on {config.env.id}{ablated[ablate] if ablate else ''}"
+    ablated = {None: "", "state": ", without its state"}.get(ablate, f", {ablate} silenced")
+    return f"{config.learner_name} on {config.env.id}{ablated}"
 
 
 def film_steps(max_steps: int) -> int:

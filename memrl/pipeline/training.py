@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -14,12 +13,11 @@ from torch import Tensor
 from memrl.agents.base import BaseAgent
 from memrl.agents.ppo.config import PPOConfig
 from memrl.config.models import Config
-from memrl.errors import RunError
 from memrl.evaluation.evaluate import Evaluation, evaluate
 from memrl.evaluation.recording import Recording, record_episode
 from memrl.pipeline.build import capture_rollouts, make_agent, make_env
 from memrl.pipeline.env_card import draw_view, references
-from memrl.pipeline.job import Job, Say, run, whole_parts
+from memrl.pipeline.job import Job, Say, faults_told, run, whole_parts
 from memrl.pipeline.report import (
     draw_episode_memory,
     draw_film,
@@ -127,15 +125,15 @@ class TrainJob(Job[Config, Agent]):
     def _draw(self, directory: RunDirectory, evaluation: Evaluation, say: Say) -> None:
         config, title = self.config, picture_title(self.config)
         levels = references(config, success=evaluation.success is not None)
-        with _faults_told(say):
+        with faults_told(say):
             draw_curve(directory.metrics, directory.curve, references=levels, title=title)
-        with _faults_told(say):
+        with faults_told(say):
             recording, space = self._record()
             for draw, path in (
                 (draw_film, directory.episode),
                 (draw_episode_memory, directory.memory),
             ):
-                with _faults_told(say):
+                with faults_told(say):
                     draw(config, recording, space, path, title=title)
 
     def _record(self) -> tuple[Recording, spaces.Dict]:
@@ -154,15 +152,6 @@ class TrainJob(Job[Config, Agent]):
         finally:
             env.close()
         return recording, env.observation_space
-
-
-@contextmanager
-def _faults_told(say: Say) -> Iterator[None]:
-    """Say why a picture cannot be drawn: the evaluation is worth more than its pictures."""
-    try:
-        yield
-    except RunError as error:  # if the disk is full, the summary raises
-        say(str(error))
 
 
 def has_learned(agent: Agent, initial: Sequence[Tensor]) -> bool:

@@ -275,8 +275,8 @@ def export(space: Mapping[str, Space], obs: dict[str, Tensor]) -> Any:
     return arrays["obs"] if set(arrays) == {"obs"} else arrays
 
 
-def row(batch: Any, copy: int) -> Any:
-    """The observation of environment ``copy`` in an exported batch."""
+def row(batch: Any, index: int) -> Any:
+    """The observation of environment ``index`` in an exported batch."""
     if isinstance(batch, dict):
-        return {key: part[copy] for key, part in batch.items()}
-    return batch[copy]
+        return {key: part[index] for key, part in batch.items()}
+    return batch[index]

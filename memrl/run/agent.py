@@ -60,7 +60,8 @@ class Agent(Learner, Protocol):
     def begin(self, seed: int = 0, *, greedy: bool = False, ablate: str | None = None) -> None:
         """Reset the acting state and seed the sampling; the training state is unchanged.
 
-        ``ablate``: "state" resets the state before every step; "reads" zeroes the memory's reads.
+        ``ablate``: "state" resets the state before every step; any other part is one of the
+        memory's ``ablations``, such as "reads", which zeroes what is read.
 
         Raises:
             ValueError: the memory has no such part to ablate; the message names those it has.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, final
+from typing import Any, Final, NamedTuple, final
 
 import torch
 
@@ -20,6 +20,8 @@ from memrl.run.progress import Progress, SilentProgress
 from memrl.run.signals import StopRequest, stop_on_signals
 from memrl.tracking.metrics_file import SECONDS, unit_as_text
 from memrl.tracking.tracker import Tracker
+
+_SCORES: Final = ("episode/success", "episode/return")  # the first that is known counts
 
 
 class TrainingResult(NamedTuple):
@@ -47,7 +49,7 @@ def fit(
     A learner may return earlier if it has nothing left to learn. Every iteration writes a row of
     metrics. A checkpoint is written every ``checkpoint_seconds`` and at the end. A run that is
     killed and resumed writes the same rows, bit for bit, except for times: the loop's own state is
-    only the clock and the scores since the last checkpoint.
+    only the clock and the metrics since the last checkpoint.
 
     Args:
         learner: built from the configuration; ``resume`` is loaded into it.
@@ -96,7 +98,7 @@ class _Training:
 
     def __post_init__(self) -> None:
         self._begin(seconds_before=0.0)
-        self._scores: list[float] = []  # of the iterations since the last checkpoint
+        self._unsaved: list[Metrics] = []  # of the iterations since the last checkpoint
         self._last: Path | None = None
         self._last_seen = -1
 
@@ -142,7 +144,7 @@ class _Training:
         row = {unit: seen, SECONDS: self._seconds(), f"time/{unit}_per_s": speed, **metrics}
         self.tracker.log(row)
         self.progress.update(row)
-        self._scores.append(_score(metrics))
+        self._unsaved.append(metrics)
         if self.stop.signum is not None:
             self._save()
             raise self._interrupted(self.stop.signum)
@@ -150,15 +152,14 @@ class _Training:
             self._save()
 
     def _save(self) -> None:
-        scores = [score for score in self._scores if not math.isnan(score)]
         self.tracker.sync()
         self._last_seen = self.learner.experience
         self._last = self.checkpoints.save(
             self._state(),
             experience=self._last_seen,
-            score=sum(scores) / len(scores) if scores else None,
+            score=_score(self._unsaved),
         )
-        self._scores = []
+        self._unsaved = []
         self._saved_at = self.clock()
 
     def _interrupted(self, signum: int) -> Interrupted:
@@ -187,7 +188,13 @@ class _Training:
         return self.clock() - self._began
 
 
-def _score(metrics: Metrics) -> float:
-    """Mean success of the iteration's episodes, or mean return if the task has no success."""
-    name = "episode/success" if "episode/success" in metrics else "episode/return"
-    return metrics.get(name, math.nan)
+def _score(rows: Sequence[Metrics]) -> float | None:
+    """Mean success of iterations, or mean return where the task has none; None if none is known.
+
+    An adapter reports a success of NaN for a task that does not say what a success is.
+    """
+    for name in _SCORES:
+        known = [row[name] for row in rows if not math.isnan(row.get(name, math.nan))]
+        if known:
+            return sum(known) / len(known)
+    return None

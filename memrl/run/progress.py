@@ -148,7 +148,7 @@ def describe(row: Row, rate: float, total: int, unit: str = STEPS) -> str:
     parts = [f"{int(row[unit]):,} of {total:,} {unit_as_text(unit)}"]
     if not math.isnan(rate):
         parts.append(f"{rate:,.0f} {unit_as_text(unit).removeprefix('env ')}/s")
-    has_success = "episode/success" in row
+    has_success = not math.isnan(row.get("episode/success", math.nan))
     for name, label in _SHOWN.items():
         if name in row and not math.isnan(row[name]) and not (label == "return" and has_success):
             is_share = label in _PERCENT and 0 <= row[name] <= 1

@@ -34,14 +34,16 @@ def provenance(result: TrainingResult, unit: str, device: torch.device) -> dict[
     }
 
 
-def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
-    """Write a summary atomically; NaN and infinities become null, since JSON lacks them.
+def write_summary(path: Path, content: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a summary atomically, as `standard` has it, and return what was written.
 
     Raises:
         RunError: the disk is full.
     """
-    text = json.dumps(_standard(summary), indent=2, allow_nan=False)
+    summary: dict[str, Any] = standard(content)
+    text = json.dumps(summary, indent=2, allow_nan=False)
     write_atomically(path, f"{text}\n".encode())
+    return summary
 
 
 def read_summary(path: Path) -> dict[str, Any]:
@@ -61,11 +63,12 @@ def read_summary(path: Path) -> dict[str, Any]:
     return content
 
 
-def _standard(value: Any) -> Any:
+def standard(value: Any) -> Any:
+    """Plain values as JSON has them: NaN and infinities become None, tuples lists."""
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): _standard(item) for key, item in value.items()}
+        return {str(key): standard(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_standard(item) for item in value]
+        return [standard(item) for item in value]
     return value

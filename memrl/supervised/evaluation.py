@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
+from memrl.evaluation.statistics import wilson
 from memrl.supervised.model import ModelOutput
 from memrl.supervised.scoring import score_batch
 from memrl.tasks.task import Batch, Task
@@ -25,6 +26,8 @@ class LengthScore(NamedTuple):
     loss: float  # nats per scored bit or class
     best_accuracy: float | None
     best_loss: float | None
+    # Of accuracy, 95 % (Wilson); None where a sequence has several answers, which may go together.
+    interval: tuple[float, float] | None = None
 
 
 def evaluate_lengths(
@@ -83,7 +86,13 @@ def _score(
         loss=loss / count,
         best_accuracy=best_correct / count if has_best else None,
         best_loss=best_loss / count if has_best else None,
+        interval=_interval(round(correct), sequences) if count == sequences else None,
     )
+
+
+def _interval(correct: int, answers: int) -> tuple[float, float]:
+    estimate = wilson([1.0] * correct + [0.0] * (answers - correct))
+    return estimate.low, estimate.high
 
 
 def _sums(task: Task, logits: Tensor, batch: Batch) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any, final
 
 import torch
 
-from memrl.pipeline.job import Job, Result, Say, run, whole_parts
+from memrl.pipeline.job import Job, Result, Say, faults_told, run, whole_parts
 from memrl.pipeline.setup import alone, find_device, prepare, seed_for
 from memrl.run.directory import RunDirectory
 from memrl.run.loop import TrainingResult
@@ -86,22 +86,25 @@ class FitJob(Job[FitConfig, SupervisedLearner]):
         )
         for line in table(scores):
             say(line)
-        self._draw(directory, scores)
+        self._draw(directory, scores, say)
         return summarize(config, learner, scores)
 
     def _lengths(self) -> tuple[int, ...]:
         """The lengths to evaluate: by default the longest in training."""
         return self.config.evaluate.lengths or (self.learner.task.max_length,)
 
-    def _draw(self, directory: RunDirectory, scores: Sequence[LengthScore]) -> None:
+    def _draw(self, directory: RunDirectory, scores: Sequence[LengthScore], say: Say) -> None:
         config, task = self.config, self.learner.task
         title, lengths = f"{config.memory['name']} on {config.subject}", self._lengths()
-        draw_learning(directory.metrics, directory.curve, task=task, marks=scores, title=title)
-        if any(score.length is not None for score in scores):
-            draw_lengths(scores, directory.lengths, task=task, title=title)
-        generator = torch.Generator().manual_seed(seed_for(config.seed, "watch"))
-        one = task.sample(1, lengths[len(lengths) // 2], generator)
-        draw_tape(task, self.learner.model, one, directory.memory, title=title)
+        with faults_told(say):
+            draw_learning(directory.metrics, directory.curve, task=task, marks=scores, title=title)
+        with faults_told(say):
+            if any(score.length is not None for score in scores):
+                draw_lengths(scores, directory.lengths, task=task, title=title)
+        with faults_told(say):
+            generator = torch.Generator().manual_seed(seed_for(config.seed, "watch"))
+            one = task.sample(1, lengths[len(lengths) // 2], generator)
+            draw_tape(task, self.learner.model, one, directory.memory, title=title)
 
 
 def make_learner(config: FitConfig) -> SupervisedLearner:
@@ -137,14 +140,22 @@ def size_line(learner: SupervisedLearner) -> str:
 
 def table(scores: Sequence[LengthScore]) -> list[str]:
     """Accuracy and loss by length as lines of text."""
-    lines = ["length  sequences  accuracy      loss  (nats)"]
-    for score in scores:
+    accuracies = [_accuracy(score) for score in scores]
+    width = max(len(text) for text in ("accuracy", *accuracies))
+    lines = [f"length  sequences  {'accuracy':>{width}}      loss  (nats)"]
+    for score, accuracy in zip(scores, accuracies, strict=True):
         length = "test" if score.length is None else str(score.length)
-        line = f"{length:>6}  {score.sequences:>9,}  {score.accuracy:>8.2%}  {score.loss:>8.4f}"
+        line = f"{length:>6}  {score.sequences:>9,}  {accuracy:>{width}}  {score.loss:>8.4f}"
         if score.best_loss is not None:
             line += f"  best possible {score.best_accuracy:.2%}  {score.best_loss:.4f}"
         lines.append(line)
     return lines
+
+
+def _accuracy(score: LengthScore) -> str:
+    """``98.83% [96.6%, 99.6%]``; the brackets are a 95 % interval, where there is one."""
+    interval = score.interval and f" [{score.interval[0]:.1%}, {score.interval[1]:.1%}]"
+    return f"{score.accuracy:.2%}{interval or ''}"
 
 
 def summarize(

@@ -172,7 +172,7 @@ def a_copy_of_the_core_continues_alike(core: Core) -> None:
         for tensor in (*other.parameters(), *other.buffers()):
             tensor.zero_()
     other.load_state_dict(core.state_dict())
-    require_same(other(x, state, start).y, want, "a core with the require_same state_dict differs")
+    require_same(other(x, state, start).y, want, "a core with the same state_dict differs")
 
 
 def nothing_is_kept_on_the_core(core: Core) -> None:
@@ -268,6 +268,17 @@ def the_old_state_stays_valid(core: Core) -> None:
             require(untouched, f"{verb}() edits leaf {name!r} of the state it was given")
 
 
+def an_ablation_changes_outputs_until_it_ends(core: Core) -> None:
+    """Without any one part of ``ablations`` outputs differ; afterwards they are as before."""
+    x, start, state = inputs(core), no_starts(inputs(core)), used_state(core)
+    want = core(x, state, start).y
+    for part in sorted(core.ablations):
+        core.silence(part)
+        require(not bits_equal(core(x, state, start).y, want), f"without {part} nothing changes")
+        core.silence(None)
+        require_same(core(x, state, start).y, want, f"after an ablation of {part} outputs differ")
+
+
 CHECKS: tuple[Callable[[Core], None], ...] = (
     shapes_and_types_are_as_promised,
     tensors_are_made_where_the_parameters_are,
@@ -289,4 +300,5 @@ CHECKS: tuple[Callable[[Core], None], ...] = (
     a_long_run_stays_finite,
     donating_changes_no_value,
     the_old_state_stays_valid,
+    an_ablation_changes_outputs_until_it_ends,
 )

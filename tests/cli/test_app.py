@@ -16,6 +16,7 @@ from types import ModuleType
 
 import pytest
 import torch
+import yaml
 from suites import slow
 
 from memrl import __version__
@@ -23,7 +24,7 @@ from memrl.bench.learner_process import POSITION_ONLY, LearnerProcess, LearnerSp
 from memrl.cli.app import app, main
 from memrl.cli.train import words_of
 from memrl.config.composition import compose
-from memrl.memory import registry
+from memrl.memory import NTM, registry
 from memrl.tasks import REGISTRY
 
 SMOKE = ["+run=smoke", "threads=1", "total_steps=512", "evaluate.episodes=8"]
@@ -91,7 +92,7 @@ def test_a_value_out_of_range_is_told_alone_without_the_config(memrl, words):
 @pytest.mark.parametrize(
     "command",
     [[], *[[name] for name in ("train", "fit", "evaluate", "watch", "export", "compare", "memories",
-                               "envs", "play", "tasks", "config", "check", "bench")],
+                               "envs", "play", "tasks", "plugins", "config", "check", "bench")],
      *[["bench", name] for name in ("train", "env", "cores", "dnc", "sb3", "cartpole", "sam", "nec",
                                       "nec-dqn", "parity")]],
     ids=" ".join,
@@ -254,6 +255,14 @@ def test_watch_draws_and_says_what_an_ablation_changes(memrl, trained, tmp_path)
     assert gif.with_suffix(".png").exists()
 
 
+def test_any_part_that_a_memory_names_can_be_ablated(memrl, trained, monkeypatch, tmp_path):
+    monkeypatch.setattr(NTM, "ablations", frozenset({"reads", "writes"}))
+    outcome = memrl("watch", trained, "ablate=writes", f"out={tmp_path}", "episodes=2")
+    assert outcome.code == 0, outcome.err
+    assert "without writes" in outcome.out
+    assert (tmp_path / "watch-without-writes.gif").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "file"),
@@ -326,6 +335,32 @@ def test_envs_says_what_can_be_reached_and_lists_what_was_asked_for(memrl):
     assert rest == []
     assert row.split() == "probe/Recall-v0 tensor strict success 0.25 · 0.25 · 1 1 of 6".split()
     assert "no environment has zzz in its id" in sentence(memrl("envs", "zzz"))
+
+
+@pytest.mark.parametrize(
+    ("env", "expected"),
+    [
+        ("probe", "env.cues=4 env.delay=3"),
+        ("popgym-BattleshipEasy-v0", "env.side=8"),
+        ("MiniGrid-MemoryS13-v0", "env.observation=symbolic env.tile_size=8"),
+        (
+            "CartPole-v1",
+            "env.max_episode_steps=500 env.sutton_barto_reward=false env.render_mode=null",
+        ),
+    ],
+)
+def test_config_lists_the_options_of_an_environment_that_no_file_holds(memrl, env, expected):
+    out = memrl("config", f"env={env}").out
+    (line,) = [line for line in out.splitlines() if line.startswith("# ")]
+    assert line.endswith(f"with their defaults: {expected}")
+    assert yaml.safe_load(out)["seed"] == 1
+
+
+def test_options_that_are_set_are_keys_and_no_defaults(memrl):
+    out = memrl("config", "env=probe", "env.delay=10").out
+    assert "delay: 10" in out
+    assert "with their defaults: env.cues=4\n" in out
+    assert "# " not in memrl("config", "env=probe/OneStep-v0").out
 
 
 def test_config_prints_what_train_would_do(memrl):
@@ -529,7 +564,9 @@ def test_an_option_that_is_not_known(memrl, trained):
     assert "did you mean episodes?" in sentence(memrl("evaluate", trained, "evaluate.episodes=3"))
     assert "write KEY=VALUE" in sentence(memrl("evaluate", trained, "best"))
     assert "checkpoint='worst'" in sentence(memrl("evaluate", trained, "checkpoint=worst"))
-    assert "ablate='eyes'" in sentence(memrl("watch", trained, "ablate=eyes"))
+    outcome = memrl("watch", trained, "ablate=read")
+    assert "cannot ablate 'read'; did you mean reads? (allowed: reads, state)" in sentence(outcome)
+    assert "with its memory" not in outcome.out  # told before anything is measured
     assert "allowed: .onnx and .pt2" in sentence(memrl("export", trained, "to=policy.pth"))
 
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 from gymnasium import spaces
 from rich.console import Console
+from run_fakes import Countdown
 
 from memrl.cli.observation_view import draw_observation, half_blocks, tiles
 from memrl.cli.play import LEVELS, Game, few_levels, play, take_turns
@@ -71,6 +72,25 @@ def test_the_tally_is_the_mean_over_finished_episodes():
         played.press("enter")
     played.press(str((int(played.seen["obs"][0].argmax()) + 1) % 3))
     assert played.tally() == "4 episodes:  return 0.75  length 1  success 0.75"
+
+
+def test_a_success_that_the_task_does_not_report_is_left_out():
+    played = game("CartPole-v1")
+    while not played.verdict:
+        played.press("0")
+    assert "success" not in shown(played)
+    assert played.tally() == f"1 episode:  return {played.steps}  length {played.steps}"
+
+
+def test_an_environment_that_resets_one_step_later_shows_the_new_episode():
+    played = Game(Countdown(1, next_step=True), EnvCard(), "countdown", seed=1)
+    while not played.verdict:
+        played.press("0")
+    played.press("0")  # any key: the next episode
+    assert played.seen["obs"].item() == 0
+    played.press("0")
+    assert played.steps == 1
+    assert played.seen["obs"].item() == 1
 
 
 def test_the_previous_action_is_shown_where_the_agent_gets_it():

@@ -154,7 +154,8 @@ def test_a_run_is_opened_by_who_names_its_module_and_by_nobody_else(call, folder
     forget("leaky", "corridor")
     resumed = call(*named, "train", f"--resume={run}", "total_steps=128")
     assert f"memrl watch {run} --plugin leaky --plugin corridor\n" in resumed
-    assert "memrl train env=corridor:Corridor-v0 " in resumed
+    named_again = "memrl train --plugin leaky --plugin corridor env=corridor:Corridor-v0 "
+    assert named_again in resumed
     forget("leaky", "corridor")
     with pytest.raises(RunError, match="add --plugin leaky"):
         memrl.load(run)
@@ -172,6 +173,19 @@ def test_a_run_of_a_registered_memory_names_the_module_that_registers_it(call, f
     assert "unknown memory 'leaky'" in call("evaluate", "here")
     Path("here", "plugins.json").write_text("[")
     assert "plugins.json is damaged" in call("evaluate", "here")
+
+
+@pytest.mark.slow
+def test_a_run_in_a_registered_environment_is_gone_on_with_by_its_module(call, folder):
+    (folder / "corridor.py").write_text(CORRIDOR)
+    words = ["env=Corridor-v0", "env.num=4", "agent.steps=16", "agent.bptt=16", "threads=1",
+             "total_steps=64", "evaluate.episodes=4", "track=off", "run.dir=here"]  # fmt: skip
+    out = call("train", "--plugin", "corridor", *words)
+    assert "memrl watch here --plugin corridor\n" in out
+    assert "memrl train --plugin corridor env=Corridor-v0 " in out
+    forget("corridor")
+    assert "made with env.id=Corridor-v0: add --plugin corridor, or" in call("evaluate", "here")
+    assert "4 episodes" in call("evaluate", "here", "--plugin", "corridor")
 
 
 @pytest.mark.slow

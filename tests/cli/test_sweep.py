@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from memrl import plugins
 from memrl.cli.app import main
-from memrl.cli.sweep_axes import axes_of, commands_after, job_words
+from memrl.cli.sweep_axes import again, axes_of, commands_after, job_words
 from memrl.cli.sweep_report import Outcome, compare_command, outcomes_table, raise_failures
 from memrl.errors import RunError
 
@@ -52,6 +53,16 @@ def test_what_is_left_of_a_sweep_is_told_in_sweeps(done):
 def test_words_that_are_left_can_be_pasted():
     (command,) = commands_after(axes_of(WORDS), 3, "memrl train")
     assert shlex.split(command)[3:] == ["+run=smoke", "memory=gru", "seed=1,2,3", "run.dir=a b"]
+
+
+def test_what_is_left_of_a_sweep_keeps_its_flags(monkeypatch):
+    words = ["-m", "--config-dir", "my files", *WORDS, "--config-dir=more"]
+    assert axes_of(words) == axes_of(WORDS)
+    monkeypatch.setattr(plugins, "NAMED", ["leaky"])
+    command = again("train", words)
+    (left,) = commands_after(axes_of(words), 3, command)
+    flags = ["--plugin", "leaky", "--config-dir", "my files", "--config-dir=more"]
+    assert shlex.split(left)[:8] == ["memrl", "train", *flags, "-m"]
 
 
 def outcome(seed, error=None):

@@ -174,6 +174,22 @@ def test_the_score_is_the_mean_success_since_the_last_checkpoint(tmp_path):
     assert run.checkpoints.last().score == pytest.approx(np.nanmean(successes))
 
 
+def test_the_score_is_the_mean_return_where_a_task_reports_no_success(tmp_path):
+    class WithoutSuccess(WalkAgent):
+        def learn(self, total_steps, on_iteration):
+            def tell(metrics):
+                returned = 2.0 * self.env_steps  # an adapter reports a success of NaN
+                on_iteration({"episode/success": math.nan, "episode/return": returned})
+
+            super().learn(total_steps, tell)
+
+    run = Run(tmp_path / "run", agent=WithoutSuccess())
+    run.fit(14)
+    best = run.checkpoints.best()
+    assert best is not None
+    assert best.score == pytest.approx((14 + 28) / 2)
+
+
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_lets_the_iteration_finish_and_saves(tmp_path, signum, code):
     run = Run(tmp_path / "run")

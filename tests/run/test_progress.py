@@ -35,6 +35,11 @@ def test_return_is_shown_where_there_is_no_success():
     assert describe(row, math.nan, 10) == "5 of 10 env steps  return 0.3"
 
 
+def test_return_is_shown_where_a_success_is_not_known():
+    row = {"env_steps": 5, "episode/success": math.nan, "episode/return": 0.3}
+    assert describe(row, math.nan, 10) == "5 of 10 env steps  return 0.3"
+
+
 def test_lines_come_every_ten_seconds_and_at_the_end():
     clock, lines = Clock(), []
     progress = LineProgress(100, 40, lines.append, clock)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import shlex
 import signal
 import subprocess
@@ -17,7 +18,11 @@ from suites import slow_but
 
 from memrl.checkpoint.folder import Checkpoints
 from memrl.cli.app import app, main
+from memrl.errors import RunError
+from memrl.run.summary import read_summary
+from memrl.supervised import fitting
 from memrl.supervised.config import compose_fit
+from memrl.supervised.evaluation import LengthScore
 from memrl.supervised.fitting import fit_task
 from memrl.tasks import REGISTRY
 
@@ -105,6 +110,30 @@ def test_every_kind_of_task_and_memory_is_drawn(tmp_path, memory, task):
     run = fit_task(config, tmp_path / "run", style="quiet", say=lambda sentence: None)
     for name in ("curve.png", "lengths.png", "memory.png"):
         assert (run.path / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_picture_that_cannot_be_drawn_costs_nothing_else(monkeypatch, tmp_path):
+    def full(*_, **__):
+        raise RunError("the disk is full")
+
+    monkeypatch.setattr(fitting, "draw_learning", full)
+    told = []
+    config = compose_fit([*SMALL, "sequences=6"])
+    run = fit_task(config, tmp_path / "run", style="quiet", say=told.append)
+    assert "the disk is full" in told
+    assert read_summary(run.directory.summary)["sequences"] == 6
+    assert run.directory.lengths.exists()
+
+
+def test_the_summary_of_a_run_is_standard_json(monkeypatch, tmp_path):
+    def diverged(*_, **__):
+        return [LengthScore(3, 5, 0.5, math.nan, None, None)]
+
+    monkeypatch.setattr(fitting, "evaluate_lengths", diverged)
+    config = compose_fit([*SMALL, "sequences=6"])
+    run = fit_task(config, tmp_path / "run", style="quiet", say=lambda _: None)
+    assert run.summary == read_summary(run.directory.summary)
+    assert run.summary["evaluation"][0]["loss"] is None
 
 
 @pytest.mark.slow

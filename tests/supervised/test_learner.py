@@ -10,11 +10,12 @@ import torch
 from small_fits import NEEDED, SMALL, TINY
 from suites import slow
 
+from memrl.evaluation.statistics import wilson
 from memrl.memory import build
 from memrl.supervised.config import compose_fit
 from memrl.supervised.curriculum import Curriculum, CurriculumConfig
 from memrl.supervised.evaluation import evaluate_lengths
-from memrl.supervised.fitting import make_learner
+from memrl.supervised.fitting import make_learner, table
 from memrl.supervised.model import ModelOutput, SequenceModel, build_model
 from memrl.supervised.scoring import score_batch
 from memrl.tasks import Batch, Copy, FirstInput, NGrams
@@ -225,6 +226,26 @@ def test_an_evaluation_knows_the_best_possible_where_the_task_does():
     assert score.best_loss is not None
     assert score.best_loss < score.loss
     assert score.best_accuracy > 0.6
+
+
+def test_an_accuracy_of_one_answer_a_sequence_has_wilsons_interval():
+    task = FirstInput(symbols=3, min_length=2, max_length=2)
+
+    def says_the_first(x, start):
+        return ModelOutput(torch.tensor([1.0, 0.0, 0.0]).expand(*x.shape[:2], 3), None)
+
+    (score,) = evaluate_lengths(task, says_the_first, [2], 41, seed=3, device=CPU)
+    right = round(41 * score.accuracy)
+    want = wilson([1] * right + [0] * (41 - right))
+    assert 0 < right < 41
+    assert score.interval == (want.low, want.high)
+    assert f"{score.accuracy:.2%} [{want.low:.1%}, {want.high:.1%}]" in table([score])[1]
+
+
+def test_an_accuracy_of_many_bits_a_sequence_has_no_interval():
+    (score,) = evaluate_lengths(Copy(bits=3), parrot, [7], 11, seed=3, device=CPU)
+    assert score.interval is None
+    assert "[" not in table([score])[1]
 
 
 class Fixed(Copy):

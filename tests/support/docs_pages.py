@@ -94,6 +94,8 @@ def shortened(words: list[str]) -> list[str]:
     if "-m" in rest:
         rest = [_first_two(word) for word in rest]
     added = [*SHORTER.get(command, [])]
+    if command == "watch" and not any(word.startswith("ablate=") for word in rest):
+        added = []  # one episode is watched, and no other played
     if command == "evaluate":  # the run was made on a probe in MiniGrid's place, without a bank
         rest = [word for word in rest if not word.startswith("bank=")]
     if command == "train":

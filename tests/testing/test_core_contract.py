@@ -12,6 +12,7 @@ from memrl.memory.core import MemoryCore, Unrolled
 from memrl.memory.state import map_state
 from memrl.testing import core_contract as testing
 from memrl.testing.core_contract import check_core, fresh
+from memrl.testing.core_runs import bits_equal
 
 
 class Trace(NamedTuple):
@@ -230,6 +231,21 @@ class HidesItsTape(Good):
         return y + self.recall(x), state
 
 
+class AblatesNothing(Good):
+    """Names a part, and reads it none the less."""
+
+    ablations = frozenset({"trace"})
+
+
+class AblatesForEver(AblatesNothing):
+    def silence(self, part):
+        self.ablate = self.ablate or frozenset({part} if part else ())
+
+    def _update(self, x, state):
+        y, after = super()._update(x, state)
+        return y * 0 if self.ablate else y, after
+
+
 FAULTS = [
     (ResetsByMultiplying, testing.a_start_forgets_everything_even_nan),
     (ResetsToZero, testing.a_start_forgets_everything_even_nan),
@@ -266,6 +282,8 @@ FAULTS = [
     (ChangesItsDtype, testing.shapes_and_types_are_as_promised),
     (MakesTensorsAnywhere, testing.tensors_are_made_where_the_parameters_are),
     (HidesItsTape, testing.nothing_is_kept_on_the_core),
+    (AblatesNothing, testing.an_ablation_changes_outputs_until_it_ends),
+    (AblatesForEver, testing.an_ablation_changes_outputs_until_it_ends),
 ]
 
 
@@ -361,3 +379,17 @@ def test_a_cost_that_differs_between_sequence_and_steps_is_found():
 
     assert failures(Costly) == {}
     assert "cost" in failures(Cheating)["a sequence equals its steps"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(float("nan"), 0.0), (float("inf"), torch.finfo(torch.float32).max)]
+)
+def test_equal_bits_tell_nan_and_infinity_from_numbers(one, other):
+    a, b = (torch.tensor([1.0, value]) for value in (one, other))
+    assert bits_equal(a, a.clone())
+    assert not bits_equal(a, b)
+
+
+def test_equal_bits_need_equal_shapes():
+    assert not bits_equal(torch.zeros(2, 3), torch.zeros(3))
+    assert bits_equal(torch.tensor([True, False]), torch.tensor([True, False]))
