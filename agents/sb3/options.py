@@ -119,6 +119,11 @@ def _check_sizes(given: Mapping[str, Any], n_envs: int) -> None:
             continue
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ValueError(f"{name} is {value!r}, allowed: a whole number from 1")
+    if given["normalize_advantage"] is True and n_envs * given["n_steps"] == 1:
+        raise ValueError(
+            "n_steps is 1 with 1 environment, a rollout of 1 env step with normalize_advantage=True, "
+            "allowed: at least 2, since one advantage less its mean is zero"
+        )
     size = given["batch_size"] or n_envs * given["n_steps"]
     if given["normalize_advantage"] is True and size == 1:
         raise ValueError(
