@@ -263,7 +263,11 @@ class MemoryPPO(LiveOptions):
         )
 
     def train(self) -> None:
-        """Update the policy on the rollout."""
+        """Update the policy on the rollout.
+
+        Raises:
+            ValueError: a loss or a gradient became NaN or infinite; SB3's users catch this one.
+        """
         self.policy.set_training_mode(True)
         rollout, norm = self.rollout_buffer.storage, self.return_norm
         returns = self.rollout_buffer.set_targets()
@@ -278,7 +282,13 @@ class MemoryPPO(LiveOptions):
         lr = self.rates.update(self.lr_schedule, left)
         learner = self.learner
         learner.config, learner.batch_size = learner_config(self), minibatch_size(self)
-        averages = learner.improve(rollout, rates)
+        try:
+            averages = learner.improve(rollout, rates)
+        except FloatingPointError as error:
+            raise ValueError(
+                f"learning diverged after {self.num_timesteps:,} env steps: {error}; a smaller "
+                "learning_rate or max_grad_norm may help"
+            ) from error
         self.policy.net.encoder.update(rollout.obs, rollout.valid)
         if norm is not None:
             norm.update(returns.reshape(-1, 1), rollout.valid.flatten())
