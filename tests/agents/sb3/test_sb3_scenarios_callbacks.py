@@ -9,11 +9,12 @@ from small_models import STEPS, Sampled, Watch, copies, logged, make_model
 from stable_baselines3.common import callbacks as sb3
 from stable_baselines3.common.logger import HParam
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+from suites import slow
 
 from memrl.agents.sb3 import EvalCallback, MemoryPPO
 
 PER = 2 * STEPS
-BOTH = pytest.mark.parametrize("kind", [sb3.EvalCallback, EvalCallback])
+BOTH = pytest.mark.parametrize("kind", [slow(sb3.EvalCallback), EvalCallback])
 
 
 class Wins(Sampled):
@@ -88,7 +89,7 @@ def test_logging_may_follow_steps_instead_of_rollouts():
     assert "train/loss" in rows[1]
 
 
-@pytest.mark.parametrize("no", [False, np.bool_(0), torch.tensor(False)], ids=["no", "np", "torch"])
+@pytest.mark.parametrize("no", [slow(False), np.bool_(0), torch.tensor(False)], ids=str)
 def test_any_false_ends_learning_at_the_first_step(no):
     class Refuses(sb3.BaseCallback):
         def _on_step(self):
@@ -160,7 +161,7 @@ def test_options_are_written_for_tensorboards_table(tmp_path):
             self.logger.record("hparams", table, exclude=("stdout", "log", "json", "csv"))
 
     writes = Writes(lambda callback: True)
-    model = make_model(tensorboard_log=str(tmp_path)).learn(2 * PER, callback=writes)
+    model = make_model(tensorboard_log=str(tmp_path)).learn(PER, callback=writes)
     model.learn(PER, reset_num_timesteps=False)
     assert [path.name for path in tmp_path.iterdir()] == ["MemoryPPO_1"]
     for _ in range(2):

@@ -10,6 +10,7 @@ from gymnasium.wrappers import TimeLimit
 from small_models import BOX, STEPS, Sampled, copies, make_model
 from stable_baselines3.common.callbacks import EventCallback, StopTrainingOnNoModelImprovement
 from stable_baselines3.common.vec_env import DummyVecEnv
+from suites import slow, slow_but
 
 from memrl.agents.sb3 import EvalCallback, evaluate_policy
 
@@ -18,6 +19,10 @@ PARTS = {
     "multidiscrete": (spaces.MultiDiscrete([2, 3]), [2, 3]),
     "multibinary": (spaces.MultiBinary(3), [2, 2, 2]),
 }
+KINDS = slow_but(
+    {("discrete", False), ("multidiscrete", True), ("multibinary", False)},
+    [(kind, in_dict) for kind in PARTS for in_dict in (False, True)],
+)
 PER = 2 * STEPS
 
 
@@ -54,16 +59,14 @@ def model_in(**given):
     return make_model(copies(lambda: Repeats(**given)))
 
 
-@pytest.mark.parametrize("in_dict", [False, True])
-@pytest.mark.parametrize("kind", PARTS)
+@pytest.mark.parametrize(("kind", "in_dict"), KINDS)
 def test_an_untrained_model_is_right_where_only_that_is_allowed(kind, in_dict):
     model = model_in(kind=kind, in_dict=in_dict)
     mean, _ = evaluate_policy(model, copies(lambda: Repeats(kind, in_dict=in_dict)), 4)
     assert mean == 5
 
 
-@pytest.mark.parametrize("in_dict", [False, True])
-@pytest.mark.parametrize("kind", PARTS)
+@pytest.mark.parametrize(("kind", "in_dict"), KINDS)
 def test_a_model_learns_while_some_wrong_actions_are_allowed(kind, in_dict):
     model = model_in(kind=kind, others=1, in_dict=in_dict).learn(PER)
     mask = model.rollout_buffer.obs["action_mask"]
@@ -78,7 +81,7 @@ def test_an_episode_that_time_cut_off_is_bootstrapped_beside_masks():
     assert rollout.bootstrap[rollout.truncated].all()
 
 
-@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("normalize", [slow(True), False])
 def test_advantages_may_stay_as_they_are_beside_masks(normalize):
     env = copies(lambda: Repeats(others=2))
     make_model(env, normalize_advantage=normalize).learn(PER)
@@ -179,7 +182,7 @@ def random_mask(env):
     return mask
 
 
-@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("shared", [slow(True), False])
 def test_sb3_contribs_wrapper_gives_masks_over_pictures(shared):
     wrappers = pytest.importorskip("sb3_contrib.common.wrappers", reason="pip install sb3-contrib")
     space = spaces.Box(0, 255, (36, 36, 1), np.uint8)

@@ -8,6 +8,7 @@ import torch
 from small_models import BOX, STEPS, Sampled, copies, make_model, parameters
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from suites import slow
 from torch import nn
 
 from memrl.agents.sb3 import MemoryPolicy, MemoryPPO
@@ -73,12 +74,12 @@ def test_running_statistics_and_dropout_rest_in_predict(masks):
 @pytest.mark.parametrize(
     "net_arch",
     [
-        [4, 4],
+        slow([4, 4]),
         {"vf": [8, 4], "pi": [8]},
-        {"vf": [8], "pi": [8, 4]},
+        slow({"vf": [8], "pi": [8, 4]}),
         {"pi": [8]},
         [{"vf": [8]}],
-        [{"vf": [8], "pi": [4]}],
+        slow([{"vf": [8], "pi": [4]}]),
     ],
     ids=str,
 )
@@ -88,8 +89,15 @@ def test_any_widths_are_learned_with(net_arch):
     assert not before.equal(parameters(model.learn(PER)))
 
 
-@pytest.mark.parametrize("cls", [torch.optim.AdamW, RMSpropTFLike])
-@pytest.mark.parametrize("kwargs", [None, {"weight_decay": 0.0}])
+@pytest.mark.parametrize(
+    ("cls", "kwargs"),
+    [
+        (torch.optim.AdamW, None),
+        slow(torch.optim.AdamW, {"weight_decay": 0.0}),
+        slow(RMSpropTFLike, None),
+        (RMSpropTFLike, {"weight_decay": 0.0}),
+    ],
+)
 def test_any_optimiser_learns_and_goes_on_from_a_file(cls, kwargs, tmp_path):
     model = make_model(policy={"optimizer_class": cls, "optimizer_kwargs": kwargs}).learn(PER)
     model.save(tmp_path / "m")

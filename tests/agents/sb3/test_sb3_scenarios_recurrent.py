@@ -30,7 +30,12 @@ CRITICS = {
     "none, two extractors": {"enable_critic_lstm": False, "share_features_extractor": False},
 }
 CASES = [(policy, critic) for policy in SEEN for critic in CRITICS]
-FAST = {case for case in CASES if case[0] == "MlpLstmPolicy" or case[1].endswith("extractors")}
+FAST = {
+    ("MlpLstmPolicy", "own, two layers"),
+    ("MlpLstmPolicy", "detached"),
+    ("CnnLstmPolicy", "own, two extractors"),
+    ("MultiInputLstmPolicy", "none"),
+}
 
 
 def recurrent(policy, env, **words):

@@ -14,6 +14,7 @@ from stable_baselines3.common import logger as logs
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
+from suites import slow, slow_but
 
 from memrl.agents.sb3 import evaluate_policy
 
@@ -45,8 +46,16 @@ def test_a_last_minibatch_of_one_step_is_warned_of_and_learned_from():
     assert rows[-1]["train/value_loss"] > 0
 
 
-@pytest.mark.parametrize("clip", [None, 0.2])
-@pytest.mark.parametrize("space", [spaces.Discrete(3), spaces.Box(-1, 1, (2,))], ids=str)
+@pytest.mark.parametrize(
+    ("clip", "space"),
+    [
+        (None, spaces.Discrete(3)),
+        slow(None, spaces.Box(-1, 1, (2,))),
+        slow(0.2, spaces.Discrete(3)),
+        (0.2, spaces.Box(-1, 1, (2,))),
+    ],
+    ids=str,
+)
 def test_values_are_clipped_if_asked(clip, space):
     model = make_model(copies(lambda: Sampled(BOX, space)), clip_range_vf=clip)
     rows = logged(model)
@@ -111,7 +120,7 @@ def test_a_clock_that_stands_still_divides_nothing_by_zero(monkeypatch):
     make_model().learn(2 * PER)
 
 
-@pytest.mark.parametrize("part", ["model", "policy"])
+@pytest.mark.parametrize("part", [slow("model"), "policy"])
 def test_the_model_or_its_policy_is_evaluated(part):
     model = make_model()
     player, steps = model if part == "model" else model.policy, []
@@ -129,7 +138,7 @@ def test_the_model_or_its_policy_is_evaluated(part):
         evaluate_policy(player, model.get_env(), 2, reward_threshold=16.0)
 
 
-@pytest.mark.parametrize("n_envs", [1, 2, 5, 7])
+@pytest.mark.parametrize("n_envs", slow_but({5}, [1, 2, 5, 7]))
 def test_as_many_episodes_are_evaluated_as_asked(n_envs):
     model, ends = make_model(), []
 
@@ -151,7 +160,7 @@ class Cheats(gymnasium.Wrapper):
 FORKED = partial(SubprocVecEnv, start_method="fork")
 
 
-@pytest.mark.parametrize("kind", [None, DummyVecEnv, FORKED])
+@pytest.mark.parametrize("kind", [None, slow(DummyVecEnv), slow(FORKED)])
 def test_what_a_monitor_saw_is_what_counts(kind):
     """A monitor's episode goes on beyond the wrapper's resets, and is counted when it ends."""
 
@@ -185,7 +194,7 @@ def test_what_a_monitor_saw_is_what_counts(kind):
 
 def test_training_and_acting_repeat_from_a_seed():
     def played():
-        model = make_model(make_vec_env("Pendulum-v1", 1), seed=0).learn(2 * STEPS)
+        model = make_model(make_vec_env("Pendulum-v1", 1), seed=0).learn(STEPS)
         env = model.get_env()
         obs, state, start, seen = env.reset(), None, None, []
         for _ in range(20):

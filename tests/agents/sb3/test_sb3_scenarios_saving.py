@@ -57,7 +57,7 @@ def test_some_parameters_are_set_and_the_others_stay():
     assert not any(after[name].equal(before[name]) for name in names if before[name].dim())
 
 
-@pytest.mark.parametrize("device", ["auto", "cpu", "cuda"])
+@pytest.mark.parametrize("device", [slow("auto"), slow("cpu"), "cuda"])
 def test_a_model_is_loaded_on_any_device_and_acts_and_learns_there(device, tmp_path):
     saved = make_model()
     saved.set_parameters(randomised(saved), exact_match=False)
@@ -153,6 +153,7 @@ def test_a_policy_of_random_parameters_is_saved_alone_and_loaded(policy, tmp_pat
     assert mine.tolist() == yours.tolist()
 
 
+@pytest.mark.slow
 def test_a_model_of_pictures_goes_on_in_one_environment(tmp_path):
     env, words = Sampled(PICTURE), {"encoder_dim": 7, "memory": "gru"}
     sizes = {"n_steps": STEPS, "batch_size": STEPS, "device": "cpu"}

@@ -20,6 +20,7 @@ from stable_baselines3.common.vec_env import (
     VecFrameStack,
     VecTransposeImage,
 )
+from suites import slow
 
 from memrl.agents.sb3 import MemoryPPO
 
@@ -46,8 +47,17 @@ def test_a_subclass_of_a_space_is_learned_from_saved_and_set(tmp_path):
     assert env().action_space.contains(action)
 
 
-@pytest.mark.parametrize("space", [BOX, BOX64, spaces.Dict({"a": BOX, "b": BOX64})], ids=str)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("space", "dtype"),
+    [
+        slow(BOX, np.float32),
+        (BOX, np.float64),
+        slow(BOX64, np.float32),
+        slow(BOX64, np.float64),
+        (spaces.Dict({"a": BOX, "b": BOX64}), np.float64),
+    ],
+    ids=str,
+)
 def test_actions_have_the_type_of_their_space(space, dtype):
     env = Sampled(space, spaces.Box(-1, 1, (2,), dtype))
     action, _ = make_model(env).learn(STEPS).predict(env.reset()[0])
@@ -103,11 +113,11 @@ def test_a_dict_of_one_vector_is_that_vector():
         b, _ = other.predict(obs, None, start, deterministic=True)
         assert a.tolist() == b.tolist()
         assert parameters(one).equal(parameters(other))
-        one.learn(2 * STEPS)
-        other.learn(2 * STEPS)
+        one.learn(STEPS)
+        other.learn(STEPS)
 
 
-@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("last", [slow(False), True])
 def test_dicts_with_pictures_are_stacked_by_entry(last):
     order = {"vec": None, "img": "last" if last else "first"}
     env = DummyVecEnv(
@@ -120,6 +130,7 @@ def test_dicts_with_pictures_are_stacked_by_entry(last):
     assert env.action_space.contains(action[0])
 
 
+@pytest.mark.slow
 def test_dicts_with_pictures_cross_processes():
     env = SubprocVecEnv([lambda: Sampled(MIXED)] * 2, start_method="fork")
     try:

@@ -157,7 +157,7 @@ def reporting(base: Any) -> Any:
     return Reports
 
 
-@pytest.mark.parametrize("base", [callbacks.EvalCallback, EvalCallback])
+@pytest.mark.parametrize("base", [callbacks.EvalCallback, slow(EvalCallback)])
 def test_a_trial_is_reported_to_and_pruned(base):
     trial = Trial()
     callback = reporting(base)(Monitor(Sampled()), trial, n_eval_episodes=2, eval_freq=3)
