@@ -105,8 +105,9 @@ HYDRA_FILES = (
 SB3_FILES = {
     f"agents.sb3.{name}"
     for name in (
-        "acting algorithm archive collecting distribution evaluation extractor normalisation "
-        "persistent plugins policy recurrent_words saving schedules training_log vec_env"
+        "acting algorithm archive collecting distribution evaluation extractor masking "
+        "normalisation persistent plugins policy recurrent_words saving schedules "
+        "training_log vec_env"
     ).split()
 }
 

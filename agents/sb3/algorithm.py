@@ -16,9 +16,10 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from memrl.agents.ppo.learner import Learner, Rates
 from memrl.agents.sb3.live_options import LiveOptions
+from memrl.agents.sb3.masking import obeys_masks
 from memrl.agents.sb3.options import learner_config, minibatch_size, plain, warn_of_a_rest
 from memrl.agents.sb3.plugins import with_class_names
-from memrl.agents.sb3.policy import MemoryPolicy
+from memrl.agents.sb3.policy import MemoryPolicy, check_overrides
 from memrl.agents.sb3.rates import LearningRates
 from memrl.agents.sb3.recurrent_words import RECURRENT_POLICIES, with_recurrent_defaults
 from memrl.agents.sb3.schedules import (
@@ -173,6 +174,8 @@ class MemoryPPO(LiveOptions):
             raise ValueError(f"the policy {policy!r} is unknown, allowed: {known}")
         if not isinstance(policy, str) and not issubclass(policy, MemoryPolicy):
             raise ValueError(f"the policy {policy.__name__} has no memory, allowed: MemoryPolicy")
+        if not isinstance(policy, str):
+            check_overrides(policy)
 
     def _setup_model(self) -> None:
         if not hasattr(self, "observation_space"):
@@ -226,15 +229,30 @@ class MemoryPPO(LiveOptions):
         tb_log_name: str = "MemoryPPO",
         reset_num_timesteps: bool = True,
         progress_bar: bool = False,
+        *,
+        use_masking: bool | None = None,
     ) -> MemoryPPO:
         """See SB3's ``BaseAlgorithm.learn``; ``tb_log_name`` defaults to this class's name.
 
+        Args:
+            total_timesteps: env steps of all environments.
+            callback: SB3's callbacks, or a function.
+            log_interval: rollouts from log to log.
+            tb_log_name: of TensorBoard's folder.
+            reset_num_timesteps: begin new episodes and count env steps from zero.
+            progress_bar: draw one.
+            use_masking: obey action masks, as in sb3-contrib; None: if the environments have any.
+
         Raises:
-            ValueError: a schedule of a loaded model was a function and has not been given again.
+            ValueError: a schedule of a loaded model was a function and has not been given again, or
+                masks are asked for and there are none.
         """
         need_functions(
             {name: getattr(self, name) for name in ("learning_rate", "clip_range", "clip_range_vf")}
         )
+        if self.env is not None:
+            obeys_masks(self.env, use_masking)
+        self._use_masking = use_masking
         return super().learn(
             total_timesteps.__index__(),
             callback,
@@ -245,7 +263,11 @@ class MemoryPPO(LiveOptions):
         )
 
     def train(self) -> None:
-        """Update the policy on the rollout."""
+        """Update the policy on the rollout.
+
+        Raises:
+            ValueError: a loss or a gradient became NaN or infinite; SB3's users catch this one.
+        """
         self.policy.set_training_mode(True)
         rollout, norm = self.rollout_buffer.storage, self.return_norm
         returns = self.rollout_buffer.set_targets()
@@ -260,7 +282,13 @@ class MemoryPPO(LiveOptions):
         lr = self.rates.update(self.lr_schedule, left)
         learner = self.learner
         learner.config, learner.batch_size = learner_config(self), minibatch_size(self)
-        averages = learner.improve(rollout, rates)
+        try:
+            averages = learner.improve(rollout, rates)
+        except FloatingPointError as error:
+            raise ValueError(
+                f"learning diverged after {self.num_timesteps:,} env steps: {error}; a smaller "
+                "learning_rate or max_grad_norm may help"
+            ) from error
         self.policy.net.encoder.update(rollout.obs, rollout.valid)
         if norm is not None:
             norm.update(returns.reshape(-1, 1), rollout.valid.flatten())

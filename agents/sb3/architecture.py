@@ -114,7 +114,7 @@ def split_words(words: Mapping[str, Any]) -> tuple[Architecture, dict[str, Any]]
     for name in ("ortho_init", "share_features_extractor", "normalize_images"):
         if not isinstance(own.get(name, True), bool):
             raise ValueError(f"policy_kwargs: {name}={own[name]!r}, allowed: True, False")
-    if "features_extractor_kwargs" in own and own.get("features_extractor_class") is None:
+    if own.get("features_extractor_kwargs") and own.get("features_extractor_class") is None:
         raise ValueError(
             "policy_kwargs has features_extractor_kwargs without features_extractor_class, which "
             "reads them; options of memrl's encoder are encoder_dim, cell_dim and discrete_dim"

@@ -76,6 +76,8 @@ def read(place: PathOrStream, *, kind: str) -> dict[str, Any]:
 
 def _bytes(place: PathOrStream) -> tuple[str, bytes]:
     if not isinstance(place, str | Path):
+        if place.seekable():
+            place.seek(0)  # it may stand at its end, where it was written just now
         return "the stream", place.read()
     path = Path(place)
     found = next((p for p in (path, Path(f"{path}.zip")) if p.is_file()), None)

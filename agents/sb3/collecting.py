@@ -10,6 +10,7 @@ from stable_baselines3.common.utils import obs_as_tensor
 from stable_baselines3.common.vec_env import VecEnv
 
 from memrl.agents.sb3.buffer import RolloutBuffer
+from memrl.agents.sb3.masking import obeys_masks
 from memrl.agents.sb3.persistent import Persistent
 from memrl.agents.sb3.vec_env import VecEnvAdapter
 from memrl.rollout.collect import Collector
@@ -23,6 +24,7 @@ class Collecting(Persistent, ABC):
     bptt: int
     burn_in: int
     _source: VecEnvAdapter | None = None
+    _use_masking: bool | None = None  # of the last `learn`
     _cut: tuple[int, int, int] | None = None  # n_steps, bptt and burn_in of the present storage
 
     def collect_rollouts(
@@ -72,16 +74,23 @@ class Collecting(Persistent, ABC):
     def _collector_for(self, env: VecEnv) -> tuple[Collector, VecEnvAdapter]:
         """The collector for these environments; it begins anew where SB3 has reset them."""
         goes_on = self._last_episode_starts is self._carried_starts
+        obeys = obeys_masks(env, self._use_masking)
         collector, source = self._collector, self._source
         if collector is None or source is None or source.env is not env:
             self._source = source = VecEnvAdapter(env, self.device)
+            source.obeys_masks = obeys
             source.set_obs(self._last_obs)
             collector = Collector(source, self.policy.net, self.generator, seed=0)
             if self._saved_collector is not None and goes_on:
                 collector.load_state_dict(self._saved_collector)
             self._collector, self._cut = collector, None
-        elif not goes_on:
-            collector.begin(source.set_obs(self._last_obs))
+        elif source.obeys_masks != obeys or not goes_on:
+            source.obeys_masks = obeys
+            obs = source.set_obs(self._last_obs)
+            if goes_on:
+                collector.obs = obs
+            else:
+                collector.begin(obs)
         self._saved_collector = None
         return collector, source
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.preprocessing import is_image_space, preprocess_obs
-from stable_baselines3.common.torch_layers import FlattenExtractor, NatureCNN
+from stable_baselines3.common.torch_layers import CombinedExtractor, FlattenExtractor, NatureCNN
 from torch import Tensor
 
 from memrl.agents.sb3.vec_env import ObservationConverter
@@ -47,12 +47,12 @@ class ExtractedFeatures(Encoder):
                 parts[key] = leaf.given
         self.spaces = parts
         space = next(iter(parts.values())) if self.single else spaces.Dict(parts)
+        if not normalize_images and issubclass(cls, NatureCNN | CombinedExtractor):
+            kwargs = {"normalized_image": True, **kwargs}  # takes floats as images, as in SB3
         try:
             self.extractor = cls(space, **kwargs)
         except (TypeError, AssertionError) as error:
-            raise ValueError(
-                f"{cls.__name__} does not take the observation space or its options: {error}"
-            ) from error
+            raise ValueError(_refusal(cls, error, normalize_images)) from error
         self.features_dim = int(self.extractor.features_dim)
 
     def forward(self, obs: Obs) -> Tensor:
@@ -76,6 +76,15 @@ class ExtractedFeatures(Encoder):
 
     def _dtype(self) -> torch.dtype:
         return next((p.dtype for p in self.extractor.parameters()), torch.get_default_dtype())
+
+
+def _refusal(cls: type[Any], error: Exception, normalize_images: bool) -> str:
+    """Why an extractor was not built, in one sentence; SB3's own has a paragraph of links."""
+    first = str(error).splitlines()[0]
+    reason = f"{cls.__name__} does not take the observation space or its options: {first}"
+    if normalize_images and issubclass(cls, NatureCNN) and isinstance(error, AssertionError):
+        reason += "; images that are floats [C, H, W] need normalize_images=False"
+    return reason
 
 
 def _is_image(space: spaces.Space[Any]) -> bool:

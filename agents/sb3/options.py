@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -86,8 +87,8 @@ def learner_config(model: Any) -> PPOConfig:
     _check_sizes(given, model.n_envs)
     vf, schedules = given["clip_range_vf"], ("learning_rate", "clip_range")
     for name in schedules:
-        if initial_value(given[name]) < 0:
-            raise ValueError(f"{name} is {given[name]!r}, allowed: at least 0")
+        if not 0 <= initial_value(given[name]) < math.inf:
+            raise ValueError(f"{name} is {given[name]!r}, allowed: finite, at least 0")
     try:
         config = PPOConfig(
             steps=given["n_steps"],
@@ -119,6 +120,11 @@ def _check_sizes(given: Mapping[str, Any], n_envs: int) -> None:
             continue
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ValueError(f"{name} is {value!r}, allowed: a whole number from 1")
+    if given["normalize_advantage"] is True and n_envs * given["n_steps"] == 1:
+        raise ValueError(
+            "n_steps is 1 in 1 environment, a rollout of 1 env step with normalize_advantage=True, "
+            "allowed: at least 2, since one advantage less its mean is zero"
+        )
     size = given["batch_size"] or n_envs * given["n_steps"]
     if given["normalize_advantage"] is True and size == 1:
         raise ValueError(

@@ -35,6 +35,7 @@ from memrl.policies.backbone import PolicyConfig, build_encoder
 from memrl.rollout.spaces import MASK, canonical_action
 
 KIND = "MemoryPolicy"
+NOT_CALLED = ("forward", "evaluate_actions", "predict_values", "extract_features")  # by learning
 
 
 class MemoryPolicy(ActingPolicy):
@@ -164,6 +165,20 @@ class MemoryPolicy(ActingPolicy):
             )
 
         return [build() for _ in range(1 if words.share_features_extractor else 2)]
+
+
+def check_overrides(policy: type[MemoryPolicy]) -> None:
+    """Refuse a subclass whose change would have no effect on learning.
+
+    Raises:
+        ValueError: it overrides a method that learning does not call.
+    """
+    for name in NOT_CALLED:
+        if getattr(policy, name) is not getattr(MemoryPolicy, name):
+            raise ValueError(
+                f"the policy {policy.__name__} overrides {name}, which learning does not call, "
+                "allowed: words of policy_kwargs, an encoder or a memory of your own, and callbacks"
+            )
 
 
 def _config(given: Mapping[str, Any], words: Architecture) -> PolicyConfig:

@@ -23,6 +23,8 @@ def with_recurrent_defaults(
     if policy not in RECURRENT_POLICIES:
         return None if policy_kwargs is None else dict(policy_kwargs)
     given = dict(policy_kwargs or {})
+    if given.get("net_arch", ...) is None:
+        del given["net_arch"]  # means RecurrentPPO's default, too
     extractor = given.get("features_extractor_class", RECURRENT_POLICIES[policy])
     hidden: list[int] = [] if extractor is NatureCNN else [64, 64]
     defaults: dict[str, Any] = {"memory": "lstm", "net_arch": {"pi": hidden, "vf": hidden}}

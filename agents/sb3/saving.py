@@ -47,7 +47,7 @@ def model_parts(model: Any) -> dict[str, Any]:
             "episodes": None if model.ep_info_buffer is None else list(model.ep_info_buffer),
             "successes": None if model.ep_success_buffer is None else list(model.ep_success_buffer),
         },
-        "policy": dict(model.policy.state_dict()),
+        "policy": dict(getattr(model.policy, "_orig_mod", model.policy).state_dict()),
         "policy.optimizer": model.learner.optimizer.state_dict(),
         "pytorch_variables": {
             "generators": [generator.get_state() for generator in model.generators()],
@@ -60,21 +60,22 @@ def model_parts(model: Any) -> dict[str, Any]:
 
 
 def choose(arguments: dict[str, Any], exclude: Iterable[str], include: Iterable[str]) -> None:
-    """Drop excluded arguments.
+    """Drop excluded arguments that are not included after all.
 
     Raises:
         ValueError: a name that a file must contain, or cannot.
     """
-    for name in exclude:
-        if name == "policy_kwargs" or name in ("policy", *COUNTERS):
-            raise ValueError(f"exclude={name!r}: a model cannot be loaded without it")
-        arguments.pop(name, None)
+    include = list(include)
     for name in include:
         if name not in (*arguments, *COUNTERS, "policy", "ep_info_buffer", "ep_success_buffer"):
             raise ValueError(
                 f"include={name!r}: a file contains tensors and plain values only; save it yourself"
                 f"{nearest(name, arguments)}"
             )
+    for name in set(exclude).difference(include):
+        if name == "policy_kwargs" or name in ("policy", *COUNTERS):
+            raise ValueError(f"exclude={name!r}: a model cannot be loaded without it")
+        arguments.pop(name, None)
 
 
 def rebuild(

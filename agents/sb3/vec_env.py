@@ -22,6 +22,7 @@ from memrl.rollout.spaces import (
     canonical_action,
     decode_action,
     encode,
+    is_channels_first,
     leaves,
 )
 
@@ -32,8 +33,8 @@ MASK_METHOD = "action_masks"  # the environments' method that sb3-contrib's Mask
 class VecEnvAdapter(BatchedEnv):
     """The B environments of a ``VecEnv``; SB3's loop resets them and calls `set_obs`.
 
-    Action masks come from the environments' method ``action_masks`` if they have one. Continuous
-    actions are clipped to their bounds.
+    Action masks come from the environments' method ``action_masks`` if they have one; unless
+    ``obeys_masks``, every mask allows all actions. Continuous actions are clipped to their bounds.
 
     Raises:
         ValueError: a space has no tensor form.
@@ -50,6 +51,7 @@ class VecEnvAdapter(BatchedEnv):
         if self._adds_masks:
             entries[MASK] = spaces.MultiBinary(mask_size(env.action_space))
         self.observation_space = spaces.Dict(entries)
+        self.obeys_masks = True
         self._obs: Any = None
 
     def set_obs(self, obs: Any) -> Obs:
@@ -109,6 +111,8 @@ class VecEnvAdapter(BatchedEnv):
         return final
 
     def _with_mask(self, obs: Obs) -> Obs:
+        if not self.obeys_masks:
+            return obs | self._all_allowed()
         if not self._adds_masks:
             return obs
         size = mask_size(self.env.action_space)
@@ -117,6 +121,14 @@ class VecEnvAdapter(BatchedEnv):
             for index, mask in enumerate(self.env.env_method(MASK_METHOD))
         ]
         return obs | {MASK: torch.as_tensor(np.stack(rows), device=self.device)}
+
+    def _all_allowed(self) -> Obs:
+        """Masks [B, A] that forbid nothing, where observations have masks."""
+        space = self.observation_space.spaces.get(MASK)
+        if space is None:
+            return {}
+        shape = (self.num_envs, *(space.shape or ()))
+        return {MASK: torch.ones(shape, dtype=torch.bool, device=self.device)}
 
 
 class ObservationConverter:
@@ -129,10 +141,11 @@ class ObservationConverter:
         self.device = device
 
     def read(self, obs: Any) -> Obs:
-        """A batch of observations [B, ...]."""
+        """A batch of observations [B, ...]; pictures [C, H, W] may come as [H, W, C], as in SB3."""
         read = {}
         for key, leaf in self.leaves.items():
-            part = torch.as_tensor(encode(leaf, leaf.pick(obs), f"observation {key!r}"))
+            given = _as_in_space(leaf, leaf.pick(obs))
+            part = torch.as_tensor(encode(leaf, given, f"observation {key!r}"))
             read[key] = part.to(self.device, copy=True)
         return read
 
@@ -140,6 +153,14 @@ class ObservationConverter:
         """Is this one observation rather than a batch?"""
         leaf = next(iter(self.leaves.values()))
         return np.ndim(leaf.pick(obs)) == len(leaf.given.shape or ())
+
+
+def _as_in_space(leaf: Leaf, values: Any) -> Any:
+    """A batch of pictures with their channels in front, if they are there in the space."""
+    shape = leaf.given.shape or ()
+    if not is_channels_first(leaf.given) or np.shape(values)[1:] != (*shape[1:], shape[0]):
+        return values
+    return np.moveaxis(values, -1, 1)
 
 
 def check_arrays(space: spaces.Space[Any]) -> None:

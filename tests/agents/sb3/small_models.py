@@ -43,7 +43,7 @@ class Sampled(gymnasium.Env[Any, Any]):
         late: bool = False,
     ) -> None:
         self.observation_space = copy.deepcopy(observation_space)
-        self.action_space = action_space or spaces.Discrete(3)
+        self.action_space = spaces.Discrete(3) if action_space is None else action_space
         self.length, self.late, self.t, self.resets = length, late, 0, 0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):

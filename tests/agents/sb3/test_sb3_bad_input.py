@@ -32,6 +32,7 @@ from memrl.agents.sb3 import MemoryPPO
         ({"max_grad_norm": 0.0}, "max_grad_norm is 0.0"),
         ({"target_kl": 0.0}, "target_kl is 0.0"),
         ({"learning_rate": -1e-3}, "learning_rate is -0.001"),
+        ({"learning_rate": float("nan")}, "learning_rate is nan, allowed: finite, at least 0"),
         ({"clip_range": -0.1}, "clip_range is -0.1"),
         ({"clip_range_vf": -1.0}, "clip_range_vf is -1.0"),
         ({"policy": {"memory": "grru"}}, "unknown memory 'grru'; did you mean gru"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_models import copies, make_model
+from small_models import Sampled, copies, make_model
 from stable_baselines3 import PPO
 from stable_baselines3.common.policies import ActorCriticPolicy
 
@@ -26,19 +26,25 @@ def explained() -> set[str]:
     return {word for each in code for word in re.findall(r"\w+", each)}
 
 
-def recurrent() -> Any:
-    contrib = pytest.importorskip("sb3_contrib", reason="pip install sb3-contrib")
-    return contrib.RecurrentPPO
+def contrib(name: str) -> Any:
+    return getattr(pytest.importorskip("sb3_contrib", reason="pip install sb3-contrib"), name)
 
 
 def classes(kind: str) -> tuple[Any, Any, str]:
     if kind == "PPO":
         return PPO, ActorCriticPolicy, "MlpPolicy"
-    cls = recurrent()
-    return cls, cls.policy_aliases["MlpLstmPolicy"], "MlpLstmPolicy"
+    cls, policy = contrib(kind), "MlpLstmPolicy" if kind == "RecurrentPPO" else "MlpPolicy"
+    return cls, cls.policy_aliases[policy], policy
 
 
-KINDS = pytest.mark.parametrize("kind", ["PPO", "RecurrentPPO"])
+class AllAllowed(Sampled):
+    """With action masks, as MaskablePPO needs them."""
+
+    def action_masks(self) -> list[bool]:
+        return [True, True, True]
+
+
+KINDS = pytest.mark.parametrize("kind", ["PPO", "RecurrentPPO", "MaskablePPO"])
 
 
 @KINDS
@@ -52,7 +58,7 @@ def test_every_argument_is_there_or_explained(kind, method):
 
 
 def test_arguments_by_position_are_recurrent_ppos():
-    theirs = list(inspect.signature(recurrent().__init__).parameters)
+    theirs = list(inspect.signature(contrib("RecurrentPPO").__init__).parameters)
     ours = list(inspect.signature(MemoryPPO.__init__).parameters)
     assert ours[: len(theirs)] == theirs
 
@@ -68,7 +74,9 @@ def test_every_word_of_a_policy_is_there_or_explained(kind):
 @KINDS
 def test_every_public_attribute_is_there_or_explained(kind):
     cls, _, policy = classes(kind)
-    theirs = cls(policy, copies(), n_steps=8, batch_size=8, n_epochs=1, device="cpu").learn(16)
+    theirs = cls(
+        policy, copies(AllAllowed), n_steps=8, batch_size=8, n_epochs=1, device="cpu"
+    ).learn(16)
     ours = make_model().learn(16)
     pairs = {
         "model": (theirs, ours),
