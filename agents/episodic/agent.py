@@ -162,11 +162,12 @@ class EpisodicControl(BaseAgent):
             estimates = self.method.action_values(self.obs)
             mask = allowed_actions(self.obs, estimates.q)
             action = epsilon_greedy_action(estimates, mask, epsilon, self.generator)
-            entries.append({**self.method.entries(self.obs), "action": action})
+            entries.append({**_copies(self.method.entries(self.obs)), "action": action})
             values.append(best_value(estimates, mask))
             step = self.env.step(action)
-            transitions.append(step)
-            valid.append(torch.ones_like(step.terminated) if step.valid is None else step.valid)
+            transitions.append(_kept(step))
+            all_valid = torch.ones_like(step.terminated)
+            valid.append(all_valid if step.valid is None else step.valid.clone())
             self.episodes.add(step, valid[-1])
             self.obs = step.obs
         return Segment(
@@ -248,3 +249,20 @@ class EpisodicControl(BaseAgent):
         if not self.env.exact_resume:
             self.pending.forget()
             self.episodes.forget()
+
+
+def _kept(step: Transition) -> Transition:
+    """What a segment needs of a step."""
+    return step._replace(
+        obs={},
+        reward=step.reward.clone(),
+        terminated=step.terminated.clone(),
+        truncated=step.truncated.clone(),
+        final_obs=_copies(step.final_obs),
+        metrics={},
+    )
+
+
+def _copies(entries: Obs) -> Obs:
+    """Copies, since an environment may write its next step into the same tensors."""
+    return {name: value.clone() for name, value in entries.items()}
