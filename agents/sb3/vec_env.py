@@ -102,7 +102,8 @@ class VecEnvAdapter(BatchedEnv):
         rows = [int(b) for b in np.flatnonzero(dones) if "terminal_observation" in infos[int(b)]]
         if not rows:
             return obs
-        last = self.converter.read(stack([infos[b]["terminal_observation"] for b in rows]))
+        ended = stack([infos[b]["terminal_observation"] for b in rows])
+        last = self.converter.read(ended, np.array(rows))
         final = {key: value.clone() for key, value in obs.items()}
         for key, value in last.items():
             final[key][rows] = value
@@ -128,11 +129,11 @@ class ObservationConverter:
         self.space = spaces.Dict({key: leaf.space for key, leaf in self.leaves.items()})
         self.device = device
 
-    def read(self, obs: Any) -> Obs:
-        """A batch of observations [B, ...]."""
+    def read(self, obs: Any, envs: Array | None = None) -> Obs:
+        """A batch of observations [B, ...]; ``envs``: of these environments, for the errors."""
         read = {}
         for key, leaf in self.leaves.items():
-            part = torch.as_tensor(encode(leaf, leaf.pick(obs), f"observation {key!r}"))
+            part = torch.as_tensor(encode(leaf, leaf.pick(obs), f"observation {key!r}", envs))
             read[key] = part.to(self.device, copy=True)
         return read
 

@@ -60,7 +60,7 @@ def read_observation(space: spaces.Dict, given: Any, device: torch.device) -> tu
         )
     wanted = {key: entries[key] for key in space}
     if all(_is_batch(value, space[key]) for key, value in wanted.items()):
-        return wanted, BATCH
+        return {key: value.to(device) for key, value in wanted.items()}, BATCH
     arrays = {key: _array(value, key) for key, value in wanted.items()}
     single = [_is_single(array, key, space[key]) for key, array in arrays.items()]
     if any(single) != all(single):
