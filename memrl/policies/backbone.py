@@ -101,6 +101,7 @@ class Backbone(nn.Module, ABC):
     def unroll(self, obs: Obs, state: Any, start: Tensor) -> Sensed:
         """A sequence: observations [T, B, ...], ``start`` [T, B], the state before its first."""
         x = self.encoder(obs)
+        x = x.to(torch.promote_types(x.dtype, torch.float32))  # undo autocast
         with self._core_precision(x.device):
             y, state, cost = self.core(x, state, start)
         return Sensed(self._beside(x, y), state, cost)
