@@ -81,7 +81,7 @@ class Method(Protocol):
         """Metrics of the memory's content."""
 
     def random_steps(self) -> int:
-        """Env steps at the beginning in which all actions are random."""
+        """The number of env steps at the beginning in which all actions are random."""
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a bit-exact continuation needs."""

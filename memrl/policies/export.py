@@ -144,7 +144,7 @@ def export_step(
 
 
 def _metadata(policy: Policy, outputs: Mapping[str, Tensor]) -> dict[str, str]:
-    """What a file says of itself: the memory, what ``action`` means, how observations are given."""
+    """Metadata: the memory, what ``action`` means, and how observations are given."""
     return {
         "memrl.version": memrl.__version__,
         "memrl.memory": type(policy.core).__name__,
