@@ -25,7 +25,7 @@ from memrl.agents.epsilon_greedy import (
 from memrl.agents.state_checks import check_keys, check_num_envs
 from memrl.agents.training_metrics import Averages
 from memrl.memory.stores.dnd import Dictionaries, Find
-from memrl.rollout.env import BatchedEnv, Obs, Transition
+from memrl.rollout.env import BatchedEnv, Obs, Transition, copied
 from memrl.run.agent import Metrics
 
 
@@ -162,7 +162,7 @@ class EpisodicControl(BaseAgent):
             estimates = self.method.action_values(self.obs)
             mask = allowed_actions(self.obs, estimates.q)
             action = epsilon_greedy_action(estimates, mask, epsilon, self.generator)
-            entries.append({**_copies(self.method.entries(self.obs)), "action": action})
+            entries.append({**copied(self.method.entries(self.obs)), "action": action})
             values.append(best_value(estimates, mask))
             step = self.env.step(action)
             transitions.append(_kept(step))
@@ -252,17 +252,12 @@ class EpisodicControl(BaseAgent):
 
 
 def _kept(step: Transition) -> Transition:
-    """What a segment needs of a step."""
+    """Copies of what a segment needs of a step."""
     return step._replace(
         obs={},
         reward=step.reward.clone(),
         terminated=step.terminated.clone(),
         truncated=step.truncated.clone(),
-        final_obs=_copies(step.final_obs),
+        final_obs=copied(step.final_obs),
         metrics={},
     )
-
-
-def _copies(entries: Obs) -> Obs:
-    """Copies, since an environment may write its next step into the same tensors."""
-    return {name: value.clone() for name, value in entries.items()}
