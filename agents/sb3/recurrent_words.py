@@ -28,7 +28,8 @@ def with_recurrent_defaults(
     defaults: dict[str, Any] = {"memory": "lstm", "net_arch": {"pi": hidden, "vf": hidden}}
     if "encoder" not in given:
         defaults["features_extractor_class"] = extractor
-    if given.get("memory", "lstm") == "lstm" and "hidden_dim" not in given.get("memory_kwargs", {}):
+    sizes = given.get("memory_kwargs") or {}
+    if given.get("memory", "lstm") == "lstm" and "hidden_dim" not in sizes:
         defaults["lstm_hidden_size"] = 256
     if "critic" not in given:
         defaults["enable_critic_lstm"] = True
