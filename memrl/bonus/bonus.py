@@ -77,7 +77,7 @@ class Bonus(ABC):
         """Continue from ``state_dict``.
 
         Raises:
-            ValueError: the state belongs to another bonus.
+            ValueError: the state belongs to another bonus; nothing is changed.
         """
 
 
