@@ -1,4 +1,4 @@
-"""Agents that learn with a memory core, and what one of your own fulfils."""
+"""Agents that learn with a memory core, and the base classes for agents of your own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from memrl.run.agent import Agent as Agent
     from memrl.run.agent import Learner as Learner
 
-# Loaded when first used: who needs one agent's config does not wait for the others.
+# Imported on first use: reading one agent's config does not import the other agents.
 _HOME = {
     "PPO": "memrl.agents.ppo.agent",
     "R2D2": "memrl.agents.r2d2.agent",

@@ -71,9 +71,9 @@ class ObservationReader:
                 "act(obs) lacks start, which marks new episodes: use act(step) with the step "
                 "that env.step returned, or act(obs, start=terminated | truncated)"
             )
-        first = self._rows is None
+        flags = self._flags(True if self._rows is None else start, rows)
         self._rows = rows
-        return ActInput(obs, self._flags(True if first else start, rows), form)
+        return ActInput(obs, flags, form)
 
     def _flags(self, start: Any, rows: int) -> Tensor:
         flags = start if isinstance(start, Tensor) else torch.from_numpy(np.asarray(start))

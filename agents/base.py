@@ -1,4 +1,4 @@
-"""What a class of agents fulfils so that ``agent=WORD`` can choose it."""
+"""The base class of the agents that ``agent=WORD`` can choose."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from memrl.run.agent import Agent, Metrics
 
 
 class Parts(NamedTuple):
-    """What an agent is built of, besides its own config.
+    """The parts of an agent that its own config does not describe.
 
     ``memrl.policies`` makes networks of them: ``actor_critic.build_policy``,
     ``q_network.build_q_network`` or ``backbone.build_parts``. An agent that does not use a part
     refuses a value that would change it there (ValueError).
     """
 
-    env: BatchedEnv  # to learn in; the agent resets it, and nobody else steps it
+    env: BatchedEnv  # to learn in; only the agent resets and steps it
     memory: Mapping[str, Any]  # the core: its ``name`` and its options
     policy: PolicyConfig  # the rest of the network
     seed: int  # of all draws: generators are made of it, the global ones are left alone

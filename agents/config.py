@@ -1,4 +1,4 @@
-"""What can be set of every agent; each agent's own keys are in its folder's config.py."""
+"""The options that all agents share; those of one agent are in its folder's config.py."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Count = Annotated[int, Ge(1)]
 
 
 class AgentConfig(Strict):
-    """What can be set of an agent: one field for each key of ``agent``, all with defaults.
+    """The options of an agent: one field for each key of ``agent``, all with defaults.
 
     ``kind`` is the word by which the agent was chosen; an agent of your own leaves it a ``str``,
     since ``module:Name`` and the name that a package gives it are both such words.

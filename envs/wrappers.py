@@ -9,7 +9,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from memrl.rollout.env import BatchedEnv, Carried, Obs, Transition
+from memrl.rollout.env import BatchedEnv, Carried, Obs, Transition, copied
 from memrl.rollout.spaces import brief_space
 
 
@@ -116,7 +116,7 @@ class Previous(BatchedEnv):
         )
 
     def state_dict(self) -> dict[str, Any]:
-        return {"env": self.env.state_dict(), "previous": _copies(self._previous)}
+        return {"env": self.env.state_dict(), "previous": copied(self._previous)}
 
     def load_state_dict(self, state: dict[str, Any]) -> Obs:
         obs = self.env.load_state_dict(state["env"])
@@ -153,14 +153,10 @@ class Previous(BatchedEnv):
         return action.clone() if self._bounds is None else action.clamp(*self._bounds)
 
     def _with_previous(self, obs: Obs) -> Obs:
-        return {**obs, **_copies(self._previous)}
+        return {**obs, **copied(self._previous)}
 
     def _rows(self, value: Tensor) -> Tensor:
         return value.to(self.device).expand(self.num_envs, *value.shape).clone()
-
-
-def _copies(named: Obs) -> Obs:
-    return {key: value.clone() for key, value in named.items()}
 
 
 def _prev_action(space: spaces.Space[Any], *, own_symbol: bool) -> tuple[spaces.Space[Any], Tensor]:

@@ -25,7 +25,7 @@ from memrl.agents.epsilon_greedy import (
 from memrl.agents.state_checks import check_keys, check_num_envs
 from memrl.agents.training_metrics import Averages
 from memrl.memory.stores.dnd import Dictionaries, Find
-from memrl.rollout.env import BatchedEnv, Obs, Transition
+from memrl.rollout.env import BatchedEnv, Obs, Transition, copied
 from memrl.run.agent import Metrics
 
 
@@ -81,7 +81,7 @@ class Method(Protocol):
         """Metrics of the memory's content."""
 
     def random_steps(self) -> int:
-        """Env steps at the beginning in which all actions are random."""
+        """The number of env steps at the beginning in which all actions are random."""
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a bit-exact continuation needs."""
@@ -162,11 +162,12 @@ class EpisodicControl(BaseAgent):
             estimates = self.method.action_values(self.obs)
             mask = allowed_actions(self.obs, estimates.q)
             action = epsilon_greedy_action(estimates, mask, epsilon, self.generator)
-            entries.append({**self.method.entries(self.obs), "action": action})
+            entries.append({**copied(self.method.entries(self.obs)), "action": action})
             values.append(best_value(estimates, mask))
             step = self.env.step(action)
-            transitions.append(step)
-            valid.append(torch.ones_like(step.terminated) if step.valid is None else step.valid)
+            transitions.append(_kept(step))
+            all_valid = torch.ones_like(step.terminated)
+            valid.append(all_valid if step.valid is None else step.valid.clone())
             self.episodes.add(step, valid[-1])
             self.obs = step.obs
         return Segment(
@@ -248,3 +249,15 @@ class EpisodicControl(BaseAgent):
         if not self.env.exact_resume:
             self.pending.forget()
             self.episodes.forget()
+
+
+def _kept(step: Transition) -> Transition:
+    """Copies of what a segment needs of a step."""
+    return step._replace(
+        obs={},
+        reward=step.reward.clone(),
+        terminated=step.terminated.clone(),
+        truncated=step.truncated.clone(),
+        final_obs=copied(step.final_obs),
+        metrics={},
+    )

@@ -1,4 +1,4 @@
-"""The agents that act by remembered returns, as a config chooses them."""
+"""The classes behind ``agent=nec`` and ``agent=mfec``."""
 
 from __future__ import annotations
 

@@ -35,9 +35,7 @@ class NECConfig(EpisodicConfig):
     horizon: Count = 100  # N: rewards in a return
     warmup: Count = 500  # env steps of random actions before anything is written or learned
     delta: Positive = 1.0e-3  # δ of the kernel 1 / (d² + δ)
-    alpha: Annotated[float, Gt(0.0), Le(1.0)] = (
-        0.5  # step size of a stored value towards a new return
-    )
+    alpha: Annotated[float, Gt(0.0), Le(1.0)] = 0.5  # step of a stored value to a new return
     replay: Count = 100_000  # steps in the replay buffer
     batch: Count = 32
     lr: Positive = 1.0e-5  # learning rate of RMSProp for the embedding

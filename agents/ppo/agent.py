@@ -201,10 +201,10 @@ class PPO(ActsWithMemory):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """See ``memrl.run.agent.Agent.load_state_dict``."""
         self._check(state)
+        self.collector.load_state_dict(state["collector"])  # first: a bonus may refuse its state
         self.policy.load_state_dict(state["policy"])
         self.env_steps, self.iteration = state["env_steps"], state["iteration"]
         load_moments(self.learner.optimizer, state["optimizer"])
-        self.collector.load_state_dict(state["collector"])
         self.learner.shuffler.set_state(state["shuffler"])
         if self.return_norm is not None:
             self.return_norm.load_state_dict(state["return_norm"])
@@ -214,16 +214,15 @@ class PPO(ActsWithMemory):
     def _check(self, state: Mapping[str, Any]) -> None:
         """Raise ValueError if a state belongs to another agent or to other options."""
         own = self.state_dict()
-        imitation = (
-            own.pop("self_imitation"),
-            state.get("self_imitation"),
-        )  # absent from older states
+        own.pop("self_imitation")  # absent from older states
         check_keys(state, own, self.config.kind)
         check_weights(state["policy"], self.policy, "policy")
         check_num_envs(len(state["collector"]["start"]), self.collector.env.num_envs)
+        imitated = state.get("self_imitation")
         parts = {
-            "agent.self_imitation": imitation,
-            "agent.normalise_returns": (own["return_norm"], state["return_norm"]),
+            "agent.self_imitation": (self.imitation, imitated),
+            "agent.normalise_returns": (self.return_norm, state["return_norm"]),
+            "agent.bonus": (self.collector.bonus, state["collector"].get("bonus")),
         }
         for option, (here, there) in parts.items():
             if (here is None) != (there is None):
@@ -232,3 +231,5 @@ class PPO(ActsWithMemory):
                     f"{option} was {saved} when the state was saved, allowed: {configured}, as "
                     "configured here"
                 )
+        if self.imitation is not None and imitated is not None:
+            self.imitation.check(imitated)

@@ -1,4 +1,4 @@
-"""The novelty bonus that a config asks for, on the part of the observation that was seen."""
+"""Build the novelty bonus of a config, and choose the observation entries that it reads."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ NOT_SEEN = ("prev_action", "prev_reward", "is_t0", "action_mask")
 
 
 def make_bonus(env: BatchedEnv, config: BonusConfig, seed: int) -> Bonus | None:
-    """None where no bonus is wanted; a bonus with nets draws them from ``seed``.
+    """The bonus of ``config``, whose networks are drawn from ``seed``; None for kind=none.
 
-    By default an observation is known by its ``image``, as in MiniGrid; without one, by all its
-    entries but the previous action and reward, which would make everything new.
+    By default a bonus compares the entry ``image`` of observations, as in MiniGrid. Without one it
+    compares all entries but the previous action and reward, which would make everything new.
 
     Raises:
         ValueError: ``bonus.key`` is no entry of the observation, or nothing reads its space.

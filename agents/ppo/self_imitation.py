@@ -141,12 +141,16 @@ class SelfImitation:
             "generator": self.generator.get_state(),
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from ``state_dict``.
+    def check(self, state: Mapping[str, Any]) -> None:
+        """Check a state for ``load_state_dict``; nothing is changed.
 
         Raises:
             ValueError: the saved episodes have another capacity, length or observation.
         """
+        self.best.check(state["best"])
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from ``state_dict``; raises as ``check``."""
         self.best.load_state_dict(state["best"])
         self.recent = {name: state["past"][name].to(own) for name, own in self.recent.items()}
         self.generator.set_state(state["generator"].cpu())

@@ -15,7 +15,7 @@ from memrl.memory import state as states
 from memrl.policies.q_network import QNetwork
 from memrl.replay.hindsight import ACHIEVED
 from memrl.replay.steps import named
-from memrl.rollout.env import BatchedEnv
+from memrl.rollout.env import BatchedEnv, copied
 
 
 @final
@@ -85,9 +85,7 @@ class ReplayCollector:
         self.start = after.ended | ~valid
 
     def _entries(self) -> dict[str, Tensor]:
-        # Cloned, since an environment may write its next observation into the same tensors.
-        obs = named({key: value.clone() for key, value in self.obs.items()})
-        return obs | {"start": self.start}
+        return named(copied(self.obs)) | {"start": self.start}
 
     def state_dict(self) -> dict[str, Any]:
         """The environments, the core's state, episode statistics and the generator."""

@@ -1,4 +1,4 @@
-"""The methods of SB3's policies: ``predict``, and what it is made of, with the state as a value."""
+"""The methods of SB3's policies, with the memory's state as an argument and a result."""
 
 from __future__ import annotations
 

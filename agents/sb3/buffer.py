@@ -40,7 +40,9 @@ class RolloutBuffer:
         self._returns = torch.zeros_like(storage.value)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.__dict__["storage"], name)
+        if "storage" not in self.__dict__:  # while a copy is made
+            raise AttributeError(name)
+        return getattr(self.storage, name)
 
     def compute_returns_and_advantage(self, last_values: Any = None, dones: Any = None) -> None:
         """Compute advantages and returns from the rewards that are stored now.

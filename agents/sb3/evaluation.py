@@ -75,7 +75,9 @@ class Masked:
         self._model, self._masks = model, masks
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.__dict__["_model"], name)
+        if "_model" not in self.__dict__:  # while a copy is made
+            raise AttributeError(name)
+        return getattr(self._model, name)
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         """As the model's, with the masks that hold now."""

@@ -1,4 +1,4 @@
-"""Learning rates: the schedule's, or what was written into the optimiser since."""
+"""Learning rates: those of the schedule, or those that a user wrote into the optimiser."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 class LearningRates:
     """Writes a schedule's value into the groups of an optimiser.
 
-    A group whose ``lr`` somebody changed keeps it until `follow_schedule`.
+    A group whose ``lr`` was changed from outside keeps it until `follow_schedule`.
     """
 
     def __init__(self, optimizer: Optimizer) -> None:
@@ -21,7 +21,7 @@ class LearningRates:
         self._written: list[float] | None = self._present()
 
     def follow_schedule(self) -> None:
-        """Let the next `update` write into every group, whatever stands there."""
+        """Let the next `update` write into every group, whatever its present rate."""
         self._own, self._written = set(), None
 
     def update(self, schedule: Callable[[float], float], progress_remaining: float) -> float:

@@ -14,9 +14,9 @@ from memrl.memory import state as states
 class ReturnedStates:
     """States that episodes began with and that were not handed back yet, by weak references.
 
-    Somebody who acts in two environments in turn holds the first state while the second episode
-    begins. Somebody who forgets lets it go: a state that is gone without having been handed back is
-    lost. A copy of a policy begins with none.
+    A caller who acts in two environments in turn still holds the first state when the second
+    episode begins. A caller who drops a state lets it be freed: a state that was freed without
+    having been handed back is lost. A copy of a policy starts without states.
     """
 
     def __init__(self) -> None:

@@ -104,7 +104,8 @@ class VecEnvAdapter(BatchedEnv):
         rows = [int(b) for b in np.flatnonzero(dones) if "terminal_observation" in infos[int(b)]]
         if not rows:
             return obs
-        last = self.converter.read(stack([infos[b]["terminal_observation"] for b in rows]))
+        ended = stack([infos[b]["terminal_observation"] for b in rows])
+        last = self.converter.read(ended, np.array(rows))
         final = {key: value.clone() for key, value in obs.items()}
         for key, value in last.items():
             final[key][rows] = value
@@ -140,12 +141,15 @@ class ObservationConverter:
         self.space = spaces.Dict({key: leaf.space for key, leaf in self.leaves.items()})
         self.device = device
 
-    def read(self, obs: Any) -> Obs:
-        """A batch of observations [B, ...]; pictures [C, H, W] may come as [H, W, C], as in SB3."""
+    def read(self, obs: Any, envs: Array | None = None) -> Obs:
+        """A batch of observations [B, ...]; pictures [C, H, W] may come as [H, W, C], as in SB3.
+
+        ``envs``: of these environments, for the errors.
+        """
         read = {}
         for key, leaf in self.leaves.items():
             given = _as_in_space(leaf, leaf.pick(obs))
-            part = torch.as_tensor(encode(leaf, given, f"observation {key!r}"))
+            part = torch.as_tensor(encode(leaf, given, f"observation {key!r}", envs))
             read[key] = part.to(self.device, copy=True)
         return read
 

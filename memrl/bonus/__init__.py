@@ -1,4 +1,4 @@
-"""Episodic novelty bonuses: what an agent is paid for seeing something new in this episode."""
+"""Episodic novelty bonuses: rewards for observations that are new in an episode."""
 
 from memrl.bonus.bonus import Bonus, BonusContext, Experience
 from memrl.bonus.count import Count

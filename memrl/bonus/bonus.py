@@ -14,12 +14,12 @@ from memrl.rollout.env import Obs
 
 
 class BonusContext(NamedTuple):
-    """What a bonus is made for."""
+    """The environments that a bonus is built for, and its seed."""
 
     num_envs: int  # B
     observation_space: spaces.Dict  # of one environment
     action_space: spaces.Space[Any]  # likewise
-    device: torch.device  # of observations and payments
+    device: torch.device  # of observations and bonuses
     keys: tuple[str, ...]  # the entries of an observation that count as what was seen
     seed: int  # of all draws but those of new networks, which are from torch's own generator
 
@@ -77,7 +77,7 @@ class Bonus(ABC):
         """Continue from ``state_dict``.
 
         Raises:
-            ValueError: the state belongs to another bonus.
+            ValueError: the state belongs to another bonus; nothing is changed.
         """
 
 

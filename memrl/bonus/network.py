@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
@@ -91,13 +92,14 @@ class Trainer:
         """Continue from ``state_dict``.
 
         Raises:
-            ValueError: the state belongs to another module.
+            ValueError: the state belongs to another module; nothing is changed.
         """
         try:
-            self.module.load_state_dict(state["module"])
+            copy.deepcopy(self.module).load_state_dict(state["module"])  # it would load what fits
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1].strip()
             raise ValueError(f"the saved bonus does not fit the configured one: {reason}") from None
+        self.module.load_state_dict(state["module"])
         load_moments(self.optimizer, state["optimizer"])
         self.shuffler.set_state(state["shuffler"].cpu())
 

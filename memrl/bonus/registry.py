@@ -7,7 +7,7 @@ from typing import Final
 from memrl.bonus.bonus import Bonus
 from memrl.registry import Registry
 
-# No bonus is a word as well, of which there is no class.
+# The word for no bonus; it has no class.
 NONE: Final = "none"
 BONUSES: Final[Registry[Bonus]] = Registry(
     "bonus", "bonuses", Bonus, "memrl.bonuses", key="agent.bonus.kind", nothing=NONE

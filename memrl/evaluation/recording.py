@@ -139,9 +139,11 @@ def _first(obs: Obs) -> dict[str, NDArray[Any]]:
 
 
 def _numpy(value: Tensor) -> NDArray[Any]:
+    """A copy, since an environment may write its next step into the same tensor."""
     value = value.detach().cpu()
-    return np.asarray(value.float().numpy() if value.is_floating_point() else value.numpy())
+    return np.array(value.float().numpy() if value.is_floating_point() else value.numpy())
 
 
 def _picture(frame: Any) -> Picture | None:
-    return None if frame is None else np.asarray(frame, dtype=np.uint8)
+    """A copy, likewise."""
+    return None if frame is None else np.array(frame, dtype=np.uint8)

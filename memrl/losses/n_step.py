@@ -14,7 +14,6 @@ class NStepReturns(NamedTuple):
 
     returns: Tensor  # [T, B]  Σ_j γ^j r_{t+j} over those steps that belong to the episode
     goes_on: Tensor  # bool [T, B]  the episode does not end in these steps
-    known: Tensor  # bool [T, B]  the episode ends in these steps, or all n are in the rollout
 
 
 def n_step_returns(
@@ -22,11 +21,12 @@ def n_step_returns(
 ) -> NStepReturns:
     """Discounted sums of n rewards, the step's own included, within an episode.
 
+    Near the end of the rollout the sums have fewer terms.
+
     It takes log₂ n passes: it adds windows of 1, 2, 4, … steps by the binary digits of n. The
     caller adds the bootstrap value γⁿ max Q after the n steps. For a truncated step, the caller
     adds γ V(final observation) to its reward beforehand.
     """
-    steps = len(reward)
     sums, total = reward, torch.zeros_like(reward)
     over, end = ended, torch.zeros_like(ended)  # whether the episode ended in the window
     width, taken = 1, 0  # of ``sums``; of ``total``
@@ -38,8 +38,7 @@ def n_step_returns(
             taken += width
         sums = sums + torch.where(over, 0.0, gamma**width * _later(sums, width))
         over, width = over | _later(over, width), 2 * width
-    there = torch.arange(steps, device=reward.device).unsqueeze(1) + n <= steps
-    return NStepReturns(total, ~end, end | there)
+    return NStepReturns(total, ~end)
 
 
 def _later(rows: Tensor, by: int) -> Tensor:

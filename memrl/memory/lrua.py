@@ -75,9 +75,8 @@ class LRUA(ControlledMemory[LRUAState]):
                 "erases a slot for each head"
             )
         sizes = MemorySizes(slots, word_dim, read_heads, hidden_dim)
-        super().__init__(
-            in_dim, sizes, interface_dim=read_heads * (word_dim + 1)
-        )  # keys k, gates α
+        interface = read_heads * (word_dim + 1)  # keys k, gates α
+        super().__init__(in_dim, sizes, interface_dim=interface)
         self.usage_decay = usage_decay
         self._finish()
 

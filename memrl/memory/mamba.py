@@ -107,7 +107,7 @@ class Mamba(MemoryCore[MambaState]):
         return Unrolled(self._emit(self._read(h, C, u, z)), after)
 
     def _convolved(self, windows: Tensor) -> Tensor:
-        """U of windows [..., E, F]: [..., E]."""
+        """The convolution of windows [..., E, F], and its activation: [..., E]."""
         return F.silu((windows * self.kernel).sum(dim=-1) + self.kernel_bias)
 
     def _selected(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -15,6 +15,7 @@ from memrl.memory.ops.writing import ASKED, WRITE, New, Slots, empty_slots, put
 from memrl.memory.registry import register
 
 LEAST = 1e-6  # lower bound of the importance, whose logarithm enters the scores
+TOPK, LIKENESS, KEEP = 4, 0.9, 0.99  # the defaults of options that one choice reads
 
 
 class MemNNState(NamedTuple):
@@ -58,7 +59,8 @@ class MemNN(MemoryCore[MemNNState]):
         hidden_dim: width of the output.
 
     Raises:
-        ValueError: read=topk with ``topk`` above ``slots``.
+        ValueError: read=topk with ``topk`` above ``slots``; or ``topk``, ``likeness`` or ``keep``
+            is set, and the choices do not read it.
     """
 
     paper = "Weston, Chopra & Bordes 2015, Memory Networks"
@@ -73,13 +75,20 @@ class MemNN(MemoryCore[MemNNState]):
         write: Literal["append", "oldest", "least_used", "gated", "merge"] = "oldest",
         forget: Literal["none", "decay", "importance"] = "none",
         read: Literal["soft", "topk", "hard"] = "soft",
-        topk: Annotated[int, Ge(1)] = 4,
-        likeness: Annotated[float, Gt(-1), Le(1)] = 0.9,
+        topk: Annotated[int, Ge(1)] = TOPK,
+        likeness: Annotated[float, Gt(-1), Le(1)] = LIKENESS,
         usage_decay: Annotated[float, Gt(0), Lt(1)] = 0.95,
-        keep: Annotated[float, Gt(0), Lt(1)] = 0.99,
+        keep: Annotated[float, Gt(0), Lt(1)] = KEEP,
         hidden_dim: Annotated[int, Ge(1)] = 128,
     ) -> None:
         super().__init__(in_dim, hidden_dim)
+        for option, value, default, choice, reader in (
+            ("topk", topk, TOPK, f"read={read}", "read=topk"),
+            ("likeness", likeness, LIKENESS, f"write={write}", "write=merge"),
+            ("keep", keep, KEEP, f"forget={forget}", "forget=decay"),
+        ):
+            if value != default and choice != reader:
+                raise ValueError(f"{option}={value} is not read by {choice} (it is by {reader})")
         if read == "topk" and topk > slots:
             raise ValueError(f"topk is {topk}; allowed: at most slots, {slots}")
         self.slots, self.word_dim, self.hops = slots, word_dim, hops

@@ -38,7 +38,7 @@ class RunningNorm(nn.Module):
         return x + self.mean.to(y.dtype) if self.center else x
 
     def scale(self, dtype: torch.dtype) -> Float[Tensor, " D"]:
-        """The standard deviation plus a small constant."""
+        """The standard deviation, kept above 0."""
         return (self.var + 1e-8).sqrt().to(dtype)
 
     @torch.no_grad()

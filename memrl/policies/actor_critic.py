@@ -45,7 +45,7 @@ class PolicyUnrolled(NamedTuple):
 
 
 class Bodies(NamedTuple):
-    """What lies between the memory and the heads, and its width."""
+    """The layers between memory and heads, and their output widths."""
 
     actor: nn.Module  # [*N, F] -> [*N, actor_dim]
     critic: nn.Module
@@ -116,8 +116,8 @@ def build_policy(
         action_space: of one environment.
         memory: a name and that memory's options.
         config: the other parts.
-        make_bodies: builds what lies before the heads; None: ``config.head_dim`` says it.
-        encoders: one, or the actor's and the critic's; none: ``config`` says it.
+        make_bodies: builds the layers before the heads; None: as ``config.head_dim`` says.
+        encoders: one, or the actor's and the critic's; none: as ``config`` says.
 
     Raises:
         ValueError: a space is unsupported, or a memory or an option is unknown.
@@ -127,7 +127,7 @@ def build_policy(
     encoder: Encoder = one
     if config.critic in SEPARATE:
         two = others[0] if others else one
-        core = TwoMemories(core, _critics(core, two, memory, config), split=bool(others))
+        core = TwoMemories(core, _critic_core(core, two, memory, config), split=bool(others))
         encoder = TwoEncoders(one, two) if others else one
     elif others:
         raise ValueError(f"policy.critic={config.critic} with two encoders, allowed: own, none")
@@ -141,10 +141,10 @@ def build_policy(
     )
 
 
-def _critics(
+def _critic_core(
     core: MemoryCore[Any], encoder: Encoder, memory: Mapping[str, Any], config: PolicyConfig
 ) -> MemoryCore[Any]:
-    """The critic's memory: one like the actor's, or as wide a layer without one."""
+    """The critic's core: one like the actor's, or a layer of the same width without memory."""
     if config.critic == "none":
         return NoMemory(encoder.features_dim, hidden_dim=core.out_dim)
     return build_core(encoder.features_dim, memory, config)

@@ -1,4 +1,4 @@
-"""Encoder → core (→ skip): the only place where observations and memories meet."""
+"""The part of a network below its heads: encoder → core (→ skip)."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class PolicyConfig(Strict):
 
 
 class Sensed(NamedTuple):
-    """What a backbone makes of a sequence."""
+    """The outputs of a backbone for a sequence."""
 
     features: Tensor  # [T, B, F]
     state: Any  # the core's state after the last step
@@ -74,7 +74,7 @@ class Sensed(NamedTuple):
 
 
 class Backbone(nn.Module, ABC):
-    """Encoder → core (→ skip): what every head stands on, whatever an agent learns with it.
+    """Encoder → core (→ skip), the part that policies and Q-networks share.
 
     Attributes:
         features_dim: F, width of what the heads read.
@@ -102,6 +102,7 @@ class Backbone(nn.Module, ABC):
     def unroll(self, obs: Obs, state: Any, start: Tensor) -> Sensed:
         """A sequence: observations [T, B, ...], ``start`` [T, B], the state before its first."""
         x = self.encoder(obs)
+        x = x.to(torch.promote_types(x.dtype, torch.float32))  # undo autocast
         with self._core_precision(x.device):
             y, state, cost = self.core(x, state, start)
         return Sensed(self._beside(x, y), state, cost)
@@ -117,7 +118,7 @@ class Backbone(nn.Module, ABC):
 
 @final
 class Stacked(MemoryCore[tuple[Any, ...]]):
-    """Cores on top of each other, each reading the one below; the state is the tuple of theirs."""
+    """Cores on top of each other, each reads the output of the one below; a tuple of states."""
 
     def __init__(self, cores: list[MemoryCore[Any]]) -> None:
         super().__init__(cores[0].in_dim, cores[-1].out_dim)
@@ -240,9 +241,9 @@ def build_core(in_dim: int, memory: Mapping[str, Any], config: PolicyConfig) -> 
 
 
 def head_body(in_dim: int, hidden_dim: int) -> nn.Module:
-    """What lies between the memory and a head.
+    """The hidden layer between memory and head; the identity if ``hidden_dim`` is 0.
 
-    A recalled cue and a sight often mean something only together (the object *like the one I
-    saw*): a linear head on the memory's output could not say so.
+    Often the right action depends on a recalled cue and the present observation together (the
+    object *like the one seen before*). A linear head on the memory's output cannot express that.
     """
     return nn.Sequential(linear(in_dim, hidden_dim), nn.ReLU()) if hidden_dim else nn.Identity()

@@ -1,4 +1,4 @@
-"""What the critic reads: the actor's memory, one of its own, or none."""
+"""Which memory the critic reads: the actor's, one of its own, or none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from memrl.nn.encoder import Encoder
 from memrl.rollout.env import Obs
 
 Critic: TypeAlias = Literal["shared", "detached", "own", "none"]
-SEPARATE = ("own", "none")  # the critic has a core of its own; the one of "none" forgets everything
+SEPARATE = ("own", "none")  # the critic has a core of its own; that of "none" has no memory
 
 
 class TwoStates(NamedTuple):

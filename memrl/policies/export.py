@@ -108,6 +108,8 @@ def export_step(
 ) -> ExportedStep:
     """Write one step of ``policy`` with explicit state; the policy itself is not changed.
 
+    The whole memory is written, even if a part of it is ablated now.
+
     Args:
         policy: on any device.
         observation_space: the space that the policy was built for.
@@ -124,6 +126,7 @@ def export_step(
     if path.suffix == ".onnx":
         _need_packages()
     own = copy.deepcopy(policy).cpu().eval().requires_grad_(False)
+    own.core.silence(None)
     step = Step(own, list(observation_space.spaces))
     with torch.no_grad(), _quiet():
         _need_free_names(own, step.keys)
@@ -144,7 +147,7 @@ def export_step(
 
 
 def _metadata(policy: Policy, outputs: Mapping[str, Tensor]) -> dict[str, str]:
-    """What a file says of itself: the memory, what ``action`` means, how observations are given."""
+    """Metadata: the memory, what ``action`` means, and how observations are given."""
     return {
         "memrl.version": memrl.__version__,
         "memrl.memory": type(policy.core).__name__,

@@ -43,9 +43,8 @@ class EpisodeIndex:
         still_open = torch.full_like(self._begin, _OPEN)
         self._ring.add({"begin": self._begin.unsqueeze(0), "end": still_open.unsqueeze(0)})
         ends = self._ring.arrays["end"]
-        place = (
-            self._begin % span
-        )  # if the episode is longer than the ring, the slot of a later step
+        # If the episode is longer than the ring, this is the slot of a later step.
+        place = self._begin % span
         ends[place, self._rows] = torch.where(ended, now, ends[place, self._rows])
 
     def spans(self, time: Int64[Tensor, "L M"], env: Int64[Tensor, " M"]) -> Spans:

@@ -94,8 +94,8 @@ class BestEpisodes:
         """All that is stored."""
         return {"added": self.added, **self._own(), "arrays": dict(self.arrays)}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from ``state_dict``; after an error nothing is changed.
+    def check(self, state: Mapping[str, Any]) -> None:
+        """Check a state for ``load_state_dict``; nothing is changed.
 
         Raises:
             ValueError: another capacity or length, or arrays of other names, shapes or dtypes.
@@ -103,6 +103,10 @@ class BestEpisodes:
         saved, own = layout(state["arrays"]), layout(self.arrays)
         if saved != own:
             raise ValueError(f"the saved episodes are {describe(saved)}; allowed: {describe(own)}")
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from ``state_dict``; raises as ``check``; after an error nothing is changed."""
+        self.check(state)
         self.added = state["added"]
         for name, kept in self._own().items():
             kept.copy_(state[name])

@@ -1,4 +1,6 @@
-"""Observations as people hold them, NumPy or tensors, one or a batch; and actions in the same form.
+"""Convert a user's observations to tensors, and actions back to the observations' form.
+
+The form is NumPy or tensors, single or batched.
 
 Observations are those of a ``BatchedEnv``'s space (see ``memrl.rollout.spaces``): a dict, or an
 array alone where the space has the one entry ``obs``. Numbers of a ``Discrete`` count from zero.
@@ -20,7 +22,7 @@ from memrl.rollout.spaces import Array, Space, brief_space, tensor_dtype
 
 
 class Form(NamedTuple):
-    """How observations came, and how their actions are given back."""
+    """The form of observations, in which their actions are returned."""
 
     numpy: bool
     single: bool  # one observation without a batch axis
@@ -39,7 +41,7 @@ BATCH = Form(numpy=False, single=False)  # tensors [B, ...], as a BatchedEnv giv
 
 
 def read_observation(space: spaces.Dict, given: Any, device: torch.device) -> tuple[Obs, Form]:
-    """A batch of observations as tensors, whatever they came as.
+    """A batch of observations as tensors, and the form in which they were given.
 
     Args:
         space: of one environment.
@@ -60,7 +62,7 @@ def read_observation(space: spaces.Dict, given: Any, device: torch.device) -> tu
         )
     wanted = {key: entries[key] for key in space}
     if all(_is_batch(value, space[key]) for key, value in wanted.items()):
-        return wanted, BATCH
+        return {key: value.to(device) for key, value in wanted.items()}, BATCH
     arrays = {key: _array(value, key) for key, value in wanted.items()}
     single = [_is_single(array, key, space[key]) for key, array in arrays.items()]
     if any(single) != all(single):

@@ -137,11 +137,14 @@ class Collector:
         """Continue from ``state_dict``.
 
         If the environments restart (``exact_resume`` is False), core state and sums restart, too.
+
+        Raises:
+            ValueError: the state of the bonus belongs to another one; nothing else is changed.
         """
-        self.obs = self.env.load_state_dict(saved["env"])
-        self.generator.set_state(saved["generator"].cpu())
         if self.bonus is not None:
             self.bonus.load_state_dict(saved["bonus"])
+        self.obs = self.env.load_state_dict(saved["env"])
+        self.generator.set_state(saved["generator"].cpu())
         if not self.env.exact_resume:
             self.begin(self.obs)
             return

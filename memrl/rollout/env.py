@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -20,7 +21,8 @@ class Transition(NamedTuple):
     elsewhere both are equal. ``metrics`` (float32 [B]) describe an episode at its last step and
     are arbitrary at other steps; NaN means that the task has no such value.
 
-    The caller may modify the tensors: later steps do not depend on them.
+    The caller may modify the tensors: later steps do not depend on them. Later steps may write into
+    them: ``copied`` keeps what they hold now.
     """
 
     obs: Obs  # each [B, ...]
@@ -40,6 +42,11 @@ class Transition(NamedTuple):
     def start(self) -> Tensor:
         """Rows whose ``obs`` opens an episode: bool [B]."""
         return self.ended if self.valid is None else self.ended | ~self.valid
+
+
+def copied(entries: Mapping[str, Tensor]) -> Obs:
+    """Copies of named tensors, such as observations."""
+    return {name: value.clone() for name, value in entries.items()}
 
 
 class Carried(NamedTuple):

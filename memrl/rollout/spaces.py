@@ -161,7 +161,7 @@ def tensor_dtype(space: Space) -> torch.dtype:
 
 
 def brief_space(space: Space) -> str:
-    """A space for a message, on one line; bounds that are arrays are told by their extremes."""
+    """A space on one line, for messages; of bounds that are arrays, the extremes."""
     if isinstance(space, spaces.Box) and space.low.size:
         return f"Box({space.low.min()}, {space.high.max()}, {space.shape}, {space.dtype})"
     return shortened(space)
@@ -233,7 +233,7 @@ def decode(leaf: Leaf, values: Tensor) -> Array:
 
 
 def decode_action(space: Space, action: Tensor) -> Array:
-    """Convert an agent's actions to the environment's space: the inverse of `encode_action`.
+    """Convert actions in ``canonical_action(space)`` to arrays of ``space``.
 
     A ``Box`` is clipped to its bounds and never rescaled.
 

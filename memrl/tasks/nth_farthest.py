@@ -55,9 +55,7 @@ class NthFarthest(Task):
         labels = torch.rand(length, batch, generator=generator).argsort(dim=0)
         nth, reference_label = torch.randint(0, length, (2, batch), generator=generator)  # n − 1, m
 
-        where = (
-            (labels == reference_label).long().argmax(dim=0)
-        )  # the step of the vector labelled m
+        where = (labels == reference_label).long().argmax(dim=0)  # the step of the vector m
         reference = vectors[where, torch.arange(batch)]
         distance = (vectors - reference).square().sum(-1)
         order = distance.argsort(dim=0, descending=True, stable=True)

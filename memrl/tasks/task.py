@@ -137,7 +137,7 @@ class Task(ABC):
     def prepare(  # noqa: B027  most tasks change nothing
         self, core: MemoryCore[Any], sequences: int
     ) -> None:
-        """Adapt a memory before each batch, ``sequences`` after the start; by default nothing."""
+        """Adapt a memory before each batch; ``sequences`` so far. By default nothing changes."""
 
     def held_out(self, batch: int) -> Iterator[Batch] | None:
         """The test set in batches, always the same; None: the evaluation calls ``sample``."""

@@ -7,6 +7,7 @@ import torch
 from small_agents import make_agent
 
 from memrl.envs.make import make
+from memrl.rollout.arrays import read_observation
 from memrl.rollout.env import Transition
 
 
@@ -91,3 +92,10 @@ def test_a_step_and_starts_at_once_are_refused():
     step = env.step(agent.act(env.reset(7)))
     with pytest.raises(ValueError, match="a step contains its episode starts"):
         agent.act(step, True)
+
+
+def test_tensors_on_another_device_are_moved_to_the_agents():
+    obs, device = make_agent("gru").collector.obs, torch.device("meta")
+    space = make("probe/Recall-v0", 1, delay=2, prev_action=True, prev_reward=True)
+    read, _ = read_observation(space.observation_space, obs, device)
+    assert {value.device for value in read.values()} == {device}

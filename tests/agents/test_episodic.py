@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from gymnasium import spaces
+from overwriting import Overwriting
 from small_episodic import MEMORY, copied, learn, make_agent
 
 from memrl.agents.base import Parts
@@ -328,3 +329,10 @@ def test_statistics_of_observations_are_fixed_with_the_first_writes():
     assert counts[-1][0] > 0
     assert len({count for count, warm in counts if warm}) == 1
     assert all(count == 0 for count, warm in counts if not warm)
+
+
+def test_what_was_seen_is_stored_even_where_an_environment_writes_over_it():
+    agent = make_agent("nec", Overwriting(), warmup=100)
+    learn(agent, 1)
+    seen = agent.method.replay.arrays["obs.obs"][: len(agent.method.replay)]
+    assert torch.equal(seen, torch.arange(len(seen)) // 2)

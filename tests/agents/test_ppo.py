@@ -10,10 +10,14 @@ import torch
 from gymnasium import spaces
 from small_agents import learn, make_agent
 
-from memrl.agents.ppo.config import BonusConfig
+from memrl.agents.ppo.agent import PPO
+from memrl.agents.ppo.config import BonusConfig, PPOConfig
 from memrl.agents.ppo.learner import Rates
 from memrl.envs.make import make
 from memrl.memory.state import map_state
+from memrl.nn.encoder import Encoder
+from memrl.policies.actor_critic import build_policy
+from memrl.policies.backbone import PolicyConfig
 from memrl.rollout.env import BatchedEnv, Transition
 
 
@@ -328,6 +332,27 @@ def test_bf16_learns_the_same_within_its_precision():
     full, half = (learn(make_agent("gru", precision=p), 1)[0] for p in ("float32", "bf16"))
     assert half["train/ratio_error"] < 0.05
     assert abs(full["train/value"] - half["train/value"]) < 0.05
+
+
+class Halved(Encoder):
+    """Its last layer is a product, which autocast makes in half precision."""
+
+    def __init__(self):
+        super().__init__()
+        self.features_dim, self.layer = 3, torch.nn.Linear(1, 3)
+
+    def forward(self, obs):
+        return self.layer(obs["obs"].unsqueeze(-1).float())
+
+
+@pytest.mark.parametrize("memory", ["none", "lstm", "ntm"])
+def test_bf16_learns_with_an_encoder_of_ones_own(memory):
+    env = make("probe/Recall-v0", 5)
+    spaces = env.observation_space, env.action_space
+    policy = build_policy(*spaces, {"name": memory}, PolicyConfig(skip=True), encoders=[Halved()])
+    config = PPOConfig(steps=6, bptt=3, minibatches=1, precision="bf16")
+    (row,) = learn(PPO(env, policy, config, seed=1), 1)
+    assert row["train/ratio_error"] < 0.05
 
 
 def test_what_a_core_says_that_it_costs_is_learned_from():

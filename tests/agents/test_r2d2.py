@@ -9,8 +9,8 @@ from functools import partial
 import gymnasium
 import pytest
 import torch
-from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from overwriting import Overwriting
 from small_agents import make_agent
 from small_r2d2 import learn_r2d2, make_r2d2
 from suites import MEMORIES, slow_but
@@ -20,7 +20,6 @@ from memrl.checkpoint.tree import Encoder, decode
 from memrl.envs.adapters.gymnasium_env import GymnasiumAdapter
 from memrl.envs.make import make
 from memrl.memory.state import leaves
-from memrl.rollout.env import BatchedEnv, Transition
 
 
 def same_rows(a, b):
@@ -368,30 +367,6 @@ def test_the_target_network_judges_what_the_online_network_chooses(double):
     goes_on = ~batch.steps["terminated"][3:-1]
     want = batch.steps["reward"][3:-1] + 0.5 * value * goes_on
     torch.testing.assert_close(targets.value, want)
-
-
-class Overwriting(BatchedEnv):
-    """Counts, and writes every observation over the last one."""
-
-    def __init__(self):
-        self.num_envs, self.device = 2, torch.device("cpu")
-        self.observation_space = spaces.Dict({"obs": spaces.Discrete(100)})
-        self.action_space = spaces.Discrete(2)
-        self.seen = torch.zeros(2, dtype=torch.int64)
-
-    def reset(self, seed=None):
-        return {"obs": self.seen}
-
-    def step(self, action):
-        self.seen += 1
-        never, obs = torch.zeros(2, dtype=torch.bool), {"obs": self.seen}
-        return Transition(obs, torch.zeros(2), never, never, obs, {})
-
-    def state_dict(self):
-        return {}
-
-    def load_state_dict(self, state):
-        return self.reset()
 
 
 def test_what_was_seen_is_kept_even_where_an_environment_writes_over_it():

@@ -95,7 +95,9 @@ def test_where_environments_begin_anew_so_do_the_sums_of_their_episodes():
 
 
 IMITATING = {"self_imitation": BEST}
+IMITATING_MORE = {"self_imitation": BEST.model_copy(update={"capacity": 6})}
 STANDARDISED = {"normalise_returns": True}
+COUNTING, VISITING = ({"bonus": BonusConfig(kind=kind)} for kind in ("count", "first_visit"))
 
 
 @pytest.mark.parametrize(
@@ -105,6 +107,10 @@ STANDARDISED = {"normalise_returns": True}
         (IMITATING, {}, r"agent\.self_imitation was on when .*allowed: off"),
         ({}, STANDARDISED, r"agent\.normalise_returns was off when .*allowed: on"),
         (STANDARDISED, {}, r"agent\.normalise_returns was on when .*allowed: off"),
+        ({}, COUNTING, r"agent\.bonus was off when .*allowed: on"),
+        (COUNTING, {}, r"agent\.bonus was on when .*allowed: off"),
+        (COUNTING, VISITING, "the saved bonus has entries count, seen, visits"),
+        (IMITATING_MORE, IMITATING, "the saved episodes are .*6, 30"),
     ],
 )
 def test_a_ppo_state_of_other_options_is_refused_and_nothing_is_changed(saved, here, sentence):

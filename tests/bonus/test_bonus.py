@@ -89,16 +89,19 @@ def test_a_set_of_another_capacity_is_refused_and_nothing_is_changed(kind):
 
 
 @pytest.mark.parametrize("kind", LEARNED)
-def test_nets_of_another_width_are_refused(kind):
+def test_nets_of_another_width_are_refused_and_nothing_is_changed(kind):
     state = make(kind).state_dict()
     name = {"novelty_difference": "predictor", "elliptical": "guess"}[kind]
     weights = state[name]["module"]
     last = next(reversed(weights))
     state[name]["module"] = {**weights, last: weights[last].new_zeros(2)}
+    bonus = make(kind, seed=2)
+    before = deepcopy(bonus.state_dict())
     with pytest.raises(
         ValueError, match=r"the saved bonus does not fit the configured one: .*size"
     ):
-        make(kind).load_state_dict(state)
+        bonus.load_state_dict(state)
+    torch.testing.assert_close(bonus.state_dict(), before, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("kind", KINDS)

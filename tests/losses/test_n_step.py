@@ -13,15 +13,15 @@ GAMMA = 0.7
 
 
 def by_hand(reward, ended, t, b, n):
-    """The sum of one step, whether its episode goes on, and whether all of it is known."""
+    """The sum of one step, and whether its episode goes on."""
     total = 0.0
     for j in range(n):
         if t + j == len(reward):
-            return total, True, False
+            return total, True
         total += GAMMA**j * reward[t + j][b]
         if ended[t + j][b]:
-            return total, False, True
-    return total, True, True
+            return total, False
+    return total, True
 
 
 @given(
@@ -35,9 +35,9 @@ def test_returns_are_those_of_the_definition(ends, n):
     ahead = n_step_returns(reward, ended, n, gamma=GAMMA)
     for t in range(len(ends)):
         for b in range(3):
-            total, goes_on, known = by_hand(reward.tolist(), ends, t, b, n)
+            total, goes_on = by_hand(reward.tolist(), ends, t, b, n)
             assert ahead.returns[t, b].item() == pytest.approx(total, abs=1e-12)
-            assert (ahead.goes_on[t, b].item(), ahead.known[t, b].item()) == (goes_on, known)
+            assert ahead.goes_on[t, b].item() == goes_on
 
 
 def test_the_steps_own_reward_is_in_its_return():

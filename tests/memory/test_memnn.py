@@ -55,7 +55,8 @@ def by_the_equations(core, x, hops, forget="none"):
 @pytest.mark.parametrize("forget", ["none", "decay"])
 @pytest.mark.parametrize("hops", [2, 3])
 def test_a_ring_read_softly_is_the_equations(hops, forget):
-    core, x = make(hops=hops, forget=forget, keep=0.9), rand(T, B, I)
+    keep = {"keep": 0.9} if forget == "decay" else {}
+    core, x = make(hops=hops, forget=forget, **keep), rand(T, B, I)
     got = core(x, core.initial_state(B), never()).y
     for b in range(B):
         torch.testing.assert_close(got[:, b], by_the_equations(core, x[:, b], hops, forget))
@@ -138,6 +139,19 @@ def test_reading_with_the_best_of_all_is_reading_softly():
 def test_more_best_memories_than_slots_are_refused():
     with pytest.raises(ValueError, match="topk is 8; allowed: at most slots, 7"):
         make(read="topk", topk=8)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"topk": 2}, r"topk=2 is not read by read=soft \(it is by read=topk\)"),
+        ({"likeness": 0.5, "write": "gated"}, "likeness=0.5 is not read by write=gated"),
+        ({"keep": 0.5, "forget": "importance"}, "keep=0.5 is not read by forget=importance"),
+    ],
+)
+def test_an_option_that_the_rules_do_not_read_is_refused(given, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        make(**given)
 
 
 @pytest.mark.parametrize("read", list(READ))

@@ -283,6 +283,23 @@ def test_the_index_follows_the_state_that_it_is_given(monkeypatch):
         torch.testing.assert_close(y, want[-1])
 
 
+@needs_faiss
+@pytest.mark.parametrize("donate", [False, True])
+def test_a_start_while_acting_empties_the_index(donate):
+    core, exact = build(search="index").float(), build().float()
+    exact.load_state_dict(core.state_dict())
+    x, start = torch.randn(N, B, IN), torch.zeros(N, B, dtype=torch.bool)
+    start[N // 2, 1] = True
+    states_of = [core.initial_state(B), exact.initial_state(B)]
+    with torch.no_grad():
+        for x_t, start_t in zip(x, start, strict=True):
+            (y, states_of[0]), (want, states_of[1]) = (
+                each.step(x_t, state, start_t, donate=donate)
+                for each, state in zip((core, exact), states_of, strict=True)
+            )
+            torch.testing.assert_close(y, want)
+
+
 def test_a_large_memory_asks_for_the_index_and_says_what_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     for options in ({"search": "index"}, {"slots": 2**16 + 1}):

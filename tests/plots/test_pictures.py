@@ -4,8 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from overwriting import Overwriting
 from PIL import Image
 from run_fakes import Countdown, WalkAgent
+from small_agents import make_agent
 
 from memrl.errors import RunError
 from memrl.evaluation.learning_curve import moving_mean, read_curve
@@ -119,6 +121,13 @@ def test_smoothing_is_the_weighted_mean_of_the_neighbours():
 def test_smoothing_is_right_when_the_window_is_wider_than_the_run():
     values = np.array([1.0, 2.0])
     np.testing.assert_allclose(moving_mean(values, np.ones(2), 7), [1.5, 1.5])
+
+
+def test_a_recording_keeps_what_was_seen_even_where_an_environment_writes_over_it():
+    recording = record_episode(
+        make_agent("none", Overwriting()), Overwriting(), seed=0, max_steps=5
+    )
+    assert [int(o["obs"]) for o in recording.observations] == [0, 1, 2, 3, 4]
 
 
 def test_a_recording_holds_the_episode_and_dates_the_cue():

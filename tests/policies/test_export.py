@@ -118,6 +118,22 @@ def check_export(policy: Policy, space: spaces.Dict, path: Path) -> list[str]:
     return [port.name for port in exported.inputs]
 
 
+def test_an_ablation_is_not_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    traced = []
+
+    def trace(step: export.Step, inputs: Tensors) -> None:
+        traced.append(step.policy.core.ablate)
+        raise RuntimeError("enough is known")
+
+    monkeypatch.setattr(export, "_trace", trace)
+    policy = make_policy("lrua")
+    policy.core.silence("reads")
+    with pytest.raises(ValueError, match="enough is known"):
+        export_step(policy, PLAIN, tmp_path / "policy.pt2")
+    assert traced == [frozenset()]
+    assert policy.core.ablate == {"reads"}
+
+
 def follow(policy: Policy, space: spaces.Dict, step: Step, starts: Tensor) -> None:
     rows = starts.shape[1]
     state = policy.initial_state(rows)

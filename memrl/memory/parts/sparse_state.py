@@ -31,12 +31,7 @@ class SparseState(NamedTuple):
     controller: ControllerState
 
 
-LARGE = (
-    "memory",
-    "links",
-    "last_access",
-    "oldest",
-)  # edited in place, not reset
+LARGE = ("memory", "links", "last_access", "oldest")  # edited in place, not reset
 
 
 class Interface(NamedTuple):

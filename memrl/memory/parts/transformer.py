@@ -20,6 +20,6 @@ class PostNormLayer(nn.Module):
         self.norm, self.mlp_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
 
     def _join(self, x: Tensor, read: Tensor) -> Tensor:
-        """X' = LN(x + read), then LN(x' + MLP(x')): [..., D]."""
+        """From x and what it read: x' = LN(x + read), then LN(x' + MLP(x')); [..., D]."""
         x = self.norm(x + read)
         return self.mlp_norm(x + self.mlp(x))  # type: ignore[no-any-return]

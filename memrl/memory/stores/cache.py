@@ -31,6 +31,8 @@ class IndexCache:
         if indexes is None or not same or memory._version != self._version:
             indexes = Indexes(*memory.shape)
             indexes.fill(memory, written)
+        else:
+            indexes.forget((written == 0).tolist())  # a start resets a row, but not its memory
         return indexes
 
     def keep(self, memory: Float[Tensor, "B N W"], indexes: Indexes) -> None:

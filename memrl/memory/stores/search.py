@@ -6,7 +6,7 @@ import math
 from typing import Literal, NamedTuple, TypeAlias
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.linalg import vector_norm
 
@@ -22,7 +22,7 @@ class Neighbours(NamedTuple):
 
     score: Tensor  # [B, Q, k]  cosine similarity, or the negative squared distance; no gradient
     slot: Tensor  # [B, Q, k]  index of the key; in range even if nothing was found
-    found: Tensor  # bool [B, Q, k]  False beyond the last valid key
+    found: Tensor  # bool [B, Q, k]  False where the row has fewer than k keys
 
 
 def nearest(
@@ -31,7 +31,6 @@ def nearest(
     k: int,
     *,
     metric: Metric = "cosine",
-    valid: Bool[Tensor, "B N"] | None = None,
     count: Int[Tensor, " B"] | None = None,
     block: int = BLOCK,
 ) -> Neighbours:
@@ -42,10 +41,9 @@ def nearest(
 
     Args:
         queries: Q a row.
-        keys: N a row; those that are not valid may hold anything, even NaN.
+        keys: N a row; those beyond ``count`` may hold anything, even NaN.
         k: at most N.
         metric: ``cosine``, or ``l2`` (computed as |q|² − 2 q·k + |k|², with its rounding error).
-        valid: the keys that may be found; all if None.
         count: only the first ``count[b]`` keys of row b may be found; all if None.
         block: scores of a row computed at a time; it affects only speed and memory.
 
@@ -63,13 +61,9 @@ def nearest(
     for low in range(0, size, width):
         part = keys[:, low : low + width]
         score = _scores(queries, part, metric)
-        allowed = None if valid is None else valid[:, low : low + width]
         if count is not None:
             number = torch.arange(low, low + part.shape[1], device=keys.device)
-            below = number < count.unsqueeze(1)
-            allowed = below if allowed is None else allowed & below
-        if allowed is not None:
-            score = score.masked_fill_(~allowed.unsqueeze(1), -math.inf)
+            score = score.masked_fill_(number >= count.view(-1, 1, 1), -math.inf)
         some = min(k, part.shape[1]) if best is None else _candidates(score, best)
         if some:
             found, place = first_largest(score, some)

@@ -95,9 +95,8 @@ def with_nil_facts(stories: Stories, share: float, generator: torch.Generator) -
     step = torch.arange(steps).unsqueeze(1)  # [T, 1]
     fact = step < stories.length - 1
     added = (torch.rand(steps, rows, generator=generator) < share) & fact
-    goes_to = (
-        step + added.cumsum(0) - added.long()
-    )  # [T, Q]  one step later for each empty sentence before it
+    # One step later for each empty sentence before it: [T, Q].
+    goes_to = step + added.cumsum(0) - added.long()
     longer = stories.length + added.sum(0)
     size = int(goes_to.max()) + 1
     column = torch.arange(rows).expand(steps, rows)

@@ -8,6 +8,7 @@ import torch
 from gymnasium import spaces
 from small_models import BOX, STEPS, Sampled, copies, make_model
 from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 from memrl.agents.sb3 import MemoryPPO
 
@@ -121,6 +122,17 @@ def test_an_action_without_a_tensor_is_refused(space):
 def test_unbounded_actions_are_refused():
     with pytest.raises(AssertionError, match="finite lower and upper bound"):
         make_model(Sampled(BOX, spaces.Box(-np.inf, np.inf, (2,))))
+
+
+def test_a_nan_at_the_end_of_an_episode_names_its_copy():
+    class Ending(Sampled):
+        def step(self, action):
+            obs, *rest = super().step(action)
+            return (obs * np.nan if self.length == 3 and self.t == 3 else obs, *rest)
+
+    env = DummyVecEnv([lambda: Ending(length=50), lambda: Ending(length=3)])
+    with pytest.raises(ValueError, match="observation 'obs' of env 1 is NaN"):
+        make_model(env).learn(2 * STEPS)
 
 
 def test_a_nan_observation_in_training_names_its_copy():

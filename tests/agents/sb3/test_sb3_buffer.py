@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from copy import copy, deepcopy
+
 import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
 from small_models import BOX, STEPS, Sampled, Watch, copies, make_model, parameters
 from stable_baselines3.common.callbacks import BaseCallback
+
+from memrl.agents.sb3.evaluation import masked
 
 PER = 2 * STEPS
 
@@ -147,3 +151,24 @@ def test_a_callback_that_fails_leaves_a_model_that_goes_on():
         model.learn(PER, callback=Watch(fail))
     model.learn(PER, reset_num_timesteps=False)
     assert not model.rollout_buffer.start[0].any()
+
+
+def test_a_callback_may_keep_a_copy_of_the_buffer():
+    kept = []
+    model = make_model().learn(PER, callback=AtEnd(lambda buffer: kept.append(deepcopy(buffer))))
+    rewards = kept[0].rewards.copy()
+    model.learn(PER, reset_num_timesteps=False)
+    assert np.array_equal(kept[0].rewards, rewards)
+    assert kept[0].size() == STEPS
+
+
+def test_a_model_that_obeys_masks_can_be_copied():
+    model = make_model()
+    assert copy(masked(model, Masks())).num_timesteps == 0
+
+
+class Masks:
+    """Environments that say they have masks."""
+
+    def has_attr(self, name):
+        return True

@@ -199,7 +199,8 @@ def test_recurrent_ppos_policies_are_built_as_there(tmp_path):
     assert linears(net.actor_body) == linears(net.critic_body) == [(16, 64), (64, 64)]
     model.learn(PER).save(tmp_path / "m")
     assert parameters(MemoryPPO.load(tmp_path / "m")).equal(parameters(model))
-    assert recurrent().policy.net.core.actor.out_dim == 256
+    for nothing in ({}, {"memory_kwargs": None}):
+        assert recurrent(**nothing).policy.net.core.actor.out_dim == 256
 
 
 def test_its_forget_gates_start_half_open_as_torchs_do():

@@ -25,21 +25,21 @@ def closeness(query, key, metric):
     return sum(q * k for q, k in zip(query, key, strict=True)) / (norms + 1e-6)
 
 
-def ranked(query, keys, metric, allowed):
-    """Allowed places by descending closeness, the lower first among equals, with the closeness."""
-    scores = [(closeness(query, key, metric), n) for n, key in enumerate(keys) if allowed[n]]
+def ranked(query, keys, metric):
+    """Places by descending closeness, the lower first among equals, with the closeness."""
+    scores = [(closeness(query, key, metric), n) for n, key in enumerate(keys)]
     return sorted(scores, key=lambda pair: (-pair[0], pair[1]))
 
 
 @pytest.mark.parametrize("metric", ["cosine", "l2"])
 @pytest.mark.parametrize("block", [1, 61, 10_000])
 def test_the_nearest_are_those_of_a_full_sort(metric, block):
-    queries, keys, valid = draw(B, Q, W), draw(B, N, W), torch.rand(B, N) < 0.7
-    got = nearest(queries, keys, K, metric=metric, valid=valid, block=block)
+    queries, keys, count = draw(B, Q, W), draw(B, N, W), torch.tensor([20, 30, N])
+    got = nearest(queries, keys, K, metric=metric, count=count, block=block)
     assert got.found.all()
     for b in range(B):
         for q in range(Q):
-            want = ranked(queries[b, q].tolist(), keys[b].tolist(), metric, valid[b].tolist())[:K]
+            want = ranked(queries[b, q].tolist(), keys[b, : count[b]].tolist(), metric)[:K]
             assert got.slot[b, q].tolist() == [n for _, n in want]
             scores = torch.tensor([score for score, _ in want], dtype=torch.float64)
             torch.testing.assert_close(got.score[b, q], scores, rtol=0, atol=1e-10)
@@ -70,32 +70,22 @@ def test_what_is_given_is_not_edited():
 
 
 @pytest.mark.parametrize("metric", ["cosine", "l2"])
-def test_keys_that_are_not_valid_are_never_found_not_even_nan(metric):
-    queries, keys, valid = draw(B, Q, W), draw(B, N, W), torch.rand(B, N) < 0.5
-    want = nearest(queries, keys, K, metric=metric, valid=valid)
-    keys[~valid] = torch.nan
-    got = nearest(queries, keys, K, metric=metric, valid=valid)
+def test_keys_beyond_the_count_are_never_found_not_even_nan(metric):
+    queries, keys, count = draw(B, Q, W), draw(B, N, W), torch.tensor([20, 30, 40])
+    want = nearest(queries, keys, K, metric=metric, count=count)
+    keys[torch.arange(N) >= count.unsqueeze(1)] = torch.nan
+    got = nearest(queries, keys, K, metric=metric, count=count)
     assert got.slot.equal(want.slot)
     assert got.score.equal(want.score)
 
 
-def test_fewer_valid_keys_than_asked_for_are_all_found_and_the_rest_says_so():
+def test_fewer_keys_than_asked_for_are_all_found_and_the_rest_says_so():
     count = torch.tensor([0, 3, N])
     got = nearest(draw(B, Q, W), draw(B, N, W), K, count=count, block=30)
     assert got.found.sum(dim=-1).tolist() == [[0] * Q, [3] * Q, [K] * Q]
     assert got.slot[1, :, :3].sort(dim=-1).values.tolist() == [[0, 1, 2]] * Q
     assert ((got.slot >= 0) & (got.slot < N)).all()
     assert got.found.sort(dim=-1, descending=True).values.equal(got.found)  # found ones lead
-
-
-def test_a_count_and_a_mask_hold_together():
-    queries, keys, valid = draw(B, Q, W), draw(B, N, W), torch.rand(B, N) < 0.5
-    count = torch.tensor([20, 30, 40])
-    both = nearest(queries, keys, K, valid=valid, count=count)
-    below = torch.arange(N) < count.unsqueeze(1)
-    one = nearest(queries, keys, K, valid=valid & below)
-    assert both.slot[both.found].equal(one.slot[one.found])
-    assert both.found.equal(one.found)
 
 
 def test_scores_have_no_gradient():
