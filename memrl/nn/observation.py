@@ -26,7 +26,6 @@ MOST_NUMBERS = 2**20  # of a vector
 DISCRETE_GAIN = 4.0  # of their layer, orthogonal; with √2 a memory learns from them too slowly
 ACTION_MASK = "action_mask"  # not a feature
 PREV_REWARD = "prev_reward"
-_WIDE = (GridEncoder, PixelEncoder, VectorEncoder)
 
 
 class ObsEncoder(Encoder):
