@@ -317,7 +317,7 @@ def test_a_core_that_cannot_be_exported_says_why_in_one_sentence(core, reason, t
     need_onnx()
     policy = make_policy("none")
     policy.core = core()
-    policy.actor.layer, policy.critic = torch.nn.Linear(14, 4), torch.nn.Linear(14, 1)
+    policy.actor.layer, policy.critic = torch.nn.Linear(39, 4), torch.nn.Linear(39, 1)
     with pytest.raises(ValueError, match=reason) as caught:
         export_step(policy, PLAIN, tmp_path / "policy.onnx")
     assert core.__name__ in str(caught.value)

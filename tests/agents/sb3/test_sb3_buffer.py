@@ -170,5 +170,7 @@ def test_a_model_that_obeys_masks_can_be_copied():
 class Masks:
     """Environments that say they have masks."""
 
+    observation_space = None
+
     def has_attr(self, name):
         return True
