@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
 
 import pytest
 
@@ -71,10 +72,11 @@ def test_a_run_that_is_in_the_file_is_not_made_again(tmp_path, no_runs):
 
 
 def test_a_run_that_fails_says_which_and_why(tmp_path, monkeypatch):
+    ended = subprocess.CompletedProcess([], 1, stdout="", stderr="Traceback …\nKeyError: 'x'\n")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
-    monkeypatch.setattr(parity, "TASKS", {"Gone": ParityTask(8, 1, {})})
-    with pytest.raises(RuntimeError, match=r"^Gone PPO 0 failed: KeyError: 'Gone'$"):
-        bench_parity(str(tmp_path / "x"), tasks="Gone", memories="none", seeds=1, workers=1)
+    monkeypatch.setattr(subprocess, "run", lambda *args, **kwargs: ended)
+    with pytest.raises(RuntimeError, match=r"^CartPole-v1 PPO 0 failed: KeyError: 'x'$"):
+        bench_parity(str(tmp_path / "x"), "CartPole-v1", "none", seeds=1, workers=1)
 
 
 @pytest.mark.parametrize(

@@ -608,7 +608,7 @@ def test_a_config_that_was_broken_by_hand(memrl, trained, tmp_path):
     assert "config.yaml" in sentence(memrl("evaluate", run))
 
 
-def test_resume_changes_nothing_but_the_length(memrl, trained, tmp_path):
+def test_resume_refuses_what_is_no_greater_length(memrl, trained, tmp_path):
     run, _ = copied(trained, tmp_path)
     assert "only total_steps may change, not seed" in sentence(
         memrl("train", "--resume", run, "seed=9")
@@ -617,6 +617,11 @@ def test_resume_changes_nothing_but_the_length(memrl, trained, tmp_path):
     assert "memrl: total_steps='many': it should be a valid integer" in sentence(
         memrl("train", "--resume", run, "total_steps=many")
     )
+
+
+@pytest.mark.slow
+def test_resume_reaches_a_greater_length(memrl, trained, tmp_path):
+    run, _ = copied(trained, tmp_path)
     assert memrl("train", "--resume", run, "total_steps=768").code == 0
     assert json.loads((run / "summary.json").read_text())["env_steps"] == 768
 

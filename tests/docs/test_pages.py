@@ -25,7 +25,8 @@ PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 # Pages whose Python blocks open what their shell blocks made, or take long.
 LONG = {
     README,
-    *(ROOT / "docs" / f"{name}.md" for name in ("start", "plugins", "sb3", "how/checkpoints")),
+    *(ROOT / "docs" / f"{name}.md" for name in ("start", "envs", "plugins", "sb3")),
+    ROOT / "docs" / "how" / "checkpoints.md",
 }
 ELSEWHERE = dict.fromkeys(  # pages whose blocks run there
     ("docs/acting.md", "docs/export.md"), "tests/pipeline/test_trained.py"

@@ -46,7 +46,7 @@ FAST = [pair for pair in ALL if pair != ("sdnc", a_long_run_stays_finite)]
 @pytest.mark.parametrize(("name", "check"), slow_but(FAST, ALL), ids=words)
 def test_every_memory_keeps_the_contract(name, check):
     if check is a_long_run_stays_finite:
-        check = partial(check, steps=300)  # 2,000 at the default sizes
+        check = partial(check, steps=150)  # 2,000 at the default sizes
     check(fresh(lambda in_dim: memory.build(name, in_dim, small(name))))
 
 

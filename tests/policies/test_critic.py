@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import suites
 import torch
 from small_agents import learn, make_agent
-from suites import MEMORIES
+from suites import slow_but
 
 from memrl.agents.base import Parts
 from memrl.agents.episodic.build import MFECAgent, NECAgent
@@ -13,15 +14,17 @@ from memrl.agents.r2d2.agent import R2D2
 from memrl.envs.make import make
 from memrl.memory import build as build_memory
 from memrl.memory.none import NoMemory
+from memrl.memory.registry import names
 from memrl.policies.backbone import PolicyConfig
 from memrl.policies.critic import TwoMemories, TwoStates
 from memrl.testing import check_core
 
 KINDS = ["shared", "detached", "own", "none"]
+PAIRS = [(memory, critic) for memory in names() for critic in KINDS]
+FAST = [(m, c) for m, c in PAIRS if (m == "lstm" or c == "own") and m in suites.KINDS]
 
 
-@pytest.mark.parametrize("critic", KINDS)
-@pytest.mark.parametrize("memory", MEMORIES)
+@pytest.mark.parametrize(("memory", "critic"), slow_but(FAST, PAIRS))
 def test_the_first_ratio_is_one_whatever_the_critic_reads(memory, critic):
     agent = make_agent(memory, dtype=torch.float64, policy={"critic": critic, "skip": True})
     rows = learn(agent, 2)

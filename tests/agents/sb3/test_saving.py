@@ -12,13 +12,14 @@ import pytest
 import torch
 from gymnasium import spaces
 from gymnasium.wrappers import TimeLimit
-from small_models import MEMORIES
 from stable_baselines3 import PPO
 from stable_baselines3.common import utils
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+from suites import slow_but
 
 from memrl.agents.sb3 import MemoryPolicy, MemoryPPO, archive, saving
 from memrl.checkpoint.spaces import space_from_data, space_to_data
+from memrl.memory.registry import names
 from memrl.rollout.tokens import Tokens
 
 SMALL = {
@@ -69,7 +70,7 @@ def same(a, b):
         assert torch.equal(x, y), name
 
 
-@pytest.mark.parametrize("memory", MEMORIES)
+@pytest.mark.parametrize("memory", slow_but({"none", "lstm"}, names()))
 def test_learning_goes_on_bit_for_bit_after_save_and_load(memory, tmp_path):
     env = vec()
     whole = model(env, memory).learn(16)
