@@ -34,7 +34,7 @@ def start_fits(overrides: Sequence[str], *, as_json: bool) -> None:
         if composed.place is None:
             report(run, overrides, as_json=as_json)
         else:
-            say(f"pictures, metrics and checkpoints: {run.path}")
+            say(f"all files: {run.path}")
         return run
 
     play(overrides, job, model=FitConfig, as_json=as_json)
@@ -63,7 +63,7 @@ def report(run: Result[SupervisedLearner], words: Sequence[str] | None, *, as_js
     if as_json:
         print(json.dumps({"run": str(run.path), **run.summary}))
         return
-    print(f"pictures, metrics and checkpoints: {run.path}\n")
+    print(f"all files: {run.path}\n")
     print("\n".join(next_commands(run, words)))
 
 

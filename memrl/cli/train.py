@@ -37,7 +37,7 @@ def start_runs(overrides: Sequence[str], *, as_json: bool) -> None:
         if composed.place is None:
             report(run, config, overrides, as_json=as_json)
         else:
-            say(f"pictures, metrics and checkpoints: {run.path}")
+            say(f"all files: {run.path}")
         return run
 
     play(expand(overrides), job, model=Config, as_json=as_json)

@@ -70,6 +70,7 @@ class RunConfig(Strict):
     dir: LaxPath | None
     root: LaxPath
     checkpoint_seconds: Annotated[float, Ge(0)]
+    pictures: bool = True  # of learning, an episode and the memory, at the end
 
 
 class EvaluateConfig(Strict):

@@ -108,7 +108,8 @@ class TrainJob(Job[Config, Agent]):
             say(f"nothing was learned in {trained.experience:,} env steps: {UNTRAINED}")
         evaluation = self._evaluate()
         say(evaluation_line(evaluation))
-        self._draw(directory, evaluation, say)
+        if self.config.run.pictures:
+            self._draw(directory, evaluation, say)
         return summarize(self.config, self.learner, evaluation)
 
     def _evaluate(self) -> Evaluation:

@@ -86,7 +86,8 @@ class FitJob(Job[FitConfig, SupervisedLearner]):
         )
         for line in table(scores):
             say(line)
-        self._draw(directory, scores, say)
+        if config.run.pictures:
+            self._draw(directory, scores, say)
         return summarize(config, learner, scores)
 
     def _lengths(self) -> tuple[int, ...]:

@@ -28,6 +28,7 @@ from memrl.memory import NTM, registry
 from memrl.tasks import REGISTRY
 
 SMOKE = ["+run=smoke", "threads=1", "total_steps=512", "evaluate.episodes=8"]
+QUICK = [*SMOKE, "run.pictures=false"]
 
 
 class Outcome:
@@ -147,7 +148,7 @@ def test_train_prints_the_config_and_three_next_commands(memrl):
 
 @pytest.mark.slow
 def test_a_control_is_offered_no_control_but_its_film(memrl):
-    outcome = memrl("train", *SMOKE, "memory=none", "run.dir=here")
+    outcome = memrl("train", *QUICK, "memory=none", "run.dir=here")
     assert outcome.code == 0
     assert "without a memory" not in outcome.out
     assert "memrl watch here" in outcome.out
@@ -171,7 +172,7 @@ def test_a_resumed_run_offers_words_that_make_its_config(words):
 
 @pytest.mark.slow
 def test_train_with_json_prints_one_value(memrl):
-    outcome = memrl("train", *SMOKE, "run.dir=here", "--json")
+    outcome = memrl("train", *QUICK, "run.dir=here", "--json")
     value = json.loads(outcome.out)
     assert value["run"] == "here"
     assert value["env_steps"] == 512
@@ -179,7 +180,7 @@ def test_train_with_json_prints_one_value(memrl):
 
 @pytest.mark.slow
 def test_a_sweep_gives_every_job_a_directory(memrl, tmp_path):
-    outcome = memrl("train", "-m", *SMOKE, "memory=none,gru", "seed=1,2", "run.dir=sweep")
+    outcome = memrl("train", "-m", *QUICK, "memory=none,gru", "seed=1,2", "run.dir=sweep")
     assert outcome.code == 0
     assert "checkpoints: sweep/probe-Recall-v0-gru-seed2" in outcome.out
     runs = sorted(path.parent.name for path in tmp_path.glob("sweep/*/summary.json"))
@@ -190,7 +191,7 @@ def test_a_sweep_gives_every_job_a_directory(memrl, tmp_path):
 
 @pytest.mark.slow
 def test_a_failing_job_of_a_sweep_is_named_and_the_others_run(memrl, tmp_path):
-    outcome = memrl("train", "-m", *SMOKE, "agent.burn_in=16,0", "run.dir=sweep")
+    outcome = memrl("train", "-m", *QUICK, "agent.burn_in=16,0", "run.dir=sweep")
     assert outcome.code == 1
     assert "agent.burn_in=16" in outcome.err
     assert "Traceback" not in outcome.err
@@ -200,7 +201,7 @@ def test_a_failing_job_of_a_sweep_is_named_and_the_others_run(memrl, tmp_path):
 @pytest.mark.slow
 def test_an_unnamed_run_gets_a_name_of_its_own(memrl, tmp_path):
     for _ in range(2):
-        assert memrl("train", *SMOKE, "memory=none").code == 0
+        assert memrl("train", *QUICK, "memory=none").code == 0
     names = sorted(path.parent.name for path in tmp_path.glob("runs/*/summary.json"))
     assert names == ["probe-Recall-v0-none-seed1", "probe-Recall-v0-none-seed1-2"]
 
@@ -377,7 +378,7 @@ def test_bench_env_as_json_is_one_value(memrl):
 
 @pytest.mark.slow
 def test_a_memory_without_a_loop_says_that_there_is_nothing_to_compile(memrl):
-    words = [*SMOKE, "memory=none", "compile=true", "run.dir=run"]
+    words = [*QUICK, "memory=none", "compile=true", "run.dir=run"]
     outcome = memrl("train", *words)
     assert outcome.code == 0
     assert "compile=true: NoMemory computes a sequence without a loop" in outcome.out + outcome.err
@@ -550,7 +551,7 @@ def test_a_space_that_no_encoder_takes(memrl, monkeypatch, tmp_path):
 
 def test_a_directory_that_exists(memrl, trained):
     before = sorted(trained.rglob("*"))
-    assert "already contains a run" in sentence(memrl("train", *SMOKE, f"run.dir={trained}"))
+    assert "already contains a run" in sentence(memrl("train", *QUICK, f"run.dir={trained}"))
     assert sorted(trained.rglob("*")) == before
 
 
@@ -644,7 +645,7 @@ def test_a_tracking_server_that_cannot_be_reached_stops_nothing(memrl, monkeypat
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.setattr("memrl.tracking.wandb._PATIENCE", 1.0)
-    outcome = memrl("train", *SMOKE, "track=wandb", "track.tensorboard=false", "run.dir=here")
+    outcome = memrl("train", *QUICK, "track=wandb", "track.tensorboard=false", "run.dir=here")
     assert outcome.code == 0
     assert "W&B" in outcome.out + outcome.err
     assert Path("here/summary.json").is_file()

@@ -22,7 +22,8 @@ from memrl.run.directory import RunDirectory
 from memrl.supervised.config import compose_fit
 from memrl.supervised.fitting import fit_task
 
-TINY = ["+run=smoke", "threads=1", "total_steps=256", "evaluate.episodes=4", "memory=gru"]
+TINY = ["+run=smoke", "threads=1", "total_steps=256", "evaluate.episodes=4", "memory=gru",
+        "run.pictures=false"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

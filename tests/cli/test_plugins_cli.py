@@ -17,7 +17,8 @@ from memrl.memory import registry
 
 __all__ = ["folder"]  # a fixture
 
-SMALL = ["+run=smoke", "threads=1", "total_steps=256", "evaluate.episodes=4", "track=off"]
+SMALL = ["+run=smoke", "threads=1", "total_steps=256", "evaluate.episodes=4", "track=off",
+         "run.pictures=false"]  # fmt: skip
 REGISTERED = LEAKY.replace(
     "class Leaky(", "from memrl.memory import register\n@register('leaky')\nclass Leaky("
 )

@@ -19,7 +19,8 @@ from memrl.cli.sweep_axes import again, axes_of, commands_after, job_words
 from memrl.cli.sweep_report import Outcome, compare_command, outcomes_table, raise_failures
 from memrl.errors import RunError
 
-SMOKE = ["+run=smoke", "threads=1", "total_steps=256", "evaluate.episodes=4"]
+SMOKE = ["+run=smoke", "threads=1", "total_steps=256", "evaluate.episodes=4",
+         "run.pictures=false"]  # fmt: skip
 WORDS = ["+run=smoke", "memory=none,gru", "seed=range(1,4)", "run.dir=a b"]
 
 

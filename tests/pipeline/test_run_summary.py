@@ -14,7 +14,8 @@ from memrl.run.summary import read_summary, write_summary
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "it"
-    config = memrl.compose(["+run=smoke", "memory=gru", "seed=3", f"run.dir={folder}"])
+    words = ["+run=smoke", "memory=gru", "seed=3", "run.pictures=false"]
+    config = memrl.compose([*words, f"run.dir={folder}"])
     return memrl.train(config, style="quiet", say=lambda line: None)
 
 
@@ -26,6 +27,12 @@ def test_it_says_what_was_trained_and_how_well_it_does(run):
     assert read["success"] == read["evaluation"]["success"]["mean"]
     assert read["env_steps"] == run.agent.env_steps
     assert read == run.summary | {"wall_seconds": read["wall_seconds"]}
+
+
+def test_a_run_without_pictures_draws_none(run):
+    suffixes = {path.suffix for path in run.path.rglob("*")}
+    assert ".json" in suffixes
+    assert not suffixes & {".png", ".gif"}
 
 
 def test_a_finished_run_can_be_compared(run):

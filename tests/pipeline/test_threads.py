@@ -8,7 +8,7 @@ import memrl
 from memrl.pipeline.setup import alone, prepare
 
 WORDS = ["env=probe", "env.num=3", "agent.steps=8", "agent.bptt=8", "agent.minibatches=1",
-         "threads=1", "track=off"]  # fmt: skip
+         "threads=1", "track=off", "run.pictures=false"]  # fmt: skip
 
 
 def test_a_run_waits_for_the_one_of_another_thread_and_says_so():

@@ -20,7 +20,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "acting.md").read_text()
 EXPORT_PAGE = (Path(__file__).parents[2] / "docs" / "export.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 WORDS = ["+run=recall", "env.delay=1", "total_steps=30_000", "memory=gru", "memory.hidden_dim=32",
-         "threads=1", "track.tensorboard=false", "evaluate.episodes=1000"]  # fmt: skip
+         "threads=1", "track.tensorboard=false", "evaluate.episodes=1000", "run.pictures=false"]  # fmt: skip
 OWN = ["env=own_corridor:OwnCorridor-v0", "env.num=64", "agent.steps=20", "agent.bptt=20",
        "agent.lr=3e-3"]  # fmt: skip
 
@@ -89,7 +89,7 @@ def test_forgetting_where_episodes_begin_is_refused_and_would_have_been_wrong(fo
 def test_the_environment_of_a_run_has_its_options_and_wrappers(folder):
     config = memrl.compose(
         ["+run=smoke", "memory=gru", "env.prev_action=true", "env.prev_reward=true",
-         "env.delay=5", f"run.dir={folder / 'wrapped'}"]
+         "env.delay=5", "run.pictures=false", f"run.dir={folder / 'wrapped'}"]
     )  # fmt: skip
     run = memrl.train(config, style="quiet", say=lambda line: None)
     env = memrl.open_run(run.path).env(num=3, seed=1)

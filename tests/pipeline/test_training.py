@@ -22,7 +22,8 @@ from memrl.envs.make import card
 from memrl.pipeline.training import whole_rollouts
 from memrl.tracking.metrics_file import is_time
 
-SMALL = ["+run=smoke", "threads=1", "evaluate.episodes=8", "memory=gru", "track=off"]
+SMALL = ["+run=smoke", "threads=1", "evaluate.episodes=8", "memory=gru", "track=off",
+         "run.pictures=false"]  # fmt: skip
 
 
 def rows(run: Path) -> list[dict[str, str]]:

@@ -16,7 +16,8 @@ from memrl.supervised.config import compose_fit
 from memrl.supervised.fitting import FitJob, fit_task
 
 BABI = Path(NEEDED["babi"][0].partition("=")[2])
-TINY = ["task=babi", "memory=gru", "memory.hidden_dim=5", "threads=1", "track=off"]
+TINY = ["task=babi", "memory=gru", "memory.hidden_dim=5", "threads=1", "track=off",
+        "run.pictures=false"]  # fmt: skip
 
 
 @pytest.fixture

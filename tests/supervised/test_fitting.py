@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from small_fits import SMALL, TINY, rows
+from small_fits import QUICK, SMALL, TINY, rows
 from suites import slow_but
 
 from memrl.checkpoint.folder import Checkpoints
@@ -87,7 +87,7 @@ def test_a_run_leaves_everything_it_promises(memrl, tmp_path):
 
 @pytest.mark.slow
 def test_json_is_one_value(memrl):
-    code, out, _ = memrl("fit", *SMALL, "sequences=6", "run.dir=here", "--json")
+    code, out, _ = memrl("fit", *QUICK, "sequences=6", "run.dir=here", "--json")
     assert code == 0
     assert json.loads(out)["run"] == "here"
 
@@ -140,7 +140,7 @@ def test_the_summary_of_a_run_is_standard_json(monkeypatch, tmp_path):
 def test_the_same_seed_twice_is_bit_equal_and_another_is_not(tmp_path):
     runs = [
         fit_task(
-            compose_fit([*SMALL, "sequences=18", f"seed={seed}"]), tmp_path / name, style="quiet"
+            compose_fit([*QUICK, "sequences=18", f"seed={seed}"]), tmp_path / name, style="quiet"
         )
         for name, seed in (("one", 1), ("two", 1), ("three", 2))
     ]
@@ -170,7 +170,7 @@ def test_a_killed_run_resumes_to_the_same_rows(tmp_path):
 @pytest.mark.slow
 def test_ctrl_c_saves_and_says_how_to_continue(tmp_path):
     run = tmp_path / "run"
-    process = start(run, *SMALL, "sequences=1_000_000", f"run.dir={run}")
+    process = start(run, *QUICK, "sequences=1_000_000", f"run.dir={run}")
     while not (run / "metrics.csv").exists():
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
@@ -183,7 +183,7 @@ def test_ctrl_c_saves_and_says_how_to_continue(tmp_path):
 
 @pytest.mark.slow
 def test_resume_changes_nothing_but_the_length(memrl, tmp_path):
-    assert memrl("fit", *SMALL, "sequences=6", "run.dir=here")[0] == 0
+    assert memrl("fit", *QUICK, "sequences=6", "run.dir=here")[0] == 0
     assert "only sequences may change, not seed" in sentence(
         memrl("fit", "--resume", "here", "seed=9")
     )
@@ -193,7 +193,7 @@ def test_resume_changes_nothing_but_the_length(memrl, tmp_path):
 
 
 def test_a_run_ends_with_what_could_be_next(memrl):
-    code, out, err = memrl("fit", *SMALL, "sequences=6", "run.dir=here")
+    code, out, err = memrl("fit", *QUICK, "sequences=6", "run.dir=here")
     assert code == 0, err
     on, other = out.splitlines()[-2:]
     assert on.endswith("memrl fit --resume here sequences=12")
@@ -203,12 +203,12 @@ def test_a_run_ends_with_what_could_be_next(memrl):
 
 @pytest.mark.slow
 def test_a_length_that_is_no_whole_number_of_iterations_is_said(memrl):
-    _, out, _ = memrl("fit", *SMALL, "sequences=5", "run.dir=here")
+    _, out, _ = memrl("fit", *QUICK, "sequences=5", "run.dir=here")
     assert "sequences=5 is reached after 1 iteration of 6 sequences" in out
 
 
 def test_a_command_refuses_the_runs_of_another(memrl):
-    assert memrl("fit", *SMALL, "sequences=6", "run.dir=here")[0] == 0
+    assert memrl("fit", *QUICK, "sequences=6", "run.dir=here")[0] == 0
     assert "was made by memrl fit" in sentence(memrl("train", "--resume", "here"))
     refused = sentence(memrl("evaluate", "here"))
     assert "was made by memrl fit: memrl compare and memrl fit --resume take it" in refused

@@ -9,6 +9,7 @@ from memrl.tracking.metrics_file import is_time
 
 TINY = ["learner.batch=3", "learner.batches=2", "threads=1", "evaluate.sequences=5", "track=off"]
 SMALL = [*TINY, "memory=gru", "memory.hidden_dim=7", "task.max_length=3", "evaluate.lengths=[2,5]"]
+QUICK = [*SMALL, "run.pictures=false"]
 
 
 def rows(run: Path) -> list[dict[str, str]]:
