@@ -20,7 +20,8 @@ PAGE = (Path(__file__).parents[2] / "docs" / "acting.md").read_text()
 EXPORT_PAGE = (Path(__file__).parents[2] / "docs" / "export.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 WORDS = ["+run=recall", "env.delay=1", "total_steps=30_000", "memory=gru", "memory.hidden_dim=32",
-         "threads=1", "track.tensorboard=false", "evaluate.episodes=1000", "run.pictures=false"]  # fmt: skip
+         "threads=1", "track.tensorboard=false", "evaluate.episodes=1000",
+         "run.pictures=false"]  # fmt: skip
 OWN = ["env=own_corridor:OwnCorridor-v0", "env.num=64", "agent.steps=20", "agent.bptt=20",
        "agent.lr=3e-3"]  # fmt: skip
 
