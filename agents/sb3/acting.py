@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from gymnasium import spaces
+from numpy.typing import ArrayLike
 from stable_baselines3.common.distributions import Distribution
 from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor, nn
@@ -114,9 +115,9 @@ class ActingPolicy(BasePolicy, ABC):
         self,
         observation: Any,
         state: Any = None,
-        episode_start: Array | None = None,
+        episode_start: ArrayLike | None = None,
         deterministic: bool = False,
-        action_masks: Array | None = None,
+        action_masks: ArrayLike | None = None,
     ) -> tuple[Array, Any]:
         """Actions and the memory's next state, for one observation or a batch.
 
@@ -135,15 +136,17 @@ class ActingPolicy(BasePolicy, ABC):
         self.set_training_mode(False)
         self._check_observation(observation)
         single = self.converter.is_single(observation)
-        obs = self._obs(observation, single, action_masks)
+        allowed = None if action_masks is None else np.asarray(action_masks)
+        started = None if episode_start is None else np.asarray(episode_start, bool)
+        obs = self._obs(observation, single, allowed)
         batch = len(next(iter(obs.values())))
         fresh, given = state is None, state
         if self.masks and MASK not in obs:
             warnings.warn(FORGOT_MASKS, UserWarning, stacklevel=3)
         state = self.net.initial_state(batch) if fresh else state
         check_state(state, self.net.initial_state(1), batch)
-        self._warn_if_forgotten(given, episode_start)
-        begins = np.full(batch, fresh) if episode_start is None else np.asarray(episode_start, bool)
+        self._warn_if_forgotten(given, started)
+        begins = np.full(batch, fresh) if started is None else started
         if begins.size != batch:
             raise ValueError(
                 f"episode_start has {begins.size} rows, allowed: {batch}, as the observation"

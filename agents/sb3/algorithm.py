@@ -8,6 +8,7 @@ from typing import Any, ClassVar, SupportsFloat, SupportsIndex, cast, final
 import gymnasium
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import is_wrapped
 from stable_baselines3.common.monitor import Monitor
@@ -299,9 +300,9 @@ class MemoryPPO(LiveOptions):
         self,
         observation: Any,
         state: Any = None,
-        episode_start: Array | None = None,
+        episode_start: ArrayLike | None = None,
         deterministic: bool = False,
-        action_masks: Array | None = None,
+        action_masks: ArrayLike | None = None,
     ) -> tuple[Array, Any]:
         """See `MemoryPolicy.predict`; pass the returned state back unchanged."""
         return self.policy.predict(observation, state, episode_start, deterministic, action_masks)

@@ -50,7 +50,7 @@ def test_every_memory_keeps_the_contract(name, check):
     check(fresh(lambda in_dim: memory.build(name, in_dim, small(name))))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(("name", "check"), ALL, ids=words)
 def test_every_memory_keeps_the_contract_at_its_default_sizes(name, check):
     check(fresh(lambda in_dim: memory.build(name, in_dim)))

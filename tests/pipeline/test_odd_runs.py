@@ -110,6 +110,6 @@ def test_a_run_without_an_end_is_drawn_evaluated_and_watched(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "2 episodes (2 cut off after evaluate.max_steps, counted as far as they went)" in said
     call("evaluate", str(tmp_path / "run"), "max_steps=7", "num=1")
-    assert "1 episodes (1 cut off" in capsys.readouterr().out
+    assert "1 episode (1 cut off" in capsys.readouterr().out
     call("watch", str(tmp_path / "run"), "max_steps=9")
     assert "9 steps, cut off: " in capsys.readouterr().out

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from suites import slow, slow_but
+from suites import KINDS, nightly, slow, slow_but
 from torch import Tensor
 
 from memrl.errors import install_command
@@ -170,7 +170,17 @@ def need_onnx() -> None:
         pytest.importorskip(package, reason=f"pip install {package}")
 
 
-@pytest.mark.parametrize("memory", slow_but({"none", "lstm"}, registry.names()))
+# Of every memory one format, of one of each kind both; an ONNX file takes twenty seconds.
+EXPORTS = [
+    (slow if suffix == ".pt2" or memory in KINDS else nightly)(memory, suffix)
+    if (memory, suffix) not in {("none", ".pt2"), ("lstm", ".pt2")}
+    else (memory, suffix)
+    for memory in registry.names()
+    for suffix in SUFFIXES
+]
+
+
+@pytest.mark.parametrize(("memory", "path"), EXPORTS, indirect=["path"])
 def test_an_exported_step_is_the_policys_own_at_any_batch_size(memory, path):
     check_export(make_policy(memory, SPACE), SPACE, path)
 

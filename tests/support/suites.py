@@ -35,5 +35,10 @@ def slow(*values: Any) -> Any:
     return pytest.param(*values, marks=pytest.mark.slow)
 
 
+def nightly(*values: Any) -> Any:
+    """A case of the nightly suite."""
+    return pytest.param(*values, marks=pytest.mark.nightly)
+
+
 # Every memory, where what is tested belongs to a policy or an agent and not to a memory.
 MEMORIES = slow_but(KINDS, names())

@@ -37,7 +37,7 @@ def test_steps_are_the_package_s(id: str):
     assert (happened["penalty"] > 0) == (id in FAMILIES["obstacles"])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("view_size", [3, 5])
 @pytest.mark.parametrize("id", GRID_IDS)
 def test_steps_are_the_package_s_at_every_view_size(id: str, view_size: int):
