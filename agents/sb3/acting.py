@@ -136,9 +136,8 @@ class ActingPolicy(BasePolicy, ABC):
         self.set_training_mode(False)
         self._check_observation(observation)
         single = self.converter.is_single(observation)
-        allowed = None if action_masks is None else np.asarray(action_masks)
         started = None if episode_start is None else np.asarray(episode_start, bool)
-        obs = self._obs(observation, single, allowed)
+        obs = self._obs(observation, single, action_masks)
         batch = len(next(iter(obs.values())))
         fresh, given = state is None, state
         if self.masks and MASK not in obs:
@@ -234,7 +233,7 @@ class ActingPolicy(BasePolicy, ABC):
                 if name not in observation:
                     raise ValueError(f"the observation has no entry {name!r}")
 
-    def _obs(self, observation: Any, single: bool, masks: Array | None) -> Obs:
+    def _obs(self, observation: Any, single: bool, masks: ArrayLike | None) -> Obs:
         if single:
             observation = (
                 {key: np.asarray(part)[None] for key, part in observation.items()}

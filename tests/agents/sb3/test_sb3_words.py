@@ -210,6 +210,7 @@ def test_its_forget_gates_start_half_open_as_torchs_do():
 
     assert forget_bias() == [0.0] * 8
     assert forget_bias(memory_kwargs={"forget_bias": 2.0}) == [2.0] * 8
+    assert forget_bias(lstm_kwargs={"forget_bias": 2.0}) == [2.0] * 8
 
 
 @pytest.mark.parametrize(
