@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Callable
 from typing import Any
 
 from memrl.bench.learner_process import POSITION_ONLY, LearnerProcess, LearnerSpec
+from memrl.bench.run_file import interval
 from memrl.config.models import Count, check
-from memrl.evaluation.statistics import mean
 
 
 def bench_cartpole(
@@ -59,15 +58,8 @@ def bench_cartpole(
             returns.append(statistics.fmean(process.ask(evaluate=episodes)["returns"]))
             process.close()
             say(f"{spec.name}, seed {seed}: {returns[-1]:.1f} after {seconds[-1]:.0f} s")
-        all_seeds = mean(returns)
-        has_interval = math.isfinite(all_seeds.low)  # one seed has none
-        rows[learner] = {
-            "returns": returns,
-            "mean": all_seeds.mean,
-            "low": all_seeds.low if has_interval else None,
-            "high": all_seeds.high if has_interval else None,
-            "seconds": statistics.median(seconds),
-        }
+        median = statistics.median(seconds)
+        rows[learner] = {"returns": returns, **interval(returns), "seconds": median}
     return rows
 
 

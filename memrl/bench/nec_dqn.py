@@ -10,12 +10,11 @@ from typing import Any
 import torch
 
 from memrl.bench.nec_picture import draw_marks
-from memrl.bench.run_file import RunKey, read_runs, write_runs
+from memrl.bench.run_file import RunKey, interval, read_runs, write_runs
 from memrl.config.composition import compose
 from memrl.config.models import Count
 from memrl.errors import nearest
 from memrl.evaluation.evaluate import evaluate
-from memrl.evaluation.statistics import mean
 from memrl.pipeline.build import make_agent, make_env
 from memrl.pipeline.setup import prepare, seed_for
 
@@ -120,10 +119,7 @@ def _learn_episodic(key: RunKey, episodes: int) -> dict[int, float]:
 def _row(runs: list[dict[str, Any]]) -> dict[str, Any]:
     row: dict[str, Any] = {"seeds": len(runs)}
     for mark in MARKS:
-        estimate = mean([run["returns"][str(mark)] for run in runs])
-        several = len(runs) > 1
-        low, high = (estimate.low, estimate.high) if several else (None, None)
-        row[str(mark)] = {"mean": estimate.mean, "low": low, "high": high}
+        row[str(mark)] = interval([run["returns"][str(mark)] for run in runs])
     return row
 
 

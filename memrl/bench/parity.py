@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import math
 import os
 import subprocess
 import sys
@@ -13,14 +12,11 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from memrl.bench.parity_tasks import TASKS, peer_of
-from memrl.bench.run_file import RunKey, read_runs, write_runs
+from memrl.bench.parity_tasks import RECURRENT, TASKS, peer_of
+from memrl.bench.run_file import RunKey, interval, read_runs, write_runs
 from memrl.config.models import Count
 from memrl.errors import install_command, nearest
-from memrl.evaluation.statistics import Estimate, mean
 from memrl.memory import registry
-
-RECURRENT = "MlpLstmPolicy"  # MemoryPPO with RecurrentPPO's networks
 
 
 def bench_parity(
@@ -116,20 +112,10 @@ def _row(
 ) -> dict[str, Any]:
     row: dict[str, Any] = {"task": task, "memory": memory, "peer": peer}
     row["env_steps"] = TASKS[task].total_steps
-    spans = {}
     for side, learner in (("ours", memory), ("theirs", peer)):
         runs = [done[key] for key in keys if key[:2] == (task, learner)]
-        spans[side] = estimate = mean([run["return"] for run in runs])
-        several = math.isfinite(estimate.low)
-        row[side] = {
-            "mean": estimate.mean,
-            "low": estimate.low if several else None,
-            "high": estimate.high if several else None,
-            "seconds": sum(run["seconds"] for run in runs) / len(runs),
-        }
+        seconds = sum(run["seconds"] for run in runs) / len(runs)
+        row[side] = {**interval([run["return"] for run in runs]), "seconds": seconds}
         row["seeds"] = len(runs)
-    return {**row, "behind": _below(spans["ours"], spans["theirs"])}
-
-
-def _below(ours: Estimate, theirs: Estimate) -> bool:
-    return ours.high < theirs.low
+    ours, theirs = row["ours"]["high"], row["theirs"]["low"]
+    return {**row, "behind": ours is not None and theirs is not None and ours < theirs}

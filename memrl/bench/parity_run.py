@@ -30,7 +30,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor
 from memrl.agents.sb3 import MemoryPPO, evaluate_policy
 from memrl.bench.learner_process import POSITION_ONLY
 from memrl.bench.learner_server import PositionOnly
-from memrl.bench.parity_tasks import TASKS
+from memrl.bench.parity_tasks import RECURRENT, TASKS
 from memrl.envs.adapters.sb3 import TensorVecEnv
 from memrl.envs.make import make
 
@@ -79,7 +79,7 @@ def make_learner(name: str, env: VecEnv, options: dict[str, Any]) -> Any:
     if name.endswith("PPO"):
         kind = "LstmPolicy" if name == "RecurrentPPO" else "Policy"
         return getattr(importlib.import_module("sb3_contrib"), name)(inputs + kind, env, **options)
-    if name == "MlpLstmPolicy":
+    if name == RECURRENT:
         return MemoryPPO(f"{inputs}LstmPolicy", env, **options)
     return MemoryPPO(f"{inputs}Policy", env, policy_kwargs={"memory": name}, **options)
 

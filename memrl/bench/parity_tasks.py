@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+RECURRENT: Final = "MlpLstmPolicy"  # MemoryPPO with RecurrentPPO's networks
+
 
 class ParityTask(NamedTuple):
     """One row of the table."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from memrl.checkpoint.atomic import write_atomically
+from memrl.evaluation.statistics import mean
 
 
 class RunKey(NamedTuple):
@@ -16,6 +17,13 @@ class RunKey(NamedTuple):
     task: str
     learner: str
     seed: int
+
+
+def interval(values: Sequence[float]) -> dict[str, float | None]:
+    """``mean``, ``low`` and ``high`` over seeds (95 %, Student's t); one seed has no interval."""
+    estimate = mean(values)
+    low, high = (estimate.low, estimate.high) if len(values) > 1 else (None, None)
+    return {"mean": estimate.mean, "low": low, "high": high}
 
 
 def read_runs(path: Path) -> dict[RunKey, dict[str, Any]]:
