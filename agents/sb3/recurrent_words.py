@@ -32,8 +32,6 @@ def with_recurrent_defaults(
         defaults["features_extractor_class"] = extractor
     if given.get("memory", "lstm") == "lstm":
         options = given.get("memory_kwargs") or {}
-        if "forget_bias" not in (given.get("lstm_kwargs") or {}):
-            given["memory_kwargs"] = {"forget_bias": 0.0, **options}  # as torch's layer starts
         if "hidden_dim" not in options:
             defaults["lstm_hidden_size"] = 256
     if "critic" not in given:

@@ -8,17 +8,19 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from memrl.memory.core import Unrolled
+from memrl.memory.kernels.choice import row_memory
 from memrl.memory.ops.access import Access
 from memrl.memory.ops.addressing import (
+    COSINE_EPS,
     content_weights,
     entropy,
     masked_content_weights,
     sharpen,
     write,
 )
-from memrl.memory.ops.allocation import allocation_weights, retention, update_usage
-from memrl.memory.ops.dnc import Carry, Weights, dnc_sequence
+from memrl.memory.ops.allocation import EPSILON, allocation_weights, retention, update_usage
+from memrl.memory.ops.controlled import Memory
+from memrl.memory.ops.dnc import TorchMemory
 from memrl.memory.ops.interface import interface_sizes, split_interface
 from memrl.memory.ops.linkage import (
     backward_weights,
@@ -133,20 +135,12 @@ class DNC(ControlledMemory[DNCState]):
             controller=self._initial_controller(batch_size) if self.recurrent else (),
         )
 
-    @property
-    def loops(self) -> bool:
-        return True  # the loop is inside ``dnc_sequence``
-
-    def forward(self, x: Tensor, state: DNCState, start: Tensor) -> Unrolled:
-        plain = not (self.extended or self.ablate) and torch.is_grad_enabled()
-        if not (plain and isinstance(state.controller, ControllerState)):
-            return super().forward(x, state, start)
-        weights = Weights(self.feedback.weight, self.interface.weight, self.interface.bias)
-        carry = Carry(*state.controller, Access(state.reads, *state[:6]))
-        seen, last = dnc_sequence(self._project(x), carry, start, weights, CLIP, self.compiled)
-        controller = ControllerState(last.h, last.c)
-        after = DNCState(*last.access[1:], last.access.reads, controller)
-        return Unrolled(self._emit(seen), after)
+    def _memory(self, like: Tensor) -> Memory | None:
+        if self.extended or self.ablate or not self.recurrent:
+            return None
+        sizes = (self.slots, self.word_dim, self.read_heads)
+        rows = None if self.compiled else row_memory("dnc", like, *sizes, CLIP, COSINE_EPS, EPSILON)
+        return rows or TorchMemory(CLIP, self.compiled)
 
     def _update(self, x: Tensor, state: DNCState) -> tuple[Tensor, DNCState]:
         """From the projected input [B, 4H or H] to [h_t, r_t]."""

@@ -8,7 +8,9 @@ import torch
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
-from memrl.memory.ops.addressing import content_weights
+from memrl.memory.kernels.choice import row_memory
+from memrl.memory.ops.addressing import COSINE_EPS, content_weights
+from memrl.memory.ops.controlled import Memory
 from memrl.memory.ops.linkage import update_link, update_precedence
 from memrl.memory.ops.messages import pass_messages
 from memrl.memory.ops.usage import decayed_usage, first_usage, least_used
@@ -97,6 +99,15 @@ class GraphMemory(ControlledMemory[GraphState]):
             reads=zeros(batch_size, self.read_heads, w),
             controller=self._initial_controller(batch_size),
         )
+
+    def _memory(self, like: Tensor) -> Memory | None:
+        if self.ablate or self.compiled:
+            return None
+        sizes = (self.slots, self.word_dim, self.read_heads, self.rounds)
+        return row_memory("graph", like, *sizes, CLIP, self.usage_decay, COSINE_EPS)
+
+    def _own_weights(self) -> tuple[Tensor, ...]:
+        return (self.messages.weight,)
 
     def _update(self, x: Tensor, state: GraphState) -> tuple[Tensor, GraphState]:
         controller = self._control(x, state.reads, state.controller)

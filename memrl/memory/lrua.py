@@ -8,7 +8,9 @@ import torch
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor
 
-from memrl.memory.ops.addressing import content_weights, entropy
+from memrl.memory.kernels.choice import row_memory
+from memrl.memory.ops.addressing import COSINE_EPS, content_weights, entropy
+from memrl.memory.ops.controlled import Memory
 from memrl.memory.ops.usage import (
     decayed_usage,
     first_usage,
@@ -89,6 +91,12 @@ class LRUA(ControlledMemory[LRUAState]):
             reads=zeros(batch_size, r, w),
             controller=self._initial_controller(batch_size),
         )
+
+    def _memory(self, like: Tensor) -> Memory | None:
+        if self.ablate or self.compiled:
+            return None
+        sizes = (self.slots, self.word_dim, self.read_heads)
+        return row_memory("lrua", like, *sizes, self.usage_decay, COSINE_EPS)
 
     def _update(self, x: Tensor, state: LRUAState) -> tuple[Tensor, LRUAState]:
         controller = self._control(x, state.reads, state.controller)

@@ -32,8 +32,8 @@ class LSTM(MemoryCore[LSTMState]):
     Args:
         in_dim: width of the input features.
         hidden_dim: H, width of the state and of the output.
-        forget_bias: where the forget gate's bias starts. 1 keeps cells for long (Jozefowicz et al.
-            2015). With 0 the gate starts half open, as in torch's layer: more reactive.
+        forget_bias: where the forget gate's bias starts. At 0 the gate is half open, as in torch's
+            layer; 1 keeps cells for longer at first (Jozefowicz et al. 2015).
     """
 
     paper = "Hochreiter & Schmidhuber 1997, Long Short-Term Memory; Gers et al. 2000 (forget gate)"
@@ -44,7 +44,7 @@ class LSTM(MemoryCore[LSTMState]):
         in_dim: int,
         *,
         hidden_dim: Annotated[int, Ge(1)] = 128,
-        forget_bias: float = 1.0,
+        forget_bias: float = 0.0,
     ) -> None:
         super().__init__(in_dim, hidden_dim)
         self.weight_ih = nn.Parameter(torch.empty(4 * hidden_dim, in_dim))

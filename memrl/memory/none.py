@@ -19,7 +19,7 @@ class NoState(NamedTuple):
 @final
 @register("none")
 class NoMemory(MemoryCore[NoState]):
-    """A ReLU layer of the present features, as wide as the memories it replaces."""
+    """A tanh layer of the present features: as wide as the memories it replaces, and bounded as they."""
 
     horizon = 0
 
@@ -33,7 +33,7 @@ class NoMemory(MemoryCore[NoState]):
         return NoState()
 
     def _update(self, x: Tensor, state: NoState) -> tuple[Tensor, NoState]:
-        return self.output(x).relu(), state
+        return self.output(x).tanh(), state
 
     def forward(self, x: Tensor, state: NoState, start: Tensor) -> Unrolled:
-        return Unrolled(self.output(x).relu(), state)
+        return Unrolled(self.output(x).tanh(), state)

@@ -8,7 +8,16 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from memrl.memory.ops.addressing import content_weights, entropy, sharpen, shift, write
+from memrl.memory.kernels.choice import row_memory
+from memrl.memory.ops.addressing import (
+    SHARPEN_EPS,
+    content_weights,
+    entropy,
+    sharpen,
+    shift,
+    write,
+)
+from memrl.memory.ops.controlled import Memory
 from memrl.memory.parts.controlled import ControlledMemory, ControllerState, MemorySizes
 from memrl.memory.registry import register
 
@@ -135,6 +144,13 @@ class NTM(ControlledMemory[NTMState]):
             reads=rows(self.first_reads),
             controller=ControllerState(rows(h), rows(c)),
         )
+
+    def _memory(self, like: Tensor) -> Memory | None:
+        if self.ablate or self.compiled:
+            return None
+        heads = (self.read_heads, self.write_heads)
+        sizes = (self.slots, self.word_dim, heads, self.shifts)
+        return row_memory("ntm", like, *sizes, CLIP, COSINE_EPS, SHARPEN_EPS)
 
     def _update(self, x: Tensor, state: NTMState) -> tuple[Tensor, NTMState]:
         controller = self._control(x, state.reads, state.controller)

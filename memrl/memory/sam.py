@@ -38,6 +38,7 @@ class SAM(SparseMemory):
     """
 
     paper = "Rae et al. 2016, Scaling Memory-Augmented Neural Networks with Sparse Reads and Writes"
+    rows = "sam"
 
     def _read(
         self,

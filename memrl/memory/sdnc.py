@@ -69,9 +69,9 @@ class SDNC(SparseMemory):
         links = Links(self._no_entries(*shape), self._no_entries(*shape))
         return super().initial_state(batch_size)._replace(links=links)
 
-    def _opening(self, batch_size: int) -> SparseState:
+    def _first(self, batch_size: int) -> SparseState:
         precedence = self._no_entries(batch_size, self.partners)
-        return super()._opening(batch_size)._replace(precedence=precedence)
+        return super()._first(batch_size)._replace(precedence=precedence)
 
     def _no_entries(self, *shape: int) -> Entries:
         zeros = self.output.weight.new_zeros

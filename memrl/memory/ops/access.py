@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.linalg import vector_norm
 from torch.nn import functional as F
 
+from memrl.memory.ops.addressing import COSINE_EPS
 from memrl.memory.ops.allocation import EPSILON
 from memrl.memory.ops.interface import Sizes, interface_sizes, split_interface
 
-COSINE_EPS = 1e-6  # as in content_weights
 aten = torch.ops.aten
 
 

@@ -7,13 +7,16 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.linalg import vector_norm
 
+COSINE_EPS = 1e-6  # added to the product of norms, so that a zero row has similarity 0
+SHARPEN_EPS = 1e-8  # added to the weights that are sharpened, so that 0 has a logarithm
+
 
 def content_weights(
     keys: Float[Tensor, "B H W"],
     strengths: Float[Tensor, "B H"],
     memory: Float[Tensor, "B N W"],
     *,
-    eps: float = 1e-6,
+    eps: float = COSINE_EPS,
 ) -> Float[Tensor, "B H N"]:
     """Attention by cosine similarity, sharpened by strengths β ≥ 0 (NTM, eq. 5–6; DNC, C(M, k, β)).
 
@@ -33,7 +36,7 @@ def masked_content_weights(
     strengths: Float[Tensor, "B H"],
     memory: Float[Tensor, "B N W"],
     *,
-    eps: float = 1e-6,
+    eps: float = COSINE_EPS,
 ) -> Float[Tensor, "B H N"]:
     """Attention by cosine similarity of the components that a head's mask m in [0, 1] selects.
 
@@ -74,7 +77,7 @@ def shift(
 
 
 def sharpen(
-    weights: Float[Tensor, "B H N"], power: Float[Tensor, "B H"], *, eps: float = 1e-8
+    weights: Float[Tensor, "B H N"], power: Float[Tensor, "B H"], *, eps: float = SHARPEN_EPS
 ) -> Float[Tensor, "B H N"]:
     """Raise attention to a power γ ≥ 1 and renormalise (NTM, eq. 9).
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from memrl.memory.core import MemoryCore
+from memrl.memory.core import MemoryCore, Unrolled, need_no_grad
+from memrl.memory.ops.controlled import (
+    Carry,
+    Memory,
+    Weights,
+    controlled_sequence,
+    controlled_step,
+)
 from memrl.memory.ops.lstm import lstm_cell
 
 S = TypeVar("S")
@@ -33,7 +40,8 @@ class ControlledMemory(MemoryCore[S]):
     """h_t, c_t = LSTM(W x_t + b + U [r_{t−1}, h_{t−1}]), and y_t = W_y [h_t, r_t].
 
     The subclass computes r_t from the interface vector W_i h_t + b_i, and returns [h_t, r_t] from
-    its update. It calls ``_finish`` at the end of its layers.
+    its update. It calls ``_finish`` at the end of its layers. Its state ends with ``reads`` and
+    ``controller``.
 
     Args:
         in_dim: width of the input features.
@@ -74,6 +82,64 @@ class ControlledMemory(MemoryCore[S]):
         if self.recurrent:
             with torch.no_grad():
                 self.input.bias[self.out_dim : 2 * self.out_dim] = 1.0
+
+    @property
+    def loops(self) -> bool:
+        return True
+
+    def _memory(self, like: Tensor) -> Memory | None:
+        """How the memory is accessed for tensors such as ``like``; None: by ``_update``."""
+        return None
+
+    def forward(self, x: Tensor, state: S, start: Tensor) -> Unrolled:
+        memory = self._memory(x)
+        if memory is None:
+            return super().forward(x, state, start)
+        return self._sequence(memory, x, state, start)
+
+    def _sequence(self, memory: Memory, x: Tensor, state: S, start: Tensor) -> Unrolled:
+        """A sequence as one autograd operation."""
+        states = self._carry(state), self._carry(self.initial_state(1))
+        seen, last = controlled_sequence(
+            self._project(x), *states, start, self._weights(), memory, self._own_weights()
+        )
+        return Unrolled(self._emit(seen), self._state(last, state))
+
+    def _own_weights(self) -> tuple[Tensor, ...]:
+        """The parameters that an access uses beside the interface vector."""
+        return ()
+
+    def _carry(self, state: Any) -> Carry:
+        *memory, reads, controller = state
+        return Carry(*controller, reads.flatten(1), tuple(memory))
+
+    def _state(self, last: Carry, before: S) -> S:
+        """The inverse of ``_carry``; ``before`` has leaves that a sequence does not change."""
+        reads = last.reads.view(-1, self.read_heads, self.word_dim)
+        return type(before)(*last.memory, reads, ControllerState(last.h, last.c))  # type: ignore[call-arg]
+
+    def step(self, x: Tensor, state: S, start: Tensor, *, donate: bool = False) -> tuple[Tensor, S]:
+        memory = self._memory(x)
+        if memory is None or not memory.steps:
+            return super().step(x, state, start, donate=donate)
+        need_no_grad(donate)
+        return self._step(memory, x, state, start, donate=donate)
+
+    def _step(
+        self, memory: Memory, x: Tensor, state: S, start: Tensor, *, donate: bool
+    ) -> tuple[Tensor, S]:
+        if torch.is_grad_enabled():
+            y, after, _ = self._sequence(memory, x.unsqueeze(0), state, start.unsqueeze(0))
+            return y[0], after
+        states = self._carry(state), self._carry(self.initial_state(1))
+        weights, own = self._weights(), self._own_weights()
+        seen, last = controlled_step(
+            self._project(x), *states, start, weights, memory, own, donate=donate
+        )
+        return self._emit(seen), self._state(last, state)
+
+    def _weights(self) -> Weights:
+        return Weights(self.feedback.weight, self.interface.weight, self.interface.bias)
 
     def _project(self, x: Tensor) -> Tensor:
         return self.input(x)  # type: ignore[no-any-return]

@@ -14,15 +14,19 @@ from memrl.memory.core import Unrolled, need_no_grad
 from memrl.memory.ops.addressing import entropy
 from memrl.memory.ops.edits import Edits
 from memrl.memory.ops.recency import block_shape
-from memrl.memory.parts.controlled import ControlledMemory, MemorySizes
-from memrl.memory.parts.sparse_access import note_accesses, write_words
+from memrl.memory.kernels.choice import row_memory
+from memrl.memory.ops.controlled import Carry, Memory
+from memrl.memory.parts.controlled import ControlledMemory, ControllerState, MemorySizes
+from memrl.memory.parts.sparse_access import ACCESS, note_accesses, write_words
 from memrl.memory.parts.sparse_state import LARGE, Interface, SparseState, Written
 from memrl.memory.state import map_state
 from memrl.memory.stores.cache import IndexCache
 from memrl.memory.stores.index import Indexes, import_faiss
+from memrl.memory.stores.search import EPSILON
 
 CLIP = 20.0  # bound of the interface vector
 EXACT_SLOTS = 2**16  # with more slots, search=auto uses an index
+COPIED_SLOTS = 2**12  # with more slots, gradients are held for the accessed words only
 
 
 class SparseMemory(ControlledMemory[SparseState]):
@@ -44,12 +48,14 @@ class SparseMemory(ControlledMemory[SparseState]):
 
     Attributes:
         extra: additional entries of a head in the interface vector.
+        rows: name of the kernel, if the memory has one.
 
     Raises:
         ValueError: more neighbours than slots, or faiss is needed and not installed.
     """
 
     extra: ClassVar[int] = 0
+    rows: ClassVar[str] = ""
 
     def __init__(
         self,
@@ -76,13 +82,13 @@ class SparseMemory(ControlledMemory[SparseState]):
     def initial_state(self, batch_size: int) -> SparseState:
         weight, n = self.output.weight, self.slots
         stamps = weight.new_zeros(batch_size, n, dtype=torch.long)
-        return self._opening(batch_size)._replace(
+        return self._first(batch_size)._replace(
             memory=weight.new_zeros(batch_size, n, self.word_dim),
             last_access=stamps,
             oldest=stamps.new_zeros(batch_size, block_shape(n)[0]),
         )
 
-    def _opening(self, batch_size: int) -> SparseState:
+    def _first(self, batch_size: int) -> SparseState:
         """The initial state without the leaves that a reset does not change."""
         zeros, r, k = self.output.weight.new_zeros, self.read_heads, self.neighbours
         counts = zeros(batch_size, dtype=torch.long)
@@ -113,15 +119,38 @@ class SparseMemory(ControlledMemory[SparseState]):
         self, x: Tensor, state: SparseState, start: Tensor, *, donate: bool = False
     ) -> tuple[Tensor, SparseState]:
         need_no_grad(donate)
-        state = self.reset(state, self._opening(1), start, donate=donate)
+        memory = self._memory(x)
+        if memory is not None and (donate or self.slots <= COPIED_SLOTS):
+            return self._step(memory, x, state, start, donate=donate)
+        state = self.reset(state, self._first(1), start, donate=donate)
         seen, state = self._run([self._project(x)], [None], state, donate=donate)
         return self._emit(seen[0]), state
 
     def forward(self, x: Tensor, state: SparseState, start: Tensor) -> Unrolled:
+        memory = self._memory(x)
+        if memory is not None and self.slots <= COPIED_SLOTS:
+            return self._sequence(memory, x, state, start)
         resets = start.any(dim=1).tolist()
         starts = [s if any_s else None for s, any_s in zip(start.unbind(), resets, strict=True)]
         seen, state = self._run(self._project(x).unbind(), starts, state)
         return Unrolled(self._emit(torch.stack(seen)), state)
+
+    def _memory(self, like: Tensor) -> Memory | None:
+        if self.indexed or self.ablate or not self.rows:
+            return None
+        head = self.interface.out_features // self.read_heads
+        widths = (self.word_dim, self.read_heads, self.neighbours, head, block_shape(self.slots)[1])
+        return row_memory("sparse_rows", like, self.rows, widths, CLIP, EPSILON, ACCESS)
+
+    def _carry(self, state: SparseState) -> Carry:
+        memory = (state.memory, *state[2:9])
+        return Carry(*state.controller, state.reads.flatten(1), memory)
+
+    def _state(self, last: Carry, before: SparseState) -> SparseState:
+        words, *others = last.memory
+        reads = last.reads.view(-1, self.read_heads, self.word_dim)
+        controller = ControllerState(last.h, last.c)
+        return SparseState(words, (), *others, reads, (), controller)
 
     def _update(self, x: Tensor, state: SparseState) -> tuple[Tensor, SparseState]:
         seen, state = self._run([x], [None], state)
@@ -136,7 +165,7 @@ class SparseMemory(ControlledMemory[SparseState]):
         donate: bool = False,
     ) -> tuple[list[Tensor], SparseState]:
         """All steps over one copy of the memory; a step with starts resets their rows first."""
-        opening = self._opening(1)
+        opening = self._first(1)
         indexes = self._indexes.take(state.memory, state.written) if self.indexed else None
         words = Edits(state.memory, donate=donate)
         if not donate:

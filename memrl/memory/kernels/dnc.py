@@ -1,0 +1,360 @@
+"""One step of a DNC's memory, and its gradient (DNC, Methods); see `memrl.memory.ops.access`."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from torch import Tensor
+
+from memrl.memory.kernels import attention, links
+from memrl.memory.kernels.attention import add_scaled, dot, measure
+from memrl.memory.kernels.compile import over_rows, row
+from memrl.memory.kernels.rows import Kernel, RowMemory
+
+
+class Sizes(NamedTuple):
+    """Where the parts of the interface vector begin, and typed constants; its keys begin at 0."""
+
+    reads: int  # width of the reads, R W
+    add: int
+    modes: int
+    strengths: int
+    erase: int
+    free: int
+    allocation_gate: int
+    write_gate: int
+    end: int
+    one: float
+    clip: float
+    eps: float  # of the similarity
+    floor: float  # of the usage, in the allocation
+
+
+class Slots(NamedTuple):
+    """The state, or its gradient; [B, ...] each, and without B for a row."""
+
+    memory: Tensor  # [N, W]
+    usage: Tensor  # [N]
+    link: Tensor  # [N, N]
+    precedence: Tensor  # [N]
+    written: Tensor  # [N]
+    looked: Tensor  # [R, N]
+
+
+class Kept(NamedTuple):
+    """What a step keeps for its gradient; [B, ...] each, and without B for a row."""
+
+    interface: Tensor  # [S]  after the activations
+    lengths: Tensor  # [R + 1]  of the keys
+    ranked: Tensor  # [N]  usage in ascending order
+    order: Tensor  # int [N]  the slot of each rank
+    product: Tensor  # [N]  of the usages before each rank
+    allocation: Tensor  # [N]
+    content: Tensor  # [R + 1, N]  weights by content
+    cosine: Tensor  # [R + 1, N]
+    norms: Tensor  # [2, N]  of the memory's rows, before and after the write
+    along: Tensor  # [R, 2, N]  weights by links, backward and forward
+    spare: Tensor  # [R + 4, N]  for the way back
+
+
+@row
+def slots_of(slots, b):
+    return Slots(
+        slots.memory[b],
+        slots.usage[b],
+        slots.link[b],
+        slots.precedence[b],
+        slots.written[b],
+        slots.looked[b],
+    )
+
+
+@row
+def kept_of(kept, b):
+    return Kept(
+        kept.interface[b],
+        kept.lengths[b],
+        kept.ranked[b],
+        kept.order[b],
+        kept.product[b],
+        kept.allocation[b],
+        kept.content[b],
+        kept.cosine[b],
+        kept.norms[b],
+        kept.along[b],
+        kept.spare[b],
+    )
+
+
+@over_rows
+def access(sizes, start, asked, before, initial, after, kept, reads):
+    """One step of all rows; where ``start``, from the ``initial`` state [1, ...]."""
+    for b in numba.prange(len(start)):
+        first = slots_of(initial, 0) if start[b] else slots_of(before, b)
+        access_row(sizes, asked[b], first, slots_of(after, b), kept_of(kept, b), reads[b])
+
+
+@over_rows
+def reverse(sizes, start, asked, before, initial, after, kept, d_reads, d_asked, d, d_initial):
+    """From the gradients after the step to those before it: ``d`` changes in place."""
+    for b in numba.prange(len(start)):
+        first = slots_of(initial, 0) if start[b] else slots_of(before, b)
+        own = slots_of(d, b)
+        reverse_row(sizes, asked[b], first, slots_of(after, b), kept_of(kept, b), d_reads[b], d_asked[b], own)
+        if start[b]:
+            forget(own)
+
+
+@row
+def forget(d):
+    """Nothing passes a start, and nothing of the initial state is learned."""
+    d.memory[:] = 0
+    d.usage[:] = 0
+    d.link[:] = 0
+    d.precedence[:] = 0
+    d.looked[:] = 0
+
+
+@row
+def access_row(sizes, asked, before, after, kept, reads):
+    """Write, then read the new memory."""
+    R, (N, W) = len(before.looked), before.memory.shape
+    y = kept.interface
+    activate(sizes, asked, y)
+    for h in range(R + 1):
+        key = y[h * W : (h + 1) * W]
+        kept.lengths[h] = math.sqrt(dot(key, key))
+    add, erase = y[sizes.add : sizes.modes], y[sizes.erase : sizes.free]
+
+    use(before, y[sizes.free : sizes.allocation_gate], after.usage)
+    allocate(sizes, after.usage, kept)
+    measure(before.memory, kept.norms[0])
+    by_content(sizes, R, before.memory, kept.norms[0], kept)
+    g_a, g_w, c = y[sizes.allocation_gate], y[sizes.write_gate], kept.content[R]
+    w = after.written
+    for i in range(N):
+        w[i] = g_w * (c[i] + g_a * (kept.allocation[i] - c[i]))
+    for i in range(N):
+        for j in range(W):
+            old = before.memory[i, j]
+            after.memory[i, j] = old + w[i] * (add[j] - erase[j] * old)
+    links.chain(before, after, w)
+
+    measure(after.memory, kept.norms[1])
+    for h in range(R):
+        by_content(sizes, h, after.memory, kept.norms[1], kept)
+        back, ahead = kept.along[h, 0], kept.along[h, 1]
+        follow(after.link, before.looked[h], back, ahead)
+        pi, r = y[sizes.modes + 3 * h :], after.looked[h]
+        for i in range(N):
+            r[i] = pi[0] * back[i] + pi[1] * kept.content[h, i] + pi[2] * ahead[i]
+        attention.read(r, after.memory, reads[h * W : (h + 1) * W])
+
+
+@row
+def activate(sizes, asked, y):
+    """Clip the interface vector; modes by softmax, β = 1 + softplus, gates by σ."""
+    for j in range(sizes.end):  # NaN stays
+        y[j] = -sizes.clip if asked[j] < -sizes.clip else asked[j]
+        y[j] = sizes.clip if asked[j] > sizes.clip else y[j]
+    for j in range(sizes.modes, sizes.strengths, 3):
+        attention.softmax(y[j : j + 3])
+    for j in range(sizes.strengths, sizes.erase):
+        y[j] = sizes.one + math.log1p(math.exp(y[j]))
+    for j in range(sizes.erase, sizes.end):
+        y[j] = sizes.one / (sizes.one + math.exp(-y[j]))
+
+
+@row
+def use(before, free, u):
+    """u_t = (u + w − u ∘ w) ∘ Π_r (1 − f_r w_r)."""
+    for i in range(len(u)):
+        old, w = before.usage[i], before.written[i]
+        u[i] = old + w - old * w
+        for h in range(len(free)):
+            u[i] -= u[i] * free[h] * before.looked[h, i]
+
+
+@row
+def allocate(sizes, u, kept):
+    """a[φ_k] = (1 − u[φ_k]) Π_{i<k} u[φ_i], with φ sorting by ascending usage."""
+    ranked, order = kept.ranked, kept.order
+    for i in range(len(u)):
+        used, k = u[i] + sizes.floor * (sizes.one - u[i]), i
+        while k > 0 and ranked[k - 1] > used:
+            ranked[k], order[k] = ranked[k - 1], order[k - 1]
+            k -= 1
+        ranked[k], order[k] = used, i
+    product = sizes.one
+    for k in range(len(u)):
+        kept.product[k] = product
+        kept.allocation[order[k]] = product * (sizes.one - ranked[k])
+        product *= ranked[k]
+
+
+@row
+def by_content(sizes, h, memory, norms, kept):
+    W = memory.shape[1]
+    key, beta = kept.interface[h * W : (h + 1) * W], kept.interface[sizes.strengths + h]
+    attention.look(
+        key, kept.lengths[h], beta, memory, norms, sizes.eps, kept.cosine[h], kept.content[h]
+    )
+
+
+@row
+def follow(link, looked, back, ahead):
+    """The slots written right before and right after those last read: Lᵀ r and L r."""
+    back[:] = 0
+    for i in range(len(looked)):
+        ahead[i] = dot(link[i], looked)
+        add_scaled(back, looked[i], link[i])
+
+
+@row
+def reverse_row(sizes, asked, before, after, kept, d_reads, d_asked, d):
+    """The steps of ``access_row`` in reverse order."""
+    R, (N, W) = len(before.looked), before.memory.shape
+    y, d_y = kept.interface, d_asked
+    d_y[:] = 0
+    d_content, d_back, d_ahead, d_a = kept.spare[0], kept.spare[1], kept.spare[2], kept.spare[3]
+    d_looked = kept.spare[4:]
+    for h in range(R):
+        d_r, pi, d_pi = d.looked[h], y[sizes.modes + 3 * h :], d_y[sizes.modes + 3 * h :]
+        words = d_reads[h * W : (h + 1) * W]
+        attention.read_reverse(words, after.looked[h], after.memory, d_r, d.memory)
+        back, ahead = kept.along[h, 0], kept.along[h, 1]
+        for i in range(N):
+            d_pi[0] += d_r[i] * back[i]
+            d_pi[1] += d_r[i] * kept.content[h, i]
+            d_pi[2] += d_r[i] * ahead[i]
+            d_back[i] = pi[0] * d_r[i]
+            d_content[i] = pi[1] * d_r[i]
+            d_ahead[i] = pi[2] * d_r[i]
+        attention.softmax_reverse(d_pi[:3], pi[:3])
+        by_content_reverse(sizes, h, d_content, after.memory, kept.norms[1], kept, d_y, d.memory)
+        follow_reverse(after.link, before.looked[h], d_back, d_ahead, d.link, d_looked[h])
+    links.chain_reverse(before, after.written, d, d.written)
+
+    add, erase = slice(sizes.add, sizes.modes), slice(sizes.erase, sizes.free)
+    write_reverse(before.memory, after.written, y[add], y[erase], d, d_y[add], d_y[erase])
+    g_a, g_w, c = y[sizes.allocation_gate], y[sizes.write_gate], kept.content[R]
+    a = kept.allocation
+    for i in range(N):
+        d_y[sizes.write_gate] += d.written[i] * (c[i] + g_a * (a[i] - c[i]))
+        d_where = d.written[i] * g_w
+        d_y[sizes.allocation_gate] += d_where * (a[i] - c[i])
+        d_a[i] = d_where * g_a
+        d_content[i] = d_where - d_a[i]
+        d.written[i] = 0  # usage passes no gradient to the previous write weights
+    by_content_reverse(sizes, R, d_content, before.memory, kept.norms[0], kept, d_y, d.memory)
+    allocate_reverse(sizes, d_a, kept, d.usage)
+    free = slice(sizes.free, sizes.allocation_gate)
+    use_reverse(before, y[free], d.usage, d_y[free], d_looked)
+    for h in range(R):
+        attention.copy(d.looked[h], d_looked[h])
+    activate_reverse(sizes, asked, y, d_y)
+
+
+@row
+def by_content_reverse(sizes, h, d, memory, norms, kept, d_y, d_memory):
+    W, y = memory.shape[1], kept.interface
+    key, d_key, beta = y[h * W : (h + 1) * W], d_y[h * W : (h + 1) * W], y[sizes.strengths + h]
+    d_y[sizes.strengths + h] = attention.look_reverse(
+        d,
+        key,
+        kept.lengths[h],
+        beta,
+        memory,
+        norms,
+        sizes.eps,
+        kept.cosine[h],
+        kept.content[h],
+        d_key,
+        d_memory,
+    )
+
+
+@row
+def activate_reverse(sizes, asked, y, d):
+    for j in range(sizes.strengths, sizes.erase):
+        d[j] -= d[j] * math.exp(sizes.one - y[j])  # the slope of softplus
+    for j in range(sizes.erase, sizes.end):
+        d[j] *= y[j] - y[j] * y[j]
+    for j in range(sizes.end):
+        if abs(asked[j]) >= sizes.clip:
+            d[j] = 0
+
+
+@row
+def use_reverse(before, free, d, d_free, d_looked):
+    for i in range(len(d)):
+        old, w = before.usage[i], before.written[i]
+        for h in range(len(free) - 1, -1, -1):
+            passed = old + w - old * w
+            for k in range(h):
+                passed -= passed * free[k] * before.looked[k, i]
+            d_free[h] -= d[i] * passed * before.looked[h, i]
+            d_looked[h, i] -= d[i] * passed * free[h]
+            d[i] -= d[i] * free[h] * before.looked[h, i]
+        d[i] -= d[i] * w
+
+
+@row
+def allocate_reverse(sizes, d, kept, d_u):
+    later = d.dtype.type(0)
+    for k in range(len(d) - 1, -1, -1):
+        i = kept.order[k]
+        own = d[i] * kept.product[k]
+        d_used = later / kept.ranked[k] - own
+        d_u[i] += d_used - sizes.floor * d_used
+        later += own - own * kept.ranked[k]
+
+
+@row
+def write_reverse(memory, w, add, erase, d, d_add, d_erase):
+    for i in range(len(w)):
+        for j in range(len(add)):
+            own, old = d.memory[i, j], memory[i, j]
+            d.written[i] += own * (add[j] - erase[j] * old)
+            d_add[j] += own * w[i]
+            d_erase[j] -= own * w[i] * old
+            d.memory[i, j] = own - own * w[i] * erase[j]
+
+
+@row
+def follow_reverse(link, looked, d_back, d_ahead, d_link, d_looked):
+    d_looked[:] = 0
+    for i in range(len(looked)):
+        d_looked[i] += dot(link[i], d_back)
+        add_scaled(d_link[i], looked[i], d_back)
+        add_scaled(d_link[i], d_ahead[i], looked)
+        add_scaled(d_looked, d_ahead[i], link[i])
+
+
+@cache
+def memory(
+    dtype: str, slots: int, word_dim: int, read_heads: int, clip: float, eps: float, floor: float
+) -> RowMemory:
+    """A DNC's memory; its leaves are those of ``Slots``."""
+    N, W, R = slots, word_dim, read_heads
+    widths = [(R + 1) * W, W, 3 * R, R + 1, W, R, 1, 1]  # as ``interface_sizes``
+    shapes = {
+        "interface": (sum(widths),),
+        "lengths": (R + 1,),
+        "ranked": (N,),
+        "order": (N,),
+        "product": (N,),
+        "allocation": (N,),
+        "content": (R + 1, N),
+        "cosine": (R + 1, N),
+        "norms": (2, N),
+        "along": (R, 2, N),
+        "spare": (R + 4, N),
+    }
+    constants = map(np.dtype(dtype).type, (1, clip, eps, floor))
+    sizes = Sizes(R * W, *np.cumsum(widths).tolist(), *constants)
+    return RowMemory(Kernel(Slots, Kept, access, reverse, sizes, shapes))

@@ -1,0 +1,344 @@
+"""One step of the graph memory, and its gradient; see ``GraphMemory._update``."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from torch import Tensor
+
+from memrl.memory.kernels import attention, links
+from memrl.memory.kernels.attention import add_scaled, dot, measure
+from memrl.memory.kernels.compile import over_rows, row
+from memrl.memory.kernels.rows import Kernel, RowMemory
+
+
+class Sizes(NamedTuple):
+    """Where the parts of the interface vector begin, and typed constants; its keys begin at 0."""
+
+    reads: int  # width of the reads, R W
+    word: int
+    strengths: int
+    gates: int
+    end: int
+    one: float
+    clip: float
+    decay: float
+    eps: float  # of the similarity
+
+
+class Slots(NamedTuple):
+    """The state, or its gradient; [B, ...] each, and without B for a row."""
+
+    memory: Tensor  # [N, W]
+    link: Tensor  # [N, N]
+    precedence: Tensor  # [N]
+    usage: Tensor  # [N]
+
+
+class Kept(NamedTuple):
+    """What a step keeps for its gradient; [B, ...] each, and without B for a row."""
+
+    interface: Tensor  # [S]  after the activations
+    lengths: Tensor  # [R + 1]  of the keys
+    slot: Tensor  # int [1]  the least used node
+    written: Tensor  # [N]  w
+    content: Tensor  # [R + 1, N]  weights by content
+    cosine: Tensor  # [R + 1, N]
+    norms: Tensor  # [2, N]  of the memory's rows before the write, and of the last nodes
+    nodes: Tensor  # [rounds + 1, N, W]  m̂ before and after every round
+    around: Tensor  # [rounds, 2, N, W]  what was written before and after every node
+    d_nodes: Tensor  # [2, N, W]  for the way back
+    spare: Tensor  # [N]  for the way back
+
+
+@row
+def slots_of(slots, b):
+    return Slots(slots.memory[b], slots.link[b], slots.precedence[b], slots.usage[b])
+
+
+@row
+def kept_of(kept, b):
+    return Kept(
+        kept.interface[b],
+        kept.lengths[b],
+        kept.slot[b],
+        kept.written[b],
+        kept.content[b],
+        kept.cosine[b],
+        kept.norms[b],
+        kept.nodes[b],
+        kept.around[b],
+        kept.d_nodes[b],
+        kept.spare[b],
+    )
+
+
+@over_rows
+def access(sizes, start, asked, before, initial, after, kept, reads, messages):
+    """One step of all rows; where ``start``, from the ``initial`` state [1, ...]."""
+    for b in numba.prange(len(start)):
+        first = slots_of(initial, 0) if start[b] else slots_of(before, b)
+        own, ours = slots_of(after, b), kept_of(kept, b)
+        access_row(sizes, asked[b], first, own, ours, reads[b], messages)
+
+
+@over_rows
+def reverse(
+    sizes,
+    start,
+    asked,
+    before,
+    initial,
+    after,
+    kept,
+    d_reads,
+    d_asked,
+    d,
+    d_initial,
+    messages,
+    d_messages,
+):
+    """From the gradients after the step to those before it: ``d`` changes in place."""
+    for b in numba.prange(len(start)):
+        first = slots_of(initial, 0) if start[b] else slots_of(before, b)
+        own, ours = slots_of(d, b), kept_of(kept, b)
+        reverse_row(
+            sizes,
+            asked[b],
+            first,
+            slots_of(after, b),
+            ours,
+            d_reads[b],
+            d_asked[b],
+            own,
+            messages,
+            d_messages[b],
+        )
+        if start[b]:
+            forget(own)
+
+
+@row
+def forget(d):
+    """Nothing passes a start, and nothing of the initial state is learned."""
+    d.memory[:] = 0
+    d.link[:] = 0
+    d.precedence[:] = 0
+    d.usage[:] = 0
+
+
+@row
+def access_row(sizes, asked, before, after, kept, reads, messages):
+    """Write, pass messages, read."""
+    y, (N, W), R = kept.interface, before.memory.shape, len(kept.lengths) - 1
+    activate(sizes, asked, y)
+    for h in range(R + 1):
+        kept.lengths[h] = math.sqrt(dot(y[h * W : (h + 1) * W], y[h * W : (h + 1) * W]))
+    measure(before.memory, kept.norms[0])
+    by_content(sizes, R, before.memory, kept.norms[0], kept)
+    least = 0
+    for i in range(N):
+        if before.usage[i] < before.usage[least]:
+            least = i
+    kept.slot[0] = least
+    g_a, g_w, w = y[sizes.gates], y[sizes.gates + 1], kept.written
+    for i in range(N):
+        w[i] = g_w * (kept.content[R, i] - g_a * kept.content[R, i])
+    w[least] += g_w * g_a
+    word, nodes = y[sizes.word : sizes.strengths], kept.nodes
+    for i in range(N):
+        after.usage[i] = sizes.decay * before.usage[i] + w[i]
+        for j in range(W):
+            old = before.memory[i, j]
+            after.memory[i, j] = old + w[i] * (word[j] - old)
+            nodes[0, i, j] = after.memory[i, j]
+    links.chain(before, after, w)
+    for k in range(len(kept.around)):
+        pass_messages(nodes[k], after.link, messages, kept.around[k], nodes[k + 1])
+    last = nodes[len(kept.around)]
+    measure(last, kept.norms[1])
+    for h in range(R):
+        by_content(sizes, h, last, kept.norms[1], kept)
+        attention.read(kept.content[h], last, reads[h * W : (h + 1) * W])
+        for i in range(N):
+            after.usage[i] += kept.content[h, i]
+
+
+@row
+def activate(sizes, asked, y):
+    """Clip the interface vector; words by tanh, β = 1 + softplus, gates by σ."""
+    for j in range(sizes.end):  # NaN stays
+        y[j] = -sizes.clip if asked[j] < -sizes.clip else asked[j]
+        y[j] = sizes.clip if asked[j] > sizes.clip else y[j]
+    for j in range(sizes.word, sizes.strengths):
+        y[j] = math.tanh(y[j])
+    for j in range(sizes.strengths, sizes.gates):
+        y[j] = sizes.one + math.log1p(math.exp(y[j]))
+    for j in range(sizes.gates, sizes.end):
+        y[j] = sizes.one / (sizes.one + math.exp(-y[j]))
+
+
+@row
+def by_content(sizes, h, memory, norms, kept):
+    W = memory.shape[1]
+    key, beta = kept.interface[h * W : (h + 1) * W], kept.interface[sizes.strengths + h]
+    attention.look(
+        key, kept.lengths[h], beta, memory, norms, sizes.eps, kept.cosine[h], kept.content[h]
+    )
+
+
+@row
+def pass_messages(nodes, link, messages, around, out):
+    """tanh(m_i + V_b Σ_j L(i, j) m_j + V_f Σ_j L(j, i) m_j)."""
+    N, W = nodes.shape
+    around[:] = 0
+    for i in range(N):
+        for j in range(N):
+            add_scaled(around[0, i], link[i, j], nodes[j])
+            add_scaled(around[1, j], link[i, j], nodes[i])
+    for i in range(N):
+        for j in range(W):
+            total = nodes[i, j] + dot(messages[j, :W], around[0, i])
+            out[i, j] = math.tanh(total + dot(messages[j, W:], around[1, i]))
+
+
+@row
+def reverse_row(
+    sizes, asked, before, after, kept, d_reads, d_asked, d, messages, d_messages
+):
+    """The steps of ``access_row`` in reverse order."""
+    y, (N, W), R = kept.interface, before.memory.shape, len(kept.lengths) - 1
+    d_y, rounds = d_asked, len(kept.around)
+    d_y[:] = 0
+    d_nodes, d_w = kept.d_nodes, kept.spare
+    d_nodes[:] = 0
+    last = kept.nodes[rounds]
+    for h in range(R):
+        d_w[:] = 0
+        words = d_reads[h * W : (h + 1) * W]
+        attention.read_reverse(words, kept.content[h], last, d_w, d_nodes[0])
+        by_content_reverse(sizes, h, d_w, last, kept.norms[1], kept, d_y, d_nodes[0])
+    for k in range(rounds - 1, -1, -1):
+        pass_messages_reverse(kept, k, after.link, messages, d_nodes, d.link, d_messages)
+    d_w[:] = 0
+    links.chain_reverse(before, kept.written, d, d_w)
+
+    word, d_word = y[sizes.word : sizes.strengths], d_y[sizes.word : sizes.strengths]
+    w = kept.written
+    for i in range(N):
+        d.usage[i] *= sizes.decay
+        for j in range(W):
+            own = d.memory[i, j] + d_nodes[0, i, j]
+            d_w[i] += own * (word[j] - before.memory[i, j])
+            d_word[j] += own * w[i]
+            d.memory[i, j] = own - own * w[i]
+    g_a, g_w, c, least = y[sizes.gates], y[sizes.gates + 1], kept.content[R], kept.slot[0]
+    d_y[sizes.gates] += g_w * d_w[least]
+    d_y[sizes.gates + 1] += g_a * d_w[least]
+    for i in range(N):
+        d_y[sizes.gates] -= d_w[i] * g_w * c[i]
+        d_y[sizes.gates + 1] += d_w[i] * (c[i] - g_a * c[i])
+        d_w[i] *= g_w - g_w * g_a
+    by_content_reverse(sizes, R, d_w, before.memory, kept.norms[0], kept, d_y, d.memory)
+    activate_reverse(sizes, asked, y, d_y)
+
+
+@row
+def by_content_reverse(sizes, h, d, memory, norms, kept, d_y, d_memory):
+    W, y = memory.shape[1], kept.interface
+    key, d_key, beta = y[h * W : (h + 1) * W], d_y[h * W : (h + 1) * W], y[sizes.strengths + h]
+    d_y[sizes.strengths + h] = attention.look_reverse(
+        d,
+        key,
+        kept.lengths[h],
+        beta,
+        memory,
+        norms,
+        sizes.eps,
+        kept.cosine[h],
+        kept.content[h],
+        d_key,
+        d_memory,
+    )
+
+
+@row
+def pass_messages_reverse(kept, k, link, messages, d_nodes, d_link, d_messages):
+    """``d_nodes[0]``: of the nodes after the round, then before it."""
+    nodes, out, around = kept.nodes[k], kept.nodes[k + 1], kept.around[k]
+    (N, W), d, d_around = nodes.shape, d_nodes[0], d_nodes[1]
+    for i in range(N):
+        for j in range(W):
+            d[i, j] -= d[i, j] * out[i, j] * out[i, j]
+            add_scaled(d_messages[j, :W], d[i, j], around[0, i])
+            add_scaled(d_messages[j, W:], d[i, j], around[1, i])
+    for relation in range(2):
+        d_around[:] = 0
+        for i in range(N):
+            for j in range(W):
+                add_scaled(d_around[i], d[i, j], messages[j, relation * W : (relation + 1) * W])
+        # The gradient that stays with a node is added after both relations have read d.
+        for i in range(N):
+            for j in range(N):
+                if relation == 0:
+                    d_link[i, j] += dot(d_around[i], nodes[j])
+                else:
+                    d_link[i, j] += dot(d_around[j], nodes[i])
+        around_reverse(link, d_around, relation, kept.around[k, relation])
+    for i in range(N):
+        for j in range(W):
+            d[i, j] += around[0, i, j] + around[1, i, j]
+
+
+@row
+def around_reverse(link, d_around, relation, d_nodes):
+    """The gradient of the nodes, into the room of the message that is no longer needed."""
+    d_nodes[:] = 0
+    for i in range(len(link)):
+        for j in range(len(link)):
+            if relation == 0:
+                add_scaled(d_nodes[j], link[i, j], d_around[i])
+            else:
+                add_scaled(d_nodes[i], link[i, j], d_around[j])
+
+
+@row
+def activate_reverse(sizes, asked, y, d):
+    for j in range(sizes.word, sizes.strengths):
+        d[j] -= d[j] * y[j] * y[j]
+    for j in range(sizes.strengths, sizes.gates):
+        d[j] -= d[j] * math.exp(sizes.one - y[j])
+    for j in range(sizes.gates, sizes.end):
+        d[j] *= y[j] - y[j] * y[j]
+    for j in range(sizes.end):
+        if abs(asked[j]) > sizes.clip:
+            d[j] = 0
+
+
+@cache
+def memory(
+    dtype: str, slots: int, word_dim: int, read_heads: int, rounds: int, *constants: float
+) -> RowMemory:
+    """The graph memory; leaves as ``Slots``. ``constants``: clip, the usage's decay and eps."""
+    N, W, R = slots, word_dim, read_heads
+    widths = [(R + 1) * W, W, R + 1, 2]
+    shapes = {
+        "interface": (sum(widths),),
+        "lengths": (R + 1,),
+        "slot": (1,),
+        "written": (N,),
+        "content": (R + 1, N),
+        "cosine": (R + 1, N),
+        "norms": (2, N),
+        "nodes": (rounds + 1, N, W),
+        "around": (rounds, 2, N, W),
+        "d_nodes": (2, N, W),
+        "spare": (N,),
+    }
+    typed = map(np.dtype(dtype).type, (1, *constants))
+    sizes = Sizes(R * W, *np.cumsum(widths).tolist(), *typed)
+    return RowMemory(Kernel(Slots, Kept, access, reverse, sizes, shapes))

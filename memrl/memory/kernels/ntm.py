@@ -1,0 +1,296 @@
+"""One step of an NTM's memory, and its gradient (NTM, §3); the reference is ``NTM._update``."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from torch import Tensor
+
+from memrl.memory.kernels import attention
+from memrl.memory.kernels.attention import dot, measure
+from memrl.memory.kernels.compile import over_rows, row
+from memrl.memory.kernels.rows import Kernel, RowMemory
+
+
+class Sizes(NamedTuple):
+    """Where the parts of the interface vector begin, and typed constants; its keys begin at 0."""
+
+    reads: int  # width of the reads, R W
+    add: int
+    kernel: int
+    strengths: int
+    powers: int
+    gates: int
+    erase: int
+    end: int
+    one: float
+    clip: float
+    eps: float  # of the similarity
+    tiny: float  # added to the weights that are sharpened
+
+
+class Slots(NamedTuple):
+    """The state, or its gradient; [B, ...] each, and without B for a row."""
+
+    memory: Tensor  # [N, W]
+    looked: Tensor  # [R, N]
+    written: Tensor  # [D, N]
+
+
+class Kept(NamedTuple):
+    """What a step keeps for its gradient; [B, ...] each, and without B for a row."""
+
+    interface: Tensor  # [S]  after the activations
+    lengths: Tensor  # [H]  of the keys of H = R + D heads
+    norms: Tensor  # [N]  of the memory's rows
+    cosine: Tensor  # [H, N]
+    content: Tensor  # [H, N]  weights by content
+    gated: Tensor  # [H, N]  w^g
+    shifted: Tensor  # [H, N]  w̃
+    spare: Tensor  # [2, N]  for the way back
+
+
+@row
+def slots_of(slots, b):
+    return Slots(slots.memory[b], slots.looked[b], slots.written[b])
+
+
+@row
+def kept_of(kept, b):
+    return Kept(
+        kept.interface[b],
+        kept.lengths[b],
+        kept.norms[b],
+        kept.cosine[b],
+        kept.content[b],
+        kept.gated[b],
+        kept.shifted[b],
+        kept.spare[b],
+    )
+
+
+@over_rows
+def access(sizes, start, asked, before, initial, after, kept, reads):
+    """One step of all rows; where ``start``, from the ``initial`` state [1, ...]."""
+    for b in numba.prange(len(start)):
+        first = slots_of(initial, 0) if start[b] else slots_of(before, b)
+        access_row(sizes, asked[b], first, slots_of(after, b), kept_of(kept, b), reads[b])
+
+
+@over_rows
+def reverse(sizes, start, asked, before, initial, after, kept, d_reads, d_asked, d, d_initial):
+    """From the gradients after the step to those before it: ``d`` changes in place."""
+    for b in numba.prange(len(start)):
+        first = slots_of(initial, 0) if start[b] else slots_of(before, b)
+        own, ours = slots_of(d, b), kept_of(kept, b)
+        reverse_row(sizes, asked[b], first, slots_of(after, b), ours, d_reads[b], d_asked[b], own)
+        if start[b]:
+            to_initial(own, slots_of(d_initial, b))
+
+
+@row
+def to_initial(d, d_initial):
+    """At a start the gradient goes to the initial state, which is learned."""
+    attention.add(d_initial.memory, d.memory)
+    attention.add(d_initial.looked, d.looked)
+    attention.add(d_initial.written, d.written)
+    d.memory[:] = 0
+    d.looked[:] = 0
+    d.written[:] = 0
+
+
+@row
+def access_row(sizes, asked, before, after, kept, reads):
+    """Address, read and write the memory of the previous step."""
+    R, D, W = len(before.looked), len(before.written), before.memory.shape[1]
+    y = kept.interface
+    activate(sizes, asked, y, (sizes.strengths - sizes.kernel) // (R + D))
+    measure(before.memory, kept.norms)
+    for h in range(R):
+        address(sizes, h, before.memory, before.looked[h], kept, after.looked[h])
+        attention.read(after.looked[h], before.memory, reads[h * W : (h + 1) * W])
+    for h in range(D):
+        address(sizes, R + h, before.memory, before.written[h], kept, after.written[h])
+    write(before.memory, after.written, y[sizes.erase :], y[sizes.add :], after.memory)
+
+
+@row
+def activate(sizes, asked, y, shifts):
+    """Clip the interface vector; kernels by softmax, β = softplus, γ = 1 + softplus, gates by σ."""
+    for j in range(sizes.end):  # NaN stays
+        y[j] = -sizes.clip if asked[j] < -sizes.clip else asked[j]
+        y[j] = sizes.clip if asked[j] > sizes.clip else y[j]
+    for j in range(sizes.kernel, sizes.strengths, shifts):
+        attention.softmax(y[j : j + shifts])
+    for j in range(sizes.strengths, sizes.gates):
+        y[j] = math.log1p(math.exp(y[j]))
+    for j in range(sizes.powers, sizes.gates):
+        y[j] += sizes.one
+    for j in range(sizes.gates, sizes.end):
+        y[j] = sizes.one / (sizes.one + math.exp(-y[j]))
+
+
+@row
+def address(sizes, h, memory, last, kept, w):
+    """By content (eq. 5–6), gated with the last weights (7), shifted (8), sharpened (9)."""
+    y, W, N = kept.interface, memory.shape[1], len(w)
+    heads = sizes.powers - sizes.strengths
+    key, beta = y[h * W : (h + 1) * W], y[sizes.strengths + h]
+    kept.lengths[h] = math.sqrt(dot(key, key))
+    content, gated, shifted = kept.content[h], kept.gated[h], kept.shifted[h]
+    attention.look(
+        key, kept.lengths[h], beta, memory, kept.norms, sizes.eps, kept.cosine[h], content
+    )
+    g = y[sizes.gates + h]
+    for i in range(N):
+        gated[i] = last[i] + g * (content[i] - last[i])
+    shifts = (sizes.strengths - sizes.kernel) // heads
+    s = y[sizes.kernel + h * shifts :]
+    shifted[:] = 0
+    for k in range(shifts):
+        offset = k - shifts // 2
+        for i in range(N):
+            shifted[i] += gated[(i - offset) % N] * s[k]
+    gamma = y[sizes.powers + h]
+    for i in range(N):
+        w[i] = gamma * math.log(shifted[i] + sizes.tiny)
+    attention.softmax(w)
+
+
+@row
+def write(memory, w, erase, add, after):
+    """M ∘ Π_h (1 − w_h e_hᵀ) + Σ_h w_h a_hᵀ (eq. 3–4)."""
+    N, W = memory.shape
+    for i in range(N):
+        for j in range(W):
+            after[i, j] = memory[i, j]
+        for h in range(len(w)):
+            for j in range(W):
+                after[i, j] -= after[i, j] * w[h, i] * erase[h * W + j]
+        for h in range(len(w)):
+            for j in range(W):
+                after[i, j] += w[h, i] * add[h * W + j]
+
+
+@row
+def reverse_row(sizes, asked, before, after, kept, d_reads, d_asked, d):
+    """The steps of ``access_row`` in reverse order."""
+    R, D, W = len(before.looked), len(before.written), before.memory.shape[1]
+    y, d_y = kept.interface, d_asked
+    d_y[:] = 0
+    erase, add = slice(sizes.erase, sizes.end), slice(sizes.add, sizes.kernel)
+    write_reverse(sizes, before.memory, after.written, y[erase], y[add], d, d_y[erase], d_y[add])
+    for h in range(R):
+        words = d_reads[h * W : (h + 1) * W]
+        attention.read_reverse(words, after.looked[h], before.memory, d.looked[h], d.memory)
+        last, w = before.looked[h], after.looked[h]
+        address_reverse(sizes, h, before.memory, last, kept, w, d.looked[h], d_y, d)
+    for h in range(D):
+        last, w = before.written[h], after.written[h]
+        address_reverse(sizes, R + h, before.memory, last, kept, w, d.written[h], d_y, d)
+    activate_reverse(sizes, asked, y, d_y, (sizes.strengths - sizes.kernel) // (R + D))
+
+
+@row
+def activate_reverse(sizes, asked, y, d, shifts):
+    for j in range(sizes.kernel, sizes.strengths, shifts):
+        attention.softmax_reverse(d[j : j + shifts], y[j : j + shifts])
+    for j in range(sizes.strengths, sizes.powers):
+        d[j] -= d[j] * math.exp(-y[j])  # the slope of softplus
+    for j in range(sizes.powers, sizes.gates):
+        d[j] -= d[j] * math.exp(sizes.one - y[j])
+    for j in range(sizes.gates, sizes.end):
+        d[j] *= y[j] - y[j] * y[j]
+    for j in range(sizes.end):
+        if abs(asked[j]) > sizes.clip:
+            d[j] = 0
+
+
+@row
+def address_reverse(sizes, h, memory, last, kept, w, d, d_y, d_slots):
+    """``d``: of the weights of this step, then of the last ones."""
+    y, W, N = kept.interface, memory.shape[1], len(w)
+    heads = sizes.powers - sizes.strengths
+    content, gated, shifted = kept.content[h], kept.gated[h], kept.shifted[h]
+    d_gated, d_content = kept.spare[0], kept.spare[1]
+    attention.softmax_reverse(d, w)
+    gamma = y[sizes.powers + h]
+    for i in range(N):
+        d_y[sizes.powers + h] += d[i] * math.log(shifted[i] + sizes.tiny)
+        d[i] *= gamma / (shifted[i] + sizes.tiny)
+    shifts = (sizes.strengths - sizes.kernel) // heads
+    s, d_s = y[sizes.kernel + h * shifts :], d_y[sizes.kernel + h * shifts :]
+    d_gated[:] = 0
+    for k in range(shifts):
+        offset = k - shifts // 2
+        for i in range(N):
+            d_gated[(i - offset) % N] += d[i] * s[k]
+            d_s[k] += d[i] * gated[(i - offset) % N]
+    g = y[sizes.gates + h]
+    for i in range(N):
+        d_y[sizes.gates + h] += d_gated[i] * (content[i] - last[i])
+        d_content[i] = g * d_gated[i]
+        d[i] = d_gated[i] - d_content[i]
+    key, beta, d_key = y[h * W : (h + 1) * W], y[sizes.strengths + h], d_y[h * W : (h + 1) * W]
+    d_y[sizes.strengths + h] = attention.look_reverse(
+        d_content,
+        key,
+        kept.lengths[h],
+        beta,
+        memory,
+        kept.norms,
+        sizes.eps,
+        kept.cosine[h],
+        content,
+        d_key,
+        d_slots.memory,
+    )
+
+
+@row
+def write_reverse(sizes, memory, w, erase, add, d, d_erase, d_add):
+    (N, W), D = memory.shape, len(w)
+    for i in range(N):
+        for j in range(W):
+            own, kept = d.memory[i, j], sizes.one
+            for h in range(D):
+                others = sizes.one
+                for k in range(D):
+                    if k != h:
+                        others -= others * w[k, i] * erase[k * W + j]
+                lost = own * memory[i, j] * others
+                d.written[h, i] += own * add[h * W + j] - lost * erase[h * W + j]
+                d_add[h * W + j] += own * w[h, i]
+                d_erase[h * W + j] -= lost * w[h, i]
+                kept -= kept * w[h, i] * erase[h * W + j]
+            d.memory[i, j] = own * kept
+
+
+@cache
+def memory(
+    dtype: str, slots: int, word_dim: int, heads: tuple[int, int], shifts: int, *constants: float
+) -> RowMemory:
+    """An NTM's memory; its leaves are those of ``Slots``.
+
+    ``heads``: that read and that write; ``constants``: clip, eps and tiny.
+    """
+    (R, D), N, W = heads, slots, word_dim
+    H = R + D
+    widths = [H * W, D * W, H * shifts, H, H, H, D * W]
+    shapes = {
+        "interface": (sum(widths),),
+        "lengths": (H,),
+        "norms": (N,),
+        "cosine": (H, N),
+        "content": (H, N),
+        "gated": (H, N),
+        "shifted": (H, N),
+        "spare": (2, N),
+    }
+    typed = map(np.dtype(dtype).type, (1, *constants))
+    sizes = Sizes(R * W, *np.cumsum(widths).tolist(), *typed)
+    return RowMemory(Kernel(Slots, Kept, access, reverse, sizes, shapes))

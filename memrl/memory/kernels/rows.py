@@ -1,0 +1,147 @@
+"""A memory whose steps are a kernel over rows: buffers for all steps, and a call for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from memrl.memory.kernels.threads import call
+from memrl.memory.ops.controlled import Accesses, Leaves, Memory
+
+INDICES = {"order", "slot"}  # leaves of ``kept`` that are indices
+
+
+class Kernel(NamedTuple):
+    """One memory's kernel, and its sizes."""
+
+    slots: type[Any]  # NamedTuple of the state's leaves
+    kept: type[Any]  # NamedTuple of what a step keeps for its gradient
+    access: Callable[..., None]
+    reverse: Callable[..., None]
+    sizes: Any  # NamedTuple of numbers, which the functions take
+    shapes: dict[str, tuple[int, ...]]  # of each leaf of ``kept`` for one row
+
+    def room(self, *lead: int, dtype: Any) -> list[np.ndarray[Any, Any]]:
+        """Uninitialised leaves of ``kept``."""
+        return [
+            np.empty((*lead, *shape), np.int32 if name in INDICES else dtype)
+            for name, shape in self.shapes.items()
+        ]
+
+
+class RowMemory(Memory):
+    """A memory on the CPU."""
+
+    steps = True
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+
+    def sequence(
+        self, start: Tensor, memory: Leaves, others: Leaves, *, trains: bool
+    ) -> RowAccesses:
+        return RowAccesses(self._kernel, start, memory, others, trains)
+
+    def step(
+        self, asked: Tensor, start: Tensor, memory: Leaves, others: Leaves, *, donate: bool
+    ) -> tuple[Tensor, Leaves]:
+        kernel, rows = self._kernel, len(asked)
+        before = kernel.slots(*map(_array, memory))
+        after = [torch.empty_like(leaf) for leaf in memory]
+        initial, own = _initial_and_own(kernel, others, len(memory))
+        dtype = before[0].dtype
+        reads = asked.new_empty(rows, kernel.sizes.reads)
+        call(
+            kernel.access,
+            rows,
+            *(kernel.sizes, start.numpy(), asked.numpy(), before, initial),
+            kernel.slots(*(leaf.numpy() for leaf in after)),
+            kernel.kept(*kernel.room(rows, dtype=dtype)),
+            *(reads.numpy(), *own),
+        )
+        return reads, tuple(after)
+
+
+class RowAccesses(Accesses):
+    """Runs a kernel step by step."""
+
+    def __init__(
+        self, kernel: Kernel, start: Tensor, memory: Leaves, others: Leaves, trains: bool
+    ) -> None:
+        T, B = start.shape
+        self._kernel, self._start = kernel, list(start.numpy())
+        states, keeps = (T + 1, T) if trains else (min(T + 1, 3), 1)
+        self._memory = [leaf.new_empty(states, *leaf.shape) for leaf in memory]
+        for own, leaf in zip(self._memory, memory, strict=True):
+            own[0] = leaf
+        self._initial, self._own = _initial_and_own(kernel, others, len(memory))
+        arrays = [own.numpy() for own in self._memory]
+        self._slots = each_step(kernel.slots, arrays)
+        self._kept = each_step(kernel.kept, kernel.room(keeps, B, dtype=arrays[0].dtype))
+
+    def step(self, t: int, asked: Tensor, reads: Tensor) -> None:
+        before, after = self._slots[self._place(t)], self._slots[self._place(t + 1)]
+        kept = self._kept[t % len(self._kept)]
+        call(
+            self._kernel.access,
+            len(asked),
+            *(self._kernel.sizes, self._start[t], asked.numpy()),
+            *(before, self._initial, after, kept, reads.numpy(), *self._own),
+        )
+
+    def _place(self, t: int) -> int:
+        """Where the state before step t is; index 0 keeps the first one."""
+        return t if t < len(self._slots) else 1 + (t - 1) % 2
+
+    def last(self) -> Leaves:
+        return tuple(own[self._place(len(self._start))] for own in self._memory)
+
+    def begin_reverse(self, d_last: Sequence[Tensor | None]) -> None:
+        self._d = [
+            torch.zeros_like(own[0])
+            if given is None
+            else given.clone(memory_format=torch.contiguous_format)
+            for own, given in zip(self._memory, d_last, strict=True)
+        ]
+        self._d_initial = [torch.zeros_like(leaf) for leaf in self._d]
+        # Each row has a gradient of the weights of its own, so that rows need not wait.
+        rows = len(self._d[0])
+        self._d_own = [
+            self._d[0].new_zeros(rows, *weight.shape) for weight in self._own
+        ]
+        slots = self._kernel.slots
+        self._d_slots = slots(*(leaf.numpy() for leaf in self._d))
+        self._d_first = slots(*(leaf.numpy() for leaf in self._d_initial))
+
+    def reverse(self, t: int, asked: Tensor, d_reads: Tensor, d_asked: Tensor) -> None:
+        call(
+            self._kernel.reverse,
+            len(asked),
+            *(self._kernel.sizes, self._start[t], asked.numpy()),
+            *(self._slots[t], self._initial, self._slots[t + 1], self._kept[t]),
+            *(d_reads.numpy(), d_asked.numpy(), self._d_slots, self._d_first, *self._own),
+            *(leaf.numpy() for leaf in self._d_own),
+        )
+
+    def first(self) -> list[Tensor | None]:
+        opening = [leaf.sum(0, keepdim=True) for leaf in self._d_initial]
+        return [*self._d, *opening, *(leaf.sum(0) for leaf in self._d_own)]
+
+
+def each_step(kind: type[Any], leaves: Sequence[np.ndarray[Any, Any]]) -> list[Any]:
+    """Leaves [T, B, ...] as a NamedTuple for each step."""
+    return [kind(*step) for step in zip(*map(list, leaves), strict=True)]
+
+
+def _array(leaf: Tensor) -> np.ndarray[Any, Any]:
+    array: np.ndarray[Any, Any] = leaf.detach().contiguous().numpy()
+    return array
+
+
+def _initial_and_own(kernel: Kernel, others: Leaves, leaves: int) -> tuple[Any, tuple[Any, ...]]:
+    initial, own = others[:leaves], others[leaves:]
+    return kernel.slots(*map(_array, initial)), tuple(map(_array, own))
