@@ -18,7 +18,15 @@ settings.load_profile("memrl")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["WANDB_MODE"] = "offline"
 os.environ["MPLBACKEND"] = "agg"
+# Kernels are compiled for seconds each, so tests use their reference. Only their own tests do not:
+# the fast suite interprets kernels, the slow one compiles them.
+os.environ["MEMRL_KERNELS"] = "0"
 torch.set_num_threads(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if "not slow" in config.option.markexpr:
+        os.environ["NUMBA_DISABLE_JIT"] = "1"  # read when numba is imported
 
 
 @pytest.fixture(autouse=True)

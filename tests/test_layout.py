@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+# One file a memory; imported when such a memory first steps.
+KERNELS = {f"memory.kernels.{name}" for name in ("dnc", "graph", "lrua", "ntm", "sam")}
 LINKED = ("agents", "configs", "envs")
 
 # A room and the rooms right below it; it may import these and everything below them.
@@ -22,7 +24,8 @@ BELOW = {
     "registry": ("options", "plugins"),
     "checkpoint": ("errors", "rollout.tokens"),
     "memory.ops": (),
-    "memory": ("memory.ops", "registry"),
+    "memory.kernels": ("memory.ops",),
+    "memory": ("memory.kernels", "registry"),
     "tasks": ("registry", "memory"),
     "rollout.env": (),
     "rollout.tokens": (),
@@ -143,6 +146,7 @@ def test_every_room_exists():
         ("sb3_contrib", {"bench.learner_server", "bench.parity_run"}),
         ("wandb", {"tracking.wandb"}),
         ("faiss", {"memory.stores.index"}),
+        ("numba", {"memory.kernels.compile", "memory.kernels.threads", *KERNELS}),
         (
             "hydra",
             {*HYDRA_FILES},
@@ -163,7 +167,7 @@ def test_heavy_packages_have_one_home(package, homes):
 def test_peers_and_trackers_are_imported_only_when_used(module):
     script = (
         f"import {module}, sys; "
-        "print(*{'stable_baselines3', 'sb3_contrib', 'wandb'} & set(sys.modules))"
+        "print(*{'stable_baselines3', 'sb3_contrib', 'wandb', 'numba'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

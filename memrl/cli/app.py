@@ -257,8 +257,8 @@ def check(
 def main() -> None:
     """The console script: run a command; a mistake is one sentence and a non-zero exit code."""
     # torch's threads spin while they wait for each other. For ever, and a run that shares its cores
-    # is a hundred times slower; never, and an idle machine loses a third. Some 5 µs loses nothing, and leaves the cores to the kernels of memories.
-    # Read once, when torch is imported.
+    # is a hundred times slower; never, and an idle machine loses a third. Some 5 µs loses nothing,
+    # and leaves the cores to the kernels of memories. Read once, when torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     debug = "--debug" in sys.argv

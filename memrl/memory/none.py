@@ -19,7 +19,7 @@ class NoState(NamedTuple):
 @final
 @register("none")
 class NoMemory(MemoryCore[NoState]):
-    """A tanh layer of the present features: as wide as the memories it replaces, and bounded as they."""
+    """A tanh layer of the present features, as wide as the memories it replaces, and as bounded."""
 
     horizon = 0
 

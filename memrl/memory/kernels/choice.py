@@ -1,9 +1,14 @@
-"""Which memories step by a kernel: on a CPU, in full precision, where numba is installed."""
+"""Which memories step by a kernel: on a CPU, in full precision, where numba is installed.
+
+The environment variable ``MEMRL_KERNELS=0`` turns kernels off: torch's operations, the reference of
+all kernels, need nothing to be compiled.
+"""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import warnings
 from functools import cache
 from typing import Any
@@ -12,6 +17,8 @@ import torch
 from torch import Tensor
 
 from memrl.memory.ops.controlled import Memory
+
+SWITCH = "MEMRL_KERNELS"
 
 
 def row_memory(name: str, like: Tensor, *sizes: Any) -> Memory | None:
@@ -22,7 +29,8 @@ def row_memory(name: str, like: Tensor, *sizes: Any) -> Memory | None:
     The first call imports numba, which takes half a second.
     """
     plain = like.device.type == "cpu" and like.dtype in (torch.float32, torch.float64)
-    if not plain or torch.compiler.is_compiling() or torch.jit.is_tracing() or not has_numba():
+    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
+    if not plain or traced or os.environ.get(SWITCH) == "0" or not has_numba():
         return None
     module = importlib.import_module(f"memrl.memory.kernels.{name}")
     memory: Memory = module.memory(str(like.dtype).removeprefix("torch."), *sizes)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numba
+from numpy.typing import NDArray
 
 F = TypeVar("F", bound=Callable[..., Any])
+Array: TypeAlias = NDArray[Any]
 OPTIONS: dict[str, Any] = {
     # NaN and infinity keep their meaning; sums may be taken in any order.
     "fastmath": {"contract", "reassoc", "arcp", "nsz"},
@@ -23,9 +25,15 @@ def row(function: F) -> F:
 
     It allocates nothing, so its arrays are not counted: counting them takes half of the time.
     """
-    return numba.njit(**OPTIONS, _nrt=False)(inspect.unwrap(function))  # type: ignore[no-any-return]
+    return _compiled(function, _nrt=False)
 
 
 def over_rows(function: F) -> F:
     """Compile a loop over rows, which ``prange`` divides among threads."""
-    return numba.njit(**OPTIONS, parallel=True)(inspect.unwrap(function))  # type: ignore[no-any-return]
+    return _compiled(function, parallel=True)
+
+
+def _compiled(function: F, **options: bool) -> F:
+    compile: Any = numba.njit
+    kernel: F = compile(**OPTIONS, **options)(inspect.unwrap(function))
+    return kernel

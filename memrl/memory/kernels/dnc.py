@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
-from torch import Tensor
 
 from memrl.memory.kernels import attention, links
 from memrl.memory.kernels.attention import add_scaled, dot, measure
-from memrl.memory.kernels.compile import over_rows, row
+from memrl.memory.kernels.compile import Array, over_rows, row
 from memrl.memory.kernels.rows import Kernel, RowMemory
 
 
@@ -37,28 +36,28 @@ class Sizes(NamedTuple):
 class Slots(NamedTuple):
     """The state, or its gradient; [B, ...] each, and without B for a row."""
 
-    memory: Tensor  # [N, W]
-    usage: Tensor  # [N]
-    link: Tensor  # [N, N]
-    precedence: Tensor  # [N]
-    written: Tensor  # [N]
-    looked: Tensor  # [R, N]
+    memory: Array  # [N, W]
+    usage: Array  # [N]
+    link: Array  # [N, N]
+    precedence: Array  # [N]
+    written: Array  # [N]
+    looked: Array  # [R, N]
 
 
 class Kept(NamedTuple):
     """What a step keeps for its gradient; [B, ...] each, and without B for a row."""
 
-    interface: Tensor  # [S]  after the activations
-    lengths: Tensor  # [R + 1]  of the keys
-    ranked: Tensor  # [N]  usage in ascending order
-    order: Tensor  # int [N]  the slot of each rank
-    product: Tensor  # [N]  of the usages before each rank
-    allocation: Tensor  # [N]
-    content: Tensor  # [R + 1, N]  weights by content
-    cosine: Tensor  # [R + 1, N]
-    norms: Tensor  # [2, N]  of the memory's rows, before and after the write
-    along: Tensor  # [R, 2, N]  weights by links, backward and forward
-    spare: Tensor  # [R + 4, N]  for the way back
+    interface: Array  # [S]  after the activations
+    lengths: Array  # [R + 1]  of the keys
+    ranked: Array  # [N]  usage in ascending order
+    order: Array  # int [N]  the slot of each rank
+    product: Array  # [N]  of the usages before each rank
+    allocation: Array  # [N]
+    content: Array  # [R + 1, N]  weights by content
+    cosine: Array  # [R + 1, N]
+    norms: Array  # [2, N]  of the memory's rows, before and after the write
+    along: Array  # [R, 2, N]  weights by links, backward and forward
+    spare: Array  # [R + 4, N]  for the way back
 
 
 @row
@@ -104,7 +103,16 @@ def reverse(sizes, start, asked, before, initial, after, kept, d_reads, d_asked,
     for b in numba.prange(len(start)):
         first = slots_of(initial, 0) if start[b] else slots_of(before, b)
         own = slots_of(d, b)
-        reverse_row(sizes, asked[b], first, slots_of(after, b), kept_of(kept, b), d_reads[b], d_asked[b], own)
+        reverse_row(
+            sizes,
+            asked[b],
+            first,
+            slots_of(after, b),
+            kept_of(kept, b),
+            d_reads[b],
+            d_asked[b],
+            own,
+        )
         if start[b]:
             forget(own)
 

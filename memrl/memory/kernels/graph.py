@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
-from torch import Tensor
 
 from memrl.memory.kernels import attention, links
 from memrl.memory.kernels.attention import add_scaled, dot, measure
-from memrl.memory.kernels.compile import over_rows, row
+from memrl.memory.kernels.compile import Array, over_rows, row
 from memrl.memory.kernels.rows import Kernel, RowMemory
 
 
@@ -33,26 +32,26 @@ class Sizes(NamedTuple):
 class Slots(NamedTuple):
     """The state, or its gradient; [B, ...] each, and without B for a row."""
 
-    memory: Tensor  # [N, W]
-    link: Tensor  # [N, N]
-    precedence: Tensor  # [N]
-    usage: Tensor  # [N]
+    memory: Array  # [N, W]
+    link: Array  # [N, N]
+    precedence: Array  # [N]
+    usage: Array  # [N]
 
 
 class Kept(NamedTuple):
     """What a step keeps for its gradient; [B, ...] each, and without B for a row."""
 
-    interface: Tensor  # [S]  after the activations
-    lengths: Tensor  # [R + 1]  of the keys
-    slot: Tensor  # int [1]  the least used node
-    written: Tensor  # [N]  w
-    content: Tensor  # [R + 1, N]  weights by content
-    cosine: Tensor  # [R + 1, N]
-    norms: Tensor  # [2, N]  of the memory's rows before the write, and of the last nodes
-    nodes: Tensor  # [rounds + 1, N, W]  m̂ before and after every round
-    around: Tensor  # [rounds, 2, N, W]  what was written before and after every node
-    d_nodes: Tensor  # [2, N, W]  for the way back
-    spare: Tensor  # [N]  for the way back
+    interface: Array  # [S]  after the activations
+    lengths: Array  # [R + 1]  of the keys
+    slot: Array  # int [1]  the least used node
+    written: Array  # [N]  w
+    content: Array  # [R + 1, N]  weights by content
+    cosine: Array  # [R + 1, N]
+    norms: Array  # [2, N]  of the memory's rows before the write, and of the last nodes
+    nodes: Array  # [rounds + 1, N, W]  m̂ before and after every round
+    around: Array  # [rounds, 2, N, W]  what was written before and after every node
+    d_nodes: Array  # [2, N, W]  for the way back
+    spare: Array  # [N]  for the way back
 
 
 @row
@@ -207,9 +206,7 @@ def pass_messages(nodes, link, messages, around, out):
 
 
 @row
-def reverse_row(
-    sizes, asked, before, after, kept, d_reads, d_asked, d, messages, d_messages
-):
+def reverse_row(sizes, asked, before, after, kept, d_reads, d_asked, d, messages, d_messages):
     """The steps of ``access_row`` in reverse order."""
     y, (N, W), R = kept.interface, before.memory.shape, len(kept.lengths) - 1
     d_y, rounds = d_asked, len(kept.around)
@@ -281,29 +278,22 @@ def pass_messages_reverse(kept, k, link, messages, d_nodes, d_link, d_messages):
         for i in range(N):
             for j in range(W):
                 add_scaled(d_around[i], d[i, j], messages[j, relation * W : (relation + 1) * W])
-        # The gradient that stays with a node is added after both relations have read d.
-        for i in range(N):
-            for j in range(N):
-                if relation == 0:
-                    d_link[i, j] += dot(d_around[i], nodes[j])
-                else:
-                    d_link[i, j] += dot(d_around[j], nodes[i])
-        around_reverse(link, d_around, relation, kept.around[k, relation])
+        # Into the room of the messages, which are read no more; d is still that of both.
+        around_reverse(link, nodes, d_around, relation == 0, d_link, around[relation])
     for i in range(N):
         for j in range(W):
             d[i, j] += around[0, i, j] + around[1, i, j]
 
 
 @row
-def around_reverse(link, d_around, relation, d_nodes):
-    """The gradient of the nodes, into the room of the message that is no longer needed."""
+def around_reverse(link, nodes, d_around, before, d_link, d_nodes):
+    """Of Σ_j L(i, j) m_j (``before``), or Σ_j L(j, i) m_j."""
     d_nodes[:] = 0
     for i in range(len(link)):
         for j in range(len(link)):
-            if relation == 0:
-                add_scaled(d_nodes[j], link[i, j], d_around[i])
-            else:
-                add_scaled(d_nodes[i], link[i, j], d_around[j])
+            to, of = (i, j) if before else (j, i)
+            d_link[i, j] += dot(d_around[to], nodes[of])
+            add_scaled(d_nodes[of], link[i, j], d_around[to])
 
 
 @row

@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
-from torch import Tensor
 
 from memrl.memory.kernels import attention
 from memrl.memory.kernels.attention import dot, measure
-from memrl.memory.kernels.compile import over_rows, row
+from memrl.memory.kernels.compile import Array, over_rows, row
 from memrl.memory.kernels.rows import Kernel, RowMemory
 
 
@@ -28,20 +27,20 @@ class Sizes(NamedTuple):
 class Slots(NamedTuple):
     """The state, or its gradient; [B, ...] each, and without B for a row."""
 
-    memory: Tensor  # [N, W]
-    usage: Tensor  # [N]
-    looked: Tensor  # [R, N]
+    memory: Array  # [N, W]
+    usage: Array  # [N]
+    looked: Array  # [R, N]
 
 
 class Kept(NamedTuple):
     """What a step keeps for its gradient; [B, ...] each, and without B for a row."""
 
-    interface: Tensor  # [S]  after the activations
-    lengths: Tensor  # [R]  of the keys
-    least: Tensor  # [N]  1 in the least used slots, else 0
-    written: Tensor  # [R, N]
-    norms: Tensor  # [N]  of the new memory's rows
-    cosine: Tensor  # [R, N]
+    interface: Array  # [S]  after the activations
+    lengths: Array  # [R]  of the keys
+    least: Array  # [N]  1 in the least used slots, else 0
+    written: Array  # [R, N]
+    norms: Array  # [N]  of the new memory's rows
+    cosine: Array  # [R, N]
 
 
 @row
@@ -75,9 +74,7 @@ def reverse(sizes, start, asked, before, initial, after, kept, d_reads, d_asked,
     for b in numba.prange(len(start)):
         first = slots_of(initial, 0) if start[b] else slots_of(before, b)
         own = slots_of(d, b)
-        reverse_row(
-            sizes, first, slots_of(after, b), kept_of(kept, b), d_reads[b], d_asked[b], own
-        )
+        reverse_row(sizes, first, slots_of(after, b), kept_of(kept, b), d_reads[b], d_asked[b], own)
         if start[b]:
             forget(own)
 
@@ -184,7 +181,7 @@ def reverse_row(sizes, before, after, kept, d_reads, d_asked, d):
 
 @cache
 def memory(dtype: str, slots: int, word_dim: int, read_heads: int, *constants: float) -> RowMemory:
-    """LRUA's memory; its leaves are those of ``Slots``. ``constants``: the usage's decay and eps."""
+    """LRUA's memory; leaves as ``Slots``. ``constants``: the usage's decay and eps."""
     N, W, R = slots, word_dim, read_heads
     shapes = {
         "interface": (R * (W + 1),),

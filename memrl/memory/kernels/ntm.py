@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
-from torch import Tensor
 
 from memrl.memory.kernels import attention
 from memrl.memory.kernels.attention import dot, measure
-from memrl.memory.kernels.compile import over_rows, row
+from memrl.memory.kernels.compile import Array, over_rows, row
 from memrl.memory.kernels.rows import Kernel, RowMemory
 
 
@@ -36,22 +35,22 @@ class Sizes(NamedTuple):
 class Slots(NamedTuple):
     """The state, or its gradient; [B, ...] each, and without B for a row."""
 
-    memory: Tensor  # [N, W]
-    looked: Tensor  # [R, N]
-    written: Tensor  # [D, N]
+    memory: Array  # [N, W]
+    looked: Array  # [R, N]
+    written: Array  # [D, N]
 
 
 class Kept(NamedTuple):
     """What a step keeps for its gradient; [B, ...] each, and without B for a row."""
 
-    interface: Tensor  # [S]  after the activations
-    lengths: Tensor  # [H]  of the keys of H = R + D heads
-    norms: Tensor  # [N]  of the memory's rows
-    cosine: Tensor  # [H, N]
-    content: Tensor  # [H, N]  weights by content
-    gated: Tensor  # [H, N]  w^g
-    shifted: Tensor  # [H, N]  w̃
-    spare: Tensor  # [2, N]  for the way back
+    interface: Array  # [S]  after the activations
+    lengths: Array  # [H]  of the keys of H = R + D heads
+    norms: Array  # [N]  of the memory's rows
+    cosine: Array  # [H, N]
+    content: Array  # [H, N]  weights by content
+    gated: Array  # [H, N]  w^g
+    shifted: Array  # [H, N]  w̃
+    spare: Array  # [2, N]  for the way back
 
 
 @row

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from memrl.memory.kernels.compile import Array
 from memrl.memory.kernels.threads import call
 from memrl.memory.ops.controlled import Accesses, Leaves, Memory
 
@@ -25,7 +26,7 @@ class Kernel(NamedTuple):
     sizes: Any  # NamedTuple of numbers, which the functions take
     shapes: dict[str, tuple[int, ...]]  # of each leaf of ``kept`` for one row
 
-    def room(self, *lead: int, dtype: Any) -> list[np.ndarray[Any, Any]]:
+    def room(self, *lead: int, dtype: Any) -> list[Array]:
         """Uninitialised leaves of ``kept``."""
         return [
             np.empty((*lead, *shape), np.int32 if name in INDICES else dtype)
@@ -110,9 +111,7 @@ class RowAccesses(Accesses):
         self._d_initial = [torch.zeros_like(leaf) for leaf in self._d]
         # Each row has a gradient of the weights of its own, so that rows need not wait.
         rows = len(self._d[0])
-        self._d_own = [
-            self._d[0].new_zeros(rows, *weight.shape) for weight in self._own
-        ]
+        self._d_own = [self._d[0].new_zeros(rows, *weight.shape) for weight in self._own]
         slots = self._kernel.slots
         self._d_slots = slots(*(leaf.numpy() for leaf in self._d))
         self._d_first = slots(*(leaf.numpy() for leaf in self._d_initial))
@@ -132,13 +131,13 @@ class RowAccesses(Accesses):
         return [*self._d, *opening, *(leaf.sum(0) for leaf in self._d_own)]
 
 
-def each_step(kind: type[Any], leaves: Sequence[np.ndarray[Any, Any]]) -> list[Any]:
+def each_step(kind: type[Any], leaves: Sequence[Array]) -> list[Any]:
     """Leaves [T, B, ...] as a NamedTuple for each step."""
     return [kind(*step) for step in zip(*map(list, leaves), strict=True)]
 
 
-def _array(leaf: Tensor) -> np.ndarray[Any, Any]:
-    array: np.ndarray[Any, Any] = leaf.detach().contiguous().numpy()
+def _array(leaf: Tensor) -> Array:
+    array: Array = leaf.detach().contiguous().numpy()
     return array
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import numba
 
 from memrl.memory.kernels import sparse
@@ -12,7 +11,7 @@ from memrl.memory.kernels.compile import over_rows, row
 
 @over_rows
 def access(sizes, start, asked, large, before, initial, after, kept, reads):
-    """One step of all rows, in place; where ``start``, the small leaves are the ``initial`` ones."""
+    """One step of all rows, in place; where ``start``, from the ``initial`` small leaves."""
     for b in numba.prange(len(start)):
         first = sparse.small_of(initial, 0) if start[b] else sparse.small_of(before, b)
         access_row(

@@ -9,10 +9,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from torch import Tensor
-
 from memrl.memory.kernels.attention import add_scaled, copy, dot, softmax, softmax_reverse
-from memrl.memory.kernels.compile import row
+from memrl.memory.kernels.compile import Array, row
 
 
 class Sizes(NamedTuple):
@@ -30,31 +28,31 @@ class Sizes(NamedTuple):
 class Large(NamedTuple):
     """The leaves that are edited in place; [B, ...] each, and without B for a row."""
 
-    memory: Tensor  # [N, W]
-    last_access: Tensor  # int [N]
-    oldest: Tensor  # int [G]
+    memory: Array  # [N, W]
+    last_access: Array  # int [N]
+    oldest: Array  # int [G]
 
 
 class Small(NamedTuple):
     """The other leaves; [B, ...] each, and without B for a row."""
 
-    counts: Tensor  # int [3]  clock, used, written
-    slots: Tensor  # int [R, K]
-    weights: Tensor  # [R, K]
+    counts: Array  # int [3]  clock, used, written
+    slots: Array  # int [R, K]
+    weights: Array  # [R, K]
 
 
 class Kept(NamedTuple):
     """What a step keeps for its gradient; [B, ...] each, and without B for a row."""
 
-    interface: Tensor  # [R · P]  after the activations
-    slot: Tensor  # int [1]  the least recently accessed one
-    old: Tensor  # [R K + 1, W]  the words that are written, as they were
-    near: Tensor  # int [R, K]  the slots found by content
-    content: Tensor  # [R, K]  their weights, 0 where nothing was found
-    cosine: Tensor  # [R, K]
-    norms: Tensor  # [R, K]
-    lengths: Tensor  # [R]  of the keys
-    share: Tensor  # [2 R K + 1]  w^W, then w^R, of the slots of a step
+    interface: Array  # [R · P]  after the activations
+    slot: Array  # int [1]  the least recently accessed one
+    old: Array  # [R K + 1, W]  the words that are written, as they were
+    near: Array  # int [R, K]  the slots found by content
+    content: Array  # [R, K]  their weights, 0 where nothing was found
+    cosine: Array  # [R, K]
+    norms: Array  # [R, K]
+    lengths: Array  # [R]  of the keys
+    share: Array  # [2 R K + 1]  w^W, then w^R, of the slots of a step
 
 
 @row

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from memrl.memory.kernels.compile import Array
 from memrl.memory.kernels.rows import each_step
 from memrl.memory.kernels.sparse import Kept, Large, Sizes, Small
 from memrl.memory.kernels.threads import call
@@ -54,10 +55,10 @@ class SparseRows(Memory):
             "share": (2 * R * K + 1,),
         }
         dtype = sizes.one.dtype  # type: ignore[attr-defined]
-        counts = np.zeros((1, 3), np.int64)
+        counts: Array = np.zeros((1, 3), np.int64)
         self.initial = Small(counts, np.zeros((1, R, K), np.int64), np.zeros((1, R, K), dtype))
 
-    def room(self, *lead: int) -> list[np.ndarray[Any, Any]]:
+    def room(self, *lead: int) -> list[Array]:
         """Uninitialised leaves of ``Kept``."""
         dtype = self.sizes.one.dtype  # type: ignore[attr-defined]
         return [

@@ -15,8 +15,7 @@ LOCK = threading.Lock()  # not every pool of numba's can serve two callers
 
 def call(kernel: Callable[..., None], rows: int, *arguments: Any) -> None:
     """Run a kernel with as many threads as torch uses; a row does not depend on their number."""
+    most: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
     with LOCK:
-        numba.set_num_threads(
-            max(1, min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS, rows // LEAST_ROWS))
-        )
+        numba.set_num_threads(max(1, min(torch.get_num_threads(), most, rows // LEAST_ROWS)))
         kernel(*arguments)

@@ -13,7 +13,6 @@ from torch.autograd.function import once_differentiable
 
 from memrl.memory.ops.lstm import lstm_cell
 
-
 Leaves: TypeAlias = tuple[Tensor, ...]
 
 
@@ -69,19 +68,20 @@ class Memory(ABC):
     """
 
     @abstractmethod
-    def sequence(
-        self, start: Tensor, memory: Leaves, others: Leaves, *, trains: bool
-    ) -> Accesses:
+    def sequence(self, start: Tensor, memory: Leaves, others: Leaves, *, trains: bool) -> Accesses:
         """Begin a sequence from ``memory`` with ``start`` [T, B]; ``trains``: gradients follow."""
 
     def step(
         self, asked: Tensor, start: Tensor, memory: Leaves, others: Leaves, *, donate: bool
     ) -> tuple[Tensor, Leaves]:
-        """One step without gradients, to the reads [B, V] and the memory; may edit it: ``donate``.
+        """One step without gradients, to the reads [B, V] and the memory.
 
         Args:
             asked: the interface vector [B, S] before its activations.
             start: True where an episode starts, [B].
+            memory: before the step.
+            others: as above.
+            donate: ``memory`` may be edited.
         """
         raise NotImplementedError
 
@@ -115,9 +115,7 @@ def controlled_sequence(
         [h_t, r_t] side by side [T, B, H + V], and the last state.
     """
     carried = [*_leaves(state), *_leaves(initial), *own]
-    trains = torch.is_grad_enabled() and any(
-        leaf.requires_grad for leaf in (x, *weights, *carried)
-    )
+    trains = torch.is_grad_enabled() and any(leaf.requires_grad for leaf in (x, *weights, *carried))
     seen, *last = _Sequence.apply(  # type: ignore[no-untyped-call]
         memory, trains, len(state.memory), x, start, *weights, *carried
     )
@@ -208,7 +206,9 @@ class _Sequence(torch.autograd.Function):
         if trains:
             ctx.save_for_backward(start, u, interface, fed, c_in, gates, tanh_c, seen, asked)
             ctx.accesses, ctx.resets, ctx.leaves = accesses, resets, leaves
-            ctx.learns_initial = any(leaf.requires_grad for leaf in (initial.h, initial.c, initial.reads))
+            ctx.learns_initial = any(
+                leaf.requires_grad for leaf in (initial.h, initial.c, initial.reads)
+            )
         h, reads = now.split_with_sizes([H, V], 1)
         memory = accesses.last()
         if trains:

@@ -68,7 +68,7 @@ class TorchAccesses(Accesses):
         self._zeros = tuple(torch.zeros_like(leaf[:1]) for leaf in self._d)
 
     def reverse(self, t: int, asked: Tensor, d_reads: Tensor, d_asked: Tensor) -> None:
-        _, N, W = self._d[0].shape
+        W = self._d[0].shape[2]
         d_after = Access(d_reads.reshape(len(d_reads), -1, W), *self._d)
         d, d_before = self._reverse(self._kept[t], d_after, self._clip)
         d_asked.copy_(d)
@@ -82,10 +82,8 @@ class TorchAccesses(Accesses):
         return [*self._d, *[None] * len(self._d)]  # nothing of the initial memory is learned
 
 
-def _reset(
-    start: Tensor, now: Leaves, initial: Leaves
-) -> Leaves:
-    """The initial leaves in the rows where an episode starts; selected, since 0 times NaN is NaN."""
+def _reset(start: Tensor, now: Leaves, initial: Leaves) -> Leaves:
+    """The initial leaves where an episode starts; selected, since 0 times NaN is NaN."""
     return tuple(
         torch.where(start.view(-1, *[1] * (leaf.dim() - 1)), first, leaf)
         for leaf, first in zip(now, initial, strict=True)

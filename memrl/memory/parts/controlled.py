@@ -110,8 +110,8 @@ class ControlledMemory(MemoryCore[S]):
         return ()
 
     def _carry(self, state: Any) -> Carry:
-        *memory, reads, controller = state
-        return Carry(*controller, reads.flatten(1), tuple(memory))
+        *memory, reads, (h, c) = state
+        return Carry(h, c, reads.flatten(1), tuple(memory))
 
     def _state(self, last: Carry, before: S) -> S:
         """The inverse of ``_carry``; ``before`` has leaves that a sequence does not change."""

@@ -11,11 +11,11 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from memrl.memory.core import Unrolled, need_no_grad
+from memrl.memory.kernels.choice import row_memory
 from memrl.memory.ops.addressing import entropy
+from memrl.memory.ops.controlled import Carry, Memory
 from memrl.memory.ops.edits import Edits
 from memrl.memory.ops.recency import block_shape
-from memrl.memory.kernels.choice import row_memory
-from memrl.memory.ops.controlled import Carry, Memory
 from memrl.memory.parts.controlled import ControlledMemory, ControllerState, MemorySizes
 from memrl.memory.parts.sparse_access import ACCESS, note_accesses, write_words
 from memrl.memory.parts.sparse_state import LARGE, Interface, SparseState, Written
@@ -147,10 +147,19 @@ class SparseMemory(ControlledMemory[SparseState]):
         return Carry(*state.controller, state.reads.flatten(1), memory)
 
     def _state(self, last: Carry, before: SparseState) -> SparseState:
-        words, *others = last.memory
-        reads = last.reads.view(-1, self.read_heads, self.word_dim)
-        controller = ControllerState(last.h, last.c)
-        return SparseState(words, (), *others, reads, (), controller)
+        memory, last_access, oldest, clock, used, written, slots, weights = last.memory
+        return before._replace(
+            memory=memory,
+            last_access=last_access,
+            oldest=oldest,
+            clock=clock,
+            used=used,
+            written=written,
+            slots=slots,
+            weights=weights,
+            reads=last.reads.view(-1, self.read_heads, self.word_dim),
+            controller=ControllerState(last.h, last.c),
+        )
 
     def _update(self, x: Tensor, state: SparseState) -> tuple[Tensor, SparseState]:
         seen, state = self._run([x], [None], state)
