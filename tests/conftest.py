@@ -20,7 +20,7 @@ os.environ["WANDB_MODE"] = "offline"
 os.environ["MPLBACKEND"] = "agg"
 # Kernels are compiled for seconds each, so tests use their reference. Only their own tests do not:
 # the fast suite interprets kernels, the slow one compiles them.
-os.environ["MEMRL_KERNELS"] = "0"
+os.environ.setdefault("MEMRL_KERNELS", "0")
 torch.set_num_threads(1)
 
 

@@ -65,13 +65,14 @@ def report(run: Run, config: Config, words: Sequence[str], *, as_json: bool) -> 
         print(json.dumps({"run": str(run.path), **run.summary}))
     else:
         memory = config.memory["name"] if config.agent.any_memory else None
-        print("\n".join(["", *next_commands(run, memory, words)]))
+        filmed = (run.path / "episode.gif").exists() or not config.run.pictures
+        print("\n".join(["", *next_commands(run, memory, words, filmed=filmed)]))
 
 
-def next_commands(run: Run, memory: str | None, words: Sequence[str]) -> list[str]:
+def next_commands(run: Run, memory: str | None, words: Sequence[str], *, filmed: bool) -> list[str]:
     """What to try after a run that ``words`` began: watch it, its control, another memory.
 
-    ``memory`` is None where the agent has no choice of them.
+    ``memory`` is None where the agent has no choice of them; ``filmed``: the task can be watched.
     """
     plugins = RunDirectory.open(run.path).plugin_options()
     same = [word for word in words if not word.startswith(("memory", "run.dir="))]
@@ -85,7 +86,7 @@ def next_commands(run: Run, memory: str | None, words: Sequence[str]) -> list[st
             0,
             f"without a memory     {again} memory=none {place} && memrl compare {here} {control}",
         )
-    if (run.path / "episode.gif").exists():
+    if filmed:
         commands.insert(0, f"watch it             memrl watch {here}{plugins}")
     return commands
 

@@ -8,7 +8,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from memrl.memory.kernels.choice import row_memory
+from memrl.memory.kernels.choice import no_kernel, row_memory
 from memrl.memory.ops.access import Access
 from memrl.memory.ops.addressing import (
     COSINE_EPS,
@@ -136,7 +136,10 @@ class DNC(ControlledMemory[DNCState]):
         )
 
     def _memory(self, like: Tensor) -> Memory | None:
-        if self.extended or self.ablate or not self.recurrent:
+        if self.extended or not self.recurrent:
+            no_kernel("a DNC with masking, deallocation, sharpness or without an LSTM", like)
+            return None
+        if self.ablate:
             return None
         sizes = (self.slots, self.word_dim, self.read_heads)
         rows = None if self.compiled else row_memory("dnc", like, *sizes, CLIP, COSINE_EPS, EPSILON)

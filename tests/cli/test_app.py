@@ -182,7 +182,7 @@ def test_train_with_json_prints_one_value(memrl):
 def test_a_sweep_gives_every_job_a_directory(memrl, tmp_path):
     outcome = memrl("train", "-m", *QUICK, "memory=none,gru", "seed=1,2", "run.dir=sweep")
     assert outcome.code == 0
-    assert "checkpoints: sweep/probe-Recall-v0-gru-seed2" in outcome.out
+    assert "all files: sweep/probe-Recall-v0-gru-seed2" in outcome.out
     runs = sorted(path.parent.name for path in tmp_path.glob("sweep/*/summary.json"))
     assert runs == sorted(
         f"probe-Recall-v0-{memory}-seed{seed}" for memory in ("none", "gru") for seed in (1, 2)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import subprocess
+import sys
+from functools import partial
+
 import pytest
 import torch
 
 from memrl.memory import registry
+from memrl.memory.kernels import choice
 from memrl.memory.kernels.choice import SWITCH
 from memrl.memory.state import leaves, map_state
 
@@ -112,3 +119,88 @@ def test_steps_by_a_kernel_equal_steps_in_torch(monkeypatch, name):
 
     fast, true = both(monkeypatch, act)
     torch.testing.assert_close(fast, true, rtol=1e-9, atol=1e-9)
+
+
+def test_without_numba_the_reference_serves_and_one_sentence_says_so(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    choice.has_numba.cache_clear()
+    choice._say.cache_clear()
+    core = make("lrua", torch.float32)
+    x, start = batch(torch.float32)
+    work = partial(run, core, x, start, core.initial_state(B))
+    with pytest.warns(UserWarning, match="numba is not installed") as said:
+        [work() for _ in range(2)]
+    assert len(said) == 1
+    assert "pip install numba" in str(said[0].message)
+    choice.has_numba.cache_clear()
+
+
+def test_an_option_without_a_kernel_is_said_once_and_runs(monkeypatch):
+    choice._say.cache_clear()
+    core = registry.build("dnc", IN, {**SIZES["dnc"], "masking": True})
+    x, start = batch(torch.float32)
+    work = partial(run, core, x, start, core.initial_state(B))
+    with pytest.warns(UserWarning, match="a DNC with masking.* has no kernel") as said:
+        [work() for _ in range(2)]
+    assert len(said) == 1
+
+
+def test_without_a_folder_for_the_cache_kernels_are_compiled_all_the_same(monkeypatch):
+    from memrl.memory.kernels import compile
+
+    def no_locator(*_, cache=False, **__):
+        if cache:
+            raise RuntimeError("cannot cache function 'double': no locator available")
+        return lambda function: function
+
+    compile._say_uncached.cache_clear()
+    monkeypatch.setattr(compile.numba, "njit", no_locator)
+    with pytest.warns(UserWarning, match="NUMBA_CACHE_DIR"):
+        assert compile.row(lambda x: 2 * x)(3) == 6
+
+
+@pytest.mark.parametrize("rows", [1, 31])
+def test_a_row_does_not_depend_on_the_number_of_threads(rows):
+    core = make("lrua", torch.float64)
+    x = torch.randn(3, rows, IN, dtype=torch.float64)
+    start = torch.zeros(3, rows, dtype=torch.bool)
+    before = torch.get_num_threads()
+    try:
+        seen = []
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            seen.append(core(x, core.initial_state(rows), start).y)
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*seen)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_a_second_backward_pass_gives_the_same_gradients(name):
+    core = make(name, torch.float64)
+    x, start = batch(torch.float64, 3)
+    loss = core(x, core.initial_state(B), start).y.square().sum()
+    parameters = list(core.parameters())
+    once = torch.autograd.grad(loss, parameters, retain_graph=True)
+    again = torch.autograd.grad(loss, parameters)
+    for first, second in zip(once, again, strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-12, atol=1e-12)
+
+
+KERNELS_COMPILE = """
+import torch
+from memrl.memory import registry
+core = registry.build("lrua", 2, {"hidden_dim": 5, "slots": 3, "word_dim": 2})
+x = torch.randn(3, 4, 2)
+core(x, core.initial_state(4), torch.zeros(3, 4, dtype=torch.bool)).y.sum().backward()
+from memrl.memory.kernels import lrua
+assert lrua.reverse.signatures, "not compiled"
+"""
+
+
+def test_a_kernel_compiles_in_a_new_process():
+    words = {**os.environ, "NUMBA_DISABLE_JIT": "0", SWITCH: "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", KERNELS_COMPILE], env=words, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr

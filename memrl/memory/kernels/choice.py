@@ -28,13 +28,24 @@ def row_memory(name: str, like: Tensor, *sizes: Any) -> Memory | None:
 
     The first call imports numba, which takes half a second.
     """
-    plain = like.device.type == "cpu" and like.dtype in (torch.float32, torch.float64)
-    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
-    if not plain or traced or os.environ.get(SWITCH) == "0" or not has_numba():
+    if not _serves(like) or not has_numba():
         return None
     module = importlib.import_module(f"memrl.memory.kernels.{name}")
     memory: Memory = module.memory(str(like.dtype).removeprefix("torch."), *sizes)
     return memory
+
+
+def no_kernel(what: str, like: Tensor) -> None:
+    """Say once that ``what`` has no kernel, where others have one."""
+    if _serves(like):
+        _say(f"{what} has no kernel yet: it runs in torch, at about half of the speed")
+
+
+def _serves(like: Tensor) -> bool:
+    """Whether kernels are for such tensors, and turned on."""
+    plain = like.device.type == "cpu" and like.dtype in (torch.float32, torch.float64)
+    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
+    return plain and not traced and os.environ.get(SWITCH) != "0"
 
 
 @cache
@@ -42,9 +53,13 @@ def has_numba() -> bool:
     """Whether numba is installed; warns once if it is not."""
     if importlib.util.find_spec("numba") is not None:
         return True
-    warnings.warn(
-        "numba is not installed: external memories learn at about a third of their speed "
-        "(pip install numba)",
-        stacklevel=2,
+    _say(
+        "numba is not installed: external memories learn at about half of their speed "
+        "(pip install numba)"
     )
     return False
+
+
+@cache
+def _say(sentence: str) -> None:
+    warnings.warn(sentence, stacklevel=4)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeAlias, TypeVar
 
 import numba
@@ -16,7 +18,6 @@ OPTIONS: dict[str, Any] = {
     "fastmath": {"contract", "reassoc", "arcp", "nsz"},
     "error_model": "numpy",  # x / 0 is infinite
     "nogil": True,
-    "cache": True,
 }
 
 
@@ -35,5 +36,19 @@ def over_rows(function: F) -> F:
 
 def _compiled(function: F, **options: bool) -> F:
     compile: Any = numba.njit
-    kernel: F = compile(**OPTIONS, **options)(inspect.unwrap(function))
+    plain = inspect.unwrap(function)
+    try:
+        kernel: F = compile(**OPTIONS, **options, cache=True)(plain)
+    except RuntimeError:  # numba found no folder for its cache
+        _say_uncached()
+        kernel = compile(**OPTIONS, **options)(plain)
     return kernel
+
+
+@cache
+def _say_uncached() -> None:
+    warnings.warn(
+        "numba finds no folder that it may write to: the kernels of memories are compiled anew in "
+        "every process (name a folder in NUMBA_CACHE_DIR)",
+        stacklevel=2,
+    )

@@ -50,7 +50,7 @@ class Kept(NamedTuple):
     norms: Array  # [2, N]  of the memory's rows before the write, and of the last nodes
     nodes: Array  # [rounds + 1, N, W]  m̂ before and after every round
     around: Array  # [rounds, 2, N, W]  what was written before and after every node
-    d_nodes: Array  # [2, N, W]  for the way back
+    d_nodes: Array  # [4, N, W]  for the way back: of nodes, messages, and nodes by relation
     spare: Array  # [N]  for the way back
 
 
@@ -278,11 +278,10 @@ def pass_messages_reverse(kept, k, link, messages, d_nodes, d_link, d_messages):
         for i in range(N):
             for j in range(W):
                 add_scaled(d_around[i], d[i, j], messages[j, relation * W : (relation + 1) * W])
-        # Into the room of the messages, which are read no more; d is still that of both.
-        around_reverse(link, nodes, d_around, relation == 0, d_link, around[relation])
+        around_reverse(link, nodes, d_around, relation == 0, d_link, d_nodes[2 + relation])
     for i in range(N):
         for j in range(W):
-            d[i, j] += around[0, i, j] + around[1, i, j]
+            d[i, j] += d_nodes[2, i, j] + d_nodes[3, i, j]
 
 
 @row
@@ -326,7 +325,7 @@ def memory(
         "norms": (2, N),
         "nodes": (rounds + 1, N, W),
         "around": (rounds, 2, N, W),
-        "d_nodes": (2, N, W),
+        "d_nodes": (4, N, W),
         "spare": (N,),
     }
     typed = map(np.dtype(dtype).type, (1, *constants))

@@ -11,7 +11,7 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from memrl.memory.core import Unrolled, need_no_grad
-from memrl.memory.kernels.choice import row_memory
+from memrl.memory.kernels.choice import no_kernel, row_memory
 from memrl.memory.ops.addressing import entropy
 from memrl.memory.ops.controlled import Carry, Memory
 from memrl.memory.ops.edits import Edits
@@ -136,7 +136,10 @@ class SparseMemory(ControlledMemory[SparseState]):
         return Unrolled(self._emit(torch.stack(seen)), state)
 
     def _memory(self, like: Tensor) -> Memory | None:
-        if self.indexed or self.ablate or not self.rows:
+        if self.indexed or not self.rows:
+            no_kernel("SDNC, or a sparse memory with search=index,", like)
+            return None
+        if self.ablate:
             return None
         head = self.interface.out_features // self.read_heads
         widths = (self.word_dim, self.read_heads, self.neighbours, head, block_shape(self.slots)[1])
