@@ -138,7 +138,7 @@ def access_row(sizes, asked, before, after, kept, reads):
         kept.lengths[h] = math.sqrt(dot(key, key))
     add, erase = y[sizes.add : sizes.modes], y[sizes.erase : sizes.free]
 
-    use(before, y[sizes.free : sizes.allocation_gate], after.usage)
+    use(sizes.one, before, y[sizes.free : sizes.allocation_gate], after.usage)
     allocate(sizes, after.usage, kept)
     measure(before.memory, kept.norms[0])
     by_content(sizes, R, before.memory, kept.norms[0], kept)
@@ -178,13 +178,13 @@ def activate(sizes, asked, y):
 
 
 @row
-def use(before, free, u):
-    """u_t = (u + w − u ∘ w) ∘ Π_r (1 − f_r w_r)."""
+def use(one, before, free, u):
+    """u_t = (u + w − u ∘ w) ∘ Π_r (1 − f_r w_r); rounded as in torch, since slots are ranked by it."""
     for i in range(len(u)):
-        old, w = before.usage[i], before.written[i]
-        u[i] = old + w - old * w
+        w = before.written[i]
+        u[i] = w + before.usage[i] * (one - w)
         for h in range(len(free)):
-            u[i] -= u[i] * free[h] * before.looked[h, i]
+            u[i] *= one - free[h] * before.looked[h, i]
 
 
 @row
