@@ -10,6 +10,7 @@ from memrl.cli.arguments import parse
 from memrl.cli.runs import WatchOptions
 from memrl.pipeline.build import make_agent, make_env
 from memrl.supervised.config import build_task, compose_fit
+from memrl.supervised.fitting import make_learner
 
 
 @pytest.mark.parametrize(
@@ -65,6 +66,32 @@ def test_a_task_with_files_has_no_lengths_to_choose(word, sentence):
     config = compose_fit(["task=babi", *NEEDED["babi"], word])
     with pytest.raises(ValueError, match=sentence):
         build_task(config)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["task.reading=bag", "task.embed_dim=7"], r"embed_dim=7 is not read by task.reading=bag"),
+        (["task.linear_start=3"], r"task.linear_start=3 is not read by GRU \(it is by memory=memn"),
+    ],
+)
+def test_babi_refuses_what_neither_its_reading_nor_the_memory_reads(words, sentence):
+    config = compose_fit(["task=babi", *NEEDED["babi"], "memory=gru", *words])
+    with pytest.raises(ValueError, match=sentence):
+        make_learner(config)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["memory=gru", "task.linear_start=0"],  # what it does without it
+        ["memory=gru", "task.embed_dim=7"],
+        ["memory=memn2n", "task.linear_start=3"],
+        ["memory=memn2n"],
+    ],
+)
+def test_babi_takes_what_is_read(words):
+    assert make_learner(compose_fit(["task=babi", *NEEDED["babi"], *words]))
 
 
 @pytest.mark.parametrize("word", ["episodes=5", "num=3"])
