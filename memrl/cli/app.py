@@ -233,7 +233,10 @@ def config(
     words: Words = None,
     fit: Annotated[bool, typer.Option("--fit", help="The config of `memrl fit` instead.")] = False,
 ) -> None:
-    """Print the config that `memrl train` would run with, after KEY=VALUE changes."""
+    """Print the config that `memrl train` would run with, after KEY=VALUE changes.
+
+    Keys that change nothing beside the values of the others are left out.
+    """
     from memrl.cli.lists import show_config
 
     show_config(words or [], fit=fit)

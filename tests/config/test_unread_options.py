@@ -8,6 +8,7 @@ from small_fits import NEEDED
 import memrl
 from memrl.cli.arguments import parse
 from memrl.cli.runs import WatchOptions
+from memrl.options import what_is_read
 from memrl.pipeline.build import make_agent, make_env
 from memrl.supervised.config import build_task, compose_fit
 from memrl.supervised.fitting import make_learner
@@ -92,6 +93,48 @@ def test_babi_refuses_what_neither_its_reading_nor_the_memory_reads(words, sente
 )
 def test_babi_takes_what_is_read(words):
     assert make_learner(compose_fit(["task=babi", *NEEDED["babi"], *words]))
+
+
+def keys(group):
+    return {k for k in group if k != "kind"}
+
+
+ALL = {"scale", "anneal", "key"}
+
+
+@pytest.mark.parametrize(
+    ("words", "group", "wanted"),
+    [
+        (["env=probe"], "bonus", set()),
+        (["agent.bonus.kind=first_visit"], "bonus", {*ALL, "capacity"}),
+        (
+            ["agent.bonus.kind=elliptical", "agent.bonus.ridge=0.5"],
+            "bonus",
+            {*ALL, "ridge", "feature_dim", "lr", "updates"},
+        ),
+        ([], "self_imitation", set()),
+        (["agent=r2d2"], "hindsight", set()),
+        (["agent=r2d2", "agent.hindsight.kind=final"], "hindsight", {"share"}),
+        (
+            ["agent=r2d2", "agent.replay.alpha=0"],
+            "replay",
+            {"capacity", "fill", "alpha"} | {"memory_limit"},
+        ),
+    ],
+)
+def test_what_a_printed_config_holds_is_read(words, group, wanted):
+    printed = what_is_read(memrl.compose(words))
+    assert keys(printed["agent"][group]) == wanted
+    own = [f"agent.{group}.{key}={value}" for key, value in printed["agent"][group].items()]
+    said = [word.replace("=None", "=null") for word in own]
+    assert memrl.compose([*words, *said]) == memrl.compose(words)
+
+
+def test_groups_of_every_run_are_printed_as_they_are_read():
+    assert what_is_read(memrl.compose([]))["track"].keys().isdisjoint({"project"})
+    assert "project" in what_is_read(memrl.compose(["track=wandb"]))["track"]
+    assert what_is_read(compose_fit())["curriculum"] == {"kind": "uniform"}
+    assert "growth" in what_is_read(compose_fit(["curriculum.kind=grow"]))["curriculum"]
 
 
 @pytest.mark.parametrize("word", ["episodes=5", "num=3"])
