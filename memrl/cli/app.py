@@ -250,7 +250,7 @@ def check(
     """Check a memory, task, encoder, bonus or agent of your own; KEY=VALUE are its options.
 
     A memory is held to the contract. Anything else is tried in a short run: it is built, learned
-    with, saved, continued bit for bit, and evaluated.
+    with, saved, continued bit for bit, and evaluated; env=ID says in which environment.
     """
     from memrl.cli.check import check_class
 
