@@ -10,9 +10,8 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from memrl.nn.actions import allowed
-from memrl.nn.observation import ACTION_MASK
 from memrl.rollout.env import BatchedEnv, Obs
-from memrl.rollout.spaces import brief_space
+from memrl.rollout.spaces import MASK, brief_space
 
 
 class ActionValues(NamedTuple):
@@ -43,7 +42,7 @@ def all_estimated(q: Float[Tensor, "B A"]) -> ActionValues:
 
 def allowed_actions(obs: Obs, q: Tensor) -> Bool[Tensor, "B A"]:
     """The actions that the mask allows; all of them without a mask."""
-    mask = obs.get(ACTION_MASK)
+    mask = obs.get(MASK)
     return torch.ones_like(q, dtype=torch.bool) if mask is None else allowed(mask)
 
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from inspect import Parameter
 from numbers import Integral
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, ClassVar, get_type_hints
 
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -31,10 +31,34 @@ class Strict(BaseModel):
     """Unknown keys and scalars of another type are errors; ``true`` is no number, nor is infinity.
 
     A field that may be infinite or NaN says so: ``Annotated[float, AllowInfNan()]``.
+
+    Attributes:
+        CHOOSER: the field whose value decides which others are read.
+        READ_BY: the values of ``CHOOSER``, by the names of the fields that they read; a field that
+            is always read is not in it.
     """
+
+    CHOOSER: ClassVar[str] = "kind"
+    READ_BY: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
     __pydantic_extra__: dict[str, Annotated[Any, AfterValidator(_finite)]] = Field(init=False)
+
+    def unread(self) -> set[str]:
+        """The keys that change nothing beside the values of the others."""
+        return {
+            name for name, kinds in self.READ_BY.items() if getattr(self, self.CHOOSER) not in kinds
+        }
+
+
+def what_is_read(config: BaseModel) -> dict[str, Any]:
+    """The keys of a config and of its groups that are read, as plain values."""
+    plain: dict[str, Any] = config.model_dump(mode="json")
+    unread = config.unread() if isinstance(config, Strict) else set()
+    for name in type(config).model_fields:
+        if isinstance(group := getattr(config, name), BaseModel):
+            plain[name] = what_is_read(group)
+    return {name: value for name, value in plain.items() if name not in unread}
 
 
 def need_reader(

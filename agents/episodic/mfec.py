@@ -16,9 +16,9 @@ from memrl.agents.episodic.return_buffer import Entries, StepsWithReturns
 from memrl.agents.epsilon_greedy import ActionValues
 from memrl.agents.state_checks import check_keys, check_weights
 from memrl.memory.stores.dnd import Dictionaries, largest
-from memrl.nn.observation import ACTION_MASK
 from memrl.nn.vectors import OneHot, Plain
 from memrl.rollout.env import Obs
+from memrl.rollout.spaces import MASK
 
 
 class MFECConfig(EpisodicConfig):
@@ -42,7 +42,7 @@ class Projection(nn.Module):
 
     def __init__(self, space: spaces.Dict, key_dim: int, generator: torch.Generator) -> None:
         super().__init__()
-        self.names = [name for name in sorted(space.spaces) if name != ACTION_MASK]
+        self.names = [name for name in sorted(space.spaces) if name != MASK]
         parts = [_flat(space[name]) for name in self.names]
         self.parts = nn.ModuleList(parts)
         width = sum(part.out_dim for part in parts)

@@ -20,12 +20,12 @@ from memrl.agents.state_checks import check_keys, check_weights
 from memrl.checkpoint.optimizer import load_moments, moments
 from memrl.memory.ops.kernel import kernel_weights
 from memrl.memory.stores.dnd import Dictionaries, Near, towards
-from memrl.nn.observation import ACTION_MASK
 from memrl.policies.backbone import Backbone
 from memrl.replay.ring import Ring
 from memrl.replay.spill import allocator, nbytes
 from memrl.replay.steps import named, observed
 from memrl.rollout.env import Obs
+from memrl.rollout.spaces import MASK
 
 
 class NECConfig(EpisodicConfig):
@@ -104,7 +104,7 @@ class NEC:
 
     def entries(self, obs: Obs) -> Entries:
         """See ``Method.entries``: observations; their keys are computed when they are written."""
-        return named({name: value for name, value in obs.items() if name != ACTION_MASK})
+        return named({name: value for name, value in obs.items() if name != MASK})
 
     def random_steps(self) -> int:
         """See ``Method.random_steps``."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 
@@ -30,9 +33,23 @@ def make_bonus(env: BatchedEnv, config: BonusConfig, seed: int) -> Bonus | None:
     context = BonusContext(
         env.num_envs, env.observation_space, env.action_space, env.device, keys, order_seed
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(net_seed)
+    with _seeded(net_seed, env.device):
         return BONUSES.build(config.kind, context, options=config.options)
+
+
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch's global generators of the CPU and of ``device``, and restore them at the end.
+
+    ``torch.manual_seed`` would seed those of all devices.
+    """
+    gpus = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=gpus):
+        torch.default_generator.manual_seed(seed)
+        for gpu in gpus:
+            with torch.cuda.device(gpu):
+                torch.cuda.manual_seed(seed)
+        yield
 
 
 def _seen(env: BatchedEnv, key: str | None) -> list[str]:

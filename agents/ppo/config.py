@@ -52,6 +52,11 @@ class BonusConfig(Strict):
             need_reader(self, self.kind, "agent.bonus", read_by)
         return self
 
+    def unread(self) -> set[str]:
+        if self.kind == NONE:
+            return {"scale", "anneal", "key", *(self.model_extra or {})}
+        return set(self.model_extra or {}).difference(self.options)
+
     @property
     def options(self) -> dict[str, Any]:
         """What the constructor of the kind is given."""

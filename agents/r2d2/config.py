@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le
 from pydantic import Field, model_validator
@@ -44,6 +44,10 @@ class ReplayConfig(Strict):
             need_reader(self, "0", "agent.replay", read_by, chooser="alpha")
         return self
 
+    def unread(self) -> set[str]:
+        unread = {"beta", "eta"} if self.alpha == 0 else set()
+        return unread | ({"folder"} if self.memory_limit is None else set())
+
 
 class HindsightConfig(Strict):
     """Hindsight experience replay: replace desired goals by achieved ones."""
@@ -51,9 +55,11 @@ class HindsightConfig(Strict):
     kind: Literal["none", "future", "final", "episode"] = "none"
     share: Share = 0.8  # of a batch's episodes that are relabelled
 
+    READ_BY: ClassVar[dict[str, tuple[str, ...]]] = {"share": ("future", "final", "episode")}
+
     @model_validator(mode="after")
     def _what_is_set_is_read(self) -> HindsightConfig:
-        need_reader(self, self.kind, "agent.hindsight", {"share": ("future", "final", "episode")})
+        need_reader(self, self.kind, "agent.hindsight", self.READ_BY)
         return self
 
 

@@ -118,12 +118,15 @@ class QLearner:
         return range(stride, config.burn_in + config.unroll + config.n_step, stride)
 
     def _refresh(self, replay: ReplayBuffer, batch: Batch, states_at: dict[int, Any]) -> Tensor:
-        """Write recomputed states back; returns their relative change, NaN without any."""
+        """Write recomputed states back; returns their relative change, NaN without any.
+
+        A state after a step of a replaced goal is not what the core will be in with the true one.
+        """
         if not self.config.refresh_states:
             return torch.full((), math.nan)
-        keep = ~batch.fresh
+        true = ~batch.replaced
         changes = [
-            replay.sequences.refresh(batch.drawn, offset, states_at[offset], keep)
+            replay.sequences.refresh(batch.drawn, offset, states_at[offset], true[offset - 1])
             for offset in self._stored_offsets()
         ]
         return torch.stack(changes).mean() if changes else torch.full((), math.nan)

@@ -25,7 +25,7 @@ class Batch(NamedTuple):
     steps: dict[str, Tensor]  # start, action, reward, terminated, valid: [L, M]
     state: Any  # of the core before the first step, leaves [M, ...]
     weight: Tensor  # [M]
-    fresh: Tensor  # bool [M]  True: `state` is of a replaced goal; start is set
+    replaced: Tensor  # bool [L, M]  steps of a goal replaced in hindsight
     drawn: SampledSequences
 
 
@@ -69,10 +69,10 @@ class ReplayBuffer:
     def draw(self, beta: float) -> Batch:
         """Sample a minibatch; the buffer must contain a sequence."""
         drawn = self.sequences.sample(self.config.batch, self.generator, beta=beta)
-        steps, fresh = drawn.steps, torch.zeros_like(drawn.steps["start"][0])
+        steps, replaced = drawn.steps, torch.zeros_like(drawn.steps["start"])
         hindsight = self.config.hindsight
         if self.episodes is not None and hindsight.kind != "none":
-            steps, fresh = relabel(
+            steps, replaced = relabel(
                 drawn,
                 self.episodes.spans(drawn.time, drawn.env),
                 self.sequences.steps.arrays[ACHIEVED],
@@ -82,7 +82,7 @@ class ReplayBuffer:
                 share=hindsight.share,
                 burn_in=self.config.burn_in,
             )
-        return Batch(observed(steps), steps, drawn.state, drawn.weight, fresh, drawn)
+        return Batch(observed(steps), steps, drawn.state, drawn.weight, replaced, drawn)
 
     def state_dict(self) -> dict[str, Any]:
         """The stored steps and the generator."""

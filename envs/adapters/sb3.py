@@ -85,7 +85,7 @@ class TensorVecEnv(VecEnv):
                 infos[index]["terminal_observation"] = row(final_obs, index)
                 infos[index] |= {name: float(value[index]) for name, value in metrics.items()}
                 if "success" in metrics and not np.isnan(metrics["success"][index]):
-                    infos[index]["is_success"] = bool(metrics["success"][index])
+                    infos[index]["is_success"] = float(metrics["success"][index])
         return self._out(self._obs), reward, ended, infos
 
     def close(self) -> None:

@@ -43,6 +43,8 @@ class Control(EpisodicEnv):
         high: tuple[float, float],
         device: torch.device | str,
     ) -> None:
+        if steps < 1:
+            raise ValueError(f"steps is {steps}, allowed: at least 1 env step")
         if not 0 <= noise < math.inf:
             raise ValueError(f"noise is {noise}, allowed: a finite number of at least 0")
         super().__init__(num_envs, min_length=min_length, device=device)
@@ -107,7 +109,7 @@ class CartPole(Control):
     Args:
         num_envs: B.
         seen: ``position`` (m, rad) or ``velocity`` (m/s, rad/s).
-        steps: env steps until truncation; the reward scales with its inverse.
+        steps: env steps until truncation, at least 1; the reward scales with its inverse.
         noise: standard deviation of the noise of both numbers, at least 0.
         device: of all tensors.
     """
@@ -160,7 +162,7 @@ class Pendulum(Control):
 
     Args:
         num_envs: B.
-        steps: env steps of an episode.
+        steps: env steps of an episode, at least 1.
         noise: standard deviation of the noise of both numbers, at least 0.
         device: of all tensors.
     """

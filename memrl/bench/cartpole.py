@@ -53,10 +53,9 @@ def bench_cartpole(
         returns, seconds = [], []
         for seed in range(seeds):
             spec = plan.model_copy(update={"seed": seed})
-            process = LearnerProcess(spec)
-            seconds.append(process.ask(learn=total_steps)["seconds"])
-            returns.append(statistics.fmean(process.ask(evaluate=episodes)["returns"]))
-            process.close()
+            with LearnerProcess(spec) as process:
+                seconds.append(process.ask(learn=total_steps)["seconds"])
+                returns.append(statistics.fmean(process.ask(evaluate=episodes)["returns"]))
             say(f"{spec.name}, seed {seed}: {returns[-1]:.1f} after {seconds[-1]:.0f} s")
         median = statistics.median(seconds)
         rows[learner] = {"returns": returns, **interval(returns), "seconds": median}
@@ -66,5 +65,5 @@ def bench_cartpole(
 def _spec(learner: str, **sizes: int) -> LearnerSpec:
     own = {"learner": "MemoryPPO", "memory": learner}
     named = {"learner": learner, "one_memory": False} if learner == "RecurrentPPO" else own
-    fixed = {"env": POSITION_ONLY, "copies": 8, "batch_size": 512, "n_epochs": 10}
+    fixed = {"env": POSITION_ONLY, "num": 8, "batch_size": 512, "n_epochs": 10}
     return check({**named, **fixed, "learning_rate": 1e-3, **sizes}, LearnerSpec)

@@ -24,7 +24,7 @@ OTHERS = ("package", "envpool")
 
 
 def bench_env(
-    copies: str | int = 4096,
+    num: str | int = 4096,
     seconds: float = 0.5,
     windows: int = 5,
     device: str = "cpu",
@@ -34,11 +34,11 @@ def bench_env(
     """Env steps per second under random actions, with autoreset.
 
     All take turns, so that other load on the machine affects all alike; results are medians over
-    the turns. The package runs one environment. EnvPool runs the first number in ``copies``, with
+    the turns. The package runs one environment. EnvPool runs the first number in ``num``, with
     as many threads as torch.
 
     Args:
-        copies: number of environments that the tensor environment steps at once; several numbers,
+        num: number of environments that the tensor environment steps at once; several numbers,
             separated by commas, are measured in turn.
         seconds: of one turn.
         windows: turns of each.
@@ -53,7 +53,7 @@ def bench_env(
     Raises:
         ValueError: the id has no tensor environment, or a number is out of range.
     """
-    sizes = _sizes(str(copies))
+    sizes = _sizes(str(num))
     if not seconds > 0 or windows < 1:
         raise ValueError(
             f"seconds is {seconds}, windows {windows}; allowed: more than 0 seconds, at "
@@ -77,10 +77,10 @@ def bench_env(
     }
 
 
-def _sizes(copies: str) -> list[int]:
-    words = copies.split(",")
+def _sizes(num: str) -> list[int]:
+    words = num.split(",")
     if not all(word.strip().isdecimal() and int(word) > 0 for word in words):
-        raise ValueError(f"copies is {copies!r}; allowed: numbers from 1, separated by commas")
+        raise ValueError(f"num is {num!r}; allowed: numbers from 1, separated by commas")
     return [int(word) for word in words]
 
 

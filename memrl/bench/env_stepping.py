@@ -17,23 +17,23 @@ from memrl.envs.providers import provide
 Player: TypeAlias = Callable[[], int]  # takes random actions; returns the number of env steps
 
 
-def tensor_player(id: str, copies: int, device: torch.device) -> Player:
-    """``copies`` tensor environments, stepped at once.
+def tensor_player(id: str, num: int, device: torch.device) -> Player:
+    """``num`` tensor environments, stepped at once.
 
     Raises:
         ValueError: the id has no tensor environment.
     """
     if not any(id in family.ids for family in TENSOR_FAMILIES.values()):
         raise ValueError(f"{id!r} is not a tensor environment; `memrl envs` lists them")
-    env = make(id, copies, device, seed=0)
+    env = make(id, num, device, seed=0)
     generator = torch.Generator(device).manual_seed(0)
 
     def play(steps: int = 16) -> int:
-        for action in _actions(env.action_space, steps, copies, generator).unbind():
+        for action in _actions(env.action_space, steps, num, generator).unbind():
             env.step(action)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        return steps * copies
+        return steps * num
 
     return play
 
@@ -61,31 +61,29 @@ def package_player(id: str) -> Player | None:
     return play
 
 
-def envpool_player(id: str, copies: int, threads: int) -> Player | None:
-    """``copies`` environments of EnvPool; None if it is not installed or lacks the id."""
+def envpool_player(id: str, num: int, threads: int) -> Player | None:
+    """``num`` environments of EnvPool; None if it is not installed or lacks the id."""
     if find_spec("envpool") is None:
         return None
     import envpool
 
     if id not in envpool.list_all_envs():
         return None
-    pool = envpool.make_gymnasium(id, num_envs=copies, num_threads=threads, seed=0)
+    pool = envpool.make_gymnasium(id, num_envs=num, num_threads=threads, seed=0)
     generator = torch.Generator().manual_seed(0)
     pool.reset()
 
     def play(steps: int = 4) -> int:
-        for action in _actions(pool.action_space, steps, copies, generator).unbind():
+        for action in _actions(pool.action_space, steps, num, generator).unbind():
             pool.step(action.numpy())
-        return steps * copies
+        return steps * num
 
     return play
 
 
-def _actions(
-    space: spaces.Space[Any], steps: int, copies: int, generator: torch.Generator
-) -> Tensor:
-    """Uniform actions [steps, copies] or [steps, copies, D]."""
-    shape, device = (steps, copies, *(space.shape or ())), generator.device
+def _actions(space: spaces.Space[Any], steps: int, num: int, generator: torch.Generator) -> Tensor:
+    """Uniform actions [steps, num] or [steps, num, D]."""
+    shape, device = (steps, num, *(space.shape or ())), generator.device
     if isinstance(space, spaces.Box):
         low, high = (torch.as_tensor(bound, device=device) for bound in (space.low, space.high))
         return low + (high - low) * torch.rand(shape, generator=generator, device=device)

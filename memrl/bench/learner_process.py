@@ -30,7 +30,7 @@ class LearnerSpec(BaseModel):
     learner: Literal["RecurrentPPO", "MemoryPPO"] = "RecurrentPPO"
     env: str  # an id of MiniGrid, or `POSITION_ONLY`
     source: Literal["package", "tensor"] = "package"  # MiniGrid's environments or memrl's
-    copies: int = 16
+    num: int = 16
     n_steps: int = 128
     batch_size: int = 128
     n_epochs: int = 4
@@ -51,7 +51,7 @@ class LearnerSpec(BaseModel):
     @property
     def name(self) -> str:
         """For tables."""
-        sizes = f"{self.copies} × {self.n_steps}, minibatch {self.batch_size}"
+        sizes = f"{self.num} × {self.n_steps}, minibatch {self.batch_size}"
         if self.learner == "RecurrentPPO":
             return f"RecurrentPPO of sb3-contrib {_version()}, {sizes}"
         return f"MemoryPPO {self.memory}, {sizes}"
@@ -59,6 +59,8 @@ class LearnerSpec(BaseModel):
 
 class LearnerProcess:
     """A process with the learner of ``spec``; `memrl.bench.learner_server` runs in it.
+
+    As a context manager it ends the process at the end of its block, also if that raises.
 
     Raises:
         ValueError: sb3-contrib is not installed, or the task is not supported.
@@ -77,6 +79,12 @@ class LearnerProcess:
             text=True,
             env={key: value for key, value in os.environ.items() if key != "GOMP_SPINCOUNT"},
         )
+
+    def __enter__(self) -> LearnerProcess:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def ask(self, **request: int) -> dict[str, Any]:
         """``learn=N``: train for N env steps; ``evaluate=N``: play N episodes.

@@ -57,14 +57,14 @@ class PositionOnly(gymnasium.ObservationWrapper[Any, Any, Any]):
         return observation[[0, 2]]
 
 
-def environments(spec: LearnerSpec, copies: int) -> VecEnv:
-    """``copies`` environments of the task; those of ``source="tensor"`` step all at once."""
+def environments(spec: LearnerSpec, num: int) -> VecEnv:
+    """``num`` environments of the task; those of ``source="tensor"`` step all at once."""
     if spec.env == POSITION_ONLY:
-        return DummyVecEnv([_position_only for _ in range(copies)])
+        return DummyVecEnv([_position_only for _ in range(num)])
     if spec.source == "tensor":
-        return TensorVecEnv(make(spec.env, copies, "cpu"), flatten_grids=True)
+        return TensorVecEnv(make(spec.env, num, "cpu"), flatten_grids=True)
     importlib.import_module("minigrid")
-    return DummyVecEnv([partial(_flat, spec.env) for _ in range(copies)])
+    return DummyVecEnv([partial(_flat, spec.env) for _ in range(num)])
 
 
 def _position_only() -> gymnasium.Env[Any, Any]:
@@ -77,7 +77,7 @@ def _flat(env: str) -> gymnasium.Env[Any, Any]:
 
 def learner(spec: LearnerSpec) -> Any:
     """The model of ``spec``."""
-    env = environments(spec, spec.copies)
+    env = environments(spec, spec.num)
     inputs = "MultiInput" if isinstance(env.observation_space, spaces.Dict) else "Mlp"
     sizes: dict[str, Any] = {
         "n_steps": spec.n_steps,
@@ -139,7 +139,7 @@ def serve(spec: LearnerSpec) -> None:
     except (ValueError, gymnasium.error.Error) as error:
         print(json.dumps({"error": str(error)}), flush=True)
         return
-    per_update = spec.n_epochs * (spec.copies * spec.n_steps // spec.batch_size)
+    per_update = spec.n_epochs * (spec.num * spec.n_steps // spec.batch_size)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, which ends this process
     for line in sys.stdin:
         request = json.loads(line)

@@ -22,7 +22,7 @@ TASKS = "CartPole-v1,MiniGrid-Empty-5x5-v0,MiniGrid-DoorKey-5x5-v0"
 LEARNERS = ("nec", "mfec", "dqn")
 MARKS = (5_000, 20_000, 50_000)  # env steps
 EPSILON = 0.05  # DQN's final ε by default; used for all learners
-COPIES, STEPS = 10, 100  # of NEC and MFEC: an iteration is 1,000 env steps
+NUM_ENVS, STEPS = 10, 100  # of NEC and MFEC: an iteration is 1,000 env steps
 
 
 def bench_nec_dqn(
@@ -103,7 +103,7 @@ def _run(key: RunKey, episodes: int) -> dict[str, Any]:
 
 
 def _learn_episodic(key: RunKey, episodes: int) -> dict[int, float]:
-    overrides = [f"env={key.task}", f"env.num={COPIES}", f"agent={key.learner}", "threads=1"]
+    overrides = [f"env={key.task}", f"env.num={NUM_ENVS}", f"agent={key.learner}", "threads=1"]
     overrides += [f"agent.steps={STEPS}", f"agent.epsilon={EPSILON}", f"seed={key.seed}"]
     config = compose(overrides)
     prepare(config)

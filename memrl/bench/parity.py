@@ -17,6 +17,7 @@ from memrl.bench.run_file import RunKey, interval, read_runs, write_runs
 from memrl.config.models import Count
 from memrl.errors import install_command, nearest
 from memrl.memory import registry
+from memrl.run.machine import usable_cores
 
 
 def bench_parity(
@@ -59,7 +60,7 @@ def bench_parity(
     path = Path(file)
     done = read_runs(path)
     todo = [key for key in keys if key not in done]
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(workers or usable_cores()) as pool:
         try:
             runs = {pool.submit(_run, key, episodes): key for key in todo}
             for run in as_completed(runs):

@@ -40,7 +40,7 @@ def run(task: str, learner: str, seed: int, episodes: int) -> dict[str, Any]:
     torch.set_num_threads(1)
     spec = TASKS[task]
     options = {**spec.options, "seed": seed, "device": "cpu"}
-    model = make_learner(learner, make_env(task, spec.copies), options)
+    model = make_learner(learner, make_env(task, spec.num), options)
     begin = time.perf_counter()
     model.learn(spec.total_steps)
     seconds = time.perf_counter() - begin
@@ -51,10 +51,10 @@ def run(task: str, learner: str, seed: int, episodes: int) -> dict[str, Any]:
     return {**row, "return": float(reached), "seconds": seconds}
 
 
-def make_env(task: str, copies: int) -> VecEnv:
-    """``copies`` environments of a task."""
+def make_env(task: str, num: int) -> VecEnv:
+    """``num`` environments of a task."""
     if task.startswith("MiniGrid-"):
-        return VecMonitor(TensorVecEnv(make(task, copies), flatten_grids=True))
+        return VecMonitor(TensorVecEnv(make(task, num), flatten_grids=True))
     own: dict[str, Callable[[], Any]] = {
         "Identity15": lambda: IdentityEnv(15),
         "IdentityMultiDiscrete": lambda: IdentityEnvMultiDiscrete(4),
@@ -63,7 +63,7 @@ def make_env(task: str, copies: int) -> VecEnv:
         POSITION_ONLY: lambda: PositionOnly(gymnasium.make("CartPole-v1")),
     }
     make_one: Callable[[], Any] = own.get(task, partial(gymnasium.make, task))
-    return DummyVecEnv([lambda: Monitor(make_one())] * copies)
+    return DummyVecEnv([lambda: Monitor(make_one())] * num)
 
 
 def _invalid_actions() -> Any:

@@ -12,7 +12,7 @@ class ParityTask(NamedTuple):
     """One row of the table."""
 
     total_steps: int
-    copies: int
+    num: int
     options: Mapping[str, Any]  # SB3's, the same for every learner; others have their defaults
     peer: str | None = None  # of every memory; None: PPO for none, RecurrentPPO for others
 

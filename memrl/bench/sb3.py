@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from contextlib import ExitStack
 from typing import Any, Literal
 
 from memrl.bench.learner_process import LearnerProcess, LearnerSpec
@@ -14,7 +15,7 @@ def bench_sb3(
     source: Literal["tensor", "package"] = "tensor",
     memories: str = "lstm",
     hidden_dim: Count = 128,
-    copies: Count = 16,
+    num: Count = 16,
     n_steps: Count = 128,
     batch_size: Count = 128,
     n_epochs: Count = 4,
@@ -32,7 +33,7 @@ def bench_sb3(
         source: ``tensor`` (memrl's environments) or ``package`` (MiniGrid's), for all learners.
         memories: of MemoryPPO, separated by commas.
         hidden_dim: width of all memories.
-        copies: number of environments.
+        num: number of environments.
         n_steps: env steps per environment and rollout.
         batch_size: env steps per minibatch.
         n_epochs: passes over a rollout.
@@ -49,24 +50,23 @@ def bench_sb3(
             unknown.
     """
     sizes: dict[str, Any] = {
-        **{"env": env, "source": source, "copies": copies, "hidden_dim": hidden_dim},
+        **{"env": env, "source": source, "num": num, "hidden_dim": hidden_dim},
         **{"n_steps": n_steps, "batch_size": batch_size, "n_epochs": n_epochs},
     }
     learners = {"RecurrentPPO": check(sizes, LearnerSpec)}
     for memory in memories.split(","):
         own = {**sizes, "learner": "MemoryPPO", "memory": memory, "bptt": bptt}
         learners[f"MemoryPPO {memory}"] = check(own, LearnerSpec)
-    processes = {name: LearnerProcess(spec) for name, spec in learners.items()}
-    answers: dict[str, list[dict[str, Any]]] = {name: [] for name in processes}
-    try:
+    answers: dict[str, list[dict[str, Any]]] = {name: [] for name in learners}
+    with ExitStack() as stack:
+        processes = {
+            name: stack.enter_context(LearnerProcess(spec)) for name, spec in learners.items()
+        }
         for turn in range(windows + 1):
             for name, process in processes.items():
                 answer = process.ask(learn=steps)
                 if turn:
                     answers[name].append(answer)
-    finally:
-        for process in processes.values():
-            process.close()
     rows = {name: _row(turns) for name, turns in answers.items()}
     baseline = rows["RecurrentPPO"]["env_steps_per_s"]
     return {name: {**row, "ratio": row["env_steps_per_s"] / baseline} for name, row in rows.items()}

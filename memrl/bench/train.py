@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -97,11 +98,13 @@ def bench_train(
     """
     keep_freed_memory()
     agent, timed = _ours(env, memory, hidden_dim, num, precision, device)
-    peers = [
-        LearnerProcess(LearnerSpec(env=env, hidden_dim=hidden_dim, batch_size=batch))
+    specs = [
+        LearnerSpec(env=env, hidden_dim=hidden_dim, batch_size=batch)
         for batch in (DEFAULT_BATCH, WIDE_BATCH)
     ]
-    ours, theirs = _alternate(agent, timed, peers, peer_steps, iterations, windows)
+    with ExitStack() as stack:
+        peers = [stack.enter_context(LearnerProcess(spec)) for spec in specs]
+        ours, theirs = _alternate(agent, timed, peers, peer_steps, iterations, windows)
     steps = agent.rollout.start.numel()
     speed = steps / statistics.median(window.total for window in ours)
     narrow, wide = (statistics.median(speeds) for speeds in theirs)
@@ -117,8 +120,8 @@ def bench_train(
         "hidden_dim": hidden_dim,
         "num": num,
         "precision": precision,
-        "peer": peers[0].name,
-        "peer_wide": peers[1].name,
+        "peer": specs[0].name,
+        "peer_wide": specs[1].name,
         "threads": torch.get_num_threads(),
         "device": device,
     }
@@ -142,8 +145,6 @@ def _alternate(
         ours += [_iteration(agent, timed) for _ in range(iterations)]
         for peer, speeds in zip(peers, theirs, strict=True):
             speeds.append(peer.speed(peer_steps))
-    for peer in peers:
-        peer.close()
     return ours, theirs
 
 

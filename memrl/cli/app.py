@@ -233,7 +233,10 @@ def config(
     words: Words = None,
     fit: Annotated[bool, typer.Option("--fit", help="The config of `memrl fit` instead.")] = False,
 ) -> None:
-    """Print the config that `memrl train` would run with, after KEY=VALUE changes."""
+    """Print the config that `memrl train` would run with, after KEY=VALUE changes.
+
+    Keys that change nothing beside the values of the others are left out.
+    """
     from memrl.cli.lists import show_config
 
     show_config(words or [], fit=fit)
@@ -247,7 +250,7 @@ def check(
     """Check a memory, task, encoder, bonus or agent of your own; KEY=VALUE are its options.
 
     A memory is held to the contract. Anything else is tried in a short run: it is built, learned
-    with, saved, continued bit for bit, and evaluated.
+    with, saved, continued bit for bit, and evaluated; env=ID says in which environment.
     """
     from memrl.cli.check import check_class
 

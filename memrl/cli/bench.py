@@ -38,7 +38,7 @@ def measure_environments(words: Sequence[str], *, as_json: bool) -> None:
         print(json.dumps(results))
         return
     sizes = next(iter(results.values()))["env_steps_per_s"]
-    heads = (*(f"{size:,} copies" for size in sizes), "package", "EnvPool")
+    heads = (*(f"{size:,} environments" for size in sizes), "package", "EnvPool")
     table = Table("env steps/s", *heads, box=None)
     for name, row in results.items():
         rates = (*row["env_steps_per_s"].values(), *(row[f"{o}_env_steps_per_s"] for o in OTHERS))

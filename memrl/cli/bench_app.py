@@ -31,7 +31,7 @@ def bench_env(
 ) -> None:
     """Env steps per second of tensor environments, their packages and EnvPool, where installed.
 
-    Without an ID one task of every kind is measured. Keys: copies=16,256,4096,65536, seconds (of a
+    Without an ID one task of every kind is measured. Keys: num=16,256,4096,65536, seconds (of a
     turn), windows (turns of each), device.
     """
     from memrl.cli.bench import measure_environments
@@ -67,7 +67,7 @@ def bench_dnc(options: Words = None, json: Json = False) -> None:
 def bench_sb3(options: Words = None, json: Json = False) -> None:
     """MemoryPPO's speed and storage against RecurrentPPO's, both behind Stable-Baselines3's loop.
 
-    Keys: env, source=tensor|package, memories=lstm, hidden_dim, copies, n_steps, batch_size,
+    Keys: env, source=tensor|package, memories=lstm, hidden_dim, num, n_steps, batch_size,
     n_epochs, bptt, windows, steps.
     """
     from memrl.cli.bench import measure_sb3

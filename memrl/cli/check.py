@@ -14,6 +14,7 @@ from memrl.bonus import BONUSES
 from memrl.checkpoint import file as checkpoint
 from memrl.cli.arguments import values
 from memrl.config.composition import compose
+from memrl.envs.make import check as check_env
 from memrl.evaluation.evaluate import evaluate
 from memrl.memory import registry
 from memrl.nn.encoder import ENCODERS
@@ -42,6 +43,9 @@ MENUS: Final[dict[str, tuple[Registry[Any], str]]] = {
 def check_class(target: str, words: Sequence[str]) -> None:
     """Check ``module:Class``, or a class that has a name, and print each property.
 
+    ``words`` are its options. With ``env=ID`` and keys of ``env`` among them, what is tried in an
+    environment is tried in that one.
+
     Raises:
         ValueError: there is no such class, it belongs to no menu, or it breaks a property.
     """
@@ -50,7 +54,8 @@ def check_class(target: str, words: Sequence[str]) -> None:
         results, whole = check_memory(target, values(words)), "keeps the contract of a memory core"
         of = "the contract"
     else:
-        results, whole, of = check_part(key, target, words), "holds in a run", "a run"
+        results, subject = check_part(key, target, words)
+        whole, of = f"holds in a run of {subject}", f"a run of {subject}"
     for result in results:
         print(f"{'ok  ' if result.passed else 'FAIL'} {result.name}")
         if not result.passed:
@@ -88,19 +93,24 @@ def check_memory(target: str, options: dict[str, Any]) -> list[Result]:
     return check_core(lambda in_dim: registry.build(target, in_dim, options))
 
 
-def check_part(key: str, target: str, words: Sequence[str]) -> list[Result]:
-    """A short run with a class on the menu of ``key``; each property needs those before it."""
+def check_part(key: str, target: str, words: Sequence[str]) -> tuple[list[Result], str]:
+    """A short run with a class on the menu of ``key``, and the environment or task of the run.
+
+    Each property needs those before it.
+    """
     _, group = MENUS[key]
-    changes = [f"{key}={target}", *(f"{group}.{word}" for word in words)]
+    own = [word for word in words if key == "task" or not word.startswith(("env=", "env."))]
+    env = [word for word in words if word not in own]
+    changes = [f"{key}={target}", *(f"{group}.{word}" for word in own)]
     small = ["env=probe", "env.num=16"] if key == "agent" else ["+run=smoke"]
-    run = _fit(changes) if key == "task" else _train([*small, *changes])
+    run = _fit(changes) if key == "task" else _train([*small, *env, *changes])
     results: list[Result] = []
     with tempfile.TemporaryDirectory() as folder:
         for name, holds in _properties(run, Path(folder)):
             results.append(_result(name, holds))
             if not results[-1].passed:
                 break
-    return results
+    return results, run.subject
 
 
 class _Run(NamedTuple):
@@ -109,16 +119,19 @@ class _Run(NamedTuple):
     build: Callable[[], Any]
     evaluate: Callable[[Any], object]
     few: int  # env steps or sequences, of at least one iteration
+    subject: str  # the environment or the task
 
 
 def _train(words: Sequence[str]) -> _Run:
     config = compose([*words, "threads=1"])
+    task = config.env
+    check_env(task.id, family=task.family, **(task.model_extra or {}))
     prepare(config)
 
     def play(agent: Any) -> object:
         return evaluate(agent, make_env(config), 4, 1, show_progress=False)
 
-    return _Run(lambda: make_agent(config, make_env(config)), play, 256)
+    return _Run(lambda: make_agent(config, make_env(config)), play, 256, config.subject)
 
 
 def _fit(words: Sequence[str]) -> _Run:
@@ -130,7 +143,7 @@ def _fit(words: Sequence[str]) -> _Run:
         lengths = [task.max_length]
         return evaluate_lengths(task, learner.model, lengths, 4, seed=1, device=device)
 
-    return _Run(lambda: make_learner(config), answer, 8)
+    return _Run(lambda: make_learner(config), answer, 8, config.subject)
 
 
 def _properties(run: _Run, folder: Path) -> Iterator[tuple[str, Callable[[], object]]]:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Final
 
 import torch
+from omegaconf import OmegaConf
 from torch.utils.flop_counter import FlopCounterMode
 
 from memrl.agents.registry import AGENTS
@@ -22,7 +23,7 @@ from memrl.envs.options import REQUIRED
 from memrl.memory import registry
 from memrl.memory.state import nbytes
 from memrl.nn.encoder import ENCODERS
-from memrl.pipeline.directories import dump
+from memrl.options import what_is_read
 from memrl.policies.backbone import PolicyConfig
 from memrl.registry import Registry
 from memrl.supervised.config import compose_fit
@@ -204,13 +205,13 @@ def options_of_word(menu: Registry[Any], word: str) -> dict[str, Any]:
 
 
 def show_config(overrides: Sequence[str], *, fit: bool) -> None:
-    """The composed config as YAML: what ``config.yaml`` of the run would hold."""
+    """The composed config as YAML, without keys that nothing reads beside the others."""
     if fit:
-        print(dump(compose_fit(overrides)), end="")
+        print(OmegaConf.to_yaml(what_is_read(compose_fit(overrides))), end="")
         return
     config = compose(overrides)
     check(config.env.id, family=config.env.family, **(config.env.model_extra or {}))
-    print(dump(config), end="")
+    print(OmegaConf.to_yaml(what_is_read(config)), end="")
     if further := further_options(config):
         print(f"# options of {config.env.id} that no file holds, with their defaults: {further}")
 

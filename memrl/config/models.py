@@ -88,9 +88,12 @@ class TrackConfig(Strict):
     wandb: Mode
     project: str = "memrl"  # of W&B
 
+    CHOOSER: ClassVar[str] = "wandb"
+    READ_BY: ClassVar[dict[str, tuple[str, ...]]] = {"project": ("online", "offline")}
+
     @model_validator(mode="after")
     def _what_is_set_is_read(self) -> TrackConfig:
-        need_reader(self, self.wandb, "track", {"project": ("online", "offline")}, chooser="wandb")
+        need_reader(self, self.wandb, "track", self.READ_BY, chooser=self.CHOOSER)
         return self
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import torch
@@ -48,7 +49,7 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
     """
 
     paper: ClassVar[str] = ""
-    ablations: ClassVar[frozenset[str]] = frozenset()
+    ablations: frozenset[str] = frozenset()
     autocasts: ClassVar[bool] = False
     horizon: int | None = None
 
@@ -192,3 +193,11 @@ def need_no_grad(donate: bool) -> None:
     """
     if donate and torch.is_grad_enabled():
         raise ValueError("donate=True edits the old state: call it under torch.no_grad()")
+
+
+def common_horizon(
+    cores: Sequence[MemoryCore[Any]], combine: Callable[[Iterable[int]], int]
+) -> int | None:
+    """The horizon of several cores: the ``sum`` if stacked, ``max`` if side by side; or None."""
+    known = [core.horizon for core in cores if core.horizon is not None]
+    return combine(known) if len(known) == len(cores) else None

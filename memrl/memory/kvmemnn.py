@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from memrl.memory.ops.attention import push
 from memrl.memory.ops.nonfinite import with_nan, without_nonfinite
 from memrl.memory.ops.window import compare, look_back, read, weigh
-from memrl.memory.parts.window import WindowMemory
+from memrl.memory.parts.window import ItemMemory
 from memrl.memory.registry import register
 
 
@@ -26,7 +26,7 @@ class KeyValueMemNNState(NamedTuple):
 
 @final
 @register("kvmemnn")
-class KeyValueMemNN(WindowMemory[KeyValueMemNNState]):
+class KeyValueMemNN(ItemMemory[KeyValueMemNNState]):
     """Key-value memory network over pairs of the last N inputs: an input, and one that followed.
 
     q_1 = A x_t;  p_i = softmax(q_jᵀ A k_i);  o = V Σ p_i v_i;  q_{j+1} = R_j (q_j + o);
@@ -101,10 +101,3 @@ class KeyValueMemNN(WindowMemory[KeyValueMemNNState]):
             read_weights=torch.stack(looks, dim=1),
         )
         return with_nan(q, seen.nonfinite | nonfinite), after, None
-
-    def diagnostics(self, state: KeyValueMemNNState) -> dict[str, Tensor]:
-        return {
-            "read_weights": state.read_weights,
-            "age": state.age,
-            "item_norms": state.items.detach().norm(dim=-1),
-        }

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from memrl.memory.ops.attention import push
 from memrl.memory.ops.nonfinite import with_nan, without_nonfinite
 from memrl.memory.ops.window import compare, look_back, read, weigh
-from memrl.memory.parts.window import WindowMemory
+from memrl.memory.parts.window import ItemMemory
 from memrl.memory.registry import register
 
 
@@ -25,7 +25,7 @@ class MemN2NState(NamedTuple):
 
 @final
 @register("memn2n")
-class MemN2N(WindowMemory[MemN2NState]):
+class MemN2N(ItemMemory[MemN2NState]):
     """End-to-end memory network: the present input is the query, the N before it are the memory.
 
     u^1 = B x_t;  m_i = A^k x_i + T_A^k(i);  c_i = C^k x_i + T_C^k(i);  p = softmax(uᵀ m_i);
@@ -142,10 +142,3 @@ class MemN2N(WindowMemory[MemN2NState]):
         k = torch.arange(1, d + 1, device=like.device, dtype=like.dtype)
         a = 4 * (k - (d + 1) / 2) / d
         return torch.cat([like, a.unsqueeze(-1) * like], dim=-1)
-
-    def diagnostics(self, state: MemN2NState) -> dict[str, Tensor]:
-        return {
-            "read_weights": state.read_weights,
-            "age": state.age,
-            "item_norms": state.items.detach().norm(dim=-1),
-        }

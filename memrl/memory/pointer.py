@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from memrl.memory.ops.attention import push
 from memrl.memory.ops.nonfinite import with_nan
 from memrl.memory.ops.window import look_back, read, weigh, windows
-from memrl.memory.parts.window import WindowMemory
+from memrl.memory.parts.window import ItemMemory
 from memrl.memory.registry import register
 
 MAX_ELEMENTS: Final = 2**23  # of tanh(…) [B, T, N, D] in memory at once: 32 MiB
@@ -57,7 +57,7 @@ def additive_logits(
 
 @final
 @register("pointer")
-class PointerMemory(WindowMemory[PointerState]):
+class PointerMemory(ItemMemory[PointerState]):
     """Pointer attention over the N inputs before the present one.
 
     u_i = vᵀ tanh(W_1 x_i + W_2 x_t);  p = softmax(u);  y = [p, W (Σ p_i x_i, x_t) + b]. The first N
@@ -114,10 +114,3 @@ class PointerMemory(WindowMemory[PointerState]):
             read_weights=p[:, -1].detach(),
         )
         return with_nan(torch.cat([p, z], dim=-1), seen.nonfinite), after, None
-
-    def diagnostics(self, state: PointerState) -> dict[str, Tensor]:
-        return {
-            "read_weights": state.read_weights,
-            "age": state.age,
-            "item_norms": state.items.detach().norm(dim=-1),
-        }

@@ -15,7 +15,7 @@ from memrl.nn.sentence import SentenceEncoder
 from memrl.nn.vectors import Bits, OneHot, Plain, VectorEncoder
 from memrl.rollout.env import Obs
 from memrl.rollout.masks import mask_size
-from memrl.rollout.spaces import brief_space
+from memrl.rollout.spaces import MASK, brief_space
 from memrl.rollout.tokens import Tokens
 
 GRID_SIDE = 32  # a uint8 [W, H, C] with smaller sides is a grid of codes, else an image
@@ -24,7 +24,6 @@ MOST_CHANNELS = 4  # of a picture of floats; any other box is a vector
 MOST_VALUES = 2**14  # that an entry encoded as one-hot or as bits may have
 MOST_NUMBERS = 2**20  # of a vector
 DISCRETE_GAIN = 4.0  # of their layer, orthogonal; with √2 a memory learns from them too slowly
-ACTION_MASK = "action_mask"  # not a feature
 PREV_REWARD = "prev_reward"
 
 
@@ -51,7 +50,7 @@ class ObsEncoder(Encoder):
         normalise: bool,
     ) -> None:
         super().__init__()
-        self.keys = [key for key in sorted(space.spaces) if key != ACTION_MASK]
+        self.keys = [key for key in sorted(space.spaces) if key != MASK]
         if not self.keys:
             raise ValueError(
                 f"the observation space is {brief_space(space)}; allowed: at least one "

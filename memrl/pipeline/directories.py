@@ -147,5 +147,5 @@ def path_name(text: str) -> str:
 
 
 def dump(config: Common) -> str:
-    """The config as YAML, the way a run keeps it."""
+    """The config as YAML, as a run keeps it: keys that nothing reads have their defaults."""
     return OmegaConf.to_yaml(config.model_dump(mode="json"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import torch
 
 from memrl.config.models import Common
 from memrl.run.allocator import keep_freed_memory
+from memrl.run.machine import usable_cores
 
 _TRAINING: Final = RLock()
 
@@ -25,7 +25,7 @@ def prepare(config: Common) -> None:
         ValueError: the device does not exist on this machine.
     """
     find_device(config.device)
-    torch.set_num_threads(config.threads or os.cpu_count() or 1)
+    torch.set_num_threads(config.threads or usable_cores())
     keep_freed_memory()
     random.seed(config.seed)
     np.random.seed(config.seed)

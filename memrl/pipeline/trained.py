@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import closing
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias, final
@@ -50,14 +51,15 @@ class Run:
 
     @cached_property
     def agent(self) -> Agent:
-        """The agent at the checkpoint.
+        """The agent at the checkpoint, to act with: the environments of its training are closed.
 
         Raises:
             CheckpointError: there is no checkpoint yet, or none is intact.
         """
         found = find_checkpoint(self._directory, self.config, self._checkpoint)
-        agent = make_agent(self.config, self.env(num=self.config.env.num))
-        agent.load_state_dict(found.state["agent"])
+        with closing(self.env(num=self.config.env.num)) as env:
+            agent = make_agent(self.config, env)
+            agent.load_state_dict(found.state["agent"])
         return agent
 
     @property

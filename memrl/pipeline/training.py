@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -75,8 +76,12 @@ def train_job(
     style: Style = "auto",
     say: Say = print,
 ) -> Run:
-    """`train` with an agent that is built already, so that all of its config is known to fit."""
-    result = run(job, target, style=style, say=say)
+    """`train` with an agent that is built already, so that all of its config is known to fit.
+
+    At the end the environments that it learned in are closed.
+    """
+    with closing(job.env):
+        result = run(job, target, style=style, say=say)
     return Run(result.directory, job.config, agent=result.learner)
 
 
@@ -91,7 +96,12 @@ class TrainJob(Job[Config, Agent]):
     def __init__(self, config: Config) -> None:
         prepare(config)
         self.config = config
-        self.learner = make_agent(config, make_env(config))
+        self.env = make_env(config)
+        try:
+            self.learner = make_agent(config, self.env)
+        except BaseException:
+            self.env.close()
+            raise
         self._initial = [weight.detach().clone() for weight in self.learner.policy.parameters()]
         self.core = getattr(self.learner.policy, "core", None)
         self.device = find_device(config.device)

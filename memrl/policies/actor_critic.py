@@ -15,7 +15,6 @@ from memrl.memory.none import NoMemory
 from memrl.nn.actions import ActionHead, Actions
 from memrl.nn.encoder import Encoder
 from memrl.nn.init import linear
-from memrl.nn.observation import ACTION_MASK
 from memrl.policies.backbone import (
     Backbone,
     PolicyConfig,
@@ -25,6 +24,7 @@ from memrl.policies.backbone import (
 )
 from memrl.policies.critic import SEPARATE, Critic, TwoEncoders, TwoMemories
 from memrl.rollout.env import Obs
+from memrl.rollout.spaces import MASK
 
 
 class PolicyStep(NamedTuple):
@@ -90,7 +90,7 @@ class Policy(Backbone):
 
     def _heads(self, obs: Obs, features: Tensor) -> tuple[Actions, Tensor]:
         one, two = self._views(features)
-        actions = self.actor(self.actor_body(one), obs.get(ACTION_MASK))
+        actions = self.actor(self.actor_body(one), obs.get(MASK))
         return actions, self.critic(self.critic_body(two)).squeeze(-1)
 
     def _views(self, features: Tensor) -> tuple[Tensor, Tensor]:

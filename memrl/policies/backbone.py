@@ -14,7 +14,7 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from memrl.memory import registry
-from memrl.memory.core import MemoryCore, Unrolled
+from memrl.memory.core import MemoryCore, Unrolled, common_horizon
 from memrl.nn.encoder import ENCODERS, Encoder
 from memrl.nn.init import linear
 from memrl.nn.observation import ObsEncoder
@@ -123,9 +123,8 @@ class Stacked(MemoryCore[tuple[Any, ...]]):
     def __init__(self, cores: list[MemoryCore[Any]]) -> None:
         super().__init__(cores[0].in_dim, cores[-1].out_dim)
         self.cores = nn.ModuleList(cores)
-        reaches = [core.horizon for core in cores]
-        known = [reach for reach in reaches if reach is not None]
-        self.horizon = sum(known) if len(known) == len(reaches) else None
+        self.horizon = common_horizon(cores, sum)
+        self.ablations = frozenset[str]().union(*(core.ablations for core in cores))
 
     def initial_state(self, batch_size: int) -> tuple[Any, ...]:
         return tuple(core.initial_state(batch_size) for core in self._layers())
@@ -170,8 +169,9 @@ class Stacked(MemoryCore[tuple[Any, ...]]):
         }
 
     def silence(self, part: str | None) -> None:
+        super().silence(part)
         for core in self._layers():
-            core.silence(part)
+            core.silence(part if part in core.ablations else None)
 
     @property
     def loops(self) -> bool:

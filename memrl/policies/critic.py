@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, final
 import torch
 from torch import Tensor, nn
 
-from memrl.memory.core import MemoryCore, Unrolled
+from memrl.memory.core import MemoryCore, Unrolled, common_horizon
 from memrl.nn.encoder import Encoder
 from memrl.rollout.env import Obs
 
@@ -37,9 +37,8 @@ class TwoMemories(MemoryCore[TwoStates]):
         in_dim = actor.in_dim + critic.in_dim if split else actor.in_dim
         super().__init__(in_dim, actor.out_dim + critic.out_dim)
         self.actor, self.critic, self.split = actor, critic, split
-        reaches = [core.horizon for core in (actor, critic)]
-        known = [reach for reach in reaches if reach is not None]
-        self.horizon = max(known) if len(known) == len(reaches) else None
+        self.horizon = common_horizon((actor, critic), max)
+        self.ablations = actor.ablations
 
     def initial_state(self, batch_size: int) -> TwoStates:
         return TwoStates(

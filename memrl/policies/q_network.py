@@ -13,11 +13,10 @@ from memrl.memory.core import MemoryCore
 from memrl.nn.actions import allowed
 from memrl.nn.encoder import Encoder
 from memrl.nn.init import linear
-from memrl.nn.observation import ACTION_MASK
 from memrl.policies.backbone import Backbone, PolicyConfig, build_parts, head_body
 from memrl.policies.critic import refuse_critic
 from memrl.rollout.env import Obs
-from memrl.rollout.spaces import brief_space
+from memrl.rollout.spaces import MASK, brief_space
 
 
 class QStep(NamedTuple):
@@ -72,7 +71,7 @@ class QNetwork(Backbone):
         q: Tensor = self.advantage(features)
         if self.value is not None:
             q = self.value(features) + q - q.mean(-1, keepdim=True)
-        mask = obs.get(ACTION_MASK)
+        mask = obs.get(MASK)
         return q if mask is None else q.masked_fill(~allowed(mask), torch.finfo(q.dtype).min)
 
 

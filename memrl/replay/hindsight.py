@@ -23,7 +23,7 @@ class Relabelled(NamedTuple):
     """Sequences in which some episodes have another goal."""
 
     steps: dict[str, Tensor]  # each [L, M, ...]
-    fresh: Tensor  # bool [M]  the stored state is invalid, because its goal was replaced
+    replaced: Tensor  # bool [L, M]  steps of another goal; so is the core's state after them
 
 
 def relabel(
@@ -75,9 +75,8 @@ def relabel(
     desired = torch.where(wide, goal, steps[DESIRED])
     reward, reached = goal_reward(steps[ACHIEVED], desired)
     reached = reached & chosen
-    restarts = chosen[0] & ~steps["start"][0]
     start = steps["start"].clone()
-    start[0] |= restarts
+    start[0] |= chosen[0]
     changed = {
         DESIRED: desired,
         "reward": torch.where(chosen, reward.to(steps["reward"]), steps["reward"]),
@@ -85,7 +84,7 @@ def relabel(
         "start": start,
         "valid": steps["valid"] & ~_after_first(reached, first),
     }
-    return Relabelled({**steps, **changed}, restarts)
+    return Relabelled({**steps, **changed}, chosen)
 
 
 def _first_steps(start: Tensor) -> Tensor:

@@ -153,19 +153,18 @@ class SequenceReplay:
     def refresh(self, sampled: SampledSequences, offset: int, state: Any, keep: Tensor) -> Tensor:
         """Replace the states stored ``offset`` steps (whole strides) into sampled sequences.
 
-        ``keep`` [M] is False where the old state stays. Returns the norm of the change, relative to
-        the norm of the new states.
+        ``keep`` [M] is False for states that are not written: the old one stays, or that of another
+        sampled sequence. Returns the norm of the change, relative to the norm of the new states.
         """
         slot, env = sampled.time[offset] // self.shape.stride % self._slots, sampled.env
+        slot, env = slot[keep], env[keep]
         change = size = torch.zeros((), device=slot.device)
-        for name, new in states.flatten(state).items():
+        for name, leaf in states.flatten(state).items():
             assert self.states is not None
-            kept = self.states.arrays[name]
-            old = kept[slot, env]
-            written = torch.where(keep.view(-1, *[1] * (new.dim() - 1)), new, old)
-            kept[slot, env] = written
-            change = change + (written - old).float().square().sum()
-            size = size + written.float().square().sum()
+            kept, new = self.states.arrays[name], leaf[keep]
+            change = change + (new - kept[slot, env]).float().square().sum()
+            size = size + new.float().square().sum()
+            kept[slot, env] = new
         return (change / size.clamp(min=1e-12)).sqrt()
 
     def state_dict(self) -> dict[str, Any]:

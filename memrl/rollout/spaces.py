@@ -173,7 +173,8 @@ def encode(leaf: Leaf, batch: Any, name: str, envs: Array | None = None) -> Arra
     ``name`` and ``envs`` (the environments of these values; all by default) are for the errors.
 
     Raises:
-        EnvOutputError: wrong shape, a number that is not finite, or an index outside its space.
+        EnvOutputError: wrong shape, a number that is not finite, a fraction where whole numbers are
+            wanted, or an index outside its space.
     """
     values, given = np.asarray(batch), leaf.given
     wanted = given.shape or ()
@@ -195,6 +196,8 @@ def encode(leaf: Leaf, batch: Any, name: str, envs: Array | None = None) -> Arra
         cast = flat.astype(dtype)
     if cast.dtype.kind == "f":  # a number beyond float32 is infinite now
         bad |= ~np.isfinite(cast).all(1)
+    elif flat.dtype != cast.dtype:
+        bad |= ((cast != flat) if cast.dtype.kind in "iu" else _is_no_flag(flat)).any(1)
     if bad.any():
         row = int(bad.argmax())
         env = row if envs is None else envs[row]
@@ -206,10 +209,17 @@ def encode(leaf: Leaf, batch: Any, name: str, envs: Array | None = None) -> Arra
     return cast.reshape(len(values), *(leaf.space.shape or ()))
 
 
+def _is_no_flag(values: Array) -> Array:
+    """Whether values are fractions or NaN; any other number is a flag."""
+    return np.asarray(values % 1 != 0)
+
+
 def _fault(value: Array, cast: Array, given: Space) -> str:
     """What is wrong with one environment's value, as it was given and as it was converted [D]."""
     if cast.dtype.kind != "f":
-        return f"{shortened(value)}, outside {brief_space(given)}"
+        fractions = value.dtype.kind == "f" and bool(_is_no_flag(value).any())
+        where = "allowed: whole numbers in" if fractions else "outside"
+        return f"{shortened(value)}, {where} {brief_space(given)}"
     bad = int((~np.isfinite(cast)).argmax())
     number = float(value.reshape(-1)[bad])
     place = np.unravel_index(bad, given.shape or (1,))

@@ -43,17 +43,24 @@ def versions() -> dict[str, str | None]:
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """The processor, its cores and memory, torch's number of threads, and the accelerator."""
+    """The processor, usable cores, memory, torch's number of threads, and the accelerator."""
     on_gpu = device.type == "cuda"
     return {
         "system": f"{platform.system()} {platform.release()}",
         "cpu": _cpu_model(),
-        "cores": os.cpu_count(),
+        "cores": usable_cores(),
         "threads": torch.get_num_threads(),
         "memory_bytes": _memory_bytes(),
         "device": str(device),
         "device_name": torch.cuda.get_device_name(device) if on_gpu else None,
     }
+
+
+def usable_cores() -> int:
+    """The cores that this process may run on; ``taskset`` and containers allow some of them."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def peak_rss_bytes() -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, final
+from typing import Annotated, Any, ClassVar, Literal, final
 
 import torch
 from annotated_types import Ge, Gt, Le
@@ -24,10 +24,11 @@ class CurriculumConfig(Strict):
         "double"  # added to the longest length; or it doubles
     )
 
+    READ_BY: ClassVar[dict[str, tuple[str, ...]]] = {"threshold": ("grow",), "growth": ("grow",)}
+
     @model_validator(mode="after")
     def _what_is_set_is_read(self) -> CurriculumConfig:
-        read_by = {"threshold": ("grow",), "growth": ("grow",)}
-        need_reader(self, self.kind, "curriculum", read_by)
+        need_reader(self, self.kind, "curriculum", self.READ_BY)
         return self
 
 

@@ -14,7 +14,7 @@ from memrl.errors import install_command
 QUICK = {"seconds": 0.01, "windows": 3}
 
 
-def test_ours_is_measured_at_every_number_of_copies_beside_the_package():
+def test_ours_is_measured_at_every_number_of_environments_beside_the_package():
     row = bench_env("5,2", **QUICK, id="MiniGrid-MemoryS7-v0")
     assert list(row["env_steps_per_s"]) == [5, 2]
     assert min(*row["env_steps_per_s"].values(), row["package_env_steps_per_s"]) > 0
@@ -56,9 +56,9 @@ def test_an_id_without_a_tensor_environment_is_refused():
 @pytest.mark.parametrize(
     ("wrong", "given"),
     [
-        ({"copies": 0}, "copies is '0'"),
-        ({"copies": "16,,64"}, "copies is '16,,64'"),
-        ({"copies": "many"}, "copies is 'many'"),
+        ({"num": 0}, "num is '0'"),
+        ({"num": "16,,64"}, "num is '16,,64'"),
+        ({"num": "many"}, "num is 'many'"),
         ({"seconds": 0.0}, "seconds is 0.0"),
         ({"windows": 0}, "windows 0"),
     ],

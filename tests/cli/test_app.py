@@ -369,7 +369,7 @@ def test_config_prints_what_train_would_do(memrl):
 
 
 def test_bench_env_as_json_is_one_value(memrl):
-    words = ("bench", "env", "MiniGrid-MemoryS7-v0", "copies=3", "seconds=0.01", "windows=1")
+    words = ("bench", "env", "MiniGrid-MemoryS7-v0", "num=3", "seconds=0.01", "windows=1")
     value = json.loads(memrl(*words, "--json").out)
     assert list(value) == ["MiniGrid-MemoryS7-v0"]
     assert value["MiniGrid-MemoryS7-v0"]["env_steps_per_s"]["3"] > 0
@@ -673,7 +673,7 @@ def test_a_signal_saves_and_says_how_to_go_on(tmp_path, signum, code):
 
 @pytest.mark.slow
 def test_bench_sb3_as_json_has_a_row_per_learner(memrl):
-    words = ["windows=1", "steps=32", "copies=2", "n_steps=16", "batch_size=16", "n_epochs=1"]
+    words = ["windows=1", "steps=32", "num=2", "n_steps=16", "batch_size=16", "n_epochs=1"]
     words += ["memories=gru", "hidden_dim=3"]
     rows = json.loads(memrl("bench", "sb3", *words, "--json").out)
     assert rows.keys() == {"RecurrentPPO", "MemoryPPO gru"}
@@ -685,10 +685,10 @@ def test_bench_sb3_as_json_has_a_row_per_learner(memrl):
 
 @pytest.mark.slow
 def test_bench_sb3_prints_a_table_and_knows_its_keys(memrl):
-    words = ["windows=1", "steps=32", "copies=2", "n_steps=16", "batch_size=16", "n_epochs=1"]
+    words = ["windows=1", "steps=32", "num=2", "n_steps=16", "batch_size=16", "n_epochs=1"]
     words += ["memories=none", "source=package", "hidden_dim=3"]
     assert "MemoryPPO none" in memrl("bench", "sb3", *words).out
-    assert "did you mean copies?" in sentence(memrl("bench", "sb3", "copis=3"))
+    assert "did you mean num?" in sentence(memrl("bench", "sb3", "nun=3"))
 
 
 @pytest.mark.parametrize(
@@ -721,7 +721,7 @@ def test_a_wrong_word_of_bench_is_told_before_anything_is_measured(memrl, monkey
 @pytest.mark.slow
 def test_windows_of_a_learner_process_count_whole_rollouts():
     process = LearnerProcess(
-        LearnerSpec(env=POSITION_ONLY, copies=2, n_steps=16, batch_size=16, n_epochs=1)
+        LearnerSpec(env=POSITION_ONLY, num=2, n_steps=16, batch_size=16, n_epochs=1)
     )
     answers = [process.ask(learn=steps) for steps in (33, 32)]
     process.close()

@@ -7,7 +7,7 @@ import json
 import pytest
 from own_parts import A2C, CHANGE, FLAT, offer, own_folder
 from plug_ins import FIRST_BIT
-from suites import slow_but
+from suites import slow, slow_but
 
 from memrl.cli.check import check_class
 from memrl.cli.lists import list_plugins
@@ -34,7 +34,20 @@ def test_a_part_that_is_documented_holds_in_a_run(own_folder, capsys, target):
     out = capsys.readouterr().out
     assert out.count("ok  ") == 4
     assert "ok   a saved state continues bit for bit" in out
-    assert out.endswith(f"{target} holds in a run\n")
+    subject = "first_bit:FirstBit" if target.startswith("first") else "probe/Recall-v0"
+    assert out.endswith(f"{target} holds in a run of {subject}\n")
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [("a2c:A2C", ["env=probe/OneStep-v0", "lr=2e-3"]), slow("flat:Flat", ["env=probe/OneStep-v0"])],
+)
+def test_a_part_is_tried_in_the_environment_that_is_asked_for(own_folder, capsys, target, words):
+    written(own_folder, PARTS[target][0], target)
+    check_class(target, words)
+    assert capsys.readouterr().out.endswith(f"{target} holds in a run of probe/OneStep-v0\n")
+    with pytest.raises(ValueError, match=r"probe/OneStop-v0.*did you mean"):
+        check_class(target, ["env=probe/OneStop-v0"])
 
 
 @pytest.mark.slow

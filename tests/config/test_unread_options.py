@@ -8,8 +8,10 @@ from small_fits import NEEDED
 import memrl
 from memrl.cli.arguments import parse
 from memrl.cli.runs import WatchOptions
+from memrl.options import what_is_read
 from memrl.pipeline.build import make_agent, make_env
 from memrl.supervised.config import build_task, compose_fit
+from memrl.supervised.fitting import make_learner
 
 
 @pytest.mark.parametrize(
@@ -65,6 +67,74 @@ def test_a_task_with_files_has_no_lengths_to_choose(word, sentence):
     config = compose_fit(["task=babi", *NEEDED["babi"], word])
     with pytest.raises(ValueError, match=sentence):
         build_task(config)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["task.reading=bag", "task.embed_dim=7"], r"embed_dim=7 is not read by task.reading=bag"),
+        (["task.linear_start=3"], r"task.linear_start=3 is not read by GRU \(it is by memory=memn"),
+    ],
+)
+def test_babi_refuses_what_neither_its_reading_nor_the_memory_reads(words, sentence):
+    config = compose_fit(["task=babi", *NEEDED["babi"], "memory=gru", *words])
+    with pytest.raises(ValueError, match=sentence):
+        make_learner(config)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["memory=gru", "task.linear_start=0"],  # what it does without it
+        ["memory=gru", "task.embed_dim=7"],
+        ["memory=memn2n", "task.linear_start=3"],
+        ["memory=memn2n"],
+    ],
+)
+def test_babi_takes_what_is_read(words):
+    assert make_learner(compose_fit(["task=babi", *NEEDED["babi"], *words]))
+
+
+def keys(group):
+    return {k for k in group if k != "kind"}
+
+
+ALL = {"scale", "anneal", "key"}
+
+
+@pytest.mark.parametrize(
+    ("words", "group", "wanted"),
+    [
+        (["env=probe"], "bonus", set()),
+        (["agent.bonus.kind=first_visit"], "bonus", {*ALL, "capacity"}),
+        (
+            ["agent.bonus.kind=elliptical", "agent.bonus.ridge=0.5"],
+            "bonus",
+            {*ALL, "ridge", "feature_dim", "lr", "updates"},
+        ),
+        ([], "self_imitation", set()),
+        (["agent=r2d2"], "hindsight", set()),
+        (["agent=r2d2", "agent.hindsight.kind=final"], "hindsight", {"share"}),
+        (
+            ["agent=r2d2", "agent.replay.alpha=0"],
+            "replay",
+            {"capacity", "fill", "alpha"} | {"memory_limit"},
+        ),
+    ],
+)
+def test_what_a_printed_config_holds_is_read(words, group, wanted):
+    printed = what_is_read(memrl.compose(words))
+    assert keys(printed["agent"][group]) == wanted
+    own = [f"agent.{group}.{key}={value}" for key, value in printed["agent"][group].items()]
+    said = [word.replace("=None", "=null") for word in own]
+    assert memrl.compose([*words, *said]) == memrl.compose(words)
+
+
+def test_groups_of_every_run_are_printed_as_they_are_read():
+    assert what_is_read(memrl.compose([]))["track"].keys().isdisjoint({"project"})
+    assert "project" in what_is_read(memrl.compose(["track=wandb"]))["track"]
+    assert what_is_read(compose_fit())["curriculum"] == {"kind": "uniform"}
+    assert "growth" in what_is_read(compose_fit(["curriculum.kind=grow"]))["curriculum"]
 
 
 @pytest.mark.parametrize("word", ["episodes=5", "num=3"])

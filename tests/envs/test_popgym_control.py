@@ -196,10 +196,14 @@ def test_no_pole_falls_before_the_shortest_episode_is_over():
         (CartPole, {"noise": -1.0}),
         (CartPole, {"noise": math.nan}),
         (Pendulum, {"steps": 0}),
+        (Pendulum, {"steps": -1}),
+        (CartPole, {"steps": 0}),
+        (CartPole, {"steps": -3}),
     ],
 )
 def test_impossible_options_are_refused_with_what_is_allowed(build, options):
-    with pytest.raises(ValueError, match="allowed"):
+    ((option, value),) = options.items()
+    with pytest.raises(ValueError, match=rf"^{option} is '?{value}'?, allowed"):
         build(2, **options)
 
 

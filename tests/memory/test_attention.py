@@ -44,6 +44,14 @@ def test_push_selects_so_that_nan_of_another_episode_is_gone():
     assert push(past, torch.ones(1, 1, 1), torch.tensor([1.0])).flatten().tolist() == [0, 0, 1]
 
 
+def test_wavelengths_of_sinusoids_grow_from_two_pi_to_below_its_ten_thousandfold():
+    slow = [sinusoids(torch.tensor([1e-6], dtype=torch.float64), 6)[0, k] for k in range(3)]
+    waves = [2 * math.pi * 1e-6 / float(sine) for sine in slow]  # sin x ≈ x
+    want = [2 * math.pi * 10 ** (8 * k / 6) for k in range(3)]
+    assert waves == pytest.approx(want)
+    assert max(waves) < 2 * math.pi * 1e4
+
+
 def test_sinusoids_match_the_definition():
     got = sinusoids(torch.tensor([0.0, 3.0, 17.0], dtype=torch.float64), 5)
     for row, position in enumerate((0, 3, 17)):

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 
 import pytest
 import torch
+from suites import slow
 
 from memrl import memory
 from memrl.errors import install_command
@@ -281,6 +282,46 @@ def test_the_index_follows_the_state_that_it_is_given(monkeypatch):
         for t in range(N, 3 * N):
             y, state = core.step(x[t], state, start[t])
         torch.testing.assert_close(y, want[-1])
+
+
+@needs_faiss
+@pytest.mark.parametrize("name", ["sam", slow("sdnc")])
+def test_what_was_saved_goes_on_bit_for_bit_with_what_was_not_interrupted(monkeypatch, name):
+    """An index of words that came one by one has other lists than one of all of them at once."""
+    monkeypatch.setattr("memrl.memory.stores.index.POINTS", 4)
+    options = dict(slots=499, word_dim=W, read_heads=R, neighbours=K, hidden_dim=H, search="index")
+    torch.manual_seed(0)
+    core, loaded = (memory.registry.build(name, IN, options) for _ in range(2))
+    T, start = 120, torch.zeros(B, dtype=torch.bool)
+    x = torch.randn(2 * T, B, IN)
+    with torch.no_grad():
+        state = core.initial_state(B)
+        for t in range(T):
+            state = core.step(x[t], state, start)[1]
+        loaded.load_state_dict(core.state_dict())
+        held = states.clone(state)
+        for t in range(T, 2 * T):
+            want, state = core.step(x[t], state, start)
+            got, held = loaded.step(x[t], held, start)
+            assert got.equal(want)
+
+
+@needs_faiss
+def test_acting_in_inference_mode_is_acting_without_gradients():
+    core, twin = (build(search="index").float() for _ in range(2))
+    twin.load_state_dict(core.state_dict())
+    x, start = torch.randn(2 * N, B, IN), torch.zeros(B, dtype=torch.bool)
+    answers = []
+    for acting, mode in ((core, torch.no_grad), (twin, torch.inference_mode)):
+        with mode():
+            state, own = acting.initial_state(B), []
+            for t in range(2 * N):
+                if t == N:
+                    state.memory[:, 0] += 1.0  # an edit is seen
+                y, state = acting.step(x[t], state, start)
+                own.append(y)
+            answers.append(torch.stack(own))
+    assert answers[0].equal(answers[1])
 
 
 @needs_faiss

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 
+import torch
+
 import memrl
 from memrl.pipeline.setup import alone, prepare
+from memrl.run.machine import machine
 
 WORDS = ["env=probe", "env.num=3", "agent.steps=8", "agent.bptt=8", "agent.minibatches=1",
          "threads=1", "track=off", "run.pictures=false"]  # fmt: skip
@@ -63,3 +66,20 @@ def test_threads_that_train_with_one_seed_draw_the_same_weights(monkeypatch, tmp
     assert len(drawn) == 4
     assert all(weights == drawn[0] for weights in drawn)
     prepare(memrl.compose(WORDS))
+
+
+def test_torch_has_a_thread_for_each_core_that_the_process_may_use(monkeypatch):
+    """Other cores may belong to other containers: threads on the same core wait for each other."""
+    before = torch.get_num_threads()
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {3, 5, 7}, raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 11)
+    monkeypatch.setattr("sys.platform", "linux")
+    try:
+        prepare(memrl.compose(["threads=null"]))
+        assert torch.get_num_threads() == 3
+        assert machine(torch.device("cpu"))["cores"] == 3
+        monkeypatch.setattr("sys.platform", "darwin")  # it has no affinity
+        prepare(memrl.compose(["threads=null"]))
+        assert torch.get_num_threads() == 11
+    finally:
+        torch.set_num_threads(before)

@@ -134,7 +134,7 @@ def test_without_a_share_nothing_is_changed():
     drawn, done = draw(make_tape(1), "future", share=0.0)
     for name, value in drawn.steps.items():
         assert torch.equal(done.steps[name], value), name
-    assert not done.fresh.any()
+    assert not done.replaced.any()
 
 
 @pytest.mark.slow
@@ -155,11 +155,11 @@ def test_a_share_of_the_episodes_is_relabelled():
 
 def test_a_state_that_saw_the_old_goal_is_forgotten():
     drawn, done = draw(make_tape(5), "future")
-    changed = done.steps[DESIRED][0, :, 0] != FOREVER
+    changed = done.steps[DESIRED][..., 0] != FOREVER
     inside = ~drawn.steps["start"][0]
-    assert (changed & inside).any()
-    assert torch.equal(done.fresh, changed & inside)
-    assert torch.equal(done.steps["start"][0], drawn.steps["start"][0] | done.fresh)
+    assert (changed[0] & inside).any()
+    assert torch.equal(done.replaced, changed)
+    assert torch.equal(done.steps["start"][0], drawn.steps["start"][0] | changed[0])
     assert torch.equal(done.steps["start"][1:], drawn.steps["start"][1:])
 
 

@@ -160,6 +160,21 @@ def test_refreshing_replaces_the_states_inside_of_drawn_sequences():
     assert seen & inside
 
 
+def test_a_sequence_that_was_drawn_twice_is_refreshed_if_one_of_the_two_is_kept():
+    """The other one, of a replaced goal, does not write the old state over the new one."""
+    for keep in ([True, False], [False, True]):
+        replay = fill(build(length=5, stride=2), 29)
+        batch = drawn(replay, 2, seed=2)
+        twice = batch._replace(
+            time=batch.time[:, :1].expand(-1, 2), env=batch.env[:1].expand(2)
+        )  # one sequence
+        new = torch.full((2, W), -1.0), torch.tensor([-7, -7])
+        replay.refresh(twice, 2, Core(*new), torch.tensor(keep))
+        slot = int(twice.time[2, 0]) // 2 % replay._slots
+        leaves = [leaf[slot, int(twice.env[0])] for leaf in replay.states.arrays.values()]
+        assert [leaf.flatten().unique().tolist() for leaf in leaves] == [[-1.0], [-7]]
+
+
 def test_a_memory_without_a_state_needs_none():
     replay = SequenceReplay(30, Shape(3, 1), step(0), (), alpha=1.0)
     fill_ = [replay.keep(()) or replay.add(step(t)) for t in range(7)]

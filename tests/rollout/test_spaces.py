@@ -10,6 +10,7 @@ from gymnasium.vector.utils import batch_space
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from memrl.errors import EnvOutputError
 from memrl.rollout.spaces import (
     canonical_action,
     decode_action,
@@ -113,6 +114,34 @@ def test_minigrids_mission_space_is_dropped_like_any_text():
 
     space = spaces.Dict({"mission": MissionSpace(lambda: "go"), "direction": spaces.Discrete(4)})
     assert list(leaves(space)) == ["direction"]
+
+
+@pytest.mark.parametrize(
+    ("space", "value", "said"),
+    [
+        (spaces.Discrete(5), 2.7, r"env 1 is 2.7, allowed: whole numbers in Discrete\(5\)"),
+        (spaces.Discrete(5, start=3), 4.5, "env 1 is 4.5, allowed: whole numbers in Discrete"),
+        (spaces.MultiDiscrete([3, 3]), [1.0, 0.5], "allowed: whole numbers in MultiDiscrete"),
+        (spaces.MultiBinary(2), [1.0, 0.25], "allowed: whole numbers in MultiBinary"),
+        (spaces.Box(0, 255, (2,), np.uint8), [7.0, 0.5], r"whole numbers in Box\(0, 255, \(2,\)"),
+        (spaces.Box(0, 255, (2,), np.uint8), [7, 256], r"256\], outside Box\(0, 255, \(2,\)"),
+        (spaces.Box(0, 255, (2,), np.uint8), [7.0, np.nan], "allowed: whole numbers in Box"),
+    ],
+)
+def test_a_fraction_is_never_cut_to_a_whole_number(space, value, said):
+    (leaf,) = leaves(space).values()
+    whole = np.zeros_like(np.asarray(value)) + getattr(space, "start", 0)
+    with pytest.raises(EnvOutputError, match=said):
+        encode(leaf, np.stack([whole, np.asarray(value)]), "observation 'obs'")
+
+
+def test_whole_numbers_are_ids_in_any_dtype():
+    for space in (spaces.Discrete(5), spaces.Box(0, 255, (), np.uint8)):
+        (leaf,) = leaves(space).values()
+        assert encode(leaf, np.array([2.0, 4.0]), "observation 'obs'").tolist() in (
+            [2, 4],
+            [[2], [4]],
+        )
 
 
 def test_an_action_mask_is_binary_whatever_it_came_as():

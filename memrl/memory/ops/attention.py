@@ -45,7 +45,10 @@ def push(
 
 
 def sinusoids(position: Float[Tensor, " R"], dim: int) -> Float[Tensor, "R D"]:
-    """Sines, then cosines of ``position`` at D/2 wavelengths from 2π to 2π·10⁴ (Vaswani 2017)."""
+    """Sines, then cosines of ``position`` (Vaswani et al. 2017).
+
+    The D/2 wavelengths are 2π·10^(8k/D) for k = 0 … D/2 - 1: from 2π to below 2π·10⁴.
+    """
     half = -(-dim // 2)
     rate = torch.exp(
         torch.arange(half, device=position.device, dtype=position.dtype)

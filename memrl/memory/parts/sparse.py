@@ -236,6 +236,10 @@ class SparseMemory(ControlledMemory[SparseState]):
     ) -> tuple[SparseState, Tensor]:
         """Reads [B, R, W], and the state with ``slots`` and ``weights`` of this step."""
 
+    def _save_to_state_dict(self, *args: Any) -> None:
+        self._indexes.drop()  # a run that continues from what is saved builds it anew, too
+        super()._save_to_state_dict(*args)
+
     def diagnostics(self, state: SparseState) -> dict[str, Tensor]:
         weights = state.reads.new_zeros(*state.slots.shape[:2], self.slots)
         return {

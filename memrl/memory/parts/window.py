@@ -20,7 +20,21 @@ class AgedState(Protocol):
         """Steps of the episode so far, float [B]."""
 
 
+@runtime_checkable
+class ItemState(AgedState, Protocol):
+    """A state of the last N inputs, of which a step reads some."""
+
+    @property
+    def items(self) -> Tensor:
+        """The inputs, oldest first, [B, N, I]."""
+
+    @property
+    def read_weights(self) -> Tensor:
+        """Where the last step looked, [B, ..., N]."""
+
+
 A = TypeVar("A", bound=AgedState)
+R = TypeVar("R", bound=ItemState)
 
 
 class WindowMemory(MemoryCore[A]):
@@ -55,3 +69,14 @@ class WindowMemory(MemoryCore[A]):
         seen, state, cost = self._attend(x, state, ages(state.age, start))
         y = self._emit(seen.transpose(0, 1))
         return Unrolled(y, state, None if cost is None else cost.T)
+
+
+class ItemMemory(WindowMemory[R]):
+    """A memory of the last inputs as they were."""
+
+    def diagnostics(self, state: R) -> dict[str, Tensor]:
+        return {
+            "read_weights": state.read_weights,
+            "age": state.age,
+            "item_norms": state.items.detach().norm(dim=-1),
+        }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, final
+from typing import Annotated, Any, Final, final
 
 import torch
 from annotated_types import Ge, Le
@@ -18,6 +18,10 @@ from memrl.tasks.babi.encoding import Stories, Vocabulary, encode, last_step, wi
 from memrl.tasks.babi.reader import files, read
 from memrl.tasks.babi.sentences import Reading, sentence_reader
 from memrl.tasks.task import REGISTRY, Batch, Task, starts_at_first_step
+
+# Defaults; other values are refused where nothing reads them.
+EMBED_DIM: Final = 64
+LINEAR_START: Final = 20
 
 
 @final
@@ -38,11 +42,13 @@ class Babi(Task):
         reading: how words become features: "bag" for memories with their own embedding
             (``memory.position=true``), "position" for embeddings weighted by position (MemN2N,
             DMN+), "mask" for embeddings with learned weights (EntNet).
-        embed_dim: width of the embeddings; not used by "bag".
-        linear_start: epochs in which MemN2N trains without its softmax (MemN2N: 20).
+        embed_dim: width of the embeddings; not read by "bag".
+        linear_start: epochs in which MemN2N trains without its softmax (MemN2N: 20); not read by
+            other memories.
 
     Raises:
-        ValueError: there is no such folder or file, or a line in it is malformed.
+        ValueError: there is no such folder or file, a line in it is malformed, or an option was set
+            that is not read.
     """
 
     kind = "classes"
@@ -56,14 +62,20 @@ class Babi(Task):
         facts: Annotated[int, Ge(1)] = 50,
         nil: Annotated[float, Ge(0), Le(1)] = 0.1,
         reading: Reading = "position",
-        embed_dim: Annotated[int, Ge(1)] = 20,
-        linear_start: Annotated[int, Ge(0)] = 20,
+        embed_dim: Annotated[int, Ge(1)] = EMBED_DIM,
+        linear_start: Annotated[int, Ge(0)] = LINEAR_START,
     ) -> None:
+        if reading == "bag" and embed_dim != EMBED_DIM:
+            raise ValueError(
+                f"task.embed_dim={embed_dim} is not read by task.reading=bag (it is by position, "
+                "mask)"
+            )
         self._files = files(folder, number)
         train, test = (read(path) for path in self._files)
         self.vocabulary = Vocabulary([*train, *test])
         self.train, self.test = (encode(part, self.vocabulary, facts) for part in (train, test))
         self.nil, self.reading, self.embed_dim = nil, reading, embed_dim
+        self._epochs = linear_start
         self.linear_start = linear_start * len(self.train.answer)  # sequences
         words = len(self.vocabulary.words)
         super().__init__(
@@ -82,6 +94,11 @@ class Babi(Task):
         return sentence_reader(self.reading, words, longest, self.embed_dim)
 
     def head(self, core: MemoryCore[Any]) -> nn.Module:
+        if self._epochs not in (0, LINEAR_START) and not isinstance(core, MemN2N):
+            raise ValueError(
+                f"task.linear_start={self._epochs} is not read by {type(core).__name__} (it is by "
+                "memory=memn2n)"
+            )
         return answer_head(core, self.vocabulary, self.reading)
 
     def prepare(self, core: MemoryCore[Any], sequences: int) -> None:

@@ -54,6 +54,23 @@ def test_termination_is_not_called_a_time_limit():
     assert not any(info["TimeLimit.truncated"] for info in infos)
 
 
+class Partly(Counting):
+    """Says how much of it was reached: half, as a number."""
+
+    def step(self, action):
+        return (*super().step(action)[:-1], {"is_success": 0.5})
+
+
+def test_a_success_that_is_a_number_stays_one():
+    """As behind SB3's own vector environments, where it is what the environment said."""
+    env = TensorVecEnv(GymnasiumAdapter(SyncVectorEnv([Partly], autoreset_mode="SameStep")))
+    env.reset()
+    done = [False]
+    while not done[0]:
+        _, _, done, infos = env.step(np.zeros(1, dtype=np.int64))
+    assert infos[0]["is_success"] == 0.5
+
+
 def test_an_unknown_success_is_not_reported():
     env = TensorVecEnv(GymnasiumAdapter(SyncVectorEnv([Quiet], autoreset_mode="SameStep")))
     env.reset()
