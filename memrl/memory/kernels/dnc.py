@@ -179,7 +179,7 @@ def activate(sizes, asked, y):
 
 @row
 def use(one, before, free, u):
-    """u_t = (u + w − u ∘ w) ∘ Π_r (1 − f_r w_r); rounded as in torch, since slots are ranked by it."""
+    """u_t = (u + w − u ∘ w) ∘ Π_r (1 − f_r w_r), rounded as in torch: slots are ranked by it."""
     for i in range(len(u)):
         w = before.written[i]
         u[i] = w + before.usage[i] * (one - w)
