@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, NamedTuple, final
 
 import torch
@@ -9,7 +10,8 @@ from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memrl.memory.ops.attention import push, window
+from memrl.memory.core import need_no_grad
+from memrl.memory.ops.attention import push, ring_age, ring_distances, rotate, window
 from memrl.memory.parts.attention import RelativeAttention
 from memrl.memory.parts.window import WindowMemory
 from memrl.memory.registry import register
@@ -20,8 +22,8 @@ GATE_BIAS = 2.0  # b_g: z starts near σ(−2) = 0.12, every layer near the iden
 class GTrXLState(NamedTuple):
     """State of the GTrXL core."""
 
-    memory: Tensor  # [B, L, M, D]  the last M inputs of every layer, oldest first; zero: none yet
-    age: Tensor  # [B]  steps of the episode so far, at most M
+    memory: Tensor  # [B, L, M, D]  inputs of every layer, standardised; step n is in slot n mod M
+    age: Tensor  # [B]  steps of the episode so far; modulo M from 2 M on
 
 
 class GRUGate(nn.Module):
@@ -58,10 +60,19 @@ class Layer(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(dim, mlp_dim), nn.ReLU(), nn.Linear(mlp_dim, dim))
         self.gate, self.mlp_gate = GRUGate(dim), GRUGate(dim)
 
-    def forward(self, e: Tensor, past: Tensor, visible: Tensor) -> Tensor:
-        """E^(l−1) [B, T, D] and the M inputs before it to E^(l)."""
-        read = self.attention(self.norm(e), self.norm(past), visible)  # Ȳ
-        y = self.gate(e, F.relu(read))
+    def forward(self, e: Tensor, new: Tensor, past: Tensor, visible: Tensor) -> Tensor:
+        """E^(l−1) [B, T, D], the same standardised, and the M before it, to E^(l)."""
+        new, past = (torch.addcmul(self.norm.bias, self.norm.weight, each) for each in (new, past))
+        return self._join(e, self.attention(new, past, visible))
+
+    def step(
+        self, e: Tensor, new: Tensor, ring: Tensor, distance: Tensor, visible: Tensor
+    ) -> Tensor:
+        """``forward`` of one step [B, D], from a ring."""
+        return self._join(e, self.attention.recall(new, ring, distance, visible, self.norm))
+
+    def _join(self, e: Tensor, read: Tensor) -> Tensor:
+        y = self.gate(e, F.relu(read))  # Y
         return self.mlp_gate(y, F.relu(self.mlp(self.mlp_norm(y))))  # type: ignore[no-any-return]
 
 
@@ -114,14 +125,57 @@ class GTrXL(WindowMemory[GTrXLState]):
     def _project(self, x: Tensor) -> Tensor:
         return self.embed(x)  # type: ignore[no-any-return]
 
+    def step(
+        self, x: Tensor, state: GTrXLState, start: Tensor, *, donate: bool = False
+    ) -> tuple[Tensor, GTrXLState]:
+        need_no_grad(donate)
+        state = self.reset(state, self.initial_state(1), start, donate=donate)
+        x, inputs = self._recall(self._project(x), state)
+        if not donate:
+            return x, self._stored(state, inputs)
+        slot = (state.age % self.memory_len).long()
+        state.memory[torch.arange(len(x), device=x.device), :, slot] = inputs
+        return x, GTrXLState(state.memory, ring_age(state.age + 1, self.memory_len))
+
+    def _update(self, x: Tensor, state: GTrXLState) -> tuple[Tensor, GTrXLState]:
+        x, inputs = self._recall(x, state)
+        return x, self._stored(state, inputs)
+
+    def _recall(self, x: Tensor, state: GTrXLState) -> tuple[Tensor, Tensor]:
+        """One step: the stream, and the standardised inputs of every layer, [B, L, D]."""
+        distance, inputs = ring_distances(state.age, self.memory_len), []
+        visible = distance <= state.age.unsqueeze(-1)
+        for layer, ring in zip(self._layers(), state.memory.unbind(dim=1), strict=True):
+            inputs.append(_standardised(x))
+            x = layer.step(x, inputs[-1], ring, distance, visible)
+        return x, torch.stack(inputs, dim=1)
+
+    def _stored(self, state: GTrXLState, inputs: Tensor) -> GTrXLState:
+        """The state after a step with these inputs."""
+        places = torch.arange(self.memory_len, device=inputs.device)
+        here = (state.age.unsqueeze(-1) % self.memory_len == places)[:, None, :, None]
+        memory = torch.where(here, inputs.unsqueeze(2), state.memory)
+        return GTrXLState(memory, ring_age(state.age + 1, self.memory_len))
+
     def _attend(self, x: Tensor, state: GTrXLState, age: Tensor) -> tuple[Tensor, GTrXLState, None]:
         visible, next_age = window(age, self.memory_len), age[:, -1] + 1
         memory = []
-        for layer, past in zip(self.layers, state.memory.unbind(dim=1), strict=True):
-            memory.append(push(past, x, next_age))
-            x = layer(x, past, visible)
-        age = next_age.clamp(max=self.memory_len)
-        return x, GTrXLState(torch.stack(memory, dim=1), age), None
+        for layer, ring in zip(self._layers(), state.memory.unbind(dim=1), strict=True):
+            new, past = _standardised(x), rotate(ring, state.age)
+            memory.append(rotate(push(past, new, next_age), -next_age))
+            x = layer(x, new, past, visible)
+        after = GTrXLState(torch.stack(memory, dim=1), ring_age(next_age, self.memory_len))
+        return x, after, None
+
+    def _layers(self) -> Iterator[Layer]:
+        return (layer for layer in self.layers if isinstance(layer, Layer))
 
     def diagnostics(self, state: GTrXLState) -> dict[str, Tensor]:
-        return {"age": state.age, "memory": state.memory[:, -1]}
+        """``memory`` is that of the last layer, oldest step first."""
+        age = state.age.clamp(max=self.memory_len)
+        return {"age": age, "memory": rotate(state.memory[:, -1], state.age)}
+
+
+def _standardised(x: Tensor) -> Tensor:
+    """(x − mean) / deviation: a layer norm without gain and shift, so it outlives an update."""
+    return F.layer_norm(x, x.shape[-1:])

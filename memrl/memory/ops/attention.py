@@ -44,6 +44,28 @@ def push(
     return torch.where((back <= age.unsqueeze(-1)).unsqueeze(-1), kept, 0)
 
 
+def rotate(memory: Float[Tensor, "B M D"], by: Float[Tensor, " B"]) -> Float[Tensor, "B M D"]:
+    """Row j of the result is row (j + ``by``) mod M.
+
+    In a ring, step n of an episode lies in slot n mod M. Rotated by the age of the next step it is
+    ordered, oldest first; rotated back by −age it is a ring again.
+    """
+    size = memory.shape[1]
+    places = torch.arange(size, device=memory.device) + by.unsqueeze(-1)
+    rows = torch.arange(len(memory), device=memory.device).unsqueeze(-1)
+    return memory[rows, (places % size).long()]
+
+
+def ring_distances(age: Float[Tensor, " B"], size: int) -> Float[Tensor, "B M"]:
+    """How many steps before a step of this age the step in each slot of a ring was: 1 to M."""
+    return (age.unsqueeze(-1) - 1 - torch.arange(size, device=age.device)) % size + 1
+
+
+def ring_age(age: Float[Tensor, " B"], size: int) -> Float[Tensor, " B"]:
+    """An age below 2 M that means the same to a ring of M slots: a float would stop counting."""
+    return torch.where(age < 2 * size, age, size + age % size)
+
+
 def sinusoids(position: Float[Tensor, " R"], dim: int) -> Float[Tensor, "R D"]:
     """Sines, then cosines of ``position`` at D/2 wavelengths from 2π to 2π·10⁴ (Vaswani 2017)."""
     half = -(-dim // 2)

@@ -52,6 +52,33 @@ class RelativeAttention(nn.Module):
         logits = self.by_content(queries, seen) + skew(self.by_position(queries, past.shape[1]))
         return self.read(logits, visible, seen, nonfinite)
 
+    def recall(
+        self,
+        x: Float[Tensor, "B D"],
+        ring: Float[Tensor, "B M D"],
+        distance: Float[Tensor, "B M"],
+        visible: Bool[Tensor, "B M"],
+        norm: nn.LayerNorm,
+    ) -> Float[Tensor, "B D"]:
+        """What one step reads from itself and a ring of earlier inputs, all standardised.
+
+        ``norm``'s gain γ and shift β apply where they are cheap: (γ m + β)·p = m·(γ p) + β·p, of
+        which β·p is alike for all keys, and Σ w_j (γ m_j + β) = γ (Σ w_j m_j) + β. No pass over
+        the ring but the two products; ``distance`` is that of ``ring_distances``.
+        """
+        size, now = ring.shape[1], x.unsqueeze(1)
+        queries = self.queries(torch.addcmul(norm.bias, norm.weight, now))
+        weight = self.key_value.weight.chunk(2)[0]
+        p = self._backproject(weight, queries + self.content_bias * self._scale) * norm.weight
+        positions = self.by_position(queries, size).squeeze(2)  # [B, H, M + 1]
+        column = (size - distance).long().unsqueeze(1).expand(-1, self.heads, -1)
+        logits = torch.baddbmm(positions.gather(-1, column), p, ring.mT)
+        logits = logits.masked_fill(~visible.unsqueeze(1), -torch.inf)
+        own = positions[..., -1:] + torch.matmul(p, now.mT)
+        weights = torch.cat([logits, own], dim=-1).softmax(dim=-1)
+        found = torch.baddbmm(weights[..., size:] * now, weights[..., :size], ring)  # [B, H, D]
+        return self._values(torch.addcmul(norm.bias, norm.weight, found)).squeeze(1)
+
     @staticmethod
     def seen(*parts: Float[Tensor, "B _ D"]) -> tuple[Float[Tensor, "B S D"], Tensor | None]:
         """Concatenate ``parts``; vectors that are not finite become zeros and are marked [B, S].
@@ -101,14 +128,19 @@ class RelativeAttention(nn.Module):
         """
         weight, weights = self.key_value.weight.chunk(2)[1], softmax_of(logits, visible)
         if logits.shape[2] == 1:
-            by_head = torch.matmul(weights.squeeze(2), seen).transpose(0, 1)  # [H, B, D]
-            values = torch.matmul(by_head, self._by_head(weight).mT).transpose(0, 1).unsqueeze(1)
+            found = self._values(torch.matmul(weights.squeeze(2), seen))
         else:
             values = torch.matmul(weights, self._heads(F.linear(seen, weight))).transpose(1, 2)
-        found: Tensor = self.output(values.flatten(2))
+            found = self.output(values.flatten(2))
         if nonfinite is None:
             return found
         return with_nan(found, (visible & nonfinite.unsqueeze(1)).any(-1))
+
+    def _values(self, found: Float[Tensor, "B H D"]) -> Float[Tensor, "B 1 D"]:
+        """W_o of the values of what every head found, for one query a row."""
+        weight = self._by_head(self.key_value.weight.chunk(2)[1])
+        values = torch.matmul(found.transpose(0, 1), weight.mT).transpose(0, 1)  # [B, H, K]
+        return self.output(values.flatten(1)).unsqueeze(1)  # type: ignore[no-any-return]
 
     @property
     def _scale(self) -> float:
