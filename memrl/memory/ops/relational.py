@@ -24,15 +24,16 @@ def attend(
     The caller projects and normalises.
     """
     q, k, v = (rows.transpose(0, 1).contiguous() for rows in (queries, keys, values))
-    return read(look(q, k, heads), v).transpose(0, 1)
+    scale = (q.shape[-1] // heads) ** -0.5  # 1 / √d
+    return read(look(q * scale, k, heads), v).transpose(0, 1)
 
 
 def look(
     queries: Float[Tensor, "Q B F"], keys: Float[Tensor, "K B F"], heads: int
 ) -> Float[Tensor, "K Q B heads"]:
-    """Every head's weights: softmax(Q Kᵀ / √d) over the keys."""
-    pairs = (keys.unsqueeze(1) * queries).unflatten(-1, (heads, -1))
-    return (pairs.sum(dim=-1) * pairs.shape[-1] ** -0.5).softmax(dim=0)
+    """Every head's weights: softmax(Q Kᵀ) over the keys."""
+    pairs = keys.unsqueeze(1) * queries
+    return pairs.unflatten(-1, (heads, -1)).sum(dim=-1).softmax(dim=0)
 
 
 def look_reverse(
@@ -44,7 +45,7 @@ def look_reverse(
     """From the gradient of the weights to those of queries and keys."""
     width = queries.shape[-1] // weights.shape[-1]
     dlogits = torch.ops.aten._softmax_backward_data(d, weights, 0, weights.dtype)
-    spread = (dlogits * width**-0.5).repeat_interleave(width, dim=-1)  # [K, Q, B, F]
+    spread = dlogits.repeat_interleave(width, dim=-1)  # [K, Q, B, F]
     dqueries = (spread * keys.unsqueeze(1)).sum(dim=0)
     return dqueries, spread.mul_(queries).sum(dim=1)
 

@@ -60,21 +60,42 @@ def rmc_sequence(
     return _RMCSequence.apply(qkv, gates, memory, first, start, heads, *weights)  # type: ignore[no-any-return, no-untyped-call]
 
 
-class _Kept(NamedTuple):
-    """What the forward pass keeps of all steps, [T, ...] each."""
+class Norm(NamedTuple):
+    """What the gradient of a layer norm needs."""
+
+    x: Tensor
+    mean: Tensor
+    inverse: Tensor  # 1 / deviation
+
+
+def norm(x: Tensor, gain: Tensor, shift: Tensor) -> tuple[Tensor, Norm]:
+    """The layer norm of x."""
+    y, mean, inverse = torch.native_layer_norm(x, gain.shape, gain, shift, EPS)
+    return y, Norm(x, mean, inverse)
+
+
+def through(of: Norm, d: Tensor, gain: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """From the gradient of a layer norm to those of x, gain and shift."""
+    found = torch.ops.aten.native_layer_norm_backward(
+        d, of.x, gain.shape, of.mean, of.inverse, gain, gain, [True, True, True]
+    )
+    return found  # type: ignore[no-any-return]
+
+
+class _Step(NamedTuple):
+    """What the forward pass keeps of a step."""
 
     memory: Tensor  # M, after its reset [N, B, F]
-    squashed: Tensor  # tanh M
+    half: Tensor  # σ(2M) = (1 + tanh M) / 2
     gates: Tensor  # [i, f] [N, B, G]
-    projected: Tensor  # W_qkv M + b [N, B, 3F]
-    qkv: Tensor  # its norm, and that of the input as the last row [N + 1, B, 3F]
+    projected: Norm  # of W_qkv M + b, with queries scaled by 1 / √d [N, B, 3F]
+    qkv: Tensor  # what it gives, and that of the input as the last row [N + 1, B, 3F]
     weights: Tensor  # [N + 1, N, B, heads]
-    attended: Tensor  # M + A(M) [N, B, F]
-    rows: Tensor  # its norm Z
+    attended: Norm  # of M + A(M) [N, B, F]
+    rows: Tensor  # what it gives: Z
     hidden: Tensor  # relu(W₁ Z + b₁)
-    thought: Tensor  # Z + MLP(Z)
-    written: Tensor  # tanh of its norm, or the norm itself without gates
-    moments: Tensor  # [6, N, B, 1]  mean and 1 / deviation of the three norms
+    thought: Norm  # of Z + MLP(Z); times two if there are gates
+    written: Tensor  # σ of what it gives, (1 + tanh M̃) / 2
 
 
 class _RMCSequence(torch.autograd.Function):
@@ -89,159 +110,141 @@ class _RMCSequence(torch.autograd.Function):
         heads: int,
         *parameters: Tensor,
     ) -> Tensor:
-        p = Weights(*parameters)
-        (T, B), (N, F), G = start.shape, first.shape, gates.shape[-1]
-        empty = memory.new_empty
-        kept = _Kept(
-            *(empty(T, N, B, F) for _ in range(2)),
-            gates.unsqueeze(1).repeat(1, N, 1, 1),
-            empty(T, N, B, 3 * F),
-            empty(T, N + 1, B, 3 * F),
-            empty(T, N + 1, N, B, heads),
-            *(empty(T, N, B, F) for _ in range(5)),
-            empty(T, 6, N, B, 1),
-        )
-        kept.qkv[:, N] = qkv
+        given, (N, F) = Weights(*parameters), first.shape
+        ctx.scale = torch.ones_like(given.qkv_gain)
+        ctx.scale[:F] = (F // heads) ** -0.5
+        p = _scaled(given, ctx.scale)
+        # tanh M = 2 σ(2M) − 1, and −1 gives a constant.
+        of_steps = (gates - given.gate.sum(dim=1)).unsqueeze(1).repeat(1, N, 1, 1).unbind()
         resets, fresh = start.any(dim=1).tolist(), first.unsqueeze(1)
-        out = empty(T, N, B, F)
-        now = memory.transpose(0, 1)
-        for t in range(T):
-            step = _Kept(*(each[t] for each in kept))
+        now, steps, out = memory.transpose(0, 1).contiguous(), [], []
+        for t, row in enumerate(qkv.unsqueeze(1).unbind()):
             if resets[t]:
-                torch.where(start[t].unsqueeze(-1), fresh, now, out=step.memory)
-            else:
-                step.memory.copy_(now)
-            now = _forward(step, p, out[t])
-        ctx.save_for_backward(start, *kept, *parameters)
-        ctx.resets = resets
-        return out
+                now = torch.where(start[t].unsqueeze(-1), fresh, now)
+            step, now = _forward(now, row, of_steps[t], p, heads)
+            steps.append(step)
+            out.append(now)
+        ctx.save_for_backward(start, *parameters)
+        ctx.steps, ctx.resets = steps, resets
+        return torch.stack(out)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        start, *saved = ctx.saved_tensors
-        kept, p = _Kept(*saved[: len(_Kept._fields)]), Weights(*saved[len(_Kept._fields) :])
-        d = _Gradients(kept, p)
-        dmemory = torch.zeros_like(dy[0])
-        for t in range(len(dy) - 1, -1, -1):
-            dmemory = d.step(t, dmemory.add_(dy[t]))
+        start, *parameters = ctx.saved_tensors
+        given = Weights(*parameters)
+        d = _Gradients(_scaled(given, ctx.scale))
+        dmemory = dy.new_zeros(dy.shape[1:])
+        for t, now in reversed(list(enumerate(dy.contiguous().unbind()))):
+            dmemory = d.step(ctx.steps[t], dmemory + now)
             if ctx.resets[t]:
                 dmemory.masked_fill_(start[t].unsqueeze(-1), 0)
-        dinput, dgates = d.qkv[:, -1], d.gates.sum(dim=1)
-        return dinput, dgates, dmemory.transpose(0, 1), None, None, None, *d.of_weights()
+        dqkv, dgates, dweights = d.total(ctx.scale)
+        return dqkv, dgates, dmemory.transpose(0, 1), None, None, None, *dweights
 
 
-def _forward(step: _Kept, p: Weights, out: Tensor) -> Tensor:
-    """One step, which fills ``step`` and ``out``: M'."""
-    N, B, F = step.memory.shape
-    old = step.memory.view(-1, F)
-    torch.addmm(p.qkv_bias, old, p.qkv.t(), out=step.projected.view(-1, 3 * F))
-    step.qkv[:N] = _norm(step.projected, p.qkv_gain, p.qkv_shift, step.moments[:2])
-    q, k, v = step.qkv.split(F, dim=-1)
-    step.weights.copy_(look(q[:N], k, step.weights.shape[-1]))
-    torch.add(read(step.weights, v), step.memory, out=step.attended)
-    step.rows.copy_(_norm(step.attended, p.attended_gain, p.attended_shift, step.moments[2:4]))
-    rows, hidden, thought = (each.view(-1, F) for each in (step.rows, step.hidden, step.thought))
-    torch.addmm(p.mlp_in_bias, rows, p.mlp_in.t(), out=hidden).relu_()
-    torch.addmm(p.mlp_out_bias, hidden, p.mlp_out.t(), out=thought).add_(rows)
-    new = _norm(step.thought, p.thought_gain, p.thought_shift, step.moments[4:])
+def _scaled(p: Weights, scale: Tensor) -> Weights:
+    """Scale queries by 1 / √d and, if there are gates, double M̃ and the product with tanh M."""
+    double = 2 if len(p.gate) else 1
+    return p._replace(
+        qkv_gain=p.qkv_gain * scale,
+        qkv_shift=p.qkv_shift * scale,
+        thought_gain=p.thought_gain * double,
+        thought_shift=p.thought_shift * double,
+        gate=p.gate * double,
+    )
+
+
+def _forward(
+    memory: Tensor, row: Tensor, gates: Tensor, p: Weights, heads: int
+) -> tuple[_Step, Tensor]:
+    """One step, to M'; overwrites ``gates``."""
+    N, B, F = memory.shape
+    old = memory.view(-1, F)
+    of_memory, projected = norm(
+        torch.addmm(p.qkv_bias, old, p.qkv.t()).view(N, B, -1), p.qkv_gain, p.qkv_shift
+    )
+    qkv = torch.cat([of_memory, row])
+    q, k, v = qkv.split(F, dim=-1)
+    weights = look(q[:N], k, heads)
+    rows, attended = norm(read(weights, v).add_(memory), p.attended_gain, p.attended_shift)
+    flat = rows.view(-1, F)
+    hidden = torch.addmm(p.mlp_in_bias, flat, p.mlp_in.t()).relu_()
+    mlp = torch.addmm(p.mlp_out_bias, hidden, p.mlp_out.t())
+    new, thought = norm(mlp.add_(flat).view_as(rows), p.thought_gain, p.thought_shift)
     if not len(p.gate):
-        step.written.copy_(new)
-        return out.copy_(new)
-    tanh(step.memory, out=step.squashed)
-    tanh(new, out=step.written)
-    step.gates.view(N * B, -1).addmm_(step.squashed.view(-1, F), p.gate.t()).sigmoid_()
-    i, f = step.gates.chunk(2, dim=-1)
-    return torch.mul(f, step.memory, out=out).addcmul_(i, step.written)
+        step = _Step(memory, memory, gates, projected, qkv, weights, attended, rows, hidden, thought, new)
+        return step, new
+    half = torch.mul(memory, 2).sigmoid_()
+    gates.view(N * B, -1).addmm_(half.view(-1, F), p.gate.t()).sigmoid_()
+    i, f = gates.chunk(2, dim=-1)
+    new.sigmoid_()
+    after = (f * memory).addcmul_(i, new, value=2).sub_(i)  # f M + i tanh M̃
+    step = _Step(memory, half, gates, projected, qkv, weights, attended, rows, hidden, thought, new)
+    return step, after
 
 
 class _Gradients:
-    """The backward pass: gradients of what every step computed, and sums for the norms."""
+    """The backward pass: gradients of what each step computed, added up while they are in cache."""
 
-    def __init__(self, kept: _Kept, p: Weights) -> None:
-        self.kept, self.p = kept, p
-        like = torch.empty_like
-        self.gates, self.projected, self.qkv = like(kept.gates), like(kept.projected), like(kept.qkv)
-        self.hidden, self.thought = like(kept.hidden), like(kept.thought)
-        norms = (p.qkv_gain, p.attended_gain, p.thought_gain)
-        self.norms = [(torch.zeros_like(gain), torch.zeros_like(gain)) for gain in norms]
-
-    def step(self, t: int, d: Tensor) -> Tensor:
-        """From the gradient of M' to that of M."""
-        step, p = _Kept(*(each[t] for each in self.kept)), self.p
-        N, _, F = step.memory.shape
-        dmemory, dnew = self._gated(step, self.gates[t], d)
-        dthought = self.thought[t]
-        dthought.copy_(self._normed(2, dnew, step.thought, step.moments[4:], p.thought_gain))
-        dhidden, flat = self.hidden[t].view(-1, F), dthought.view(-1, F)
-        hidden = step.hidden.view(-1, F)
-        torch.mul(torch.mm(flat, p.mlp_out), hidden > 0, out=dhidden)
-        drows = torch.addmm(flat, dhidden, p.mlp_in).view_as(dthought)
-        dattended = self._normed(1, drows, step.attended, step.moments[2:4], p.attended_gain)
-        q, k, v = step.qkv.split(F, dim=-1)
-        dq, dk, dv = self.qkv[t].split(F, dim=-1)
-        dweights, found = read_reverse(dattended, step.weights, v)
-        dv.copy_(found)
-        dq[N].zero_()
-        dq[:N], found = look_reverse(dweights, step.weights, q[:N], k)
-        dk.copy_(found)
-        dprojected = self.projected[t]
-        dqkv = self._normed(0, self.qkv[t, :N], step.projected, step.moments[:2], p.qkv_gain)
-        dprojected.copy_(dqkv)
-        dmemory.add_(dattended).view(-1, F).addmm_(dprojected.view(-1, 3 * F), p.qkv)
-        return dmemory
-
-    def _gated(self, step: _Kept, dgates: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
-        """To M past the attention, and to what the attention made of it; fills ``dgates``."""
-        N, B, F = d.shape
-        if not len(self.p.gate):
-            return torch.zeros_like(d), d
-        (i, f), (di, df) = step.gates.chunk(2, dim=-1), dgates.chunk(2, dim=-1)
-        if di.shape[-1] == F:
-            torch.mul(d, step.written, out=di)
-            torch.mul(d, step.memory, out=df)
-        else:
-            di.copy_((d * step.written).sum(dim=-1, keepdim=True))
-            df.copy_((d * step.memory).sum(dim=-1, keepdim=True))
-        dgates.copy_(torch.ops.aten.sigmoid_backward(dgates, step.gates))
-        through = torch.mm(dgates.view(N * B, -1), self.p.gate).view_as(d)
-        dmemory = torch.ops.aten.tanh_backward(through, step.squashed).addcmul_(d, f)
-        return dmemory, torch.ops.aten.tanh_backward(d * i, step.written)
-
-    def _normed(
-        self, number: int, d: Tensor, x: Tensor, moments: Tensor, gain: Tensor
-    ) -> Tensor:
-        """Through a layer norm of x; adds to the gradients of its gain and shift."""
-        dx, dgain, dshift = torch.ops.aten.native_layer_norm_backward(
-            d, x, gain.shape, moments[0], moments[1], gain, gain, [True, True, True]
+    def __init__(self, p: Weights) -> None:
+        # Twice the factors of ``_scaled``: the derivative of 2 σ(a) − 1 is 2 σ (1 − σ).
+        double = 2 if len(p.gate) else 1
+        self.p = p._replace(thought_gain=p.thought_gain * double, gate=p.gate * double)
+        self.qkv, self.mlp_in, self.mlp_out, self.gate = (
+            torch.zeros_like(weight) for weight in (p.qkv, p.mlp_in, p.mlp_out, p.gate)
         )
-        self.norms[number][0].add_(dgain)
-        self.norms[number][1].add_(dshift)
-        return dx  # type: ignore[no-any-return]
+        self.found: list[tuple[Tensor, ...]] = []
 
-    def of_weights(self) -> Weights:
-        """Each one product, or one sum, over all steps."""
-        kept, ((dqkv_norm), (dattended_norm), (dthought_norm)) = self.kept, self.norms
+    def step(self, step: _Step, d: Tensor) -> Tensor:
+        """From the gradient of M' to that of M."""
+        p, (N, _, F) = self.p, d.shape
+        dmemory, dnew, dgates = self._gated(step, d)
+        dthought, *of_thought = through(step.thought, dnew, p.thought_gain)
+        flat = dthought.view(-1, F)
+        dhidden = torch.ops.aten.threshold_backward(flat @ p.mlp_out, step.hidden, 0)
+        drows = torch.addmm(flat, dhidden, p.mlp_in).view_as(d)
+        dattended, *of_attended = through(step.attended, drows, p.attended_gain)
+        q, k, v = step.qkv.split(F, dim=-1)
+        dweights, dv = read_reverse(dattended, step.weights, v)
+        dq, dk = look_reverse(dweights, step.weights, q[:N], k)
+        dqkv = torch.cat([dq, dk[:N], dv[:N]], dim=-1)
+        dprojected, *of_projected = through(step.projected, dqkv, p.qkv_gain)
+        dprojected = dprojected.view(-1, 3 * F)
+        old = step.memory.view(-1, F)
+        self.qkv.addmm_(dprojected.t(), old)
+        self.mlp_in.addmm_(dhidden.t(), step.rows.view(-1, F))
+        self.mlp_out.addmm_(flat.t(), step.hidden)
+        biases = (each.sum(dim=0) for each in (dprojected, dhidden, flat))
+        norms = (*of_projected, *of_attended, *of_thought)
+        self.found.append((dk[N], dv[N], dgates, *biases, *norms))
+        return torch.addmm(dmemory.add_(dattended).view(-1, F), dprojected, p.qkv).view_as(d)
 
-        def product(d: Tensor, x: Tensor) -> Tensor:
-            return d.flatten(0, -2).t() @ x.flatten(0, -2)
+    def _gated(self, step: _Step, d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """To M past the attention, to M̃ (doubled), and to the input's part of the gates."""
+        if not len(self.p.gate):
+            return torch.zeros_like(d), d, step.gates[0]
+        N, B, F = d.shape
+        i, f = step.gates.chunk(2, dim=-1)
+        both = torch.stack([d * (2 * step.written).sub_(1), d * step.memory], dim=2)
+        if i.shape[-1] == 1:
+            both = both.sum(dim=-1)
+        dgates = torch.ops.aten.sigmoid_backward(both.view_as(step.gates), step.gates)
+        flat, half = dgates.view(N * B, -1), step.half.view(-1, F)
+        self.gate.addmm_(flat.t(), half)
+        dmemory = torch.ops.aten.sigmoid_backward((flat @ self.p.gate).view_as(d), step.half)
+        dnew = torch.ops.aten.sigmoid_backward(d * i, step.written)
+        return dmemory.addcmul_(d, f), dnew, dgates.sum(dim=0)
 
-        return Weights(
-            product(self.projected, kept.memory), self.projected.sum((0, 1, 2)), *dqkv_norm,
-            *dattended_norm,
-            product(self.hidden, kept.rows), self.hidden.sum((0, 1, 2)),
-            product(self.thought, kept.hidden), self.thought.sum((0, 1, 2)), *dthought_norm,
-            product(self.gates, kept.squashed),
+    def total(self, scale: Tensor) -> tuple[Tensor, Tensor, Weights]:
+        """To the input's query, key and value, to its gates, and to the weights."""
+        self.found.reverse()
+        dk, dv, gates, *small = map(torch.stack, zip(*self.found, strict=True))
+        qkv, mlp_in, mlp_out, qkv_gain, qkv_shift, *others = (each.sum(dim=0) for each in small)
+        factor = 4 if len(self.p.gate) else 1
+        weights = Weights(
+            self.qkv, qkv, qkv_gain * scale, qkv_shift * scale, others[0], others[1],
+            self.mlp_in, mlp_in, self.mlp_out, mlp_out, others[2] * factor, others[3] * factor,
+            2 * self.gate - gates.sum(dim=(0, 1)).unsqueeze(1),  # tanh M = 2 σ(2M) − 1
         )  # fmt: skip
-
-
-def tanh(x: Tensor, out: Tensor) -> Tensor:
-    """2 σ(2x) − 1: on a CPU a third of the time of ``torch.tanh``."""
-    return torch.mul(x, 2, out=out).sigmoid_().mul_(2).sub_(1)
-
-
-def _norm(x: Tensor, gain: Tensor, shift: Tensor, moments: Tensor) -> Tensor:
-    """The layer norm; stores the mean and 1 / deviation of every row."""
-    y, mean, inverse = torch.native_layer_norm(x, gain.shape, gain, shift, EPS)
-    moments[0], moments[1] = mean, inverse
-    return y
+        return torch.cat([torch.zeros_like(dk), dk, dv], dim=-1), gates, weights
