@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from memrl.memory.core import need_no_grad
 from memrl.memory.ops.attention import push, ring_age, ring_distances, rotate, window
+from memrl.memory.ops.gru_gate import gru_gate
 from memrl.memory.parts.attention import RelativeAttention
 from memrl.memory.parts.window import WindowMemory
 from memrl.memory.registry import register
@@ -44,6 +45,8 @@ class GRUGate(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Combine the stream ``x`` with a layer's output ``y``: [..., D]."""
+        if not torch.compiler.is_compiling() and not torch.jit.is_tracing():
+            return gru_gate(x, y, self.w.weight, self.u.weight, self.u_g.weight, self.bias)
         from_y, from_x = self.w(y).chunk(3, dim=-1), self.u(x).chunk(2, dim=-1)
         r = (from_y[0] + from_x[0]).sigmoid()
         z = (from_y[1] + from_x[1] - self.bias).sigmoid()
@@ -60,10 +63,10 @@ class Layer(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(dim, mlp_dim), nn.ReLU(), nn.Linear(mlp_dim, dim))
         self.gate, self.mlp_gate = GRUGate(dim), GRUGate(dim)
 
-    def forward(self, e: Tensor, new: Tensor, past: Tensor, visible: Tensor) -> Tensor:
-        """E^(l−1) [B, T, D], the same standardised, and the M before it, to E^(l)."""
-        new, past = (torch.addcmul(self.norm.bias, self.norm.weight, each) for each in (new, past))
-        return self._join(e, self.attention(new, past, visible))
+    def forward(self, e: Tensor, past: Tensor, visible: Tensor) -> Tensor:
+        """E^(l−1) [B, T, D] and the M inputs before it, standardised, to E^(l)."""
+        past = torch.addcmul(self.norm.bias, self.norm.weight, past)
+        return self._join(e, self.attention(self.norm(e), past, visible))
 
     def step(
         self, e: Tensor, new: Tensor, ring: Tensor, distance: Tensor, visible: Tensor
@@ -161,9 +164,9 @@ class GTrXL(WindowMemory[GTrXLState]):
         visible, next_age = window(age, self.memory_len), age[:, -1] + 1
         memory = []
         for layer, ring in zip(self._layers(), state.memory.unbind(dim=1), strict=True):
-            new, past = _standardised(x), rotate(ring, state.age)
+            new, past = _standardised(x[:, -self.memory_len :]), rotate(ring, state.age)
             memory.append(rotate(push(past, new, next_age), -next_age))
-            x = layer(x, new, past, visible)
+            x = layer(x, past, visible)
         after = GTrXLState(torch.stack(memory, dim=1), ring_age(next_age, self.memory_len))
         return x, after, None
 

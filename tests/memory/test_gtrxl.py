@@ -35,6 +35,21 @@ def test_the_gate_matches_its_equations():
         torch.testing.assert_close(gate(x, y)[b], (1 - z) * x[b] + z * h)
 
 
+def test_the_gates_gradient_by_hand_is_that_of_its_equations():
+    gate = GRUGate(D).double()
+    x, y, d = rand(B, T, D).requires_grad_(), rand(B, T, D).requires_grad_(), rand(B, T, D)
+    (w_r, w_z, w_g), (u_r, u_z) = gate.w.weight.split(D), gate.u.weight.split(D)
+    r = (y @ w_r.T + x @ u_r.T).sigmoid()
+    z = (y @ w_z.T + x @ u_z.T - gate.bias).sigmoid()
+    want = (1 - z) * x + z * (y @ w_g.T + (r * x) @ gate.u_g.weight.T).tanh()
+    leaves = (x, y, *gate.parameters())
+    gradients = [torch.autograd.grad(out, leaves, d) for out in (gate(x, y), want)]
+    for got, wanted in zip(*gradients, strict=True):
+        torch.testing.assert_close(got, wanted)
+    with torch.no_grad():
+        torch.testing.assert_close(gate(x, y), want)
+
+
 def test_an_update_gate_starts_nearly_closed():
     gate = GRUGate(D).double()
     zero = torch.zeros(1, D, dtype=torch.float64)

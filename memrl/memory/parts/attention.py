@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from memrl.memory.ops.attention import sinusoids, skew, softmax_of
 from memrl.memory.ops.nonfinite import with_nan, without_nonfinite
+from memrl.memory.ops.windowed import windowed
 
 
 class RelativeAttention(nn.Module):
@@ -48,9 +49,24 @@ class RelativeAttention(nn.Module):
     ) -> Float[Tensor, "B T D"]:
         """What each step reads from [past; x] where ``visible`` (of ``window``) is True."""
         seen, nonfinite = self.seen(past, x)
+        if x.shape[1] > 1:
+            return self._windowed(seen, past.shape[1], visible, nonfinite)
         queries = self.queries(seen[:, past.shape[1] :])
         logits = self.by_content(queries, seen) + skew(self.by_position(queries, past.shape[1]))
         return self.read(logits, visible, seen, nonfinite)
+
+    def _windowed(
+        self, seen: Tensor, size: int, visible: Tensor, nonfinite: Tensor | None
+    ) -> Float[Tensor, "B T D"]:
+        """``forward`` of several steps, of which the first is seen[:, size]."""
+        queries = F.linear(seen[:, size:], self.query.weight * self._scale)
+        biases = (self.content_bias, self.position_bias)
+        keys, values = self.key_value(seen).chunk(2, dim=-1)
+        found = windowed(
+            *(queries + (bias * self._scale).flatten() for bias in biases), keys, values,
+            self.position(self._distances(size)), visible, self.heads,
+        )  # fmt: skip
+        return self._marked(self.output(found), visible, nonfinite)
 
     def recall(
         self,
@@ -107,8 +123,7 @@ class RelativeAttention(nn.Module):
     ) -> Float[Tensor, "B H T W"]:
         """(q_i + v)·r_d for the distances d = ``farthest`` … 0, in this order."""
         weight = self.position.weight
-        back = torch.arange(farthest, -1, -1, device=weight.device, dtype=weight.dtype)
-        distances = sinusoids(back, self.dim)  # R [W, D]
+        distances = self._distances(farthest)
         queries = queries + self.position_bias * self._scale
         if queries.shape[2] == 1:
             return torch.matmul(self._backproject(weight, queries), distances.T).unsqueeze(2)
@@ -132,9 +147,20 @@ class RelativeAttention(nn.Module):
         else:
             values = torch.matmul(weights, self._heads(F.linear(seen, weight))).transpose(1, 2)
             found = self.output(values.flatten(2))
+        return self._marked(found, visible, nonfinite)
+
+    @staticmethod
+    def _marked(found: Tensor, visible: Tensor, nonfinite: Tensor | None) -> Tensor:
+        """What was found, NaN where a visible vector is not finite."""
         if nonfinite is None:
             return found
         return with_nan(found, (visible & nonfinite.unsqueeze(1)).any(-1))
+
+    def _distances(self, farthest: int) -> Float[Tensor, "W D"]:
+        """R: the sinusoids of the distances ``farthest`` … 0."""
+        like = self.position.weight
+        back = torch.arange(farthest, -1, -1, device=like.device, dtype=like.dtype)
+        return sinusoids(back, self.dim)
 
     def _values(self, found: Float[Tensor, "B H D"]) -> Float[Tensor, "B 1 D"]:
         """W_o of the values of what every head found, for one query a row."""
