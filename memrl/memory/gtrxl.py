@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from memrl.memory.core import need_no_grad
-from memrl.memory.ops.attention import push, ring_age, ring_distances, rotate, window
+from memrl.memory.ops.attention import Ring, push, ring_age, rotate, window
 from memrl.memory.ops.gru_gate import gru_gate
 from memrl.memory.parts.attention import RelativeAttention
 from memrl.memory.parts.window import WindowMemory
@@ -45,7 +45,7 @@ class GRUGate(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Combine the stream ``x`` with a layer's output ``y``: [..., D]."""
-        if not torch.compiler.is_compiling() and not torch.jit.is_tracing():
+        if not torch.compiler.is_compiling():
             return gru_gate(x, y, self.w.weight, self.u.weight, self.u_g.weight, self.bias)
         from_y, from_x = self.w(y).chunk(3, dim=-1), self.u(x).chunk(2, dim=-1)
         r = (from_y[0] + from_x[0]).sigmoid()
@@ -68,11 +68,9 @@ class Layer(nn.Module):
         past = torch.addcmul(self.norm.bias, self.norm.weight, past)
         return self._join(e, self.attention(self.norm(e), past, visible))
 
-    def step(
-        self, e: Tensor, new: Tensor, ring: Tensor, distance: Tensor, visible: Tensor
-    ) -> Tensor:
-        """``forward`` of one step [B, D], from a ring."""
-        return self._join(e, self.attention.recall(new, ring, distance, visible, self.norm))
+    def step(self, e: Tensor, new: Tensor, ring: Ring) -> Tensor:
+        """``forward`` of one step: e [B, D], the same standardised, and those before it."""
+        return self._join(e, self.attention.recall(new, ring, self.norm))
 
     def _join(self, e: Tensor, read: Tensor) -> Tensor:
         y = self.gate(e, F.relu(read))  # Y
@@ -146,11 +144,10 @@ class GTrXL(WindowMemory[GTrXLState]):
 
     def _recall(self, x: Tensor, state: GTrXLState) -> tuple[Tensor, Tensor]:
         """One step: the stream, and the standardised inputs of every layer, [B, L, D]."""
-        distance, inputs = ring_distances(state.age, self.memory_len), []
-        visible = distance <= state.age.unsqueeze(-1)
-        for layer, ring in zip(self._layers(), state.memory.unbind(dim=1), strict=True):
+        inputs = []
+        for number, layer in enumerate(self._layers()):
             inputs.append(_standardised(x))
-            x = layer.step(x, inputs[-1], ring, distance, visible)
+            x = layer.step(x, inputs[-1], Ring(state.memory, number, state.age))
         return x, torch.stack(inputs, dim=1)
 
     def _stored(self, state: GTrXLState, inputs: Tensor) -> GTrXLState:

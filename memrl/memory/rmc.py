@@ -15,9 +15,7 @@ from memrl.memory.ops.rmc import Weights, rmc_sequence
 from memrl.memory.registry import register
 
 FORGET_BIAS = 1.0  # added inside the forget gate (the authors' code; the input gate's is 0)
-
-
-FEW = 16  # slots; pairs of more take memory, [N + 1, N, B, F], and time
+FEW = 16  # slots whose sequences ``rmc_sequence`` computes: its pairs are [N + 1, N, B, F]
 
 
 class RMCState(NamedTuple):
@@ -139,11 +137,25 @@ class RMC(MemoryCore[RMCState]):
         return Unrolled(y, RMCState(memory[-1].transpose(0, 1)))
 
     def _weights(self) -> Weights:
-        block, (mlp_in, _, mlp_out) = self.blocks[0], self.mlp
-        layers = (block.qkv, block.norm_qkv, block.norm_attended, mlp_in, mlp_out)
-        pairs = [each for layer in (*layers, block.norm_thought) for each in layer.parameters()]
-        gate = mlp_in.weight[:0] if self.gate_memory is None else self.gate_memory.weight
-        return Weights(*pairs, gate)
+        block, mlp_in, mlp_out = self.blocks[0], self.mlp[0], self.mlp[2]
+        assert isinstance(block, Block)
+        assert isinstance(mlp_in, nn.Linear)
+        assert isinstance(mlp_out, nn.Linear)
+        return Weights(
+            qkv=block.qkv.weight,
+            qkv_bias=block.qkv.bias,
+            qkv_gain=block.norm_qkv.weight,
+            qkv_shift=block.norm_qkv.bias,
+            attended_gain=block.norm_attended.weight,
+            attended_shift=block.norm_attended.bias,
+            mlp_in=mlp_in.weight,
+            mlp_in_bias=mlp_in.bias,
+            mlp_out=mlp_out.weight,
+            mlp_out_bias=mlp_out.bias,
+            thought_gain=block.norm_thought.weight,
+            thought_shift=block.norm_thought.bias,
+            gate=mlp_in.weight[:0] if self.gate_memory is None else self.gate_memory.weight,
+        )
 
     def _update(self, x: Tensor, state: RMCState) -> tuple[Tensor, RMCState]:
         """From x', its query, key and value and its gates, side by side, to M' [B, N · F]."""

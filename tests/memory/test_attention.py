@@ -115,7 +115,7 @@ def test_relative_attention_has_the_gradient_of_finite_differences(length):
 
 
 def test_a_sequence_of_queries_equals_the_masked_product_with_every_gradient():
-    """Five queries at once by hand, and by torch's operations on all pairs, as the layer has them."""
+    """By hand, and by torch's operations on all pairs of queries and keys."""
     layer = RelativeAttention(D, heads=H, head_dim=K).double()
     torch.nn.init.normal_(layer.content_bias)
     torch.nn.init.normal_(layer.position_bias)

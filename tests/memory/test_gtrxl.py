@@ -7,6 +7,7 @@ import torch
 from suites import slow_but
 
 from memrl.memory.gtrxl import GRUGate, GTrXL
+from memrl.memory.kernels import choice
 from memrl.memory.ops.attention import window
 
 T, B, M, D, I = 11, 3, 5, 7, 2  # noqa: E741
@@ -129,6 +130,24 @@ def test_a_donated_step_edits_the_ring_and_copies_nothing():
         y, after = core.step(x[0], state, never()[0], donate=True)
     assert after.memory.data_ptr() == state.memory.data_ptr()
     torch.testing.assert_close((y, after), want)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_kernel_reads_the_ring_as_torch_does(monkeypatch, dtype):
+    core, x, start = make().to(dtype), rand(T, B, I).to(dtype), never()
+    start[4, 1] = start[9, 2] = True
+
+    def act():
+        with torch.no_grad():
+            state = core.initial_state(B)
+            for t in range(T):
+                y, state = core.step(x[t], state, start[t], donate=True)
+                yield y
+            yield state.memory
+
+    quick = [each.clone() for each in act()]
+    monkeypatch.setattr(choice, "has_numba", lambda: False)
+    torch.testing.assert_close(quick, list(act()))
 
 
 def test_the_age_stays_small_in_an_endless_episode():

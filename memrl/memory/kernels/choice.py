@@ -21,12 +21,18 @@ def row_memory(name: str, like: Tensor, *sizes: Any) -> Memory | None:
 
     The first call imports numba, which takes half a second.
     """
-    plain = like.device.type == "cpu" and like.dtype in (torch.float32, torch.float64)
-    if not plain or torch.compiler.is_compiling() or torch.jit.is_tracing() or not has_numba():
+    if not runs_kernels(like):
         return None
     module = importlib.import_module(f"memrl.memory.kernels.{name}")
     memory: Memory = module.memory(str(like.dtype).removeprefix("torch."), *sizes)
     return memory
+
+
+def runs_kernels(like: Tensor) -> bool:
+    """Whether kernels can compute with tensors such as ``like``."""
+    plain = like.device.type == "cpu" and like.dtype in (torch.float32, torch.float64)
+    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    return plain and not traced and has_numba()
 
 
 @cache

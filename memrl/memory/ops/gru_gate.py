@@ -18,7 +18,7 @@ def gru_gate(
     u_g: Float[Tensor, "D D"],
     bias: Float[Tensor, " D"],
 ) -> Float[Tensor, "*N D"]:
-    """(1 − z) ∘ x + z ∘ ĥ;  [r, z, ·] = W y,  r, z = σ(W y + U x − [0, b]),  ĥ = tanh(W_g y + U_g (r ∘ x))."""
+    """(1 − z) ∘ x + z ∘ ĥ, as ``GRUGate`` has it; ``w`` is of r, z, g and ``u`` of r, z."""
     return _GRUGate.apply(x, y, w, u, u_g, bias)  # type: ignore[no-any-return, no-untyped-call]
 
 

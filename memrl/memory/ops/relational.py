@@ -33,7 +33,7 @@ def look(
 ) -> Float[Tensor, "K Q B heads"]:
     """Every head's weights: softmax(Q Kᵀ) over the keys."""
     pairs = keys.unsqueeze(1) * queries
-    return pairs.unflatten(-1, (heads, -1)).sum(dim=-1).softmax(dim=0)
+    return pairs.view(*pairs.shape[:-1], heads, -1).sum(dim=-1).softmax(dim=0)
 
 
 def look_reverse(
@@ -66,5 +66,6 @@ def read_reverse(
     """From the gradient of what was read to those of weights and values."""
     heads = weights.shape[-1]
     width = values.shape[-1] // heads
-    dweights = (values.unsqueeze(1) * d).unflatten(-1, (heads, width)).sum(dim=-1)
+    pairs = values.unsqueeze(1) * d
+    dweights = pairs.view(*weights.shape, width).sum(dim=-1)
     return dweights, weights.repeat_interleave(width, dim=-1).mul_(d).sum(dim=1)

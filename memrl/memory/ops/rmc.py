@@ -165,7 +165,7 @@ def _forward(
         torch.addmm(p.qkv_bias, old, p.qkv.t()).view(N, B, -1), p.qkv_gain, p.qkv_shift
     )
     qkv = torch.cat([of_memory, row])
-    q, k, v = qkv.split(F, dim=-1)
+    q, k, v = qkv.chunk(3, dim=-1)
     weights = look(q[:N], k, heads)
     rows, attended = norm(read(weights, v).add_(memory), p.attended_gain, p.attended_shift)
     flat = rows.view(-1, F)
@@ -173,7 +173,9 @@ def _forward(
     mlp = torch.addmm(p.mlp_out_bias, hidden, p.mlp_out.t())
     new, thought = norm(mlp.add_(flat).view_as(rows), p.thought_gain, p.thought_shift)
     if not len(p.gate):
-        step = _Step(memory, memory, gates, projected, qkv, weights, attended, rows, hidden, thought, new)
+        step = _Step(
+            memory, memory, gates, projected, qkv, weights, attended, rows, hidden, thought, new
+        )
         return step, new
     half = torch.mul(memory, 2).sigmoid_()
     gates.view(N * B, -1).addmm_(half.view(-1, F), p.gate.t()).sigmoid_()
@@ -205,7 +207,7 @@ class _Gradients:
         dhidden = torch.ops.aten.threshold_backward(flat @ p.mlp_out, step.hidden, 0)
         drows = torch.addmm(flat, dhidden, p.mlp_in).view_as(d)
         dattended, *of_attended = through(step.attended, drows, p.attended_gain)
-        q, k, v = step.qkv.split(F, dim=-1)
+        q, k, v = step.qkv.chunk(3, dim=-1)
         dweights, dv = read_reverse(dattended, step.weights, v)
         dq, dk = look_reverse(dweights, step.weights, q[:N], k)
         dqkv = torch.cat([dq, dk[:N], dv[:N]], dim=-1)

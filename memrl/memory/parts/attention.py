@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memrl.memory.ops.attention import sinusoids, skew, softmax_of
+from memrl.memory.kernels.choice import runs_kernels
+from memrl.memory.ops.attention import Ring, sinusoids, skew, softmax_of
 from memrl.memory.ops.nonfinite import with_nan, without_nonfinite
 from memrl.memory.ops.windowed import windowed
 
@@ -60,40 +63,43 @@ class RelativeAttention(nn.Module):
     ) -> Float[Tensor, "B T D"]:
         """``forward`` of several steps, of which the first is seen[:, size]."""
         queries = F.linear(seen[:, size:], self.query.weight * self._scale)
-        biases = (self.content_bias, self.position_bias)
+        u, v = ((bias * self._scale).flatten() for bias in (self.content_bias, self.position_bias))
         keys, values = self.key_value(seen).chunk(2, dim=-1)
-        found = windowed(
-            *(queries + (bias * self._scale).flatten() for bias in biases), keys, values,
-            self.position(self._distances(size)), visible, self.heads,
-        )  # fmt: skip
+        r = self.position(self._distances(size))
+        found = windowed(queries + u, queries + v, keys, values, r, visible, self.heads)
         return self._marked(self.output(found), visible, nonfinite)
 
     def recall(
-        self,
-        x: Float[Tensor, "B D"],
-        ring: Float[Tensor, "B M D"],
-        distance: Float[Tensor, "B M"],
-        visible: Bool[Tensor, "B M"],
-        norm: nn.LayerNorm,
+        self, x: Float[Tensor, "B D"], ring: Ring, norm: nn.LayerNorm
     ) -> Float[Tensor, "B D"]:
         """What one step reads from itself and a ring of earlier inputs, all standardised.
 
         ``norm``'s gain γ and shift β apply where they are cheap: (γ m + β)·p = m·(γ p) + β·p, of
-        which β·p is alike for all keys, and Σ w_j (γ m_j + β) = γ (Σ w_j m_j) + β. No pass over
-        the ring but the two products; ``distance`` is that of ``ring_distances``.
+        which β·p is alike for all keys, and Σ w_j (γ m_j + β) = γ (Σ w_j m_j) + β. So nothing
+        passes over the ring but two products.
         """
-        size, now = ring.shape[1], x.unsqueeze(1)
-        queries = self.queries(torch.addcmul(norm.bias, norm.weight, now))
+        queries = self.queries(torch.addcmul(norm.bias, norm.weight, x.unsqueeze(1)))
         weight = self.key_value.weight.chunk(2)[0]
         p = self._backproject(weight, queries + self.content_bias * self._scale) * norm.weight
-        positions = self.by_position(queries, size).squeeze(2)  # [B, H, M + 1]
-        column = (size - distance).long().unsqueeze(1).expand(-1, self.heads, -1)
-        logits = torch.baddbmm(positions.gather(-1, column), p, ring.mT)
-        logits = logits.masked_fill(~visible.unsqueeze(1), -torch.inf)
-        own = positions[..., -1:] + torch.matmul(p, now.mT)
-        weights = torch.cat([logits, own], dim=-1).softmax(dim=-1)
-        found = torch.baddbmm(weights[..., size:] * now, weights[..., :size], ring)  # [B, H, D]
+        positions = self.by_position(queries, ring.size).squeeze(2)  # [B, H, M + 1]
+        if not torch.is_grad_enabled() and runs_kernels(x):
+            kernel = importlib.import_module("memrl.memory.kernels.ring")
+            found: Tensor = kernel.read(p, positions, x, *ring)
+        else:
+            found = self._found(p, positions, x.unsqueeze(1), ring)
         return self._values(torch.addcmul(norm.bias, norm.weight, found)).squeeze(1)
+
+    @staticmethod
+    def _found(p: Tensor, positions: Tensor, now: Tensor, ring: Ring) -> Float[Tensor, "B H D"]:
+        """Σ w_j m_j over the ring and the step itself."""
+        size, distances, inputs = ring.size, ring.distances(), ring.inputs
+        column = (size - distances).long().unsqueeze(1).expand(-1, p.shape[1], -1)
+        logits = torch.baddbmm(positions.gather(-1, column), p, inputs.mT)
+        hidden = (distances > ring.age.unsqueeze(-1)).unsqueeze(1)
+        own = positions[..., -1:] + torch.matmul(p, now.mT)
+        together = torch.cat([logits.masked_fill(hidden, -torch.inf), own], dim=-1)
+        weights = together.softmax(dim=-1)
+        return torch.baddbmm(weights[..., size:] * now, weights[..., :size], inputs)
 
     @staticmethod
     def seen(*parts: Float[Tensor, "B _ D"]) -> tuple[Float[Tensor, "B S D"], Tensor | None]:
