@@ -138,8 +138,8 @@ def test_a_donated_reset_edits_the_rows_that_start_alone():
     start = torch.tensor([False, True, False, True])
     want = core.reset(state, core.initial_state(1), start)
     got = core.reset(state, core.initial_state(1), start, donate=True)
-    for given, edited, fresh in zip(state, got, want, strict=True):
-        assert edited.data_ptr() == given.data_ptr()
+    for old, edited, fresh in zip(state, got, want, strict=True):
+        assert edited.data_ptr() == old.data_ptr()
         assert edited.equal(fresh)
     none = torch.zeros(4, dtype=torch.bool)
     assert core.reset(state, core.initial_state(1), none, donate=True) is state
