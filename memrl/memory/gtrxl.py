@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, NamedTuple, final
 
 import torch
@@ -9,7 +10,9 @@ from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memrl.memory.ops.attention import push, window
+from memrl.memory.core import need_no_grad
+from memrl.memory.ops.attention import Ring, push, ring_age, rotate, window
+from memrl.memory.ops.gru_gate import gru_gate
 from memrl.memory.parts.attention import RelativeAttention
 from memrl.memory.parts.window import WindowMemory
 from memrl.memory.registry import register
@@ -20,8 +23,8 @@ GATE_BIAS = 2.0  # b_g: z starts near σ(−2) = 0.12, every layer near the iden
 class GTrXLState(NamedTuple):
     """State of the GTrXL core."""
 
-    memory: Tensor  # [B, L, M, D]  the last M inputs of every layer, oldest first; zero: none yet
-    age: Tensor  # [B]  steps of the episode so far, at most M
+    ring: Tensor  # [B, L, M, D]  inputs of every layer, standardised; step n is in slot n mod M
+    age: Tensor  # [B]  steps of the episode so far; modulo M from 2 M on
 
 
 class GRUGate(nn.Module):
@@ -42,6 +45,8 @@ class GRUGate(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Combine the stream ``x`` with a layer's output ``y``: [..., D]."""
+        if not torch.compiler.is_compiling():
+            return gru_gate(x, y, self.w.weight, self.u.weight, self.u_g.weight, self.bias)
         from_y, from_x = self.w(y).chunk(3, dim=-1), self.u(x).chunk(2, dim=-1)
         r = (from_y[0] + from_x[0]).sigmoid()
         z = (from_y[1] + from_x[1] - self.bias).sigmoid()
@@ -59,9 +64,16 @@ class Layer(nn.Module):
         self.gate, self.mlp_gate = GRUGate(dim), GRUGate(dim)
 
     def forward(self, e: Tensor, past: Tensor, visible: Tensor) -> Tensor:
-        """E^(l−1) [B, T, D] and the M inputs before it to E^(l)."""
-        read = self.attention(self.norm(e), self.norm(past), visible)  # Ȳ
-        y = self.gate(e, F.relu(read))
+        """E^(l−1) [B, T, D] and the M inputs before it, standardised, to E^(l)."""
+        past = torch.addcmul(self.norm.bias, self.norm.weight, past)
+        return self._join(e, self.attention(self.norm(e), past, visible))
+
+    def step(self, e: Tensor, new: Tensor, ring: Ring) -> Tensor:
+        """``forward`` of one step: e [B, D], the same standardised, and those before it."""
+        return self._join(e, self.attention.recall(new, ring, self.norm))
+
+    def _join(self, e: Tensor, read: Tensor) -> Tensor:
+        y = self.gate(e, F.relu(read))  # Y
         return self.mlp_gate(y, F.relu(self.mlp(self.mlp_norm(y))))  # type: ignore[no-any-return]
 
 
@@ -114,14 +126,56 @@ class GTrXL(WindowMemory[GTrXLState]):
     def _project(self, x: Tensor) -> Tensor:
         return self.embed(x)  # type: ignore[no-any-return]
 
+    def step(
+        self, x: Tensor, state: GTrXLState, start: Tensor, *, donate: bool = False
+    ) -> tuple[Tensor, GTrXLState]:
+        need_no_grad(donate)
+        state = self.reset(state, self.initial_state(1), start, donate=donate)
+        x, inputs = self._recall(self._project(x), state)
+        if not donate:
+            return x, self._stored(state, inputs)
+        slot = (state.age % self.memory_len).long()
+        state.ring[torch.arange(len(x), device=x.device), :, slot] = inputs
+        return x, GTrXLState(state.ring, ring_age(state.age + 1, self.memory_len))
+
+    def _update(self, x: Tensor, state: GTrXLState) -> tuple[Tensor, GTrXLState]:
+        x, inputs = self._recall(x, state)
+        return x, self._stored(state, inputs)
+
+    def _recall(self, x: Tensor, state: GTrXLState) -> tuple[Tensor, Tensor]:
+        """One step: the stream, and the standardised inputs of every layer, [B, L, D]."""
+        inputs = []
+        for number, layer in enumerate(self._layers()):
+            inputs.append(_standardised(x))
+            x = layer.step(x, inputs[-1], Ring(state.ring, number, state.age))
+        return x, torch.stack(inputs, dim=1)
+
+    def _stored(self, state: GTrXLState, inputs: Tensor) -> GTrXLState:
+        """The state after a step with these inputs."""
+        places = torch.arange(self.memory_len, device=inputs.device)
+        here = (state.age.unsqueeze(-1) % self.memory_len == places)[:, None, :, None]
+        memory = torch.where(here, inputs.unsqueeze(2), state.ring)
+        return GTrXLState(memory, ring_age(state.age + 1, self.memory_len))
+
     def _attend(self, x: Tensor, state: GTrXLState, age: Tensor) -> tuple[Tensor, GTrXLState, None]:
         visible, next_age = window(age, self.memory_len), age[:, -1] + 1
         memory = []
-        for layer, past in zip(self.layers, state.memory.unbind(dim=1), strict=True):
-            memory.append(push(past, x, next_age))
+        for layer, ring in zip(self._layers(), state.ring.unbind(dim=1), strict=True):
+            new, past = _standardised(x[:, -self.memory_len :]), rotate(ring, state.age)
+            memory.append(rotate(push(past, new, next_age), -next_age))
             x = layer(x, past, visible)
-        age = next_age.clamp(max=self.memory_len)
-        return x, GTrXLState(torch.stack(memory, dim=1), age), None
+        after = GTrXLState(torch.stack(memory, dim=1), ring_age(next_age, self.memory_len))
+        return x, after, None
+
+    def _layers(self) -> Iterator[Layer]:
+        return (layer for layer in self.layers if isinstance(layer, Layer))
 
     def diagnostics(self, state: GTrXLState) -> dict[str, Tensor]:
-        return {"age": state.age, "memory": state.memory[:, -1]}
+        """``memory`` is that of the last layer, oldest step first."""
+        age = state.age.clamp(max=self.memory_len)
+        return {"age": age, "memory": rotate(state.ring[:, -1], state.age)}
+
+
+def _standardised(x: Tensor) -> Tensor:
+    """(x − mean) / deviation: a layer norm without gain and shift, so it outlives an update."""
+    return F.layer_norm(x, x.shape[-1:])

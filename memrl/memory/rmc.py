@@ -9,11 +9,13 @@ from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memrl.memory.core import MemoryCore
+from memrl.memory.core import MemoryCore, Unrolled
 from memrl.memory.ops.relational import attend
+from memrl.memory.ops.rmc import Weights, rmc_sequence
 from memrl.memory.registry import register
 
 FORGET_BIAS = 1.0  # added inside the forget gate (the authors' code; the input gate's is 0)
+FEW = 16  # slots whose sequences ``rmc_sequence`` computes: its pairs are [N + 1, N, B, F]
 
 
 class RMCState(NamedTuple):
@@ -116,6 +118,44 @@ class RMC(MemoryCore[RMCState]):
 
     def _emit(self, seen: Tensor) -> Tensor:
         return self.output(seen)  # type: ignore[no-any-return]
+
+    @property
+    def loops(self) -> bool:
+        return True
+
+    def forward(self, x: Tensor, state: RMCState, start: Tensor) -> Unrolled:
+        """With one block and few slots a sequence has its gradient by hand (``rmc_sequence``)."""
+        if self.compiled or len(self.blocks) > 1 or self.slots > FEW:
+            return super().forward(x, state, start)
+        weights, row = self._weights(), self.input(x)
+        gates = row[..., :0] if self.gate_input is None else self.gate_input(row)
+        i, f = gates.chunk(2, dim=-1)
+        gates = torch.cat([i, f + FORGET_BIAS], dim=-1)
+        qkv, first = self.blocks[0].project(row), self.first_memory  # type: ignore[operator]
+        memory = rmc_sequence(qkv, gates, state.memory, weights, first, start, self.heads)
+        y = self.output(memory.transpose(1, 2).flatten(2))
+        return Unrolled(y, RMCState(memory[-1].transpose(0, 1)))
+
+    def _weights(self) -> Weights:
+        block, mlp_in, mlp_out = self.blocks[0], self.mlp[0], self.mlp[2]
+        assert isinstance(block, Block)
+        assert isinstance(mlp_in, nn.Linear)
+        assert isinstance(mlp_out, nn.Linear)
+        return Weights(
+            qkv=block.qkv.weight,
+            qkv_bias=block.qkv.bias,
+            qkv_gain=block.norm_qkv.weight,
+            qkv_shift=block.norm_qkv.bias,
+            attended_gain=block.norm_attended.weight,
+            attended_shift=block.norm_attended.bias,
+            mlp_in=mlp_in.weight,
+            mlp_in_bias=mlp_in.bias,
+            mlp_out=mlp_out.weight,
+            mlp_out_bias=mlp_out.bias,
+            thought_gain=block.norm_thought.weight,
+            thought_shift=block.norm_thought.bias,
+            gate=mlp_in.weight[:0] if self.gate_memory is None else self.gate_memory.weight,
+        )
 
     def _update(self, x: Tensor, state: RMCState) -> tuple[Tensor, RMCState]:
         """From x', its query, key and value and its gates, side by side, to M' [B, N · F]."""

@@ -122,6 +122,24 @@ def test_relative_attention_has_the_gradient_of_finite_differences(length):
     assert torch.autograd.gradcheck(lambda *given: layer(*given, visible), (x, past))
 
 
+def test_a_sequence_of_queries_equals_the_masked_product_with_every_gradient():
+    """By hand, and by torch's operations on all pairs of queries and keys."""
+    layer = RelativeAttention(D, heads=H, head_dim=K).double()
+    torch.nn.init.normal_(layer.content_bias)
+    torch.nn.init.normal_(layer.position_bias)
+    x, past = rand(B, T, D).requires_grad_(), rand(B, M, D).requires_grad_()
+    visible = window(torch.tensor([[0, 1, 2, 0, 1], [9, 10, 11, 12, 13], [4, 5, 6, 7, 8]]), M)
+    seen = torch.cat([past, x], dim=1)
+    queries = layer.queries(x)
+    logits = layer.by_content(queries, seen) + skew(layer.by_position(queries, M))
+    outputs = layer(x, past, visible), layer.read(logits, visible, seen, None)
+    torch.testing.assert_close(*outputs)
+    leaves, d = (x, past, *layer.parameters()), rand(B, T, D)
+    gradients = [torch.autograd.grad(out, leaves, d, retain_graph=True) for out in outputs]
+    for got, want in zip(*gradients, strict=True):
+        torch.testing.assert_close(got, want)
+
+
 def test_nan_stays_with_the_steps_that_see_it():
     layer = RelativeAttention(D, heads=H, head_dim=K).double()
     x, past = rand(B, T, D), rand(B, M, D)

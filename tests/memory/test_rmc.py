@@ -9,6 +9,7 @@ import torch
 from suites import slow_but
 
 from memrl.memory import RMC
+from memrl.memory.core import MemoryCore
 from memrl.memory.ops.relational import attend
 from tests.support.random_cores import draw
 
@@ -126,6 +127,54 @@ def test_a_step_matches_the_definition(gate, blocks):
     want = [rewritten(core, x[b].tolist(), memory[b].tolist(), gate) for b in range(B)]
     torch.testing.assert_close(after.memory, torch.tensor(want, dtype=x.dtype), **EXACT)
     torch.testing.assert_close(y, core.output(after.memory.flatten(1)), **EXACT)
+
+
+# A sequence, whose gradient is written by hand
+
+STARTS = {
+    "none": torch.zeros(T, B, dtype=torch.bool),
+    "everywhere": torch.ones(T, B, dtype=torch.bool),
+    "some": torch.tensor([[1, 0, 0], [0, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 0]]).bool(),
+}
+
+
+@pytest.mark.parametrize("start", STARTS.values(), ids=STARTS.keys())
+@pytest.mark.parametrize("gate", ["unit", "memory", "none"])
+def test_a_sequence_equals_the_loop_over_updates_with_every_gradient(gate, start):
+    core = build(gate=gate)
+    x, memory = draw(T, B, IN).requires_grad_(), draw(B, N, F).requires_grad_()
+    state = core.initial_state(B)._replace(memory=memory)
+    quick, loop = core(x, state, start), MemoryCore.forward(core, x, state, start)
+    leaves = (x, memory, *core.parameters())
+    upstream = draw(T, B, OUT), draw(B, N, F)
+    gradients = [
+        torch.autograd.grad([out.y, out.state.memory], leaves, upstream) for out in (quick, loop)
+    ]
+    torch.testing.assert_close((quick.y, quick.state.memory), (loop.y, loop.state.memory), **EXACT)
+    for got, want in zip(*gradients, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-9, atol=1e-9)
+
+
+def test_gradients_of_a_sequence_match_finite_differences():
+    core = RMC(IN, slots=2, heads=1, head_dim=3, hidden_dim=2).double()
+    x, memory = draw(3, 2, IN).requires_grad_(), draw(2, 2, 3).requires_grad_()
+    start = STARTS["some"][:3, :2]
+
+    def run(x, memory):
+        out = core(x, core.initial_state(2)._replace(memory=memory), start)
+        return out.y, out.state.memory
+
+    assert torch.autograd.gradcheck(run, (x, memory))
+
+
+def test_a_nan_stays_in_its_row_and_ends_with_its_episode():
+    core, x, start = build(), draw(T, B, IN), STARTS["some"]
+    want = core(x, core.initial_state(B), start).y
+    x[1, 1] = torch.nan
+    got = core(x, core.initial_state(B), start).y
+    lost = got.isnan().any(-1)
+    assert lost.nonzero().tolist() == [[1, 1]]  # the second row begins anew at step 2
+    torch.testing.assert_close(got[~lost], want[~lost], **EXACT)
 
 
 # What follows from it

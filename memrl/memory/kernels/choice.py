@@ -28,11 +28,16 @@ def row_memory(name: str, like: Tensor, *sizes: Any) -> Memory | None:
 
     The first call imports numba, which takes half a second.
     """
-    if not _serves(like) or not has_numba():
+    if not runs_kernels(like):
         return None
     module = importlib.import_module(f"memrl.memory.kernels.{name}")
     memory: Memory = module.memory(str(like.dtype).removeprefix("torch."), *sizes)
     return memory
+
+
+def runs_kernels(like: Tensor) -> bool:
+    """Whether kernels compute with tensors such as ``like``."""
+    return _serves(like) and has_numba()
 
 
 def no_kernel(what: str, like: Tensor) -> None:

@@ -7,6 +7,8 @@ product. All tensors lead with B; time is second.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -42,6 +44,46 @@ def push(
     back = torch.arange(size, 0, -1, device=age.device)
     kept = torch.cat([past, new], dim=1)[:, -size:]
     return torch.where((back <= age.unsqueeze(-1)).unsqueeze(-1), kept, 0)
+
+
+class Ring(NamedTuple):
+    """The last M inputs of one layer; step n of an episode lies in slot n mod M."""
+
+    memory: Tensor  # [B, L, M, D]  of all layers
+    layer: int
+    age: Tensor  # [B]  of the next step
+
+    @property
+    def size(self) -> int:
+        """M."""
+        return self.memory.shape[2]
+
+    @property
+    def inputs(self) -> Float[Tensor, "B M D"]:
+        """What the slots hold."""
+        return self.memory[:, self.layer]
+
+    def distances(self) -> Float[Tensor, "B M"]:
+        """How many steps before the next step the one in each slot was: 1 to M."""
+        places = torch.arange(self.size, device=self.age.device)
+        return (self.age.unsqueeze(-1) - 1 - places) % self.size + 1
+
+
+def rotate(memory: Float[Tensor, "B M D"], by: Float[Tensor, " B"]) -> Float[Tensor, "B M D"]:
+    """Row j of the result is row (j + ``by``) mod M.
+
+    A ring that is rotated by the age of the next step is ordered, oldest first; rotated back by
+    −age it is a ring again.
+    """
+    size = memory.shape[1]
+    places = torch.arange(size, device=memory.device) + by.unsqueeze(-1)
+    rows = torch.arange(len(memory), device=memory.device).unsqueeze(-1)
+    return memory[rows, (places % size).long()]
+
+
+def ring_age(age: Float[Tensor, " B"], size: int) -> Float[Tensor, " B"]:
+    """An age below 2 M that means the same to a ring of M slots: a float would stop counting."""
+    return torch.where(age < 2 * size, age, size + age % size)
 
 
 def sinusoids(position: Float[Tensor, " R"], dim: int) -> Float[Tensor, "R D"]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memrl.memory.ops.attention import sinusoids, skew, softmax_of
+from memrl.memory.kernels.choice import runs_kernels
+from memrl.memory.ops.attention import Ring, sinusoids, skew, softmax_of
 from memrl.memory.ops.nonfinite import with_nan, without_nonfinite
+from memrl.memory.ops.windowed import windowed
 
 
 class RelativeAttention(nn.Module):
@@ -48,9 +52,54 @@ class RelativeAttention(nn.Module):
     ) -> Float[Tensor, "B T D"]:
         """What each step reads from [past; x] where ``visible`` (of ``window``) is True."""
         seen, nonfinite = self.seen(past, x)
+        if x.shape[1] > 1:
+            return self._windowed(seen, past.shape[1], visible, nonfinite)
         queries = self.queries(seen[:, past.shape[1] :])
         logits = self.by_content(queries, seen) + skew(self.by_position(queries, past.shape[1]))
         return self.read(logits, visible, seen, nonfinite)
+
+    def _windowed(
+        self, seen: Tensor, size: int, visible: Tensor, nonfinite: Tensor | None
+    ) -> Float[Tensor, "B T D"]:
+        """``forward`` of several steps, of which the first is seen[:, size]."""
+        queries = F.linear(seen[:, size:], self.query.weight * self._scale)
+        u, v = ((bias * self._scale).flatten() for bias in (self.content_bias, self.position_bias))
+        keys, values = self.key_value(seen).chunk(2, dim=-1)
+        r = self.position(self._distances(size))
+        found = windowed(queries + u, queries + v, keys, values, r, visible, self.heads)
+        return self._marked(self.output(found), visible, nonfinite)
+
+    def recall(
+        self, x: Float[Tensor, "B D"], ring: Ring, norm: nn.LayerNorm
+    ) -> Float[Tensor, "B D"]:
+        """What one step reads from itself and a ring of earlier inputs, all standardised.
+
+        ``norm``'s gain γ and shift β apply where they are cheap: (γ m + β)·p = m·(γ p) + β·p, of
+        which β·p is alike for all keys, and Σ w_j (γ m_j + β) = γ (Σ w_j m_j) + β. So nothing
+        passes over the ring but two products.
+        """
+        queries = self.queries(torch.addcmul(norm.bias, norm.weight, x.unsqueeze(1)))
+        weight = self.key_value.weight.chunk(2)[0]
+        p = self._backproject(weight, queries + self.content_bias * self._scale) * norm.weight
+        positions = self.by_position(queries, ring.size).squeeze(2)  # [B, H, M + 1]
+        if not torch.is_grad_enabled() and runs_kernels(x):
+            kernel = importlib.import_module("memrl.memory.kernels.ring")
+            found: Tensor = kernel.read(p, positions, x, *ring)
+        else:
+            found = self._found(p, positions, x.unsqueeze(1), ring)
+        return self._values(torch.addcmul(norm.bias, norm.weight, found)).squeeze(1)
+
+    @staticmethod
+    def _found(p: Tensor, positions: Tensor, now: Tensor, ring: Ring) -> Float[Tensor, "B H D"]:
+        """Σ w_j m_j over the ring and the step itself."""
+        size, distances, inputs = ring.size, ring.distances(), ring.inputs
+        column = (size - distances).long().unsqueeze(1).expand(-1, p.shape[1], -1)
+        logits = torch.baddbmm(positions.gather(-1, column), p, inputs.mT)
+        hidden = (distances > ring.age.unsqueeze(-1)).unsqueeze(1)
+        own = positions[..., -1:] + torch.matmul(p, now.mT)
+        together = torch.cat([logits.masked_fill(hidden, -torch.inf), own], dim=-1)
+        weights = together.softmax(dim=-1)
+        return torch.baddbmm(weights[..., size:] * now, weights[..., :size], inputs)
 
     @staticmethod
     def seen(*parts: Float[Tensor, "B _ D"]) -> tuple[Float[Tensor, "B S D"], Tensor | None]:
@@ -80,8 +129,7 @@ class RelativeAttention(nn.Module):
     ) -> Float[Tensor, "B H T W"]:
         """(q_i + v)·r_d for the distances d = ``farthest`` … 0, in this order."""
         weight = self.position.weight
-        back = torch.arange(farthest, -1, -1, device=weight.device, dtype=weight.dtype)
-        distances = sinusoids(back, self.dim)  # R [W, D]
+        distances = self._distances(farthest)
         queries = queries + self.position_bias * self._scale
         if queries.shape[2] == 1:
             return torch.matmul(self._backproject(weight, queries), distances.T).unsqueeze(2)
@@ -101,14 +149,30 @@ class RelativeAttention(nn.Module):
         """
         weight, weights = self.key_value.weight.chunk(2)[1], softmax_of(logits, visible)
         if logits.shape[2] == 1:
-            by_head = torch.matmul(weights.squeeze(2), seen).transpose(0, 1)  # [H, B, D]
-            values = torch.matmul(by_head, self._by_head(weight).mT).transpose(0, 1).unsqueeze(1)
+            found = self._values(torch.matmul(weights.squeeze(2), seen))
         else:
             values = torch.matmul(weights, self._heads(F.linear(seen, weight))).transpose(1, 2)
-        found: Tensor = self.output(values.flatten(2))
+            found = self.output(values.flatten(2))
+        return self._marked(found, visible, nonfinite)
+
+    @staticmethod
+    def _marked(found: Tensor, visible: Tensor, nonfinite: Tensor | None) -> Tensor:
+        """What was found, NaN where a visible vector is not finite."""
         if nonfinite is None:
             return found
         return with_nan(found, (visible & nonfinite.unsqueeze(1)).any(-1))
+
+    def _distances(self, farthest: int) -> Float[Tensor, "W D"]:
+        """R: the sinusoids of the distances ``farthest`` … 0."""
+        like = self.position.weight
+        back = torch.arange(farthest, -1, -1, device=like.device, dtype=like.dtype)
+        return sinusoids(back, self.dim)
+
+    def _values(self, found: Float[Tensor, "B H D"]) -> Float[Tensor, "B 1 D"]:
+        """W_o of the values of what every head found, for one query a row."""
+        weight = self._by_head(self.key_value.weight.chunk(2)[1])
+        values = torch.matmul(found.transpose(0, 1), weight.mT).transpose(0, 1)  # [B, H, K]
+        return self.output(values.flatten(1)).unsqueeze(1)  # type: ignore[no-any-return]
 
     @property
     def _scale(self) -> float:
