@@ -139,16 +139,10 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
     def reset(self, state: S, initial: S, start: Tensor, *, donate: bool = False) -> S:
         """Replace the rows of ``state`` where ``start`` [B] by ``initial`` (leaves [1 or B, ...]).
 
-        It selects and does not multiply, because 0 times NaN is NaN. ``donate`` edits in place; on
-        a CPU it then touches the rows that start, and no other.
+        It selects and does not multiply, because 0 times NaN is NaN. ``donate`` edits in place.
         """
-        rows = start.nonzero().squeeze(1) if donate and start.device.type == "cpu" else None
-        if rows is not None and not len(rows):
-            return state
 
         def choose(old: Tensor, new: Tensor) -> Tensor:
-            if rows is not None:
-                return old.index_copy_(0, rows, new.expand_as(old)[rows])
             mask = start.view(-1, *[1] * (old.dim() - 1))
             return torch.where(mask, new, old, out=old) if donate else torch.where(mask, new, old)
 

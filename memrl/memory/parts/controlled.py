@@ -85,7 +85,7 @@ class ControlledMemory(MemoryCore[S]):
 
     @property
     def loops(self) -> bool:
-        return True
+        return type(self).forward is ControlledMemory.forward
 
     def _memory(self, like: Tensor) -> Memory | None:
         """How the memory is accessed for tensors such as ``like``; None: by ``_update``."""
