@@ -85,4 +85,5 @@ def encode_gif(
 
 def _codes(picture: NDArray[np.uint8]) -> NDArray[np.uint32]:
     """Each pixel as 0xBBGGRR."""
-    return np.ascontiguousarray(picture).view("<u4")[..., 0] & 0xFFFFFF
+    pixels: NDArray[np.uint32] = np.ascontiguousarray(picture).view("<u4")[..., 0]
+    return pixels & np.uint32(0xFFFFFF)

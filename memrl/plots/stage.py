@@ -40,8 +40,8 @@ class Stage:
         self._drawn_anew = [*_with_covers(list(changing))]
         for artist in self._drawn_anew:
             artist.set_animated(True)
-        self._canvas.draw()
-        self._background = self._canvas.copy_from_bbox(figure.bbox)
+        self._canvas.draw()  # type: ignore[no-untyped-call]
+        self._background = self._canvas.copy_from_bbox(figure.bbox)  # type: ignore[no-untyped-call]
         self._sources: dict[tuple[AxesImage, tuple[int, int]], _Sources] = {}
 
     def picture(self) -> NDArray[np.uint8]:
@@ -61,6 +61,7 @@ class Stage:
     def _sources_of(self, image: AxesImage) -> _Sources:
         """Found once for each size of an image, by drawing one whose pixels are numbered."""
         data = image.get_array()
+        assert data is not None
         height, width = data.shape[:2]
         if (image, (height, width)) not in self._sources:
             renderer = self._canvas.get_renderer()
@@ -76,10 +77,10 @@ class _Sources(NamedTuple):
     """Which pixel of an image each pixel in a box of the figure shows."""
 
     box: tuple[slice, slice]
-    index: NDArray[np.intp]  # [H, W], into the image's pixels, row by row
+    source: NDArray[np.intp]  # [H, W], into the image's pixels, row by row
 
     def paint(self, colours: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> None:
-        pixels[self.box] = colours.reshape(-1, 4)[self.index]
+        pixels[self.box] = colours.reshape(-1, 4)[self.source]
 
 
 def _numbered(height: int, width: int) -> NDArray[np.uint8]:
@@ -98,7 +99,9 @@ def _read_sources(buffer: Any) -> _Sources:
 
 def _colours(image: AxesImage) -> NDArray[np.uint8]:
     """[H, W, RGBA]; white where there is nothing."""
-    colours: NDArray[np.uint8] = image.to_rgba(image.get_array(), bytes=True)
+    data = image.get_array()
+    assert data is not None
+    colours: NDArray[np.uint8] = image.to_rgba(data, bytes=True)
     colours[colours[..., 3] == 0] = 255
     return colours
 
@@ -107,7 +110,7 @@ def _with_covers(changing: Sequence[Artist]) -> Iterator[Artist]:
     """The changing artists and what lies above them in their panels, from back to front."""
     for panel in dict.fromkeys(artist.axes for artist in changing):
         moving = [artist for artist in changing if artist.axes is panel]
-        if panel is not None:
+        if isinstance(panel, Axes):  # else they belong to the figure
             lowest = min(artist.get_zorder() for artist in moving)
             moving += [artist for artist in _lines_of(panel) if artist.get_zorder() > lowest]
         yield from sorted(dict.fromkeys(moving), key=lambda artist: artist.get_zorder())

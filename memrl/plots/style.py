@@ -100,7 +100,8 @@ def save(figure: Figure, path: Path) -> None:
     buffer, suffix = io.BytesIO(), path.suffix.lower()
     canvas = figure.canvas
     if suffix == ".png" and isinstance(canvas, FigureCanvasAgg):
-        canvas.print_png(buffer)  # `savefig` would go through all artists twice
+        # `savefig` would go through all artists twice.
+        canvas.print_png(buffer)  # type: ignore[no-untyped-call]
     else:
         figure.savefig(buffer, format=suffix.removeprefix("."))
     write_atomically(path, buffer.getvalue())

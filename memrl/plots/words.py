@@ -118,7 +118,7 @@ class Words(Artist):
 def _stamp(word: str, family: str, size: float, colour: str, dpi: float) -> Stamp:
     width, height, descent = _measure(word, family, size, dpi)
     below = math.ceil(descent) + 1
-    renderer = RendererAgg(math.ceil(width) + 4, math.ceil(height) + below + 2, dpi)
+    renderer = _renderer(math.ceil(width) + 4, math.ceil(height) + below + 2, dpi)
     context = renderer.new_gc()
     context.set_foreground(to_rgb(colour))
     font = FontProperties(family=family, size=size)
@@ -131,4 +131,10 @@ def _stamp(word: str, family: str, size: float, colour: str, dpi: float) -> Stam
 def _measure(word: str, family: str, size: float, dpi: float) -> tuple[float, float, float]:
     """Width, height and descent in pixels."""
     font = FontProperties(family=family, size=size)
-    return RendererAgg(1, 1, dpi).get_text_width_height_descent(word, font, ismath=False)
+    width, height, descent = _renderer(1, 1, dpi).get_text_width_height_descent(word, font, False)
+    return width, height, descent
+
+
+def _renderer(width: int, height: int, dpi: float) -> Any:
+    """Its methods have no types."""
+    return RendererAgg(width, height, dpi)  # type: ignore[no-untyped-call]
