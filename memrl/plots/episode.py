@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,16 +11,21 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
-from PIL import Image
+from rich.console import Console
+from rich.progress import Progress
 
 from memrl.checkpoint.atomic import write_atomically
 from memrl.errors import RunError
 from memrl.evaluation.recording import Recording, ending
 from memrl.plots import style
-from memrl.plots.panels import Update, memory_panel, picture_panel, text_panel, vector_panel
+from memrl.plots.gif import Palette, encode_gif
+from memrl.plots.panels import Moving, memory_panel, picture_panel, text_panel, vector_panel
 from memrl.plots.signals import Signal
+from memrl.plots.stage import Stage
+from memrl.plots.words import Words
 
 Observed: TypeAlias = Callable[[Mapping[str, NDArray[Any]]], Mapping[str, str]]
 Done: TypeAlias = Callable[[NDArray[Any]], str]
@@ -30,10 +34,14 @@ _MAX_FRAMES: Final = 200
 _DPI: Final = 80
 _PICTURE_INCHES: Final = 3.3
 _LINE_INCHES: Final = 0.22  # of words
+_WIDTH_INCHES: Final = 9.0
+_MARGIN_INCHES: Final = 0.2
+_HEADLINE_INCHES: Final = 0.2  # a line
 _BARS_INCHES: Final = 2.6
 _COLUMNS: Final = 35  # of words
 _MAX_LINES: Final = 20
 _FRAME_MS: Final = 160
+_SILENT_SECONDS: Final = 2.0  # before there is a progress bar
 _LAST_MS: Final = 1500  # time to see how it ended
 
 
@@ -84,20 +92,26 @@ def draw_episode(
     steps += [recording.length] * shows_last
     lines = _Headline(recording, title, mission, stride, done, shows_last)
     scene = _Scene(recording, lines, texts, vectors)
-    images = [scene.draw(t) for t in steps]
-    palette = images[-1].quantize(colors=256)
-    frames = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
-    durations = [_FRAME_MS] * (len(frames) - 1) + [_LAST_MS]
-    buffer = io.BytesIO()
-    frames[0].save(
-        buffer, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0
-    )
-    write_atomically(path, buffer.getvalue())
-    return len(frames)
+    samples = [scene.draw(t).copy() for t in {steps[0], steps[len(steps) // 2], steps[-1]}]
+    durations = [_FRAME_MS] * (len(steps) - 1) + [_LAST_MS]
+    frames = (scene.draw(t) for t in _with_bar(steps))
+    write_atomically(path, encode_gif(frames, Palette(samples), durations))
+    return len(steps)
+
+
+def _with_bar(steps: Sequence[int]) -> Iterator[int]:
+    """The steps one by one, with a progress bar on a terminal if they take long."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("drawing the episode", total=len(steps), visible=False)
+        for step in steps:
+            yield step
+            passed = bar.tasks[task].elapsed or 0.0
+            bar.update(task, advance=1, visible=passed > _SILENT_SECONDS)
 
 
 class _Scene:
-    """A figure that is made once and updated for every step."""
+    """The figure of an episode, at any of its steps."""
 
     def __init__(
         self,
@@ -112,44 +126,61 @@ class _Scene:
         heights = [height for height, _ in left]
         height = max(sum(heights), 1.2 * len(memory))
         height = max(4.2, height) if memory or not texts else height
-        self.figure = style.new_figure(9.0, height + 0.2 + 0.25 * lines(0).count("\n") + 0.25)
-        self.figure.set_dpi(_DPI)
-        self._headline = self.figure.suptitle("", x=0.01, ha="left", fontsize=style.FONT)
-        self._headline.set_color(style.INK)
-        sides = self._sides(both=bool(left) and bool(memory))
-        self._update: list[Update] = []
+        above = _MARGIN_INCHES + _HEADLINE_INCHES * (1 + lines(0).count("\n"))
+        figure = style.new_figure(_WIDTH_INCHES, height + above)
+        figure.set_dpi(_DPI)
+        _below(figure, above)
+        self._headline = Words(
+            0.01,
+            1.0 - _MARGIN_INCHES / 2 / (height + above),
+            figure.transFigure,
+            colour=style.INK,
+            size=style.FONT,
+        )
+        figure.add_artist(self._headline)
+        sides = _sides(figure, both=bool(left) and bool(memory))
+        self._panels: list[Moving] = []
         if left:
             column = sides[0].subplots(
                 len(left), 1, squeeze=False, gridspec_kw={"height_ratios": heights}
             )[:, 0]
-            self._update += [draw(axes) for axes, (_, draw) in zip(column, left, strict=True)]
+            self._panels += [draw(axes) for axes, (_, draw) in zip(column, left, strict=True)]
         if memory:
             right = sides[-1].subplots(len(memory), 1, squeeze=False)[:, 0]
             for axes, (name, values) in zip(right, memory.items(), strict=True):
-                self._update.append(memory_panel(axes, name, values))
+                self._panels.append(memory_panel(axes, name, values))
+        self._show(0)
+        moving = [artist for panel in self._panels for artist in panel.artists]
+        self._stage = Stage(figure, [*moving, self._headline])
 
-    def draw(self, t: int) -> Image.Image:
-        for update in self._update:
-            update(t)
-        self._headline.set_text(self._lines(t))
-        canvas = self.figure.canvas
-        assert isinstance(canvas, FigureCanvasAgg)
-        canvas.draw()  # type: ignore[no-untyped-call]
-        # Half of the time of a frame would go into a layout that every frame shares.
-        self.figure.set_layout_engine("none")
-        pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-        return Image.fromarray(pixels[..., :3].copy())
+    def draw(self, t: int) -> NDArray[np.uint8]:
+        """Step ``t``, [H, W, RGBA]; valid until the next one."""
+        self._show(t)
+        return self._stage.picture()
 
-    def _sides(self, *, both: bool) -> list[Any]:
-        if not both:
-            return [self.figure]
-        sides = self.figure.subfigures(1, 2, squeeze=False, width_ratios=[1.0, 1.25])
-        return [sides[0, 0], sides[0, 1]]
+    def _show(self, t: int) -> None:
+        for panel in self._panels:
+            panel.show(t)
+        self._headline.text = self._lines(t)
+
+
+def _below(figure: Figure, inches: float) -> None:
+    """Leave room for a headline."""
+    engine = figure.get_layout_engine()
+    assert isinstance(engine, ConstrainedLayoutEngine)
+    engine.set(rect=(0.0, 0.0, 1.0, 1.0 - inches / figure.get_figheight()))
+
+
+def _sides(figure: Figure, *, both: bool) -> list[Any]:
+    if not both:
+        return [figure]
+    sides = figure.subfigures(1, 2, squeeze=False, width_ratios=[1.0, 1.25])
+    return [sides[0, 0], sides[0, 1]]
 
 
 def _left_panels(
     recording: Recording, texts: list[str], vectors: Sequence[Signal]
-) -> Iterator[tuple[float, Callable[[Axes], Update]]]:
+) -> Iterator[tuple[float, Callable[[Axes], Moving]]]:
     """What is shown beside the memory: heights in inches, and how to draw it."""
     pictures = {
         "world": [*recording.frames, None],

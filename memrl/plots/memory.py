@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,7 @@ from memrl.plots.signals import (
 Panel: TypeAlias = tuple[float, Callable[[Axes], None]]
 
 _CUE: Final = "#009E73"
+_MOST_NAMES: Final = 8  # of heads, or they would lie over each other
 _MOST_UNITS: Final = 32  # a panel with more rows is a blur
 
 
@@ -117,6 +119,11 @@ def counted(name: str) -> str:
     return "slot" if "weights" in name or "usage" in name else "unit"
 
 
+def named_heads(heads: int) -> range:
+    """The heads that are named beside a panel: all, or of many some; none where there is one."""
+    return range(0, heads if heads > 1 else 0, math.ceil(heads / _MOST_NAMES))
+
+
 def panel_height(values: NDArray[np.float64]) -> float:
     """Inches for a panel: a line needs less than a map."""
     return 0.9 if _width(values) == 1 else 1.9
@@ -170,11 +177,11 @@ def _liveliest(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _mark_heads(axes: Axes, heads: int, slots: int) -> None:
-    for head in range(1, heads):
+    named = named_heads(heads)
+    for head in named[1:]:
         axes.axhline(head * slots - 0.5, color=style.GREY, lw=0.8)
     axes.set_yticks(
-        [(head + 0.5) * slots - 0.5 for head in range(heads)],
-        [f"head {head + 1}" for head in range(heads)],
+        [(head + 0.5) * slots - 0.5 for head in named], [f"head {head + 1}" for head in named]
     )
     axes.set_ylabel(f"{slots} slots each")
 

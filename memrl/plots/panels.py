@@ -3,45 +3,55 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import ScaledTranslation, blended_transform_factory
 from numpy.typing import NDArray
 
 from memrl.evaluation.recording import Picture
 from memrl.plots import style
-from memrl.plots.memory import colour_range, counted, plain_name
+from memrl.plots.bars import Bars
+from memrl.plots.memory import colour_range, counted, named_heads, plain_name
 from memrl.plots.signals import NAMED_ENTRIES, Signal
+from memrl.plots.words import Words
 
-Update: TypeAlias = Callable[[int], None]  # shows a step
+
+class Moving(NamedTuple):
+    """What changes in a panel from step to step."""
+
+    artists: Sequence[Artist]
+    show: Callable[[int], None]  # makes them those of a step, whichever was shown before
+
 
 _FEWEST_ROWS: Final = 5  # room for so many: bars of two entries would be beams
 _MAX_BARS: Final = 64  # a row with more slots than this is a strip of colour
 
 
-def picture_panel(axes: Axes, name: str, frames: list[Picture | None]) -> Update:
+def picture_panel(axes: Axes, name: str, frames: list[Picture | None]) -> Moving:
     """A picture a step; where there is none, the last one stays and the title says so."""
-    first = next(frame for frame in frames if frame is not None)
-    image = axes.imshow(first, interpolation="nearest")
-    title = axes.set_title(name, loc="left", fontsize=style.FONT - 1, color=style.INK)
+    there = [t for t, frame in enumerate(frames) if frame is not None]
+    image = axes.imshow(np.asarray(frames[there[0]]), interpolation="nearest")
+    title = _title(axes)
     axes.set_axis_off()
 
-    def update(t: int) -> None:
-        frame = frames[t]
-        title.set_text(name if frame is not None else f"{name}, before the last step")
-        if frame is not None:
-            image.set_data(frame)
+    def show(t: int) -> None:
+        latest = there[max(bisect_right(there, t) - 1, 0)]
+        title.text = name if latest == t else f"{name}, before the last step"
+        image.set_data(np.asarray(frames[latest]))
 
-    return update
+    return Moving((image, title), show)
 
 
 def memory_panel(
     axes: Axes, name: str, values: NDArray[np.float64], *, entries: str | None = None
-) -> Update:
-    """Bars for one row of slots; colours for several heads, many slots or many units.
+) -> Moving:
+    """A line for one number a step, bars for one row of slots, else colours.
 
     ``entries`` says what they are, where it is no slot or unit of a memory.
     """
@@ -51,6 +61,8 @@ def memory_panel(
     limits, entries = colour_range(values), entries or counted(name)
     style.tidy(axes)
     axes.set_title(plain_name(name), loc="left", fontsize=style.FONT - 1)
+    if heads == count == 1:
+        return _line(axes, values.reshape(-1), limits)
     if count > 1:
         axes.set_xlabel(entries, fontsize=style.FONT - 2, labelpad=1)
     if heads == 1 and count <= _MAX_BARS:
@@ -58,8 +70,8 @@ def memory_panel(
     if heads > 1 or entries != "unit":
         update = _colours(axes, rows, limits)
         _number_entries(axes, count)
-        labelled = heads if heads > 1 else 0
-        axes.set_yticks(range(labelled), [f"head {r + 1}" for r in range(labelled)])
+        named = named_heads(heads)
+        axes.set_yticks(named, [f"head {r + 1}" for r in named])
         return update
     axes.set_xlabel(f"{count} units, row by row", fontsize=style.FONT - 2, labelpad=4)
     axes.set_xticks([])
@@ -67,28 +79,46 @@ def memory_panel(
     return _colours(axes, _folded(rows[:, 0]), limits)
 
 
-def _bars(axes: Axes, rows: NDArray[np.float64], limits: tuple[str, float, float]) -> Update:
+def _line(axes: Axes, numbers: NDArray[np.float64], limits: tuple[str, float, float]) -> Moving:
+    """The numbers [T] up to a step, as a line whose last value is told."""
+    steps, (_, low, high) = len(numbers), limits
+    room = 0.05 * (high - low)
+    axes.set_ylim(low - room, high + room)
+    axes.set_xlim(0.5, steps + 0.5)
+    ends = sorted({1, steps})
+    axes.set_xticks(ends, [f"step {end}" for end in ends])
+    (course,) = axes.plot([], [], color=style.COLOURS[0], lw=1.8)
+    (now,) = axes.plot([], [], color=style.COLOURS[0], marker=style.POINT, ms=5, clip_on=False)
+    told = _title(axes, right=True)
+
+    def show(t: int) -> None:
+        last = min(t + 1, steps)
+        course.set_data(np.arange(1, last + 1), numbers[:last])
+        now.set_data([last], numbers[last - 1 : last])
+        told.text = f"{numbers[last - 1]:.3g}"
+
+    return Moving((course, now, told), show)
+
+
+def _bars(axes: Axes, rows: NDArray[np.float64], limits: tuple[str, float, float]) -> Moving:
     count = rows.shape[1]
-    bars = axes.bar(range(count), rows[0], color=style.COLOURS[0], width=0.85)
+    bars = Bars(rows[0], width=0.85, colour=style.COLOURS[0])
+    axes.add_patch(bars)
     axes.set_ylim(*limits[1:])
     axes.set_xlim(-0.6, count - 0.4)
     _number_entries(axes, count)
 
-    def update(t: int) -> None:
-        for bar, height in zip(bars, rows[t], strict=True):
-            bar.set_height(height)
-
-    return update
+    return Moving((bars,), lambda t: bars.set_heights(rows[t]))
 
 
-def _colours(axes: Axes, rows: NDArray[np.float64], limits: tuple[str, float, float]) -> Update:
+def _colours(axes: Axes, rows: NDArray[np.float64], limits: tuple[str, float, float]) -> Moving:
     colours, low, high = limits
     image = axes.imshow(
         rows[0], aspect="auto", cmap=colours, vmin=low, vmax=high, interpolation="nearest"
     )
     axes.grid(visible=False)
     style.colour_bar(axes, image)
-    return lambda t: image.set_data(rows[t])
+    return Moving((image,), lambda t: image.set_data(rows[t]))
 
 
 def _folded(rows: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -104,7 +134,7 @@ def _folded(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return padded.reshape(len(rows), height, width)
 
 
-def vector_panel(axes: Axes, signal: Signal) -> Update:
+def vector_panel(axes: Axes, signal: Signal) -> Moving:
     """Bars for the entries of a vector, each with its number where they are few."""
     values = signal.values
     count = values.shape[1]
@@ -120,14 +150,19 @@ def vector_panel(axes: Axes, signal: Signal) -> Update:
     axes.axvline(0.0, color=style.GREY, lw=0.8)
     style.tidy(axes)
     axes.grid(visible=False)
+    axes.set_yticks(range(count), [""] * count)
+    beside = blended_transform_factory(axes.transAxes, axes.transData)
+    letters: dict[str, Any] = {"colour": style.INK, "size": style.FONT - 1, "family": "monospace"}
+    told = [Words(-0.03, i, beside, anchor="middle", right=True, **letters) for i in range(count)]
+    for words in told:
+        axes.add_artist(words)
 
-    def update(t: int) -> None:
-        for bar, number in zip(bars, values[t], strict=True):
+    def show(t: int) -> None:
+        for name, bar, text, number in zip(names, bars, told, values[t], strict=True):
             bar.set_width(number)
-        told = [f"{name}  {number:+8.3f}" for name, number in zip(names, values[t], strict=True)]
-        axes.set_yticks(range(count), told, family="monospace")
+            text.text = f"{name}  {number:+8.3f}"
 
-    return update
+    return Moving((*bars, *told), show)
 
 
 def _number_entries(axes: Axes, count: int) -> None:
@@ -138,14 +173,31 @@ def _number_entries(axes: Axes, count: int) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(nbins=9, integer=True, min_n_ticks=1))
 
 
-def text_panel(axes: Axes, name: str, texts: Sequence[str]) -> Update:
+def text_panel(axes: Axes, name: str, texts: Sequence[str]) -> Moving:
     """A few lines a step."""
     axes.set_title(name, loc="left", fontsize=style.FONT - 1, color=style.INK)
     axes.set_axis_off()
-    letters: dict[str, Any] = {
-        "family": "monospace",
-        "fontsize": style.FONT + 1,
-        "color": style.INK,
-    }
-    lines = axes.text(0.0, 0.98, texts[0], va="top", transform=axes.transAxes, **letters)
-    return lambda t: lines.set_text(texts[t])
+    letters: dict[str, Any] = {"colour": style.INK, "size": style.FONT + 1, "family": "monospace"}
+    lines = Words(0.0, 0.98, axes.transAxes, **letters)
+    axes.add_artist(lines)
+
+    def show(t: int) -> None:
+        lines.text = texts[t]
+
+    return Moving((lines,), show)
+
+
+def _title(axes: Axes, *, right: bool = False) -> Words:
+    """A title that changes, where titles are."""
+    above = ScaledTranslation(0.0, 6 / 72, axes.figure.dpi_scale_trans)
+    words = Words(
+        float(right),
+        1.0,
+        axes.transAxes + above,
+        colour=style.INK,
+        size=style.FONT - 1,
+        anchor="baseline",
+        right=right,
+    )
+    axes.add_artist(words)
+    return words

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from memrl.evaluation.recording import Picture
 from memrl.plots import style
+from memrl.plots.bars import Bars
 
 NAMED_ENTRIES: Final = 12  # a signal with more is a strip whose entries have no names
 _ENTRY_INCHES: Final = 0.2
@@ -73,8 +74,9 @@ def draw_signal(axes: Axes, signal: Signal, *, colour: str) -> None:
 def draw_reward(axes: Axes, rewards: NDArray[np.float64]) -> None:
     """A bar for each reward, at the step of its action."""
     axes.set_title("reward after the action", loc="left")
-    axes.bar(range(len(rewards)), rewards, color=style.COLOURS[2], width=0.8)
+    axes.add_patch(Bars(rewards, width=0.8, colour=style.COLOURS[2]))
     axes.axhline(0.0, color=style.GREY, lw=0.8)
+    axes.autoscale_view(scalex=False)  # a patch alone changes no limits
     if not rewards.any():
         axes.set_yticks([0.0], ["0"])
     style.tidy(axes)

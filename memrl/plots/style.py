@@ -97,6 +97,11 @@ def save(figure: Figure, path: Path) -> None:
     Raises:
         RunError: the disk is full.
     """
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=path.suffix.lower().removeprefix("."))
+    buffer, suffix = io.BytesIO(), path.suffix.lower()
+    canvas = figure.canvas
+    if suffix == ".png" and isinstance(canvas, FigureCanvasAgg):
+        # `savefig` would go through all artists twice.
+        canvas.print_png(buffer)  # type: ignore[no-untyped-call]
+    else:
+        figure.savefig(buffer, format=suffix.removeprefix("."))
     write_atomically(path, buffer.getvalue())

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from film_frames import note_frames, title_of, words_in
 from overwriting import Overwriting
 from PIL import Image
 from run_fakes import Countdown, WalkAgent
@@ -227,17 +228,13 @@ def test_a_recording_keeps_the_view_that_the_last_action_led_to(tmp_path):
 BEFORE = "world, before the last step"
 
 
+def titled(figure):
+    return [axes for axes in figure.axes if axes.get_title(loc="left") or words_in(axes)]
+
+
 def headlines(recording, tmp_path, monkeypatch, **options):
     """The headlines of the frames of a GIF, and the titles of the world in them."""
-    seen = []
-    draw = style.FigureCanvasAgg.draw
-
-    def draw_and_note(canvas):
-        titles = [axes.get_title(loc="left") for axes in canvas.figure.axes]
-        seen.append((canvas.figure.get_suptitle(), titles[0]))
-        return draw(canvas)
-
-    monkeypatch.setattr(style.FigureCanvasAgg, "draw", draw_and_note)
+    seen = note_frames(monkeypatch, lambda f: (words_in(f)[0], title_of(f.axes[0])))
     draw_episode(recording, tmp_path / "e.gif", **options)
     return seen
 
@@ -263,15 +260,7 @@ def observed(obs):
 
 
 def test_where_nothing_is_a_picture_the_gif_says_what_is_seen_and_done(tmp_path, monkeypatch):
-    seen = []
-    draw = style.FigureCanvasAgg.draw
-
-    def draw_and_note(canvas):
-        axes = canvas.figure.axes[0]
-        seen.append((canvas.figure.get_suptitle(), axes.texts[0].get_text().splitlines()))
-        return draw(canvas)
-
-    monkeypatch.setattr(style.FigureCanvasAgg, "draw", draw_and_note)
+    seen = note_frames(monkeypatch, lambda f: (words_in(f)[0], words_in(f.axes[0])[0].splitlines()))
     recording = record(2)._replace(frames=[None, None], memory={})
     draw_episode(recording, tmp_path / "e.gif", observed=observed, done=lambda a: f"wait {a}")
     headlines_, texts = zip(*seen, strict=True)
@@ -287,15 +276,9 @@ def test_where_there_is_a_picture_the_gif_needs_no_words(tmp_path, monkeypatch):
 
 
 def test_a_row_of_one_memory_has_no_tick_and_says_what_its_entries_are(tmp_path, monkeypatch):
-    panels = {}
-    note = style.FigureCanvasAgg.draw
-
-    def draw_and_note(canvas):
-        panels.update({axes.get_title(loc="left"): axes for axes in canvas.figure.axes})
-        return note(canvas)
-
-    monkeypatch.setattr(style.FigureCanvasAgg, "draw", draw_and_note)
+    seen = note_frames(monkeypatch, lambda f: {title_of(axes): axes for axes in titled(f)})
     draw_episode(record(2), tmp_path / "e.gif")
+    panels = seen[-1]
     assert len(panels["hidden"].get_yticks()) == 0
     assert len(panels["read weights"].get_yticks()) == 2
     assert panels["hidden"].get_xlabel() == "67 units, row by row"

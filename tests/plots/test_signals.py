@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from film_frames import note_frames, words_in
 from gymnasium import spaces
 
 import memrl
@@ -13,7 +14,6 @@ from memrl.envs.catalogue import EnvCard
 from memrl.evaluation.recording import Recording
 from memrl.pipeline.episode_signals import done_signal, observed_signals, vectors
 from memrl.pipeline.report import draw_episode_memory, draw_film
-from memrl.plots import style
 from memrl.plots.memory import draw_memory
 from memrl.plots.panels import vector_panel
 from memrl.plots.signals import Signal
@@ -103,7 +103,8 @@ def test_one_time_axis_holds_what_was_seen_done_earned_and_remembered(tmp_path):
     assert all(any([*line.get_xdata()] == [1, 1] for line in axes.lines) for axes in panels)
     assert [text.get_text() for text in panels[1].get_yticklabels()] == ["blank", "now", "cue"]
     assert [text.get_text() for text in panels[2].get_yticklabels()] == ["stay", "right"]
-    assert [bar.get_height() for bar in panels[3].patches] == [0, 0, 0, 0, 1]
+    (bars,) = panels[3].patches
+    assert bars.heights.tolist() == [0, 0, 0, 0, 1]
     edges = {(axes.get_position().x0, axes.get_position().x1) for axes in panels}
     assert len({tuple(np.round(edge, 6)) for edge in edges}) == 1  # steps stand below each other
 
@@ -149,18 +150,13 @@ def test_the_film_of_a_vector_has_bars_that_move(tmp_path, monkeypatch):
     kept, space = vector(4)
     kept = kept._replace(last_observation={"obs": np.arange(4) * 3.0, "flag": np.ones(1)})
     config = memrl.compose(["env=CartPole-v1"])
-    seen = []
-    draw = style.FigureCanvasAgg.draw
 
-    def draw_and_note(canvas):
-        panels = {axes.get_title(loc="left"): axes for axes in canvas.figure.axes}
-        bars = panels["observation"]
-        told = [text.get_text() for text in bars.get_yticklabels()]
-        words = panels["what the agent sees"].texts[0].get_text()
-        seen.append(([bar.get_width() for bar in bars.patches], told, words))
-        return draw(canvas)
+    def look(figure):
+        observation, words = figure.axes[1], words_in(figure.axes[0])[0]
+        assert observation.get_title(loc="left") == "observation"
+        return [bar.get_width() for bar in observation.patches], words_in(observation), words
 
-    monkeypatch.setattr(style.FigureCanvasAgg, "draw", draw_and_note)
+    seen = note_frames(monkeypatch, look)
     draw_film(config, kept, space, tmp_path / "e.gif", title="gru")
     widths, told, words = zip(*seen, strict=True)
     assert widths[0] == [0, -2, -4, -6]
