@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from memrl.memory import build
 from memrl.memory import state as states
 
 B = 3
@@ -130,16 +129,3 @@ def test_what_is_no_state_is_refused():
 def test_states_of_another_structure_do_not_combine():
     with pytest.raises(ValueError, match="zip"):
         states.map_state(torch.add, Two(leaf(()), leaf(())), (leaf(()),))
-
-
-def test_a_donated_reset_edits_the_rows_that_start_alone():
-    core = build("gtrxl", 3)
-    state = states.map_state(torch.ones_like, core.initial_state(4))
-    start = torch.tensor([False, True, False, True])
-    want = core.reset(state, core.initial_state(1), start)
-    got = core.reset(state, core.initial_state(1), start, donate=True)
-    for old, edited, fresh in zip(state, got, want, strict=True):
-        assert edited.data_ptr() == old.data_ptr()
-        assert edited.equal(fresh)
-    none = torch.zeros(4, dtype=torch.bool)
-    assert core.reset(state, core.initial_state(1), none, donate=True) is state
