@@ -99,6 +99,33 @@ def look_reverse(d, key, length, beta, memory, lengths, eps, cosine, weights, d_
 
 
 @row
+def by_content(sizes, h, memory, norms, kept):
+    """``look`` of head h, of whose interface vector the keys come first and strengths later."""
+    W, y = memory.shape[1], kept.interface
+    key, beta = y[h * W : (h + 1) * W], y[sizes.strengths + h]
+    look(key, kept.lengths[h], beta, memory, norms, sizes.eps, kept.cosine[h], kept.content[h])
+
+
+@row
+def by_content_reverse(sizes, h, d, memory, norms, kept, d_y, d_memory):
+    W, y = memory.shape[1], kept.interface
+    key, d_key, beta = y[h * W : (h + 1) * W], d_y[h * W : (h + 1) * W], y[sizes.strengths + h]
+    d_y[sizes.strengths + h] = look_reverse(
+        d,
+        key,
+        kept.lengths[h],
+        beta,
+        memory,
+        norms,
+        sizes.eps,
+        kept.cosine[h],
+        kept.content[h],
+        d_key,
+        d_memory,
+    )
+
+
+@row
 def read(weights, memory, words):
     """Σ w(i) M(i)."""
     words[:] = 0

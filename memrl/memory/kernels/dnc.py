@@ -9,8 +9,14 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from memrl.memory.kernels import attention, links
-from memrl.memory.kernels.attention import add_scaled, dot, measure
+from memrl.memory.kernels import activations, attention, links
+from memrl.memory.kernels.attention import (
+    add_scaled,
+    by_content,
+    by_content_reverse,
+    dot,
+    measure,
+)
 from memrl.memory.kernels.compile import Array, over_rows, row
 from memrl.memory.kernels.rows import Kernel, RowMemory
 
@@ -166,15 +172,11 @@ def access_row(sizes, asked, before, after, kept, reads):
 @row
 def activate(sizes, asked, y):
     """Clip the interface vector; modes by softmax, β = 1 + softplus, gates by σ."""
-    for j in range(sizes.end):  # NaN stays
-        y[j] = -sizes.clip if asked[j] < -sizes.clip else asked[j]
-        y[j] = sizes.clip if asked[j] > sizes.clip else y[j]
+    activations.clip(asked, sizes.clip, y)
     for j in range(sizes.modes, sizes.strengths, 3):
         attention.softmax(y[j : j + 3])
-    for j in range(sizes.strengths, sizes.erase):
-        y[j] = sizes.one + math.log1p(math.exp(y[j]))
-    for j in range(sizes.erase, sizes.end):
-        y[j] = sizes.one / (sizes.one + math.exp(-y[j]))
+    activations.above_one(sizes.one, y[sizes.strengths : sizes.erase])
+    activations.sigmoid(sizes.one, y[sizes.erase :])
 
 
 @row
@@ -202,15 +204,6 @@ def allocate(sizes, u, kept):
         kept.product[k] = product
         kept.allocation[order[k]] = product * (sizes.one - ranked[k])
         product *= ranked[k]
-
-
-@row
-def by_content(sizes, h, memory, norms, kept):
-    W = memory.shape[1]
-    key, beta = kept.interface[h * W : (h + 1) * W], kept.interface[sizes.strengths + h]
-    attention.look(
-        key, kept.lengths[h], beta, memory, norms, sizes.eps, kept.cosine[h], kept.content[h]
-    )
 
 
 @row
@@ -268,33 +261,11 @@ def reverse_row(sizes, asked, before, after, kept, d_reads, d_asked, d):
 
 
 @row
-def by_content_reverse(sizes, h, d, memory, norms, kept, d_y, d_memory):
-    W, y = memory.shape[1], kept.interface
-    key, d_key, beta = y[h * W : (h + 1) * W], d_y[h * W : (h + 1) * W], y[sizes.strengths + h]
-    d_y[sizes.strengths + h] = attention.look_reverse(
-        d,
-        key,
-        kept.lengths[h],
-        beta,
-        memory,
-        norms,
-        sizes.eps,
-        kept.cosine[h],
-        kept.content[h],
-        d_key,
-        d_memory,
-    )
-
-
-@row
 def activate_reverse(sizes, asked, y, d):
-    for j in range(sizes.strengths, sizes.erase):
-        d[j] -= d[j] * math.exp(sizes.one - y[j])  # the slope of softplus
-    for j in range(sizes.erase, sizes.end):
-        d[j] *= y[j] - y[j] * y[j]
-    for j in range(sizes.end):
-        if abs(asked[j]) >= sizes.clip:
-            d[j] = 0
+    beta, gates = slice(sizes.strengths, sizes.erase), slice(sizes.erase, sizes.end)
+    activations.above_one_reverse(sizes.one, y[beta], d[beta])
+    activations.sigmoid_reverse(y[gates], d[gates])
+    activations.clip_reverse(asked, sizes.clip, d)
 
 
 @row

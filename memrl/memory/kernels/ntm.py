@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from memrl.memory.kernels import attention
-from memrl.memory.kernels.attention import dot, measure
+from memrl.memory.kernels import activations, attention
+from memrl.memory.kernels.attention import by_content, by_content_reverse, dot, measure
 from memrl.memory.kernels.compile import Array, over_rows, row
 from memrl.memory.kernels.rows import Kernel, RowMemory
 
@@ -120,17 +120,13 @@ def access_row(sizes, asked, before, after, kept, reads):
 @row
 def activate(sizes, asked, y, shifts):
     """Clip the interface vector; kernels by softmax, β = softplus, γ = 1 + softplus, gates by σ."""
-    for j in range(sizes.end):  # NaN stays
-        y[j] = -sizes.clip if asked[j] < -sizes.clip else asked[j]
-        y[j] = sizes.clip if asked[j] > sizes.clip else y[j]
+    activations.clip(asked, sizes.clip, y)
     for j in range(sizes.kernel, sizes.strengths, shifts):
         attention.softmax(y[j : j + shifts])
-    for j in range(sizes.strengths, sizes.gates):
+    for j in range(sizes.strengths, sizes.powers):
         y[j] = math.log1p(math.exp(y[j]))
-    for j in range(sizes.powers, sizes.gates):
-        y[j] += sizes.one
-    for j in range(sizes.gates, sizes.end):
-        y[j] = sizes.one / (sizes.one + math.exp(-y[j]))
+    activations.above_one(sizes.one, y[sizes.powers : sizes.gates])
+    activations.sigmoid(sizes.one, y[sizes.gates :])
 
 
 @row
@@ -138,12 +134,9 @@ def address(sizes, h, memory, last, kept, w):
     """By content (eq. 5–6), gated with the last weights (7), shifted (8), sharpened (9)."""
     y, W, N = kept.interface, memory.shape[1], len(w)
     heads = sizes.powers - sizes.strengths
-    key, beta = y[h * W : (h + 1) * W], y[sizes.strengths + h]
-    kept.lengths[h] = math.sqrt(dot(key, key))
+    kept.lengths[h] = math.sqrt(dot(y[h * W : (h + 1) * W], y[h * W : (h + 1) * W]))
+    by_content(sizes, h, memory, kept.norms, kept)
     content, gated, shifted = kept.content[h], kept.gated[h], kept.shifted[h]
-    attention.look(
-        key, kept.lengths[h], beta, memory, kept.norms, sizes.eps, kept.cosine[h], content
-    )
     g = y[sizes.gates + h]
     for i in range(N):
         gated[i] = last[i] + g * (content[i] - last[i])
@@ -200,19 +193,16 @@ def activate_reverse(sizes, asked, y, d, shifts):
         attention.softmax_reverse(d[j : j + shifts], y[j : j + shifts])
     for j in range(sizes.strengths, sizes.powers):
         d[j] -= d[j] * math.exp(-y[j])  # the slope of softplus
-    for j in range(sizes.powers, sizes.gates):
-        d[j] -= d[j] * math.exp(sizes.one - y[j])
-    for j in range(sizes.gates, sizes.end):
-        d[j] *= y[j] - y[j] * y[j]
-    for j in range(sizes.end):
-        if abs(asked[j]) > sizes.clip:
-            d[j] = 0
+    gamma, gates = slice(sizes.powers, sizes.gates), slice(sizes.gates, sizes.end)
+    activations.above_one_reverse(sizes.one, y[gamma], d[gamma])
+    activations.sigmoid_reverse(y[gates], d[gates])
+    activations.clip_reverse(asked, sizes.clip, d)
 
 
 @row
 def address_reverse(sizes, h, memory, last, kept, w, d, d_y, d_slots):
     """``d``: of the weights of this step, then of the last ones."""
-    y, W, N = kept.interface, memory.shape[1], len(w)
+    y, N = kept.interface, len(w)
     heads = sizes.powers - sizes.strengths
     content, gated, shifted = kept.content[h], kept.gated[h], kept.shifted[h]
     d_gated, d_content = kept.spare[0], kept.spare[1]
@@ -234,20 +224,7 @@ def address_reverse(sizes, h, memory, last, kept, w, d, d_y, d_slots):
         d_y[sizes.gates + h] += d_gated[i] * (content[i] - last[i])
         d_content[i] = g * d_gated[i]
         d[i] = d_gated[i] - d_content[i]
-    key, beta, d_key = y[h * W : (h + 1) * W], y[sizes.strengths + h], d_y[h * W : (h + 1) * W]
-    d_y[sizes.strengths + h] = attention.look_reverse(
-        d_content,
-        key,
-        kept.lengths[h],
-        beta,
-        memory,
-        kept.norms,
-        sizes.eps,
-        kept.cosine[h],
-        content,
-        d_key,
-        d_slots.memory,
-    )
+    by_content_reverse(sizes, h, d_content, memory, kept.norms, kept, d_y, d_slots.memory)
 
 
 @row

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -13,7 +13,10 @@ from memrl.memory.kernels.compile import Array
 from memrl.memory.kernels.threads import call
 from memrl.memory.ops.controlled import Accesses, Leaves, Memory
 
-INDICES = {"order", "slot"}  # leaves of ``kept`` that are indices
+INDICES = {"order", "slot", "near"}  # leaves of what is kept that are indices
+
+
+Shapes: TypeAlias = dict[str, tuple[int, ...]]
 
 
 class Kernel(NamedTuple):
@@ -24,14 +27,7 @@ class Kernel(NamedTuple):
     access: Callable[..., None]
     reverse: Callable[..., None]
     sizes: Any  # NamedTuple of numbers, which the functions take
-    shapes: dict[str, tuple[int, ...]]  # of each leaf of ``kept`` for one row
-
-    def room(self, *lead: int, dtype: Any) -> list[Array]:
-        """Uninitialised leaves of ``kept``."""
-        return [
-            np.empty((*lead, *shape), np.int32 if name in INDICES else dtype)
-            for name, shape in self.shapes.items()
-        ]
+    shapes: Shapes  # of each leaf of ``kept`` for one row
 
 
 class RowMemory(Memory):
@@ -61,7 +57,7 @@ class RowMemory(Memory):
             rows,
             *(kernel.sizes, start.numpy(), asked.numpy(), before, initial),
             kernel.slots(*(leaf.numpy() for leaf in after)),
-            kernel.kept(*kernel.room(rows, dtype=dtype)),
+            kernel.kept(*room(kernel.shapes, rows, dtype=dtype)),
             *(reads.numpy(), *own),
         )
         return reads, tuple(after)
@@ -82,7 +78,7 @@ class RowAccesses(Accesses):
         self._initial, self._own = _initial_and_own(kernel, others, len(memory))
         arrays = [own.numpy() for own in self._memory]
         self._slots = each_step(kernel.slots, arrays)
-        self._kept = each_step(kernel.kept, kernel.room(keeps, B, dtype=arrays[0].dtype))
+        self._kept = each_step(kernel.kept, room(kernel.shapes, keeps, B, dtype=arrays[0].dtype))
 
     def step(self, t: int, asked: Tensor, reads: Tensor) -> None:
         before, after = self._slots[self._place(t)], self._slots[self._place(t + 1)]
@@ -102,12 +98,7 @@ class RowAccesses(Accesses):
         return tuple(own[self._place(len(self._start))] for own in self._memory)
 
     def begin_reverse(self, d_last: Sequence[Tensor | None]) -> None:
-        self._d = [
-            torch.zeros_like(own[0])
-            if given is None
-            else given.clone(memory_format=torch.contiguous_format)
-            for own, given in zip(self._memory, d_last, strict=True)
-        ]
+        self._d = [gradient(own[0], d) for own, d in zip(self._memory, d_last, strict=True)]
         self._d_initial = [torch.zeros_like(leaf) for leaf in self._d]
         # Each row has a gradient of the weights of its own, so that rows need not wait.
         rows = len(self._d[0])
@@ -129,6 +120,21 @@ class RowAccesses(Accesses):
     def first(self) -> list[Tensor | None]:
         opening = [leaf.sum(0, keepdim=True) for leaf in self._d_initial]
         return [*self._d, *opening, *(leaf.sum(0) for leaf in self._d_own)]
+
+
+def room(shapes: Shapes, *lead: int, dtype: Any) -> list[Array]:
+    """Uninitialised arrays for what steps keep."""
+    return [
+        np.empty((*lead, *shape), np.int64 if name in INDICES else dtype)
+        for name, shape in shapes.items()
+    ]
+
+
+def gradient(leaf: Tensor, given: Tensor | None) -> Tensor:
+    """The gradient of a leaf, to be edited in place; zeros where none was ``given``."""
+    if given is None:
+        return torch.zeros_like(leaf)
+    return given.clone(memory_format=torch.contiguous_format)
 
 
 def each_step(kind: type[Any], leaves: Sequence[Array]) -> list[Any]:

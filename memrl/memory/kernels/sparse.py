@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from memrl.memory.kernels import activations
 from memrl.memory.kernels.attention import add_scaled, copy, dot, softmax, softmax_reverse
 from memrl.memory.kernels.compile import Array, row
 
@@ -83,26 +84,18 @@ def kept_of(kept, b):
 @row
 def activate(sizes, asked, y):
     """Clip the interface vector; β = 1 + softplus, gates by σ."""
-    W = sizes.word
-    for j in range(len(y)):  # NaN stays
-        y[j] = -sizes.clip if asked[j] < -sizes.clip else asked[j]
-        y[j] = sizes.clip if asked[j] > sizes.clip else y[j]
-    for h in range(0, len(y), sizes.head):
-        y[h + 2 * W] = sizes.one + math.log1p(math.exp(y[h + 2 * W]))
-        for j in range(h + 2 * W + 1, h + 2 * W + 3):
-            y[j] = sizes.one / (sizes.one + math.exp(-y[j]))
+    activations.clip(asked, sizes.clip, y)
+    for h in range(2 * sizes.word, len(y), sizes.head):
+        activations.above_one(sizes.one, y[h : h + 1])
+        activations.sigmoid(sizes.one, y[h + 1 : h + 3])
 
 
 @row
 def activate_reverse(sizes, asked, y, d):
-    W = sizes.word
-    for h in range(0, len(y), sizes.head):
-        d[h + 2 * W] -= d[h + 2 * W] * math.exp(sizes.one - y[h + 2 * W])
-        for j in range(h + 2 * W + 1, h + 2 * W + 3):
-            d[j] *= y[j] - y[j] * y[j]
-    for j in range(len(y)):
-        if abs(asked[j]) > sizes.clip:
-            d[j] = 0
+    for h in range(2 * sizes.word, len(y), sizes.head):
+        activations.above_one_reverse(sizes.one, y[h : h + 1], d[h : h + 1])
+        activations.sigmoid_reverse(y[h + 1 : h + 3], d[h + 1 : h + 3])
+    activations.clip_reverse(asked, sizes.clip, d)
 
 
 @row

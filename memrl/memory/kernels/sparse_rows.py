@@ -12,12 +12,10 @@ import torch
 from torch import Tensor
 
 from memrl.memory.kernels.compile import Array
-from memrl.memory.kernels.rows import each_step
+from memrl.memory.kernels.rows import each_step, gradient, room
 from memrl.memory.kernels.sparse import Kept, Large, Sizes, Small
 from memrl.memory.kernels.threads import call
 from memrl.memory.ops.controlled import Accesses, Leaves, Memory
-
-INDICES = {"slot", "near"}  # leaves of ``kept`` that are indices
 
 
 class Widths(NamedTuple):
@@ -58,14 +56,6 @@ class SparseRows(Memory):
         counts: Array = np.zeros((1, 3), np.int64)
         self.initial = Small(counts, np.zeros((1, R, K), np.int64), np.zeros((1, R, K), dtype))
 
-    def room(self, *lead: int) -> list[Array]:
-        """Uninitialised leaves of ``Kept``."""
-        dtype = self.sizes.one.dtype  # type: ignore[attr-defined]
-        return [
-            np.empty((*lead, *shape), np.int64 if name in INDICES else dtype)
-            for name, shape in self.shapes.items()
-        ]
-
     def sequence(
         self, start: Tensor, memory: Leaves, others: Leaves, *, trains: bool
     ) -> SparseAccesses:
@@ -104,7 +94,7 @@ class SparseAccesses(Accesses):
         for leaves, leaf in zip(self._small, small, strict=True):
             leaves[0] = leaf
         self._places = each_step(Small, [leaf.numpy() for leaf in self._small])
-        self._kept = each_step(Kept, how.room(keeps, B))
+        self._kept = each_step(Kept, room(how.shapes, keeps, B, dtype=self._small[2].numpy().dtype))
         self._rows = Large(*(leaf.numpy() for leaf in self._large))
 
     def step(self, t: int, asked: Tensor, reads: Tensor) -> None:
@@ -124,10 +114,8 @@ class SparseAccesses(Accesses):
     def begin_reverse(self, d_last: Sequence[Tensor | None]) -> None:
         memory, weights = self._large[0], self._small[2][0]
         self._undone = memory.clone()
-        self._d_memory, self._d_weights = (
-            torch.zeros_like(leaf) if d is None else d.clone(memory_format=torch.contiguous_format)
-            for leaf, d in ((memory, d_last[0]), (weights, d_last[-1]))
-        )
+        self._d_memory = gradient(memory, d_last[0])
+        self._d_weights = gradient(weights, d_last[-1])
 
     def reverse(self, t: int, asked: Tensor, d_reads: Tensor, d_asked: Tensor) -> None:
         how = self._how

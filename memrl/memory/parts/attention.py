@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from memrl.memory.kernels.choice import runs_kernels
-from memrl.memory.ops.attention import Ring, sinusoids, skew, softmax_of
+from memrl.memory.ops.attention import Ring, sinusoids, softmax_of
 from memrl.memory.ops.nonfinite import with_nan, without_nonfinite
 from memrl.memory.ops.windowed import windowed
 
@@ -55,7 +55,7 @@ class RelativeAttention(nn.Module):
         if x.shape[1] > 1:
             return self._windowed(seen, past.shape[1], visible, nonfinite)
         queries = self.queries(seen[:, past.shape[1] :])
-        logits = self.by_content(queries, seen) + skew(self.by_position(queries, past.shape[1]))
+        logits = self.by_content(queries, seen) + self.by_position(queries, past.shape[1])
         return self.read(logits, visible, seen, nonfinite)
 
     def _windowed(
