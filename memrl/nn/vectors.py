@@ -11,7 +11,11 @@ from memrl.nn.normalise import RunningNorm
 
 
 class VectorEncoder(nn.Module):
-    """Numbers [*N, *shape], standardised by running statistics, through one hidden layer."""
+    """Numbers [*N, *shape], standardised by running statistics if asked, through a tanh layer.
+
+    Numbers as they come may be large (Acrobot's velocities reach 28): a ReLU hands their size on,
+    and the tanh and the gates of what follows saturate.
+    """
 
     def __init__(self, shape: tuple[int, ...], encoder_dim: int, normalise: bool) -> None:
         super().__init__()
@@ -23,7 +27,7 @@ class VectorEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         flat = self.flat(x).to(self.mix.weight.dtype)
-        return self.mix(flat if self.norm is None else self.norm(flat)).relu()  # type: ignore[no-any-return]
+        return self.mix(flat if self.norm is None else self.norm(flat)).tanh()  # type: ignore[no-any-return]
 
     def flat(self, x: Tensor) -> Tensor:
         """The same numbers as [*N, D]."""

@@ -80,3 +80,16 @@ def test_time_and_batch_are_kept(axes):
 
 def flat(obs: dict[str, torch.Tensor], axes: int) -> dict[str, torch.Tensor]:
     return {key: value.flatten(0, axes - 1) for key, value in obs.items()}
+
+
+@pytest.mark.parametrize("normalise", [False, True])
+def test_large_numbers_are_encoded_within_bounds_and_still_told_apart(normalise):
+    space = spaces.Dict({"velocity": spaces.Box(-28.0, 28.0, (3,), np.float32)})
+    whole = ObsEncoder(space, 17, cell_dim=3, discrete_dim=5, normalise=normalise)
+    velocity = torch.linspace(-28, 28, 3).unsqueeze(1).expand(3, 3)
+    seen = {"velocity": velocity.unsqueeze(1)}  # [T, B, D]
+    whole.update(seen, torch.ones(3, 1, dtype=torch.bool))
+    y = whole({"velocity": velocity})
+    assert y.abs().max() <= 1
+    assert torch.cdist(y, y)[~torch.eye(3, dtype=torch.bool)].min() > 0.1
+    torch.testing.assert_close(y, -y.flip(0), atol=1e-6, rtol=0)  # no sign is cut off, as by a ReLU
