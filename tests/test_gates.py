@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -20,6 +21,36 @@ def python_files() -> list[Path]:
     folders = ("memrl", "agents", "configs", "envs")
     found = {path.resolve() for folder in folders for path in (ROOT / folder).glob("**/*.py")}
     return sorted(found)
+
+
+def unreadable_shapes(source: str) -> list[str]:
+    """The sizes in ``Float[Tensor, "T B 3F"]`` that are no expression: 3F must be 3*F."""
+    nodes = [node.slice for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Subscript)]
+    pairs = [node.elts for node in nodes if isinstance(node, ast.Tuple) and len(node.elts) == 2]
+    shapes = [
+        second.value
+        for first, second in pairs
+        if isinstance(first, ast.Name)
+        and first.id == "Tensor"
+        and isinstance(second, ast.Constant)
+        and isinstance(second.value, str)
+    ]
+    return [size for shape in shapes for size in shape.split() if not is_expression(size)]
+
+
+def is_expression(size: str) -> bool:
+    try:
+        ast.parse(size.lstrip("*#?_") or "1", mode="eval")
+    except SyntaxError:
+        return False
+    return True
+
+
+def test_every_annotated_shape_can_be_read():
+    bad = {path.name: unreadable_shapes(path.read_text()) for path in python_files()}
+    assert not {name: sizes for name, sizes in bad.items() if sizes}
+    planted = 'def f(x: Float[Tensor, "*N 3F D"], y: Float[Tensor, "3*F #B ..."]): pass'
+    assert unreadable_shapes(planted) == ["3F"]
 
 
 @pytest.mark.slow

@@ -153,7 +153,9 @@ def vector_panel(axes: Axes, signal: Signal) -> Moving:
     axes.set_yticks(range(count), [""] * count)
     beside = blended_transform_factory(axes.transAxes, axes.transData)
     letters: dict[str, Any] = {"colour": style.INK, "size": style.FONT - 1, "family": "monospace"}
-    told = [Words(-0.03, i, beside, anchor="middle", right=True, **letters) for i in range(count)]
+    told = [
+        Words(-0.03, float(i), beside, anchor="middle", right=True, **letters) for i in range(count)
+    ]
     for words in told:
         axes.add_artist(words)
 

@@ -13,8 +13,8 @@ from torch.autograd.function import once_differentiable
 def gru_gate(
     x: Float[Tensor, "*N D"],
     y: Float[Tensor, "*N D"],
-    w: Float[Tensor, "3D D"],
-    u: Float[Tensor, "2D D"],
+    w: Float[Tensor, "3*D D"],
+    u: Float[Tensor, "2*D D"],
     u_g: Float[Tensor, "D D"],
     bias: Float[Tensor, " D"],
 ) -> Float[Tensor, "*N D"]:

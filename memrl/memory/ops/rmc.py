@@ -38,7 +38,7 @@ class Weights(NamedTuple):
 
 
 def rmc_sequence(
-    qkv: Float[Tensor, "T B 3F"],
+    qkv: Float[Tensor, "T B Q"],
     gates: Float[Tensor, "T B G"],
     memory: Float[Tensor, "B N F"],
     weights: Weights,
@@ -49,7 +49,7 @@ def rmc_sequence(
     """M' of every step.
 
     Args:
-        qkv: query (which nothing asks), key and value of the input.
+        qkv: query (which nothing asks), key and value of the input, Q = 3F.
         gates: the input's part of [i, f], biases included.
         memory: before the first step.
         weights: of ``RMC``.
