@@ -13,7 +13,10 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 # One file a memory; imported when such a memory first steps.
-KERNELS = {f"memory.kernels.{name}" for name in ("dnc", "graph", "lrua", "ntm", "ring", "sam")}
+KERNELS = {
+    f"memory.kernels.{name}"
+    for name in ("dnc", "graph", "gru", "lrua", "lstm", "ntm", "ring", "sam", "squashing")
+}
 LINKED = ("agents", "configs", "envs")
 
 # A room and the rooms right below it; it may import these and everything below them.

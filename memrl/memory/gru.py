@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from memrl.memory.core import MemoryCore, Unrolled
-from memrl.memory.ops.gated import gru_sequence, init_gates, unbroken
+from memrl.memory.kernels.choice import gates_of
+from memrl.memory.ops.gated import gated_sequence, init_gates, unbroken
+from memrl.memory.ops.gru import GRUGates
 from memrl.memory.registry import register
 
 
@@ -57,11 +59,12 @@ class GRU(MemoryCore[GRUState]):
             return self._unbroken(x, self.reset(state, self.initial_state(1), start[0]))
         bias_rz, bias_n = self.bias_hh.split_with_sizes([2 * self.out_dim, self.out_dim])
         bias = self.bias_ih + F.pad(bias_rz, (0, self.out_dim))
-        y = gru_sequence(x, state.h, self.weight_ih, self.weight_hh, bias, bias_n, start)
-        return Unrolled(y, GRUState(y[-1]))
+        cell, weights = gates_of(GRUGates, x), (self.weight_ih, self.weight_hh, bias)
+        y, last = gated_sequence(cell, x, state, *weights, start, (bias_n,))
+        return Unrolled(y, GRUState(*last))
 
     def _unbroken(self, x: Tensor, state: GRUState) -> Unrolled:
-        """Torch's fused call, for GPUs; on a CPU ``gru_sequence`` is faster."""
+        """Torch's fused call, for GPUs; on a CPU ``gated_sequence`` is faster."""
         weights: list[Tensor] = [self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh]
         first = state.h.unsqueeze(0)
         y, h = torch.gru(x, first, weights, True, 1, 0.0, self.training, False, False)

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from memrl.memory.core import MemoryCore, Unrolled
-from memrl.memory.ops.gated import init_gates, lstm_sequence, unbroken
+from memrl.memory.kernels.choice import gates_of
+from memrl.memory.ops.gated import gated_sequence, init_gates, unbroken
+from memrl.memory.ops.lstm import LSTMGates
 from memrl.memory.registry import register
 
 
@@ -66,13 +68,14 @@ class LSTM(MemoryCore[LSTMState]):
         return h, LSTMState(h, c)
 
     def forward(self, x: Tensor, state: LSTMState, start: Tensor) -> Unrolled:
-        if unbroken(start):
+        cell = gates_of(LSTMGates, x)
+        if cell is LSTMGates and unbroken(start):
             return self._unbroken(x, self.reset(state, self.initial_state(1), start[0]))
-        y, c = lstm_sequence(x, state.h, state.c, self.weight_ih, self.weight_hh, self.bias, start)
-        return Unrolled(y, LSTMState(y[-1], c))
+        y, last = gated_sequence(cell, x, state, self.weight_ih, self.weight_hh, self.bias, start)
+        return Unrolled(y, LSTMState(*last))
 
     def _unbroken(self, x: Tensor, state: LSTMState) -> Unrolled:
-        """Torch's fused call: twice as fast on a CPU, if no episode begins inside."""
+        """Torch's fused call, if no episode begins inside: faster than ``LSTMGates``."""
         weights = [self.weight_ih, self.weight_hh, self.bias, torch.zeros_like(self.bias)]
         first = [state.h.unsqueeze(0), state.c.unsqueeze(0)]
         y, h, c = torch.lstm(x, first, weights, True, 1, 0.0, self.training, False, False)

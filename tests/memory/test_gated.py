@@ -8,7 +8,9 @@ import torch
 from memrl.memory.core import MemoryCore
 from memrl.memory.gru import GRU
 from memrl.memory.lstm import LSTM
-from memrl.memory.ops.gated import gru_sequence, lstm_sequence, unbroken
+from memrl.memory.ops.gated import gated_sequence, unbroken
+from memrl.memory.ops.gru import GRUGates
+from memrl.memory.ops.lstm import ControllerGates, LSTMGates
 
 T, B, DIM, H = 5, 3, 2, 7
 STARTS = {
@@ -24,14 +26,24 @@ def rand(*shape):
 
 @pytest.mark.parametrize("start", STARTS.values(), ids=STARTS.keys())
 def test_gradients_of_the_gru_match_finite_differences(start):
+    def sequence(x, h, weight_ih, weight_hh, bias, bias_n):
+        weights = weight_ih, weight_hh, bias
+        y, (last,) = gated_sequence(GRUGates, x, (h,), *weights, start, (bias_n,))
+        return y, last
+
     inputs = (rand(T, B, DIM), rand(B, 2), rand(6, DIM), rand(6, 2), rand(6), rand(2))
-    assert torch.autograd.gradcheck(lambda *args: gru_sequence(*args, start), inputs)
+    assert torch.autograd.gradcheck(sequence, inputs)
 
 
+@pytest.mark.parametrize("cell", [LSTMGates, ControllerGates])
 @pytest.mark.parametrize("start", STARTS.values(), ids=STARTS.keys())
-def test_gradients_of_the_lstm_match_finite_differences(start):
+def test_gradients_of_the_lstm_match_finite_differences(start, cell):
+    def sequence(x, h, c, *weights):
+        y, last = gated_sequence(cell, x, (h, c), *weights, start)
+        return y, *last
+
     inputs = (rand(T, B, DIM), rand(B, 2), rand(B, 2), rand(8, DIM), rand(8, 2), rand(8))
-    assert torch.autograd.gradcheck(lambda *args: lstm_sequence(*args, start), inputs)
+    assert torch.autograd.gradcheck(sequence, inputs)
 
 
 @pytest.mark.parametrize("start", STARTS.values(), ids=STARTS.keys())

@@ -35,6 +35,13 @@ def copy(x, y):
 
 
 @row
+def zero(x):
+    """Empty a vector."""
+    for i in range(len(x)):
+        x[i] = 0
+
+
+@row
 def add(x, y):
     """Add y to x, [., .] each."""
     for i in range(len(x)):

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from memrl.memory.ops.controlled import Memory
+from memrl.memory.ops.gated import Gates
 
 SWITCH = "MEMRL_KERNELS"
 
@@ -33,6 +34,15 @@ def row_memory(name: str, like: Tensor, *sizes: Any) -> Memory | None:
     module = importlib.import_module(f"memrl.memory.kernels.{name}")
     memory: Memory = module.memory(str(like.dtype).removeprefix("torch."), *sizes)
     return memory
+
+
+def gates_of(reference: type[Gates], like: Tensor) -> type[Gates]:
+    """The kernel that computes what ``reference`` does, where one runs for such tensors."""
+    if not runs_kernels(like):
+        return reference
+    kernels = importlib.import_module("memrl.memory.kernels.gates")
+    kernel: type[Gates] = kernels.KERNELS[reference]
+    return kernel
 
 
 def runs_kernels(like: Tensor) -> bool:
@@ -59,7 +69,7 @@ def has_numba() -> bool:
     if importlib.util.find_spec("numba") is not None:
         return True
     _say(
-        "numba is not installed: external memories learn at about half of their speed "
+        "numba is not installed: memories learn at half to three quarters of their speed "
         "(pip install numba)"
     )
     return False

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from memrl.memory.kernels.attention import add_scaled, dot, softmax
 from memrl.memory.kernels.compile import over_rows, row
-from memrl.memory.kernels.threads import call
+from memrl.memory.kernels.threads import LEAST_ROWS, call
 
 
 @row
@@ -42,5 +42,5 @@ def read(
     found = torch.empty_like(queries, memory_format=torch.contiguous_format)
     weights = np.empty((len(now), positions.shape[-1]), found.numpy().dtype)
     arrays = (each.contiguous().numpy() for each in (queries, positions, now, memory))
-    call(_read_rows, len(now), *arrays, layer, age.numpy(), weights, found.numpy())
+    call(_read_rows, len(now) // LEAST_ROWS, *arrays, layer, age.numpy(), weights, found.numpy())
     return found

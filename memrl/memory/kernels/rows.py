@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from memrl.memory.kernels.compile import Array
-from memrl.memory.kernels.threads import call
-from memrl.memory.ops.controlled import Accesses, Leaves, Memory
+from memrl.memory.kernels.lstm import RowController
+from memrl.memory.kernels.threads import LEAST_ROWS, call
+from memrl.memory.ops.controlled import Accesses, Memory
+from memrl.memory.ops.gated import Leaves
 
 INDICES = {"order", "slot", "near"}  # leaves of what is kept that are indices
 
@@ -33,6 +35,7 @@ class Kernel(NamedTuple):
 class RowMemory(Memory):
     """A memory on the CPU."""
 
+    gates = RowController
     steps = True
 
     def __init__(self, kernel: Kernel) -> None:
@@ -54,7 +57,7 @@ class RowMemory(Memory):
         reads = asked.new_empty(rows, kernel.sizes.reads)
         call(
             kernel.access,
-            rows,
+            rows // LEAST_ROWS,
             *(kernel.sizes, start.numpy(), asked.numpy(), before, initial),
             kernel.slots(*(leaf.numpy() for leaf in after)),
             kernel.kept(*room(kernel.shapes, rows, dtype=dtype)),
@@ -85,7 +88,7 @@ class RowAccesses(Accesses):
         kept = self._kept[t % len(self._kept)]
         call(
             self._kernel.access,
-            len(asked),
+            len(asked) // LEAST_ROWS,
             *(self._kernel.sizes, self._start[t], asked.numpy()),
             *(before, self._initial, after, kept, reads.numpy(), *self._own),
         )
@@ -110,7 +113,7 @@ class RowAccesses(Accesses):
     def reverse(self, t: int, asked: Tensor, d_reads: Tensor, d_asked: Tensor) -> None:
         call(
             self._kernel.reverse,
-            len(asked),
+            len(asked) // LEAST_ROWS,
             *(self._kernel.sizes, self._start[t], asked.numpy()),
             *(self._slots[t], self._initial, self._slots[t + 1], self._kept[t]),
             *(d_reads.numpy(), d_asked.numpy(), self._d_slots, self._d_first, *self._own),

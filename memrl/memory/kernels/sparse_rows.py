@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from memrl.memory.kernels.compile import Array
+from memrl.memory.kernels.lstm import RowController
 from memrl.memory.kernels.rows import each_step, gradient, room
 from memrl.memory.kernels.sparse import Kept, Large, Sizes, Small
-from memrl.memory.kernels.threads import call
-from memrl.memory.ops.controlled import Accesses, Leaves, Memory
+from memrl.memory.kernels.threads import LEAST_ROWS, call
+from memrl.memory.ops.controlled import Accesses, Memory
+from memrl.memory.ops.gated import Leaves
 
 
 class Widths(NamedTuple):
@@ -37,6 +39,7 @@ class SparseRows(Memory):
         sizes: the numbers that the kernel takes.
     """
 
+    gates = RowController
     steps = True
 
     def __init__(self, kernel: Any, widths: Widths, sizes: Sizes) -> None:
@@ -102,7 +105,7 @@ class SparseAccesses(Accesses):
         before, after = self._places[t % states], self._places[(t + 1) % states]
         call(
             how.kernel.access,
-            len(asked),
+            len(asked) // LEAST_ROWS,
             *(how.sizes, self._start[t], asked.numpy(), self._rows),
             *(before, how.initial, after, self._kept[t % len(self._kept)], reads.numpy()),
         )
@@ -121,7 +124,7 @@ class SparseAccesses(Accesses):
         how = self._how
         call(
             how.kernel.reverse,
-            len(asked),
+            len(asked) // LEAST_ROWS,
             *(how.sizes, self._start[t], asked.numpy(), self._undone.numpy()),
             *(self._places[t], how.initial, self._places[t + 1], self._kept[t]),
             *(d_reads.numpy(), d_asked.numpy()),

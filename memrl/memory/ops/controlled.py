@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from memrl.memory.ops.lstm import lstm_cell
-
-Leaves: TypeAlias = tuple[Tensor, ...]
+from memrl.memory.ops.gated import Leaves
+from memrl.memory.ops.lstm import ControllerGates, LSTMGates, lstm_cell
 
 
 class Weights(NamedTuple):
@@ -66,6 +65,8 @@ class Memory(ABC):
 
     ``others`` are the initial memory, leaves [1, ...], then weights of the memory's own.
     """
+
+    gates: ClassVar[type[LSTMGates]] = ControllerGates  # of the controller
 
     @abstractmethod
     def sequence(self, start: Tensor, memory: Leaves, others: Leaves, *, trains: bool) -> Accesses:
@@ -172,49 +173,29 @@ class _Sequence(torch.autograd.Function):
         before, initial = _carry(carried[: leaves + 3]), _carry(carried[leaves + 3 :])
         (T, B, _), H, V = x.shape, before.h.shape[1], before.reads.shape[1]
         accesses = how.sequence(start, before.memory, initial.memory, trains=trains)
-        resets = start.any(dim=1).tolist()
         u = _by_seen(feedback, V)
-        # All gates use one σ: tanh a = 2 σ(2a) − 1, so the rows of g are doubled.
-        scale = x.new_ones(4, H, 1)
-        scale[3] = 2.0
-        scale = scale.view(-1, 1)
-        gates, u_t, w_t = x * scale[:, 0], (u * scale).t(), interface.t()
-        fed, seen = x.new_empty(T, B, H + V), x.new_empty(T, B, H + V)
-        c_in, tanh_c = x.new_empty(T, B, H), x.new_empty(T, B, H)
+        fed, seen = x.new_empty(T + 1, B, H + V), x.new_empty(T, B, H + V)  # [h, reads]
+        state, first = (before.h, before.c), (initial.h, initial.c)
+        gates = how.gates(x.clone(), start, state, first, (), fed)
         asked = x.new_empty(T, B, len(bias))
-        opening, c_0 = torch.cat([initial.h, initial.reads], dim=1), initial.c
-        now, c = torch.cat([before.h, before.reads], dim=1), before.c
-        steps = zip(
-            fed, c_in, gates, gates.view(T, B, 4, H), tanh_c, seen, asked, start, strict=True
-        )
-        for t, (fed_t, c_t, gates_t, parts, tanh_t, seen_t, asked_t, start_t) in enumerate(steps):
+        resets = [*start.any(dim=1).tolist(), False]
+        reads, u_t, w_t = before.reads, u.t(), interface.t()
+        for t in range(T + 1):
             if resets[t]:
-                fresh = start_t.unsqueeze(1)
-                torch.where(fresh, opening, now, out=fed_t)
-                torch.where(fresh, c_0, c, out=c_t)
+                torch.where(start[t].unsqueeze(1), initial.reads, reads, out=fed[t, :, H:])
             else:
-                fed_t.copy_(now)
-                c_t.copy_(c)
-            gates_t.addmm_(fed_t, u_t).sigmoid_()
-            i, f, o, s = parts.unbind(1)
-            c = (f * c_t).addcmul_(i, s, value=2).sub_(i)  # f c + i g
-            h, reads = seen_t.split_with_sizes([H, V], 1)
-            torch.mul(o, torch.tanh(c, out=tanh_t), out=h)
-            torch.addmm(bias, h, w_t, out=asked_t)
-            accesses.step(t, asked_t, reads)
-            now = seen_t
+                fed[t, :, H:] = reads
+            if t < T:
+                gates.step(t, u_t, seen)
+                h, reads = seen[t].split_with_sizes([H, V], 1)
+                accesses.step(t, torch.addmm(bias, h, w_t, out=asked[t]), reads)
         if trains:
-            ctx.save_for_backward(start, u, interface, fed, c_in, gates, tanh_c, seen, asked)
-            ctx.accesses, ctx.resets, ctx.leaves = accesses, resets, leaves
-            ctx.learns_initial = any(
-                leaf.requires_grad for leaf in (initial.h, initial.c, initial.reads)
-            )
-        h, reads = now.split_with_sizes([H, V], 1)
-        memory = accesses.last()
-        if trains:
-            # If the graph kept what it returns, it would refer to itself and never be freed.
-            memory = tuple(leaf.clone() for leaf in memory)
-        last = (h.clone(), c, reads.clone(), *memory)
+            ctx.save_for_backward(start, u, interface, asked, seen)
+            ctx.accesses, ctx.gates, ctx.resets, ctx.leaves = accesses, gates, resets, leaves
+            ctx.learns_initial = any(leaf.requires_grad for leaf in (*first, initial.reads))
+        last = (*gates.last(), reads, *accesses.last())
+        # If the graph kept what it returns, it would refer to itself and never be freed.
+        last = tuple(leaf.clone() for leaf in last)
         ctx.mark_non_differentiable(*(leaf for leaf in last if not leaf.is_floating_point()))
         ctx.set_materialize_grads(False)
         return seen, *last
@@ -222,59 +203,46 @@ class _Sequence(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_seen: Tensor | None, *d_last: Tensor | None) -> tuple[Any, ...]:
-        start, u, interface, fed, c_in, gates, tanh_c, seen, asked = ctx.saved_tensors
-        accesses, resets = ctx.accesses, ctx.resets
-        (T, B, H), D = c_in.shape, seen.shape[2]
-        i, f, o, s = gates.view(T, B, 4, H).unbind(2)
-        through_c = torch.addcmul(tanh_c.new_ones(()), tanh_c, tanh_c, value=-1).mul_(o)
-        d_gates = torch.addcmul(gates, gates, gates, value=-1)  # σ', then times what it multiplies
-        by_gate = d_gates.view(T, B, 4, H)
-        d_if, (d_i, d_f, d_o, d_g) = by_gate[:, :, :2], by_gate.unbind(2)
-        d_i.mul_(s.mul(2).sub_(1))
-        d_f.mul_(c_in)
-        d_o.mul_(tanh_c)
-        d_g.mul_(i).mul_(4)
-        d_asked = gates.new_empty(T, B, len(interface))
+        start, u, interface, asked, seen = ctx.saved_tensors
+        accesses, gates, resets = ctx.accesses, ctx.gates, ctx.resets
+        fed, T, H = gates.h_in, len(asked), interface.shape[1]
         d_h, d_c, d_reads, *d_memory = d_last
-        d = seen.new_zeros(B, D)
+        d = torch.zeros_like(fed[0])  # of fed[t + 1]
         for part, given in ((d[:, :H], d_h), (d[:, H:], d_reads)):
             if given is not None:
                 part.copy_(given)
-        d_c = c_in.new_zeros(B, H) if d_c is None else d_c
-        d_opening, d_c0 = seen.new_zeros(1, D), c_in.new_zeros(1, H)
+        d_seen = torch.zeros_like(fed[1:]) if d_seen is None else d_seen.clone()
+        d_asked, d_first = torch.empty_like(asked), torch.zeros_like(d[:1])
+        d_c0 = d.new_zeros(1, H)
         accesses.begin_reverse(d_memory)
-        if d_seen is None:
-            d_seen = torch.zeros_like(seen)
-        for t in range(T - 1, -1, -1):
-            d = d.add_(d_seen[t])
-            d_h, d_reads = d.split_with_sizes([H, D - H], 1)
-            accesses.reverse(t, asked[t], d_reads, d_asked[t])
-            d_h = torch.addmm(d_h, d_asked[t], interface)
-            d_c = torch.addcmul(d_c, d_h, through_c[t])
-            d_if[t].mul_(d_c.unsqueeze(1))
-            d_o[t].mul_(d_h)
-            d_g[t].mul_(d_c)
-            d, d_c = d_gates[t] @ u, d_c * f[t]
+        gates.begin_reverse((d_c,))
+        for t in range(T, -1, -1):
             if resets[t]:
                 fresh = start[t].unsqueeze(1)
                 if ctx.learns_initial:
-                    d_opening += torch.where(fresh, d, 0).sum(0, keepdim=True)
-                    d_c0 += torch.where(fresh, d_c, 0).sum(0, keepdim=True)
-                d.masked_fill_(fresh, 0)
-                d_c.masked_fill_(fresh, 0)
-        flat, asks = d_gates.flatten(0, 1), d_asked.flatten(0, 1)
-        d_u = flat.t() @ fed.flatten(0, 1)
+                    d_first += torch.where(fresh, d, 0).sum(0, keepdim=True)
+                    d_c0 += torch.where(fresh, gates.d_c, 0).sum(0, keepdim=True)
+                d[:, H:].masked_fill_(fresh, 0)
+            if t:
+                d_h, d_reads = d_seen[t - 1].split_with_sizes([H, d.shape[1] - H], 1)
+                d_reads.add_(d[:, H:])
+                accesses.reverse(t - 1, asked[t - 1], d_reads, d_asked[t - 1])
+                d_h.addmm_(d_asked[t - 1], interface)
+                gates.reverse(t - 1, d, d_seen)
+                torch.mm(gates.d_gates[t - 1], u, out=d)
+        flat, asks = gates.d_gates.flatten(0, 1), d_asked.flatten(0, 1)
+        d_u = flat.t() @ fed[:-1].flatten(0, 1)
         d_interface = asks.t() @ seen[..., :H].flatten(0, 1)
         memory = accesses.first()
         return (
             *(None, None, None),
-            d_gates,
+            gates.d_gates,
             None,
-            _by_reads(d_u, D - H),
+            _by_reads(d_u, d.shape[1] - H),
             d_interface,
             asks.sum(0),
-            *(d[:, :H], d_c, d[:, H:], *memory[: ctx.leaves]),
-            *(d_opening[:, :H], d_c0, d_opening[:, H:], *memory[ctx.leaves :]),
+            *(*gates.first(d), d[:, H:], *memory[: ctx.leaves]),
+            *(d_first[:, :H], d_c0, d_first[:, H:], *memory[ctx.leaves :]),
         )
 
 

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from memrl.memory.ops.access import Access, access, reverse
 from memrl.memory.ops.compiled import compiled
-from memrl.memory.ops.controlled import Accesses, Leaves, Memory
+from memrl.memory.ops.controlled import Accesses, Memory
+from memrl.memory.ops.gated import Leaves
 
 
 class TorchMemory(Memory):
