@@ -1,6 +1,8 @@
-"""Options as strict pydantic models, also read off a signature; one sentence for what is wrong."""
+"""Options as strict pydantic models, also read off a signature; one sentence for what is wrong.
 
-from __future__ import annotations
+Annotations are values here, not strings: before 2.11 pydantic reads a string of ``Strict`` in the
+module of each class that derives from it.
+"""
 
 import inspect
 import math

@@ -93,7 +93,7 @@ class Words(Artist):
 
     @property
     def _dpi(self) -> float:
-        figure = self.get_figure(root=True)
+        figure = self.get_figure()
         assert figure is not None
         return float(figure.dpi)
 
