@@ -143,6 +143,7 @@ def test_every_room_exists():
                 "envs.adapters.sb3",
                 "bench.learner_server",
                 "bench.dqn",
+                "bench.parity_course",
                 "bench.parity_run",
             },
         ),

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
+from memrl.bench.parity_picture import draw_courses
 from memrl.bench.parity_tasks import RECURRENT, TASKS, peer_of
 from memrl.bench.run_file import RunKey, interval, read_runs, write_runs
 from memrl.config.models import Count
@@ -27,6 +28,7 @@ def bench_parity(
     seeds: Count = 5,
     episodes: Count = 100,
     workers: Count | None = None,
+    picture: str | None = None,
     *,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
@@ -43,6 +45,7 @@ def bench_parity(
         seeds: 0 … seeds - 1.
         episodes: of an evaluation.
         workers: runs at once; None: one for each core.
+        picture: a file for KL, clip fraction and gradient norms of all iterations.
         say: receives a line for every finished run.
 
     Returns:
@@ -71,6 +74,8 @@ def bench_parity(
                 say(f"{named}: {row['return']:.4g} after {row['seconds']:.0f} s")
         finally:
             pool.shutdown(cancel_futures=True)
+    if picture is not None:
+        draw_courses({key: done[key] for key in keys}, Path(picture))
     return {
         f"{task} {memory}": _row(task, memory, peer, [key for key in keys if key in done], done)
         for task, memory, peer in pairs

@@ -30,17 +30,22 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor
 from memrl.agents.sb3 import MemoryPPO, evaluate_policy
 from memrl.bench.learner_process import POSITION_ONLY
 from memrl.bench.learner_server import PositionOnly
+from memrl.bench.parity_course import Course
 from memrl.bench.parity_tasks import RECURRENT, TASKS
 from memrl.envs.adapters.sb3 import TensorVecEnv
 from memrl.envs.make import make
 
 
 def run(task: str, learner: str, seed: int, episodes: int) -> dict[str, Any]:
-    """Train, then play with sampled actions: the mean ``return``, and ``seconds`` of training."""
+    """Train, then play with sampled actions: the mean ``return``, and ``seconds`` of training.
+
+    ``course`` is the `Course` of the training.
+    """
     torch.set_num_threads(1)
     spec = TASKS[task]
     options = {**spec.options, "seed": seed, "device": "cpu"}
     model = make_learner(learner, make_env(task, spec.num), options)
+    course = Course(model)
     begin = time.perf_counter()
     model.learn(spec.total_steps)
     seconds = time.perf_counter() - begin
@@ -48,7 +53,7 @@ def run(task: str, learner: str, seed: int, episodes: int) -> dict[str, Any]:
     test_env.seed(1_000_000 + seed)
     reached, _ = _play(learner)(model, test_env, episodes, deterministic=False)
     row = {"task": task, "learner": learner, "seed": seed}
-    return {**row, "return": float(reached), "seconds": seconds}
+    return {**row, "return": float(reached), "seconds": seconds, "course": course.series}
 
 
 def make_env(task: str, num: int) -> VecEnv:

@@ -10,6 +10,7 @@ import pytest
 
 from memrl.bench import parity, parity_run
 from memrl.bench.parity import bench_parity
+from memrl.bench.parity_picture import ROWS, draw_courses
 from memrl.bench.parity_tasks import TASKS, ParityTask
 from memrl.bench.run_file import RunKey
 
@@ -85,11 +86,31 @@ def test_a_run_that_fails_says_which_and_why(tmp_path, monkeypatch):
      ("IdentityMultiBinary", "MlpLstmPolicy")],
 )  # fmt: skip
 def test_a_run_trains_and_plays(task, learner, monkeypatch):
-    small = {"n_steps": 16, "batch_size": 8, "n_epochs": 1}
-    monkeypatch.setattr(parity_run, "TASKS", {task: ParityTask(32, 2, small)})
+    small = {"n_steps": 16, "batch_size": 8, "n_epochs": 1, "max_grad_norm": 1e-6}
+    monkeypatch.setattr(parity_run, "TASKS", {task: ParityTask(96, 2, small)})
     row = parity_run.run(task, learner, seed=1, episodes=1)
     assert (row["task"], row["learner"], row["seed"]) == (task, learner, 1)
     assert math.isfinite(row["return"])
+    course = row["course"]
+    assert len(course["env_steps"]) == 2  # SB3 logs an update after the next rollout
+    assert min(course["gradient/heads"]) > 1e-5  # before clipping
+    assert ("gradient/memory" in course) == (learner != "PPO")
+    assert {len(series) for series in course.values()} == {2}
+
+
+def test_the_picture_has_a_panel_per_task_and_quantity_and_a_line_per_learner(tmp_path):
+    course = {"env_steps": [1, 2], **{quantity: [0.1, 0.2] for quantity in ROWS}}
+    runs = {
+        RunKey(task, learner, seed): {"course": course}
+        for task in ("A", "B")
+        for learner in ("PPO", "none")
+        for seed in (0, 1)
+    }
+    del runs["A", "PPO", 0]["course"]["gradient/memory"]
+    figure = draw_courses(runs, tmp_path / "parity.png")
+    assert (tmp_path / "parity.png").stat().st_size > 1_000
+    assert len(figure.axes) == 2 * len(ROWS)
+    assert {len(axes.get_lines()) for axes in figure.axes} == {0, 2}
 
 
 @pytest.mark.slow
