@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 # One file a memory; imported when such a memory first steps.
 KERNELS = {
     f"memory.kernels.{name}"
-    for name in ("dnc", "graph", "gru", "lrua", "lstm", "ntm", "ring", "sam", "squashing")
+    for name in ("dnc", "graph", "gru", "lrua", "lstm", "ntm", "ring", "sam", "elementary")
 }
 LINKED = ("agents", "configs", "envs")
 

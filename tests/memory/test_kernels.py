@@ -213,7 +213,7 @@ def test_a_kernel_compiles_in_a_new_process_and_leaves_torchs_threads_alone():
 
 
 def test_the_rational_tanh_is_within_4e_7_and_keeps_what_is_not_a_number():
-    from memrl.memory.kernels.squashing import EDGE, rational_tanh
+    from memrl.memory.kernels.elementary import EDGE, rational_tanh
 
     near = np.linspace(-12, 12, 20_001, dtype=np.float32)
     tiny = 10.0 ** np.arange(-30, 0, dtype=np.float32)
@@ -223,3 +223,10 @@ def test_the_rational_tanh_is_within_4e_7_and_keeps_what_is_not_a_number():
         assert abs(rational_tanh(x)) <= 1
     assert np.isnan(rational_tanh(np.float32("nan")))
     assert rational_tanh(np.float32("-inf")) == rational_tanh(-EDGE)
+
+
+def test_the_short_exp_is_within_5e_7_of_its_value():
+    from memrl.memory.kernels.elementary import short_exp
+
+    for x in np.linspace(-86.9, 87.9, 10_001, dtype=np.float32):
+        assert abs(short_exp(x) / np.exp(np.float64(x)) - 1) <= 5e-7

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 
+from memrl.memory.kernels import elementary
 from memrl.memory.kernels.compile import row
+from memrl.memory.kernels.elementary import exp
 
 
 @row
@@ -29,19 +31,19 @@ def clip_reverse(asked, bound, d):
 def above_one(one, y):
     """1 + softplus."""
     for j in range(len(y)):
-        y[j] = one + math.log1p(math.exp(y[j]))
+        y[j] = one + math.log1p(exp(y[j]))
 
 
 @row
 def above_one_reverse(one, y, d):
     for j in range(len(d)):
-        d[j] -= d[j] * math.exp(one - y[j])
+        d[j] -= d[j] * exp(one - y[j])
 
 
 @row
-def sigmoid(one, y):
+def sigmoid(y):
     for j in range(len(y)):
-        y[j] = one / (one + math.exp(-y[j]))
+        y[j] = elementary.sigmoid(y[j])
 
 
 @row

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from memrl.memory.kernels.compile import row
+from memrl.memory.kernels.elementary import exp
 
 
 @row
@@ -57,7 +58,8 @@ def softmax(x):
         top = max(top, x[i])
     total = x.dtype.type(0)
     for i in range(len(x)):
-        x[i] = math.exp(x[i] - top)
+        x[i] = exp(x[i] - top)
+    for i in range(len(x)):
         total += x[i]
     for i in range(len(x)):
         x[i] /= total

@@ -176,7 +176,7 @@ def activate(sizes, asked, y):
     for j in range(sizes.modes, sizes.strengths, 3):
         attention.softmax(y[j : j + 3])
     activations.above_one(sizes.one, y[sizes.strengths : sizes.erase])
-    activations.sigmoid(sizes.one, y[sizes.erase :])
+    activations.sigmoid(y[sizes.erase :])
 
 
 @row

@@ -180,7 +180,7 @@ def activate(sizes, asked, y):
     for j in range(sizes.word, sizes.strengths):
         y[j] = math.tanh(y[j])
     activations.above_one(sizes.one, y[sizes.strengths : sizes.gates])
-    activations.sigmoid(sizes.one, y[sizes.gates :])
+    activations.sigmoid(y[sizes.gates :])
 
 
 @row

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from memrl.memory.kernels.attention import copy, zero
 from memrl.memory.kernels.compile import Array, over_rows, row
+from memrl.memory.kernels.elementary import sigmoid, tanh
 from memrl.memory.kernels.products import FEW_ROWS, multiply
-from memrl.memory.kernels.squashing import sigmoid, tanh
-from memrl.memory.kernels.threads import LEAST_UNITS, call
+from memrl.memory.kernels.threads import LEAST_UNITS, Calls, call
 from memrl.memory.ops.gated import Leaves
 from memrl.memory.ops.gru import GRUGates
 
@@ -41,8 +41,9 @@ class RowGRU(GRUGates):
         h_in: Tensor,
     ) -> None:
         super().__init__(inputs, start, state, initial, own, h_in)
-        self.few, self.shares = len(state[0]) <= FEW_ROWS, state[0].numel() // LEAST_UNITS
+        self.few, shares = len(state[0]) <= FEW_ROWS, state[0].numel() // LEAST_UNITS
         self.product = torch.empty_like(inputs[0])
+        self.one_step, self.one_back = Calls(step, shares), Calls(reverse, shares)
         kept = start, *initial, *own, inputs, self.hidden_n, h_in
         self.kept = Kept(*(leaf.detach().contiguous().numpy() for leaf in kept))
 
@@ -54,7 +55,7 @@ class RowGRU(GRUGates):
 
     def step(self, t: int, u: Tensor, h_out: Tensor) -> None:
         product = torch.mm(self.h_in[t], u, out=self.product).numpy()
-        call(step, self.shares, t, product, self.kept, h_out.numpy())
+        self.one_step(t, product, self.kept, h_out.numpy())
 
     def begin_reverse(self, d_last: tuple[Tensor | None, ...]) -> None:
         self.d_gates = torch.empty_like(self.gates)
@@ -69,7 +70,7 @@ class RowGRU(GRUGates):
 
     def reverse(self, t: int, d_h: Tensor, d_out: Tensor) -> None:
         grads = (leaf.numpy() for leaf in (d_out, d_h, self.past, self.d_gates, self.d_n))
-        call(reverse, self.shares, t, self.kept, *grads)
+        self.one_back(t, self.kept, *grads)
 
 
 @over_rows

@@ -12,6 +12,7 @@ import numpy as np
 from memrl.memory.kernels import attention
 from memrl.memory.kernels.attention import dot, measure
 from memrl.memory.kernels.compile import Array, over_rows, row
+from memrl.memory.kernels.elementary import sigmoid
 from memrl.memory.kernels.rows import Kernel, RowMemory
 
 
@@ -95,7 +96,7 @@ def access_row(sizes, asked, before, after, kept, reads):
     for j in range(sizes.reads):
         y[j] = math.tanh(asked[j])
     for h in range(R):
-        y[sizes.reads + h] = sizes.one / (sizes.one + math.exp(-asked[sizes.reads + h]))
+        y[sizes.reads + h] = sigmoid(asked[sizes.reads + h])
         key = y[h * W : (h + 1) * W]
         kept.lengths[h] = math.sqrt(dot(key, key))
     least_used(before.usage, R, kept.least)

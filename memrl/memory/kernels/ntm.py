@@ -12,6 +12,7 @@ import numpy as np
 from memrl.memory.kernels import activations, attention
 from memrl.memory.kernels.attention import by_content, by_content_reverse, dot, measure
 from memrl.memory.kernels.compile import Array, over_rows, row
+from memrl.memory.kernels.elementary import exp
 from memrl.memory.kernels.rows import Kernel, RowMemory
 
 
@@ -124,9 +125,9 @@ def activate(sizes, asked, y, shifts):
     for j in range(sizes.kernel, sizes.strengths, shifts):
         attention.softmax(y[j : j + shifts])
     for j in range(sizes.strengths, sizes.powers):
-        y[j] = math.log1p(math.exp(y[j]))
+        y[j] = math.log1p(exp(y[j]))
     activations.above_one(sizes.one, y[sizes.powers : sizes.gates])
-    activations.sigmoid(sizes.one, y[sizes.gates :])
+    activations.sigmoid(y[sizes.gates :])
 
 
 @row
@@ -192,7 +193,7 @@ def activate_reverse(sizes, asked, y, d, shifts):
     for j in range(sizes.kernel, sizes.strengths, shifts):
         attention.softmax_reverse(d[j : j + shifts], y[j : j + shifts])
     for j in range(sizes.strengths, sizes.powers):
-        d[j] -= d[j] * math.exp(-y[j])  # the slope of softplus
+        d[j] -= d[j] * exp(-y[j])  # the slope of softplus
     gamma, gates = slice(sizes.powers, sizes.gates), slice(sizes.gates, sizes.end)
     activations.above_one_reverse(sizes.one, y[gamma], d[gamma])
     activations.sigmoid_reverse(y[gates], d[gates])

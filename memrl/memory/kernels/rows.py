@@ -11,7 +11,7 @@ from torch import Tensor
 
 from memrl.memory.kernels.compile import Array
 from memrl.memory.kernels.lstm import RowController
-from memrl.memory.kernels.threads import LEAST_ROWS, call
+from memrl.memory.kernels.threads import LEAST_ROWS, Calls, call
 from memrl.memory.ops.controlled import Accesses, Memory
 from memrl.memory.ops.gated import Leaves
 
@@ -74,6 +74,8 @@ class RowAccesses(Accesses):
     ) -> None:
         T, B = start.shape
         self._kernel, self._start = kernel, list(start.numpy())
+        self._access = Calls(kernel.access, B // LEAST_ROWS)
+        self._reverse = Calls(kernel.reverse, B // LEAST_ROWS)
         states, keeps = (T + 1, T) if trains else (min(T + 1, 3), 1)
         self._memory = [leaf.new_empty(states, *leaf.shape) for leaf in memory]
         for own, leaf in zip(self._memory, memory, strict=True):
@@ -86,9 +88,7 @@ class RowAccesses(Accesses):
     def step(self, t: int, asked: Tensor, reads: Tensor) -> None:
         before, after = self._slots[self._place(t)], self._slots[self._place(t + 1)]
         kept = self._kept[t % len(self._kept)]
-        call(
-            self._kernel.access,
-            len(asked) // LEAST_ROWS,
+        self._access(
             *(self._kernel.sizes, self._start[t], asked.numpy()),
             *(before, self._initial, after, kept, reads.numpy(), *self._own),
         )
@@ -111,9 +111,7 @@ class RowAccesses(Accesses):
         self._d_first = slots(*(leaf.numpy() for leaf in self._d_initial))
 
     def reverse(self, t: int, asked: Tensor, d_reads: Tensor, d_asked: Tensor) -> None:
-        call(
-            self._kernel.reverse,
-            len(asked) // LEAST_ROWS,
+        self._reverse(
             *(self._kernel.sizes, self._start[t], asked.numpy()),
             *(self._slots[t], self._initial, self._slots[t + 1], self._kept[t]),
             *(d_reads.numpy(), d_asked.numpy(), self._d_slots, self._d_first, *self._own),

@@ -87,7 +87,7 @@ def activate(sizes, asked, y):
     activations.clip(asked, sizes.clip, y)
     for h in range(2 * sizes.word, len(y), sizes.head):
         activations.above_one(sizes.one, y[h : h + 1])
-        activations.sigmoid(sizes.one, y[h + 1 : h + 3])
+        activations.sigmoid(y[h + 1 : h + 3])
 
 
 @row

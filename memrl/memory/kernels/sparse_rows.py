@@ -15,7 +15,7 @@ from memrl.memory.kernels.compile import Array
 from memrl.memory.kernels.lstm import RowController
 from memrl.memory.kernels.rows import each_step, gradient, room
 from memrl.memory.kernels.sparse import Kept, Large, Sizes, Small
-from memrl.memory.kernels.threads import LEAST_ROWS, call
+from memrl.memory.kernels.threads import LEAST_ROWS, Calls
 from memrl.memory.ops.controlled import Accesses, Memory
 from memrl.memory.ops.gated import Leaves
 
@@ -87,6 +87,8 @@ class SparseAccesses(Accesses):
     ) -> None:
         (T, B), (*large, clock, used, written, slots, weights) = start.shape, memory
         self._how, self._start = how, list(start.numpy())
+        self._access = Calls(how.kernel.access, B // LEAST_ROWS)
+        self._reverse = Calls(how.kernel.reverse, B // LEAST_ROWS)
         states, keeps = (T + 1, T) if trains else (2, 1)
         own = donate and all(leaf.is_contiguous() for leaf in large)
         self._large = [
@@ -103,9 +105,7 @@ class SparseAccesses(Accesses):
     def step(self, t: int, asked: Tensor, reads: Tensor) -> None:
         how, states = self._how, len(self._places)
         before, after = self._places[t % states], self._places[(t + 1) % states]
-        call(
-            how.kernel.access,
-            len(asked) // LEAST_ROWS,
+        self._access(
             *(how.sizes, self._start[t], asked.numpy(), self._rows),
             *(before, how.initial, after, self._kept[t % len(self._kept)], reads.numpy()),
         )
@@ -122,9 +122,7 @@ class SparseAccesses(Accesses):
 
     def reverse(self, t: int, asked: Tensor, d_reads: Tensor, d_asked: Tensor) -> None:
         how = self._how
-        call(
-            how.kernel.reverse,
-            len(asked) // LEAST_ROWS,
+        self._reverse(
             *(how.sizes, self._start[t], asked.numpy(), self._undone.numpy()),
             *(self._places[t], how.initial, self._places[t + 1], self._kept[t]),
             *(d_reads.numpy(), d_asked.numpy()),
