@@ -54,7 +54,8 @@ def bench_parity(
         ``behind``: whether our interval lies below the peer's.
 
     Raises:
-        ValueError: a task or a memory is unknown, or sb3-contrib is not installed.
+        ValueError: a task or a memory is unknown, sb3-contrib is not installed, or a picture is
+            asked for and the file has runs of an older version.
         RuntimeError: a run failed.
     """
     pairs = _pairs(tasks.split(","), memories.split(","))
@@ -63,6 +64,12 @@ def bench_parity(
     path = Path(file)
     done = read_runs(path)
     todo = [key for key in keys if key not in done]
+    old = [key for key in keys if "course" not in done.get(key, {"course": None})]
+    if picture is not None and old:
+        raise ValueError(
+            f"{file} has {len(old)} runs without a course, of an older version; the picture needs "
+            "it: take another file, or no picture"
+        )
     with ThreadPoolExecutor(workers or usable_cores()) as pool:
         try:
             runs = {pool.submit(_run, key, episodes): key for key in todo}

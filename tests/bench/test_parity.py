@@ -45,6 +45,14 @@ def test_every_memory_is_compared_with_its_peer(tmp_path, no_runs):
     assert len(no_runs) == len(set(no_runs)) == 3 * (4 + 3)  # MaskablePPO serves both memories
 
 
+def test_runs_of_an_older_version_have_no_picture_and_one_sentence_says_so(tmp_path, no_runs):
+    file = str(tmp_path / "runs.jsonl")
+    bench_parity(file, tasks="CartPole-v1", memories="none", seeds=1)
+    with pytest.raises(ValueError, match="has 2 runs without a course, of an older version"):
+        bench_parity(file, "CartPole-v1", "none", seeds=3, picture=str(tmp_path / "x.png"))
+    assert len(no_runs) == 2  # said before other runs begin
+
+
 def test_behind_is_where_the_intervals_do_not_meet(tmp_path, no_runs):
     rows = bench_parity(str(tmp_path / "x"), tasks="CartPole-v1", memories="none,gru", seeds=3)
     none, gru = rows["CartPole-v1 none"], rows["CartPole-v1 gru"]

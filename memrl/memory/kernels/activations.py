@@ -47,6 +47,13 @@ def sigmoid(y):
 
 
 @row
+def add_sigmoid(y, x):
+    """Replace y by σ(y + x)."""
+    for j in range(len(y)):
+        y[j] = elementary.sigmoid(y[j] + x[j])
+
+
+@row
 def sigmoid_reverse(y, d):
     for j in range(len(d)):
         d[j] *= y[j] - y[j] * y[j]

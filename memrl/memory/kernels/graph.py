@@ -18,6 +18,7 @@ from memrl.memory.kernels.attention import (
     measure,
 )
 from memrl.memory.kernels.compile import Array, over_rows, row
+from memrl.memory.kernels.elementary import tanh
 from memrl.memory.kernels.rows import Kernel, RowMemory
 
 
@@ -178,7 +179,7 @@ def activate(sizes, asked, y):
     """Clip the interface vector; words by tanh, β = 1 + softplus, gates by σ."""
     activations.clip(asked, sizes.clip, y)
     for j in range(sizes.word, sizes.strengths):
-        y[j] = math.tanh(y[j])
+        y[j] = tanh(y[j])
     activations.above_one(sizes.one, y[sizes.strengths : sizes.gates])
     activations.sigmoid(y[sizes.gates :])
 
@@ -195,7 +196,7 @@ def pass_messages(nodes, link, messages, around, out):
     for i in range(N):
         for j in range(W):
             total = nodes[i, j] + dot(messages[j, :W], around[0, i])
-            out[i, j] = math.tanh(total + dot(messages[j, W:], around[1, i]))
+            out[i, j] = tanh(total + dot(messages[j, W:], around[1, i]))
 
 
 @row

@@ -8,12 +8,13 @@ import numba
 import torch
 from torch import Tensor
 
+from memrl.memory.kernels.activations import add_sigmoid
 from memrl.memory.kernels.attention import copy, zero
 from memrl.memory.kernels.compile import Array, over_rows, row
-from memrl.memory.kernels.elementary import sigmoid, tanh
+from memrl.memory.kernels.elementary import tanh
 from memrl.memory.kernels.products import FEW_ROWS, multiply
 from memrl.memory.kernels.threads import LEAST_UNITS, Calls, call
-from memrl.memory.ops.gated import Leaves
+from memrl.memory.ops.gated import Given
 from memrl.memory.ops.gru import GRUGates
 
 
@@ -31,20 +32,13 @@ class Kept(NamedTuple):
 class RowGRU(GRUGates):
     """`GRUGates` by a kernel."""
 
-    def __init__(
-        self,
-        inputs: Tensor,
-        start: Tensor,
-        state: Leaves,
-        initial: Leaves,
-        own: Leaves,
-        h_in: Tensor,
-    ) -> None:
-        super().__init__(inputs, start, state, initial, own, h_in)
-        self.few, shares = len(state[0]) <= FEW_ROWS, state[0].numel() // LEAST_UNITS
-        self.product = torch.empty_like(inputs[0])
+    def __init__(self, given: Given) -> None:
+        super().__init__(given)
+        h = given.state[0]
+        self.few, shares = len(h) <= FEW_ROWS, h.numel() // LEAST_UNITS
+        self.product = torch.empty_like(self.gates[0])
         self.one_step, self.one_back = Calls(step, shares), Calls(reverse, shares)
-        kept = start, *initial, *own, inputs, self.hidden_n, h_in
+        kept = self.start, self.initial, self.bias_n, self.gates, self.hidden_n, self.h_in
         self.kept = Kept(*(leaf.detach().contiguous().numpy() for leaf in kept))
 
     def forward(self, u: Tensor, h_out: Tensor) -> None:
@@ -94,18 +88,12 @@ def step_row(t, b, x, kept, h_out):
     """Activate the gates in place, then the output and the next state."""
     T, _, H = h_out.shape
     y, hidden, h = kept.gates[t, b], kept.hidden_n[t, b], h_out[t, b]
-    squash(y[: 2 * H], x[: 2 * H])
+    add_sigmoid(y[: 2 * H], x[: 2 * H])
     of_state(x[2 * H :], kept.bias_n, hidden)
     propose(y[2 * H :], y[:H], hidden)
     mix(y[H : 2 * H], y[2 * H :], kept.h_in[t, b], h)
     again = t + 1 < T and kept.start[t + 1, b]
     copy(kept.h_in[t + 1, b], kept.first_h[0] if again else h)
-
-
-@row
-def squash(y, x):
-    for j in range(len(y)):
-        y[j] = sigmoid(y[j] + x[j])
 
 
 @row

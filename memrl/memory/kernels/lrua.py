@@ -12,7 +12,7 @@ import numpy as np
 from memrl.memory.kernels import attention
 from memrl.memory.kernels.attention import dot, measure
 from memrl.memory.kernels.compile import Array, over_rows, row
-from memrl.memory.kernels.elementary import sigmoid
+from memrl.memory.kernels.elementary import sigmoid, tanh
 from memrl.memory.kernels.rows import Kernel, RowMemory
 
 
@@ -94,7 +94,7 @@ def access_row(sizes, asked, before, after, kept, reads):
     R, (N, W) = len(before.looked), before.memory.shape
     y, w = kept.interface, kept.written
     for j in range(sizes.reads):
-        y[j] = math.tanh(asked[j])
+        y[j] = tanh(asked[j])
     for h in range(R):
         y[sizes.reads + h] = sigmoid(asked[sizes.reads + h])
         key = y[h * W : (h + 1) * W]

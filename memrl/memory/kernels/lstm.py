@@ -8,12 +8,13 @@ import numba
 import torch
 from torch import Tensor
 
+from memrl.memory.kernels.activations import add_sigmoid
 from memrl.memory.kernels.attention import copy, zero
 from memrl.memory.kernels.compile import Array, over_rows, row
-from memrl.memory.kernels.elementary import sigmoid, tanh
+from memrl.memory.kernels.elementary import tanh
 from memrl.memory.kernels.products import FEW_ROWS, multiply
 from memrl.memory.kernels.threads import LEAST_UNITS, Calls, call
-from memrl.memory.ops.gated import Leaves
+from memrl.memory.ops.gated import Given
 from memrl.memory.ops.lstm import ControllerGates, LSTMGates
 
 
@@ -32,20 +33,13 @@ class Kept(NamedTuple):
 class RowLSTM(LSTMGates):
     """`LSTMGates` by a kernel."""
 
-    def __init__(
-        self,
-        inputs: Tensor,
-        start: Tensor,
-        state: Leaves,
-        initial: Leaves,
-        own: Leaves,
-        h_in: Tensor,
-    ) -> None:
-        super().__init__(inputs, start, state, initial, own, h_in)
-        self.few, shares = len(state[0]) <= FEW_ROWS, state[0].numel() // LEAST_UNITS
-        self.product = torch.empty_like(inputs[0])
+    def __init__(self, given: Given) -> None:
+        super().__init__(given)
+        h = given.state[0]
+        self.few, shares = len(h) <= FEW_ROWS, h.numel() // LEAST_UNITS
+        self.product = torch.empty_like(self.gates[0])
         self.one_step, self.one_back = Calls(step, shares), Calls(reverse, shares)
-        kept = start, *initial, self.gates, self.c_in, self.tanh_c, self.h_in
+        kept = self.start, *self.initial, self.gates, self.c_in, self.tanh_c, self.h_in
         self.kept = Kept(*(leaf.detach().numpy() for leaf in kept))
 
     def forward(self, u: Tensor, h_out: Tensor) -> None:
@@ -58,9 +52,7 @@ class RowLSTM(LSTMGates):
         product = torch.mm(self.h_in[t], u, out=self.product).numpy()
         self.one_step(t, self.order, product, self.kept, h_out.numpy())
 
-    def begin_reverse(self, d_last: tuple[Tensor | None, ...]) -> None:
-        (d_c,) = d_last
-        self.d_c = torch.zeros_like(self.c_in[0]) if d_c is None else d_c.clone()
+    def _prepare(self) -> None:
         self.d_gates = torch.empty_like(self.gates)
 
     def backward(self, u: Tensor, d_h: Tensor, d_out: Tensor) -> None:
@@ -117,21 +109,15 @@ def step_row(t, b, order, x, kept, h_out):
 @row
 def activate(y, x, g, H):
     """σ of three gates and tanh of that at g, of what inputs and state give together."""
-    squash(y[:g], x[:g])
+    add_sigmoid(y[:g], x[:g])
     propose(y[g : g + H], x[g : g + H])
-    squash(y[g + H :], x[g + H :])
+    add_sigmoid(y[g + H :], x[g + H :])
 
 
 @row
 def propose(y, x):
     for j in range(len(y)):
         y[j] = tanh(y[j] + x[j])
-
-
-@row
-def squash(y, x):
-    for j in range(len(y)):
-        y[j] = sigmoid(y[j] + x[j])
 
 
 @row

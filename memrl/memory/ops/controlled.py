@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from memrl.memory.ops.gated import Leaves
+from memrl.memory.ops.gated import Given, Leaves
 from memrl.memory.ops.lstm import ControllerGates, LSTMGates, lstm_cell
 
 
@@ -176,12 +176,11 @@ class _Sequence(torch.autograd.Function):
         u = _by_seen(feedback, V)
         fed, seen = x.new_empty(T + 1, B, H + V), x.new_empty(T, B, H + V)  # [h, reads]
         state, first = (before.h, before.c), (initial.h, initial.c)
-        gates = how.gates(x.clone(), start, state, first, (), fed)
+        gates = how.gates(Given(x.clone(), start, state, first, (), fed))
         asked = x.new_empty(T, B, len(bias))
-        resets = [*start.any(dim=1).tolist(), False]
         reads, u_t, w_t = before.reads, u.t(), interface.t()
         for t in range(T + 1):
-            if resets[t]:
+            if gates.resets[t]:
                 torch.where(start[t].unsqueeze(1), initial.reads, reads, out=fed[t, :, H:])
             else:
                 fed[t, :, H:] = reads
@@ -191,7 +190,7 @@ class _Sequence(torch.autograd.Function):
                 accesses.step(t, torch.addmm(bias, h, w_t, out=asked[t]), reads)
         if trains:
             ctx.save_for_backward(start, u, interface, asked, seen)
-            ctx.accesses, ctx.gates, ctx.resets, ctx.leaves = accesses, gates, resets, leaves
+            ctx.accesses, ctx.gates, ctx.leaves = accesses, gates, leaves
             ctx.learns_initial = any(leaf.requires_grad for leaf in (*first, initial.reads))
         last = (*gates.last(), reads, *accesses.last())
         # If the graph kept what it returns, it would refer to itself and never be freed.
@@ -204,7 +203,7 @@ class _Sequence(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, d_seen: Tensor | None, *d_last: Tensor | None) -> tuple[Any, ...]:
         start, u, interface, asked, seen = ctx.saved_tensors
-        accesses, gates, resets = ctx.accesses, ctx.gates, ctx.resets
+        accesses, gates = ctx.accesses, ctx.gates
         fed, T, H = gates.h_in, len(asked), interface.shape[1]
         d_h, d_c, d_reads, *d_memory = d_last
         d = torch.zeros_like(fed[0])  # of fed[t + 1]
@@ -217,7 +216,7 @@ class _Sequence(torch.autograd.Function):
         accesses.begin_reverse(d_memory)
         gates.begin_reverse((d_c,))
         for t in range(T, -1, -1):
-            if resets[t]:
+            if gates.resets[t]:
                 fresh = start[t].unsqueeze(1)
                 if ctx.learns_initial:
                     d_first += torch.where(fresh, d, 0).sum(0, keepdim=True)

@@ -9,7 +9,7 @@ inside the loop and the state do not.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from jaxtyping import Bool, Float
@@ -18,6 +18,17 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 Leaves: TypeAlias = tuple[Tensor, ...]
+
+
+class Given(NamedTuple):
+    """What a cell is given for a sequence."""
+
+    inputs: Tensor  # [T, B, G]  what the inputs give to the gates; it is overwritten
+    start: Tensor  # bool [T, B]  True where an episode starts
+    state: Leaves  # before the first step, h first, [B, H] each
+    initial: Leaves  # before an episode, [1, H] each
+    own: Leaves  # further weights of the cell
+    h_in: Tensor  # [T + 1, B, ≥ H]  see ``Gates``; uninitialised
 
 
 class Gates(ABC):
@@ -31,31 +42,16 @@ class Gates(ABC):
         h_in: the state that step t begins from, after its reset; at T, the state after the last
             step, [T + 1, B, ≥ H]. Its first step is filled at the beginning.
         d_gates: the gradient of the product with ``h_in``, which ``reverse`` fills, [T, B, G].
+        resets: whether an episode starts in any row at step t, for T + 1 steps; never at T.
     """
 
     h_in: Tensor
     d_gates: Tensor
+    resets: list[bool]
 
     @abstractmethod
-    def __init__(
-        self,
-        inputs: Tensor,
-        start: Tensor,
-        state: Leaves,
-        initial: Leaves,
-        own: Leaves,
-        h_in: Tensor,
-    ) -> None:
-        """Begin a sequence.
-
-        Args:
-            inputs: what the inputs give to the gates, [T, B, G]; it is overwritten.
-            start: True where an episode starts, [T, B].
-            state: before the first step, h first, [B, H] each.
-            initial: before an episode, [1, H] each.
-            own: further weights of the cell.
-            h_in: as above, uninitialised.
-        """
+    def __init__(self, given: Given) -> None:
+        """Begin a sequence."""
 
     @abstractmethod
     def step(self, t: int, u: Tensor, h_out: Tensor) -> None:
@@ -138,7 +134,7 @@ class _Sequence(torch.autograd.Function):
         (T, B), H = start.shape, h.shape[1]
         inputs = F.linear(x, weight_ih, bias).to(h.dtype)
         initial = tuple(h.new_zeros(1, H) for _ in state)
-        gates = cell(inputs, start, state, initial, own, h.new_empty(T + 1, B, H))
+        gates = cell(Given(inputs, start, state, initial, own, h.new_empty(T + 1, B, H)))
         h_out = h.new_empty(T, B, H)
         gates.forward(weight_hh.t(), h_out)
         ctx.save_for_backward(x, weight_ih, weight_hh)

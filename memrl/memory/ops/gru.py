@@ -5,26 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from memrl.memory.ops.gated import Gates, Leaves
+from memrl.memory.ops.gated import Gates, Given, Leaves
 
 
 class GRUGates(Gates):
     """A GRU's gates r, z, n in torch; ``own`` is b_n, which the reset gate scales."""
 
-    def __init__(
-        self,
-        inputs: Tensor,
-        start: Tensor,
-        state: Leaves,
-        initial: Leaves,
-        own: Leaves,
-        h_in: Tensor,
-    ) -> None:
-        (h,), (self.initial,), (self.bias_n,) = state, initial, own
+    def __init__(self, given: Given) -> None:
+        self.gates, self.start, (h,), (self.initial,), (self.bias_n,), self.h_in = given
         self.H = h.shape[1]
-        self.h_in, self.start, self.gates = h_in, start, inputs
-        self.hidden_n = h.new_empty(*start.shape, self.H)  # U_n h + b_n
-        self.resets = [*start.any(dim=1).tolist(), False]
+        self.hidden_n = h.new_empty(*self.start.shape, self.H)  # U_n h + b_n
+        self.resets = [*self.start.any(dim=1).tolist(), False]
         self._begin(0, h)
 
     def _begin(self, t: int, h: Tensor) -> None:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from memrl.memory.ops.gated import Gates, Leaves
+from memrl.memory.ops.gated import Gates, Given, Leaves
 
 
 class Order(NamedTuple):
@@ -42,21 +42,11 @@ class LSTMGates(Gates):
 
     order: ClassVar = Order(g=2, o=3)
 
-    def __init__(
-        self,
-        inputs: Tensor,
-        start: Tensor,
-        state: Leaves,
-        initial: Leaves,
-        own: Leaves,
-        h_in: Tensor,
-    ) -> None:
-        h, c = state
-        T, self.H = len(start), h.shape[1]
-        self.h_in, self.start, self.initial = h_in, start, initial
-        self.gates = inputs
+    def __init__(self, given: Given) -> None:
+        self.gates, self.start, (h, c), self.initial, _, self.h_in = given
+        T, self.H = len(self.start), h.shape[1]
         self.c_in, self.tanh_c = h.new_empty(T + 1, *c.shape), h.new_empty(T, *c.shape)
-        self.resets = [*start.any(dim=1).tolist(), False]
+        self.resets = [*self.start.any(dim=1).tolist(), False]
         self._begin(0, h, c)
 
     def _begin(self, t: int, h: Tensor, c: Tensor) -> None:
@@ -90,6 +80,9 @@ class LSTMGates(Gates):
     def begin_reverse(self, d_last: tuple[Tensor | None, ...]) -> None:
         (d_c,) = d_last
         self.d_c = torch.zeros_like(self.c_in[0]) if d_c is None else d_c.clone()
+        self._prepare()
+
+    def _prepare(self) -> None:
         i, _, g, o = self._parts(self.gates)
         self.through_c = (1 - self.tanh_c.square()).mul_(o)  # dc' / dh'
         self.d_gates = self.gates - self.gates.square()  # σ', then times what it multiplies
