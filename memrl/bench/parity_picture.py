@@ -22,7 +22,9 @@ ROWS: Final = {
 
 
 def draw_courses(runs: Mapping[RunKey, Mapping[str, Any]], path: Path) -> Figure:
-    """Draw the means over seeds of what runs noted of each iteration, on logarithmic axes.
+    """Draw the means over seeds of what runs noted of each iteration.
+
+    The axes are logarithmic, but for clip fractions, which are often 0.
 
     Raises:
         RunError: the disk is full.
@@ -31,13 +33,15 @@ def draw_courses(runs: Mapping[RunKey, Mapping[str, Any]], path: Path) -> Figure
     learners = sorted({key.learner for key in runs})
     picture = style.new_figure(3.6 * len(tasks), 2.3 * len(ROWS))
     panels = picture.subplots(len(ROWS), len(tasks), squeeze=False, sharex="col")
+    for axes, label in zip(panels[:, 0], ROWS.values(), strict=True):
+        axes.set_ylabel(label)
     for column, task in zip(panels.T, tasks, strict=True):
-        for axes, (quantity, label) in zip(column, ROWS.items(), strict=True):
+        for axes, quantity in zip(column, ROWS, strict=True):
             for i, learner in enumerate(learners):
                 courses = [run["course"] for key, run in runs.items() if key[:2] == (task, learner)]
                 _line(axes, [c for c in courses if quantity in c], quantity, learner, i)
-            style.log_axis(axes)
-            axes.set_ylabel(label if column is panels.T[0] else "")
+            if quantity != "clip_fraction":
+                style.log_axis(axes)
             style.tidy(axes)
         column[0].set_title(task, loc="left")
         style.steps_axis(column[-1])

@@ -119,6 +119,8 @@ def test_the_picture_has_a_panel_per_task_and_quantity_and_a_line_per_learner(tm
     assert (tmp_path / "parity.png").stat().st_size > 1_000
     assert len(figure.axes) == 2 * len(ROWS)
     assert {len(axes.get_lines()) for axes in figure.axes} == {0, 2}
+    assert [axes.get_ylabel() for axes in figure.axes[::2]] == [*ROWS.values()]
+    assert [axes.get_title(loc="left") for axes in figure.axes[:2]] == ["A", "B"]
 
 
 @pytest.mark.slow
