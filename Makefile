@@ -1,4 +1,4 @@
-# The verbs of this project; CI calls `make check` and, in the hosted workflow, `make test-slow`.
+# The verbs of this project; CI calls `make check` and `make test-slow`.
 # Needs Python ≥ 3.11 with venv. `make PYTHON=python3.12 …` picks another interpreter.
 PYTHON ?= python3
 VENV ?= .venv

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plug_ins import CORRIDOR, folder, forget, install
+from own_folder import own_folder as folder
+from plug_ins import CORRIDOR, forget, install
 
 from memrl.config.choices import modules_of, refuse_unnamed
 from memrl.errors import RunError

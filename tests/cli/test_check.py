@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from own_parts import A2C, CHANGE, FLAT, offer, own_folder
+from own_folder import own_folder
+from own_parts import A2C, CHANGE, FLAT, offer
 from plug_ins import FIRST_BIT
 from suites import slow, slow_but
 

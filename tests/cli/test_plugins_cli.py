@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from plug_ins import CORRIDOR, FIRST_BIT, LEAKY, folder, forget, install
+from own_folder import own_folder as folder
+from plug_ins import CORRIDOR, FIRST_BIT, LEAKY, forget, install
 
 import memrl
 from memrl.cli.app import main

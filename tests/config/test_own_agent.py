@@ -8,7 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from own_parts import A2C, offer, own_folder
+from own_folder import own_folder
+from own_parts import A2C, offer
 
 import memrl
 from memrl.agents import BaseAgent

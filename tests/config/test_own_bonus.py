@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from own_parts import CHANGE, offer, own_folder
+from own_folder import own_folder
+from own_parts import CHANGE, offer
 
 import memrl
 from memrl.agents.ppo.config import BonusConfig, PPOConfig

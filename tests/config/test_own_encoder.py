@@ -8,7 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from own_parts import FLAT, offer, own_folder
+from own_folder import own_folder
+from own_parts import FLAT, offer
 
 import memrl
 from memrl.cli.sweep import play

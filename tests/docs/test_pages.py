@@ -15,10 +15,13 @@ from pathlib import Path
 
 import pytest
 from docs_pages import ROOT, Block, Place, blocks, lines, shortened
+from own_folder import own_folder
 
 import memrl
 from memrl.cli.app import app, bench
 from memrl.supervised.config import compose_fit
+
+__all__ = ["own_folder"]  # a fixture
 
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
@@ -88,11 +91,10 @@ def test_the_blocks_of_a_page_run(page, place):
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if any(commands(page))], ids=name)
-def test_the_commands_of_a_page_exist(page, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_the_commands_of_a_page_exist(page, own_folder):
     for block in blocks(page):
         if block.file:
-            Place(tmp_path).write(block)
+            Place(own_folder).write(block)
     for block, words in commands(page):
         check(words, f"{block}: {' '.join(words)}")
 

@@ -204,12 +204,23 @@ assert torch.get_num_threads() == 1, "numba's threads changed torch's"
 """
 
 
-def test_a_kernel_compiles_in_a_new_process_and_leaves_torchs_threads_alone():
-    words = {**os.environ, "NUMBA_DISABLE_JIT": "0", SWITCH: "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", KERNELS_COMPILE], env=words, capture_output=True, text=True
-    )
+def in_a_new_process(script, **words):
+    """What a script that may compile kernels wrote to stderr."""
+    words = {**os.environ, "NUMBA_DISABLE_JIT": "0", SWITCH: "1", **words}
+    done = subprocess.run([sys.executable, "-c", script], env=words, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def test_a_kernel_compiles_in_a_new_process_and_leaves_torchs_threads_alone():
+    in_a_new_process(KERNELS_COMPILE)
+
+
+@pytest.mark.slow
+def test_that_kernels_are_compiled_is_said_once_on_a_machine(tmp_path):
+    first = in_a_new_process(KERNELS_COMPILE, NUMBA_CACHE_DIR=str(tmp_path))
+    assert first == "the kernels of gru are being compiled for this machine, once: 10 to 30 s\n"
+    assert in_a_new_process(KERNELS_COMPILE, NUMBA_CACHE_DIR=str(tmp_path)) == ""
 
 
 def test_the_rational_tanh_is_within_4e_7_and_keeps_what_is_not_a_number():

@@ -1,21 +1,9 @@
-"""The encoder, the bonus and the agent of docs/plugins.md, and a folder to find them in."""
+"""The encoder, the bonus and the agent of docs/plugins.md, and a package that offers them."""
 
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
-from hydra.core.config_store import ConfigStore
-
-from memrl.agents.registry import AGENTS
-from memrl.bonus import BONUSES
-from memrl.nn.encoder import ENCODERS
-
-MENUS = (AGENTS, BONUSES, ENCODERS)
-GROUPS = ("agent",)  # of Hydra, whose nodes tests add
 
 PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text()
 
@@ -27,25 +15,6 @@ def documented(file: str) -> str:
 
 
 FLAT, CHANGE, A2C = (documented(file) for file in ("flat.py", "change.py", "a2c.py"))
-
-
-@pytest.fixture
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty current folder; what a test imports and registers is forgotten after it."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    for menu in MENUS:
-        monkeypatch.setattr(menu, "_classes", dict(menu._classes))
-        monkeypatch.setattr(menu, "_given", {})
-    for group in GROUPS:
-        node = ConfigStore.instance().repo.get(group, {})
-        monkeypatch.setitem(ConfigStore.instance().repo, group, dict(node))
-    before = set(sys.modules)
-    yield tmp_path
-    for name in set(sys.modules) - before:
-        file = getattr(sys.modules[name], "__file__", None)
-        if file is not None and Path(file).is_relative_to(tmp_path):
-            del sys.modules[name]
 
 
 def offer(folder: Path, group: str, **entries: str) -> None:

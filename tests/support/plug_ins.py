@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import gymnasium
-import pytest
-from hydra.core.config_store import ConfigStore
-
-from memrl.memory import registry
-from memrl.tasks import REGISTRY
 
 LEAKY = '''
 from typing import Annotated, NamedTuple
@@ -96,29 +90,6 @@ class Corridor(gymnasium.Env):
 
 gymnasium.register("Corridor-v0", Corridor)
 '''
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty current folder; what a test imports and registers is forgotten after it."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    for menu in (registry.REGISTRY, REGISTRY):
-        monkeypatch.setattr(menu, "_classes", dict(menu._classes))
-        monkeypatch.setattr(menu, "_given", {})
-    for group in ("memory", "task"):  # the nodes of classes without a YAML
-        monkeypatch.setitem(ConfigStore.instance().repo, group, {})
-    modules, ids = set(sys.modules), set(gymnasium.registry)
-    yield tmp_path
-    for name in [name for name in sys.modules if name not in modules and _is_below(name, tmp_path)]:
-        del sys.modules[name]
-    for id in set(gymnasium.registry) - ids:
-        del gymnasium.registry[id]
-
-
-def _is_below(name: str, folder: Path) -> bool:
-    file = getattr(sys.modules[name], "__file__", None)
-    return file is not None and Path(file).is_relative_to(folder)
 
 
 def forget(*modules: str) -> None:

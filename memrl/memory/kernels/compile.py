@@ -9,7 +9,10 @@ from functools import cache
 from typing import Any, TypeAlias, TypeVar
 
 import numba
+from numba.core import event
 from numpy.typing import NDArray
+
+from memrl.memory.kernels.notice import Notice
 
 F = TypeVar("F", bound=Callable[..., Any])
 Array: TypeAlias = NDArray[Any]
@@ -19,6 +22,7 @@ OPTIONS: dict[str, Any] = {
     "error_model": "numpy",  # x / 0 is infinite
     "nogil": True,
 }
+event.register("numba:compile", Notice())
 
 
 def row(function: F) -> F:

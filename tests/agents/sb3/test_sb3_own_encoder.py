@@ -8,7 +8,8 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import pytest
-from own_parts import FLAT, own_folder
+from own_folder import own_folder
+from own_parts import FLAT
 
 from memrl.agents.sb3 import MemoryPPO
 from memrl.nn.encoder import ENCODERS
