@@ -15,7 +15,17 @@ ROOT = Path(__file__).parent.parent
 # One file a memory; imported when such a memory first steps.
 KERNELS = {
     f"memory.kernels.{name}"
-    for name in ("dnc", "graph", "gru", "lrua", "lstm", "ntm", "ring", "sam", "elementary")
+    for name in (
+        "by_type",
+        "compile",
+        "elementary",
+        "gru",
+        "lstm",
+        "notice",
+        "ring",
+        "steps",
+        "threads",
+    )
 }
 LINKED = ("agents", "configs", "envs")
 
@@ -150,7 +160,7 @@ def test_every_room_exists():
         ("sb3_contrib", {"bench.learner_server", "bench.parity_run"}),
         ("wandb", {"tracking.wandb"}),
         ("faiss", {"memory.stores.index"}),
-        ("numba", {"memory.kernels.compile", "memory.kernels.threads", *KERNELS}),
+        ("numba", KERNELS),
         (
             "hydra",
             {*HYDRA_FILES},

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from memrl.memory import registry
-from memrl.memory.kernels import choice
+from memrl.memory.kernels import choice, compile
 from memrl.memory.kernels.choice import SWITCH
 from memrl.memory.state import leaves, map_state
 
@@ -150,8 +150,6 @@ def test_an_option_without_a_kernel_is_said_once_and_runs(monkeypatch):
 
 
 def test_without_a_folder_for_the_cache_kernels_are_compiled_all_the_same(monkeypatch):
-    from memrl.memory.kernels import compile
-
     def no_locator(*_, cache=False, **__):
         if cache:
             raise RuntimeError("cannot cache function 'double': no locator available")
@@ -221,6 +219,39 @@ def test_that_kernels_are_compiled_is_said_once_on_a_machine(tmp_path):
     first = in_a_new_process(KERNELS_COMPILE, NUMBA_CACHE_DIR=str(tmp_path))
     assert first == "the kernels of gru are being compiled for this machine, once: 10 to 30 s\n"
     assert in_a_new_process(KERNELS_COMPILE, NUMBA_CACHE_DIR=str(tmp_path)) == ""
+    names = [file.name for file in tmp_path.rglob("*.nbi")]
+    assert names
+    # A change of any kernel's file names other files: numba looks at that of the caller alone.
+    assert all(compile._room_digest() in name for name in names)
+
+
+@pytest.mark.parametrize(("rows", "least"), [(1, 1), (2, 1), (7, 2), (31, 8), (3, 64)])
+def test_every_row_is_given_to_one_thread(rows, least):
+    from memrl.memory.kernels.threads import divide
+
+    seen, before = [], torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        divide(lambda begin, end, more: seen.extend(range(begin, end)), rows, least, "more")
+    finally:
+        torch.set_num_threads(before)
+    assert sorted(seen) == list(range(rows))
+
+
+def test_an_error_in_another_thread_is_raised():
+    from memrl.memory.kernels.threads import divide
+
+    def kernel(begin, end):
+        if begin:
+            raise ZeroDivisionError("of the second part")
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(ZeroDivisionError, match="second part"):
+            divide(kernel, 4, 1)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_the_rational_tanh_is_within_4e_7_and_keeps_what_is_not_a_number():

@@ -1,1 +1,1 @@
-"""Steps of external memories as loops over the rows of a batch, compiled by numba; one a memory."""
+"""Steps of memories as loops over the rows of a batch, compiled by numba; one file a memory."""

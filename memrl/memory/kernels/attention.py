@@ -43,11 +43,24 @@ def zero(x):
 
 
 @row
+def zero_rows(x):
+    """Empty [., .]."""
+    for i in range(len(x)):
+        zero(x[i])
+
+
+@row
 def add(x, y):
+    """Add y to x, vectors."""
+    for i in range(len(x)):
+        x[i] += y[i]
+
+
+@row
+def add_rows(x, y):
     """Add y to x, [., .] each."""
     for i in range(len(x)):
-        for j in range(x.shape[1]):
-            x[i, j] += y[i, j]
+        add(x[i], y[i])
 
 
 @row
@@ -137,7 +150,7 @@ def by_content_reverse(sizes, h, d, memory, norms, kept, d_y, d_memory):
 @row
 def read(weights, memory, words):
     """Σ w(i) M(i)."""
-    words[:] = 0
+    zero(words)
     for i in range(len(weights)):
         add_scaled(words, weights[i], memory[i])
 

@@ -6,7 +6,6 @@ import math
 from functools import cache
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from memrl.memory.kernels import activations, attention, links
@@ -17,7 +16,8 @@ from memrl.memory.kernels.attention import (
     dot,
     measure,
 )
-from memrl.memory.kernels.compile import Array, over_rows, row
+from memrl.memory.kernels.by_type import ROW_STEPS, RowSteps
+from memrl.memory.kernels.compile import Array, row
 from memrl.memory.kernels.rows import Kernel, RowMemory
 
 
@@ -67,70 +67,13 @@ class Kept(NamedTuple):
 
 
 @row
-def slots_of(slots, b):
-    return Slots(
-        slots.memory[b],
-        slots.usage[b],
-        slots.link[b],
-        slots.precedence[b],
-        slots.written[b],
-        slots.looked[b],
-    )
-
-
-@row
-def kept_of(kept, b):
-    return Kept(
-        kept.interface[b],
-        kept.lengths[b],
-        kept.ranked[b],
-        kept.order[b],
-        kept.product[b],
-        kept.allocation[b],
-        kept.content[b],
-        kept.cosine[b],
-        kept.norms[b],
-        kept.along[b],
-        kept.spare[b],
-    )
-
-
-@over_rows
-def access(sizes, start, asked, before, initial, after, kept, reads):
-    """One step of all rows; where ``start``, from the ``initial`` state [1, ...]."""
-    for b in numba.prange(len(start)):
-        first = slots_of(initial, 0) if start[b] else slots_of(before, b)
-        access_row(sizes, asked[b], first, slots_of(after, b), kept_of(kept, b), reads[b])
-
-
-@over_rows
-def reverse(sizes, start, asked, before, initial, after, kept, d_reads, d_asked, d, d_initial):
-    """From the gradients after the step to those before it: ``d`` changes in place."""
-    for b in numba.prange(len(start)):
-        first = slots_of(initial, 0) if start[b] else slots_of(before, b)
-        own = slots_of(d, b)
-        reverse_row(
-            sizes,
-            asked[b],
-            first,
-            slots_of(after, b),
-            kept_of(kept, b),
-            d_reads[b],
-            d_asked[b],
-            own,
-        )
-        if start[b]:
-            forget(own)
-
-
-@row
-def forget(d):
+def forget(sizes, d, d_initial):
     """Nothing passes a start, and nothing of the initial state is learned."""
-    d.memory[:] = 0
-    d.usage[:] = 0
-    d.link[:] = 0
-    d.precedence[:] = 0
-    d.looked[:] = 0
+    attention.zero_rows(d.memory)
+    attention.zero(d.usage)
+    attention.zero_rows(d.link)
+    attention.zero(d.precedence)
+    attention.zero_rows(d.looked)
 
 
 @row
@@ -209,7 +152,7 @@ def allocate(sizes, u, kept):
 @row
 def follow(link, looked, back, ahead):
     """The slots written right before and right after those last read: Lᵀ r and L r."""
-    back[:] = 0
+    attention.zero(back)
     for i in range(len(looked)):
         ahead[i] = dot(link[i], looked)
         add_scaled(back, looked[i], link[i])
@@ -220,7 +163,7 @@ def reverse_row(sizes, asked, before, after, kept, d_reads, d_asked, d):
     """The steps of ``access_row`` in reverse order."""
     R, (N, W) = len(before.looked), before.memory.shape
     y, d_y = kept.interface, d_asked
-    d_y[:] = 0
+    attention.zero(d_y)
     d_content, d_back, d_ahead, d_a = kept.spare[0], kept.spare[1], kept.spare[2], kept.spare[3]
     d_looked = kept.spare[4:]
     for h in range(R):
@@ -306,12 +249,15 @@ def write_reverse(memory, w, add, erase, d, d_add, d_erase):
 
 @row
 def follow_reverse(link, looked, d_back, d_ahead, d_link, d_looked):
-    d_looked[:] = 0
+    attention.zero(d_looked)
     for i in range(len(looked)):
         d_looked[i] += dot(link[i], d_back)
         add_scaled(d_link[i], looked[i], d_back)
         add_scaled(d_link[i], d_ahead[i], looked)
         add_scaled(d_looked, d_ahead[i], link[i])
+
+
+ROW_STEPS[Sizes] = RowSteps(access_row, reverse_row, forget)
 
 
 @cache
@@ -336,4 +282,4 @@ def memory(
     }
     constants = map(np.dtype(dtype).type, (1, clip, eps, floor))
     sizes = Sizes(R * W, *np.cumsum(widths).tolist(), *constants)
-    return RowMemory(Kernel(Slots, Kept, access, reverse, sizes, shapes))
+    return RowMemory(Kernel(Slots, Kept, sizes, shapes))

@@ -6,7 +6,6 @@ import math
 from functools import cache
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from memrl.memory.kernels import activations, attention, links
@@ -17,7 +16,8 @@ from memrl.memory.kernels.attention import (
     dot,
     measure,
 )
-from memrl.memory.kernels.compile import Array, over_rows, row
+from memrl.memory.kernels.by_type import ROW_STEPS, RowSteps
+from memrl.memory.kernels.compile import Array, row
 from memrl.memory.kernels.elementary import tanh
 from memrl.memory.kernels.rows import Kernel, RowMemory
 
@@ -62,79 +62,12 @@ class Kept(NamedTuple):
 
 
 @row
-def slots_of(slots, b):
-    return Slots(slots.memory[b], slots.link[b], slots.precedence[b], slots.usage[b])
-
-
-@row
-def kept_of(kept, b):
-    return Kept(
-        kept.interface[b],
-        kept.lengths[b],
-        kept.slot[b],
-        kept.written[b],
-        kept.content[b],
-        kept.cosine[b],
-        kept.norms[b],
-        kept.nodes[b],
-        kept.around[b],
-        kept.d_nodes[b],
-        kept.spare[b],
-    )
-
-
-@over_rows
-def access(sizes, start, asked, before, initial, after, kept, reads, messages):
-    """One step of all rows; where ``start``, from the ``initial`` state [1, ...]."""
-    for b in numba.prange(len(start)):
-        first = slots_of(initial, 0) if start[b] else slots_of(before, b)
-        own, ours = slots_of(after, b), kept_of(kept, b)
-        access_row(sizes, asked[b], first, own, ours, reads[b], messages)
-
-
-@over_rows
-def reverse(
-    sizes,
-    start,
-    asked,
-    before,
-    initial,
-    after,
-    kept,
-    d_reads,
-    d_asked,
-    d,
-    d_initial,
-    messages,
-    d_messages,
-):
-    """From the gradients after the step to those before it: ``d`` changes in place."""
-    for b in numba.prange(len(start)):
-        first = slots_of(initial, 0) if start[b] else slots_of(before, b)
-        own, ours = slots_of(d, b), kept_of(kept, b)
-        reverse_row(
-            sizes,
-            asked[b],
-            first,
-            slots_of(after, b),
-            ours,
-            d_reads[b],
-            d_asked[b],
-            own,
-            messages,
-            d_messages[b],
-        )
-        if start[b]:
-            forget(own)
-
-
-@row
-def forget(d):
+def forget(sizes, d, d_initial):
     """Nothing passes a start, and nothing of the initial state is learned."""
-    d.memory[:] = 0
-    d.link[:] = 0
-    d.precedence[:] = 0
-    d.usage[:] = 0
+    attention.zero_rows(d.memory)
+    attention.zero_rows(d.link)
+    attention.zero(d.precedence)
+    attention.zero(d.usage)
 
 
 @row
@@ -204,18 +137,18 @@ def reverse_row(sizes, asked, before, after, kept, d_reads, d_asked, d, messages
     """The steps of ``access_row`` in reverse order."""
     y, (N, W), R = kept.interface, before.memory.shape, len(kept.lengths) - 1
     d_y, rounds = d_asked, len(kept.around)
-    d_y[:] = 0
+    attention.zero(d_y)
     d_nodes, d_w = kept.d_nodes, kept.spare
     d_nodes[:] = 0
     last = kept.nodes[rounds]
     for h in range(R):
-        d_w[:] = 0
+        attention.zero(d_w)
         words = d_reads[h * W : (h + 1) * W]
         attention.read_reverse(words, kept.content[h], last, d_w, d_nodes[0])
         by_content_reverse(sizes, h, d_w, last, kept.norms[1], kept, d_y, d_nodes[0])
     for k in range(rounds - 1, -1, -1):
         pass_messages_reverse(kept, k, after.link, messages, d_nodes, d.link, d_messages)
-    d_w[:] = 0
+    attention.zero(d_w)
     links.chain_reverse(before, kept.written, d, d_w)
 
     word, d_word = y[sizes.word : sizes.strengths], d_y[sizes.word : sizes.strengths]
@@ -249,7 +182,7 @@ def pass_messages_reverse(kept, k, link, messages, d_nodes, d_link, d_messages):
             add_scaled(d_messages[j, :W], d[i, j], around[0, i])
             add_scaled(d_messages[j, W:], d[i, j], around[1, i])
     for relation in range(2):
-        d_around[:] = 0
+        attention.zero_rows(d_around)
         for i in range(N):
             for j in range(W):
                 add_scaled(d_around[i], d[i, j], messages[j, relation * W : (relation + 1) * W])
@@ -280,6 +213,9 @@ def activate_reverse(sizes, asked, y, d):
     activations.clip_reverse(asked, sizes.clip, d)
 
 
+ROW_STEPS[Sizes] = RowSteps(access_row, reverse_row, forget)
+
+
 @cache
 def memory(
     dtype: str, slots: int, word_dim: int, read_heads: int, rounds: int, *constants: float
@@ -302,4 +238,4 @@ def memory(
     }
     typed = map(np.dtype(dtype).type, (1, *constants))
     sizes = Sizes(R * W, *np.cumsum(widths).tolist(), *typed)
-    return RowMemory(Kernel(Slots, Kept, access, reverse, sizes, shapes))
+    return RowMemory(Kernel(Slots, Kept, sizes, shapes))

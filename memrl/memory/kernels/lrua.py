@@ -6,12 +6,12 @@ import math
 from functools import cache
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from memrl.memory.kernels import attention
 from memrl.memory.kernels.attention import dot, measure
-from memrl.memory.kernels.compile import Array, over_rows, row
+from memrl.memory.kernels.by_type import ROW_STEPS, RowSteps
+from memrl.memory.kernels.compile import Array, row
 from memrl.memory.kernels.elementary import sigmoid, tanh
 from memrl.memory.kernels.rows import Kernel, RowMemory
 
@@ -45,47 +45,11 @@ class Kept(NamedTuple):
 
 
 @row
-def slots_of(slots, b):
-    return Slots(slots.memory[b], slots.usage[b], slots.looked[b])
-
-
-@row
-def kept_of(kept, b):
-    return Kept(
-        kept.interface[b],
-        kept.lengths[b],
-        kept.least[b],
-        kept.written[b],
-        kept.norms[b],
-        kept.cosine[b],
-    )
-
-
-@over_rows
-def access(sizes, start, asked, before, initial, after, kept, reads):
-    """One step of all rows; where ``start``, from the ``initial`` state [1, ...]."""
-    for b in numba.prange(len(start)):
-        first = slots_of(initial, 0) if start[b] else slots_of(before, b)
-        access_row(sizes, asked[b], first, slots_of(after, b), kept_of(kept, b), reads[b])
-
-
-@over_rows
-def reverse(sizes, start, asked, before, initial, after, kept, d_reads, d_asked, d, d_initial):
-    """From the gradients after the step to those before it: ``d`` changes in place."""
-    for b in numba.prange(len(start)):
-        first = slots_of(initial, 0) if start[b] else slots_of(before, b)
-        own = slots_of(d, b)
-        reverse_row(sizes, first, slots_of(after, b), kept_of(kept, b), d_reads[b], d_asked[b], own)
-        if start[b]:
-            forget(own)
-
-
-@row
-def forget(d):
+def forget(sizes, d, d_initial):
     """Nothing passes a start, and nothing of the initial state is learned."""
-    d.memory[:] = 0
-    d.usage[:] = 0
-    d.looked[:] = 0
+    attention.zero_rows(d.memory)
+    attention.zero(d.usage)
+    attention.zero_rows(d.looked)
 
 
 @row
@@ -131,7 +95,7 @@ def access_row(sizes, asked, before, after, kept, reads):
 @row
 def least_used(usage, count, least):
     """1 in the ``count`` least used slots, the lower of equals (eq. 6)."""
-    least[:] = 0
+    attention.zero(least)
     for _ in range(count):
         best = -1
         for i in range(len(usage)):
@@ -141,11 +105,11 @@ def least_used(usage, count, least):
 
 
 @row
-def reverse_row(sizes, before, after, kept, d_reads, d_asked, d):
+def reverse_row(sizes, asked, before, after, kept, d_reads, d_asked, d):
     """The steps of ``access_row`` in reverse order."""
     R, (N, W) = len(before.looked), before.memory.shape
     y, d_y = kept.interface, d_asked
-    d_y[:] = 0
+    attention.zero(d_y)
     for h in range(R):
         key, d_key = y[h * W : (h + 1) * W], d_y[h * W : (h + 1) * W]
         r, d_r = after.looked[h], d.looked[h]
@@ -177,7 +141,10 @@ def reverse_row(sizes, before, after, kept, d_reads, d_asked, d):
     for i in range(N):
         d.usage[i] *= sizes.decay
         if kept.least[i] != 0:
-            d.memory[i, :] = 0
+            attention.zero(d.memory[i])
+
+
+ROW_STEPS[Sizes] = RowSteps(access_row, reverse_row, forget)
 
 
 @cache
@@ -193,4 +160,4 @@ def memory(dtype: str, slots: int, word_dim: int, read_heads: int, *constants: f
         "cosine": (R, N),
     }
     sizes = Sizes(R * W, *map(np.dtype(dtype).type, (1, *constants)))
-    return RowMemory(Kernel(Slots, Kept, access, reverse, sizes, shapes))
+    return RowMemory(Kernel(Slots, Kept, sizes, shapes))

@@ -18,7 +18,7 @@ from memrl.memory.ops.gated import Given
 from memrl.memory.ops.lstm import ControllerGates, LSTMGates
 
 
-class Kept(NamedTuple):
+class CellKept(NamedTuple):  # numba wants other names than those of what memories keep
     """What a sequence reads and writes."""
 
     start: Array  # bool [T, B]
@@ -40,7 +40,7 @@ class RowLSTM(LSTMGates):
         self.product = torch.empty_like(self.gates[0])
         self.one_step, self.one_back = Calls(step, shares), Calls(reverse, shares)
         kept = self.start, *self.initial, self.gates, self.c_in, self.tanh_c, self.h_in
-        self.kept = Kept(*(leaf.detach().numpy() for leaf in kept))
+        self.kept = CellKept(*(leaf.detach().numpy() for leaf in kept))
 
     def forward(self, u: Tensor, h_out: Tensor) -> None:
         if not self.few:

@@ -24,7 +24,7 @@ class Notice(event.Listener):
         self._said: set[str] = set()
 
     def on_start(self, event: event.Event) -> None:
-        module: str = event.data["dispatcher"].py_func.__module__
+        module = _module(event)
         memory = module.removeprefix(_ROOM)
         if module.startswith(_ROOM) and not self._depth and memory not in self._said:
             self._said.add(memory)
@@ -35,3 +35,10 @@ class Notice(event.Listener):
 
     def on_end(self, event: event.Event) -> None:
         self._depth -= 1
+
+
+def _module(event: event.Event) -> str:
+    """The module of the memory: that of a kernel, or of the sizes that a loop is given."""
+    classes = (getattr(type, "instance_class", None) for type in event.data["args"])
+    named = next(filter(None, classes), event.data["dispatcher"].py_func)
+    return named.__module__ or ""

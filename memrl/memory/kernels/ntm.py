@@ -6,12 +6,12 @@ import math
 from functools import cache
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from memrl.memory.kernels import activations, attention
 from memrl.memory.kernels.attention import by_content, by_content_reverse, dot, measure
-from memrl.memory.kernels.compile import Array, over_rows, row
+from memrl.memory.kernels.by_type import ROW_STEPS, RowSteps
+from memrl.memory.kernels.compile import Array, row
 from memrl.memory.kernels.elementary import exp
 from memrl.memory.kernels.rows import Kernel, RowMemory
 
@@ -55,52 +55,14 @@ class Kept(NamedTuple):
 
 
 @row
-def slots_of(slots, b):
-    return Slots(slots.memory[b], slots.looked[b], slots.written[b])
-
-
-@row
-def kept_of(kept, b):
-    return Kept(
-        kept.interface[b],
-        kept.lengths[b],
-        kept.norms[b],
-        kept.cosine[b],
-        kept.content[b],
-        kept.gated[b],
-        kept.shifted[b],
-        kept.spare[b],
-    )
-
-
-@over_rows
-def access(sizes, start, asked, before, initial, after, kept, reads):
-    """One step of all rows; where ``start``, from the ``initial`` state [1, ...]."""
-    for b in numba.prange(len(start)):
-        first = slots_of(initial, 0) if start[b] else slots_of(before, b)
-        access_row(sizes, asked[b], first, slots_of(after, b), kept_of(kept, b), reads[b])
-
-
-@over_rows
-def reverse(sizes, start, asked, before, initial, after, kept, d_reads, d_asked, d, d_initial):
-    """From the gradients after the step to those before it: ``d`` changes in place."""
-    for b in numba.prange(len(start)):
-        first = slots_of(initial, 0) if start[b] else slots_of(before, b)
-        own, ours = slots_of(d, b), kept_of(kept, b)
-        reverse_row(sizes, asked[b], first, slots_of(after, b), ours, d_reads[b], d_asked[b], own)
-        if start[b]:
-            to_initial(own, slots_of(d_initial, b))
-
-
-@row
-def to_initial(d, d_initial):
+def to_initial(sizes, d, d_initial):
     """At a start the gradient goes to the initial state, which is learned."""
-    attention.add(d_initial.memory, d.memory)
-    attention.add(d_initial.looked, d.looked)
-    attention.add(d_initial.written, d.written)
-    d.memory[:] = 0
-    d.looked[:] = 0
-    d.written[:] = 0
+    attention.add_rows(d_initial.memory, d.memory)
+    attention.add_rows(d_initial.looked, d.looked)
+    attention.add_rows(d_initial.written, d.written)
+    attention.zero_rows(d.memory)
+    attention.zero_rows(d.looked)
+    attention.zero_rows(d.written)
 
 
 @row
@@ -143,7 +105,7 @@ def address(sizes, h, memory, last, kept, w):
         gated[i] = last[i] + g * (content[i] - last[i])
     shifts = (sizes.strengths - sizes.kernel) // heads
     s = y[sizes.kernel + h * shifts :]
-    shifted[:] = 0
+    attention.zero(shifted)
     for k in range(shifts):
         offset = k - shifts // 2
         for i in range(N):
@@ -174,7 +136,7 @@ def reverse_row(sizes, asked, before, after, kept, d_reads, d_asked, d):
     """The steps of ``access_row`` in reverse order."""
     R, D, W = len(before.looked), len(before.written), before.memory.shape[1]
     y, d_y = kept.interface, d_asked
-    d_y[:] = 0
+    attention.zero(d_y)
     erase, add = slice(sizes.erase, sizes.end), slice(sizes.add, sizes.kernel)
     write_reverse(sizes, before.memory, after.written, y[erase], y[add], d, d_y[erase], d_y[add])
     for h in range(R):
@@ -214,7 +176,7 @@ def address_reverse(sizes, h, memory, last, kept, w, d, d_y, d_slots):
         d[i] *= gamma / (shifted[i] + sizes.tiny)
     shifts = (sizes.strengths - sizes.kernel) // heads
     s, d_s = y[sizes.kernel + h * shifts :], d_y[sizes.kernel + h * shifts :]
-    d_gated[:] = 0
+    attention.zero(d_gated)
     for k in range(shifts):
         offset = k - shifts // 2
         for i in range(N):
@@ -247,6 +209,9 @@ def write_reverse(sizes, memory, w, erase, add, d, d_erase, d_add):
             d.memory[i, j] = own * kept
 
 
+ROW_STEPS[Sizes] = RowSteps(access_row, reverse_row, to_initial)
+
+
 @cache
 def memory(
     dtype: str, slots: int, word_dim: int, heads: tuple[int, int], shifts: int, *constants: float
@@ -270,4 +235,4 @@ def memory(
     }
     typed = map(np.dtype(dtype).type, (1, *constants))
     sizes = Sizes(R * W, *np.cumsum(widths).tolist(), *typed)
-    return RowMemory(Kernel(Slots, Kept, access, reverse, sizes, shapes))
+    return RowMemory(Kernel(Slots, Kept, sizes, shapes))

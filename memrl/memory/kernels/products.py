@@ -12,8 +12,14 @@ FEW_ROWS: Final = 16  # of a batch; with more, one product of the library for al
 
 @row
 def multiply(x, matrix, y):
-    """Replace y by x M, for M of [len(x), len(y)]: four of its rows at a time."""
+    """Replace y by x M, for M of [len(x), len(y)]."""
     zero(y)
+    add_product(x, matrix, y)
+
+
+@row
+def add_product(x, matrix, y):
+    """Add x M to y: four rows of M at a time."""
     whole = len(x) - len(x) % 4
     for k in range(0, whole, 4):
         add_four(x[k : k + 4], matrix[k], matrix[k + 1], matrix[k + 2], matrix[k + 3], y)

@@ -2,57 +2,20 @@
 
 from __future__ import annotations
 
-import numba
-
 from memrl.memory.kernels import sparse
-from memrl.memory.kernels.attention import add_scaled, dot
-from memrl.memory.kernels.compile import over_rows, row
-
-
-@over_rows
-def access(sizes, start, asked, large, before, initial, after, kept, reads):
-    """One step of all rows, in place; where ``start``, from the ``initial`` small leaves."""
-    for b in numba.prange(len(start)):
-        first = sparse.small_of(initial, 0) if start[b] else sparse.small_of(before, b)
-        access_row(
-            sizes,
-            asked[b],
-            sparse.large_of(large, b),
-            first,
-            sparse.small_of(after, b),
-            sparse.kept_of(kept, b),
-            reads[b],
-        )
-
-
-@over_rows
-def reverse(
-    sizes, start, asked, memory, before, initial, after, kept, d_reads, d_asked, d_memory, d_weights
-):
-    """From the gradients after the step to those before it, in place; undoes the step's writes."""
-    for b in numba.prange(len(start)):
-        first = sparse.small_of(initial, 0) if start[b] else sparse.small_of(before, b)
-        reverse_row(
-            sizes,
-            asked[b],
-            memory[b],
-            first,
-            sparse.kept_of(kept, b),
-            d_reads[b],
-            d_asked[b],
-            d_memory[b],
-            d_weights[b],
-            start[b],
-        )
+from memrl.memory.kernels.attention import add_scaled, dot, zero, zero_rows
+from memrl.memory.kernels.by_type import ROW_STEPS, RowSteps
+from memrl.memory.kernels.compile import row
 
 
 @row
-def access_row(sizes, asked, large, before, after, kept, reads):
+def access_row(sizes, asked, before, after, kept, reads, memory, last_access, oldest):
     (R, K), W = before.weights.shape, sizes.word
+    large = sparse.Large(memory, last_access, oldest)
     sparse.activate(sizes, asked, kept.interface)
     sparse.write(sizes, large, before, after, kept)
     sparse.look(sizes, large.memory, after.counts[2], kept)
-    reads[:] = 0
+    zero(reads)
     for h in range(R):
         for k in range(K):
             after.slots[h, k] = kept.near[h, k]
@@ -64,9 +27,11 @@ def access_row(sizes, asked, large, before, after, kept, reads):
 
 
 @row
-def reverse_row(sizes, asked, memory, before, kept, d_reads, d_asked, d_memory, d_weights, start):
+def reverse_row(sizes, asked, before, after, kept, d_reads, d_asked, d, memory):
+    """The steps of ``access_row`` in reverse order; the writes to ``memory`` are undone."""
     (R, K), W = before.weights.shape, sizes.word
-    d_asked[:] = 0
+    d_memory, d_weights = d.memory, d.weights
+    zero(d_asked)
     for h in range(R):
         words = d_reads[h * W : (h + 1) * W]
         for k in range(K):
@@ -77,5 +42,12 @@ def reverse_row(sizes, asked, memory, before, kept, d_reads, d_asked, d_memory, 
     sparse.look_reverse(sizes, memory, kept, d_weights, d_asked, d_memory)
     sparse.write_reverse(sizes, memory, before, kept, d_asked, d_memory, d_weights)
     sparse.activate_reverse(sizes, asked, kept.interface, d_asked)
-    if start:
-        d_weights[:] = 0
+
+
+@row
+def forget(sizes, d, d_initial):
+    """The weights before an episode are constants; the memory is that of the episode before."""
+    zero_rows(d.weights)
+
+
+ROW_STEPS[sparse.Sizes] = RowSteps(access_row, reverse_row, forget)

@@ -10,7 +10,14 @@ import math
 from typing import NamedTuple
 
 from memrl.memory.kernels import activations
-from memrl.memory.kernels.attention import add_scaled, copy, dot, softmax, softmax_reverse
+from memrl.memory.kernels.attention import (
+    add_scaled,
+    copy,
+    dot,
+    softmax,
+    softmax_reverse,
+    zero_rows,
+)
 from memrl.memory.kernels.compile import Array, row
 
 
@@ -42,6 +49,13 @@ class Small(NamedTuple):
     weights: Array  # [R, K]
 
 
+class Gradient(NamedTuple):
+    """What flows back from step to step; [B, ...] each, and without B for a row."""
+
+    memory: Array  # [N, W]
+    weights: Array  # [R, K]
+
+
 class Kept(NamedTuple):
     """What a step keeps for its gradient; [B, ...] each, and without B for a row."""
 
@@ -54,31 +68,6 @@ class Kept(NamedTuple):
     norms: Array  # [R, K]
     lengths: Array  # [R]  of the keys
     share: Array  # [2 R K + 1]  w^W, then w^R, of the slots of a step
-
-
-@row
-def large_of(large, b):
-    return Large(large.memory[b], large.last_access[b], large.oldest[b])
-
-
-@row
-def small_of(small, b):
-    return Small(small.counts[b], small.slots[b], small.weights[b])
-
-
-@row
-def kept_of(kept, b):
-    return Kept(
-        kept.interface[b],
-        kept.slot[b],
-        kept.old[b],
-        kept.near[b],
-        kept.content[b],
-        kept.cosine[b],
-        kept.norms[b],
-        kept.lengths[b],
-        kept.share[b],
-    )
 
 
 @row
@@ -147,10 +136,10 @@ def write(sizes, large, before, after, kept):
 def look(sizes, memory, count, kept):
     """The K words nearest to each key, of the first ``count``; softmax of β cos over them."""
     (R, K), W = kept.near.shape, sizes.word
-    kept.cosine[:] = 0
-    kept.content[:] = 0
-    kept.norms[:] = 0
-    kept.near[:] = 0
+    zero_rows(kept.cosine)
+    zero_rows(kept.content)
+    zero_rows(kept.norms)
+    zero_rows(kept.near)
     for h in range(R):
         y = kept.interface[h * sizes.head :]
         kept.lengths[h] = math.sqrt(dot(y[:W], y[:W]))

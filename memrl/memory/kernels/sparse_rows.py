@@ -11,12 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from memrl.memory.kernels import steps
 from memrl.memory.kernels.compile import Array
 from memrl.memory.kernels.lstm import RowController
-from memrl.memory.kernels.rows import each_step, gradient, room
-from memrl.memory.kernels.sparse import Kept, Large, Sizes, Small
-from memrl.memory.kernels.threads import LEAST_ROWS, Calls
-from memrl.memory.ops.controlled import Accesses, Memory
+from memrl.memory.kernels.rows import gradient, room
+from memrl.memory.kernels.sequence import KernelAccesses, array_of
+from memrl.memory.kernels.sparse import Gradient, Kept, Sizes, Small
+from memrl.memory.kernels.threads import LEAST_ROWS, divide
+from memrl.memory.ops.controlled import Memory
 from memrl.memory.ops.gated import Leaves
 
 
@@ -31,19 +33,13 @@ class Widths(NamedTuple):
 
 
 class SparseRows(Memory):
-    """The leaves are memory, last_access, oldest; clock, used, written; slots, weights.
-
-    Args:
-        kernel: the module with ``access`` and ``reverse``.
-        widths: of the memory.
-        sizes: the numbers that the kernel takes.
-    """
+    """The leaves are memory, last_access, oldest; clock, used, written; slots, weights."""
 
     gates = RowController
     steps = True
 
-    def __init__(self, kernel: Any, widths: Widths, sizes: Sizes) -> None:
-        self.kernel, self.sizes, (W, R, K, head, _) = kernel, sizes, widths
+    def __init__(self, widths: Widths, sizes: Sizes) -> None:
+        self.sizes, (W, R, K, head, _) = sizes, widths
         self.shapes = {
             "interface": (R * head,),
             "slot": (1,),
@@ -59,78 +55,79 @@ class SparseRows(Memory):
         counts: Array = np.zeros((1, 3), np.int64)
         self.initial = Small(counts, np.zeros((1, R, K), np.int64), np.zeros((1, R, K), dtype))
 
+    def kept(self, *lead: int) -> Kept:
+        """Arrays for what steps keep."""
+        return Kept(*room(self.shapes, *lead, dtype=self.initial.weights.dtype))
+
     def sequence(
         self, start: Tensor, memory: Leaves, others: Leaves, *, trains: bool
     ) -> SparseAccesses:
-        return SparseAccesses(self, start, memory, trains)
+        return SparseAccesses(self, start, memory)
 
     def step(
         self, asked: Tensor, start: Tensor, memory: Leaves, others: Leaves, *, donate: bool
     ) -> tuple[Tensor, Leaves]:
-        accesses = SparseAccesses(self, start.unsqueeze(0), memory, False, donate=donate)
-        reads = asked.new_empty(len(asked), memory[6].shape[1] * self.sizes.word)
-        accesses.step(0, asked, reads)
-        return reads, accesses.last()
+        large, small = _large(memory, donate=donate), _small(memory)
+        after = [torch.empty_like(leaf) for leaf in small]
+        rows = len(asked)
+        reads = asked.new_empty(rows, self.initial.slots.shape[1] * self.sizes.word)
+        divide(
+            steps.access,
+            *(rows, LEAST_ROWS),
+            *(self.sizes, start.numpy(), asked.numpy(), Small(*map(array_of, small))),
+            *(self.initial, Small(*(leaf.numpy() for leaf in after)), self.kept(rows)),
+            *(reads.numpy(), (), tuple(leaf.numpy() for leaf in large)),
+        )
+        return reads, _leaves(large, after)
 
 
-class SparseAccesses(Accesses):
-    """Runs the kernel step by step. ``donate``: edit the leaves of ``memory`` themselves."""
+class SparseAccesses(KernelAccesses):
+    """Edits one copy of the memory, and back."""
 
-    def __init__(
-        self,
-        how: SparseRows,
-        start: Tensor,
-        memory: Leaves,
-        trains: bool,
-        *,
-        donate: bool = False,
-    ) -> None:
-        (T, B), (*large, clock, used, written, slots, weights) = start.shape, memory
-        self._how, self._start = how, list(start.numpy())
-        self._access = Calls(how.kernel.access, B // LEAST_ROWS)
-        self._reverse = Calls(how.kernel.reverse, B // LEAST_ROWS)
-        states, keeps = (T + 1, T) if trains else (2, 1)
-        own = donate and all(leaf.is_contiguous() for leaf in large)
-        self._large = [
-            leaf if own else leaf.clone(memory_format=torch.contiguous_format) for leaf in large
-        ]
-        small = (torch.stack([clock, used, written], dim=1), slots, weights)
-        self._small = [leaf.new_empty(states, *leaf.shape) for leaf in small]
+    def __init__(self, how: SparseRows, start: Tensor, memory: Leaves) -> None:
+        (T, B), self.sizes = start.shape, how.sizes
+        self._large, small = _large(memory, donate=False), _small(memory)
+        self._small = [leaf.new_empty(T + 1, *leaf.shape) for leaf in small]
         for leaves, leaf in zip(self._small, small, strict=True):
             leaves[0] = leaf
-        self._places = each_step(Small, [leaf.numpy() for leaf in self._small])
-        self._kept = each_step(Kept, room(how.shapes, keeps, B, dtype=self._small[2].numpy().dtype))
-        self._rows = Large(*(leaf.numpy() for leaf in self._large))
-
-    def step(self, t: int, asked: Tensor, reads: Tensor) -> None:
-        how, states = self._how, len(self._places)
-        before, after = self._places[t % states], self._places[(t + 1) % states]
-        self._access(
-            *(how.sizes, self._start[t], asked.numpy(), self._rows),
-            *(before, how.initial, after, self._kept[t % len(self._kept)], reads.numpy()),
-        )
+        places = Small(*(leaf.numpy() for leaf in self._small))
+        self.places = places, how.initial, how.kept(T, B)
+        self.rows = tuple(leaf.numpy() for leaf in self._large)
 
     def last(self) -> Leaves:
-        counts, slots, weights = (own[len(self._start) % len(own)] for own in self._small)
-        return (*self._large, *(count.contiguous() for count in counts.unbind(1)), slots, weights)
+        return _leaves(self._large, [leaves[-1] for leaves in self._small])
 
     def begin_reverse(self, d_last: Sequence[Tensor | None]) -> None:
         memory, weights = self._large[0], self._small[2][0]
-        self._undone = memory.clone()
-        self._d_memory = gradient(memory, d_last[0])
-        self._d_weights = gradient(weights, d_last[-1])
+        self._d = gradient(memory, d_last[0]), gradient(weights, d_last[-1])
 
-    def reverse(self, t: int, asked: Tensor, d_reads: Tensor, d_asked: Tensor) -> None:
-        how = self._how
-        self._reverse(
-            *(how.sizes, self._start[t], asked.numpy(), self._undone.numpy()),
-            *(self._places[t], how.initial, self._places[t + 1], self._kept[t]),
-            *(d_reads.numpy(), d_asked.numpy()),
-            *(self._d_memory.numpy(), self._d_weights.numpy()),
-        )
+    def _gradients(self) -> tuple[tuple[Any, Any], tuple[Array, ...], tuple[Array, ...]]:
+        d = Gradient(*(leaf.numpy() for leaf in self._d))
+        undone = self._large[0].clone()  # a second backward pass needs it again
+        return (d, d), (), (undone.numpy(),)
 
     def first(self) -> list[Tensor | None]:
-        return [self._d_memory, *[None] * 6, self._d_weights, *[None] * 8]
+        d_memory, d_weights = self._d
+        return [d_memory, *[None] * 6, d_weights, *[None] * 8]
+
+
+def _large(memory: Leaves, *, donate: bool) -> list[Tensor]:
+    """The leaves that are edited in place; copies, unless they are donated."""
+    large = memory[:3]
+    if donate and all(leaf.is_contiguous() for leaf in large):
+        return list(large)
+    return [leaf.clone(memory_format=torch.contiguous_format) for leaf in large]
+
+
+def _small(memory: Leaves) -> tuple[Tensor, Tensor, Tensor]:
+    """The leaves of ``Small``."""
+    clock, used, written, slots, weights = memory[3:]
+    return torch.stack([clock, used, written], dim=1), slots, weights
+
+
+def _leaves(large: Sequence[Tensor], small: Sequence[Tensor]) -> Leaves:
+    counts, slots, weights = small
+    return (*large, *(count.contiguous() for count in counts.unbind(1)), slots, weights)
 
 
 @cache
@@ -139,5 +136,5 @@ def memory(dtype: str, kernel: str, widths: tuple[int, ...], *constants: float) 
     W, _, _, head, block = widths
     typed = map(np.dtype(dtype).type, (1, *constants))
     sizes = Sizes(W, head, block, *typed)
-    module = importlib.import_module(f"memrl.memory.kernels.{kernel}")
-    return SparseRows(module, Widths(*widths), sizes)
+    importlib.import_module(f"memrl.memory.kernels.{kernel}")  # which says what is done with a row
+    return SparseRows(Widths(*widths), sizes)

@@ -32,16 +32,39 @@ class Carry(NamedTuple):
     memory: Leaves  # [B, ...] each
 
 
+class Steps(NamedTuple):
+    """What the steps of a sequence read and write."""
+
+    gates: LSTMGates  # of the controller; its state is [h, reads]
+    start: Tensor  # bool [T, B]
+    u: Tensor  # [4H, H + V]  from h and the reads to the gates
+    interface: Tensor  # [S, H]
+    bias: Tensor  # [S]
+    first_reads: Tensor  # [1, V]  before an episode
+    asked: Tensor  # [T, B, S]  the interface vector before its activations
+    seen: Tensor  # [T, B, H + V]  [h, reads]
+
+
+class StepGradients(NamedTuple):
+    """The gradients of ``Steps``; those of the gates are theirs."""
+
+    seen: Tensor  # [T, B, H + V]  it is overwritten
+    fed: Tensor  # [B, H + V]  of what a step begins from; at the end, the first
+    asked: Tensor  # [T, B, S]
+    first_fed: Tensor | None  # [B, H + V]  of the state before an episode; None: it is not learned
+    first_c: Tensor  # [B, H]
+
+
 class Accesses(ABC):
     """What a memory does in the steps of one sequence, for all rows; then their gradients.
 
-    ``step`` is called for t = 0 … T − 1, and ``reverse`` from T − 1 to 0, at most once. Where an
-    episode starts, a step begins from the initial state.
+    ``forward`` is called once, ``backward`` at most once after ``begin_reverse``. Where an episode
+    starts, a step begins from the initial state.
     """
 
     @abstractmethod
-    def step(self, t: int, asked: Tensor, reads: Tensor) -> None:
-        """From the interface vector [B, S] before its activations to ``reads`` [B, V]."""
+    def forward(self, steps: Steps) -> None:
+        """All steps, with those of the controller."""
 
     @abstractmethod
     def last(self) -> Leaves:
@@ -52,12 +75,53 @@ class Accesses(ABC):
         """Take the gradients of ``last``."""
 
     @abstractmethod
-    def reverse(self, t: int, asked: Tensor, d_reads: Tensor, d_asked: Tensor) -> None:
-        """From the gradient of the reads to that of the interface vector, ``d_asked``."""
+    def backward(self, steps: Steps, grads: StepGradients) -> None:
+        """The gradients of all steps, with those of the controller."""
 
     @abstractmethod
     def first(self) -> list[Tensor | None]:
         """The gradients of the memory before the first step, then of ``others``."""
+
+
+class StepAccesses(Accesses):
+    """Goes from step to step, in torch."""
+
+    @abstractmethod
+    def step(self, t: int, asked: Tensor, reads: Tensor) -> None:
+        """From the interface vector [B, S] before its activations to ``reads`` [B, V]."""
+
+    @abstractmethod
+    def reverse(self, t: int, asked: Tensor, d_reads: Tensor, d_asked: Tensor) -> None:
+        """From the gradient of the reads to that of the interface vector, ``d_asked``."""
+
+    def forward(self, steps: Steps) -> None:
+        gates, start, u, interface, bias, first_reads, asked, seen = steps
+        H, u_t, w_t = gates.H, u.t(), interface.t()
+        for t in range(len(asked)):
+            gates.step(t, u_t, seen)
+            h, reads = seen[t].split_with_sizes([H, seen.shape[2] - H], 1)
+            self.step(t, torch.addmm(bias, h, w_t, out=asked[t]), reads)
+            if gates.resets[t + 1]:
+                fresh = start[t + 1].unsqueeze(1)
+                torch.where(fresh, first_reads, reads, out=gates.h_in[t + 1, :, H:])
+            else:
+                gates.h_in[t + 1, :, H:] = reads
+
+    def backward(self, steps: Steps, grads: StepGradients) -> None:
+        gates, H, d = steps.gates, steps.gates.H, grads.fed
+        for t in range(len(steps.asked) - 1, -1, -1):
+            d_h, d_reads = grads.seen[t].split_with_sizes([H, d.shape[1] - H], 1)
+            d_reads.add_(d[:, H:])
+            self.reverse(t, steps.asked[t], d_reads, grads.asked[t])
+            d_h.addmm_(grads.asked[t], steps.interface)
+            gates.reverse(t, d, grads.seen)
+            torch.mm(gates.d_gates[t], steps.u, out=d)
+            if gates.resets[t]:
+                fresh = steps.start[t].unsqueeze(1)
+                if grads.first_fed is not None:
+                    grads.first_fed.add_(torch.where(fresh, d, 0))
+                    grads.first_c.add_(torch.where(fresh, gates.d_c, 0))
+                d[:, H:].masked_fill_(fresh, 0)
 
 
 class Memory(ABC):
@@ -173,26 +237,18 @@ class _Sequence(torch.autograd.Function):
         before, initial = _carry(carried[: leaves + 3]), _carry(carried[leaves + 3 :])
         (T, B, _), H, V = x.shape, before.h.shape[1], before.reads.shape[1]
         accesses = how.sequence(start, before.memory, initial.memory, trains=trains)
-        u = _by_seen(feedback, V)
         fed, seen = x.new_empty(T + 1, B, H + V), x.new_empty(T, B, H + V)  # [h, reads]
         state, first = (before.h, before.c), (initial.h, initial.c)
         gates = how.gates(Given(x.clone(), start, state, first, (), fed))
-        asked = x.new_empty(T, B, len(bias))
-        reads, u_t, w_t = before.reads, u.t(), interface.t()
-        for t in range(T + 1):
-            if gates.resets[t]:
-                torch.where(start[t].unsqueeze(1), initial.reads, reads, out=fed[t, :, H:])
-            else:
-                fed[t, :, H:] = reads
-            if t < T:
-                gates.step(t, u_t, seen)
-                h, reads = seen[t].split_with_sizes([H, V], 1)
-                accesses.step(t, torch.addmm(bias, h, w_t, out=asked[t]), reads)
+        fed[0, :, H:] = torch.where(start[0].unsqueeze(1), initial.reads, before.reads)
+        asked, u = x.new_empty(T, B, len(bias)), _by_seen(feedback, V)
+        steps = Steps(gates, start, u, interface, bias, initial.reads, asked, seen)
+        accesses.forward(steps)
         if trains:
-            ctx.save_for_backward(start, u, interface, asked, seen)
+            ctx.save_for_backward(start, u, interface, bias, initial.reads, asked, seen)
             ctx.accesses, ctx.gates, ctx.leaves = accesses, gates, leaves
             ctx.learns_initial = any(leaf.requires_grad for leaf in (*first, initial.reads))
-        last = (*gates.last(), reads, *accesses.last())
+        last = (*gates.last(), fed[T, :, H:], *accesses.last())
         # If the graph kept what it returns, it would refer to itself and never be freed.
         last = tuple(leaf.clone() for leaf in last)
         ctx.mark_non_differentiable(*(leaf for leaf in last if not leaf.is_floating_point()))
@@ -202,37 +258,25 @@ class _Sequence(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_seen: Tensor | None, *d_last: Tensor | None) -> tuple[Any, ...]:
-        start, u, interface, asked, seen = ctx.saved_tensors
-        accesses, gates = ctx.accesses, ctx.gates
-        fed, T, H = gates.h_in, len(asked), interface.shape[1]
+        steps = Steps(ctx.gates, *ctx.saved_tensors)
+        accesses, gates, H = ctx.accesses, steps.gates, steps.gates.H
         d_h, d_c, d_reads, *d_memory = d_last
-        d = torch.zeros_like(fed[0])  # of fed[t + 1]
+        d = torch.zeros_like(gates.h_in[0])
         for part, given in ((d[:, :H], d_h), (d[:, H:], d_reads)):
             if given is not None:
                 part.copy_(given)
-        d_seen = torch.zeros_like(fed[1:]) if d_seen is None else d_seen.clone()
-        d_asked, d_first = torch.empty_like(asked), torch.zeros_like(d[:1])
-        d_c0 = d.new_zeros(1, H)
+        d_seen = torch.zeros_like(steps.seen) if d_seen is None else _owned(d_seen)
+        d_first, d_first_c = torch.zeros_like(d), d.new_zeros(len(d), H)
+        learned = d_first if ctx.learns_initial else None
+        grads = StepGradients(d_seen, d, torch.empty_like(steps.asked), learned, d_first_c)
         accesses.begin_reverse(d_memory)
         gates.begin_reverse((d_c,))
-        for t in range(T, -1, -1):
-            if gates.resets[t]:
-                fresh = start[t].unsqueeze(1)
-                if ctx.learns_initial:
-                    d_first += torch.where(fresh, d, 0).sum(0, keepdim=True)
-                    d_c0 += torch.where(fresh, gates.d_c, 0).sum(0, keepdim=True)
-                d[:, H:].masked_fill_(fresh, 0)
-            if t:
-                d_h, d_reads = d_seen[t - 1].split_with_sizes([H, d.shape[1] - H], 1)
-                d_reads.add_(d[:, H:])
-                accesses.reverse(t - 1, asked[t - 1], d_reads, d_asked[t - 1])
-                d_h.addmm_(d_asked[t - 1], interface)
-                gates.reverse(t - 1, d, d_seen)
-                torch.mm(gates.d_gates[t - 1], u, out=d)
-        flat, asks = gates.d_gates.flatten(0, 1), d_asked.flatten(0, 1)
-        d_u = flat.t() @ fed[:-1].flatten(0, 1)
-        d_interface = asks.t() @ seen[..., :H].flatten(0, 1)
+        accesses.backward(steps, grads)
+        flat, asks = gates.d_gates.flatten(0, 1), grads.asked.flatten(0, 1)
+        d_u = flat.t() @ gates.h_in[:-1].flatten(0, 1)
+        d_interface = asks.t() @ steps.seen[..., :H].flatten(0, 1)
         memory = accesses.first()
+        d_first, d_first_c = d_first.sum(0, keepdim=True), d_first_c.sum(0, keepdim=True)
         return (
             *(None, None, None),
             gates.d_gates,
@@ -241,8 +285,13 @@ class _Sequence(torch.autograd.Function):
             d_interface,
             asks.sum(0),
             *(*gates.first(d), d[:, H:], *memory[: ctx.leaves]),
-            *(d_first[:, :H], d_c0, d_first[:, H:], *memory[ctx.leaves :]),
+            *(d_first[:, :H], d_first_c, d_first[:, H:], *memory[ctx.leaves :]),
         )
+
+
+def _owned(grad: Tensor) -> Tensor:
+    """A gradient that may be overwritten."""
+    return grad.clone(memory_format=torch.contiguous_format)
 
 
 def _by_seen(weight: Tensor, reads: int) -> Tensor:

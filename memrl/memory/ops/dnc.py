@@ -9,7 +9,7 @@ from torch import Tensor
 
 from memrl.memory.ops.access import Access, access, reverse
 from memrl.memory.ops.compiled import compiled
-from memrl.memory.ops.controlled import Accesses, Memory
+from memrl.memory.ops.controlled import Memory, StepAccesses
 from memrl.memory.ops.gated import Leaves
 
 
@@ -30,7 +30,7 @@ class TorchMemory(Memory):
         return TorchAccesses(self._clip, self._compile, start, memory, others, trains)
 
 
-class TorchAccesses(Accesses):
+class TorchAccesses(StepAccesses):
     """Keeps what every step needs for its gradient."""
 
     def __init__(
