@@ -8,9 +8,11 @@ from memrl.envs.catalogue import EnvCard
 from memrl.envs.probes.counting import Counting
 from memrl.envs.probes.delayed_match import DelayedMatch
 from memrl.envs.probes.goal import Goal
+from memrl.envs.probes.key_value import KeyValue
 from memrl.envs.probes.masked import Masked
 from memrl.envs.probes.n_back import NBack
 from memrl.envs.probes.one_step import OneStep
+from memrl.envs.probes.passive_tmaze import PassiveTMaze
 from memrl.envs.probes.pixels import Pixels
 from memrl.envs.probes.probe import describe
 from memrl.envs.probes.recall import Recall
@@ -21,9 +23,11 @@ __all__ = [
     "Counting",
     "DelayedMatch",
     "Goal",
+    "KeyValue",
     "Masked",
     "NBack",
     "OneStep",
+    "PassiveTMaze",
     "Pixels",
     "Recall",
     "TMaze",
@@ -31,13 +35,25 @@ __all__ = [
 ]
 
 AnyProbe: TypeAlias = (
-    Recall | TMaze | DelayedMatch | NBack | Counting | Pixels | Masked | OneStep | Goal
+    Recall
+    | TMaze
+    | PassiveTMaze
+    | DelayedMatch
+    | KeyValue
+    | NBack
+    | Counting
+    | Pixels
+    | Masked
+    | OneStep
+    | Goal
 )
 
 PROBES: Final[dict[str, type[AnyProbe]]] = {
     "probe/Recall-v0": Recall,
     "probe/TMaze-v0": TMaze,
+    "probe/PassiveTMaze-v0": PassiveTMaze,
     "probe/DelayedMatch-v0": DelayedMatch,
+    "probe/KeyValue-v0": KeyValue,
     "probe/NBack-v0": NBack,
     "probe/Counting-v0": Counting,
     "probe/Pixels-v0": Pixels,

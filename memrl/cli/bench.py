@@ -16,6 +16,7 @@ from memrl.bench.cartpole import bench_cartpole
 from memrl.bench.cores import bench_cores
 from memrl.bench.dnc import bench_dnc
 from memrl.bench.env import IDS, OTHERS, bench_env
+from memrl.bench.gpu import bench_gpu
 from memrl.bench.nec import bench_nec
 from memrl.bench.nec_dqn import MARKS, bench_nec_dqn
 from memrl.bench.parity import bench_parity
@@ -186,6 +187,26 @@ def _shown(turns: Sequence[T]) -> Iterable[T]:
     """A bar on a terminal, nothing elsewhere."""
     console = Console(stderr=True)
     return track(turns, "measuring", console=console, disable=not console.is_terminal)
+
+
+def measure_gpu(words: Sequence[str], *, as_json: bool) -> None:
+    """Rates of a GPU by memory, number of environments and mode."""
+    say = Console(stderr=True, highlight=False).print
+    rows = call(bench_gpu, words, say=say)
+    if as_json:
+        print(json.dumps(rows))
+        return
+    heads = ("collect", "learn", "train", "of the product's rate")
+    table = Table("env steps/s on " + rows["device"], *heads, box=None)
+    for name, row in rows["agents"].items():
+        if "error" in row:
+            table.add_row(name, row["error"])
+            continue
+        speeds = (row[f"{verb}_steps_per_s"] for verb in ("collect", "learn", "train"))
+        table.add_row(name, *(f"{v:,.0f}" for v in speeds), f"{row['learner_of_product']:.2f}")
+    for name in rows["left"]:
+        table.add_row(name, "not reached")
+    Console().print(table)
 
 
 def measure_sam(words: Sequence[str], *, as_json: bool) -> None:

@@ -99,6 +99,18 @@ def bench_parity(options: Words = None, json: Json = False) -> None:
     measure_parity(options or [], as_json=json)
 
 
+@bench.command("gpu")
+def bench_gpu(options: Words = None, json: Json = False) -> None:
+    """Environments, collecting, learning and training on a GPU, eager, compiled and captured.
+
+    Keys: env, memories, num=4096,16384, modes=eager,compiled,captured, steps, hidden_dim, minutes,
+    device=cuda, precision=float32|bf16, tests=FOLDER (its tests of CUDA run first), file=gpu.json.
+    """
+    from memrl.cli.bench import measure_gpu
+
+    measure_gpu(options or [], as_json=json)
+
+
 @bench.command("sam")
 def bench_sam(options: Words = None, json: Json = False) -> None:
     """Time and memory of learning with SAM, exact and indexed, beside a dense NTM.

@@ -167,6 +167,7 @@ def test_nothing_but_the_device_is_missing_for(memory):
         make_agent(memory).capture()
 
 
+@pytest.mark.cuda
 @pytest.mark.skipif(
     not torch.cuda.is_available(), reason="no CUDA device: run the suite on a machine with one"
 )

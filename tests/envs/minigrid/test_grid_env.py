@@ -180,6 +180,7 @@ def test_what_a_device_does_in_a_step_waits_for_nothing(id: str):
         autoreset_by_mask(play, image, ended, env._bank, env._first, level)
 
 
+@pytest.mark.cuda
 @pytest.mark.skipif(
     not torch.cuda.is_available(), reason="no CUDA device: run the suite on a machine with one"
 )

@@ -223,6 +223,7 @@ def test_a_step_waits_for_nothing(observation: str):
         bool(torch.ones(()))
 
 
+@pytest.mark.cuda
 @pytest.mark.skipif(
     not torch.cuda.is_available(), reason="no CUDA device: run the suite on a machine with one"
 )

@@ -1,0 +1,81 @@
+"""`memrl bench gpu`: what it measures, what it leaves, what it refuses; tried on the CPU."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from memrl.bench import device_rates, gpu
+from memrl.bench.gpu import bench_gpu
+from memrl.errors import RunError
+
+SMALL = {"device": "cpu", "memories": "gru,ntm", "num": "5,7", "steps": 4, "hidden_dim": 7}
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(device_rates, "COPIED", {"cpu": 1 << 10})
+    monkeypatch.setattr(device_rates, "SIDE", {"cpu": 11})
+
+
+def test_every_memory_number_and_mode_is_measured_and_written():
+    said = []
+    rows = bench_gpu(**SMALL, modes="eager", say=said.append)
+    assert list(rows["environments"]) == ["5", "7"]
+    assert list(rows["agents"]) == ["gru 5 eager", "ntm 5 eager", "gru 7 eager", "ntm 7 eager"]
+    for row in rows["agents"].values():
+        collect, learn = row["collect_steps_per_s"], row["learn_steps_per_s"]
+        assert row["train_steps_per_s"] == pytest.approx(1 / (1 / collect + 1 / learn))
+        assert row["learner_of_product"] > 0
+    assert rows["left"] == []
+    with open("gpu.json") as file:
+        assert json.load(file) == rows
+    assert len(said) == 2 + 2 + 4
+
+
+def test_what_cannot_run_is_told_and_the_rest_goes_on():
+    rows = bench_gpu(**SMALL | {"num": "5"}, modes="captured,eager")
+    assert "device=cpu has none" in rows["agents"]["gru 5 captured"]["error"]
+    assert "train_steps_per_s" in rows["agents"]["ntm 5 eager"]
+
+
+def test_what_time_does_not_allow_is_named(monkeypatch):
+    clock = iter(range(0, 10_000, 61))
+    monkeypatch.setattr(gpu.time, "monotonic", lambda: next(clock))
+    rows = bench_gpu(**SMALL, modes="eager", minutes=2)
+    assert list(rows["agents"]) == ["gru 5 eager"]
+    assert rows["left"] == ["ntm 5 eager", "gru 7 eager", "ntm 7 eager"]
+
+
+def test_tests_of_cuda_run_first(monkeypatch, tmp_path):
+    (tmp_path / "pyproject.toml").write_text('[tool.pytest.ini_options]\nmarkers = ["cuda: x"]\n')
+    (tmp_path / "test_one.py").write_text(
+        "import pytest\n@pytest.mark.cuda\ndef test_a(): pass\ndef test_b(): assert False\n"
+    )
+    rows = bench_gpu(**SMALL | {"num": "5", "memories": "gru"}, modes="eager", tests=str(tmp_path))
+    assert rows["tests"].startswith("1 passed, 1 deselected")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ({"modes": "eager,captred"}, "unknown mode 'captred'; did you mean captured"),
+        ({"memories": "gru,lstn"}, "lstn"),
+        ({"num": "16,many"}, "'many' is no number of environments"),
+        ({"num": "0"}, "'0' is no number of environments"),
+        ({"device": "cuda:97"}, "device=cuda:97 cannot be used on this machine"),
+    ],
+)
+def test_a_wrong_word_is_one_sentence_before_anything_is_measured(words, sentence):
+    with pytest.raises((ValueError, RunError), match=sentence):
+        bench_gpu(**SMALL | {"modes": "eager"} | words)
+
+
+def test_rates_count_what_is_read_and_written_and_two_operations_a_pair(monkeypatch):
+    monkeypatch.setattr(device_rates, "seconds_of", lambda work, device, repeats: 0.5)
+    cpu = torch.device("cpu")
+    assert device_rates.copy_rate(cpu) == 2 * 1024 / 0.5
+    assert device_rates.product_rate(cpu, "bf16") == 2 * 11**3 / 0.5
