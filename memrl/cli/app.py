@@ -173,6 +173,30 @@ def compare(
     compare_runs(words, form="json" if json else "csv" if csv else "table")
 
 
+@app.command(epilog=OWN_MODULE)
+def benchmark(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="quick, or a YAML file.")],
+    options: Words = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Run three finished cells again and compare.")
+    ] = False,
+    show: Annotated[bool, typer.Option("--show", help="Run nothing; show what is there.")] = False,
+    json: Json = False,
+) -> None:
+    """A table of memories by tasks: run what it lacks, go on with what was stopped, write it.
+
+    Every run is a process with one thread; Ctrl-C stops all, and the same command goes on. It ends
+    with table.json, .csv, .md, .tex and .png: scores with 95 % intervals over seeds beside
+    parameters and speed, and over all tasks the interquartile mean.
+
+    Keys: root=FOLDER (benchmarks/NAME), workers, runs (new ones at most), memories and tasks (some
+    of the benchmark's, separated by commas).
+    """
+    from memrl.cli.benchmark import start_benchmark
+
+    start_benchmark(name, options or [], check=check, show=show, as_json_value=json)
+
+
 @app.command(context_settings=PASS_ON)
 def play(
     env: Annotated[str, typer.Argument(metavar="ENV", help="An id, as in `memrl envs`.")],

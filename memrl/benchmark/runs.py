@@ -1,0 +1,95 @@
+"""The runs of a benchmark: what is there is kept, what was interrupted goes on, the rest begins."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from memrl.benchmark.plan import Cell, Plan
+from memrl.run.directory import RunDirectory
+
+Summaries = Mapping[Cell, Mapping[str, Any]]
+
+
+def finished(cells: Sequence[Cell], root: Path) -> dict[Cell, dict[str, Any]]:
+    """The summaries of the runs that are done."""
+    done = {}
+    for cell in cells:
+        summary = RunDirectory(cell.path(root)).summary
+        if summary.exists():
+            done[cell] = json.loads(summary.read_text())
+    return done
+
+
+def run_missing(
+    plan: Plan,
+    cells: Sequence[Cell],
+    root: Path,
+    widths: Mapping[tuple[str, str], int | None],
+    workers: int,
+    say: Callable[[str], None],
+) -> dict[Cell, str]:
+    """Run what has no summary, each in a process of one thread; returns what failed, and why.
+
+    A run that was interrupted goes on from its last checkpoint.
+    """
+    failed: dict[Cell, str] = {}
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            runs = {
+                pool.submit(_run, _words(plan, cell, root, widths), cell.path(root)): cell
+                for cell in cells
+            }
+            for n, run in enumerate(as_completed(runs), 1):
+                cell, fault = runs[run], run.result()
+                say(f"{n} of {len(runs)}: {cell}" + (f" failed: {fault}" if fault else ""))
+                if fault:
+                    failed[cell] = fault
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return failed
+
+
+def _words(
+    plan: Plan, cell: Cell, root: Path, widths: Mapping[tuple[str, str], int | None]
+) -> list[str]:
+    """The words of ``memrl train`` for a new run."""
+    width = widths.get((cell.task, cell.memory))
+    return [
+        *plan.words,
+        *plan.tasks[cell.task].words,
+        f"memory={cell.memory}",
+        *([] if width is None else [f"memory.hidden_dim={width}"]),
+        f"seed={cell.seed}",
+        f"run.dir={cell.path(root)}",
+        *("run.pictures=false", "threads=1"),
+    ]
+
+
+def _run(words: list[str], path: Path) -> str | None:
+    """Train in a process of its own; returns the last line of a failure."""
+    directory = RunDirectory(path)
+    if any(directory.checkpoints.glob("*.safetensors")):
+        words = ["--resume", str(path)]
+    elif path.exists():
+        shutil.rmtree(path)  # it was stopped before anything was saved
+    log = path.with_suffix(".log")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a") as file:
+        done = subprocess.run(
+            [sys.executable, "-m", "memrl", "train", *words],
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+    if done.returncode == 0:
+        return None
+    lines = log.read_text().strip().splitlines()
+    return f"{lines[-1] if lines else f'exit status {done.returncode}'} ({log})"

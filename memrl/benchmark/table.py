@@ -1,0 +1,135 @@
+"""The table of a benchmark as JSON, CSV, Markdown and LaTeX."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from memrl.benchmark.plan import Plan
+from memrl.benchmark.scores import Row, Total
+from memrl.checkpoint.atomic import write_atomically
+
+HEADINGS: Final = ("memory", "score", "parameters", "env steps/s", "remembers")
+
+
+def write_table(plan: Plan, rows: Sequence[Row], totals: Sequence[Total], folder: Path) -> None:
+    """Write ``table.json``, ``table.csv``, ``table.md`` and ``table.tex``.
+
+    Raises:
+        RunError: the disk is full.
+    """
+    writers: Mapping[str, Callable[[Plan, Sequence[Row], Sequence[Total]], str]] = {
+        "json": as_json,
+        "csv": as_csv,
+        "md": as_markdown,
+        "tex": as_latex,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for suffix, write in writers.items():
+        write_atomically(folder / f"table.{suffix}", write(plan, rows, totals).encode())
+
+
+def as_json(plan: Plan, rows: Sequence[Row], totals: Sequence[Total]) -> str:
+    """All that is known; an interval that one seed leaves open is null."""
+    told = {
+        "benchmark": plan.model_dump(mode="json"),
+        "rows": [{**row._asdict(), "score": _interval(row)} for row in rows],
+        "totals": [total._asdict() for total in totals],
+    }
+    return json.dumps(_finite(told), indent=1) + "\n"
+
+
+def as_csv(plan: Plan, rows: Sequence[Row], totals: Sequence[Total]) -> str:
+    """A line for each task and memory."""
+    text = io.StringIO()
+    heads = ("task", "memory", "mean", "low", "high", "seeds", "parameters", "env_steps")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*heads, "env_steps_per_s", "remembers"])
+    for row in rows:
+        score = row.score
+        known = [score.mean, score.low, score.high] if score.samples > 1 else [score.mean, "", ""]
+        cost = [row.parameters, row.env_steps, f"{row.env_steps_per_s:.0f}"]
+        said = "" if row.remembers is None else row.remembers
+        writer.writerow([row.task, row.memory, *known, score.samples, *cost, said])
+    return text.getvalue()
+
+
+def as_markdown(plan: Plan, rows: Sequence[Row], totals: Sequence[Total]) -> str:
+    """A table a task, best first, and one over all tasks."""
+    parts = []
+    for task in dict.fromkeys(row.task for row in rows):
+        ours = _of(rows, task)
+        lines = [" | ".join(("", *_cells(row), "")).strip() for row in ours]
+        parts.append("\n".join([f"### {task}\n", *_heads(HEADINGS), *lines]))
+    if totals:
+        heads = ("memory", "interquartile mean", "better than gru")
+        lines = [f"| {' | '.join(_total_cells(total))} |" for total in totals]
+        parts.append("\n".join(["### All tasks\n", *_heads(heads), *lines]))
+    return "\n\n".join(parts) + "\n"
+
+
+def as_latex(plan: Plan, rows: Sequence[Row], totals: Sequence[Total]) -> str:
+    """One tabular (booktabs): a row a memory, a column a task."""
+    tasks = list(dict.fromkeys(row.task for row in rows))
+    cells = {(row.task, row.memory): _plain(row) for row in rows}
+    lines = [
+        rf"\begin{{tabular}}{{l{'r' * len(tasks)}}}",
+        r"\toprule",
+        " & ".join(["memory", *map(_escaped, tasks)]) + r" \\",
+        r"\midrule",
+        *(
+            " & ".join([_escaped(memory), *(cells.get((task, memory), "--") for task in tasks)])
+            + r" \\"
+            for memory in plan.memories
+        ),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _interval(row: Row) -> dict[str, Any]:
+    return row.score._asdict() | ({"low": None, "high": None} if row.score.samples == 1 else {})
+
+
+def _of(rows: Sequence[Row], task: str) -> list[Row]:
+    return sorted((row for row in rows if row.task == task), key=lambda row: -row.score.mean)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    said = {True: "yes", False: "no", None: "–"}[row.remembers]
+    cost = f"{row.parameters:,}", f"{row.env_steps_per_s:,.0f}"
+    return row.memory, str(row.score), *cost, said
+
+
+def _total_cells(total: Total) -> tuple[str, ...]:
+    span = f" [{total.low:.3g}, {total.high:.3g}]" if math.isfinite(total.low) else ""
+    better = "–" if total.better_than is None else f"{total.better_than:.2f}"
+    return total.memory, f"{total.iqm:.3g}{span}", better
+
+
+def _heads(heads: Sequence[str]) -> list[str]:
+    return [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+
+
+def _plain(row: Row) -> str:
+    reach = (row.score.high - row.score.low) / 2
+    return f"${row.score.mean:.2f}" + (rf" \pm {reach:.2f}$" if row.score.samples > 1 else "$")
+
+
+def _escaped(text: str) -> str:
+    return text.replace("_", r"\_")
+
+
+def _finite(value: Any) -> Any:
+    """The value with null for infinities and what is not a number: JSON has none."""
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,50 @@
+"""The width at which a memory's policy has as many parameters as another's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from memrl.config.composition import compose
+from memrl.pipeline.build import make_agent, make_env
+
+STEP: Final = 4  # widths are its multiples, so that heads divide them
+WIDEST: Final = 4096
+TOLERANCE: Final = 0.1
+
+
+def matched_width(words: Sequence[str], parameters: int) -> int | None:
+    """``memory.hidden_dim`` that gives a policy ``parameters``, within a tenth; None: none does.
+
+    Args:
+        words: of ``memrl train``, the memory among them.
+        parameters: of the whole policy.
+
+    Raises:
+        ValueError: ``words`` are refused.
+    """
+    return solve(lambda width: _parameters([*words, f"memory.hidden_dim={width}"]), parameters)
+
+
+def solve(count: Callable[[int], int], parameters: int) -> int | None:
+    """The multiple of ``STEP`` whose ``count``, which grows with it, is nearest to a number."""
+    low, high = 1, WIDEST // STEP
+    while low < high:
+        middle = (low + high) // 2
+        if count(middle * STEP) < parameters:
+            low = middle + 1
+        else:
+            high = middle
+    widths = [width * STEP for width in (low - 1, low) if width]
+    best = min(widths, key=lambda width: abs(count(width) - parameters))
+    return best if abs(count(best) - parameters) <= TOLERANCE * parameters else None
+
+
+def _parameters(words: Sequence[str]) -> int:
+    config = compose(words)
+    env = make_env(config)
+    try:
+        agent = make_agent(config, env)
+        return sum(weight.numel() for weight in agent.policy.parameters())
+    finally:
+        env.close()

@@ -1,0 +1,299 @@
+"""`memrl benchmark`: what a plan says, which runs are made, what the table holds."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from itertools import product
+
+import numpy as np
+import pytest
+
+from memrl.benchmark import runs
+from memrl.benchmark.picture import draw_table
+from memrl.benchmark.plan import Cell, Plan, cells, names, read_plan
+from memrl.benchmark.runs import finished, run_missing
+from memrl.benchmark.scores import rows_of, totals_of
+from memrl.benchmark.table import as_csv, as_json, as_latex, as_markdown, write_table
+from memrl.benchmark.width import matched_width, solve
+from memrl.cli import benchmark
+from memrl.cli.benchmark import start_benchmark
+from memrl.errors import RunError
+
+TINY = """
+memories: [none, gru]
+seeds: [3, 5]
+words: [+run=smoke, total_steps=256, evaluate.episodes=5, track=off]
+tasks:
+  short: {words: [env.delay=2]}
+  long: {words: [env.delay=7], low: 0.2}
+"""
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    return read_plan("tiny.yaml")
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_benchmark_of_memrl_composes_and_knows_its_levels(name):
+    plan = read_plan(name)
+    assert {"none", "framestack"} <= set(plan.memories)
+    for task in plan.tasks.values():
+        assert task.low < task.high
+
+
+def test_levels_are_the_cards_unless_the_plan_has_its_own(tiny):
+    assert tiny.name == "tiny"
+    assert (tiny.tasks["short"].score, tiny.tasks["short"].low) == ("success", 0.25)
+    assert (tiny.tasks["long"].low, tiny.tasks["long"].high) == (0.2, 1.0)
+
+
+def test_the_first_seed_of_everything_comes_first(tiny):
+    assert cells(tiny)[:5] == [
+        Cell("short", "none", 3),
+        Cell("short", "gru", 3),
+        Cell("long", "none", 3),
+        Cell("long", "gru", 3),
+        Cell("short", "none", 5),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("[none, gru]", "[none, gruu]", r"unknown memory 'gruu'; did you mean gru"),
+        ("seeds: [3, 5]", "seeds: []", "seeds"),
+        (
+            "seeds: [3, 5]",
+            "seeds: [3]\nparameter: 9",
+            "did you mean parameters",
+        ),
+        ("env.delay=2", "env.dely=2", "dely"),
+        ("{words: [env.delay=2]}", "{words: []}", "at least 1 item"),
+        ("env.delay=2", "env=CartPole-v1", "levels of CartPole-v1 are not known: give low"),
+        (TINY, "just text", "holds no keys"),
+        (TINY, "a: [", "is no YAML"),
+    ],
+)
+def test_a_wrong_plan_is_one_sentence(tiny, tmp_path, old, new, sentence):
+    (tmp_path / "tiny.yaml").write_text(TINY.replace(old, new))
+    with pytest.raises(ValueError, match=sentence) as caught:
+        read_plan("tiny.yaml")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_benchmark_names_those_that_are_there():
+    with pytest.raises(ValueError, match=r"unknown benchmark 'quik'; did you mean quick\?"):
+        read_plan("quik")
+    with pytest.raises(ValueError, match=r"there is no file none\.yaml"):
+        read_plan("none.yaml")
+
+
+@pytest.mark.parametrize(("parameters", "width"), [(10_000, 100), (9_500, 96), (400, 20), (17, 4)])
+def test_a_width_is_the_multiple_of_four_that_comes_nearest(parameters, width):
+    assert solve(lambda w: w * w, parameters) == width
+
+
+def test_a_width_that_is_a_tenth_off_is_none():
+    assert solve(lambda w: 1000 + w, 500) is None
+    assert solve(lambda w: w, 10**6) is None
+
+
+def test_a_matched_policy_has_the_parameters_within_a_tenth(tiny):
+    from memrl.benchmark.width import _parameters
+
+    words = [*tiny.words, "env.delay=2", "memory=dnc"]
+    width = matched_width(words, 50_000)
+    assert abs(_parameters([*words, f"memory.hidden_dim={width}"]) - 50_000) <= 5_000
+
+
+SCORES = {
+    ("short", "none"): [0.25, 0.27],
+    ("short", "gru"): [1.0, 0.98],
+    ("long", "none"): [0.2, 0.24],
+    ("long", "gru"): [0.3, 0.9],
+}
+
+
+def summaries(plan):
+    return {
+        Cell(task, memory, seed): {
+            "success": SCORES[task, memory][i],
+            "parameters": 7,
+            "env_steps": 256,
+            "env_steps_per_s": 100.0 + i,
+        }
+        for (task, memory), (i, seed) in product(SCORES, enumerate(plan.seeds))
+    }
+
+
+def test_a_memory_remembers_only_where_its_interval_is_above_the_controls(tiny):
+    rows = {(row.task, row.memory): row for row in rows_of(tiny, summaries(tiny))}
+    assert rows["short", "gru"].remembers is True
+    assert rows["long", "gru"].remembers is False  # 0.6 on average, and anything between
+    assert rows["short", "none"].remembers is None
+    assert rows["short", "gru"].score.mean == pytest.approx(0.99)
+    assert rows["short", "gru"].env_steps_per_s == 100.5
+
+
+def test_totals_are_the_middle_half_of_runs_and_shares_of_pairs(tiny):
+    totals = {total.memory: total for total in totals_of(tiny, rows_of(tiny, summaries(tiny)))}
+    scaled = [(score - 0.25) / 0.75 for score in SCORES["short", "gru"]]
+    scaled += [(score - 0.2) / 0.8 for score in SCORES["long", "gru"]]
+    assert totals["gru"].iqm == pytest.approx(np.mean(sorted(scaled)[1:3]))
+    assert totals["gru"].low <= totals["gru"].iqm <= totals["gru"].high
+    assert totals["gru"].better_than == 0.5
+    assert totals["none"].better_than == 0.0
+    assert list(totals) == ["gru", "none"]
+
+
+def test_a_stratified_interval_draws_seeds_within_each_task(tiny):
+    """A plain loop draws as often; both intervals are those of the same distribution."""
+    rows = rows_of(tiny, summaries(tiny))
+    (gru,) = [total for total in totals_of(tiny, rows) if total.memory == "gru"]
+    short = (np.array(SCORES["short", "gru"]) - 0.25) / 0.75
+    long = (np.array(SCORES["long", "gru"]) - 0.2) / 0.8
+    random, means = np.random.default_rng(1), []
+    for _ in range(2000):
+        drawn = np.concatenate([random.choice(short, 2), random.choice(long, 2)])
+        means.append(np.sort(drawn)[1:3].mean())
+    assert (gru.low, gru.high) == pytest.approx(np.quantile(means, [0.025, 0.975]), abs=0.02)
+
+
+def test_a_memory_without_runs_on_every_task_has_no_total(tiny):
+    some = {cell: run for cell, run in summaries(tiny).items() if cell[:2] != ("long", "none")}
+    assert [total.memory for total in totals_of(tiny, rows_of(tiny, some))] == ["gru"]
+
+
+def test_one_seed_has_no_interval_and_says_nothing_of_remembering(tiny):
+    some = {cell: run for cell, run in summaries(tiny).items() if cell.seed == 3}
+    rows = rows_of(tiny, some)
+    assert all(row.remembers is None for row in rows)
+    told = json.loads(as_json(tiny, rows, totals_of(tiny, rows)))
+    assert told["rows"][0]["score"]["low"] is None
+    assert next(csv.DictReader(as_csv(tiny, rows, []).splitlines()))["low"] == ""
+
+
+def test_the_table_says_the_same_in_every_form(tiny, tmp_path):
+    rows = rows_of(tiny, summaries(tiny))
+    totals = totals_of(tiny, rows)
+    write_table(tiny, rows, totals, tmp_path / "out")
+    draw_table(tiny, rows, tmp_path / "out" / "table.png")
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
+        f"table.{suffix}" for suffix in ("csv", "json", "md", "png", "tex")
+    ]
+    told = json.loads((tmp_path / "out" / "table.json").read_text())
+    lines = list(csv.DictReader((tmp_path / "out" / "table.csv").read_text().splitlines()))
+    assert [float(line["mean"]) for line in lines] == [row["score"]["mean"] for row in told["rows"]]
+    markdown, latex = as_markdown(tiny, rows, totals), as_latex(tiny, rows, totals)
+    assert "| gru | 0.99 [0.863, 1] | 7 | 100 | yes |" in markdown
+    assert "### All tasks" in markdown
+    assert r"gru & $0.99 \pm 0.07$ & $0.60 \pm 0.50$ \\" in latex
+
+
+@pytest.fixture
+def no_processes(monkeypatch):
+    """Runs write a summary instead of training; ``failing`` cells do not."""
+    made, failing = [], set()
+
+    def run(words, path):
+        made.append((words, path))
+        if path in failing:
+            return "memrl: it diverged"
+        path.mkdir(parents=True)
+        memory = path.parent.name
+        told = {"success": 0.2 if memory == "none" else 0.9, "parameters": 7, "env_steps": 256}
+        (path / "summary.json").write_text(json.dumps({**told, "env_steps_per_s": 9.0}))
+        return None
+
+    monkeypatch.setattr(runs, "_run", run)
+    return made, failing
+
+
+def test_only_what_is_missing_is_run_with_the_recipe_of_its_task(tiny, tmp_path, no_processes):
+    made, _ = no_processes
+    start_benchmark("tiny.yaml", ["runs=3"], check=False, show=False, as_json_value=False)
+    assert len(made) == 3
+    start_benchmark("tiny.yaml", [], check=False, show=False, as_json_value=False)
+    assert len(made) == 8
+    assert len({path for _, path in made}) == 8
+    words, path = made[0]
+    assert words[:5] == [*tiny.words, "env.delay=2"]
+    assert {"memory=none", "seed=3", f"run.dir={path}", "threads=1"} <= set(words)
+    start_benchmark("tiny.yaml", [], check=False, show=True, as_json_value=False)
+    assert len(made) == 8
+
+
+def test_a_run_that_fails_is_named_and_the_others_are_made(tiny, tmp_path, no_processes, capsys):
+    _, failing = no_processes
+    failing.add(Cell("short", "gru", 5).path(tmp_path / "runs"))
+    options = [f"root={tmp_path / 'runs'}", "workers=1"]
+    with pytest.raises(RunError, match=r"1 runs failed; short gru seed 5: memrl: it diverged"):
+        start_benchmark("tiny.yaml", options, check=False, show=False, as_json_value=False)
+    assert len(finished(cells(tiny), tmp_path / "runs")) == 7
+    assert "7 of 8 runs" in capsys.readouterr().out
+
+
+def test_a_check_runs_three_cells_again_and_compares_them(tiny, tmp_path, no_processes, capsys):
+    made, _ = no_processes
+    start_benchmark("tiny.yaml", [], check=False, show=False, as_json_value=False)
+    start_benchmark("tiny.yaml", [], check=True, show=False, as_json_value=False)
+    assert len(made) == 8 + 3
+    assert capsys.readouterr().out.count("(inside)") == 3
+
+
+def test_a_check_that_comes_out_otherwise_is_an_error(tiny, no_processes, monkeypatch):
+    start_benchmark("tiny.yaml", [], check=False, show=False, as_json_value=False)
+    real = benchmark.finished
+
+    def other(some, root):
+        moved = 0.5 if root.name == "check" else 0.0
+        return {
+            c: {**run, "success": run["success"] - moved} for c, run in real(some, root).items()
+        }
+
+    monkeypatch.setattr(benchmark, "finished", other)
+    with pytest.raises(RunError, match="outside of the table's interval"):
+        start_benchmark("tiny.yaml", [], check=True, show=False, as_json_value=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["memories=lstm"], r"tiny has no 'lstm' \(it has none, gru\)"),
+        (["tasks=shrt"], "tiny has no 'shrt'"),
+        (["workers=0"], "workers"),
+        (["worker=2"], r"did you mean workers\?"),
+    ],
+)
+def test_a_wrong_key_is_one_sentence(tiny, words, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        start_benchmark("tiny.yaml", words, check=False, show=False, as_json_value=False)
+
+
+def test_nothing_finished_is_said(tiny):
+    with pytest.raises(RunError, match="holds no finished run of tiny"):
+        start_benchmark("tiny.yaml", [], check=False, show=True, as_json_value=False)
+
+
+@pytest.mark.slow
+def test_runs_are_made_and_interrupted_ones_go_on(tiny, tmp_path):
+    few = [Cell("short", "gru", 3), Cell("short", "none", 3)]
+    assert run_missing(tiny, few, tmp_path / "a", {}, 2, lambda line: None) == {}
+    done = finished(few, tmp_path / "a")
+    summary = few[0].path(tmp_path / "a") / "summary.json"
+    summary.unlink()  # as if it had been stopped after its last checkpoint
+    assert run_missing(tiny, few[:1], tmp_path / "a", {}, 1, lambda line: None) == {}
+    again = finished(few, tmp_path / "a")
+    assert again[few[0]]["success"] == done[few[0]]["success"]
+    assert math.isfinite(again[few[0]]["wall_seconds"])
+    log = few[0].path(tmp_path / "a").with_suffix(".log").read_text()
+    assert "--resume" not in log
+    words = ["+run=smoke", "env.num=-1"]
+    broken = Plan(name="b", memories=["gru"], seeds=[1], tasks=tiny.tasks, words=words)
+    failed = run_missing(broken, few[:1], tmp_path / "b", {}, 1, lambda line: None)
+    assert "env.num=-1" in failed[few[0]]
