@@ -11,7 +11,14 @@ from memrl.bench import device_rates, gpu
 from memrl.bench.gpu import bench_gpu
 from memrl.errors import RunError
 
-SMALL = {"device": "cpu", "memories": "gru,ntm", "num": "5,7", "steps": 4, "hidden_dim": 7}
+SMALL = {
+    "device": "cpu",
+    "env": "probe/Recall-v0",
+    "memories": "gru,ntm",
+    "num": "5,7",
+    "steps": 4,
+    "hidden_dim": 7,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +57,7 @@ def test_what_time_does_not_allow_is_named(monkeypatch):
     assert rows["left"] == ["ntm 5 eager", "gru 7 eager", "ntm 7 eager"]
 
 
+@pytest.mark.slow
 def test_tests_of_cuda_run_first(monkeypatch, tmp_path):
     (tmp_path / "pyproject.toml").write_text('[tool.pytest.ini_options]\nmarkers = ["cuda: x"]\n')
     (tmp_path / "test_one.py").write_text(

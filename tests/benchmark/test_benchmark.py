@@ -103,6 +103,7 @@ def test_a_width_that_is_a_tenth_off_is_none():
     assert solve(lambda w: w, 10**6) is None
 
 
+@pytest.mark.slow
 def test_a_matched_policy_has_the_parameters_within_a_tenth(tiny):
     from memrl.benchmark.width import _parameters
 
