@@ -6,6 +6,7 @@ the type of a memory's sizes. Interpreted, a table is asked; compiled, the types
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
@@ -56,7 +57,7 @@ def _compile_by_type(function):
         def run(sizes, *arguments):
             chosen(sizes, *arguments)
 
-        return run
+        return inspect.unwrap(run)  # a checker of shapes may have wrapped it
 
 
 for step in (access, reverse, restart):
