@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 import pytest
-from suites import slow_but
+from suites import nightly, slow
 
 from memrl.memory import build, core_class, names
 from memrl.memory.core import MemoryCore
@@ -70,7 +70,7 @@ LOOPING = [name for name in names() if build(name, 3).loops]
 
 @pytest.mark.parametrize(
     "name",
-    slow_but((), LOOPING),
+    [slow(name) if name in ("dnc", "rmc") else nightly(name) for name in LOOPING],
 )
 def test_compiled_equals_eager(name):
     done = run(COMPARED, name)

@@ -9,6 +9,7 @@ from small_models import Sampled
 from stable_baselines3.common import envs
 from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv
+from suites import nightly, slow
 
 from memrl.agents.sb3 import MemoryPPO, evaluate_policy
 
@@ -52,8 +53,9 @@ def learner(env, **given):
     return MemoryPPO("MlpPolicy", env, policy_kwargs=words, device="cpu", batch_size=64, **given)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", IDENTITIES)
+@pytest.mark.parametrize(
+    "kind", [slow(kind) if kind in ("discrete", "box") else nightly(kind) for kind in IDENTITIES]
+)
 def test_an_observation_is_repeated(kind):
     env = DummyVecEnv([IDENTITIES[kind]])
     given = {"seed": 0, "learning_rate": 1e-3}
@@ -66,7 +68,7 @@ def test_an_observation_is_repeated(kind):
     assert action.shape == obs.shape
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_an_observation_is_repeated_among_many_with_the_help_of_masks():
     env = DummyVecEnv([Hints])
     model = learner(env, gamma=0.4, seed=32, n_steps=2048)
