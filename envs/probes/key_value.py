@@ -80,7 +80,7 @@ class KeyValue(Probe):
         return {}
 
     def _observe(self, setups: Setups, state: State) -> Obs:
-        t = state["t"]
+        t = state["t"].clamp(max=2 * self.pairs - 1)  # after the end: the last question again
         shown = torch.where(t < self.pairs, setups.at("value", t), self.values)
         return {"obs": torch.stack([setups.at("key", t), shown], dim=1)}
 

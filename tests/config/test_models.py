@@ -14,6 +14,7 @@ from suites import KINDS, slow_but
 import memrl
 from memrl.agents.ppo.config import BonusConfig, PPOConfig, SelfImitationConfig
 from memrl.agents.r2d2.config import HindsightConfig, R2D2Config, ReplayConfig
+from memrl.benchmark.plan import names as benchmark_names
 from memrl.config.env_overrides import expand
 from memrl.config.models import Config, check
 from memrl.envs.adapters.gymnasium_env import GymnasiumAdapter
@@ -57,11 +58,9 @@ def learn_once(config: Config) -> None:
 
 
 def test_no_config_file_is_left_out_of_these_tests():
-    known = {"config", "fit"} | {
-        f"{group}/{name}"
-        for group in ("env", "memory", "agent", "suited", "track", "run", "task", "recipe")
-        for name in files(group)
-    }
+    groups = ("env", "memory", "agent", "suited", "track", "run", "task", "recipe")
+    known = {f"{group}/{name}" for group in groups for name in files(group)}
+    known |= {"config", "fit"} | {f"benchmark/{name}" for name in benchmark_names()}
     found = {p.relative_to(CONFIGS).with_suffix("").as_posix() for p in CONFIGS.glob("**/*.yaml")}
     assert found == known
 

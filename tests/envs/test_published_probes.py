@@ -101,6 +101,16 @@ def answers(env, remember):
     return total, torch.stack(shown)
 
 
+def test_after_the_end_the_last_question_stands_there_again():
+    env = KeyValue(3, pairs=1)
+    env.reset(0)
+    for _ in range(5):  # episodes; the tables hold no further question
+        asked = env.step(torch.zeros(3, dtype=torch.int64)).obs["obs"]
+        after = env.step(torch.zeros(3, dtype=torch.int64))
+        assert after.ended.all()
+        assert torch.equal(after.final_obs["obs"], asked)
+
+
 def look_up(pairs, key):
     found = (pairs[:, :, 0] == key).long().argmax(0)
     return pairs[:, :, 1].gather(0, found.unsqueeze(0)).squeeze(0)
