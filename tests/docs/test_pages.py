@@ -2,7 +2,7 @@
 
 Python blocks run on every page. Of shell lines the configuration is composed and the names are
 checked; ``pytest -m slow`` runs them, shortened. ``make``, ``pip``, ``pytest`` and ``source`` are
-held against the files that they speak of. ``memrl bench`` and ``memrl play`` take minutes or a
+held against the files that they speak of. ``memrl bench``, ``benchmark`` and ``play`` take minutes or a
 person: they are checked and never run.
 """
 
@@ -34,7 +34,7 @@ LONG = {
 ELSEWHERE = dict.fromkeys(  # pages whose blocks run there
     ("docs/acting.md", "docs/export.md"), "tests/pipeline/test_trained.py"
 )
-NEVER_RUN = {"bench", "play"}
+NEVER_RUN = {"bench", "benchmark", "play"}
 LANGUAGES = {"python", "bash", "yaml", "toml", "text", ""}
 
 
