@@ -2,8 +2,8 @@
 
 Python blocks run on every page. Of shell lines the configuration is composed and the names are
 checked; ``pytest -m slow`` runs them, shortened. ``make``, ``pip``, ``pytest`` and ``source`` are
-held against the files that they speak of. ``memrl bench``, ``benchmark`` and ``play`` take minutes or a
-person: they are checked and never run.
+held against the files that they speak of. ``memrl bench``, ``benchmark`` and ``play`` take minutes
+or a person: they are checked and never run.
 """
 
 from __future__ import annotations
