@@ -53,15 +53,20 @@ def floats(state):
     return [leaf for leaf in leaves(state) if leaf.is_floating_point()]
 
 
-def run(core, x, start, state):
-    """Values and gradients for random gradients of all outputs."""
+def turned(leaf):
+    """The same numbers, with the last axis outermost in memory."""
+    return leaf.movedim(-1, 0).contiguous().movedim(0, -1)
+
+
+def run(core, x, start, state, layout=lambda leaf: leaf):
+    """Values and gradients for random gradients of all outputs, which have a layout."""
     state = map_state(lambda leaf: leaf.clone().requires_grad_(leaf.is_floating_point()), state)
     x = x.clone().requires_grad_()
     out = core(x, state, start)
     random = torch.Generator().manual_seed(7)
     ends = [out.y, *floats(out.state)]
     ends = [end for end in ends if end.requires_grad]
-    seeds = [torch.randn(end.shape, generator=random, dtype=end.dtype) for end in ends]
+    seeds = [layout(torch.randn(end.shape, generator=random, dtype=end.dtype)) for end in ends]
     given = [x, *core.parameters(), *floats(state)]
     grads = torch.autograd.grad(ends, given, seeds, allow_unused=True)
     grads = [torch.zeros_like(g) if d is None else d for g, d in zip(given, grads, strict=True)]
@@ -100,6 +105,17 @@ def compare(monkeypatch, name, dtype):
 @pytest.mark.parametrize("name", SIZES)
 def test_a_kernel_equals_the_update_in_values_and_gradients(monkeypatch, name):
     compare(monkeypatch, name, torch.float64)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_states_and_gradients_may_have_any_layout(name):
+    core = make(name, torch.float64)
+    x, start = batch(torch.float64, 3)
+    state = map_state(torch.Tensor.detach, core.initial_state(B))
+    plain, grads = run(core, x, start, state)
+    values, same = run(core, turned(x), start, map_state(turned, state), turned)
+    for one, other in zip([*plain, *grads], [*values, *same], strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from memrl.memory.kernels.lstm import RowController
 from memrl.memory.kernels.sequence import KernelAccesses, array_of
 from memrl.memory.kernels.threads import LEAST_ROWS, divide
 from memrl.memory.ops.controlled import Memory
-from memrl.memory.ops.gated import Leaves
+from memrl.memory.ops.gated import Leaves, owned
 
 INDICES = {"order", "slot", "near"}  # leaves of what is kept that are indices
 
@@ -112,7 +112,7 @@ def gradient(leaf: Tensor, given: Tensor | None) -> Tensor:
     """The gradient of a leaf, to be edited in place; zeros where none was ``given``."""
     if given is None:
         return torch.zeros_like(leaf)
-    return given.clone(memory_format=torch.contiguous_format)
+    return owned(given)
 
 
 def _initial_and_own(kernel: Kernel, others: Leaves, leaves: int) -> tuple[Any, tuple[Any, ...]]:

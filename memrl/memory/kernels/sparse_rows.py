@@ -19,7 +19,7 @@ from memrl.memory.kernels.sequence import KernelAccesses, array_of
 from memrl.memory.kernels.sparse import Gradient, Kept, Sizes, Small
 from memrl.memory.kernels.threads import LEAST_ROWS, divide
 from memrl.memory.ops.controlled import Memory
-from memrl.memory.ops.gated import Leaves
+from memrl.memory.ops.gated import Leaves, owned
 
 
 class Widths(NamedTuple):
@@ -116,7 +116,7 @@ def _large(memory: Leaves, *, donate: bool) -> list[Tensor]:
     large = memory[:3]
     if donate and all(leaf.is_contiguous() for leaf in large):
         return list(large)
-    return [leaf.clone(memory_format=torch.contiguous_format) for leaf in large]
+    return [owned(leaf) for leaf in large]
 
 
 def _small(memory: Leaves) -> tuple[Tensor, Tensor, Tensor]:

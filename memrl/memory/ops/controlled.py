@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from memrl.memory.ops.gated import Given, Leaves
+from memrl.memory.ops.gated import Given, Leaves, owned
 from memrl.memory.ops.lstm import ControllerGates, LSTMGates, lstm_cell
 
 
@@ -239,7 +239,7 @@ class _Sequence(torch.autograd.Function):
         accesses = how.sequence(start, before.memory, initial.memory, trains=trains)
         fed, seen = x.new_empty(T + 1, B, H + V), x.new_empty(T, B, H + V)  # [h, reads]
         state, first = (before.h, before.c), (initial.h, initial.c)
-        gates = how.gates(Given(x.clone(), start, state, first, (), fed))
+        gates = how.gates(Given(owned(x), start, state, first, (), fed))
         fed[0, :, H:] = torch.where(start[0].unsqueeze(1), initial.reads, before.reads)
         asked, u = x.new_empty(T, B, len(bias)), _by_seen(feedback, V)
         steps = Steps(gates, start, u, interface, bias, initial.reads, asked, seen)
@@ -265,7 +265,7 @@ class _Sequence(torch.autograd.Function):
         for part, given in ((d[:, :H], d_h), (d[:, H:], d_reads)):
             if given is not None:
                 part.copy_(given)
-        d_seen = torch.zeros_like(steps.seen) if d_seen is None else _owned(d_seen)
+        d_seen = torch.zeros_like(steps.seen) if d_seen is None else owned(d_seen)
         d_first, d_first_c = torch.zeros_like(d), d.new_zeros(len(d), H)
         learned = d_first if ctx.learns_initial else None
         grads = StepGradients(d_seen, d, torch.empty_like(steps.asked), learned, d_first_c)
@@ -287,11 +287,6 @@ class _Sequence(torch.autograd.Function):
             *(*gates.first(d), d[:, H:], *memory[: ctx.leaves]),
             *(d_first[:, :H], d_first_c, d_first[:, H:], *memory[ctx.leaves :]),
         )
-
-
-def _owned(grad: Tensor) -> Tensor:
-    """A gradient that may be overwritten."""
-    return grad.clone(memory_format=torch.contiguous_format)
 
 
 def _by_seen(weight: Tensor, reads: int) -> Tensor:

@@ -150,7 +150,7 @@ class _Sequence(torch.autograd.Function):
         gates: Gates = ctx.gates
         h_in, H = gates.h_in[:-1], weight_hh.shape[1]
         dy = torch.zeros_like(h_in) if dy is None else dy.contiguous()
-        d_h = torch.zeros_like(h_in[0]) if d_last[0] is None else d_last[0].clone()
+        d_h = torch.zeros_like(h_in[0]) if d_last[0] is None else owned(d_last[0])
         gates.begin_reverse(d_last[1:])
         gates.backward(weight_hh.t(), d_h, dy)
         flat = gates.d_gates.flatten(0, 1)
@@ -167,6 +167,11 @@ def _product(a: Tensor, b: Tensor, half: bool) -> Tensor:
     if not half:
         return a @ b
     return (a.bfloat16() @ b.bfloat16()).to(a.dtype)
+
+
+def owned(leaf: Tensor) -> Tensor:
+    """A copy, row by row, that may be overwritten: kernels take no other layout."""
+    return leaf.clone(memory_format=torch.contiguous_format)
 
 
 def unbroken(start: Bool[Tensor, "T B"]) -> bool:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from memrl.memory.ops.gated import Gates, Given, Leaves
+from memrl.memory.ops.gated import Gates, Given, Leaves, owned
 
 
 class Order(NamedTuple):
@@ -79,7 +79,7 @@ class LSTMGates(Gates):
 
     def begin_reverse(self, d_last: tuple[Tensor | None, ...]) -> None:
         (d_c,) = d_last
-        self.d_c = torch.zeros_like(self.c_in[0]) if d_c is None else d_c.clone()
+        self.d_c = torch.zeros_like(self.c_in[0]) if d_c is None else owned(d_c)
         self._prepare()
 
     def _prepare(self) -> None:
