@@ -10,7 +10,7 @@ from typing import Any, Final
 import torch
 
 COPIED: Final = {"cuda": 1 << 30, "cpu": 1 << 26}  # bytes of the buffer that is copied
-SIDE: Final = {"cuda": 8192, "cpu": 1024}  # of the square matrices that are multiplied
+SIDE: Final = {"cuda": 8192, "cpu": 2048}  # of the square matrices that are multiplied
 DTYPES: Final = {"float32": torch.float32, "bf16": torch.bfloat16}
 
 

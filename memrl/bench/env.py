@@ -53,7 +53,7 @@ def bench_env(
     Raises:
         ValueError: the id has no tensor environment, or a number is out of range.
     """
-    sizes = _sizes(str(num))
+    sizes = numbers(str(num))
     if not seconds > 0 or windows < 1:
         raise ValueError(
             f"seconds is {seconds}, windows {windows}; allowed: more than 0 seconds, at "
@@ -77,7 +77,12 @@ def bench_env(
     }
 
 
-def _sizes(num: str) -> list[int]:
+def numbers(num: str) -> list[int]:
+    """Numbers of environments, which commas separate.
+
+    Raises:
+        ValueError: one is no number from 1.
+    """
     words = num.split(",")
     if not all(word.strip().isdecimal() and int(word) > 0 for word in words):
         raise ValueError(f"num is {num!r}; allowed: numbers from 1, separated by commas")

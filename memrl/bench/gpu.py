@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from memrl.agents.ppo.agent import PPO
 from memrl.agents.ppo.config import PPOConfig
 from memrl.bench.device_rates import copy_rate, product_rate, seconds_of
+from memrl.bench.env import numbers
 from memrl.bench.env_stepping import tensor_player
 from memrl.checkpoint.atomic import write_atomically
 from memrl.config.models import Count
@@ -24,6 +25,7 @@ from memrl.envs.make import make
 from memrl.errors import nearest
 from memrl.memory import registry
 from memrl.pipeline.setup import find_device
+from memrl.plugins import own_error
 from memrl.policies.actor_critic import build_policy
 from memrl.policies.backbone import PolicyConfig
 
@@ -87,7 +89,8 @@ def bench_gpu(
         ``device``; ``copy_bytes_per_s`` (read plus written) and ``product_flops_per_s`` by
         precision, as measured; ``tests``; ``environments``: env steps/s by number; ``agents``: by
         memory, number and mode ``collect_steps_per_s``, ``learn_steps_per_s``,
-        ``train_steps_per_s``, ``learner_of_product`` (its products over the device's rate), or an
+        ``train_steps_per_s``, ``learner_flops_per_s`` of its products, ``learner_of_product`` (the
+        same over the device's rate), ``peak_bytes`` of its memory (None on a CPU), or an
         ``error``; ``left``: what time did not allow.
 
     Raises:
@@ -140,8 +143,8 @@ def _parts(
             row = _measure(cell, device, sizes)
             possible = rows["product_flops_per_s"][sizes.precision]
             row["learner_of_product"] = row["learner_flops_per_s"] / possible
-        except (RuntimeError, ValueError) as error:
-            row = {"error": str(error).splitlines()[0]}
+        except Exception as error:  # whatever it is, a result: the other cells are measured
+            row = {"error": own_error(error)}
         rows["agents"][str(cell)] = row
         speed = row.get("train_steps_per_s", 0)
         yield str(cell), row.get("error") or f"{speed:,.0f} env steps/s of training"
@@ -151,6 +154,8 @@ def _parts(
 
 def _measure(cell: Cell, device: torch.device, sizes: Sizes) -> Rows:
     """Rates of one agent, each the median of three iterations after one that warms up."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     envs = make(sizes.env, cell.num, device, prev_action=True, prev_reward=True)
     options = {"name": cell.memory, "hidden_dim": sizes.hidden_dim}
     policy = build_policy(envs.observation_space, envs.action_space, options, PolicyConfig())
@@ -203,12 +208,9 @@ def _cells(memories: str, nums: str, modes: str) -> list[Cell]:
             )
     for memory in memories.split(","):
         registry.core_class(memory)
-    for num in nums.split(","):
-        if not num.isdecimal() or int(num) < 1:
-            raise ValueError(f"num={nums}: {num!r} is no number of environments (allowed: from 1)")
     return [
-        Cell(memory, int(num), mode)
-        for num, mode, memory in product(nums.split(","), modes.split(","), memories.split(","))
+        Cell(memory, num, mode)
+        for num, mode, memory in product(numbers(nums), modes.split(","), memories.split(","))
     ]
 
 

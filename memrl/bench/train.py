@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, Literal, NamedTuple
 
@@ -14,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from memrl.agents.ppo.agent import PPO
 from memrl.agents.ppo.config import PPOConfig
+from memrl.bench.device_rates import product_rate
 from memrl.bench.learner_process import LearnerProcess, LearnerSpec
 from memrl.config.models import Count
 from memrl.envs.make import make
@@ -23,7 +23,6 @@ from memrl.rollout.env import BatchedEnv, Obs, Transition
 from memrl.run.allocator import keep_freed_memory
 
 DEFAULT_BATCH, WIDE_BATCH = 128, 512  # RecurrentPPO's default; as many minibatches as memrl
-PRODUCT = 2048  # side of the square matrices whose product measures the machine
 
 
 class TimedEnv(BatchedEnv):
@@ -152,7 +151,7 @@ def _time_shares(agent: PPO, windows: list[IterationTimes], device: str) -> dict
     """The shares of time in an iteration, and the FLOP rates of the learner and of a product."""
     shares = [statistics.median(w[i] / w.total for w in windows) for i in range(3)]
     learner = _flops(agent) / statistics.median(w.learning for w in windows) / 1e9
-    product = _product_rate(device)
+    product = product_rate(torch.device(device), "float32") / 1e9
     return {
         **dict(zip(IterationTimes._fields, shares, strict=True)),
         "learner_gflops": learner,
@@ -187,22 +186,3 @@ def _flops(agent: PPO) -> int:
     with FlopCounterMode(display=False) as counter:
         agent.improve(progress=0.0)
     return int(counter.get_total_flops())
-
-
-def _product_rate(device: str) -> float:
-    a, b = (torch.randn(PRODUCT, PRODUCT, device=device) for _ in "ab")
-
-    def product() -> None:
-        float((a @ b)[0, 0])  # waits for the device
-
-    return 2 * PRODUCT**3 / _median_seconds(product) / 1e9
-
-
-def _median_seconds(work: Callable[[], None], repeats: int = 7) -> float:
-    work()
-    seconds = []
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - begin)
-    return statistics.median(seconds)

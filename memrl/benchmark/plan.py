@@ -117,7 +117,7 @@ def _with_levels(plan: Plan, name: str, task: TaskPlan) -> TaskPlan:
 
 def names() -> list[str]:
     """The benchmarks that memrl brings."""
-    return sorted(file.name.removesuffix(".yaml") for file in _folder().iterdir())
+    return sorted(file.stem for file in _folder().glob("*.yaml"))
 
 
 def cells(plan: Plan) -> list[Cell]:

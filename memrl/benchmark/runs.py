@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -14,8 +13,6 @@ from typing import Any
 
 from memrl.benchmark.plan import Cell, Plan
 from memrl.run.directory import RunDirectory
-
-Summaries = Mapping[Cell, Mapping[str, Any]]
 
 
 def finished(cells: Sequence[Cell], root: Path) -> dict[Cell, dict[str, Any]]:
@@ -75,11 +72,8 @@ def _words(
 
 def _run(words: list[str], path: Path) -> str | None:
     """Train in a process of its own; returns the last line of a failure."""
-    directory = RunDirectory(path)
-    if any(directory.checkpoints.glob("*.safetensors")):
-        words = ["--resume", str(path)]
-    elif path.exists():
-        shutil.rmtree(path)  # it was stopped before anything was saved
+    if RunDirectory(path).config.exists():
+        words = ["--resume", str(path)]  # which begins anew if nothing was saved yet
     log = path.with_suffix(".log")
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as file:

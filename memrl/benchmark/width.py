@@ -7,6 +7,7 @@ from typing import Final
 
 from memrl.config.composition import compose
 from memrl.pipeline.build import make_agent, make_env
+from memrl.rollout.env import BatchedEnv
 
 STEP: Final = 4  # widths are its multiples, so that heads divide them
 WIDEST: Final = 4096
@@ -23,7 +24,17 @@ def matched_width(words: Sequence[str], parameters: int) -> int | None:
     Raises:
         ValueError: ``words`` are refused.
     """
-    return solve(lambda width: _parameters([*words, f"memory.hidden_dim={width}"]), parameters)
+    env = make_env(compose(words))
+    try:
+        return solve(lambda width: count_parameters(words, width, env), parameters)
+    finally:
+        env.close()
+
+
+def count_parameters(words: Sequence[str], width: int, env: BatchedEnv) -> int:
+    """Of the policy that ``words`` make at a width, for ``env``."""
+    agent = make_agent(compose([*words, f"memory.hidden_dim={width}"]), env)
+    return sum(weight.numel() for weight in agent.policy.parameters())
 
 
 def solve(count: Callable[[int], int], parameters: int) -> int | None:
@@ -38,13 +49,3 @@ def solve(count: Callable[[int], int], parameters: int) -> int | None:
     widths = [width * STEP for width in (low - 1, low) if width]
     best = min(widths, key=lambda width: abs(count(width) - parameters))
     return best if abs(count(best) - parameters) <= TOLERANCE * parameters else None
-
-
-def _parameters(words: Sequence[str]) -> int:
-    config = compose(words)
-    env = make_env(config)
-    try:
-        agent = make_agent(config, env)
-        return sum(weight.numel() for weight in agent.policy.parameters())
-    finally:
-        env.close()

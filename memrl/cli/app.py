@@ -189,8 +189,8 @@ def benchmark(
     with table.json, .csv, .md, .tex and .png: scores with 95 % intervals over seeds beside
     parameters and speed, and over all tasks the interquartile mean.
 
-    Keys: root=FOLDER (benchmarks/NAME), workers, runs (new ones at most), memories and tasks (some
-    of the benchmark's, separated by commas).
+    Keys: root=FOLDER (benchmarks/NAME), workers, runs (new ones at most), memories and tasks (that
+    are run, some of the benchmark's, separated by commas).
     """
     from memrl.cli.benchmark import start_benchmark
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 from annotated_types import Ge
+from rich.console import Console
 from rich.progress import track
 
 from memrl.benchmark.picture import draw_table
@@ -32,7 +34,7 @@ class Options(Strict):
     root: LaxPath | None = None  # of all runs; benchmarks/NAME
     workers: Annotated[int, Ge(1)] | None = None  # runs at once; one for each core
     runs: Annotated[int, Ge(0)] | None = None  # at most as many new ones; all
-    memories: str | None = None  # of the plan's, separated by commas
+    memories: str | None = None  # that are run, of the plan's, separated by commas; all
     tasks: str | None = None
 
 
@@ -53,7 +55,7 @@ def start_benchmark(
         RunError: runs failed, a cell came out otherwise, or nothing is finished.
     """
     plan, options, say = read_plan(name), parse(Options, words), listener(as_json=as_json_value)
-    plan = _narrowed(plan, options)
+    chosen = cells(_narrowed(plan, options))
     root = options.root or Path("benchmarks") / plan.name
     workers = options.workers or usable_cores()
     wanted = cells(plan)
@@ -61,10 +63,10 @@ def start_benchmark(
     if check:
         _check(plan, rows_of(plan, done), done, root, workers, say)
         return
-    missing = [] if show else [cell for cell in wanted if cell not in done][: options.runs]
+    missing = [] if show else [cell for cell in chosen if cell not in done][: options.runs]
     failed = {}
     if missing:
-        say(f"{len(missing)} of {len(wanted)} runs are missing; {workers} at once, in {root}")
+        say(f"{len(missing)} of {len(wanted)} runs are made, {workers} at once, in {root}")
         failed = run_missing(plan, missing, root, _widths(plan, missing), workers, say)
     done = finished(wanted, root)
     if not done:
@@ -107,11 +109,12 @@ def _widths(plan: Plan, missing: Sequence[Cell]) -> dict[tuple[str, str], int | 
     if plan.parameters is None:
         return {}
     pairs = list(dict.fromkeys((cell.task, cell.memory) for cell in missing))
+    screen = Console(stderr=True)
     return {
         (task, memory): matched_width(
             [*plan.words, *plan.tasks[task].words, f"memory={memory}"], plan.parameters
         )
-        for task, memory in track(pairs, "matching parameters", transient=True)
+        for task, memory in track(pairs, "matching parameters", console=screen, transient=True)
     }
 
 
@@ -131,12 +134,13 @@ def _check(
     if not done:
         raise RunError(f"{root} holds no finished run of {plan.name}")
     chosen = random.Random().sample(sorted(done), min(CHECKED, len(done)))
-    again = root / "check"
-    failed = run_missing(plan, chosen, again, _widths(plan, chosen), workers, say)
-    if failed:
-        raise RunError("; ".join(f"{cell}: {fault}" for cell, fault in failed.items()))
     outside = []
-    for cell, summary in finished(chosen, again).items():
+    with TemporaryDirectory(prefix="check-", dir=root) as folder:
+        failed = run_missing(plan, chosen, Path(folder), _widths(plan, chosen), workers, say)
+        if failed:
+            raise RunError("; ".join(f"{cell}: {fault}" for cell, fault in failed.items()))
+        again = finished(chosen, Path(folder))
+    for cell, summary in again.items():
         (row,) = [row for row in rows if (row.task, row.memory) == cell[:2]]
         score = float(summary[plan.tasks[cell.task].score])
         inside = row.score.low <= score <= row.score.high

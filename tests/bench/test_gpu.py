@@ -72,8 +72,8 @@ def test_tests_of_cuda_run_first(monkeypatch, tmp_path):
     [
         ({"modes": "eager,captred"}, "unknown mode 'captred'; did you mean captured"),
         ({"memories": "gru,lstn"}, "lstn"),
-        ({"num": "16,many"}, "'many' is no number of environments"),
-        ({"num": "0"}, "'0' is no number of environments"),
+        ({"num": "16,many"}, "num is '16,many'; allowed: numbers from 1"),
+        ({"num": "0"}, "num is '0'; allowed: numbers from 1"),
         ({"device": "cuda:97"}, "device=cuda:97 cannot be used on this machine"),
     ],
 )

@@ -5,21 +5,24 @@ from __future__ import annotations
 import csv
 import json
 import math
+from contextlib import closing
 from itertools import product
 
 import numpy as np
 import pytest
 
+import memrl
 from memrl.benchmark import runs
 from memrl.benchmark.picture import draw_table
 from memrl.benchmark.plan import Cell, Plan, cells, names, read_plan
 from memrl.benchmark.runs import finished, run_missing
 from memrl.benchmark.scores import rows_of, totals_of
 from memrl.benchmark.table import as_csv, as_json, as_latex, as_markdown, write_table
-from memrl.benchmark.width import matched_width, solve
+from memrl.benchmark.width import count_parameters, matched_width, solve
 from memrl.cli import benchmark
 from memrl.cli.benchmark import start_benchmark
 from memrl.errors import RunError
+from memrl.pipeline.build import make_env
 
 TINY = """
 memories: [none, gru]
@@ -105,11 +108,10 @@ def test_a_width_that_is_a_tenth_off_is_none():
 
 @pytest.mark.slow
 def test_a_matched_policy_has_the_parameters_within_a_tenth(tiny):
-    from memrl.benchmark.width import _parameters
-
     words = [*tiny.words, "env.delay=2", "memory=dnc"]
     width = matched_width(words, 50_000)
-    assert abs(_parameters([*words, f"memory.hidden_dim={width}"]) - 50_000) <= 5_000
+    with closing(make_env(memrl.compose(words))) as env:
+        assert abs(count_parameters(words, width, env) - 50_000) <= 5_000
 
 
 SCORES = {
@@ -229,6 +231,27 @@ def test_only_what_is_missing_is_run_with_the_recipe_of_its_task(tiny, tmp_path,
     assert len(made) == 8
 
 
+def test_some_tasks_are_run_and_the_table_still_shows_all(tiny, no_processes, capsys):
+    made, _ = no_processes
+    start_benchmark("tiny.yaml", [], check=False, show=False, as_json_value=False)
+    capsys.readouterr()
+    words = ["tasks=long", "memories=gru"]
+    start_benchmark("tiny.yaml", words, check=False, show=False, as_json_value=False)
+    assert len(made) == 8
+    assert "### short" in capsys.readouterr().out
+
+
+def test_as_json_the_output_is_one_value(tiny, no_processes, capsys, monkeypatch):
+    plan = TINY.replace("seeds:", "parameters: 50_000\nseeds:")
+    with open("tiny.yaml", "w") as file:
+        file.write(plan)
+    monkeypatch.setattr(benchmark, "matched_width", lambda words, parameters: 8)
+    start_benchmark("tiny.yaml", [], check=False, show=False, as_json_value=True)
+    told = json.loads(capsys.readouterr().out)
+    assert {row["memory"] for row in told["rows"]} == {"none", "gru"}
+    assert all("memory.hidden_dim=8" in words for words, _ in no_processes[0])
+
+
 def test_a_run_that_fails_is_named_and_the_others_are_made(tiny, tmp_path, no_processes, capsys):
     _, failing = no_processes
     failing.add(Cell("short", "gru", 5).path(tmp_path / "runs"))
@@ -245,6 +268,8 @@ def test_a_check_runs_three_cells_again_and_compares_them(tiny, tmp_path, no_pro
     start_benchmark("tiny.yaml", [], check=True, show=False, as_json_value=False)
     assert len(made) == 8 + 3
     assert capsys.readouterr().out.count("(inside)") == 3
+    start_benchmark("tiny.yaml", [], check=True, show=False, as_json_value=False)
+    assert len({path for _, path in made}) == 8 + 3 + 3  # made anew, elsewhere
 
 
 def test_a_check_that_comes_out_otherwise_is_an_error(tiny, no_processes, monkeypatch):
@@ -252,7 +277,7 @@ def test_a_check_that_comes_out_otherwise_is_an_error(tiny, no_processes, monkey
     real = benchmark.finished
 
     def other(some, root):
-        moved = 0.5 if root.name == "check" else 0.0
+        moved = 0.5 if root.name.startswith("check") else 0.0
         return {
             c: {**run, "success": run["success"] - moved} for c, run in real(some, root).items()
         }

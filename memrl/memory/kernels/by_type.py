@@ -17,8 +17,8 @@ from numba.extending import overload
 class RowSteps(NamedTuple):
     """What a memory does with one row; all arrays are that row's."""
 
-    access: Callable[..., None]  # (sizes, asked, before, after, kept, reads, *own)
-    reverse: Callable[..., None]  # (…, kept, d_reads, d_asked, d, *own, *d_own): d changes in place
+    access: Callable[..., None]  # (sizes, asked, before, after, kept, reads, *shared, *rows)
+    reverse: Callable[..., None]  # (…, kept, d_reads, d_asked, d, *shared, *rows): d is changed
     restart: Callable[..., None]  # (sizes, d, d_initial): the gradient d arrives at a start
 
 
@@ -60,8 +60,9 @@ def _compile_by_type(function):
         return inspect.unwrap(run)  # a checker of shapes may have wrapped it
 
 
-for step in (access, reverse, restart):
-    _compile_by_type(step)
+_compile_by_type(access)
+_compile_by_type(reverse)
+_compile_by_type(restart)
 
 
 @overload(at)

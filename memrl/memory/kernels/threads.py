@@ -72,7 +72,7 @@ def _pool(process: int) -> ThreadPoolExecutor:
 class Calls:
     """Calls of a kernel with other arguments of the same types.
 
-    Numba looks up the types of arguments in each call, which takes 21 µs for a DNC's. Here they are
+    Numba looks up the types of arguments in each call, half a microsecond each. Here they are
     looked up once, in the second call; the layout of arrays belongs to them.
     """
 
