@@ -10,7 +10,7 @@ from typing import Any, Final
 import torch
 
 COPIED: Final = {"cuda": 1 << 30, "cpu": 1 << 26}  # bytes of the buffer that is copied
-SIDE: Final = {"cuda": 8192, "cpu": 2048}  # of the square matrices that are multiplied
+SIDE: Final = {"cuda": 8192, "cpu": 1024}  # of the square matrices that are multiplied
 DTYPES: Final = {"float32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -21,9 +21,12 @@ def copy_rate(device: torch.device) -> float:
     return 2 * source.numel() / seconds_of(lambda: target.copy_(source), device, repeats=7)
 
 
-def product_rate(device: torch.device, precision: str) -> float:
-    """Floating-point operations per second of a large product, as torch is configured."""
-    side = SIDE[device.type]
+def product_rate(device: torch.device, precision: str, side: int | None = None) -> float:
+    """Floating-point operations per second of a large product, as torch is configured.
+
+    ``side``: of the square matrices; None: as ``SIDE`` says.
+    """
+    side = side or SIDE[device.type]
     a, b = (torch.randn(side, side, device=device).to(DTYPES[precision]) for _ in "ab")
     return 2 * side**3 / seconds_of(lambda: a @ b, device, repeats=7)
 

@@ -24,6 +24,8 @@ from memrl.run.allocator import keep_freed_memory
 
 DEFAULT_BATCH, WIDE_BATCH = 128, 512  # RecurrentPPO's default; as many minibatches as memrl
 
+PRODUCT = 2048  # side of the square matrices whose product measures the machine
+
 
 class TimedEnv(BatchedEnv):
     """Wraps environments and measures the time of their steps."""
@@ -151,7 +153,7 @@ def _time_shares(agent: PPO, windows: list[IterationTimes], device: str) -> dict
     """The shares of time in an iteration, and the FLOP rates of the learner and of a product."""
     shares = [statistics.median(w[i] / w.total for w in windows) for i in range(3)]
     learner = _flops(agent) / statistics.median(w.learning for w in windows) / 1e9
-    product = product_rate(torch.device(device), "float32") / 1e9
+    product = product_rate(torch.device(device), "float32", PRODUCT) / 1e9
     return {
         **dict(zip(IterationTimes._fields, shares, strict=True)),
         "learner_gflops": learner,
