@@ -10,7 +10,9 @@ import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Ge
 
 from memrl.bench.parity_picture import draw_courses
 from memrl.bench.parity_tasks import RECURRENT, TASKS, peer_of
@@ -28,6 +30,7 @@ def bench_parity(
     seeds: Count = 5,
     episodes: Count = 100,
     workers: Count | None = None,
+    runs: Annotated[int, Ge(0)] | None = None,
     picture: str | None = None,
     *,
     say: Callable[[str], None] = lambda line: None,
@@ -45,18 +48,19 @@ def bench_parity(
         seeds: 0 … seeds - 1.
         episodes: of an evaluation.
         workers: runs at once; None: one for each core.
+        runs: at most so many new ones; 0 shows what the file holds; None: all.
         picture: a file for KL, clip fraction and gradient norms of all iterations.
         say: receives a line for every finished run.
 
     Returns:
-        By task and memory: ``peer``, ``seeds``, ``env_steps``, for both sides ``mean``, ``low``,
-        ``high`` (95 % interval over seeds, Student's t; None for one seed) and ``seconds``, and
-        ``behind``: whether our interval lies below the peer's.
+        By task and memory: ``peer``, ``env_steps``, for both sides (``ours``, ``theirs``)
+        ``seeds``, ``mean``, ``low``, ``high`` (95 % interval over seeds, Student's t; None for one
+        seed, ``mean`` also for none) and ``seconds``; and ``behind``: whether our interval lies
+        below the peer's. A run that fails is told and left out; the others go on.
 
     Raises:
         ValueError: a task or a memory is unknown, sb3-contrib is not installed, or a picture is
             asked for and the file has runs of an older version.
-        RuntimeError: a run failed.
     """
     pairs = _pairs(tasks.split(","), memories.split(","))
     learners = {(task, name) for task, memory, peer in pairs for name in (memory, peer)}
@@ -72,20 +76,23 @@ def bench_parity(
         )
     with ThreadPoolExecutor(workers or usable_cores()) as pool:
         try:
-            runs = {pool.submit(_run, key, episodes): key for key in todo}
-            for run in as_completed(runs):
-                key, row = runs[run], run.result()
-                done[key] = row
-                write_runs(path, done)
+            started = {pool.submit(_run, key, episodes): key for key in todo[:runs]}
+            for run in as_completed(started):
+                key = started[run]
                 named = f"{key.task} {key.learner} seed {key.seed}"
+                if failure := run.exception():
+                    say(f"{named} failed: {failure}")
+                    continue
+                done[key] = row = run.result()
+                write_runs(path, done)
                 say(f"{named}: {row['return']:.4g} after {row['seconds']:.0f} s")
         finally:
             pool.shutdown(cancel_futures=True)
+    made = [key for key in keys if key in done]
     if picture is not None:
-        draw_courses({key: done[key] for key in keys}, Path(picture))
+        draw_courses({key: done[key] for key in made}, Path(picture))
     return {
-        f"{task} {memory}": _row(task, memory, peer, [key for key in keys if key in done], done)
-        for task, memory, peer in pairs
+        f"{task} {memory}": _row(task, memory, peer, made, done) for task, memory, peer in pairs
     }
 
 
@@ -111,7 +118,7 @@ def _run(key: RunKey, episodes: int) -> dict[str, Any]:
     done = subprocess.run(command, capture_output=True, text=True, env=env)
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:]
-        raise RuntimeError(f"{' '.join(map(str, key))} failed: {''.join(last)}")
+        raise RuntimeError("".join(last))
     row: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return row
 
@@ -126,9 +133,14 @@ def _row(
     row: dict[str, Any] = {"task": task, "memory": memory, "peer": peer}
     row["env_steps"] = TASKS[task].total_steps
     for side, learner in (("ours", memory), ("theirs", peer)):
-        runs = [done[key] for key in keys if key[:2] == (task, learner)]
-        seconds = sum(run["seconds"] for run in runs) / len(runs)
-        row[side] = {**interval([run["return"] for run in runs]), "seconds": seconds}
-        row["seeds"] = len(runs)
+        row[side] = _side([done[key] for key in keys if key[:2] == (task, learner)])
     ours, theirs = row["ours"]["high"], row["theirs"]["low"]
     return {**row, "behind": ours is not None and theirs is not None and ours < theirs}
+
+
+def _side(runs: list[Mapping[str, Any]]) -> dict[str, float | None]:
+    if not runs:
+        return {"seeds": 0, "mean": None, "low": None, "high": None, "seconds": None}
+    seconds = sum(run["seconds"] for run in runs) / len(runs)
+    reached = interval([run["return"] for run in runs])
+    return {"seeds": len(runs), **reached, "seconds": seconds}

@@ -112,10 +112,14 @@ def measure_parity(words: Sequence[str], *, as_json: bool) -> None:
         return
     table = Table("task", "memory", "return", "peer", "its return", "", box=None)
     for row in rows.values():
-        ours, theirs = (_interval(row[side]) for side in ("ours", "theirs"))
+        ours, theirs = (_reached(row[side]) for side in ("ours", "theirs"))
         verdict = "behind" if row["behind"] else ""
         table.add_row(row["task"], row["memory"], ours, row["peer"], theirs, verdict)
     Console(soft_wrap=True, highlight=False, width=110).print(table)
+
+
+def _reached(side: Mapping[str, Any]) -> str:
+    return f"{_interval(side)} [{side['seeds']}]" if side["seeds"] else "no run"
 
 
 def _interval(side: Mapping[str, Any]) -> str:

@@ -92,7 +92,7 @@ def bench_parity(options: Words = None, json: Json = False) -> None:
     """What MemoryPPO learns beside PPO, RecurrentPPO and MaskablePPO at equal options; hours.
 
     Keys: file (of runs that are done; needed), tasks, memories=none,lstm,gru, seeds, episodes,
-    workers.
+    workers, runs (at most so many new ones; 0 shows the table), picture.
     """
     from memrl.cli.bench import measure_parity
 

@@ -60,7 +60,7 @@ def test_behind_is_where_the_intervals_do_not_meet(tmp_path, no_runs):
     assert none["ours"]["mean"] == pytest.approx(3.01)
     reach = 4.302653 * 0.01 / math.sqrt(3)  # Student's t with two degrees of freedom
     assert none["theirs"]["low"] == pytest.approx(7.01 - reach, abs=1e-6)
-    assert none["seeds"] == 3
+    assert none["ours"]["seeds"] == none["theirs"]["seeds"] == 3
 
 
 def test_one_seed_has_no_interval_and_is_never_behind(tmp_path, no_runs):
@@ -80,12 +80,37 @@ def test_a_run_that_is_in_the_file_is_not_made_again(tmp_path, no_runs):
     assert len(file.read_text().splitlines()) == 4
 
 
-def test_a_run_that_fails_says_which_and_why(tmp_path, monkeypatch):
-    ended = subprocess.CompletedProcess([], 1, stdout="", stderr="Traceback …\nKeyError: 'x'\n")
+def test_a_run_that_fails_says_which_and_why_and_the_others_go_on(tmp_path, monkeypatch):
+    def end(command, **options):
+        key = json.loads(command[-1])
+        if key["learner"] == "PPO":
+            error = "Traceback …\nKeyError: 'x'\n"
+            return subprocess.CompletedProcess([], 1, stdout="", stderr=error)
+        row = json.dumps({**key, "return": 3.0, "seconds": 1.0})
+        return subprocess.CompletedProcess([], 0, stdout=row, stderr="")
+
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
-    monkeypatch.setattr(subprocess, "run", lambda *args, **kwargs: ended)
-    with pytest.raises(RuntimeError, match=r"^CartPole-v1 PPO 0 failed: KeyError: 'x'$"):
-        bench_parity(str(tmp_path / "x"), "CartPole-v1", "none", seeds=1, workers=1)
+    monkeypatch.setattr(subprocess, "run", end)
+    told = []
+    rows = bench_parity(
+        str(tmp_path / "x"), "CartPole-v1", "none", seeds=2, workers=1, say=told.append
+    )
+    assert sorted(told)[0] == "CartPole-v1 PPO seed 0 failed: KeyError: 'x'"
+    only = rows["CartPole-v1 none"]
+    assert (only["ours"]["seeds"], only["theirs"]["seeds"]) == (2, 0)
+    assert only["theirs"]["mean"] is None
+    assert not only["behind"]
+
+
+def test_a_table_in_pieces_shows_what_is_there(tmp_path, no_runs):
+    file = str(tmp_path / "runs.jsonl")
+    words = {"tasks": "CartPole-v1", "memories": "none,gru", "seeds": 2}
+    bench_parity(file, **words, runs=3)
+    assert len(no_runs) == 3
+    rows = bench_parity(file, **words, runs=0)
+    assert len(no_runs) == 3
+    sides = [row[side]["seeds"] for row in rows.values() for side in ("ours", "theirs")]
+    assert sum(sides) == 3
 
 
 @pytest.mark.parametrize(
