@@ -30,6 +30,10 @@ class AgentConfig(Strict):
         """Options that change during a run, with their values at a share 0 … 1 of total_steps."""
         return {}
 
+    def rows(self, num_envs: int) -> int:
+        """The sequences that pass the memory at once when it learns: what threads divide."""
+        return num_envs
+
     def idle(self, total_steps: int, num_envs: int) -> str | None:
         """The options by which nothing is learned in ``total_steps``, as words; None if some is."""
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -124,6 +125,9 @@ class PPOConfig(AgentConfig):
                 "before each further epoch"
             )
         return self
+
+    def rows(self, num_envs: int) -> int:
+        return max(1, num_envs * math.ceil(self.steps / self.bptt) // self.minibatches)
 
     def schedules(self, progress: float) -> dict[str, float]:
         return {

@@ -92,6 +92,9 @@ class R2D2Config(AgentConfig):
     def schedules(self, progress: float) -> dict[str, float]:
         return {"replay.beta": interpolate(self.replay.beta, 1.0, progress)}
 
+    def rows(self, num_envs: int) -> int:
+        return self.batch
+
     def idle(self, total_steps: int, num_envs: int) -> str | None:
         owed = self.batch * self.unroll / (self.replay_ratio * num_envs)
         first = math.ceil(self.replay.fill / num_envs) + math.ceil(owed) - 1  # per environment

@@ -10,12 +10,15 @@ from typing import Final, Literal
 
 import numpy as np
 import torch
+from torch import nn
 
 from memrl.config.models import Common
 from memrl.run.allocator import keep_freed_memory
 from memrl.run.machine import usable_cores
 
 _TRAINING: Final = RLock()
+# A step's products and additions that a thread is worth; a step of fewer waits for its threads.
+THREAD_WORK: Final = 5_000_000
 
 
 def prepare(config: Common) -> None:
@@ -30,6 +33,19 @@ def prepare(config: Common) -> None:
     random.seed(config.seed)
     np.random.seed(config.seed)
     torch.manual_seed(config.seed)
+
+
+def suit_threads(threads: int | None, rows: int, network: nn.Module) -> None:
+    """Set torch's threads for learning: ``threads``, or as many as a step of ``rows`` can use.
+
+    A step multiplies each parameter once a row; networks with convolutions multiply far more often
+    and get a thread for each core.
+    """
+    cores = usable_cores()
+    if not any(isinstance(module, nn.Conv2d) for module in network.modules()):
+        parameters = sum(weight.numel() for weight in network.parameters())
+        cores = max(1, min(cores, rows * parameters // THREAD_WORK))
+    torch.set_num_threads(threads or cores)
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from memrl.pipeline.report import (
     film_steps,
     picture_title,
 )
-from memrl.pipeline.setup import alone, find_device, prepare, seed_for
+from memrl.pipeline.setup import alone, find_device, prepare, seed_for, suit_threads
 from memrl.pipeline.trained import Run
 from memrl.plots.curve import draw_curve
 from memrl.run.agent import Agent
@@ -102,6 +102,7 @@ class TrainJob(Job[Config, Agent]):
         except BaseException:
             self.env.close()
             raise
+        suit_threads(config.threads, config.agent.rows(config.env.num), self.learner.policy)
         self._initial = [weight.detach().clone() for weight in self.learner.policy.parameters()]
         self.core = getattr(self.learner.policy, "core", None)
         self.device = find_device(config.device)

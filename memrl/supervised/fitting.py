@@ -10,7 +10,7 @@ from typing import Any, final
 import torch
 
 from memrl.pipeline.job import Job, Result, Say, faults_told, run, whole_parts
-from memrl.pipeline.setup import alone, find_device, prepare, seed_for
+from memrl.pipeline.setup import alone, find_device, prepare, seed_for, suit_threads
 from memrl.run.directory import RunDirectory
 from memrl.run.loop import TrainingResult
 from memrl.run.progress import Style
@@ -61,6 +61,7 @@ class FitJob(Job[FitConfig, SupervisedLearner]):
     def __init__(self, config: FitConfig) -> None:
         prepare(config)
         self.config, self.learner = config, make_learner(config)
+        suit_threads(config.threads, config.learner.batch, self.learner.model)
         self.core, self.device = self.learner.model.core, self.learner.device
 
     @property

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 
+import pytest
 import torch
 
 import memrl
 from memrl.pipeline.setup import alone, prepare
+from memrl.pipeline.training import TrainJob
 from memrl.run.machine import machine
 
 WORDS = ["env=probe", "env.num=3", "agent.steps=8", "agent.bptt=8", "agent.minibatches=1",
@@ -82,4 +84,26 @@ def test_torch_has_a_thread_for_each_core_that_the_process_may_use(monkeypatch):
         prepare(memrl.compose(["threads=null"]))
         assert torch.get_num_threads() == 11
     finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("words", "threads"),
+    [
+        (["env.num=64", "memory.hidden_dim=64"], 1),  # 16 rows × 19,000 parameters
+        (["env.num=256", "memory.hidden_dim=256"], 2),  # 64 × 224,000
+        (["env.num=2048", "memory.hidden_dim=256"], 8),  # a thread for each core, no more
+        (["env.num=64", "memory.hidden_dim=64", "threads=3"], 3),
+    ],
+)
+def test_a_run_has_as_many_threads_as_its_steps_can_use(words, threads, monkeypatch):
+    """Threads wait for each other at every product, longer than a small one takes."""
+    before = torch.get_num_threads()
+    monkeypatch.setattr("memrl.pipeline.setup.usable_cores", lambda: 8)
+    small = ["env=probe/Recall-v0", "memory=gru", *words]
+    job = TrainJob(memrl.compose([*small, "agent.steps=4", "agent.bptt=4"]))
+    try:
+        assert torch.get_num_threads() == threads
+    finally:
+        job.env.close()
         torch.set_num_threads(before)
