@@ -323,6 +323,12 @@ def test_where_a_view_comes_during_a_phase_no_memoryless_level_is_claimed():
     assert probe_card("probe/ColorCubes-v0", prev_action=True).levels.memoryless is None
 
 
+def test_a_previous_action_tells_nothing_of_a_cue_before():
+    told = probe_card("probe/EndlessTMaze-v0", prev_action=True)
+    assert told == probe_card("probe/EndlessTMaze-v0")
+    assert told.memory == "strict"
+
+
 def test_every_colour_is_asked_for_and_every_cell_is_a_start():
     env = ColorCubes(B, level="medium", size=4)
     env.reset(0)
