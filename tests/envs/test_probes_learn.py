@@ -7,7 +7,7 @@ import pytest
 import memrl
 from memrl.envs.make import card
 
-STRICT = ["Recall", "TMaze", "DelayedMatch", "NBack", "Counting"]
+STRICT = ["Recall", "TMaze", "EndlessTMaze", "DelayedMatch", "NBack", "Counting"]
 
 
 def score(id: str, memory: str, run) -> float:
