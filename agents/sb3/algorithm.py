@@ -31,7 +31,8 @@ from memrl.agents.sb3.schedules import (
     value_at,
 )
 from memrl.agents.sb3.training_log import record
-from memrl.agents.sb3.vec_env import MASK_METHOD, check_arrays, mask_size
+from memrl.agents.sb3.vec_env import check_arrays, mask_size
+from memrl.rollout.masks import MASK_METHOD
 from memrl.rollout.spaces import Array
 
 

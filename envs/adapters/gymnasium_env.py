@@ -148,7 +148,7 @@ class GymnasiumAdapter(BatchedEnv):
     def close(self) -> None:
         try:
             self._vector.close()
-        except Exception as error:  # what was learned and measured is worth more
+        except (Exception, SystemExit) as error:  # what was learned and measured is worth more
             warnings.warn(f"{self.name}: close raised {own_error(error)}", stacklevel=2)
 
     def _restart(self, seed: int | None) -> Obs:
@@ -166,6 +166,12 @@ class GymnasiumAdapter(BatchedEnv):
         }
         if self._masks:
             arrays[MASK] = self._mask(info)
+        elif MASK in info and MASK not in self._leaves and mask_size(self.action_space):
+            row = int(np.flatnonzero(self._present(info, MASK))[0])
+            raise EnvOutputError(
+                f"env {row} of {self.name}: the info has an {MASK}, the first info of reset had "
+                f"none, allowed: masks from the first reset on, of ones where all is allowed"
+            )
         return arrays
 
     def _last(self, arrays: Arrays, info: Mapping[str, Any]) -> Arrays:
@@ -214,7 +220,7 @@ class GymnasiumAdapter(BatchedEnv):
             yield
         except (EnvError, EnvOutputError):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise EnvError(f"{self.name}: {verb} raised {own_error(error)}") from error
 
     def _success(self, reward: Array, terminated: Array, info: Mapping[str, Any]) -> Array:
