@@ -16,6 +16,7 @@ from torch import Tensor
 from memrl.envs.adapters.goals import GoalReward, has_goals
 from memrl.envs.adapters.infos import SUCCESS, numbers
 from memrl.errors import EnvError, EnvOutputError
+from memrl.options import checked_seed
 from memrl.plugins import own_error
 from memrl.rollout.env import BatchedEnv, Obs, Transition
 from memrl.rollout.masks import mask_array, mask_size
@@ -95,7 +96,7 @@ class GymnasiumAdapter(BatchedEnv):
 
     def reset(self, seed: int | None = None) -> Obs:
         if seed is not None:
-            self._seed = seed
+            seed = self._seed = checked_seed(seed)
             self._steps = 0
         return self._restart(seed)
 
