@@ -18,6 +18,7 @@ from memrl.envs.adapters.wrapping import adapt
 from memrl.envs.wrappers import with_previous
 from memrl.pipeline.build import make_agent, make_env
 from memrl.pipeline.loading import Which, find_checkpoint, import_plugins, read_config
+from memrl.pipeline.setup import drawing_apart
 from memrl.rollout.env import BatchedEnv
 from memrl.run.agent import Agent
 from memrl.run.directory import RunDirectory
@@ -58,7 +59,8 @@ class Run:
         """
         found = find_checkpoint(self._directory, self.config, self._checkpoint)
         with closing(self.env(num=self.config.env.num)) as env:
-            agent = make_agent(self.config, env)
+            with drawing_apart():
+                agent = make_agent(self.config, env)
             agent.load_state_dict(found.state["agent"])
         return agent
 

@@ -26,7 +26,7 @@ from memrl.pipeline.report import (
     film_steps,
     picture_title,
 )
-from memrl.pipeline.setup import alone, find_device, prepare, seed_for
+from memrl.pipeline.setup import alone, drawing, find_device, prepare, seed_for
 from memrl.pipeline.trained import Run
 from memrl.plots.curve import draw_curve
 from memrl.run.agent import Agent
@@ -94,14 +94,15 @@ class TrainJob(Job[Config, Agent]):
     """
 
     def __init__(self, config: Config) -> None:
-        prepare(config)
         self.config = config
-        self.env = make_env(config)
-        try:
-            self.learner = make_agent(config, self.env)
-        except BaseException:
-            self.env.close()
-            raise
+        with drawing():
+            prepare(config)
+            self.env = make_env(config)
+            try:
+                self.learner = make_agent(config, self.env)
+            except BaseException:
+                self.env.close()
+                raise
         self._initial = [weight.detach().clone() for weight in self.learner.policy.parameters()]
         self.core = getattr(self.learner.policy, "core", None)
         self.device = find_device(config.device)

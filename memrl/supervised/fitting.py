@@ -10,7 +10,7 @@ from typing import Any, final
 import torch
 
 from memrl.pipeline.job import Job, Result, Say, faults_told, run, whole_parts
-from memrl.pipeline.setup import alone, find_device, prepare, seed_for
+from memrl.pipeline.setup import alone, drawing, find_device, prepare, seed_for
 from memrl.run.directory import RunDirectory
 from memrl.run.loop import TrainingResult
 from memrl.run.progress import Style
@@ -59,8 +59,9 @@ class FitJob(Job[FitConfig, SupervisedLearner]):
     """
 
     def __init__(self, config: FitConfig) -> None:
-        prepare(config)
-        self.config, self.learner = config, make_learner(config)
+        with drawing():
+            prepare(config)
+            self.config, self.learner = config, make_learner(config)
         self.core, self.device = self.learner.model.core, self.learner.device
 
     @property
