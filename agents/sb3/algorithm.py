@@ -35,6 +35,7 @@ from memrl.agents.sb3.training_log import record
 from memrl.agents.sb3.vec_env import check_arrays, mask_size
 from memrl.rollout.masks import MASK_METHOD
 from memrl.rollout.spaces import Array
+from memrl.run.global_generators import drawing
 
 
 @final
@@ -187,16 +188,17 @@ class MemoryPPO(LiveOptions):
         if self.clip_range_vf is not None:
             self.clip_range_vf = as_function(self.clip_range_vf)
         self._setup_lr_schedule()
-        self.set_random_seed(self.seed)
         if self.env is not None and self.env.has_attr(MASK_METHOD):
             self.masks = mask_size(self.action_space)
-        self.policy = cast("type[MemoryPolicy]", self.policy_class)(
-            self.observation_space,
-            self.action_space,
-            masks=self.masks,
-            normalize_returns=self.normalize_returns,
-            **self.policy_kwargs,
-        ).to(self.device)
+        with drawing():
+            self.set_random_seed(self.seed)
+            self.policy = cast("type[MemoryPolicy]", self.policy_class)(
+                self.observation_space,
+                self.action_space,
+                masks=self.masks,
+                normalize_returns=self.normalize_returns,
+                **self.policy_kwargs,
+            ).to(self.device)
         config = learner_config(self)
         optimizer = self.policy.make_optimizer(initial_rate(self.learning_rate))
         self.rates = LearningRates(optimizer)

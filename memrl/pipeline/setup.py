@@ -13,11 +13,9 @@ import torch
 
 from memrl.config.models import Common
 from memrl.run.allocator import keep_freed_memory
-from memrl.run.global_generators import randomness_state, restore_randomness
 from memrl.run.machine import usable_cores
 
 _TRAINING: Final = RLock()
-_DRAWING: Final = RLock()
 
 
 def prepare(config: Common) -> None:
@@ -48,24 +46,6 @@ def alone(say: Callable[[str], None]) -> Iterator[None]:
         yield
     finally:
         _TRAINING.release()
-
-
-@contextmanager
-def drawing() -> Iterator[None]:
-    """Be the only thread that draws first weights, from seeding the generators to the last one."""
-    with _DRAWING:
-        yield
-
-
-@contextmanager
-def drawing_apart() -> Iterator[None]:
-    """`drawing`, which leaves the global generators as they were to whoever trains meanwhile."""
-    with drawing():
-        before = randomness_state()
-        try:
-            yield
-        finally:
-            restore_randomness(before)
 
 
 def find_device(name: str) -> torch.device:

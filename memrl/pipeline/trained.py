@@ -18,10 +18,10 @@ from memrl.envs.adapters.wrapping import adapt
 from memrl.envs.wrappers import with_previous
 from memrl.pipeline.build import make_agent, make_env
 from memrl.pipeline.loading import Which, find_checkpoint, import_plugins, read_config
-from memrl.pipeline.setup import drawing_apart
 from memrl.rollout.env import BatchedEnv
 from memrl.run.agent import Agent
 from memrl.run.directory import RunDirectory
+from memrl.run.global_generators import drawing_apart
 from memrl.run.summary import read_summary
 
 RunPath: TypeAlias = str | os.PathLike[str]

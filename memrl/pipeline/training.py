@@ -26,11 +26,12 @@ from memrl.pipeline.report import (
     film_steps,
     picture_title,
 )
-from memrl.pipeline.setup import alone, drawing, find_device, prepare, seed_for
+from memrl.pipeline.setup import alone, find_device, prepare, seed_for
 from memrl.pipeline.trained import Run
 from memrl.plots.curve import draw_curve
 from memrl.run.agent import Agent
 from memrl.run.directory import RunDirectory
+from memrl.run.global_generators import drawing
 from memrl.run.loop import TrainingResult
 from memrl.run.progress import Style
 

@@ -10,8 +10,9 @@ from typing import Any, final
 import torch
 
 from memrl.pipeline.job import Job, Result, Say, faults_told, run, whole_parts
-from memrl.pipeline.setup import alone, drawing, find_device, prepare, seed_for
+from memrl.pipeline.setup import alone, find_device, prepare, seed_for
 from memrl.run.directory import RunDirectory
+from memrl.run.global_generators import drawing
 from memrl.run.loop import TrainingResult
 from memrl.run.progress import Style
 from memrl.supervised.config import FitConfig, build_task

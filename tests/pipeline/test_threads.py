@@ -11,9 +11,10 @@ import torch
 import memrl
 from memrl.pipeline.directories import dump
 from memrl.pipeline.loading import checkpoints_of
-from memrl.pipeline.setup import alone, drawing, prepare
+from memrl.pipeline.setup import alone, prepare
 from memrl.pipeline.training import TrainJob
 from memrl.run.directory import RunDirectory
+from memrl.run.global_generators import drawing
 from memrl.run.machine import machine
 
 WORDS = ["env=probe", "env.num=3", "agent.steps=8", "agent.bptt=8", "agent.minibatches=1",
