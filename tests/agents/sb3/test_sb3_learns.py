@@ -13,6 +13,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
 
 from memrl.agents.sb3 import MemoryPPO
+from memrl.bench.parity_run import run
 from memrl.envs.adapters.sb3 import TensorVecEnv
 from memrl.envs.probes import Recall
 
@@ -53,6 +54,14 @@ def test_a_cue_is_recalled_with_a_memory_only(memory, floor, roof):
     model.learn(4_608)
     mean, _ = evaluate_policy(model, env, n_eval_episodes=160)
     assert floor <= mean <= roof
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(("task", "peer"), [("Identity15", 29.4), ("InvalidAction15", 48.0)])
+def test_at_equal_options_an_identity_is_learned_no_slower_than_by_the_peer(task, peer):
+    """PPO's best of three seeds, and MaskablePPO's return, of 50 episodes with sampled actions."""
+    pytest.importorskip("sb3_contrib", reason="pip install sb3-contrib")
+    assert run(task, "none", seed=32, episodes=50)["return"] > peer
 
 
 @pytest.mark.nightly
