@@ -65,7 +65,7 @@ def test_at_equal_options_an_identity_is_learned_no_slower_than_by_the_peer(task
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize(("memory", "floor", "roof"), [("lstm", 200, 500), ("none", 0, 100)])
+@pytest.mark.parametrize(("memory", "floor", "roof"), [("lstm", 250, 500), ("none", 0, 100)])
 def test_a_pole_is_balanced_without_velocities(memory, floor, roof):
     def make():
         return TimeLimit(Positions(), 500)
