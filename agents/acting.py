@@ -11,6 +11,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from memrl.agents.base import BaseAgent
+from memrl.options import checked_seed
 from memrl.policies.actor_critic import Policy, PolicyStep
 from memrl.policies.q_network import QNetwork
 from memrl.rollout.arrays import Form, read_observation
@@ -107,7 +108,7 @@ class Actor:
     def begin(self, seed: int = 0, *, greedy: bool = False, ablate: str | None = None) -> None:
         """Reset the state and seed the sampling; see ``memrl.run.agent.Agent.begin``."""
         self.policy.core.silence(None if ablate == ABLATE_STATE else ablate)
-        self._generator = torch.Generator(self.observer.device).manual_seed(seed)
+        self._generator = torch.Generator(self.observer.device).manual_seed(checked_seed(seed))
         self._greedy, self._reset_state = greedy, ablate == ABLATE_STATE
         self._state: Any = None
         self.observer.begin()

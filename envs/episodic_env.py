@@ -10,6 +10,7 @@ from torch import Tensor
 
 from memrl.envs.actions import check_actions
 from memrl.envs.setups import Setups, Tensors, draw_setups
+from memrl.options import checked_seed
 from memrl.rollout.env import BatchedEnv, Carried, Obs, Transition
 
 State: TypeAlias = dict[str, Tensor]
@@ -80,7 +81,7 @@ class EpisodicEnv(BatchedEnv, ABC):
 
     def reset(self, seed: int | None = None) -> Obs:
         if seed is not None:
-            self.generator.manual_seed(seed)
+            self.generator.manual_seed(checked_seed(seed))
         self._setups = draw_setups(self._draw, self.num_envs, self.device)
         self._state = self._initial(self._setups)
         return self._observe(self._setups, self._state)

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from memrl.envs.adapters.vectorization import vector_env
 from memrl.errors import nearest
+from memrl.options import pythons_number
 
 _FINITE = ConfigDict(allow_inf_nan=False)  # as in memrl.options.Strict
 _SET_BY_MAKE = ("self", "num_envs", "device")
@@ -38,7 +39,7 @@ def checked_options(id: str, build: Callable[..., Any], options: dict[str, Any])
             raise ValueError(f"{id} has no option {option!r}, allowed: {allowed}{hint}")
         try:
             adapter = TypeAdapter(types[option], config=_FINITE)
-            checked[option] = adapter.validate_python(value, strict=True)
+            checked[option] = adapter.validate_python(pythons_number(value), strict=True)
         except ValidationError as error:
             reason = error.errors()[0]["msg"].lower()
             raise ValueError(f"{id}: {option}={value!r}: {reason}") from None

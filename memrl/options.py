@@ -129,8 +129,7 @@ def check_options(owner: str, model: type[BaseModel], options: Mapping[str, Any]
         ValueError: an unknown option or a value out of range: what was given, what is allowed, and
             the nearest match.
     """
-    numbers = (np.generic,)  # of NumPy, as a sweep draws them
-    given = {key: x.item() if isinstance(x, numbers) else x for key, x in options.items()}
+    given = {key: pythons_number(value) for key, value in options.items()}
     try:
         checked = model(**given)
     except ValidationError as error:
@@ -162,6 +161,20 @@ def alternatives(errors: Iterable[Mapping[str, Any]]) -> str:
     said = [str(each["msg"]) for each in errors]
     first, *others = [f"{text[0].lower()}{text[1:]}".replace("input", "it", 1) for text in said]
     return " or ".join([first, *(text.removeprefix("it should be ") for text in others)])
+
+
+def pythons_number(value: Any) -> Any:
+    """A number of NumPy, as a sweep draws it, as Python's; anything else unchanged."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def checked_seed(value: Any) -> int:
+    """A seed for a generator of torch, from Python's or NumPy's whole number.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return whole_number("seed", value, least=0, below=2**64)
 
 
 def whole_number(name: str, value: Any, *, least: int, below: int | None = None) -> int:

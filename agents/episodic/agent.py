@@ -25,6 +25,7 @@ from memrl.agents.epsilon_greedy import (
 from memrl.agents.state_checks import check_keys, check_num_envs
 from memrl.agents.training_metrics import Averages
 from memrl.memory.stores.dnd import Dictionaries, Find
+from memrl.options import checked_seed
 from memrl.rollout.env import BatchedEnv, Obs, Transition, copied
 from memrl.run.agent import Metrics
 
@@ -197,7 +198,8 @@ class EpisodicControl(BaseAgent):
         if ablate not in (None, "state"):  # "state" changes nothing: there is none
             name = type(self.method).__name__
             raise ValueError(f"{name} cannot ablate {ablate!r} (allowed: state)")
-        self._acting = None if greedy else torch.Generator(self.env.device).manual_seed(seed)
+        drawn = torch.Generator(self.env.device).manual_seed(checked_seed(seed))
+        self._acting = None if greedy else drawn
         self._values: ActionValues | None = None
         self.observer.begin()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar, SupportsFloat, SupportsIndex, cast, final
 
@@ -31,8 +32,10 @@ from memrl.agents.sb3.schedules import (
     value_at,
 )
 from memrl.agents.sb3.training_log import record
-from memrl.agents.sb3.vec_env import MASK_METHOD, check_arrays, mask_size
+from memrl.agents.sb3.vec_env import check_arrays, mask_size
+from memrl.rollout.masks import MASK_METHOD
 from memrl.rollout.spaces import Array
+from memrl.run.global_generators import drawing
 
 
 @final
@@ -185,22 +188,23 @@ class MemoryPPO(LiveOptions):
         if self.clip_range_vf is not None:
             self.clip_range_vf = as_function(self.clip_range_vf)
         self._setup_lr_schedule()
-        self.set_random_seed(self.seed)
         if self.env is not None and self.env.has_attr(MASK_METHOD):
             self.masks = mask_size(self.action_space)
-        self.policy = cast("type[MemoryPolicy]", self.policy_class)(
-            self.observation_space,
-            self.action_space,
-            masks=self.masks,
-            normalize_returns=self.normalize_returns,
-            **self.policy_kwargs,
-        ).to(self.device)
+        with drawing():
+            self.set_random_seed(self.seed)
+            self.policy = cast("type[MemoryPolicy]", self.policy_class)(
+                self.observation_space,
+                self.action_space,
+                masks=self.masks,
+                normalize_returns=self.normalize_returns,
+                **self.policy_kwargs,
+            ).to(self.device)
         config = learner_config(self)
-        self.policy.make_optimizer(initial_rate(self.learning_rate))
-        self.rates = LearningRates(self.policy.optimizer)
+        optimizer = self.policy.make_optimizer(initial_rate(self.learning_rate))
+        self.rates = LearningRates(optimizer)
         self.generator = torch.Generator(self.device)
         self.policy.generator = torch.Generator(self.device)
-        self.learner = Learner(self.policy.net, config, torch.Generator(), self.policy.optimizer)
+        self.learner = Learner(self.policy.net, config, torch.Generator(), optimizer)
         warn_of_a_rest(self)
         self._seed_generators(self.seed)
         self.rollout_buffer = None  # type: ignore[assignment]  # made by the first `learn`
@@ -224,7 +228,7 @@ class MemoryPPO(LiveOptions):
 
     def learn(
         self,
-        total_timesteps: SupportsIndex,
+        total_timesteps: SupportsFloat,
         callback: Callable[..., Any] | list[BaseCallback] | BaseCallback | None = None,
         log_interval: int = 1,
         tb_log_name: str = "MemoryPPO",
@@ -236,7 +240,7 @@ class MemoryPPO(LiveOptions):
         """See SB3's ``BaseAlgorithm.learn``; ``tb_log_name`` defaults to this class's name.
 
         Args:
-            total_timesteps: env steps of all environments.
+            total_timesteps: env steps of all environments; as in SB3 it may be a float (1e6).
             callback: SB3's callbacks, or a function.
             log_interval: rollouts from log to log.
             tb_log_name: of TensorBoard's folder.
@@ -245,9 +249,12 @@ class MemoryPPO(LiveOptions):
             use_masking: obey action masks, as in sb3-contrib; None: if the environments have any.
 
         Raises:
-            ValueError: a schedule of a loaded model was a function and has not been given again, or
-                masks are asked for and there are none.
+            ValueError: a schedule of a loaded model was a function and has not been given again,
+                masks are asked for and there are none, or ``total_timesteps`` is no number.
         """
+        total = plain(total_timesteps)
+        if not isinstance(total, int | float) or math.isnan(total):
+            raise ValueError(f"total_timesteps is {total!r}, allowed: a number of env steps")
         need_functions(
             {name: getattr(self, name) for name in ("learning_rate", "clip_range", "clip_range_vf")}
         )
@@ -255,7 +262,7 @@ class MemoryPPO(LiveOptions):
             obeys_masks(self.env, use_masking)
         self._use_masking = use_masking
         return super().learn(
-            total_timesteps.__index__(),
+            total,  # type: ignore[arg-type]  # SB3 takes floats, too
             callback,
             log_interval,
             tb_log_name,

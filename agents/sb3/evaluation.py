@@ -13,8 +13,7 @@ from stable_baselines3.common.evaluation import evaluate_policy as sb3_evaluate_
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from memrl.agents.sb3.masking import obeys_masks
-from memrl.agents.sb3.vec_env import MASK_METHOD
-from memrl.rollout.masks import mask_size
+from memrl.rollout.masks import MASK_METHOD, mask_size
 from memrl.rollout.spaces import Array
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
 
-from memrl.agents.sb3.vec_env import MASK_METHOD
+from memrl.rollout.masks import MASK_METHOD
 from memrl.rollout.spaces import MASK
 
 

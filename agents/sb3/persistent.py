@@ -21,6 +21,7 @@ from memrl.checkpoint.spaces import space_to_data
 from memrl.nn.normalise import RunningNorm
 from memrl.policies.export import ExportedStep, export_step
 from memrl.rollout.collect import Collector
+from memrl.rollout.spaces import brief_space
 
 P = TypeVar("P", bound="Persistent")
 
@@ -145,7 +146,8 @@ class Persistent(OnPolicyAlgorithm, ABC):
             there, here = getattr(vec, what), getattr(self, what)
             if space_to_data(there) != space_to_data(here):
                 raise ValueError(
-                    f"the {what} of env is {there}, allowed: {here}, as the model was made for"
+                    f"the {what} of env is {brief_space(there)}, allowed: {brief_space(here)}, as "
+                    "the model was made for"
                 )
         self.observation_space, self.action_space = vec.observation_space, vec.action_space
         if not force_reset:

@@ -9,6 +9,7 @@ import torch
 from gymnasium import spaces
 from pydantic import ValidationError
 from stable_baselines3.common.utils import get_device
+from torch.optim import Optimizer
 
 from memrl.agents.sb3 import archive
 from memrl.agents.sb3.acting import ActingPolicy
@@ -57,6 +58,8 @@ class MemoryPolicy(ActingPolicy):
         ValueError: a space is unsupported, a memory or an option is unknown, or two options
             contradict each other.
     """
+
+    _optimizer: Optimizer | None = None
 
     def __init__(
         self,
@@ -144,13 +147,28 @@ class MemoryPolicy(ActingPolicy):
         policy.load_state_dict(saved["policy"])
         return policy.to(get_device(device))
 
-    def make_optimizer(self, lr: float) -> None:
-        """Make the optimiser of all parameters, where SB3 looks for it.
+    def make_optimizer(self, lr: float) -> Optimizer:
+        """Make the optimiser of all parameters; it stands where SB3 looks for it.
 
         Raises:
             ValueError: ``optimizer_kwargs`` do not fit its class.
         """
-        self.optimizer = self.architecture.make_optimizer(list(self.net.parameters()), lr)
+        self._optimizer = self.architecture.make_optimizer(list(self.net.parameters()), lr)
+        return self._optimizer
+
+    @property  # type: ignore[override]  # None before it is made, as in SB3's BaseModel
+    def optimizer(self) -> Optimizer | None:
+        """The optimiser that learns; None before `make_optimizer`."""
+        return self._optimizer
+
+    @optimizer.setter
+    def optimizer(self, value: Optimizer | None) -> None:
+        if value is not None:
+            raise ValueError(
+                f"policy.optimizer cannot be replaced (by {type(value).__name__}): the words "
+                "optimizer_class and optimizer_kwargs choose it, its param_groups hold its rates, "
+                "and parameters with requires_grad=False stay as they are"
+            )
 
     def _encoders(self, config: PolicyConfig) -> list[Encoder]:
         """The encoder, or the actor's and the critic's."""

@@ -14,6 +14,7 @@ from memrl.agents.sb3.plugins import plugin_folders
 from memrl.agents.sb3.policy import MemoryPolicy
 from memrl.checkpoint.spaces import space_from_data, space_to_data
 from memrl.errors import nearest
+from memrl.rollout.spaces import brief_space
 
 KIND = "MemoryPPO"
 SCHEDULES = ("learning_rate", "clip_range", "clip_range_vf")
@@ -135,8 +136,9 @@ def _check_spaces(data: Mapping[str, Any], given: dict[str, Any]) -> None:
     """Take spaces out of ``given``; raises ValueError if they are not the saved ones."""
     for name in ("observation_space", "action_space"):
         if name in given and space_to_data(given[name]) != data[name]:
+            here = brief_space(space_from_data(data[name]))
             raise ValueError(
-                f"{name} is {given[name]}, allowed: {space_from_data(data[name])}, as in the file"
+                f"{name} is {brief_space(given[name])}, allowed: {here}, as in the file"
             )
         given.pop(name, None)
 

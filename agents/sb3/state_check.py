@@ -18,13 +18,20 @@ def check_state(state: Any, wanted: Any, rows: int | None) -> int | None:
         rows: the number that is allowed; None: any.
 
     Raises:
-        ValueError: it is no state of this memory, or its number of rows differs.
+        ValueError: it is no state of this memory, or its dtype or number of rows differs.
     """
     if not _alike(state, wanted):
         raise ValueError(
             f"the state is {_described(state)}, allowed: what predict returned, "
             f"{_described(wanted)} with B rows, or None at the start"
         )
+    own = states.flatten(wanted)
+    for name, leaf in states.flatten(state).items():
+        if leaf.dtype != own[name].dtype:
+            raise ValueError(
+                f"{name} of the state is {leaf.dtype}, allowed: {own[name].dtype}, as predict "
+                "returned it"
+            )
     sizes = {len(leaf) for leaf in states.leaves(state)}
     if len(sizes) > 1:
         raise ValueError(f"the state has leaves of {sorted(sizes)} rows, allowed: one number")

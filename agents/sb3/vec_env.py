@@ -14,6 +14,7 @@ from torch import Tensor
 from memrl.errors import EnvOutputError
 from memrl.rollout import masks
 from memrl.rollout.env import BatchedEnv, Obs, Transition
+from memrl.rollout.masks import MASK_METHOD
 from memrl.rollout.spaces import (
     MASK,
     Array,
@@ -25,8 +26,6 @@ from memrl.rollout.spaces import (
     is_channels_first,
     leaves,
 )
-
-MASK_METHOD = "action_masks"  # the environments' method that sb3-contrib's MaskablePPO calls
 
 
 @final

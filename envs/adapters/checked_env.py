@@ -17,8 +17,8 @@ from memrl.envs.adapters.text import tokenized
 from memrl.envs.providers import missing_files
 from memrl.errors import EnvError, EnvOutputError, shortened
 from memrl.plugins import own_error
-from memrl.rollout.masks import mask_size
-from memrl.rollout.spaces import Array, Leaf, leaves
+from memrl.rollout.masks import MASK_METHOD, mask_array, mask_size
+from memrl.rollout.spaces import MASK, Array, Leaf, leaves
 
 # Kinds of dtypes that are accepted, by the kind of the space's dtype.
 _KINDS = {"b": "bui", "u": "bui", "i": "bui", "f": "buif"}
@@ -37,7 +37,8 @@ class CheckedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
     vector environment does not report which environment failed, and it cannot put text such as
     MiniGrid's mission into shared memory. Numbers of another dtype are converted to the space's
     dtype if that loses no more than the precision of a float. Of the info, only what memrl reads is
-    left (see `known_info`). An environment that cannot be closed is warned about.
+    left (see `known_info`); a method ``action_masks`` is asked for the mask that an info lacks. An
+    environment that cannot be closed is warned about.
 
     Args:
         env: the environment.
@@ -51,7 +52,7 @@ class CheckedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
             tokens; a reward is not a number; an end flag is not a boolean; an action mask has
             another length; `reset` or `step` returns another number of values, as in old Gym.
         ValueError: the environment needs something that is not installed.
-        EnvError: the environment raises any other error.
+        EnvError: the environment raises any other error, or exits.
     """
 
     def __init__(
@@ -66,11 +67,15 @@ class CheckedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
         super().__init__(env)
         self._name, self._missing_files = name, missing_files(name.rpartition(":")[2])
         self._who, self._quiet = f"env {index} of {name}", quiet
-        space = env.observation_space
+        with self._errors_named("observation_space"):
+            space = env.observation_space
+        with self._errors_named("action_space"):
+            self._mask_size = mask_size(env.action_space)
         given, self._tokenizers = tokenized(space) if read_text else (space, {})
         self._leaves = leaves(given)
-        self._mask_size = mask_size(env.action_space)
         self.observation_space = spaces.Dict({k: leaf.given for k, leaf in self._leaves.items()})
+        asks = self._mask_size is not None and MASK not in self._leaves
+        self._asks_for_masks = asks and env.has_wrapper_attr(MASK_METHOD)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -78,7 +83,7 @@ class CheckedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
         output = redirect_stdout(io.StringIO()) if self._quiet else nullcontext()
         with self._errors_named("reset"), output:
             obs, info = self._reset_values(self.env.reset(seed=seed, options=options))
-        return self._flat(obs, "reset"), known_info(info, self._mask_size, self._who, "reset")
+        return self._flat(obs, "reset"), self._known(info, "reset")
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         with self._errors_named("step"):
@@ -88,7 +93,7 @@ class CheckedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
             float(self._scalar(reward, "the reward", "buif", "a number")),
             bool(self._scalar(terminated, "terminated", "bui", "true or false")),
             bool(self._scalar(truncated, "truncated", "bui", "true or false")),
-            known_info(info, self._mask_size, self._who, "step"),
+            self._known(info, "step"),
         )
 
     def render(self) -> Any:
@@ -98,8 +103,17 @@ class CheckedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
     def close(self) -> None:
         try:
             self.env.close()
-        except Exception as error:  # what was learned and measured is worth more
+        except (Exception, SystemExit) as error:  # what was learned and measured is worth more
             warnings.warn(f"{self._who}: close raised {own_error(error)}", stacklevel=2)
+
+    def _known(self, info: Any, verb: str) -> dict[str, Any]:
+        known = known_info(info, self._mask_size, self._who, verb)
+        if self._asks_for_masks and self._mask_size is not None and MASK not in known:
+            with self._errors_named(MASK_METHOD):
+                mask = self.env.get_wrapper_attr(MASK_METHOD)()
+            what = f"{self._who}: {MASK_METHOD} returned a mask"
+            known[MASK] = mask_array(mask, self._mask_size, what)
+        return known
 
     def _reset_values(self, values: Any) -> tuple[Any, Any]:
         if isinstance(values, tuple) and len(values) == 2 and isinstance(values[1], Mapping | None):
@@ -128,7 +142,7 @@ class CheckedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
             ) from error
         except EnvOutputError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if isinstance(error, FileNotFoundError) and self._missing_files:
                 raise ValueError(f"{self._name}: {error} ({self._missing_files})") from error
             hint = _OLD_GYM if _is_old_gym(error) else ""
@@ -165,7 +179,7 @@ def _told(values: Any) -> str:
     return f"a {type(values).__name__}"
 
 
-def _is_old_gym(error: Exception) -> bool:
+def _is_old_gym(error: BaseException) -> bool:
     """Whether a wrapper unpacked what an environment of old Gym returned, or handed it a seed."""
     text = str(error)
     return "expected 5, got 4" in text or "unexpected keyword argument 'seed'" in text

@@ -16,6 +16,7 @@ from torch import Tensor
 from memrl.envs.adapters.goals import GoalReward, has_goals
 from memrl.envs.adapters.infos import SUCCESS, numbers
 from memrl.errors import EnvError, EnvOutputError
+from memrl.options import checked_seed
 from memrl.plugins import own_error
 from memrl.rollout.env import BatchedEnv, Obs, Transition
 from memrl.rollout.masks import mask_array, mask_size
@@ -95,7 +96,7 @@ class GymnasiumAdapter(BatchedEnv):
 
     def reset(self, seed: int | None = None) -> Obs:
         if seed is not None:
-            self._seed = seed
+            seed = self._seed = checked_seed(seed)
             self._steps = 0
         return self._restart(seed)
 
@@ -148,7 +149,7 @@ class GymnasiumAdapter(BatchedEnv):
     def close(self) -> None:
         try:
             self._vector.close()
-        except Exception as error:  # what was learned and measured is worth more
+        except (Exception, SystemExit) as error:  # what was learned and measured is worth more
             warnings.warn(f"{self.name}: close raised {own_error(error)}", stacklevel=2)
 
     def _restart(self, seed: int | None) -> Obs:
@@ -166,6 +167,12 @@ class GymnasiumAdapter(BatchedEnv):
         }
         if self._masks:
             arrays[MASK] = self._mask(info)
+        elif MASK in info and MASK not in self._leaves and mask_size(self.action_space):
+            row = int(np.flatnonzero(self._present(info, MASK))[0])
+            raise EnvOutputError(
+                f"env {row} of {self.name}: the info has an {MASK}, the first info of reset had "
+                f"none, allowed: masks from the first reset on, of ones where all is allowed"
+            )
         return arrays
 
     def _last(self, arrays: Arrays, info: Mapping[str, Any]) -> Arrays:
@@ -214,7 +221,7 @@ class GymnasiumAdapter(BatchedEnv):
             yield
         except (EnvError, EnvOutputError):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise EnvError(f"{self.name}: {verb} raised {own_error(error)}") from error
 
     def _success(self, reward: Array, terminated: Array, info: Mapping[str, Any]) -> Array:

@@ -218,5 +218,5 @@ def _named(id: str) -> Iterator[None]:
         yield
     except (gymnasium.error.Error, ImportError, TypeError) as error:
         raise ValueError(f"{id} cannot be made: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise EnvError(f"{id} cannot be made: {own_error(error)}") from error

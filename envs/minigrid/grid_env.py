@@ -18,6 +18,7 @@ from memrl.envs.minigrid.grid_episodes import GridEpisodes, advance, autoreset, 
 from memrl.envs.minigrid.observer import TILE_SIZE, Observer, check_observation
 from memrl.envs.minigrid.tensor_env import MiniGridEnv, rewards
 from memrl.envs.missions import VOCABULARY
+from memrl.options import checked_seed
 from memrl.rollout.env import Carried, Obs, Transition
 from memrl.rollout.tokens import Tokens
 
@@ -100,7 +101,7 @@ class GridEnv(MiniGridEnv):
 
     def reset(self, seed: int | None = None) -> Obs:
         if seed is not None:
-            self._generator.manual_seed(seed)
+            self._generator.manual_seed(checked_seed(seed))
         level = self._draw()
         self._episodes = start_episodes(self._bank, level)
         return self._observe(self._episodes, self._first.index_select(0, level))

@@ -20,6 +20,7 @@ from memrl.envs.minigrid.memory_task import memory_task
 from memrl.envs.minigrid.observer import TILE_SIZE, Observer
 from memrl.envs.minigrid.start_sampler import StartSampler
 from memrl.envs.minigrid.tensor_env import MiniGridEnv, rewards
+from memrl.options import checked_seed
 from memrl.rollout.env import Carried, Obs, Transition
 
 
@@ -94,7 +95,7 @@ class MemoryEnv(MiniGridEnv):
 
     def reset(self, seed: int | None = None) -> Obs:
         if seed is not None:
-            self._generator.manual_seed(seed)
+            self._generator.manual_seed(checked_seed(seed))
         self._state = self._starts.draw(self.num_envs, self._generator)
         self._t = torch.zeros_like(self._state)
         self._cue_seen = self._cue_visible.index_select(0, self._state)

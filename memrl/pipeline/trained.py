@@ -21,6 +21,7 @@ from memrl.pipeline.loading import Which, find_checkpoint, import_plugins, read_
 from memrl.rollout.env import BatchedEnv
 from memrl.run.agent import Agent
 from memrl.run.directory import RunDirectory
+from memrl.run.global_generators import drawing_apart
 from memrl.run.summary import read_summary
 
 RunPath: TypeAlias = str | os.PathLike[str]
@@ -58,7 +59,8 @@ class Run:
         """
         found = find_checkpoint(self._directory, self.config, self._checkpoint)
         with closing(self.env(num=self.config.env.num)) as env:
-            agent = make_agent(self.config, env)
+            with drawing_apart():
+                agent = make_agent(self.config, env)
             agent.load_state_dict(found.state["agent"])
         return agent
 

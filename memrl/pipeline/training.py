@@ -31,6 +31,7 @@ from memrl.pipeline.trained import Run
 from memrl.plots.curve import draw_curve
 from memrl.run.agent import Agent
 from memrl.run.directory import RunDirectory
+from memrl.run.global_generators import drawing
 from memrl.run.loop import TrainingResult
 from memrl.run.progress import Style
 
@@ -94,14 +95,15 @@ class TrainJob(Job[Config, Agent]):
     """
 
     def __init__(self, config: Config) -> None:
-        prepare(config)
         self.config = config
-        self.env = make_env(config)
-        try:
-            self.learner = make_agent(config, self.env)
-        except BaseException:
-            self.env.close()
-            raise
+        with drawing():
+            prepare(config)
+            self.env = make_env(config)
+            try:
+                self.learner = make_agent(config, self.env)
+            except BaseException:
+                self.env.close()
+                raise
         suit_threads(config.threads, config.agent.rows(config.env.num), self.learner.policy)
         self._initial = [weight.detach().clone() for weight in self.learner.policy.parameters()]
         self.core = getattr(self.learner.policy, "core", None)

@@ -9,6 +9,8 @@ from gymnasium import spaces
 
 from memrl.errors import EnvOutputError, shortened
 
+MASK_METHOD = "action_masks"  # the environments' method that sb3-contrib's MaskablePPO calls
+
 
 def mask_size(space: spaces.Space[Any]) -> int | None:
     """Entries of an action mask of an action space; None where no mask can restrict it."""

@@ -1,17 +1,21 @@
-"""The process's global random generators, as part of a checkpoint.
+"""The process's global random generators, as part of a checkpoint and shared by threads.
 
-memrl uses its own generators. Other code uses the global ones: dropout draws from torch's, and
-third-party Gymnasium environments from any of them.
+memrl draws first weights from torch's, and all else from generators of its own. Other code uses the
+global ones: dropout draws from torch's, and third-party Gymnasium environments from any of them.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from threading import RLock
+from typing import Any, Final
 
 import numpy as np
 import torch
+
+_DRAWING: Final = RLock()
 
 
 def randomness_state() -> dict[str, Any]:
@@ -48,3 +52,21 @@ def restore_randomness(state: Mapping[str, Any]) -> None:
             "state": {"key": np.array(numpy_state["key"], np.uint32), "pos": numpy_state["pos"]},
         }
     )
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Be the only thread that draws first weights, from seeding the generators to the last one."""
+    with _DRAWING:
+        yield
+
+
+@contextmanager
+def drawing_apart() -> Iterator[None]:
+    """`drawing`, which leaves the global generators as they were to whoever trains meanwhile."""
+    with drawing():
+        before = randomness_state()
+        try:
+            yield
+        finally:
+            restore_randomness(before)

@@ -12,6 +12,7 @@ import torch
 from memrl.pipeline.job import Job, Result, Say, faults_told, run, whole_parts
 from memrl.pipeline.setup import alone, find_device, prepare, seed_for, suit_threads
 from memrl.run.directory import RunDirectory
+from memrl.run.global_generators import drawing
 from memrl.run.loop import TrainingResult
 from memrl.run.progress import Style
 from memrl.supervised.config import FitConfig, build_task
@@ -59,8 +60,9 @@ class FitJob(Job[FitConfig, SupervisedLearner]):
     """
 
     def __init__(self, config: FitConfig) -> None:
-        prepare(config)
-        self.config, self.learner = config, make_learner(config)
+        with drawing():
+            prepare(config)
+            self.config, self.learner = config, make_learner(config)
         suit_threads(config.threads, config.learner.batch, self.learner.model)
         self.core, self.device = self.learner.model.core, self.learner.device
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from small_agents import make_agent
+from small_episodic import make_agent as make_nec
 
 from memrl.envs.make import make
 from memrl.rollout.arrays import read_observation
@@ -35,6 +37,15 @@ def test_acting_does_not_touch_training():
     for a in (agent, alone):
         a.collector.collect(a.rollout)
     assert torch.equal(agent.rollout.action, alone.rollout.action)
+
+
+@pytest.mark.parametrize("make_one", [lambda: make_agent("none"), lambda: make_nec("nec")])
+def test_a_session_takes_numpys_seeds_and_says_what_is_none(make_one):
+    agent = make_one()
+    agent.begin(seed=np.int64(3))
+    for wrong in ("3", 3.0, -1):
+        with pytest.raises(ValueError, match=f"seed is {wrong!r}, allowed: "):
+            agent.begin(seed=wrong)
 
 
 def test_greedy_acting_is_the_same_for_every_seed():

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import gymnasium
+import numpy as np
 import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
@@ -123,6 +124,19 @@ def test_a_seed_makes_the_first_unseeded_reset_repeatable():
     assert not torch.equal(one, make("probe/Recall-v0", 31, seed=6).reset()["obs"])
 
 
+EACH_KIND = ["probe/Recall-v0", "MiniGrid-MemoryS7-v0", "MiniGrid-DoorKey-5x5-v0", "CartPole-v1"]
+
+
+@pytest.mark.parametrize("id", EACH_KIND)
+def test_a_reset_takes_numpys_seeds_and_says_what_is_none(id):
+    env = make(id, 3, **few_levels(id))
+    for leaf, other in zip(*(env.reset(seed).values() for seed in (5, np.int64(5))), strict=True):
+        assert torch.equal(leaf, other)
+    for wrong in ("5", 5.0, -1):
+        with pytest.raises(ValueError, match=f"seed is {wrong!r}, allowed: "):
+            env.reset(wrong)
+
+
 def test_families_of_ids():
     assert family_of("MiniGrid-MemoryS13-v0") == "minigrid_memory"
     assert family_of("MiniGrid-DoorKey-5x5-v0") == "minigrid"
@@ -152,6 +166,13 @@ def test_options_reach_the_environment():
     image = make("MiniGrid-MemoryS7-v0", agent_view_size=3).observation_space["image"]
     assert image.shape == (3, 3, 3)
     assert make("CartPole-v1", render_mode="rgb_array", seed=0).render().ndim == 3
+
+
+def test_options_may_be_numpys_numbers():
+    assert make("probe/Recall-v0", 2, cues=np.int64(7)).action_space.n == 7
+    assert make("popgym-PositionOnlyCartPoleEasy-v0", noise=np.float32(0.5)).noise == 0.5
+    with pytest.raises(ValueError, match=r"cues=(np\.float32\()?4\.5"):
+        make("probe/Recall-v0", cues=np.float32(4.5))
 
 
 def test_previous_action_and_reward_on_request():

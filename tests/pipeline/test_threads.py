@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import threading
 
+import numpy as np
 import pytest
 import torch
 
 import memrl
+from memrl.pipeline.directories import dump
+from memrl.pipeline.loading import checkpoints_of
 from memrl.pipeline.setup import alone, prepare
 from memrl.pipeline.training import TrainJob
+from memrl.run.directory import RunDirectory
+from memrl.run.global_generators import drawing
 from memrl.run.machine import machine
 
 WORDS = ["env=probe", "env.num=3", "agent.steps=8", "agent.bptt=8", "agent.minibatches=1",
@@ -68,6 +73,34 @@ def test_threads_that_train_with_one_seed_draw_the_same_weights(monkeypatch, tmp
     assert len(drawn) == 4
     assert all(weights == drawn[0] for weights in drawn)
     prepare(memrl.compose(WORDS))
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A run that was saved before it learned."""
+    config = memrl.compose([*WORDS, f"run.dir={tmp_path / 'run'}"])
+    job = TrainJob(config)
+    directory = RunDirectory.create(tmp_path / "run", dump(config))
+    checkpoints_of(directory, config).save(
+        {"agent": job.learner.state_dict()}, experience=0, score=None
+    )
+    return tmp_path / "run"
+
+
+def test_a_run_that_is_opened_takes_no_draw_from_one_that_trains(saved):
+    before = torch.get_rng_state(), np.random.get_state()[2]
+    memrl.load(saved)
+    assert torch.get_rng_state().equal(before[0])
+    assert np.random.get_state()[2] == before[1]
+
+
+def test_a_run_that_is_opened_waits_until_anothers_weights_are_drawn(saved):
+    with drawing():
+        opened = threading.Thread(target=memrl.load, args=(saved,))
+        opened.start()
+        opened.join(0.5)
+        assert opened.is_alive()
+    opened.join()
 
 
 def test_torch_has_a_thread_for_each_core_that_the_process_may_use(monkeypatch):

@@ -87,6 +87,27 @@ class MaskTooShortLater(Plain):
         return {"action_mask": [1] * (3 if self.t < 3 else 4)}
 
 
+class MaskFromFirstStep(Plain):
+    """Its first observation allows everything, and so it says nothing of masks."""
+
+    def info(self):
+        return {"action_mask": [0, 1, 0]} if self.t else {}
+
+
+class MaskByMethod(Plain):
+    """Is asked for its mask, as by sb3-contrib's MaskablePPO: action ``t`` modulo 3."""
+
+    def action_masks(self):
+        return [action == self.t % 3 for action in range(3)]
+
+
+class MaskByMethodTooShort(Plain):
+    """Is asked for its mask, and forgets an action."""
+
+    def action_masks(self):
+        return [True, False]
+
+
 class MaskInObservationTooShort(Plain):
     """Its mask is part of the observation."""
 
@@ -167,6 +188,20 @@ class DoesNotClose(Plain):
         raise RuntimeError("simulator already gone")
 
 
+class ExitsWhenClosed(Plain):
+    """Closes its window and the program with it, as many scripts for pygame do."""
+
+    def close(self):
+        raise SystemExit(3)
+
+
+class ExitsInStep(Plain):
+    """Somebody closed its window."""
+
+    def step(self, action):
+        raise SystemExit("window closed")
+
+
 class DoesNotDraw(Plain):
     """Finds no display for its pictures."""
 
@@ -197,6 +232,13 @@ class BeginsOnce(Plain):
         super().__init__(render_mode)
         if os.getpid() != _HERE:
             raise OSError("the only licence is taken")
+
+
+class NoSpaces(gymnasium.Env):
+    """Does not say what is seen and done."""
+
+    def __init__(self, render_mode=None):
+        pass
 
 
 class DoesNotReset(Plain):
@@ -269,5 +311,5 @@ class ManySymbols(Plain):
         return np.zeros((5, 7, 3), np.int64)
 
 
-for _odd in (Plain, *Plain.__subclasses__(), SymbolsOutside):
+for _odd in (Plain, *Plain.__subclasses__(), SymbolsOutside, NoSpaces):
     gymnasium.register(f"odd/{_odd.__name__}-v0", entry_point=_odd)

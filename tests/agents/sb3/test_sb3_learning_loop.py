@@ -119,6 +119,15 @@ def test_an_environment_with_another_number_of_copies_or_other_spaces_is_refused
         model.set_env(copies(lambda: Sampled(BOX, spaces.Discrete(4))))
 
 
+def test_spaces_with_many_bounds_are_told_in_one_line():
+    bounds = np.arange(1, 301, dtype=np.float32)
+    model = make_model(copies(lambda: Sampled(spaces.Box(-bounds, bounds))))
+    with pytest.raises(ValueError, match=r"is Box\(-301.*, allowed: Box\(-300") as told:
+        model.set_env(copies(lambda: Sampled(spaces.Box(-bounds - 1, bounds + 1))))
+    assert "\n" not in str(told.value)
+    assert len(str(told.value)) < 200
+
+
 def test_a_rollout_is_finished_even_beyond_the_total():
     assert make_model().learn(PER + 1).num_timesteps == 2 * PER
 

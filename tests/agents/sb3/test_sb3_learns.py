@@ -13,6 +13,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
 
 from memrl.agents.sb3 import MemoryPPO
+from memrl.bench.parity_run import run
 from memrl.envs.adapters.sb3 import TensorVecEnv
 from memrl.envs.probes import Recall
 
@@ -56,7 +57,15 @@ def test_a_cue_is_recalled_with_a_memory_only(memory, floor, roof):
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize(("memory", "floor", "roof"), [("lstm", 200, 500), ("none", 0, 100)])
+@pytest.mark.parametrize(("task", "peer"), [("Identity15", 29.4), ("InvalidAction15", 48.0)])
+def test_at_equal_options_an_identity_is_learned_no_slower_than_by_the_peer(task, peer):
+    """PPO's best of three seeds, and MaskablePPO's return, of 50 episodes with sampled actions."""
+    pytest.importorskip("sb3_contrib", reason="pip install sb3-contrib")
+    assert run(task, "none", seed=32, episodes=50)["return"] > peer
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(("memory", "floor", "roof"), [("lstm", 250, 500), ("none", 0, 100)])
 def test_a_pole_is_balanced_without_velocities(memory, floor, roof):
     def make():
         return TimeLimit(Positions(), 500)

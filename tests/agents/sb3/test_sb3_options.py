@@ -75,6 +75,19 @@ def test_numbers_may_be_numpys(tmp_path):
     assert type(type(model).load(tmp_path / "m", seed=np.int64(2)).batch_size) is int
 
 
+@pytest.mark.parametrize("total", [16.0, np.float32(16), np.int64(16)])
+def test_env_steps_may_be_a_float_as_in_sb3(total):
+    model = make_model()
+    assert model.learn(total).num_timesteps == PER
+    assert parameters(model).equal(parameters(make_model().learn(PER)))
+
+
+@pytest.mark.parametrize("total", ["16", None, np.nan])
+def test_env_steps_that_are_no_number_are_refused(total):
+    with pytest.raises(ValueError, match=f"total_timesteps is {total!r}, allowed: a number of env"):
+        make_model().learn(total)
+
+
 CHANGES = {
     "n_epochs": 5,
     "batch_size": 4,
@@ -150,6 +163,26 @@ def test_a_rate_written_into_the_optimiser_is_used():
     changed.learning_rate = 0.01
     changed.learn(PER, reset_num_timesteps=False)
     assert [group["lr"] for group in changed.policy.optimizer.param_groups] == [0.01]
+
+
+def test_another_optimiser_is_refused_with_what_chooses_one():
+    model = make_model()
+    with pytest.raises(ValueError, match=r"cannot be replaced \(by SGD\): .* optimizer_class and"):
+        model.policy.optimizer = torch.optim.SGD(model.policy.parameters(), lr=0.1)
+    assert model.policy.optimizer is model.learner.optimizer
+
+
+def test_parameters_that_are_frozen_stay_as_they_are():
+    model = make_model(memory="lstm")
+    model.policy.net.core.requires_grad_(False)
+    before, core = parameters(model), parameters_of(model.policy.net.core)
+    model.learn(PER)
+    assert parameters_of(model.policy.net.core).equal(core)
+    assert not parameters(model).equal(before)
+
+
+def parameters_of(module):
+    return torch.cat([weight.flatten() for weight in module.parameters()])
 
 
 def test_parameters_that_are_loaded_bring_no_rate_along():

@@ -112,6 +112,15 @@ def test_a_state_of_another_width_or_memory_is_one_sentence():
             make_model().predict(obs, state)
 
 
+def test_a_state_of_another_precision_is_one_sentence():
+    model, obs = make_model(memory="lstm"), np.zeros((2, 4), np.float32)
+    _, state = model.predict(obs)
+    double = states.map_state(torch.Tensor.double, state)
+    for call in (model.predict, model.policy.predict_values):
+        with pytest.raises(ValueError, match=r"h of the state is torch.float64, allowed: torch.fl"):
+            call(obs, double)
+
+
 def test_starts_of_another_number_are_one_sentence():
     policy, obs = make_model().policy, np.zeros((2, 4), np.float32)
     with pytest.raises(ValueError, match="episode_starts has 3 rows, allowed: 2"):

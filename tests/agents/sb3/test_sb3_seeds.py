@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from small_models import STEPS, Sampled, copies, make_model, parameters
@@ -36,6 +38,23 @@ def test_training_repeats_from_a_seed_set_later():
 
     assert learned(5).equal(learned(5))
     assert not learned(5).equal(learned(6))
+
+
+def test_models_of_several_threads_with_one_seed_begin_alike():
+    """Where one is at its first weights another would seed the generator anew."""
+    made, ready = [], threading.Barrier(4)
+
+    def build():
+        ready.wait()
+        made.append(parameters(make_model(memory="lstm")))
+
+    threads = [threading.Thread(target=build) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(weights.equal(made[0]) for weights in made)
+    assert parameters(make_model(memory="lstm")).equal(made[0])
 
 
 @pytest.mark.parametrize("force_reset", [True, False])

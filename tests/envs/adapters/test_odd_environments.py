@@ -38,6 +38,13 @@ def test_a_list_is_a_mask(how):
 
 
 @pytest.mark.parametrize("how", HOWS)
+def test_an_environment_is_asked_for_its_mask(how):
+    allowed = [step.obs["action_mask"].int().argmax(-1).tolist()
+               for step in played("MaskByMethod", how, steps=6)]  # fmt: skip
+    assert allowed == [2 * [t % 3] for t in (1, 2, 3, 4, 0, 1)]
+
+
+@pytest.mark.parametrize("how", HOWS)
 def test_infos_that_do_not_agree_stop_nothing(how):
     steps = played("MixedInfos", how)
     assert all(step.metrics["success"].isnan().all() for step in steps)
@@ -51,6 +58,8 @@ def test_an_info_that_is_none_is_empty():
 SENTENCES = {
     "MaskTooShort": r"^env \d of X: the info of reset has the action_mask of 2 entries, allowed: 3",
     "MaskTooShortLater": r"^env \d of X: the info of step has the action_mask of 4 .* allowed: 3",
+    "MaskFromFirstStep": r"^env \d of X: the info has an action_mask, the first info of reset had",
+    "MaskByMethodTooShort": r"^env \d of X: action_masks returned a mask of 2 entries, allowed: 3",
     "FourValues": r"^env \d of X: step returned 4 values, allowed: 5, .*GymV21CompatibilityV0",
     "ObservationAlone": r"^env \d of X: reset returned a ndarray, allowed: .*GymV21Compatibility",
     "NoSeed": r"^env \d of X: reset raised TypeError: .*'seed'.*GymV21CompatibilityV0",
@@ -58,6 +67,8 @@ SENTENCES = {
     "BeyondFloat32": r"^X: 'obs' of env 0 is -1e\+300 at \[1, 0\], allowed: finite .* float32",
     "SymbolsOutside": r"^X: 'obs' of env 0 is \[\[\[-1 .*…, outside Box\(-1, 10, \(5, 7, 3\)",
     "DoesNotReset": r"^env \d of X: reset raised ValueError: this wrapper needs a level",
+    "ExitsInStep": r"^env \d of X: step raised SystemExit: window closed",
+    "NoSpaces": r"^env 0 of X: observation_space raised AttributeError: 'NoSpaces' object has no",
     "DoesNotBegin": r"^X cannot be made: AttributeError: module 'simulator' has no attribute",
 }
 
@@ -119,19 +130,24 @@ def test_too_many_actions_are_refused():
         odd("TooManyActions")
 
 
-GONE = r"env 0 of .*: close raised RuntimeError: simulator already gone"
+GONE = {
+    "DoesNotClose": r"env 0 of .*: close raised RuntimeError: simulator already gone",
+    "ExitsWhenClosed": r"env 0 of .*: close raised SystemExit: 3",
+}
 
 
-def test_an_environment_that_does_not_close_is_warned_about():
-    env = odd("DoesNotClose", num=1)
-    with pytest.warns(UserWarning, match=GONE):
+@pytest.mark.parametrize("name", GONE)
+def test_an_environment_that_does_not_close_is_warned_about(name):
+    env = odd(name, num=1)
+    with pytest.warns(UserWarning, match=GONE[name]):
         env.close()
 
 
-def test_an_environment_that_does_not_close_in_its_process_is_warned_about():
+@pytest.mark.parametrize("name", GONE)
+def test_an_environment_that_does_not_close_in_its_process_is_warned_about(name):
     # Gymnasium makes and closes one more, to see its spaces.
-    with pytest.warns(UserWarning, match=GONE):
-        env = odd("DoesNotClose", "async")
+    with pytest.warns(UserWarning, match=GONE[name]):
+        env = odd(name, "async")
     env.reset()
     env.close()
 
