@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Final
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from memrl.benchmark.plan import CONTROLS, Plan
+from memrl.benchmark.plan import CONTROLS, Plan, Size
 from memrl.benchmark.scores import Row
 from memrl.plots import style
 
@@ -24,7 +25,12 @@ def draw_table(plan: Plan, rows: Sequence[Row], path: Path) -> Figure:
         RunError: the disk is full.
     """
     tasks = [task for task in plan.tasks if any(row.task == task for row in rows)]
-    memories = [m for m in plan.memories if any(row.memory == m for row in rows)]
+    there = {row[1:3] for row in rows}
+    memories = [
+        (memory, size)
+        for size, memory in product(plan.sizes, plan.memories)
+        if (memory, size) in there
+    ]
     columns = min(COLUMNS, len(tasks))
     height = 0.9 + 0.27 * len(memories)
     lines = math.ceil(len(tasks) / columns)
@@ -35,20 +41,22 @@ def draw_table(plan: Plan, rows: Sequence[Row], path: Path) -> Figure:
     for axes in list(panels.flat)[len(tasks) :]:
         axes.set_axis_off()
     for axes in panels[:, 0]:
-        axes.set_yticks(range(len(memories)), memories)
+        axes.set_yticks(range(len(memories)), [plan.label(*memory) for memory in memories])
         axes.set_ylim(len(memories) - 0.5, -0.5)
     style.save(picture, path)
     return picture
 
 
-def _panel(axes: Axes, plan: Plan, task: str, memories: list[str], rows: Sequence[Row]) -> None:
+def _panel(
+    axes: Axes, plan: Plan, task: str, memories: list[tuple[str, Size]], rows: Sequence[Row]
+) -> None:
     recipe = plan.tasks[task]
     style.tidy(axes)
     axes.grid(axis="y", visible=False)
     for level in (recipe.low, recipe.high):
         axes.axvline(level, color=style.GREY, linewidth=0.8, linestyle=":")
     for row in rows:
-        y, score = memories.index(row.memory), row.score
+        y, score = memories.index((row.memory, row.size)), row.score
         colour = style.GREY if row.memory in CONTROLS else style.COLOURS[0]
         if score.samples > 1:
             axes.plot([score.low, score.high], [y, y], color=colour, linewidth=1.6)

@@ -1,25 +1,30 @@
-"""What a benchmark runs: memories × tasks × seeds, with one recipe per task."""
+"""What a benchmark runs: memories × sizes × tasks × seeds, with one recipe per task."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias
 
 import yaml  # type: ignore[import-untyped]
 from annotated_types import Ge, MinLen
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from memrl.config.composition import compose
-from memrl.config.models import check
+from memrl.config.models import Config, check
 from memrl.envs.make import card
 from memrl.errors import nearest
 from memrl.memory import registry
 from memrl.options import Strict
 
 CONTROLS: Final = ("none", "framestack")  # of every table: memories that carry nothing, or a little
+STEP_SIZES: Final = 3  # that a grid may try
+Size: TypeAlias = Literal["matched", "default"]  # of a memory: at `parameters`, or as it is
+Grid: TypeAlias = dict[str, Annotated[list[bool | int | float | str | None], MinLen(1)]]
 
 
 class TaskPlan(Strict):
@@ -29,6 +34,12 @@ class TaskPlan(Strict):
     score: Literal["success", "return"] = "return"
     low: float = math.nan  # of the best policy without a memory: counts as 0
     high: float = math.nan  # the best: counts as 1
+    grid: Grid | None = None  # in place of the plan's
+
+    @field_validator("grid")
+    @classmethod
+    def _tunes_a_recipe(cls, grid: Grid | None) -> Grid | None:
+        return _of_a_recipe(grid)
 
 
 class Plan(Strict):
@@ -39,7 +50,10 @@ class Plan(Strict):
     seeds: Annotated[list[Annotated[int, Ge(0)]], MinLen(1)]
     tasks: Annotated[dict[str, TaskPlan], MinLen(1)]
     words: list[str] = Field(default_factory=list)  # of all runs
-    parameters: Annotated[int, Ge(1)] | None = None  # of a policy, within a tenth; null: as it is
+    parameters: Annotated[int, Ge(1)] | None = None  # of a matched policy, within a tenth
+    sizes: Annotated[list[Size], MinLen(1)] = Field(default=["default"])  # or, as below, matched
+    grid: Grid | None = None  # of --tune: values by key of agent or policy
+    tune_seeds: list[Annotated[int, Ge(0)]] = Field(default_factory=list)  # of its runs
 
     @field_validator("memories")
     @classmethod
@@ -48,20 +62,87 @@ class Plan(Strict):
             registry.core_class(memory)
         return memories
 
+    @field_validator("grid")
+    @classmethod
+    def _tunes_a_recipe(cls, grid: Grid | None) -> Grid | None:
+        return _of_a_recipe(grid)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parameters_are_matched(cls, given: Any) -> Any:
+        if isinstance(given, Mapping) and given.get("parameters") is not None:
+            return {"sizes": ["matched"], **given}
+        return given
+
+    @model_validator(mode="after")
+    def _fits(self) -> Plan:
+        for key in ("memories", "seeds", "sizes", "tune_seeds"):
+            values = getattr(self, key)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{key}={values} names one of them twice")
+        if ("matched" in self.sizes) != (self.parameters is not None):
+            raise ValueError(
+                f"sizes={self.sizes} and parameters={self.parameters}: matched needs a number of "
+                "parameters, and nothing else reads it"
+            )
+        if shared := set(self.seeds) & set(self.tune_seeds):
+            raise ValueError(
+                f"tune_seeds={self.tune_seeds}: {min(shared)} is among seeds, on which a recipe "
+                "must not be chosen"
+            )
+        if bool(self.tune_seeds) != any(self.grid_of(task) for task in self.tasks):
+            raise ValueError("a grid needs tune_seeds, and tune_seeds need a grid: give both")
+        if self.tune_seeds and set(self.memories) <= set(CONTROLS):
+            raise ValueError(
+                f"a grid is judged by memories, and all of {self.memories} are controls"
+            )
+        return self
+
+    def grid_of(self, task: str) -> Grid:
+        """What is tried for a task; empty if nothing is."""
+        own = self.tasks[task].grid
+        return (self.grid if own is None else own) or {}
+
+    def label(self, memory: str, size: Size) -> str:
+        """A memory in a table; its size is named where it is not the plan's first."""
+        return memory if size == self.sizes[0] else f"{memory}, {size} size"
+
+    @property
+    def called(self) -> str:
+        """The benchmark as an argument of ``memrl benchmark``."""
+        return self.name if self.name in names() else f"{self.name}.yaml"
+
 
 class Cell(NamedTuple):
     """One run."""
 
     task: str
     memory: str
+    size: Size
     seed: int
 
     def path(self, root: Path) -> Path:
         """The directory of the run."""
-        return root / self.task / self.memory / f"seed-{self.seed}"
+        return root / self.task / self.memory / self.size / f"seed-{self.seed}"
 
     def __str__(self) -> str:
-        return f"{self.task} {self.memory} seed {self.seed}"
+        return f"{self.task} {self.memory}, {self.size} size, seed {self.seed}"
+
+
+def _of_a_recipe(grid: Grid | None) -> Grid | None:
+    """A grid of options that all memories share.
+
+    Raises:
+        ValueError: a key is of something else, or there are too many step sizes.
+    """
+    for key, values in (grid or {}).items():
+        if not key.startswith(("agent.", "policy.")):
+            raise ValueError(f"grid has {key}, allowed: keys of agent and policy, as in agent.lr")
+        if key == "agent.lr" and len(values) > STEP_SIZES:
+            raise ValueError(
+                f"grid has {len(values)} values of {key}, allowed: {STEP_SIZES} at most"
+            )
+    return grid
 
 
 def read_plan(name: str) -> Plan:
@@ -98,8 +179,7 @@ def read_plan(name: str) -> Plan:
 
 def _with_levels(plan: Plan, name: str, task: TaskPlan) -> TaskPlan:
     """What the plan leaves out of score, low and high, from the card of the environment."""
-    config = compose([*plan.words, *task.words])
-    env = config.env
+    env = composed((*plan.words, *task.words)).env
     levels = card(env.id, family=env.family, **(env.model_extra or {})).levels
     known: dict[str, Any] = {}
     if levels is not None:
@@ -115,6 +195,12 @@ def _with_levels(plan: Plan, name: str, task: TaskPlan) -> TaskPlan:
     return filled
 
 
+@cache
+def composed(words: tuple[str, ...]) -> Config:
+    """The config of words; composing takes half a second, and a table asks again."""
+    return compose(words)
+
+
 def names() -> list[str]:
     """The benchmarks that memrl brings."""
     return sorted(file.stem for file in _folder().glob("*.yaml"))
@@ -123,8 +209,8 @@ def names() -> list[str]:
 def cells(plan: Plan) -> list[Cell]:
     """All runs; the first seed of everything comes first."""
     return [
-        Cell(task, memory, seed)
-        for seed, task, memory in product(plan.seeds, plan.tasks, plan.memories)
+        Cell(task, memory, size, seed)
+        for seed, task, size, memory in product(plan.seeds, plan.tasks, plan.sizes, plan.memories)
     ]
 
 

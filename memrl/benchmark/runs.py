@@ -6,22 +6,25 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 from memrl.benchmark.plan import Cell, Plan
+from memrl.benchmark.recipe import Widths, made_with
 from memrl.run.directory import RunDirectory
 
 
 def finished(cells: Sequence[Cell], root: Path) -> dict[Cell, dict[str, Any]]:
-    """The summaries of the runs that are done."""
+    """The summaries of the runs that are done, with ``bptt``, env steps, of their configs."""
     done = {}
     for cell in cells:
-        summary = RunDirectory(cell.path(root)).summary
-        if summary.exists():
-            done[cell] = json.loads(summary.read_text())
+        run = RunDirectory(cell.path(root))
+        if run.summary.exists():
+            config = made_with(run)
+            bptt = config.get("agent.bptt", config.get("agent.unroll"))  # PPO's and R2D2's word
+            done[cell] = {**json.loads(run.summary.read_text()), "bptt": bptt}
     return done
 
 
@@ -29,7 +32,7 @@ def run_missing(
     plan: Plan,
     cells: Sequence[Cell],
     root: Path,
-    widths: Mapping[tuple[str, str], int | None],
+    widths: Widths,
     workers: int,
     say: Callable[[str], None],
 ) -> dict[Cell, str]:
@@ -54,11 +57,9 @@ def run_missing(
     return failed
 
 
-def _words(
-    plan: Plan, cell: Cell, root: Path, widths: Mapping[tuple[str, str], int | None]
-) -> list[str]:
+def _words(plan: Plan, cell: Cell, root: Path, widths: Widths) -> list[str]:
     """The words of ``memrl train`` for a new run."""
-    width = widths.get((cell.task, cell.memory))
+    width = widths.get(cell[:3])
     return [
         *plan.words,
         *plan.tasks[cell.task].words,

@@ -7,17 +7,20 @@ improvement (Agarwal et al. 2021, "Deep RL at the Edge of the Statistical Precip
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from itertools import product
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import bootstrap, mannwhitneyu, trim_mean  # type: ignore[import-untyped]
 
-from memrl.benchmark.plan import CONTROLS, Cell, Plan
+from memrl.benchmark.plan import CONTROLS, Cell, Plan, Size, TaskPlan
+from memrl.benchmark.recipe import Key
 from memrl.evaluation.statistics import CONFIDENCE, Estimate, mean
 
-Summaries = Mapping[Cell, Mapping[str, Any]]
-RESAMPLES = 2000
+Summaries: TypeAlias = Mapping[Cell, Mapping[str, Any]]
+RESAMPLES: Final = 2000
+ENOUGH: Final = 5  # seeds of both, to say that one memory is ahead of another
 
 
 class Row(NamedTuple):
@@ -25,92 +28,94 @@ class Row(NamedTuple):
 
     task: str
     memory: str
+    size: Size
     score: Estimate  # over seeds, 95 % (Student's t)
     scores: list[float]  # of each seed
     parameters: int
+    state_bytes: int | None  # of one environment, between steps; None: an older run
+    bptt: int | None  # env steps a gradient reaches back; None: the agent has no such chunks
     env_steps: int
     env_steps_per_s: float  # of training, the median over seeds
-    remembers: bool | None  # ahead of the best control, intervals apart; None for a control
+    commits: list[str]  # of memrl, that made the runs
+    remembers: bool | None  # ahead of the controls of its size, intervals apart; None for those
 
 
 class Total(NamedTuple):
     """One memory over all tasks; scores between the level without a memory, 0, and the best, 1."""
 
     memory: str
+    size: Size
     iqm: float
     low: float
     high: float
-    better_than: float | None  # probability that a run is better than one of GRU's; 1/2 if equal
+    better_than: float | None  # that a run beats one of GRU at this size; 1/2 if they are equal
 
 
 def rows_of(plan: Plan, summaries: Summaries) -> list[Row]:
-    """A row for each task and memory that has a run."""
-    rows = []
-    for task, recipe in plan.tasks.items():
-        for memory in plan.memories:
-            runs = _runs(summaries, task, memory)
-            if not runs:
-                continue
-            scores = [float(run[recipe.score]) for run in runs]
-            bounds = {"least": 0.0, "greatest": 1.0} if recipe.score == "success" else {}
-            rows.append(
-                Row(
-                    task,
-                    memory,
-                    mean(scores, **bounds),
-                    scores,
-                    int(runs[0]["parameters"]),
-                    int(runs[0]["env_steps"]),
-                    float(np.median([run["env_steps_per_s"] for run in runs])),
-                    None,
-                )
-            )
+    """A row for each task, size and memory that has a run."""
+    rows = [
+        _row(plan, key, runs)
+        for key in product(plan.tasks, plan.memories, plan.sizes)
+        if (runs := [run for cell, run in summaries.items() if cell[:3] == key])
+    ]
     return [row._replace(remembers=_remembers(row, rows)) for row in rows]
 
 
 def totals_of(plan: Plan, rows: Sequence[Row], seed: int = 0) -> list[Total]:
     """The memories that have runs on all tasks, best first."""
-    return sorted(
-        (
-            _total(memory, samples, _normalised(plan, rows, "gru"), seed)
-            for memory in plan.memories
-            if len(samples := _normalised(plan, rows, memory)) == len(plan.tasks)
-        ),
-        key=lambda total: -total.iqm,
-    )
+    found = []
+    for memory, size in product(plan.memories, plan.sizes):
+        samples = _samples(plan, rows, memory, size)
+        if len(samples) < len(plan.tasks):
+            continue
+        others = _samples(plan, rows, "gru", size)
+        known = len(others) == len(samples)
+        better = float(np.mean(list(map(_improvement, samples, others)))) if known else None
+        low, high = map(float, interval(samples, seed))
+        found.append(Total(memory, size, float(iqm(*samples)), low, high, better))
+    return sorted(found, key=lambda total: -total.iqm)
 
 
-def _total(
-    memory: str,
-    samples: list[NDArray[np.float64]],
-    others: list[NDArray[np.float64]],
-    seed: int,
-) -> Total:
-    low, high = _interval(samples, seed)
-    known = len(others) == len(samples)
-    better = np.mean(list(map(_improvement, samples, others))) if known else None
-    return Total(memory, _iqm(*samples), low, high, None if better is None else float(better))
+def is_ahead(one: Row, other: Row) -> bool:
+    """Whether a memory may be called ahead of another: five seeds or more, intervals apart."""
+    few = min(len(one.scores), len(other.scores)) < ENOUGH
+    return not few and one.score.low > other.score.high
 
 
-def _iqm(*samples: NDArray[np.float64]) -> float:
-    """The mean of the middle half of all runs."""
-    return float(trim_mean(np.concatenate(samples), 0.25))
+def normalised(recipe: TaskPlan, scores: ArrayLike) -> NDArray[np.float64]:
+    """Scores between the level without a memory, 0, and the best, 1."""
+    return (np.asarray(scores, dtype=np.float64) - recipe.low) / (recipe.high - recipe.low)
 
 
-def _interval(samples: list[NDArray[np.float64]], seed: int) -> tuple[float, float]:
-    """Of the interquartile mean; seeds are drawn anew within each task."""
-    if min(map(len, samples)) < 2:
-        return -np.inf, np.inf
+def iqm(*samples: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
+    """The mean of the middle half of all runs, which lie along ``axis``."""
+    return np.asarray(trim_mean(np.concatenate(samples, axis), 0.25, axis))
+
+
+def interval(
+    samples: Sequence[NDArray[np.float64]], seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of the interquartile mean, 95 %; seeds are drawn anew within each task.
+
+    Args:
+        samples: of each task, [..., seeds].
+        seed: of the draws.
+    """
+    if min(sample.shape[-1] for sample in samples) < 2:
+        open_ = np.full(samples[0].shape[:-1], np.inf)
+        return -open_, open_
     found = bootstrap(
         samples,
-        _iqm,
-        vectorized=False,
+        iqm,
+        vectorized=True,
+        axis=-1,
         n_resamples=RESAMPLES,
+        batch=100,
         confidence_level=CONFIDENCE,
         method="percentile",
         rng=np.random.default_rng(seed),
     ).confidence_interval
-    return float(found.low), float(found.high)
+    return np.asarray(found.low), np.asarray(found.high)
 
 
 def _improvement(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> float:
@@ -118,22 +123,37 @@ def _improvement(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> floa
     return float(mannwhitneyu(ours, theirs).statistic) / (len(ours) * len(theirs))
 
 
-def _normalised(plan: Plan, rows: Sequence[Row], memory: str) -> list[NDArray[np.float64]]:
+def _samples(plan: Plan, rows: Sequence[Row], memory: str, size: Size) -> list[NDArray[np.float64]]:
+    """Normalised scores of each task."""
     return [
-        (np.array(row.scores) - plan.tasks[row.task].low)
-        / (plan.tasks[row.task].high - plan.tasks[row.task].low)
+        normalised(plan.tasks[row.task], row.scores)
         for row in rows
-        if row.memory == memory
+        if (row.memory, row.size) == (memory, size)
     ]
+
+
+def _row(plan: Plan, key: Key, runs: Sequence[Mapping[str, Any]]) -> Row:
+    score = plan.tasks[key[0]].score
+    scores = [float(run[score]) for run in runs]
+    bounds = {"least": 0.0, "greatest": 1.0} if score == "success" else {}
+    return Row(
+        *key,
+        mean(scores, **bounds),
+        scores,
+        int(runs[0]["parameters"]),
+        runs[0].get("state_bytes"),
+        runs[0]["bptt"],
+        int(runs[0]["env_steps"]),
+        float(np.median([run["env_steps_per_s"] for run in runs])),
+        sorted({run["commit"]["sha"][:7] for run in runs if run.get("commit")}),
+        None,
+    )
 
 
 def _remembers(row: Row, rows: Sequence[Row]) -> bool | None:
     """Whether a memory is ahead of every control, intervals apart; None if there is no saying."""
-    controls = [other for other in rows if other.task == row.task and other.memory in CONTROLS]
+    alike = [other for other in rows if (other.task, other.size) == (row.task, row.size)]
+    controls = [other for other in alike if other.memory in CONTROLS]
     if row.memory in CONTROLS or not controls or len(row.scores) < 2:
         return None
     return all(row.score.low > control.score.high for control in controls)
-
-
-def _runs(summaries: Summaries, task: str, memory: str) -> list[Mapping[str, Any]]:
-    return [run for cell, run in summaries.items() if cell[:2] == (task, memory)]

@@ -7,6 +7,7 @@ import io
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +15,15 @@ from memrl.benchmark.plan import Plan
 from memrl.benchmark.scores import Row, Total
 from memrl.checkpoint.atomic import write_atomically
 
-HEADINGS: Final = ("memory", "score", "parameters", "env steps/s", "remembers")
+HEADINGS: Final = (
+    "memory",
+    "score",
+    "parameters",
+    "state bytes",
+    "bptt",
+    "env steps/s",
+    "remembers",
+)
 
 
 def write_table(plan: Plan, rows: Sequence[Row], totals: Sequence[Total], folder: Path) -> None:
@@ -45,17 +54,17 @@ def as_json(plan: Plan, rows: Sequence[Row], totals: Sequence[Total]) -> str:
 
 
 def as_csv(plan: Plan, rows: Sequence[Row], totals: Sequence[Total]) -> str:
-    """A line for each task and memory."""
+    """A line for each task, memory and size."""
     text = io.StringIO()
-    heads = ("task", "memory", "mean", "low", "high", "seeds", "parameters", "env_steps")
+    heads = ("task", "memory", "size", "mean", "low", "high", "seeds", "parameters", "state_bytes")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*heads, "env_steps_per_s", "remembers"])
+    writer.writerow([*heads, "bptt", "env_steps", "env_steps_per_s", "remembers"])
     for row in rows:
         score = row.score
         known = [score.mean, score.low, score.high] if score.samples > 1 else [score.mean, "", ""]
-        cost = [row.parameters, row.env_steps, f"{row.env_steps_per_s:.0f}"]
-        said = "" if row.remembers is None else row.remembers
-        writer.writerow([row.task, row.memory, *known, score.samples, *cost, said])
+        size = [row.parameters, _or_empty(row.state_bytes), _or_empty(row.bptt)]
+        cost = [row.env_steps, f"{row.env_steps_per_s:.0f}", _or_empty(row.remembers)]
+        writer.writerow([*row[:3], *known, score.samples, *size, *cost])
     return text.getvalue()
 
 
@@ -64,33 +73,51 @@ def as_markdown(plan: Plan, rows: Sequence[Row], totals: Sequence[Total]) -> str
     parts = []
     for task in dict.fromkeys(row.task for row in rows):
         ours = _of(rows, task)
-        lines = [" | ".join(("", *_cells(row), "")).strip() for row in ours]
-        parts.append("\n".join([f"### {task}\n", *_heads(HEADINGS), *lines]))
+        parts.append(
+            "\n".join([f"### {task}\n", *lined(HEADINGS, [_cells(plan, r) for r in ours])])
+        )
     if totals:
         heads = ("memory", "interquartile mean", "better than gru")
-        lines = [f"| {' | '.join(_total_cells(total))} |" for total in totals]
-        parts.append("\n".join(["### All tasks\n", *_heads(heads), *lines]))
+        cells = [_total_cells(plan, total) for total in totals]
+        parts.append("\n".join(["### All tasks\n", *lined(heads, cells)]))
     return "\n\n".join(parts) + "\n"
 
 
 def as_latex(plan: Plan, rows: Sequence[Row], totals: Sequence[Total]) -> str:
     """One tabular (booktabs): a row a memory, a column a task."""
     tasks = list(dict.fromkeys(row.task for row in rows))
-    cells = {(row.task, row.memory): _plain(row) for row in rows}
+    cells = {row[:3]: _plain(row) for row in rows}
     lines = [
         rf"\begin{{tabular}}{{l{'r' * len(tasks)}}}",
         r"\toprule",
         " & ".join(["memory", *map(_escaped, tasks)]) + r" \\",
         r"\midrule",
         *(
-            " & ".join([_escaped(memory), *(cells.get((task, memory), "--") for task in tasks)])
+            " & ".join(
+                [
+                    _escaped(plan.label(memory, size)),
+                    *(cells.get((task, memory, size), "--") for task in tasks),
+                ]
+            )
             + r" \\"
-            for memory in plan.memories
+            for size, memory in product(plan.sizes, plan.memories)
         ),
         r"\bottomrule",
         r"\end{tabular}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def lined(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def score_of(total: Total) -> str:
+    """An interquartile mean with its interval, if there is one."""
+    span = f" [{total.low:.3g}, {total.high:.3g}]" if math.isfinite(total.low) else ""
+    return f"{total.iqm:.3g}{span}"
 
 
 def _interval(row: Row) -> dict[str, Any]:
@@ -101,20 +128,25 @@ def _of(rows: Sequence[Row], task: str) -> list[Row]:
     return sorted((row for row in rows if row.task == task), key=lambda row: -row.score.mean)
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(plan: Plan, row: Row) -> tuple[str, ...]:
     said = {True: "yes", False: "no", None: "–"}[row.remembers]
-    cost = f"{row.parameters:,}", f"{row.env_steps_per_s:,.0f}"
-    return row.memory, str(row.score), *cost, said
+    size = f"{row.parameters:,}", number(row.state_bytes), number(row.bptt)
+    name = plan.label(row.memory, row.size)
+    return name, str(row.score), *size, f"{row.env_steps_per_s:,.0f}", said
 
 
-def _total_cells(total: Total) -> tuple[str, ...]:
-    span = f" [{total.low:.3g}, {total.high:.3g}]" if math.isfinite(total.low) else ""
+def _total_cells(plan: Plan, total: Total) -> tuple[str, ...]:
     better = "–" if total.better_than is None else f"{total.better_than:.2f}"
-    return total.memory, f"{total.iqm:.3g}{span}", better
+    return plan.label(total.memory, total.size), score_of(total), better
 
 
-def _heads(heads: Sequence[str]) -> list[str]:
-    return [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+def number(value: int | None) -> str:
+    """A count, – where none is known."""
+    return "–" if value is None else f"{value:,}"
+
+
+def _or_empty(value: int | bool | None) -> str:
+    return "" if value is None else str(value)
 
 
 def _plain(row: Row) -> str:

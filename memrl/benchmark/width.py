@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from memrl.config.composition import compose
+from memrl.config.models import Config
 from memrl.pipeline.build import make_agent, make_env
 from memrl.rollout.env import BatchedEnv
 
@@ -24,16 +25,18 @@ def matched_width(words: Sequence[str], parameters: int) -> int | None:
     Raises:
         ValueError: ``words`` are refused.
     """
-    env = make_env(compose(words))
+    config = compose(words)
+    env = make_env(config)
     try:
-        return solve(lambda width: count_parameters(words, width, env), parameters)
+        return solve(lambda width: count_parameters(config, width, env), parameters)
     finally:
         env.close()
 
 
-def count_parameters(words: Sequence[str], width: int, env: BatchedEnv) -> int:
-    """Of the policy that ``words`` make at a width, for ``env``."""
-    agent = make_agent(compose([*words, f"memory.hidden_dim={width}"]), env)
+def count_parameters(config: Config, width: int, env: BatchedEnv) -> int:
+    """Of the policy that a config makes at a width, for ``env``."""
+    memory = {**config.memory, "hidden_dim": width}
+    agent = make_agent(config.model_copy(update={"memory": memory}), env)
     return sum(weight.numel() for weight in agent.policy.parameters())
 
 

@@ -175,26 +175,34 @@ def compare(
 
 @app.command(epilog=OWN_MODULE)
 def benchmark(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="quick, or a YAML file.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="quick, full, or a YAML file.")],
     options: Words = None,
     check: Annotated[
         bool, typer.Option("--check", help="Run three finished cells again and compare.")
     ] = False,
     show: Annotated[bool, typer.Option("--show", help="Run nothing; show what is there.")] = False,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Run the grid instead, and choose a recipe a task.")
+    ] = False,
+    page: Annotated[
+        Path | None, typer.Option("--page", metavar="FILE.md", help="Write a leader board.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """A table of memories by tasks: run what it lacks, go on with what was stopped, write it.
 
     Every run is a process with one thread; Ctrl-C stops all, and the same command goes on. It ends
-    with table.json, .csv, .md, .tex and .png: scores with 95 % intervals over seeds beside
-    parameters and speed, and over all tasks the interquartile mean.
+    with table.json, .csv, .md, .tex, table.png and curves.png: scores with 95 % intervals over
+    seeds beside parameters, state and speed, and over all tasks the interquartile mean.
 
     Keys: root=FOLDER (benchmarks/NAME), workers, runs (new ones at most), memories and tasks (that
     are run, some of the benchmark's, separated by commas).
     """
     from memrl.cli.benchmark import start_benchmark
 
-    start_benchmark(name, options or [], check=check, show=show, as_json_value=json)
+    start_benchmark(
+        name, options or [], check=check, show=show, tune=tune, page=page, as_json_value=json
+    )
 
 
 @app.command(context_settings=PASS_ON)

@@ -12,11 +12,15 @@ from annotated_types import Ge
 from rich.console import Console
 from rich.progress import track
 
+from memrl.benchmark.curves import draw_curves, read_curves
+from memrl.benchmark.page import write_page
 from memrl.benchmark.picture import draw_table
-from memrl.benchmark.plan import Cell, Plan, cells, read_plan
+from memrl.benchmark.plan import Cell, Plan, cells, composed, read_plan
+from memrl.benchmark.recipe import Key, refuse_mixtures
 from memrl.benchmark.runs import finished, run_missing
-from memrl.benchmark.scores import Row, rows_of, totals_of
+from memrl.benchmark.scores import Row, Total, rows_of, totals_of
 from memrl.benchmark.table import as_json, as_markdown, write_table
+from memrl.benchmark.tuning import FILE, choose, trials, untuned, with_recipes, write_recipes
 from memrl.benchmark.width import matched_width
 from memrl.cli.arguments import parse
 from memrl.cli.output import Say, listener
@@ -39,44 +43,130 @@ class Options(Strict):
 
 
 def start_benchmark(
-    name: str, words: Sequence[str], *, check: bool, show: bool, as_json_value: bool
+    name: str,
+    words: Sequence[str],
+    *,
+    check: bool = False,
+    show: bool = False,
+    tune: bool = False,
+    page: Path | None = None,
+    as_json_value: bool = False,
 ) -> None:
-    """Run what is missing, then write the table, the figure and print what they hold.
+    """Run what is missing, then write the table, the figures and print what they hold.
 
     Args:
         name: of a benchmark, or a YAML file.
         words: of `Options`.
         check: run three finished cells again, and compare.
         show: print the table of what is there, and run nothing.
+        tune: run the grid instead, and choose a recipe for each task.
+        page: a file for the leader board.
         as_json_value: print one JSON value.
 
     Raises:
-        ValueError: a name or a key is unknown.
-        RunError: runs failed, a cell came out otherwise, or nothing is finished.
+        ValueError: a name or a key is unknown, or options exclude each other.
+        RunError: runs failed, have another recipe, a cell came out otherwise, or nothing is
+            finished.
     """
+    if check + show + tune > 1:
+        raise ValueError("--check, --show and --tune exclude each other: give one of them")
+    if page is not None and (page.suffix != ".md" or check or tune):
+        raise ValueError(f"--page {page}: a file.md is wanted, without --check and --tune")
     plan, options, say = read_plan(name), parse(Options, words), listener(as_json=as_json_value)
-    chosen = cells(_narrowed(plan, options))
+    narrowed = _narrowed(plan, options)
     root = options.root or Path("benchmarks") / plan.name
     workers = options.workers or usable_cores()
-    wanted = cells(plan)
-    done = finished(wanted, root)
+    if tune:
+        _tune(plan, narrowed, options, root, workers, say)
+        return
+    plan = with_recipes(plan, root)
+    done = finished(cells(plan), root)
     if check:
+        refuse_mixtures(plan, root, {})
         _check(plan, rows_of(plan, done), done, root, workers, say)
         return
-    missing = [] if show else [cell for cell in chosen if cell not in done][: options.runs]
-    failed = {}
-    if missing:
-        say(f"{len(missing)} of {len(wanted)} runs are made, {workers} at once, in {root}")
-        failed = run_missing(plan, missing, root, _widths(plan, missing), workers, say)
-    done = finished(wanted, root)
-    if not done:
+    missing = [] if show else [cell for cell in cells(narrowed) if cell not in done][: options.runs]
+    if open_ := {cell.task for cell in missing}.intersection(untuned(plan, root)):
+        raise ValueError(
+            f"no recipe is chosen yet for {', '.join(sorted(open_))}: memrl benchmark "
+            f"{plan.called} --tune goes through the grid"
+        )
+    failed = _run(plan, missing, root, workers, say)
+    done = finished(cells(plan), root)
+    if not done and page is None:
         raise RunError(f"{root} holds no finished run of {plan.name}")
     rows = rows_of(plan, done)
     totals = totals_of(plan, rows)
+    table = as_json(plan, rows, totals)
+    if done:
+        _write(plan, rows, totals, done, root)
+        say(f"{len(done)} of {len(cells(plan))} runs; tables and figures: {root}/")
+    if page is not None:
+        write_page(page, plan.name, table)
+        say(f"leader board: {page}")
+    print(table if as_json_value else as_markdown(plan, rows, totals), end="")
+    _raise_failures(failed)
+
+
+def _write(
+    plan: Plan,
+    rows: Sequence[Row],
+    totals: Sequence[Total],
+    done: dict[Cell, dict[str, object]],
+    root: Path,
+) -> None:
+    """The table and its figures; learning curves of the first size are ``curves.png``."""
     write_table(plan, rows, totals, root)
     draw_table(plan, rows, root / "table.png")
-    print(as_json(plan, rows, totals) if as_json_value else as_markdown(plan, rows, totals), end="")
-    say(f"{len(done)} of {len(wanted)} runs; tables and figure: {root}/table.*")
+    curves = read_curves(plan, done, root)
+    for size in plan.sizes:
+        if any(key[2] == size for key in curves):
+            of = "" if size == plan.sizes[0] else f"-{size}"
+            draw_curves(plan, curves, size, root / f"curves{of}.png")
+
+
+def _run(
+    plan: Plan, missing: Sequence[Cell], root: Path, workers: int, say: Say
+) -> dict[Cell, str]:
+    """Run cells; returns those that failed, and why.
+
+    Raises:
+        RunError: runs that are there have another recipe.
+    """
+    widths = _widths(plan, missing)
+    refuse_mixtures(plan, root, widths)
+    if not missing:
+        return {}
+    say(f"{len(missing)} of {len(cells(plan))} runs are made, {workers} at once, in {root}")
+    return run_missing(plan, missing, root, widths, workers, say)
+
+
+def _tune(plan: Plan, narrowed: Plan, options: Options, root: Path, workers: int, say: Say) -> None:
+    """Run what the grid lacks, and write the recipes of tasks of which all is there.
+
+    Raises:
+        ValueError: the plan has no grid.
+        RunError: runs failed.
+    """
+    trial, folder = trials(plan), root / "tune"
+    if not trial.tasks:
+        raise ValueError(f"{plan.name} has no grid: {plan.called} needs grid: and tune_seeds:")
+    done = finished(cells(trial), folder)
+    missing = [cell for cell in cells(trials(narrowed)) if cell not in done][: options.runs]
+    for task in dict.fromkeys(cell.task for cell in missing):
+        composed(
+            (*plan.words, *trial.tasks[task].words)
+        )  # a wrong key is told before anything runs
+    failed = _run(trial, missing, folder, workers, say)
+    recipes = choose(plan, rows_of(trial, finished(cells(trial), folder)))
+    write_recipes(root, recipes)
+    for task, recipe in recipes.items():
+        say(f"{task}: {' '.join(recipe['words'])} (mean normalised score {recipe['score']:.3f})")
+    say(f"{len(recipes)} recipes of {len(list(filter(plan.grid_of, plan.tasks)))}: {root / FILE}")
+    _raise_failures(failed)
+
+
+def _raise_failures(failed: dict[Cell, str]) -> None:
     if failed:
         cell, fault = next(iter(failed.items()))
         raise RunError(f"{len(failed)} runs failed; {cell}: {fault}")
@@ -104,17 +194,17 @@ def _narrowed(plan: Plan, options: Options) -> Plan:
     return plan.model_copy(update=changes)
 
 
-def _widths(plan: Plan, missing: Sequence[Cell]) -> dict[tuple[str, str], int | None]:
-    """The width of each memory on each task; empty where the plan leaves them as they are."""
-    if plan.parameters is None:
+def _widths(plan: Plan, missing: Sequence[Cell]) -> dict[Key, int | None]:
+    """The width of each memory that is matched on each task."""
+    keys = list(dict.fromkeys(cell[:3] for cell in missing if cell.size == "matched"))
+    if plan.parameters is None or not keys:
         return {}
-    pairs = list(dict.fromkeys((cell.task, cell.memory) for cell in missing))
     screen = Console(stderr=True)
     return {
-        (task, memory): matched_width(
-            [*plan.words, *plan.tasks[task].words, f"memory={memory}"], plan.parameters
+        key: matched_width(
+            [*plan.words, *plan.tasks[key[0]].words, f"memory={key[1]}"], plan.parameters
         )
-        for task, memory in track(pairs, "matching parameters", console=screen, transient=True)
+        for key in track(keys, "matching parameters", console=screen, transient=True)
     }
 
 
@@ -141,7 +231,7 @@ def _check(
             raise RunError("; ".join(f"{cell}: {fault}" for cell, fault in failed.items()))
         again = finished(chosen, Path(folder))
     for cell, summary in again.items():
-        (row,) = [row for row in rows if (row.task, row.memory) == cell[:2]]
+        (row,) = [row for row in rows if row[:3] == cell[:3]]
         score = float(summary[plan.tasks[cell.task].score])
         inside = row.score.low <= score <= row.score.high
         say(f"{cell}: {score:.4g}, the table has {row.score} ({'inside' if inside else 'outside'})")

@@ -37,13 +37,15 @@ class Curve(NamedTuple):
         return self.measure != "return"
 
 
-def read_curve(metrics: Path) -> Curve:
-    """Success, or return where the task has none, or the accuracy of a supervised run.
+def read_curve(metrics: Path, measure: Measure | None = None) -> Curve:
+    """A measure; None: success, or return where there is none, or accuracy of a supervised run.
 
     Raises:
         RunError: the file is missing, or no episode has ended yet.
     """
     columns = read_metrics(metrics)
+    if measure is not None:
+        columns = {k: v for k, v in columns.items() if _COLUMNS.get(k, measure) == measure}
     found = [name for name in _COLUMNS if _is_drawn(name, columns.get(name, np.array(np.nan)))]
     if not found:
         raise RunError(f"{metrics} has no success and no return yet: no episode has ended")

@@ -16,6 +16,7 @@ from memrl.agents.ppo.config import PPOConfig
 from memrl.config.models import Config
 from memrl.evaluation.evaluate import Evaluation, evaluate
 from memrl.evaluation.recording import Recording, record_episode
+from memrl.memory.state import nbytes
 from memrl.pipeline.build import capture_rollouts, make_agent, make_env
 from memrl.pipeline.env_card import draw_view, references
 from memrl.pipeline.job import Job, Say, faults_told, run, whole_parts
@@ -29,6 +30,7 @@ from memrl.pipeline.report import (
 from memrl.pipeline.setup import alone, find_device, prepare, seed_for, suit_threads
 from memrl.pipeline.trained import Run
 from memrl.plots.curve import draw_curve
+from memrl.policies.backbone import Backbone
 from memrl.run.agent import Agent
 from memrl.run.directory import RunDirectory
 from memrl.run.global_generators import drawing
@@ -203,8 +205,11 @@ def summarize(config: Config, agent: Agent, evaluation: Evaluation) -> dict[str,
     """The results of a run, for summary.json.
 
     ``success``, ``return`` and ``length`` are means over the evaluation's episodes; ``evaluation``
-    has their intervals.
+    has their intervals. ``state_bytes`` is what one environment's memory holds between steps; 0 for
+    a policy without a memory.
     """
+    policy = agent.policy
+    state = policy.initial_state(1) if isinstance(policy, Backbone) else ()
     return {
         "agent": config.agent.kind,
         "memory": config.memory["name"],
@@ -214,5 +219,6 @@ def summarize(config: Config, agent: Agent, evaluation: Evaluation) -> dict[str,
         "return": evaluation.return_.mean,
         "length": evaluation.length.mean,
         "evaluation": evaluation.as_dict(),
-        "parameters": sum(weight.numel() for weight in agent.policy.parameters()),
+        "parameters": sum(weight.numel() for weight in policy.parameters()),
+        "state_bytes": nbytes(state),
     }

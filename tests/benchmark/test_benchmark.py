@@ -10,9 +10,9 @@ from itertools import product
 
 import numpy as np
 import pytest
+from tiny_benchmark import SCORES, TINY, no_processes, summaries, tiny
 
 import memrl
-from memrl.benchmark import runs
 from memrl.benchmark.picture import draw_table
 from memrl.benchmark.plan import Cell, Plan, cells, names, read_plan
 from memrl.benchmark.runs import finished, run_missing
@@ -24,24 +24,16 @@ from memrl.cli.benchmark import start_benchmark
 from memrl.errors import RunError
 from memrl.pipeline.build import make_env
 
-TINY = """
-memories: [none, gru]
-seeds: [3, 5]
-words: [+run=smoke, total_steps=256, evaluate.episodes=5, track=off]
-tasks:
-  short: {words: [env.delay=2]}
-  long: {words: [env.delay=7], low: 0.2}
-"""
+__all__ = ["no_processes", "tiny"]  # fixtures
 
 
-@pytest.fixture
-def tiny(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "tiny.yaml").write_text(TINY)
-    return read_plan("tiny.yaml")
+LONG = {"full"}  # half a second a task
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] if n in LONG else []) for n in names()],
+)
 def test_every_benchmark_of_memrl_composes_and_knows_its_levels(name):
     plan = read_plan(name)
     assert {"none", "framestack"} <= set(plan.memories)
@@ -57,11 +49,11 @@ def test_levels_are_the_cards_unless_the_plan_has_its_own(tiny):
 
 def test_the_first_seed_of_everything_comes_first(tiny):
     assert cells(tiny)[:5] == [
-        Cell("short", "none", 3),
-        Cell("short", "gru", 3),
-        Cell("long", "none", 3),
-        Cell("long", "gru", 3),
-        Cell("short", "none", 5),
+        Cell("short", "none", "default", 3),
+        Cell("short", "gru", "default", 3),
+        Cell("long", "none", "default", 3),
+        Cell("long", "gru", "default", 3),
+        Cell("short", "none", "default", 5),
     ]
 
 
@@ -80,6 +72,10 @@ def test_the_first_seed_of_everything_comes_first(tiny):
         ("env.delay=2", "env=CartPole-v1", "levels of CartPole-v1 are not known: give low"),
         (TINY, "just text", "holds no keys"),
         (TINY, "a: [", "is no YAML"),
+        ("seeds: [3, 5]", "seeds: [3, 3]", r"seeds=\[3, 3\] names one of them twice"),
+        ("seeds: [3, 5]", "seeds: [3]\nsizes: [matched]", "matched needs a number of parameters"),
+        ("seeds: [3, 5]", "seeds: [3]\nparameters: 9\nsizes: [default]", "nothing else reads it"),
+        ("seeds: [3, 5]", "seeds: [3]\nsizes: [big]", "sizes"),
     ],
 )
 def test_a_wrong_plan_is_one_sentence(tiny, tmp_path, old, new, sentence):
@@ -110,28 +106,9 @@ def test_a_width_that_is_a_tenth_off_is_none():
 def test_a_matched_policy_has_the_parameters_within_a_tenth(tiny):
     words = [*tiny.words, "env.delay=2", "memory=dnc"]
     width = matched_width(words, 50_000)
-    with closing(make_env(memrl.compose(words))) as env:
-        assert abs(count_parameters(words, width, env) - 50_000) <= 5_000
-
-
-SCORES = {
-    ("short", "none"): [0.25, 0.27],
-    ("short", "gru"): [1.0, 0.98],
-    ("long", "none"): [0.2, 0.24],
-    ("long", "gru"): [0.3, 0.9],
-}
-
-
-def summaries(plan):
-    return {
-        Cell(task, memory, seed): {
-            "success": SCORES[task, memory][i],
-            "parameters": 7,
-            "env_steps": 256,
-            "env_steps_per_s": 100.0 + i,
-        }
-        for (task, memory), (i, seed) in product(SCORES, enumerate(plan.seeds))
-    }
+    config = memrl.compose(words)
+    with closing(make_env(config)) as env:
+        assert abs(count_parameters(config, width, env) - 50_000) <= 5_000
 
 
 def test_a_memory_remembers_only_where_its_interval_is_above_the_controls(tiny):
@@ -193,50 +170,31 @@ def test_the_table_says_the_same_in_every_form(tiny, tmp_path):
     lines = list(csv.DictReader((tmp_path / "out" / "table.csv").read_text().splitlines()))
     assert [float(line["mean"]) for line in lines] == [row["score"]["mean"] for row in told["rows"]]
     markdown, latex = as_markdown(tiny, rows, totals), as_latex(tiny, rows, totals)
-    assert "| gru | 0.99 [0.863, 1] | 7 | 100 | yes |" in markdown
+    assert "| gru | 0.99 [0.863, 1] | 7 | 512 | 16 | 100 | yes |" in markdown
     assert "### All tasks" in markdown
     assert r"gru & $0.99 \pm 0.07$ & $0.60 \pm 0.50$ \\" in latex
 
 
-@pytest.fixture
-def no_processes(monkeypatch):
-    """Runs write a summary instead of training; ``failing`` cells do not."""
-    made, failing = [], set()
-
-    def run(words, path):
-        made.append((words, path))
-        if path in failing:
-            return "memrl: it diverged"
-        path.mkdir(parents=True)
-        memory = path.parent.name
-        told = {"success": 0.2 if memory == "none" else 0.9, "parameters": 7, "env_steps": 256}
-        (path / "summary.json").write_text(json.dumps({**told, "env_steps_per_s": 9.0}))
-        return None
-
-    monkeypatch.setattr(runs, "_run", run)
-    return made, failing
-
-
 def test_only_what_is_missing_is_run_with_the_recipe_of_its_task(tiny, tmp_path, no_processes):
     made, _ = no_processes
-    start_benchmark("tiny.yaml", ["runs=3"], check=False, show=False, as_json_value=False)
+    start_benchmark("tiny.yaml", ["runs=3"])
     assert len(made) == 3
-    start_benchmark("tiny.yaml", [], check=False, show=False, as_json_value=False)
+    start_benchmark("tiny.yaml", [])
     assert len(made) == 8
     assert len({path for _, path in made}) == 8
     words, path = made[0]
     assert words[:5] == [*tiny.words, "env.delay=2"]
     assert {"memory=none", "seed=3", f"run.dir={path}", "threads=1"} <= set(words)
-    start_benchmark("tiny.yaml", [], check=False, show=True, as_json_value=False)
+    start_benchmark("tiny.yaml", [], show=True)
     assert len(made) == 8
 
 
 def test_some_tasks_are_run_and_the_table_still_shows_all(tiny, no_processes, capsys):
     made, _ = no_processes
-    start_benchmark("tiny.yaml", [], check=False, show=False, as_json_value=False)
+    start_benchmark("tiny.yaml", [])
     capsys.readouterr()
     words = ["tasks=long", "memories=gru"]
-    start_benchmark("tiny.yaml", words, check=False, show=False, as_json_value=False)
+    start_benchmark("tiny.yaml", words)
     assert len(made) == 8
     assert "### short" in capsys.readouterr().out
 
@@ -246,34 +204,56 @@ def test_as_json_the_output_is_one_value(tiny, no_processes, capsys, monkeypatch
     with open("tiny.yaml", "w") as file:
         file.write(plan)
     monkeypatch.setattr(benchmark, "matched_width", lambda words, parameters: 8)
-    start_benchmark("tiny.yaml", [], check=False, show=False, as_json_value=True)
+    start_benchmark("tiny.yaml", [], as_json_value=True)
     told = json.loads(capsys.readouterr().out)
     assert {row["memory"] for row in told["rows"]} == {"none", "gru"}
     assert all("memory.hidden_dim=8" in words for words, _ in no_processes[0])
 
 
+def test_a_memory_is_run_at_equal_parameters_and_as_it_is(tiny, no_processes, monkeypatch, capsys):
+    sizes = "parameters: 50_000\nsizes: [matched, default]\nseeds:"
+    with open("tiny.yaml", "w") as file:
+        file.write(TINY.replace("seeds:", sizes))
+    monkeypatch.setattr(benchmark, "matched_width", lambda words, parameters: 8)
+    start_benchmark("tiny.yaml", ["tasks=short"], as_json_value=True)
+    told = json.loads(capsys.readouterr().out)
+    rows = [(row["memory"], row["size"]) for row in told["rows"]]
+    assert rows == list(product(["none", "gru"], ["matched", "default"]))
+    wide = {path.parent.name: "memory.hidden_dim=8" in words for words, path in no_processes[0]}
+    assert wide == {"matched": True, "default": False}
+    start_benchmark("tiny.yaml", ["tasks=short"], show=True)
+    assert "| gru, default size |" in capsys.readouterr().out
+    monkeypatch.setattr(benchmark, "matched_width", lambda words, parameters: 12)
+    with open("tiny.yaml", "w") as file:
+        file.write(TINY.replace("seeds:", sizes).replace("[3, 5]", "[3, 5, 7]"))
+    with pytest.raises(RunError, match=r"made with memory\.hidden_dim=8, and tiny asks for 12"):
+        start_benchmark("tiny.yaml", ["tasks=short"])
+
+
 def test_a_run_that_fails_is_named_and_the_others_are_made(tiny, tmp_path, no_processes, capsys):
     _, failing = no_processes
-    failing.add(Cell("short", "gru", 5).path(tmp_path / "runs"))
+    failing.add(Cell("short", "gru", "default", 5).path(tmp_path / "runs"))
     options = [f"root={tmp_path / 'runs'}", "workers=1"]
-    with pytest.raises(RunError, match=r"1 runs failed; short gru seed 5: memrl: it diverged"):
-        start_benchmark("tiny.yaml", options, check=False, show=False, as_json_value=False)
+    with pytest.raises(
+        RunError, match=r"1 runs failed; short gru, default size, seed 5: memrl: it diverged"
+    ):
+        start_benchmark("tiny.yaml", options)
     assert len(finished(cells(tiny), tmp_path / "runs")) == 7
     assert "7 of 8 runs" in capsys.readouterr().out
 
 
 def test_a_check_runs_three_cells_again_and_compares_them(tiny, tmp_path, no_processes, capsys):
     made, _ = no_processes
-    start_benchmark("tiny.yaml", [], check=False, show=False, as_json_value=False)
-    start_benchmark("tiny.yaml", [], check=True, show=False, as_json_value=False)
+    start_benchmark("tiny.yaml", [])
+    start_benchmark("tiny.yaml", [], check=True)
     assert len(made) == 8 + 3
     assert capsys.readouterr().out.count("(inside)") == 3
-    start_benchmark("tiny.yaml", [], check=True, show=False, as_json_value=False)
+    start_benchmark("tiny.yaml", [], check=True)
     assert len({path for _, path in made}) == 8 + 3 + 3  # made anew, elsewhere
 
 
 def test_a_check_that_comes_out_otherwise_is_an_error(tiny, no_processes, monkeypatch):
-    start_benchmark("tiny.yaml", [], check=False, show=False, as_json_value=False)
+    start_benchmark("tiny.yaml", [])
     real = benchmark.finished
 
     def other(some, root):
@@ -284,7 +264,7 @@ def test_a_check_that_comes_out_otherwise_is_an_error(tiny, no_processes, monkey
 
     monkeypatch.setattr(benchmark, "finished", other)
     with pytest.raises(RunError, match="outside of the table's interval"):
-        start_benchmark("tiny.yaml", [], check=True, show=False, as_json_value=False)
+        start_benchmark("tiny.yaml", [], check=True)
 
 
 @pytest.mark.parametrize(
@@ -298,17 +278,17 @@ def test_a_check_that_comes_out_otherwise_is_an_error(tiny, no_processes, monkey
 )
 def test_a_wrong_key_is_one_sentence(tiny, words, sentence):
     with pytest.raises(ValueError, match=sentence):
-        start_benchmark("tiny.yaml", words, check=False, show=False, as_json_value=False)
+        start_benchmark("tiny.yaml", words)
 
 
 def test_nothing_finished_is_said(tiny):
     with pytest.raises(RunError, match="holds no finished run of tiny"):
-        start_benchmark("tiny.yaml", [], check=False, show=True, as_json_value=False)
+        start_benchmark("tiny.yaml", [], show=True)
 
 
 @pytest.mark.slow
 def test_runs_are_made_and_interrupted_ones_go_on(tiny, tmp_path):
-    few = [Cell("short", "gru", 3), Cell("short", "none", 3)]
+    few = [Cell("short", "gru", "default", 3), Cell("short", "none", "default", 3)]
     assert run_missing(tiny, few, tmp_path / "a", {}, 2, lambda line: None) == {}
     done = finished(few, tmp_path / "a")
     summary = few[0].path(tmp_path / "a") / "summary.json"

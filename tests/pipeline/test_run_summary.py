@@ -24,6 +24,7 @@ def test_it_says_what_was_trained_and_how_well_it_does(run):
     assert (read["agent"], read["memory"], read["env"]) == ("ppo", "gru", "probe/Recall-v0")
     assert read["seed"] == 3
     assert read["parameters"] == sum(p.numel() for p in run.agent.policy.parameters())
+    assert read["state_bytes"] == 4 * 128  # float32 of a GRU
     assert read["success"] == read["evaluation"]["success"]["mean"]
     assert read["env_steps"] == run.agent.env_steps
     assert read == run.summary | {"wall_seconds": read["wall_seconds"]}
