@@ -74,8 +74,8 @@ def bench_gpu(
         env: a tensor environment.
         memories: separated by commas.
         num: numbers of environments, separated by commas.
-        modes: eager; compiled: the memory's update by torch.compile; captured: rollouts from a CUDA
-            graph.
+        modes: eager; compiled: the memory's update by torch.compile; captured: rollouts and
+            minibatches from CUDA graphs.
         steps: T, env steps of a rollout.
         hidden_dim: width of all memories.
         minutes: after which nothing more is begun.
@@ -153,7 +153,7 @@ def _parts(
 
 
 def _measure(cell: Cell, device: torch.device, sizes: Sizes) -> Rows:
-    """Rates of one agent, each the median of three iterations after one that warms up."""
+    """Rates of one agent, each the median of three iterations after those that warm up."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     envs = make(sizes.env, cell.num, device, prev_action=True, prev_reward=True)
@@ -166,13 +166,15 @@ def _measure(cell: Cell, device: torch.device, sizes: Sizes) -> Rows:
         if not policy.core.loops:
             raise ValueError(policy.core.nothing_to_compile)
         policy.core.compile_update()
+    agent.collect()
+    agent.improve(progress=0.0)  # what is compiled is compiled here
+    with FlopCounterMode(display=False) as counter:
+        agent.improve(progress=0.0)  # directly, since a graph does not show its products
     if cell.mode == "captured":
         agent.capture()
     env_steps = cell.num * sizes.steps
-    collect = seconds_of(lambda: agent.collector.collect(agent.rollout), device)
+    collect = seconds_of(agent.collect, device)
     learn = seconds_of(lambda: agent.improve(progress=0.0), device)
-    with FlopCounterMode(display=False) as counter:
-        agent.improve(progress=0.0)
     return {
         "collect_steps_per_s": env_steps / collect,
         "learn_steps_per_s": env_steps / learn,

@@ -113,7 +113,7 @@ def test_until_the_end_of_an_iteration_no_value_reaches_the_host(captured, monke
     checked = []
     monkeypatch.setattr(agent.learner.captured, "check", checked.append)
     with tape.NothingRead():
-        agent._collect()
+        agent.collect()
         agent.improve(progress=0.5)
     assert len(checked) == 1
 
@@ -122,13 +122,13 @@ def test_until_the_end_of_an_iteration_no_value_reaches_the_host(captured, monke
 def test_a_nan_changes_nothing_and_is_named_when_the_iteration_ends(captured, unpacked, replays):
     agent = captured(make_agent("gru", **SMALL))
     learn(agent, replays)
-    agent._collect()
+    agent.collect()
     before = deepcopy(dict(agent.policy.state_dict()))
     agent.rollout.reward.fill_(math.nan)
     with pytest.raises(FloatingPointError, match=r"the value loss .* became NaN or infinite after"):
         agent.improve(progress=0.5)
     torch.testing.assert_close(dict(agent.policy.state_dict()), before, rtol=0, atol=0)
-    agent._collect()
+    agent.collect()
     agent.improve(progress=0.5)
     assert not torch.equal(agent.policy.critic.bias, before["critic.bias"])
 
@@ -165,7 +165,7 @@ def test_an_iteration_waits_for_the_device_only_when_it_ends(memory, monkeypatch
     monkeypatch.setattr(agent.learner.captured, "check", lambda averages: None)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        agent._collect()
+        agent.collect()
         agent.improve(progress=0.5)
     finally:
         torch.cuda.set_sync_debug_mode("default")
