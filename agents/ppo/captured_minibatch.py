@@ -113,7 +113,8 @@ class CapturedMinibatch:
     def _body(self) -> None:
         chunk = self._rollout.gather(Spans(*self._spans.unbind()), self._rollout.bptt)
         already = self._failed.clone()
-        with _capturable(self._optimizer):
+        recording = self._device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+        with _capturable(self._optimizer, recording):
             metrics, _ = self._minibatch(chunk, self._rates, self._failed)
         self._names = tuple(metrics)
         # Zeros after a failure: means then show what the failed step computed.
@@ -121,9 +122,8 @@ class CapturedMinibatch:
 
 
 @contextmanager
-def _capturable(optimizer: Optimizer) -> Iterator[None]:
-    """Tell the optimiser whether a graph records: torch warns of either mistake."""
-    recording = torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
+def _capturable(optimizer: Optimizer, recording: bool) -> Iterator[None]:
+    """Tell the optimiser whether a graph records: torch refuses or warns if it is not told."""
     for group in optimizer.param_groups:
         group["capturable"] = recording
     try:
