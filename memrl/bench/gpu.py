@@ -24,7 +24,7 @@ from memrl.config.models import Count
 from memrl.envs.make import make
 from memrl.errors import nearest
 from memrl.memory import registry
-from memrl.pipeline.setup import find_device
+from memrl.pipeline.setup import allow_tf32, find_device
 from memrl.plugins import own_error
 from memrl.policies.actor_critic import build_policy
 from memrl.policies.backbone import PolicyConfig
@@ -63,6 +63,7 @@ def bench_gpu(
     minutes: Count = 8,
     device: str = "cuda",
     precision: Literal["float32", "bf16"] = "float32",
+    tf32: bool = False,
     tests: str | None = None,
     file: str = "gpu.json",
     *,
@@ -81,6 +82,7 @@ def bench_gpu(
         minutes: after which nothing more is begun.
         device: such as cuda, or cpu to try the command.
         precision: of learning.
+        tf32: whether products of float32 round their factors to TF32.
         tests: a folder of tests, whose tests of CUDA run first; None: none.
         file: JSON, written after every measurement.
         say: receives a line for each.
@@ -98,10 +100,11 @@ def bench_gpu(
         RunError: the disk is full.
     """
     where, cells = find_device(device), _cells(memories, str(num), modes)
+    allow_tf32(tf32)
     until = time.monotonic() + 60 * minutes
     sizes = Sizes(env, steps, hidden_dim, precision)
     rows: Rows = {"device": _name(where), "torch": torch.__version__, **sizes._asdict()}
-    rows |= {"environments": {}, "agents": {}, "left": []}
+    rows |= {"tf32": tf32, "environments": {}, "agents": {}, "left": []}
     for name, value in _parts(rows, where, cells, sizes, until, tests):
         write_atomically(Path(file), json.dumps(rows, indent=1).encode())
         say(f"{name}: {value}")

@@ -1,4 +1,4 @@
-"""Runs of several threads are those that each would have been alone."""
+"""Runs of several threads are those that each would have been alone; what a run sets in torch."""
 
 from __future__ import annotations
 
@@ -66,6 +66,13 @@ def test_threads_that_train_with_one_seed_draw_the_same_weights(monkeypatch, tmp
     assert len(drawn) == 4
     assert all(weights == drawn[0] for weights in drawn)
     prepare(memrl.compose(WORDS))
+
+
+def test_float32_is_rounded_to_tf32_only_where_that_is_asked_for():
+    for word, allowed in {"tf32=true": True, "tf32=false": False}.items():
+        prepare(memrl.compose([word, "threads=1"]))
+        assert torch.backends.cuda.matmul.allow_tf32 is allowed
+        assert torch.backends.cudnn.allow_tf32 is allowed
 
 
 def test_torch_has_a_thread_for_each_core_that_the_process_may_use(monkeypatch):
