@@ -31,6 +31,7 @@ def gradient_step(
     losses: Mapping[str, Tensor],
     *,
     max_norm: float,
+    failed: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Backpropagate ``total``, clip the gradient norm to ``max_norm`` and step the optimiser.
 
@@ -40,6 +41,8 @@ def gradient_step(
         total: the loss [].
         losses: the terms of ``total`` by name, for the error message.
         max_norm: largest norm of the gradient of all groups together.
+        failed: bool [], for a fused optimiser, in place of the error: nothing is read on the host.
+            It becomes True where something is not finite, and while it is, nothing is changed.
 
     Returns:
         Gradient norms before clipping: one for each group, and that of ``all``.
@@ -52,15 +55,31 @@ def gradient_step(
     grads = {name: [p.grad for p in group if p.grad is not None] for name, group in groups.items()}
     norms = {name: get_total_norm(group) for name, group in grads.items() if group}
     norm = torch.stack(list(norms.values())).norm()
-    if not math.isfinite(float(norm)) or not math.isfinite(float(total.detach())):
-        raise FloatingPointError(_name_non_finite(losses, norms))
+    finite = norm.isfinite() & total.detach().isfinite()
+    if failed is not None:
+        failed.logical_or_(~finite)
+    elif not finite:
+        raise FloatingPointError(name_non_finite(losses, norms))
     everything = [p for group in groups.values() for p in group]
     clip_grads_with_norm_(everything, max_norm, norm)
-    optimizer.step()
+    _step(optimizer, unless=failed)
     return {name: value.detach() for name, value in (norms | {"all": norm}).items()}
 
 
-def _name_non_finite(losses: Mapping[str, Tensor], norms: Mapping[str, Tensor]) -> str:
+def _step(optimizer: Optimizer, unless: Tensor | None) -> None:
+    """Step the optimiser; a fused one obeys ``unless``, as it obeys a gradient scaler."""
+    if unless is None:
+        optimizer.step()
+        return
+    optimizer.found_inf = unless.float()  # type: ignore[attr-defined]
+    try:
+        optimizer.step()
+    finally:
+        del optimizer.found_inf  # type: ignore[attr-defined]
+
+
+def name_non_finite(losses: Mapping[str, Tensor], norms: Mapping[str, Tensor]) -> str:
+    """A sentence that names the losses, and the groups' gradient norms, that are not finite."""
     bad = [f"the {name} loss" for name, x in losses.items() if not math.isfinite(float(x.detach()))]
     bad += [
         f"the gradient of {name}"

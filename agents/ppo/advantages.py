@@ -33,7 +33,7 @@ def compute_advantages(
         return return_norm.inverse(value.unsqueeze(-1)).squeeze(-1)
 
     value, truncated = raw(r.value), r.truncated & ~r.terminated
-    r.advantage = gae(
+    advantage = gae(
         r.reward + bonus_scale * r.bonus,
         value,
         r.ended,
@@ -42,6 +42,8 @@ def compute_advantages(
         gamma=gamma,
         lam=lam,
     )
-    returns = r.advantage + value
-    r.target = returns if return_norm is None else return_norm(returns.unsqueeze(-1)).squeeze(-1)
+    returns = advantage + value
+    target = returns if return_norm is None else return_norm(returns.unsqueeze(-1)).squeeze(-1)
+    r.advantage.copy_(advantage)  # in place: a captured learner reads these tensors
+    r.target.copy_(target)
     return returns

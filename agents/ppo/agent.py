@@ -18,7 +18,8 @@ from memrl.agents.ppo.advantages import compute_advantages
 from memrl.agents.ppo.bonus import make_bonus
 from memrl.agents.ppo.config import PPOConfig
 from memrl.agents.ppo.gradient_reach import DISTANCES, gradient_reach
-from memrl.agents.ppo.learner import Learner, Rates
+from memrl.agents.ppo.learner import Learner
+from memrl.agents.ppo.rates import Rates
 from memrl.agents.ppo.self_imitation import SelfImitation
 from memrl.agents.state_checks import check_keys, check_num_envs, check_weights
 from memrl.agents.training_metrics import Averages, episode_metrics, memory_metrics
@@ -41,6 +42,9 @@ class PPO(ActsWithMemory):
 
     Environments, actions and minibatches draw from generators seeded by ``seed``.
 
+    Attributes:
+        collect: fills ``rollout`` with the next steps.
+
     Raises:
         ValueError: there are more minibatches than chunks, or the bonus uses an observation that
             the environments lack.
@@ -59,7 +63,7 @@ class PPO(ActsWithMemory):
         self.rollout = self.collector.rollout(
             steps=config.steps, bptt=config.bptt, burn_in=config.burn_in
         )
-        self._collect: Callable[[], None] = partial(self.collector.collect, self.rollout)
+        self.collect: Callable[[], None] = partial(self.collector.collect, self.rollout)
         chunks = self.rollout.num_chunks()
         if config.minibatches > chunks:
             raise ValueError(
@@ -92,19 +96,22 @@ class PPO(ActsWithMemory):
         return cls(env, policy, config, seed=parts.seed)
 
     def capture(self) -> None:
-        """Collect rollouts by replaying a CUDA graph from now on; results stay the same.
+        """Collect and learn by replaying CUDA graphs from now on; results stay the same.
+
+        A bonus that learns, and self-imitation, learn as before.
 
         Raises:
             ValueError: see ``CapturedCollect``.
         """
-        self._collect = CapturedCollect(self.collector, self.rollout)
+        self.collect = CapturedCollect(self.collector, self.rollout)
+        self.learner.capture(self.rollout)
 
     def learn(self, total_steps: int, on_iteration: Callable[[Metrics], None]) -> None:
         """See ``memrl.run.agent.Agent.learn``; ``total_steps`` also ends the schedules."""
         while self.env_steps < total_steps:
             progress = self.env_steps / total_steps
             self.policy.core.silence(None)
-            self._collect()
+            self.collect()
             self._normalise_bonus()
             bonus_scale, averages = self.improve(progress)
             self.env_steps += int(self.rollout.valid.sum())
@@ -205,6 +212,8 @@ class PPO(ActsWithMemory):
         self.policy.load_state_dict(state["policy"])
         self.env_steps, self.iteration = state["env_steps"], state["iteration"]
         load_moments(self.learner.optimizer, state["optimizer"])
+        if self.learner.captured is not None:
+            self.learner.capture(self.rollout)  # the optimiser has other tensors now
         self.learner.shuffler.set_state(state["shuffler"])
         if self.return_norm is not None:
             self.return_norm.load_state_dict(state["return_norm"])

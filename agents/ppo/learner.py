@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 from memrl.agents.gradient_step import gradient_step, parameter_groups
+from memrl.agents.ppo.captured_minibatch import CapturedMinibatch
 from memrl.agents.ppo.config import PPOConfig
+from memrl.agents.ppo.rates import Rates
 from memrl.agents.training_metrics import Averages
 from memrl.losses.ppo import PPOLoss, masked_mean, normalise, ppo_loss
 from memrl.memory import state as states
+from memrl.memory.ops.host import without_host
 from memrl.policies.actor_critic import Policy
 from memrl.rollout.minibatches import equal_shares, of_size
 from memrl.rollout.packing import by_episode
 from memrl.rollout.storage import Chunk, Rollout
-
-
-class Rates(NamedTuple):
-    """The values that schedules may change from iteration to iteration."""
-
-    lr: float | None  # None: the optimiser's groups keep theirs
-    entropy: float
-    clip: float
-    value_clip: float | None
-    max_kl: float | None = None  # nats; a minibatch beyond it ends the iteration before its step
 
 
 class Learner:
@@ -42,6 +34,7 @@ class Learner:
     Attributes:
         batch_size: steps of a minibatch; None: ``config.minibatches`` equal shares of the chunks.
         epochs: passes over the rollout that the last ``improve`` began.
+        captured: replays the minibatches after ``capture``; None before.
     """
 
     def __init__(
@@ -54,6 +47,7 @@ class Learner:
         self.policy, self.config, self.shuffler = policy, config, shuffler
         self.batch_size: int | None = None
         self.epochs = 0
+        self.captured: CapturedMinibatch | None = None
         self.groups = parameter_groups(policy)
         self.optimizer = optimizer or torch.optim.Adam(
             [{"params": group} for group in self.groups.values() if group],
@@ -62,40 +56,88 @@ class Learner:
             fused=True,
         )
 
+    def capture(self, rollout: Rollout) -> None:
+        """Learn from this rollout by replaying a CUDA graph from now on, with equal results.
+
+        Rows are not repacked by episode. It needs the learner's own Adam and minibatches that are
+        equal shares. Call it again if tensors of the optimiser were replaced.
+        """
+        self.captured = CapturedMinibatch(
+            self.minibatch,
+            self.optimizer,
+            rollout,
+            self.config.minibatches,
+            value_clip=self.config.value_clip is not None,
+        )
+
     def improve(self, rollout: Rollout, rates: Rates) -> Averages:
         """Train for some epochs of minibatches on a rollout with advantages and targets.
+
+        After ``capture`` it waits for the device once, at the end, and with ``config.target_kl``
+        once an epoch.
 
         Raises:
             FloatingPointError: a loss or a gradient is not finite; that step changed nothing.
         """
-        config, averages = self.config, Averages()
+        averages = Averages()
         if rates.lr is not None:
             self._set_lr(rates.lr)
-        for epoch in range(config.epochs):
-            self.epochs = epoch + 1
-            if epoch and config.refresh_states:
-                averages.add({"memory/state_drift": self._refresh_states(rollout)})
-            if not all(self._improve_on(c, rates, averages) for c in self._minibatches(rollout)):
-                break
-            if config.target_kl is not None and averages.last("train/kl") > config.target_kl:
-                break
+        if self.captured is None:
+            self._run_epochs(rollout, rates, averages)
+        else:
+            self.captured.set_rates(rates)
+            with without_host():
+                self._run_epochs(rollout, rates, averages)
+            self.captured.check(averages)
         if rates.lr is not None:
             averages.set("train/lr", torch.tensor(rates.lr))
         return averages
 
-    def _improve_on(self, chunk: Chunk, rates: Rates, averages: Averages) -> bool:
-        """One optimiser step on a minibatch; False, and no step, if its KL is beyond ``max_kl``."""
-        first = not averages
+    def _run_epochs(self, rollout: Rollout, rates: Rates, averages: Averages) -> None:
+        config = self.config
+        for epoch in range(config.epochs):
+            self.epochs = epoch + 1
+            if epoch and config.refresh_states:
+                averages.add({"memory/state_drift": self._refresh_states(rollout)})
+            for metrics, stepped in self._steps(rollout, rates):
+                ratio_error = metrics.pop("train/ratio_error")
+                if not averages:
+                    averages.set("train/ratio_error", ratio_error)
+                averages.add(metrics)
+                if not stepped:
+                    return
+            if config.target_kl is not None and averages.last("train/kl") > config.target_kl:
+                return
+
+    def _steps(self, rollout: Rollout, rates: Rates) -> Iterator[tuple[dict[str, Tensor], bool]]:
+        """An epoch; yields what ``minibatch`` returns."""
+        if self.captured is not None:
+            return self.captured.epoch(self.shuffler)
+        return (self.minibatch(chunk, rates) for chunk in self._minibatches(rollout))
+
+    def minibatch(
+        self, chunk: Chunk, rates: Rates, failed: Tensor | None = None
+    ) -> tuple[dict[str, Tensor], bool]:
+        """One optimiser step on a minibatch, directly or as part of a graph.
+
+        Args:
+            chunk: the minibatch.
+            rates: those of this iteration.
+            failed: in a graph, see ``gradient_step``; None: an error is raised.
+
+        Returns:
+            Its metrics, and whether there was a step: none if its KL is beyond ``max_kl``.
+
+        Raises:
+            FloatingPointError: a loss or a gradient is not finite; no parameter was changed.
+        """
         loss, total, cost = self._loss(chunk, rates)
         losses = loss._asdict() | {"core_cost": cost}
-        averages.add({f"train/{name}": x for name, x in losses.items() if name != "ratio_error"})
-        if first:
-            averages.set("train/ratio_error", loss.ratio_error)
+        metrics = {f"train/{name}": x.detach() for name, x in losses.items()}
         if rates.max_kl is not None and float(loss.kl) > rates.max_kl:
-            return False
-        norms = self.step(total, losses)
-        averages.add({f"grad_norm/{name}": x for name, x in norms.items()})
-        return True
+            return metrics, False
+        norms = self.step(total, losses, failed)
+        return metrics | {f"grad_norm/{name}": x for name, x in norms.items()}, True
 
     def _loss(self, chunk: Chunk, rates: Rates) -> tuple[PPOLoss, Tensor, Tensor]:
         config = self.config
@@ -123,14 +165,18 @@ class Learner:
         total = loss.policy + config.value_coef * loss.value - rates.entropy * loss.entropy
         return loss, total + config.core_cost * cost, cost
 
-    def step(self, total: Tensor, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """One optimiser step on the loss ``total``; returns gradient norms before clipping.
-
-        Raises:
-            FloatingPointError: a loss or a gradient is not finite; no parameter was changed.
-        """
-        norm = self.config.max_grad_norm
-        return gradient_step(self.optimizer, self.groups, total, losses, max_norm=norm)
+    def step(
+        self, total: Tensor, losses: Mapping[str, Tensor], failed: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """One optimiser step on the loss ``total``; see ``gradient_step``."""
+        return gradient_step(
+            self.optimizer,
+            self.groups,
+            total,
+            losses,
+            max_norm=self.config.max_grad_norm,
+            failed=failed,
+        )
 
     def _minibatches(self, rollout: Rollout) -> Iterator[Chunk]:
         if self.batch_size is None:
@@ -158,4 +204,7 @@ class Learner:
         memory = {id(p) for p in self.groups["memory"]}
         for group in self.optimizer.param_groups:
             multiple = self.config.lr_memory if id(group["params"][0]) in memory else 1.0
-            group["lr"] = lr * multiple
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(lr * multiple)  # a graph reads this tensor
+            else:
+                group["lr"] = lr * multiple

@@ -16,7 +16,8 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
-from memrl.agents.ppo.learner import Learner, Rates
+from memrl.agents.ppo.learner import Learner
+from memrl.agents.ppo.rates import Rates
 from memrl.agents.sb3.live_options import LiveOptions
 from memrl.agents.sb3.masking import obeys_masks
 from memrl.agents.sb3.options import learner_config, minibatch_size, plain, warn_of_a_rest

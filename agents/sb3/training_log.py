@@ -7,7 +7,7 @@ from typing import Any
 from stable_baselines3.common.utils import explained_variance
 from torch import Tensor
 
-from memrl.agents.ppo.learner import Rates
+from memrl.agents.ppo.rates import Rates
 from memrl.agents.training_metrics import memory_metrics
 
 SB3_NAMES = {  # memrl's metric -> SB3's

@@ -24,7 +24,7 @@ from memrl.config.models import Count
 from memrl.envs.make import make
 from memrl.errors import nearest
 from memrl.memory import registry
-from memrl.pipeline.setup import find_device
+from memrl.pipeline.setup import allow_tf32, find_device
 from memrl.plugins import own_error
 from memrl.policies.actor_critic import build_policy
 from memrl.policies.backbone import PolicyConfig
@@ -63,6 +63,7 @@ def bench_gpu(
     minutes: Count = 8,
     device: str = "cuda",
     precision: Literal["float32", "bf16"] = "float32",
+    tf32: bool = False,
     tests: str | None = None,
     file: str = "gpu.json",
     *,
@@ -74,13 +75,14 @@ def bench_gpu(
         env: a tensor environment.
         memories: separated by commas.
         num: numbers of environments, separated by commas.
-        modes: eager; compiled: the memory's update by torch.compile; captured: rollouts from a CUDA
-            graph.
+        modes: eager; compiled: the memory's update by torch.compile; captured: rollouts and
+            minibatches from CUDA graphs.
         steps: T, env steps of a rollout.
         hidden_dim: width of all memories.
         minutes: after which nothing more is begun.
         device: such as cuda, or cpu to try the command.
         precision: of learning.
+        tf32: whether products of float32 round their factors to TF32.
         tests: a folder of tests, whose tests of CUDA run first; None: none.
         file: JSON, written after every measurement.
         say: receives a line for each.
@@ -98,10 +100,11 @@ def bench_gpu(
         RunError: the disk is full.
     """
     where, cells = find_device(device), _cells(memories, str(num), modes)
+    allow_tf32(tf32)
     until = time.monotonic() + 60 * minutes
     sizes = Sizes(env, steps, hidden_dim, precision)
     rows: Rows = {"device": _name(where), "torch": torch.__version__, **sizes._asdict()}
-    rows |= {"environments": {}, "agents": {}, "left": []}
+    rows |= {"tf32": tf32, "environments": {}, "agents": {}, "left": []}
     for name, value in _parts(rows, where, cells, sizes, until, tests):
         write_atomically(Path(file), json.dumps(rows, indent=1).encode())
         say(f"{name}: {value}")
@@ -153,7 +156,7 @@ def _parts(
 
 
 def _measure(cell: Cell, device: torch.device, sizes: Sizes) -> Rows:
-    """Rates of one agent, each the median of three iterations after one that warms up."""
+    """Rates of one agent, each the median of three iterations after those that warm up."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     envs = make(sizes.env, cell.num, device, prev_action=True, prev_reward=True)
@@ -166,13 +169,15 @@ def _measure(cell: Cell, device: torch.device, sizes: Sizes) -> Rows:
         if not policy.core.loops:
             raise ValueError(policy.core.nothing_to_compile)
         policy.core.compile_update()
+    agent.collect()
+    agent.improve(progress=0.0)  # what is compiled is compiled here
+    with FlopCounterMode(display=False) as counter:
+        agent.improve(progress=0.0)  # directly, since a graph does not show its products
     if cell.mode == "captured":
         agent.capture()
     env_steps = cell.num * sizes.steps
-    collect = seconds_of(lambda: agent.collector.collect(agent.rollout), device)
+    collect = seconds_of(agent.collect, device)
     learn = seconds_of(lambda: agent.improve(progress=0.0), device)
-    with FlopCounterMode(display=False) as counter:
-        agent.improve(progress=0.0)
     return {
         "collect_steps_per_s": env_steps / collect,
         "learn_steps_per_s": env_steps / learn,

@@ -104,7 +104,8 @@ def bench_gpu(options: Words = None, json: Json = False) -> None:
     """Environments, collecting, learning and training on a GPU, eager, compiled and captured.
 
     Keys: env, memories, num=4096,16384, modes=eager,compiled,captured, steps, hidden_dim, minutes,
-    device=cuda, precision=float32|bf16, tests=FOLDER (its tests of CUDA run first), file=gpu.json.
+    device=cuda, precision=float32|bf16, tf32=false, file=gpu.json,
+    tests=FOLDER (its tests of CUDA run first).
     """
     from memrl.cli.bench import measure_gpu
 

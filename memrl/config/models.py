@@ -109,6 +109,7 @@ class Common(Strict, ABC):
     seed: Annotated[int, Ge(0), Lt(2**32)]
     device: str
     threads: Annotated[int, Ge(1)] | None
+    tf32: bool = False
     compile: bool = False
     run: RunConfig
     memory: dict[str, Any]

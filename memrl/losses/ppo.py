@@ -45,16 +45,16 @@ def ppo_loss(
     target: Float[Tensor, "*N"],
     valid: Bool[Tensor, "*N"],
     *,
-    clip: float,
-    value_clip: float | None,
+    clip: float | Float[Tensor, ""],
+    value_clip: float | Float[Tensor, ""] | None,
 ) -> PPOLoss:
     """The terms of the loss; the caller weights and adds them."""
     log_ratio = torch.where(valid, log_prob - old_log_prob, 0.0)
     ratio = log_ratio.exp()
-    surrogate = torch.minimum(ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage)
+    surrogate = torch.minimum(ratio * advantage, _within(ratio, 1.0, clip) * advantage)
     error = (value - target).square()
     if value_clip is not None:
-        near = old_value + (value - old_value).clamp(-value_clip, value_clip)
+        near = old_value + _within(value - old_value, 0.0, value_clip)
         error = torch.maximum(error, (near - target).square())
     drift = (ratio.detach() - 1).abs()
     return PPOLoss(
@@ -65,3 +65,8 @@ def ppo_loss(
         clipped=masked_mean((drift > clip).to(value.dtype), valid),
         ratio_error=drift.max(),
     )
+
+
+def _within(x: Tensor, centre: float, width: float | Tensor) -> Tensor:
+    """x, limited to ``centre`` ± ``width``."""
+    return x.clamp(centre - width, centre + width)  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from memrl.errors import nearest
 from memrl.memory.ops.compiled import compiled, need_compiler
+from memrl.memory.ops.host import steps_with_start
 from memrl.memory.state import map_state
 
 S = TypeVar("S")
@@ -167,11 +168,14 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
         return self._emit(seen), state
 
     def forward(self, x: Float[Tensor, "T B I"], state: S, start: Bool[Tensor, "T B"]) -> Unrolled:
-        """A sequence; equal to T calls of ``step``. Copies ``start`` to the host once."""
+        """A sequence; equal to T calls of ``step``.
+
+        Copies ``start`` to the host once, or not at all while a CUDA graph records.
+        """
         initial = self.initial_state(1)
         seen: list[Tensor] = []
         costs: list[Tensor] = []
-        inputs, resets = self._project(x), start.any(dim=1).tolist()
+        inputs, resets = self._project(x), steps_with_start(start)
         # Not x[t]: the gradient of each index is a tensor as large as the whole sequence.
         for x_t, start_t, any_start in zip(inputs.unbind(), start.unbind(), resets, strict=True):
             if any_start:

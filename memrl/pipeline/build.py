@@ -47,14 +47,14 @@ def make_agent(config: Config, env: BatchedEnv) -> Agent:
     return registry.build(parts, config.agent)
 
 
-def capture_rollouts(agent: Agent) -> None:
-    """``capture=true``: replay whole rollouts from a CUDA graph.
+def capture_graphs(agent: Agent) -> None:
+    """``capture=true``: replay rollouts and the learner's minibatches from CUDA graphs.
 
     Raises:
         ValueError: the agent is not PPO, or its environment or device does not support it.
     """
     if not isinstance(agent, PPO):
-        raise ValueError("capture=true, allowed with agent=ppo only, since it records rollouts")
+        raise ValueError("capture=true, allowed with agent=ppo only, whose work it records")
     agent.capture()
 
 

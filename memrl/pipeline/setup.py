@@ -22,17 +22,28 @@ THREAD_WORK: Final = 5_000_000
 
 
 def prepare(config: Common) -> None:
-    """Seed the global generators, set torch's threads and check the device.
+    """Seed the global generators, set torch's threads and TF32, and check the device.
 
     Raises:
         ValueError: the device does not exist on this machine.
     """
     find_device(config.device)
+    allow_tf32(config.tf32)
     torch.set_num_threads(config.threads or usable_cores())
     keep_freed_memory()
     random.seed(config.seed)
     np.random.seed(config.seed)
     torch.manual_seed(config.seed)
+
+
+def allow_tf32(allowed: bool) -> None:
+    """Whether products of float32, convolutions and fused RNNs on CUDA may round factors to TF32.
+
+    TF32 has 10 bits of mantissa; sums stay in float32. It holds for the whole process, and changes
+    nothing on other devices.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+    torch.backends.cudnn.allow_tf32 = allowed
 
 
 def suit_threads(threads: int | None, rows: int, network: nn.Module) -> None:

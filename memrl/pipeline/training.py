@@ -17,7 +17,7 @@ from memrl.config.models import Config
 from memrl.evaluation.evaluate import Evaluation, evaluate
 from memrl.evaluation.recording import Recording, record_episode
 from memrl.memory.state import nbytes
-from memrl.pipeline.build import capture_rollouts, make_agent, make_env
+from memrl.pipeline.build import capture_graphs, make_agent, make_env
 from memrl.pipeline.env_card import draw_view, references
 from memrl.pipeline.job import Job, Say, faults_told, run, whole_parts
 from memrl.pipeline.report import (
@@ -111,7 +111,7 @@ class TrainJob(Job[Config, Agent]):
         self.core = getattr(self.learner.policy, "core", None)
         self.device = find_device(config.device)
         if config.capture:
-            capture_rollouts(self.learner)
+            capture_graphs(self.learner)
 
     def notice(self, start: int) -> str | None:
         return "\n".join(filter(None, (whole_rollouts(self.config, start), idle(self.config))))

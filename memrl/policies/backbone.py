@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated, Any, NamedTuple, final
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from memrl.memory import registry
 from memrl.memory.core import MemoryCore, Unrolled, common_horizon
+from memrl.memory.ops.autocast import autocasting
 from memrl.nn.encoder import ENCODERS, Encoder
 from memrl.nn.init import linear
 from memrl.nn.observation import ObsEncoder
@@ -112,8 +113,9 @@ class Backbone(nn.Module, ABC):
 
     def _core_precision(self, device: torch.device) -> AbstractContextManager[Any]:
         """Under autocast, cores compute in full precision but for those that say they need not."""
-        keep = torch.is_autocast_enabled(device.type) and self.core.autocasts
-        return torch.autocast(device.type, torch.bfloat16, enabled=keep)
+        if not autocasting(device):
+            return nullcontext()
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.core.autocasts)
 
 
 @final

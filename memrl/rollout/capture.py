@@ -1,4 +1,4 @@
-"""Capture the collection of a rollout as a CUDA graph, and replay it."""
+"""Capture work of fixed shapes as a CUDA graph, above all the collection of a rollout."""
 
 from __future__ import annotations
 
@@ -51,33 +51,54 @@ class FixedCollect:
 class CapturedCollect:
     """Collects into one rollout: directly at the first call, then by replaying a graph.
 
-    The first call is a warm-up, in which libraries allocate their buffers. Every call writes to the
-    same tensors of the rollout. The policy's parameters may change in place; they must not be
-    replaced. The host cannot read values during a replay, so the critic evaluates the final
-    observation of every step, not only of truncated ones.
+    Every call writes to the same tensors of the rollout. The policy's parameters may change in
+    place; they must not be replaced. The host cannot read values during a replay, so the critic
+    evaluates the final observation of every step, not only of truncated ones.
 
     Raises:
-        ValueError: a step of the environments or the memory needs the host, or the device is not
-            CUDA.
+        ValueError: a step of the environments needs the host, or acting or learning does by the
+            memory, or the device is not CUDA.
     """
 
     def __init__(self, collector: Collector, rollout: Rollout) -> None:
         carried = check_capturable(collector)
         self._collect = FixedCollect(collector, rollout)
-        self._device = collector.env.device
-        self._generators = (collector.generator, *carried.generators)
+        generators = (collector.generator, *carried.generators)
+        self._replayed = Replayed(self._collect, collector.env.device, generators)
+
+    def __call__(self) -> None:
+        """Fill the rollout with the next steps."""
+        self._collect.sync()
+        self._replayed()
+
+
+@final
+class Replayed:
+    """Calls ``body``: directly at the first call, then by replaying a graph.
+
+    The first call is a warm-up, in which libraries allocate their buffers. ``body`` works on the
+    same tensors at every call, and reads none on the host. ``generators`` are all that it uses but
+    torch's own.
+    """
+
+    def __init__(
+        self,
+        body: Callable[[], None],
+        device: torch.device,
+        generators: tuple[torch.Generator, ...] = (),
+    ) -> None:
+        self._body, self._device, self._generators = body, device, generators
         self._replay: Callable[[], None] | None = None
         self._warm = False
 
     def __call__(self) -> None:
-        """Fill the rollout with the next steps."""
+        """Do what ``body`` does."""
         if not self._warm:
-            run_on_side_stream(self._collect, self._device)
+            run_on_side_stream(self._body, self._device)
             self._warm = True
             return
-        self._collect.sync()
         if self._replay is None:
-            self._replay = record(self._collect, self._device, self._generators)
+            self._replay = record(self._body, self._device, self._generators)
         self._replay()
 
 

@@ -26,8 +26,10 @@ class Chunk(NamedTuple):
 
 
 class Spans(NamedTuple):
-    """Where chunks lie in their rows, on the host."""
+    """Where chunks lie in a rollout. One of length 0 is none: nothing of it is valid."""
 
+    position: Tensor  # int64 [M]  among the chunks of its row
+    row: Tensor  # int64 [M]
     begin: Tensor  # int64 [M]
     length: Tensor  # int64 [M]  steps, those of the burn-in among them
     warm: Tensor  # int64 [M]  steps of the burn-in, which have no loss
@@ -116,16 +118,20 @@ class Rollout:
 
         What follows the end of a shorter one repeats its last step and is marked invalid.
         """
-        T, device = len(self.start), self.start.device
-        spans = self.spans(index)
-        begin, length, warm = (part.to(device) for part in spans)
-        c, b = (part.to(device) for part in self._places(index))
-        offset = torch.arange(int(spans.length.max()), device=device).unsqueeze(1)
-        t = (begin + offset).clamp(max=T - 1)  # [L, M]
-        there = offset < length
+        spans, device = self.spans(index), self.start.device
+        return self.gather(Spans(*(part.to(device) for part in spans)), int(spans.length.max()))
+
+    def gather(self, spans: Spans, steps: int) -> Chunk:
+        """The chunks at ``spans``, tensors on the rollout's device, padded to ``steps`` as above.
+
+        It does not synchronise with the device.
+        """
+        offset = torch.arange(steps, device=self.start.device).unsqueeze(1)
+        t = (spans.begin + offset).clamp(max=len(self.start) - 1)  # [L, M]
+        there = offset < spans.length
 
         def cut(x: Tensor) -> Tensor:
-            return x[t, b]
+            return x[t, spans.row]
 
         return Chunk(
             obs={key: cut(value) for key, value in self.obs.items()},
@@ -135,18 +141,15 @@ class Rollout:
             value=cut(self.value),
             advantage=cut(self.advantage),
             target=cut(self.target),
-            valid=cut(self.valid) & there & (offset >= warm),
-            state=map_state(lambda kept: kept[c, b], self.states),
+            valid=cut(self.valid) & there & (offset >= spans.warm),
+            state=map_state(lambda kept: kept[spans.position, spans.row], self.states),
         )
 
     def spans(self, index: Tensor) -> Spans:
-        """Where the chunks with indices [M] lie."""
-        position, _ = self._places(index)
-        begin = torch.tensor(self.chunk_starts)[position.cpu()]
+        """Where the chunks with indices [M] lie, on the host."""
+        B, index = self.start.shape[1], index.cpu()
+        position = index // B
+        begin = torch.tensor(self.chunk_starts)[position]
         length = (begin + self.bptt).clamp(max=len(self.start)) - begin
-        return Spans(begin, length, torch.where(begin > 0, self.burn_in, 0))
-
-    def _places(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """The positions of chunks in their rows, and their rows."""
-        B = self.start.shape[1]
-        return index // B, index % B
+        warm = torch.where(begin > 0, self.burn_in, 0)
+        return Spans(position, index % B, begin, length, warm)

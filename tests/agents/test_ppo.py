@@ -12,7 +12,7 @@ from small_agents import learn, make_agent
 
 from memrl.agents.ppo.agent import PPO
 from memrl.agents.ppo.config import BonusConfig, PPOConfig
-from memrl.agents.ppo.learner import Rates
+from memrl.agents.ppo.rates import Rates
 from memrl.envs.make import make
 from memrl.memory.state import map_state
 from memrl.nn.encoder import Encoder

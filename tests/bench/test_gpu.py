@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
+import tape
 import torch
 
 from memrl.bench import device_rates, gpu
 from memrl.bench.gpu import bench_gpu
 from memrl.errors import RunError
+from memrl.rollout.capture import Replayed
 
 SMALL = {
     "device": "cpu",
@@ -47,6 +49,21 @@ def test_what_cannot_run_is_told_and_the_rest_goes_on():
     rows = bench_gpu(**SMALL | {"num": "5"}, modes="captured,eager")
     assert "device=cpu has none" in rows["agents"]["gru 5 captured"]["error"]
     assert "train_steps_per_s" in rows["agents"]["ntm 5 eager"]
+
+
+@pytest.mark.slow
+def test_what_is_captured_is_measured_as_it_is_replayed(monkeypatch):
+    tape.stand_in(monkeypatch)
+    replayed = []
+    call = Replayed.__call__
+    monkeypatch.setattr(
+        Replayed, "__call__", lambda self: (replayed.append(self._body), call(self))
+    )
+    rows = bench_gpu(**SMALL | {"num": "5", "memories": "gru"}, modes="captured")
+    row = rows["agents"]["gru 5 captured"]
+    assert row["learn_steps_per_s"] > 0
+    assert row["learner_flops_per_s"] > 0
+    assert len(replayed) == 4 + 4 * 16  # rollouts, and minibatches of as many iterations
 
 
 def test_what_time_does_not_allow_is_named(monkeypatch):

@@ -1,4 +1,4 @@
-"""Runs of several threads are those that each would have been alone."""
+"""Runs of several threads are those that each would have been alone; what a run sets in torch."""
 
 from __future__ import annotations
 
@@ -101,6 +101,13 @@ def test_a_run_that_is_opened_waits_until_anothers_weights_are_drawn(saved):
         opened.join(0.5)
         assert opened.is_alive()
     opened.join()
+
+
+def test_float32_is_rounded_to_tf32_only_where_that_is_asked_for():
+    for word, allowed in {"tf32=true": True, "tf32=false": False}.items():
+        prepare(memrl.compose([word, "threads=1"]))
+        assert torch.backends.cuda.matmul.allow_tf32 is allowed
+        assert torch.backends.cudnn.allow_tf32 is allowed
 
 
 def test_torch_has_a_thread_for_each_core_that_the_process_may_use(monkeypatch):

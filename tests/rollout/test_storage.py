@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from memrl.envs.make import make
-from memrl.rollout.minibatches import equal_shares, of_size
-from memrl.rollout.storage import Rollout
+from memrl.rollout.minibatches import equal_shares, of_size, spans_of_shares
+from memrl.rollout.storage import Rollout, Spans
 
 
 class Clock(NamedTuple):
@@ -66,6 +66,20 @@ def test_minibatches_of_whole_chunks_are_equal_shares_of_them():
         assert torch.equal(a.action, b.action)
         assert torch.equal(a.valid, b.valid)
         assert torch.equal(a.state.t, b.state.t)
+
+
+def test_shares_of_one_shape_are_the_shares_with_chunks_of_nothing_valid():
+    rollout = filled(13, 5, 2)  # chunks of 5 and 4 steps
+    assert rollout.num_chunks() == 12
+    padded = spans_of_shares(rollout, 5, torch.Generator().manual_seed(7))
+    assert padded.shape == (5, 5, 3)
+    shares = equal_shares(rollout, 5, torch.Generator().manual_seed(7))
+    for spans, share in zip(padded, shares, strict=True):
+        chunk, (L, M) = rollout.gather(Spans(*spans), 5), share.start.shape
+        assert chunk.valid.sum() == share.valid.sum()
+        assert torch.equal(chunk.valid[:L, :M], share.valid)
+        assert torch.equal(chunk.action[:L, :M], share.action)
+        assert torch.equal(chunk.state.t[:M], share.state.t)
 
 
 def test_the_last_chunk_of_a_row_is_as_long_as_what_is_left():

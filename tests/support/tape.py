@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import torch
+from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-READS = torch.ops.aten._local_scalar_dense.default  # what `bool`, `int` and `.item()` end in
+from memrl.rollout import capture
+
+INDEX = torch.ops.aten.index.Tensor
 
 
 class Tape(TorchDispatchMode):
@@ -20,7 +23,7 @@ class Tape(TorchDispatchMode):
         self.operations, self.before = [], {}
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        assert func is not READS, "a value reached the host"
+        assert not reads(func, args), "a value reached the host"
         kwargs = kwargs or {}
         if func._schema.is_mutable:
             for tensor in tensors((args, kwargs)):
@@ -41,6 +44,32 @@ class Tape(TorchDispatchMode):
             for place, value in zip(tensors(out), tensors(again), strict=True):
                 if place.data_ptr() != value.data_ptr():  # else it was written in place
                     place.copy_(value)
+
+
+class NothingRead(TorchDispatchMode):
+    """Fails where a value reaches the host."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        assert not reads(func, args), "a value reached the host"
+        return func(*args, **(kwargs or {}))
+
+
+def reads(func, args):
+    """Whether the host waits for values: `.item()`, or a shape that depends on them."""
+    if func is INDEX:
+        return any(x is not None and not x.dtype.is_signed for x in args[1])  # masks
+    return {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape} & {*func.tags}
+
+
+def stand_in(monkeypatch):
+    """Let agents capture, on a tape."""
+    monkeypatch.setattr(capture, "check_capturable", lambda collector: collector.env.carried())
+    monkeypatch.setattr(capture, "run_on_side_stream", run_on_side_stream)
+    monkeypatch.setattr(capture, "record", record)
+    # On a CPU it looks at its range on the host; on CUDA its kernel does.
+    monkeypatch.setattr(
+        functional, "one_hot", lambda x, n: (x[..., None] == torch.arange(n)).long()
+    )
 
 
 def tensors(values):

@@ -11,6 +11,7 @@ from memrl.memory.ops.access import Access, access, reverse
 from memrl.memory.ops.compiled import compiled
 from memrl.memory.ops.controlled import Memory, StepAccesses
 from memrl.memory.ops.gated import Leaves
+from memrl.memory.ops.host import steps_with_start
 
 
 class TorchMemory(Memory):
@@ -45,7 +46,7 @@ class TorchAccesses(StepAccesses):
         self._clip, self._trains = clip, trains
         self._access = compiled(access) if compile else access
         self._reverse = compiled(reverse) if compile else reverse
-        self._start, self._resets = start, start.any(dim=1).tolist()
+        self._start, self._resets = start, steps_with_start(start)
         self._initial, self._now = initial, memory
         self._kept: list[Leaves] = []
 

@@ -2,7 +2,8 @@
 
 The only large allocation is one copy of the memory. The forward pass stores the words that each
 step reads and the one that it erases. The backward pass undoes the edits from the last to the
-first. It holds gradients of the accessed words only.
+first. It holds gradients of the accessed words only; ``without_host``, which cannot know their
+number, of all words.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from memrl.memory.ops.host import host_reads
 
 
 class View(NamedTuple):
@@ -41,6 +44,7 @@ class Edits:
     def __init__(self, memory: Float[Tensor, "B N W"], *, donate: bool = False) -> None:
         self.words = memory.detach() if donate else memory.detach().clone()
         self._tracked = torch.is_grad_enabled()
+        self._counts = host_reads()  # asked here: backward passes may run in another thread
         self._accesses: list[Tensor] = []
         self._view: View | None = None
         self._token = _BEGIN(self, memory) if self._tracked else memory
@@ -95,8 +99,11 @@ class Edits:
         """The view of this backward pass; a new one for its first access, which has no token."""
         if token is None or self._view is None:
             every = torch.cat([ids.flatten() for ids in self._accesses])
-            touched, place = torch.unique(every, return_inverse=True)
-            width = self.words.shape[-1]
+            rows, size, width = self.words.shape
+            if self._counts:
+                touched, place = torch.unique(every, return_inverse=True)
+            else:
+                touched, place = torch.arange(rows * size, device=every.device), every
             gradient = self.words.new_zeros(len(touched), width)
             if whole is not None:
                 gradient = whole.reshape(-1, width).index_select(0, touched)

@@ -17,6 +17,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from memrl.memory.ops.autocast import autocasting
+from memrl.memory.ops.host import host_reads
+
 Leaves: TypeAlias = tuple[Tensor, ...]
 
 
@@ -138,7 +141,7 @@ class _Sequence(torch.autograd.Function):
         h_out = h.new_empty(T, B, H)
         gates.forward(weight_hh.t(), h_out)
         ctx.save_for_backward(x, weight_ih, weight_hh)
-        ctx.gates, ctx.half = gates, torch.is_autocast_enabled(x.device.type)
+        ctx.gates, ctx.half = gates, autocasting(x.device)
         ctx.set_materialize_grads(False)
         # If the graph kept what it returns, it would refer to itself and never be freed.
         return h_out, *(leaf.clone() for leaf in gates.last())
@@ -178,9 +181,9 @@ def unbroken(start: Bool[Tensor, "T B"]) -> bool:
     """Whether torch's fused call can compute the sequence: no episode begins after the first step.
 
     Under autocast it cannot, because it would keep the state in half precision. This synchronises
-    with the device.
+    with the device; ``without_host`` the answer is no.
     """
-    if torch.is_autocast_enabled(start.device.type):
+    if autocasting(start.device) or not host_reads():
         return False
     return not bool(start[1:].any())
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from memrl.memory.ops.gated import Gates, Given, Leaves
+from memrl.memory.ops.host import steps_with_start
 
 
 class GRUGates(Gates):
@@ -15,7 +16,7 @@ class GRUGates(Gates):
         self.gates, self.start, (h,), (self.initial,), (self.bias_n,), self.h_in = given
         self.H = h.shape[1]
         self.hidden_n = h.new_empty(*self.start.shape, self.H)  # U_n h + b_n
-        self.resets = [*self.start.any(dim=1).tolist(), False]
+        self.resets = [*steps_with_start(self.start), False]
         self._begin(0, h)
 
     def _begin(self, t: int, h: Tensor) -> None:

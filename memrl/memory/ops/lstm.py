@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from memrl.memory.ops.gated import Gates, Given, Leaves, owned
+from memrl.memory.ops.host import steps_with_start
 
 
 class Order(NamedTuple):
@@ -46,7 +47,7 @@ class LSTMGates(Gates):
         self.gates, self.start, (h, c), self.initial, _, self.h_in = given
         T, self.H = len(self.start), h.shape[1]
         self.c_in, self.tanh_c = h.new_empty(T + 1, *c.shape), h.new_empty(T, *c.shape)
-        self.resets = [*self.start.any(dim=1).tolist(), False]
+        self.resets = [*steps_with_start(self.start), False]
         self._begin(0, h, c)
 
     def _begin(self, t: int, h: Tensor, c: Tensor) -> None:

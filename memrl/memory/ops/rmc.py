@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from memrl.memory.ops.host import steps_with_start
 from memrl.memory.ops.relational import look, look_reverse, read, read_reverse
 
 EPS = 1e-5  # of nn.LayerNorm
@@ -116,7 +117,7 @@ class _RMCSequence(torch.autograd.Function):
         p = _scaled(given, ctx.scale)
         # tanh M = 2 σ(2M) − 1, and −1 gives a constant.
         of_steps = (gates - given.gate.sum(dim=1)).unsqueeze(1).repeat(1, N, 1, 1).unbind()
-        resets, fresh = start.any(dim=1).tolist(), first.unsqueeze(1)
+        resets, fresh = steps_with_start(start), first.unsqueeze(1)
         now, steps, out = memory.transpose(0, 1).contiguous(), [], []
         for t, row in enumerate(qkv.unsqueeze(1).unbind()):
             if resets[t]:

@@ -14,6 +14,8 @@ from jaxtyping import Bool, Inexact
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from memrl.memory.ops.host import steps_with_start
+
 
 def linear_scan(
     a: Inexact[Tensor, "T B *N"],
@@ -35,9 +37,9 @@ def one_by_one(
     h0: Inexact[Tensor, " B *N"],
     start: Bool[Tensor, "T B"],
 ) -> Inexact[Tensor, "T B *N"]:
-    """The scan as T steps; no gradient. Copies ``start`` to the host once."""
+    """The scan as T steps; no gradient."""
     h, out, zero = h0, torch.empty_like(b), b.new_zeros(())
-    resets = start.any(dim=1).tolist()
+    resets = steps_with_start(start)
     for t in range(len(b)):
         if resets[t]:
             h = torch.where(_mask(start[t], h), zero, h)
@@ -86,7 +88,7 @@ def back_one_by_one(
     """
     g, out, zero = dh[-1], torch.empty_like(dh), dh.new_zeros(())
     out[-1] = g
-    resets = start.any(dim=1).tolist()
+    resets = steps_with_start(start)
     for t in range(len(dh) - 2, -1, -1):
         if resets[t + 1]:
             g = torch.where(_mask(start[t + 1], g), zero, g)

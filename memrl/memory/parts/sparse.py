@@ -15,6 +15,7 @@ from memrl.memory.kernels.choice import no_kernel, row_memory
 from memrl.memory.ops.addressing import entropy
 from memrl.memory.ops.controlled import Carry, Memory
 from memrl.memory.ops.edits import Edits
+from memrl.memory.ops.host import steps_with_start
 from memrl.memory.ops.recency import block_shape
 from memrl.memory.parts.controlled import ControlledMemory, ControllerState, MemorySizes
 from memrl.memory.parts.sparse_access import ACCESS, note_accesses, write_words
@@ -130,7 +131,7 @@ class SparseMemory(ControlledMemory[SparseState]):
         memory = self._memory(x)
         if memory is not None and self.slots <= COPIED_SLOTS:
             return self._sequence(memory, x, state, start)
-        resets = start.any(dim=1).tolist()
+        resets = steps_with_start(start)
         starts = [s if any_s else None for s, any_s in zip(start.unbind(), resets, strict=True)]
         seen, state = self._run(self._project(x).unbind(), starts, state)
         return Unrolled(self._emit(torch.stack(seen)), state)
