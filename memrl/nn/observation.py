@@ -24,6 +24,7 @@ MOST_CHANNELS = 4  # of a picture of floats; any other box is a vector
 MOST_VALUES = 2**14  # that an entry encoded as one-hot or as bits may have
 MOST_NUMBERS = 2**20  # of a vector
 DISCRETE_GAIN = 4.0  # of their layer, orthogonal; with √2 a memory learns from them too slowly
+DISCRETE_DIMS = (32, 256)  # fewest and most features: fewer than values would mix them up
 PREV_REWARD = "prev_reward"
 
 
@@ -31,7 +32,8 @@ class ObsEncoder(Encoder):
     """Concatenate the features of all entries but the action mask, in the order of their names.
 
     Grids, images, sentences and vectors are encoded to ``encoder_dim`` features each. Discrete
-    entries and bits become ``discrete_dim`` features of all of them, which come last. The previous
+    entries and bits become ``discrete_dim`` features of all of them, which come last; None: as many
+    as they have values, within `DISCRETE_DIMS`. The previous
     reward is not changed.
 
     Raises:
@@ -46,7 +48,7 @@ class ObsEncoder(Encoder):
         encoder_dim: int,
         *,
         cell_dim: int,
-        discrete_dim: int,
+        discrete_dim: int | None,
         normalise: bool,
     ) -> None:
         super().__init__()
@@ -68,8 +70,10 @@ class ObsEncoder(Encoder):
                 self.features_dim += width
         self.discrete: nn.Linear | None = None
         if values:
-            self.discrete = linear(values, discrete_dim, DISCRETE_GAIN)
-            self.features_dim += discrete_dim
+            fewest, most = DISCRETE_DIMS
+            width = discrete_dim or min(max(values, fewest), most)
+            self.discrete = linear(values, width, DISCRETE_GAIN)
+            self.features_dim += width
 
     def forward(self, obs: Obs) -> Tensor:
         features: list[Tensor] = []

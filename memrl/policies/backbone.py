@@ -32,7 +32,8 @@ class PolicyConfig(Strict):
     encoder_options: dict[str, Any] | None = None  # of that class
     encoder_dim: Annotated[int, Ge(1)] = 128  # features of each grid, picture or vector
     cell_dim: Annotated[int, Ge(1)] = 8  # embedding of a grid cell
-    discrete_dim: Annotated[int, Ge(1)] = 32  # features of all discrete entries and bits together
+    # Features of all discrete entries and bits together; None: as many as values, 32 to 256.
+    discrete_dim: Annotated[int, Ge(1)] | None = None
     layers: Annotated[int, Ge(1)] = 1  # cores stacked on each other
     skip: bool = False  # the heads also see what the core saw
     critic: Critic = "shared"  # what memory it reads: the actor's (detached: and does not train it)

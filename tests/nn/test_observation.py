@@ -93,3 +93,11 @@ def test_large_numbers_are_encoded_within_bounds_and_still_told_apart(normalise)
     assert y.abs().max() <= 1
     assert torch.cdist(y, y)[~torch.eye(3, dtype=torch.bool)].min() > 0.1
     torch.testing.assert_close(y, -y.flip(0), atol=1e-6, rtol=0)  # no sign is cut off, as by a ReLU
+
+
+@pytest.mark.parametrize(("values", "width"), [(5, 32), (71, 71), (1009, 256)])
+def test_discrete_entries_get_as_many_features_as_values_within_bounds(values, width):
+    space = spaces.Dict({"obs": spaces.Discrete(values)})
+    made = ObsEncoder(space, 17, cell_dim=3, discrete_dim=None, normalise=False)
+    assert made.features_dim == width
+    assert made({"obs": torch.tensor([0, values - 1])}).shape == (2, width)
