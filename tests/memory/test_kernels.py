@@ -26,8 +26,10 @@ SIZES = {
     "lrua": {"slots": 7, "word_dim": 3, "read_heads": 2, "hidden_dim": 11},
     "graph": {"slots": 7, "word_dim": 3, "read_heads": 2, "rounds": 2, "hidden_dim": 11},
     "sam": {"slots": 13, "word_dim": 3, "read_heads": 2, "neighbours": 5, "hidden_dim": 11},
+    "lru": {"state_dim": 7, "hidden_dim": 11},
+    "ffm": {"trace_dim": 5, "context_dim": 3, "hidden_dim": 11},
 }
-CELLS = {"lstm", "gru"}  # a sequence alone has a kernel
+CELLS = {"lstm", "gru", "lru", "ffm"}  # a sequence alone has a kernel
 T, B, IN = 17, 5, 2
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-3}
 
