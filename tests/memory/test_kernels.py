@@ -28,8 +28,9 @@ SIZES = {
     "sam": {"slots": 13, "word_dim": 3, "read_heads": 2, "neighbours": 5, "hidden_dim": 11},
     "lru": {"state_dim": 7, "hidden_dim": 11},
     "ffm": {"trace_dim": 5, "context_dim": 3, "hidden_dim": 11},
+    "deltanet": {"heads": 3, "head_dim": 5, "hidden_dim": 11},
 }
-CELLS = {"lstm", "gru", "lru", "ffm"}  # a sequence alone has a kernel
+CELLS = {"lstm", "gru", "lru", "ffm", "deltanet"}  # a sequence alone has a kernel
 T, B, IN = 17, 5, 2
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-3}
 
@@ -87,8 +88,8 @@ def both(monkeypatch, work):
     return fast, work()
 
 
-def compare(monkeypatch, name, dtype):
-    core = make(name, dtype)
+def compare(monkeypatch, name, dtype, **given):
+    core = make(name, dtype, **given)
     x, start = batch(dtype, 9)
     with torch.no_grad():  # a memory that has seen something
         state = core(x, core.initial_state(B), start).state
@@ -107,6 +108,10 @@ def compare(monkeypatch, name, dtype):
 @pytest.mark.parametrize("name", SIZES)
 def test_a_kernel_equals_the_update_in_values_and_gradients(monkeypatch, name):
     compare(monkeypatch, name, torch.float64)
+
+
+def test_the_kernel_of_a_gated_deltanet_equals_its_update(monkeypatch):
+    compare(monkeypatch, "deltanet", torch.float64, gated=True)
 
 
 @pytest.mark.parametrize("name", SIZES)
