@@ -29,8 +29,9 @@ SIZES = {
     "lru": {"state_dim": 7, "hidden_dim": 11},
     "ffm": {"trace_dim": 5, "context_dim": 3, "hidden_dim": 11},
     "deltanet": {"heads": 3, "head_dim": 5, "hidden_dim": 11},
+    "mamba": {"inner_dim": 7, "state_dim": 5, "rank": 2, "conv_width": 3, "hidden_dim": 11},
 }
-CELLS = {"lstm", "gru", "lru", "ffm", "deltanet"}  # a sequence alone has a kernel
+CELLS = {"lstm", "gru", "lru", "ffm", "deltanet", "mamba"}  # a sequence alone has a kernel
 T, B, IN = 17, 5, 2
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-3}
 
