@@ -9,6 +9,7 @@ from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from memrl.memory.kernels.choice import kernel
 from memrl.memory.ops.linear_attention import attend, corrections, episodes, fading
 from memrl.memory.parts.matrix import MatrixMemory
 from memrl.memory.registry import register
@@ -102,6 +103,16 @@ class DeltaNet(MatrixMemory[DeltaNetState]):
         memory = memory + k.unsqueeze(-1) * u.unsqueeze(-2)
         read = (q.unsqueeze(-2) @ memory).squeeze(-2)
         return torch.cat([read.flatten(1), gate], dim=-1), DeltaNetState(memory)
+
+    def _in_chunks(
+        self, x: Tensor, state: DeltaNetState, start: Tensor
+    ) -> tuple[Tensor, DeltaNetState]:
+        """By a kernel step by step, where one runs; NaN reaches what reads it, as in steps."""
+        rule = kernel("deltanet", "delta_rule", x)
+        if rule is None:
+            return super()._in_chunks(x, state, start)
+        read, memory = rule(x, state.memory, start)
+        return torch.cat([read, self._split(x)[1]], dim=-1), DeltaNetState(memory)
 
     def _attend(
         self, x: Tensor, state: DeltaNetState, start: Tensor

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from memrl.memory.core import MemoryCore, Unrolled
-from memrl.memory.ops.scan import linear_scan
+from memrl.memory.kernels.choice import operation
+from memrl.memory.ops.rotation import rotating_scan
 from memrl.memory.registry import register
 
 LONGEST = 1024  # t_e, steps after which a hundredth of the slowest trace is left (authors' code)
@@ -77,33 +78,32 @@ class FFM(MemoryCore[FFMState]):
     def _emit(self, seen: Tensor) -> Tensor:
         traces = 2 * self.shape[0] * self.shape[1]
         S, direct, gate = seen.split_with_sizes([traces, self.out_dim, self.out_dim], -1)
-        z = F.layer_norm(self.mix(S), (self.out_dim,))
-        return torch.lerp(direct, z, gate)
+        return self._mixed(self.mix(S), direct, gate)
 
-    def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The input of the traces [..., M, 1], and the other parts."""
-        add, rest = x.split_with_sizes([self.shape[0], 2 * self.out_dim], -1)
-        return add.unsqueeze(-1), rest
+    def _mixed(self, z: Tensor, direct: Tensor, gate: Tensor) -> Tensor:
+        return torch.lerp(direct, F.layer_norm(z, (self.out_dim,)), gate)
 
     def _update(self, x: Tensor, state: FFMState) -> tuple[Tensor, FFMState]:
-        add, rest = self._split(x)
+        add, rest = x.split_with_sizes([self.shape[0], 2 * self.out_dim], -1)
         real, imag = self.rates()
-        re = real * state.re - imag * state.im + add
+        re = real * state.re - imag * state.im + add.unsqueeze(-1)
         im = real * state.im + imag * state.re
-        return self._seen(re, im, rest), FFMState(re, im)
-
-    @staticmethod
-    def _seen(re: Tensor, im: Tensor, rest: Tensor) -> Tensor:
-        return torch.cat([torch.stack([re, im], dim=-1).flatten(-3), rest], dim=-1)
+        seen = torch.stack([re, im], dim=-1).flatten(1)
+        return torch.cat([seen, rest], dim=-1), FFMState(re, im)
 
     def forward(self, x: Tensor, state: FFMState, start: Tensor) -> Unrolled:
-        add, rest = self._split(self._project(x))
-        drive = torch.complex(add, torch.zeros_like(add)).expand(*start.shape, *self.shape)
-        turn = torch.complex(*self.rates()).expand_as(drive)
-        S = linear_scan(turn, drive, torch.complex(state.re, state.im), start)
-        return Unrolled(
-            self._emit(self._seen(S.real, S.imag, rest)), FFMState(S.real[-1], S.imag[-1])
-        )
+        trace, direct, gate_in, gate_out = self.input(x).split_with_sizes(self.split, -1)
+        rates, first = torch.stack(self.rates()).flatten(1), torch.stack(state, dim=1).flatten(2)
+        drive = trace * gate_in.sigmoid()
+        S = operation(rotating_scan, x)(rates, drive, first, start)  # [T, B, 2, M C]
+        z = F.linear(S.flatten(2), self._by_part(self.mix.weight), self.mix.bias)
+        last = S[-1].unflatten(-1, self.shape)  # type: ignore[no-untyped-call]
+        return Unrolled(self._mixed(z, direct, gate_out.sigmoid()), FFMState(*last.unbind(1)))
+
+    @staticmethod
+    def _by_part(weight: Tensor) -> Tensor:
+        """W for all real parts and then all imaginary ones; its columns stand trace by trace."""
+        return weight.unflatten(1, (-1, 2)).mT.flatten(1)  # type: ignore[no-any-return, no-untyped-call]
 
     def diagnostics(self, state: FFMState) -> dict[str, Tensor]:
         return {"amplitude": torch.hypot(state.re, state.im)}

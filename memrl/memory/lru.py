@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from memrl.memory.core import MemoryCore, Unrolled
-from memrl.memory.ops.scan import linear_scan
+from memrl.memory.kernels.choice import operation
+from memrl.memory.ops.rotation import rotating_scan
 from memrl.memory.registry import register
 
 EDGE = 1e-6  # |λ|² starts at least this far from 0 and 1, where its logarithms diverge
@@ -81,33 +82,35 @@ class LRU(MemoryCore[LRUState]):
         size, phase = torch.exp(-self.nu.exp()), self.theta.exp()
         return size * phase.cos(), size * phase.sin()
 
+    def _weights(self) -> tuple[Tensor, Tensor]:
+        """Of the input: to the state, Re and Im e^γ B, and to the output, D."""
+        return self.gamma.exp().repeat(2).unsqueeze(1) * self.B, self.D
+
     def _project(self, x: Tensor) -> Tensor:
-        scaled = self.gamma.exp().repeat(2).unsqueeze(1) * self.B
-        return F.linear(x, torch.cat([scaled, self.D]))  # Re e^γ B x, Im e^γ B x, D x
+        return F.linear(x, torch.cat(self._weights()))
 
     def _emit(self, seen: Tensor) -> Tensor:
         h, direct = seen.split_with_sizes([2 * self.state_dim, self.out_dim], -1)
-        v = F.linear(h, self.C) + direct  # C holds Re C and -Im C side by side
-        value, gate = self.output(F.gelu(v)).chunk(2, dim=-1)
-        return value * gate.sigmoid()  # type: ignore[no-any-return]
+        return self._read(h, direct)
 
-    def _split(self, x: Tensor) -> tuple[Tensor, ...]:
-        return x.split_with_sizes([self.state_dim, self.state_dim, self.out_dim], -1)
+    def _read(self, h: Tensor, direct: Tensor) -> Tensor:
+        """The output, from Re h and Im h side by side and from D x."""
+        v = F.linear(h, self.C) + direct  # C holds Re C and -Im C side by side
+        return F.glu(self.output(F.gelu(v)))
 
     def _update(self, x: Tensor, state: LRUState) -> tuple[Tensor, LRUState]:
-        drive_re, drive_im, direct = self._split(x)
+        N = self.state_dim
+        drive_re, drive_im, direct = x.split_with_sizes([N, N, self.out_dim], -1)
         real, imag = self.eigenvalues()
         re = real * state.re - imag * state.im + drive_re
         im = real * state.im + imag * state.re + drive_im
         return torch.cat([re, im, direct], dim=-1), LRUState(re, im)
 
     def forward(self, x: Tensor, state: LRUState, start: Tensor) -> Unrolled:
-        drive_re, drive_im, direct = self._split(self._project(x))
-        drive = torch.complex(drive_re, drive_im)
-        turn = torch.complex(*self.eigenvalues()).expand_as(drive)
-        h = linear_scan(turn, drive, torch.complex(state.re, state.im), start)
-        y = self._emit(torch.cat([h.real, h.imag, direct], dim=-1))
-        return Unrolled(y, LRUState(h.real[-1], h.imag[-1]))
+        drive, direct = (F.linear(x, weight) for weight in self._weights())
+        first, rates = torch.stack(state, dim=1), torch.stack(self.eigenvalues())
+        h = operation(rotating_scan, x)(rates, drive, first, start)  # [T, B, 2, N]
+        return Unrolled(self._read(h.flatten(2), direct), LRUState(*h[-1].unbind(1)))
 
     def diagnostics(self, state: LRUState) -> dict[str, Tensor]:
         return {"amplitude": torch.hypot(state.re, state.im)}

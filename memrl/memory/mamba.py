@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from memrl.memory.core import MemoryCore, Unrolled
+from memrl.memory.kernels.choice import operation
+from memrl.memory.ops.convolution import short_convolution
 from memrl.memory.ops.last_steps import last_steps
-from memrl.memory.ops.scan import linear_scan
+from memrl.memory.ops.selective import selective_scan
 from memrl.memory.registry import register
 
 RMS_EPS = 1e-5  # added to the mean square of the input (the authors' code)
@@ -92,33 +94,36 @@ class Mamba(MemoryCore[MambaState]):
     def _update(self, x: Tensor, state: MambaState) -> tuple[Tensor, MambaState]:
         u, z = x.chunk(2, dim=-1)
         window = torch.cat([state.past, u.unsqueeze(1)], dim=1)  # [B, F, E]
-        u = self._convolved(window.mT)
-        keep, add, C = self._selected(u)
-        h = torch.addcmul(add, keep, state.h)
-        return self._read(h, C, u, z), MambaState(window[:, 1:], h)
+        u = F.silu((window.mT * self.kernel).sum(dim=-1) + self.kernel_bias)
+        delta, B, C = self._selected(u)
+        keep = (delta.unsqueeze(-1) * self._rates()).exp()  # e^(Δ A)
+        h = torch.addcmul((delta * u).unsqueeze(-1) * B.unsqueeze(-2), keep, state.h)
+        read = torch.matmul(h, C.unsqueeze(-1)).squeeze(-1)
+        return self._gated(read, u, z), MambaState(window[:, 1:], h)
 
     def forward(self, x: Tensor, state: MambaState, start: Tensor) -> Unrolled:
-        u, z = self._project(x).chunk(2, dim=-1)
-        windows = last_steps(state.past, u, start)  # [T, B, E, F]
-        u = self._convolved(windows)
-        keep, add, C = self._selected(u)
-        h = linear_scan(keep, add, state.h, start)
-        after = MambaState(windows[-1, ..., 1:].mT, h[-1])
-        return Unrolled(self._emit(self._read(h, C, u, z)), after)
+        drive, z = self._project(x).chunk(2, dim=-1)
+        convolved = operation(short_convolution, x)(
+            state.past, drive, self.kernel, self.kernel_bias, start
+        )
+        u, before = F.silu(convolved), self.conv_width - 1
+        delta, B, C = self._selected(u)
+        scan = operation(selective_scan, x)
+        read, h = scan(delta, u, B, C, self._rates(), state.h, start)
+        past = last_steps(state.past, drive[-before:], start[-before:])[-1, ..., 1:].mT
+        return Unrolled(self._emit(self._gated(read, u, z)), MambaState(past, h))
 
-    def _convolved(self, windows: Tensor) -> Tensor:
-        """The convolution of windows [..., E, F], and its activation: [..., E]."""
-        return F.silu((windows * self.kernel).sum(dim=-1) + self.kernel_bias)
+    def _rates(self) -> Tensor:
+        """A [E, N]."""
+        return -self.a.exp()
 
     def _selected(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """e^(Δ A) and Δ u Bᵀ [..., E, N], and C [..., N]."""
+        """Δ [..., E], B and C [..., N]."""
         low, B, C = self.select(u).split_with_sizes(self.parts, -1)
-        delta = F.softplus(self.delta(low)).unsqueeze(-1)  # Δ [..., E, 1]
-        keep = (delta * -self.a.exp()).exp()
-        return keep, delta * u.unsqueeze(-1) * B.unsqueeze(-2), C
+        return F.softplus(self.delta(low)), B, C
 
-    def _read(self, h: Tensor, C: Tensor, u: Tensor, z: Tensor) -> Tensor:
-        return (torch.matmul(h, C.unsqueeze(-1)).squeeze(-1) + self.D * u) * F.silu(z)
+    def _gated(self, read: Tensor, u: Tensor, z: Tensor) -> Tensor:
+        return (read + self.D * u) * F.silu(z)
 
     def diagnostics(self, state: MambaState) -> dict[str, Tensor]:
         return {"memory": state.h.mT, "past": state.past}

@@ -26,8 +26,12 @@ SIZES = {
     "lrua": {"slots": 7, "word_dim": 3, "read_heads": 2, "hidden_dim": 11},
     "graph": {"slots": 7, "word_dim": 3, "read_heads": 2, "rounds": 2, "hidden_dim": 11},
     "sam": {"slots": 13, "word_dim": 3, "read_heads": 2, "neighbours": 5, "hidden_dim": 11},
+    "lru": {"state_dim": 7, "hidden_dim": 11},
+    "ffm": {"trace_dim": 5, "context_dim": 3, "hidden_dim": 11},
+    "deltanet": {"heads": 3, "head_dim": 5, "hidden_dim": 11},
+    "mamba": {"inner_dim": 7, "state_dim": 5, "rank": 2, "conv_width": 3, "hidden_dim": 11},
 }
-CELLS = {"lstm", "gru"}  # a sequence alone has a kernel
+CELLS = {"lstm", "gru", "lru", "ffm", "deltanet", "mamba"}  # a sequence alone has a kernel
 T, B, IN = 17, 5, 2
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-3}
 
@@ -85,8 +89,8 @@ def both(monkeypatch, work):
     return fast, work()
 
 
-def compare(monkeypatch, name, dtype):
-    core = make(name, dtype)
+def compare(monkeypatch, name, dtype, **given):
+    core = make(name, dtype, **given)
     x, start = batch(dtype, 9)
     with torch.no_grad():  # a memory that has seen something
         state = core(x, core.initial_state(B), start).state
@@ -105,6 +109,10 @@ def compare(monkeypatch, name, dtype):
 @pytest.mark.parametrize("name", SIZES)
 def test_a_kernel_equals_the_update_in_values_and_gradients(monkeypatch, name):
     compare(monkeypatch, name, torch.float64)
+
+
+def test_the_kernel_of_a_gated_deltanet_equals_its_update(monkeypatch):
+    compare(monkeypatch, "deltanet", torch.float64, gated=True)
 
 
 @pytest.mark.parametrize("name", SIZES)

@@ -10,8 +10,9 @@ import importlib
 import importlib.util
 import os
 import warnings
+from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from torch import Tensor
 from memrl.memory.ops.controlled import Memory
 from memrl.memory.ops.gated import Gates
 
+F = TypeVar("F", bound=Callable[..., Any])
 SWITCH = "MEMRL_KERNELS"
 
 
@@ -43,6 +45,22 @@ def gates_of(reference: type[Gates], like: Tensor) -> type[Gates]:
     kernels = importlib.import_module("memrl.memory.kernels.gates")
     kernel: type[Gates] = kernels.KERNELS[reference]
     return kernel
+
+
+def operation(reference: F, like: Tensor) -> F:
+    """The kernel that computes what a function of `memrl.memory.ops` does, where one runs.
+
+    It has the function's name, in a file of the room of kernels that has the name of its file.
+    """
+    room = reference.__module__.rpartition(".")[2]
+    return kernel(room, reference.__name__, like) or reference
+
+
+def kernel(room: str, name: str, like: Tensor) -> Any:
+    """The function ``name`` of a file of kernels; None: use torch's operations."""
+    if not runs_kernels(like):
+        return None
+    return getattr(importlib.import_module(f"memrl.memory.kernels.{room}"), name)
 
 
 def runs_kernels(like: Tensor) -> bool:
