@@ -26,9 +26,11 @@ SIZES = {
     "lrua": {"slots": 7, "word_dim": 3, "read_heads": 2, "hidden_dim": 11},
     "graph": {"slots": 7, "word_dim": 3, "read_heads": 2, "rounds": 2, "hidden_dim": 11},
     "sam": {"slots": 13, "word_dim": 3, "read_heads": 2, "neighbours": 5, "hidden_dim": 11},
+    "rmc": {"slots": 3, "heads": 2, "head_dim": 5, "hidden_dim": 11},
 }
 SIZES["sdnc"] = {**SIZES["sam"], "partners": 7}
 CELLS = {"lstm", "gru"}  # a sequence alone has a kernel
+UNCONTROLLED = {*CELLS, "rmc"}  # no LSTM controls them
 T, B, IN = 17, 5, 2
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-3}
 
@@ -86,13 +88,13 @@ def both(monkeypatch, work):
     return fast, work()
 
 
-def compare(monkeypatch, name, dtype):
-    core = make(name, dtype)
+def compare(monkeypatch, name, dtype, **options):
+    core = make(name, dtype, **options)
     x, start = batch(dtype, 9)
     with torch.no_grad():  # a memory that has seen something
         state = core(x, core.initial_state(B), start).state
     x, start = batch(dtype)
-    assert name in CELLS or core._memory(x).steps
+    assert name in UNCONTROLLED or core._memory(x).steps
     (values, grads), (true_values, true_grads) = both(
         monkeypatch, lambda: run(core, x, start, state)
     )
@@ -106,6 +108,11 @@ def compare(monkeypatch, name, dtype):
 @pytest.mark.parametrize("name", SIZES)
 def test_a_kernel_equals_the_update_in_values_and_gradients(monkeypatch, name):
     compare(monkeypatch, name, torch.float64)
+
+
+@pytest.mark.parametrize("gate", ["memory", "none"])
+def test_a_kernel_serves_every_gate_of_an_rmc(monkeypatch, gate):
+    compare(monkeypatch, "rmc", torch.float64, gate=gate)
 
 
 @pytest.mark.parametrize("name", SIZES)
