@@ -26,11 +26,12 @@ SIZES = {
     "lrua": {"slots": 7, "word_dim": 3, "read_heads": 2, "hidden_dim": 11},
     "graph": {"slots": 7, "word_dim": 3, "read_heads": 2, "rounds": 2, "hidden_dim": 11},
     "sam": {"slots": 13, "word_dim": 3, "read_heads": 2, "neighbours": 5, "hidden_dim": 11},
+    "entnet": {"slots": 7, "word_dim": 3, "hidden_dim": 11},
     "rmc": {"slots": 3, "heads": 2, "head_dim": 5, "hidden_dim": 11},
 }
 SIZES["sdnc"] = {**SIZES["sam"], "partners": 7}
 CELLS = {"lstm", "gru"}  # a sequence alone has a kernel
-UNCONTROLLED = {*CELLS, "rmc"}  # no LSTM controls them
+UNCONTROLLED = {*CELLS, "rmc", "entnet"}  # no LSTM controls them
 T, B, IN = 17, 5, 2
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-3}
 

@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import os
 import warnings
+from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeVar
 
@@ -43,6 +44,18 @@ def kernel_of(reference: type[C], like: Tensor) -> type[C]:
     kernels = importlib.import_module("memrl.memory.kernels.references")
     kernel: type[C] = kernels.KERNELS[reference]
     return kernel
+
+
+def row_sequence(name: str, like: Tensor) -> Callable[..., Any] | None:
+    """The kernel of a memory's whole sequence for tensors such as ``like``; None: use torch's.
+
+    It stands for memories that no LSTM controls, and has no other reference than their update.
+    """
+    if not runs_kernels(like):
+        return None
+    module = importlib.import_module(f"memrl.memory.kernels.{name}_rows")
+    sequence: Callable[..., Any] = module.sequence
+    return sequence
 
 
 def runs_kernels(like: Tensor) -> bool:
