@@ -9,7 +9,8 @@ from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memrl.memory.core import MemoryCore
+from memrl.memory.core import MemoryCore, Unrolled, need_no_grad
+from memrl.memory.kernels.choice import kernel, runs_kernels
 from memrl.memory.ops.keyed import keyed_gates, unit_rows
 from memrl.memory.registry import register
 
@@ -80,6 +81,30 @@ class EntNet(MemoryCore[EntNetState]):
         of_keys = F.linear(self.keys, self.of_key, self.bias)  # [N, W]
         offset = of_keys + F.linear(s, self.of_input).unsqueeze(-2)  # [*, N, W]
         return torch.cat([s, q, keyed, offset.flatten(-2)], dim=-1)
+
+    @property
+    def loops(self) -> bool:
+        return True
+
+    def forward(self, x: Tensor, state: EntNetState, start: Tensor) -> Unrolled:
+        sequence = None if self.compiled else kernel("entnet_rows", "sequence", x)
+        if sequence is None:
+            return super().forward(x, state, start)
+        s, q = self.input(x).chunk(2, dim=-1)
+        given = s, q, F.linear(s, self.keys, self.gate_bias), F.linear(s, self.of_input)
+        of_keys = F.linear(self.keys, self.of_key, self.bias)
+        weights = self.of_slot, of_keys, self.slope, self.keys
+        read, slots = sequence(start, state.slots, given, weights)
+        return Unrolled(self._emit(torch.cat([q, read], dim=-1)), EntNetState(slots))
+
+    def step(
+        self, x: Tensor, state: EntNetState, start: Tensor, *, donate: bool = False
+    ) -> tuple[Tensor, EntNetState]:
+        if self.compiled or not runs_kernels(x):
+            return super().step(x, state, start, donate=donate)
+        need_no_grad(donate)
+        y, after, _ = self.forward(x.unsqueeze(0), state, start.unsqueeze(0))
+        return y[0], after
 
     def _emit(self, seen: Tensor) -> Tensor:
         """From [q, u] to y."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from memrl.memory.core import MemoryCore, Unrolled
-from memrl.memory.kernels.choice import gates_of
+from memrl.memory.kernels.choice import kernel_of
 from memrl.memory.ops.gated import gated_sequence, init_gates, unbroken
 from memrl.memory.ops.gru import GRUGates
 from memrl.memory.registry import register
@@ -59,7 +59,7 @@ class GRU(MemoryCore[GRUState]):
             return self._unbroken(x, self.reset(state, self.initial_state(1), start[0]))
         bias_rz, bias_n = self.bias_hh.split_with_sizes([2 * self.out_dim, self.out_dim])
         bias = self.bias_ih + F.pad(bias_rz, (0, self.out_dim))
-        cell, weights = gates_of(GRUGates, x), (self.weight_ih, self.weight_hh, bias)
+        cell, weights = kernel_of(GRUGates, x), (self.weight_ih, self.weight_hh, bias)
         y, last = gated_sequence(cell, x, state, *weights, start, (bias_n,))
         return Unrolled(y, GRUState(*last))
 

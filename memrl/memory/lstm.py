@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from memrl.memory.core import MemoryCore, Unrolled
-from memrl.memory.kernels.choice import gates_of
+from memrl.memory.kernels.choice import kernel_of
 from memrl.memory.ops.gated import gated_sequence, init_gates, unbroken
 from memrl.memory.ops.lstm import LSTMGates
 from memrl.memory.registry import register
@@ -68,7 +68,7 @@ class LSTM(MemoryCore[LSTMState]):
         return h, LSTMState(h, c)
 
     def forward(self, x: Tensor, state: LSTMState, start: Tensor) -> Unrolled:
-        cell = gates_of(LSTMGates, x)
+        cell = kernel_of(LSTMGates, x)
         if cell is LSTMGates and unbroken(start):
             return self._unbroken(x, self.reset(state, self.initial_state(1), start[0]))
         y, last = gated_sequence(cell, x, state, self.weight_ih, self.weight_hh, self.bias, start)

@@ -9,9 +9,10 @@ from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from memrl.memory.core import MemoryCore, Unrolled
+from memrl.memory.core import MemoryCore, Unrolled, need_no_grad
+from memrl.memory.kernels.choice import kernel_of, no_kernel, runs_kernels
 from memrl.memory.ops.relational import attend
-from memrl.memory.ops.rmc import Weights, rmc_sequence
+from memrl.memory.ops.rmc import Given, TorchSteps, Weights, rmc_sequence
 from memrl.memory.registry import register
 
 FORGET_BIAS = 1.0  # added inside the forget gate (the authors' code; the input gate's is 0)
@@ -124,17 +125,36 @@ class RMC(MemoryCore[RMCState]):
         return True
 
     def forward(self, x: Tensor, state: RMCState, start: Tensor) -> Unrolled:
-        """With one block and few slots a sequence has its gradient by hand (``rmc_sequence``)."""
-        if self.compiled or len(self.blocks) > 1 or self.slots > FEW:
+        """With one block and few slots a sequence is one operation (``rmc_sequence``)."""
+        if not self._by_hand:
+            if not self.compiled:
+                no_kernel(f"an RMC of several blocks, or of more than {FEW} slots,", x)
             return super().forward(x, state, start)
         weights, row = self._weights(), self.input(x)
-        gates = row[..., :0] if self.gate_input is None else self.gate_input(row)
-        i, f = gates.chunk(2, dim=-1)
-        gates = torch.cat([i, f + FORGET_BIAS], dim=-1)
-        qkv, first = self.blocks[0].project(row), self.first_memory  # type: ignore[operator]
-        memory = rmc_sequence(qkv, gates, state.memory, weights, first, start, self.heads)
-        y = self.output(memory.transpose(1, 2).flatten(2))
-        return Unrolled(y, RMCState(memory[-1].transpose(0, 1)))
+        gates = row[..., :0]
+        if self.gate_input is not None:
+            i, f = self.gate_input.bias.chunk(2)
+            gates = F.linear(row, self.gate_input.weight, torch.cat([i, f + FORGET_BIAS]))
+        if 0 < len(weights.gate) < 2 * self.width:  # gate=memory: all cells of a row have the same
+            gates = gates.repeat_interleave(self.width, dim=-1)
+            weights = weights._replace(gate=weights.gate.repeat_interleave(self.width, dim=0))
+        qkv = self.blocks[0].project(row)  # type: ignore[operator]
+        given = Given(qkv, gates, state.memory, self.first_memory, start, self.heads)
+        memory = rmc_sequence(kernel_of(TorchSteps, x), given, weights)
+        return Unrolled(self.output(memory.flatten(2)), RMCState(memory[-1]))
+
+    def step(
+        self, x: Tensor, state: RMCState, start: Tensor, *, donate: bool = False
+    ) -> tuple[Tensor, RMCState]:
+        if not (self._by_hand and runs_kernels(x)):
+            return super().step(x, state, start, donate=donate)
+        need_no_grad(donate)
+        y, after, _ = self.forward(x.unsqueeze(0), state, start.unsqueeze(0))
+        return y[0], after
+
+    @property
+    def _by_hand(self) -> bool:
+        return not self.compiled and len(self.blocks) == 1 and self.slots <= FEW
 
     def _weights(self) -> Weights:
         block, mlp_in, mlp_out = self.blocks[0], self.mlp[0], self.mlp[2]

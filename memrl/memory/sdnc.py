@@ -39,6 +39,7 @@ class SDNC(SparseMemory):
     """
 
     paper = "Rae et al. 2016, Scaling Memory-Augmented Neural Networks (appendix D)"
+    rows = "sdnc"
     extra: ClassVar[int] = 3  # π: backward, content, forward
 
     def __init__(

@@ -30,8 +30,12 @@ SIZES = {
     "ffm": {"trace_dim": 5, "context_dim": 3, "hidden_dim": 11},
     "deltanet": {"heads": 3, "head_dim": 5, "hidden_dim": 11},
     "mamba": {"inner_dim": 7, "state_dim": 5, "rank": 2, "conv_width": 3, "hidden_dim": 11},
+    "entnet": {"slots": 7, "word_dim": 3, "hidden_dim": 11},
+    "rmc": {"slots": 3, "heads": 2, "head_dim": 5, "hidden_dim": 11},
 }
+SIZES["sdnc"] = {**SIZES["sam"], "partners": 7}
 CELLS = {"lstm", "gru", "lru", "ffm", "deltanet", "mamba"}  # a sequence alone has a kernel
+UNCONTROLLED = {*CELLS, "rmc", "entnet"}  # no LSTM controls them
 T, B, IN = 17, 5, 2
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-3}
 
@@ -89,13 +93,13 @@ def both(monkeypatch, work):
     return fast, work()
 
 
-def compare(monkeypatch, name, dtype, **given):
-    core = make(name, dtype, **given)
+def compare(monkeypatch, name, dtype, **options):
+    core = make(name, dtype, **options)
     x, start = batch(dtype, 9)
     with torch.no_grad():  # a memory that has seen something
         state = core(x, core.initial_state(B), start).state
     x, start = batch(dtype)
-    assert name in CELLS or core._memory(x).steps
+    assert name in UNCONTROLLED or core._memory(x).steps
     (values, grads), (true_values, true_grads) = both(
         monkeypatch, lambda: run(core, x, start, state)
     )
@@ -113,6 +117,11 @@ def test_a_kernel_equals_the_update_in_values_and_gradients(monkeypatch, name):
 
 def test_the_kernel_of_a_gated_deltanet_equals_its_update(monkeypatch):
     compare(monkeypatch, "deltanet", torch.float64, gated=True)
+
+
+@pytest.mark.parametrize("gate", ["memory", "none"])
+def test_a_kernel_serves_every_gate_of_an_rmc(monkeypatch, gate):
+    compare(monkeypatch, "rmc", torch.float64, gate=gate)
 
 
 @pytest.mark.parametrize("name", SIZES)

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from memrl.memory.ops.controlled import Memory
-from memrl.memory.ops.gated import Gates
 
+C = TypeVar("C")
 F = TypeVar("F", bound=Callable[..., Any])
 SWITCH = "MEMRL_KERNELS"
 
@@ -38,12 +38,12 @@ def row_memory(name: str, like: Tensor, *sizes: Any) -> Memory | None:
     return memory
 
 
-def gates_of(reference: type[Gates], like: Tensor) -> type[Gates]:
+def kernel_of(reference: type[C], like: Tensor) -> type[C]:
     """The kernel that computes what ``reference`` does, where one runs for such tensors."""
     if not runs_kernels(like):
         return reference
-    kernels = importlib.import_module("memrl.memory.kernels.gates")
-    kernel: type[Gates] = kernels.KERNELS[reference]
+    kernels = importlib.import_module("memrl.memory.kernels.references")
+    kernel: type[C] = kernels.KERNELS[reference]
     return kernel
 
 

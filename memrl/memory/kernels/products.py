@@ -28,6 +28,18 @@ def add_product(x, matrix, y):
 
 
 @row
+def add_product_rows(x, matrix, y):
+    """Add X M to Y, of a few rows each: four rows of M serve all of them while they are near."""
+    whole = x.shape[1] - x.shape[1] % 4
+    for k in range(0, whole, 4):
+        for n in range(len(x)):
+            add_four(x[n, k : k + 4], matrix[k], matrix[k + 1], matrix[k + 2], matrix[k + 3], y[n])
+    for k in range(whole, x.shape[1]):
+        for n in range(len(x)):
+            add_scaled(y[n], x[n, k], matrix[k])
+
+
+@row
 def add_four(x, a, b, c, d, y):
     x_a, x_b, x_c, x_d = x[0], x[1], x[2], x[3]
     for j in range(len(y)):

@@ -17,9 +17,7 @@ from memrl.memory.kernels.threads import LEAST_ROWS, divide
 from memrl.memory.ops.controlled import Memory
 from memrl.memory.ops.gated import Leaves, owned
 
-INDICES = {"order", "slot", "near"}  # leaves of what is kept that are indices
-
-
+INDICES = {"order", "slot", "near", "counts", "slots", "last", "entry"}  # leaves of integers
 Shapes: TypeAlias = dict[str, tuple[int, ...]]
 
 
@@ -101,7 +99,7 @@ class RowAccesses(KernelAccesses):
 
 
 def room(shapes: Shapes, *lead: int, dtype: Any) -> list[Array]:
-    """Uninitialised arrays for what steps keep."""
+    """Uninitialised arrays of these shapes, after their leading axes."""
     return [
         np.empty((*lead, *shape), np.int64 if name in INDICES else dtype)
         for name, shape in shapes.items()

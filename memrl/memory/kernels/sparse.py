@@ -16,6 +16,7 @@ from memrl.memory.kernels.attention import (
     dot,
     softmax,
     softmax_reverse,
+    zero,
     zero_rows,
 )
 from memrl.memory.kernels.compile import Array, row
@@ -165,6 +166,30 @@ def look(sizes, memory, count, kept):
         for k in range(found):
             weights[k] = beta * kept.cosine[h, k]
         softmax(weights)
+
+
+@row
+def read(sizes, memory, after, reads):
+    """Each head's r = Σ w̃^R(s) M(s)."""
+    W = sizes.word
+    zero(reads)
+    for h in range(len(after.slots)):
+        for k in range(len(after.slots[h])):
+            if after.weights[h, k] != 0:
+                words = memory[after.slots[h, k]]
+                add_scaled(reads[h * W : (h + 1) * W], after.weights[h, k], words)
+
+
+@row
+def read_reverse(sizes, memory, after, d, d_weights, d_memory):
+    W = sizes.word
+    for h in range(len(after.slots)):
+        words = d[h * W : (h + 1) * W]
+        for k in range(len(after.slots[h])):
+            if after.weights[h, k] != 0:
+                slot = after.slots[h, k]
+                d_weights[h, k] += dot(words, memory[slot])
+                add_scaled(d_memory[slot], after.weights[h, k], words)
 
 
 @row

@@ -7,8 +7,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.linalg import vector_norm
 
+EPS = 1e-8  # least length that a row is divided by
 
-def unit_rows(rows: Float[Tensor, "*B N D"], *, eps: float = 1e-8) -> Float[Tensor, "*B N D"]:
+
+def unit_rows(rows: Float[Tensor, "*B N D"], *, eps: float = EPS) -> Float[Tensor, "*B N D"]:
     """Rows of length 1, h / ‖h‖ (EntNet, eq. 5); rows shorter than ``eps`` are divided by ``eps``.
 
     Only the direction of a row gets a gradient.

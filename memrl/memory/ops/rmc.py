@@ -1,16 +1,15 @@
 """An RMC of one attention block over a whole sequence with resets inside, and its gradient by hand.
 
-Nothing of a step is recorded but what its gradient needs, and each weight's gradient is one product
-over all steps. Tensors lead with the slots: [N, B, F], so that the rows of all slots are one
-product's rows and attention runs along whole vectors. Resets select and do not multiply.
+Nothing of a step is recorded but what its gradient needs. Resets select and do not multiply.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -35,30 +34,53 @@ class Weights(NamedTuple):
     mlp_out_bias: Tensor
     thought_gain: Tensor
     thought_shift: Tensor
-    gate: Tensor  # [G, F]  G = 2F: a gate for every cell; 2: for every row; 0: no gates
+    gate: Tensor  # [G, F]  G = 2F: a gate for every cell; 0: no gates
 
 
-def rmc_sequence(
-    qkv: Float[Tensor, "T B Q"],
-    gates: Float[Tensor, "T B G"],
-    memory: Float[Tensor, "B N F"],
-    weights: Weights,
-    first: Float[Tensor, "N F"],
-    start: Bool[Tensor, "T B"],
-    heads: int,
-) -> Float[Tensor, "T N B F"]:
-    """M' of every step.
+class Given(NamedTuple):
+    """What a sequence is given."""
 
-    Args:
-        qkv: query (which nothing asks), key and value of the input, Q = 3F.
-        gates: the input's part of [i, f], biases included.
-        memory: before the first step.
-        weights: of ``RMC``.
-        first: M of a row with ``start[t]``, before step t; it gets no gradient.
-        start: resets.
-        heads: of the attention.
-    """
-    return _RMCSequence.apply(qkv, gates, memory, first, start, heads, *weights)  # type: ignore[no-any-return, no-untyped-call]
+    qkv: Tensor  # [T, B, 3F]  query (which nothing asks), key and value of the input
+    gates: Tensor  # [T, B, G]  the input's part of [i, f], biases included
+    memory: Tensor  # [B, N, F]  before the first step
+    first: Tensor  # [N, F]  M of a row with ``start[t]``, before step t; it gets no gradient
+    start: Tensor  # bool [T, B]
+    heads: int  # of the attention
+
+
+class Steps(ABC):
+    """All steps of one sequence, then their gradients; ``backward`` may be called again."""
+
+    @abstractmethod
+    def forward(self, given: Given, weights: Weights) -> Tensor:
+        """M' of every step [T, B, N, F]; keeps what the gradient needs."""
+
+    @abstractmethod
+    def backward(self, d: Tensor, weights: Weights) -> tuple[Tensor, Tensor, Tensor, Weights]:
+        """From the gradient of M' to those of ``qkv``, ``gates``, ``memory`` and the weights."""
+
+
+def rmc_sequence(steps: type[Steps], given: Given, weights: Weights) -> Float[Tensor, "T B N F"]:
+    """M' of every step. Only first derivatives are supported."""
+    *tensors, heads = given
+    return _RMCSequence.apply(steps, heads, *tensors, *weights)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _RMCSequence(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, steps: type[Steps], heads: int, *tensors: Tensor) -> Tensor:
+        qkv, gates, memory, first, start, *parameters = tensors
+        ctx.save_for_backward(*parameters)
+        ctx.steps = steps()
+        given = Given(qkv, gates, memory, first, start, heads)
+        after: Tensor = ctx.steps.forward(given, Weights(*parameters))
+        return after
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d: Tensor) -> tuple[Tensor | None, ...]:
+        *given, weights = ctx.steps.backward(d, Weights(*ctx.saved_tensors))
+        return None, None, *given, None, None, *weights
 
 
 class Norm(NamedTuple):
@@ -99,49 +121,36 @@ class _Step(NamedTuple):
     written: Tensor  # σ of what it gives, (1 + tanh M̃) / 2
 
 
-class _RMCSequence(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        qkv: Tensor,
-        gates: Tensor,
-        memory: Tensor,
-        first: Tensor,
-        start: Tensor,
-        heads: int,
-        *parameters: Tensor,
-    ) -> Tensor:
-        given, (N, F) = Weights(*parameters), first.shape
-        ctx.scale = torch.ones_like(given.qkv_gain)
-        ctx.scale[:F] = (F // heads) ** -0.5
-        p = _scaled(given, ctx.scale)
-        # tanh M = 2 σ(2M) − 1, and −1 gives a constant.
-        of_steps = (gates - given.gate.sum(dim=1)).unsqueeze(1).repeat(1, N, 1, 1).unbind()
-        resets, fresh = steps_with_start(start), first.unsqueeze(1)
-        now, steps, out = memory.transpose(0, 1).contiguous(), [], []
-        for t, row in enumerate(qkv.unsqueeze(1).unbind()):
-            if resets[t]:
-                now = torch.where(start[t].unsqueeze(-1), fresh, now)
-            step, now = _forward(now, row, of_steps[t], p, heads)
-            steps.append(step)
-            out.append(now)
-        ctx.save_for_backward(start, *parameters)
-        ctx.steps, ctx.resets = steps, resets
-        return torch.stack(out)
+class TorchSteps(Steps):
+    """Torch's operations, a step at a time; tensors lead with the slots: [N, B, F]."""
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        start, *parameters = ctx.saved_tensors
-        given = Weights(*parameters)
-        d = _Gradients(_scaled(given, ctx.scale))
-        dmemory = dy.new_zeros(dy.shape[1:])
-        for t, now in reversed(list(enumerate(dy.contiguous().unbind()))):
-            dmemory = d.step(ctx.steps[t], dmemory + now)
-            if ctx.resets[t]:
-                dmemory.masked_fill_(start[t].unsqueeze(-1), 0)
-        dqkv, dgates, dweights = d.total(ctx.scale)
-        return dqkv, dgates, dmemory.transpose(0, 1), None, None, None, *dweights
+    def forward(self, given: Given, weights: Weights) -> Tensor:
+        qkv, gates, memory, first, start, heads = given
+        N, F = first.shape
+        self.scale = torch.ones_like(weights.qkv_gain)
+        self.scale[:F] = (F // heads) ** -0.5
+        p = _scaled(weights, self.scale)
+        # tanh M = 2 σ(2M) − 1, and −1 gives a constant.
+        of_steps = (gates - weights.gate.sum(dim=1)).unsqueeze(1).repeat(1, N, 1, 1).unbind()
+        self.start, self.resets = start, steps_with_start(start)
+        now, self.steps, out = memory.transpose(0, 1).contiguous(), [], []
+        for t, row in enumerate(qkv.unsqueeze(1).unbind()):
+            if self.resets[t]:
+                now = torch.where(start[t].unsqueeze(-1), first.unsqueeze(1), now)
+            step, now = _forward(now, row, of_steps[t], p, heads)
+            self.steps.append(step)
+            out.append(now)
+        return torch.stack(out).transpose(1, 2)
+
+    def backward(self, d: Tensor, weights: Weights) -> tuple[Tensor, Tensor, Tensor, Weights]:
+        flow, d = _Gradients(_scaled(weights, self.scale)), d.transpose(1, 2).contiguous()
+        dmemory = torch.zeros_like(d[0])
+        for t in range(len(d) - 1, -1, -1):
+            dmemory = flow.step(self.steps[t], dmemory + d[t])
+            if self.resets[t]:
+                dmemory.masked_fill_(self.start[t].unsqueeze(-1), 0)
+        dqkv, dgates, dweights = flow.total(self.scale)
+        return dqkv, dgates, dmemory.transpose(0, 1), dweights
 
 
 def _scaled(p: Weights, scale: Tensor) -> Weights:
@@ -230,8 +239,6 @@ class _Gradients:
         N, B, F = d.shape
         i, f = step.gates.chunk(2, dim=-1)
         both = torch.stack([d * (2 * step.written).sub_(1), d * step.memory], dim=2)
-        if i.shape[-1] == 1:
-            both = both.sum(dim=-1)
         dgates = torch.ops.aten.sigmoid_backward(both.view_as(step.gates), step.gates)
         flat, half = dgates.view(N * B, -1), step.half.view(-1, F)
         self.gate.addmm_(flat.t(), half)

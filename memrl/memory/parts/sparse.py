@@ -20,7 +20,7 @@ from memrl.memory.ops.recency import block_shape
 from memrl.memory.parts.controlled import ControlledMemory, ControllerState, MemorySizes
 from memrl.memory.parts.sparse_access import ACCESS, note_accesses, write_words
 from memrl.memory.parts.sparse_state import LARGE, Interface, SparseState, Written
-from memrl.memory.state import map_state
+from memrl.memory.state import clone, detach, leaves, map_state
 from memrl.memory.stores.cache import IndexCache
 from memrl.memory.stores.index import Indexes, import_faiss
 from memrl.memory.stores.search import EPSILON
@@ -49,14 +49,16 @@ class SparseMemory(ControlledMemory[SparseState]):
 
     Attributes:
         extra: additional entries of a head in the interface vector.
-        rows: name of the kernel, if the memory has one.
+        rows: name of the kernel.
+        partners: links that a slot keeps in each direction.
 
     Raises:
         ValueError: more neighbours than slots, or faiss is needed and not installed.
     """
 
     extra: ClassVar[int] = 0
-    rows: ClassVar[str] = ""
+    rows: ClassVar[str]
+    partners: int = 0
 
     def __init__(
         self,
@@ -137,30 +139,27 @@ class SparseMemory(ControlledMemory[SparseState]):
         return Unrolled(self._emit(torch.stack(seen)), state)
 
     def _memory(self, like: Tensor) -> Memory | None:
-        if self.indexed or not self.rows:
-            no_kernel("SDNC, or a sparse memory with search=index,", like)
+        if self.indexed:
+            no_kernel("a sparse memory with search=index", like)
             return None
         if self.ablate:
             return None
         head = self.interface.out_features // self.read_heads
-        widths = (self.word_dim, self.read_heads, self.neighbours, head, block_shape(self.slots)[1])
-        return row_memory("sparse_rows", like, self.rows, widths, CLIP, EPSILON, ACCESS)
+        block = block_shape(self.slots)[1]
+        widths = (self.word_dim, self.read_heads, self.neighbours, head, block, self.partners)
+        return row_memory(self.rows, like, widths, CLIP, EPSILON, ACCESS)
 
     def _carry(self, state: SparseState) -> Carry:
-        memory = (state.memory, *state[2:9])
-        return Carry(*state.controller, state.reads.flatten(1), memory)
+        bare = state._replace(reads=(), controller=())  # type: ignore[arg-type]
+        return Carry(*state.controller, state.reads.flatten(1), tuple(leaves(bare)))
 
     def _state(self, last: Carry, before: SparseState) -> SparseState:
-        memory, last_access, oldest, clock, used, written, slots, weights = last.memory
-        return before._replace(
-            memory=memory,
-            last_access=last_access,
-            oldest=oldest,
-            clock=clock,
-            used=used,
-            written=written,
-            slots=slots,
-            weights=weights,
+        memory = iter(last.memory)
+        bare = before._replace(reads=(), controller=())  # type: ignore[arg-type]
+        state = map_state(lambda _: next(memory), bare)
+        return state._replace(
+            links=detach(state.links),
+            precedence=detach(state.precedence),
             reads=last.reads.view(-1, self.read_heads, self.word_dim),
             controller=ControllerState(last.h, last.c),
         )
@@ -185,7 +184,7 @@ class SparseMemory(ControlledMemory[SparseState]):
             state = state._replace(
                 last_access=state.last_access.clone(),
                 oldest=state.oldest.clone(),
-                links=map_state(torch.clone, state.links),
+                links=clone(state.links),
             )
         seen = []
         for x, start in zip(inputs, starts, strict=True):
