@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeAlias
 
-from memrl.envs.catalogue import EnvCard
+from memrl.envs.catalogue import EnvCard, Levels
+from memrl.envs.probes import probe
+from memrl.envs.probes.bandit import Bandit
 from memrl.envs.probes.counting import Counting
+from memrl.envs.probes.dark_room import DarkKeyToDoor, DarkRoom
 from memrl.envs.probes.delayed_match import DelayedMatch
 from memrl.envs.probes.goal import Goal
 from memrl.envs.probes.key_value import KeyValue
@@ -14,13 +17,15 @@ from memrl.envs.probes.n_back import NBack
 from memrl.envs.probes.one_step import OneStep
 from memrl.envs.probes.passive_tmaze import PassiveTMaze
 from memrl.envs.probes.pixels import Pixels
-from memrl.envs.probes.probe import describe
 from memrl.envs.probes.recall import Recall
 from memrl.envs.probes.tmaze import TMaze
 
 __all__ = [
     "PROBES",
+    "Bandit",
     "Counting",
+    "DarkKeyToDoor",
+    "DarkRoom",
     "DelayedMatch",
     "Goal",
     "KeyValue",
@@ -32,6 +37,7 @@ __all__ = [
     "Recall",
     "TMaze",
     "probe_card",
+    "trial_levels",
 ]
 
 AnyProbe: TypeAlias = (
@@ -46,6 +52,9 @@ AnyProbe: TypeAlias = (
     | Masked
     | OneStep
     | Goal
+    | Bandit
+    | DarkRoom
+    | DarkKeyToDoor
 )
 
 PROBES: Final[dict[str, type[AnyProbe]]] = {
@@ -60,9 +69,18 @@ PROBES: Final[dict[str, type[AnyProbe]]] = {
     "probe/Masked-v0": Masked,
     "probe/OneStep-v0": OneStep,
     "probe/Goal-v0": Goal,
+    "probe/Bandit-v0": Bandit,
+    "probe/DarkRoom-v0": DarkRoom,
+    "probe/DarkKeyToDoor-v0": DarkKeyToDoor,
 }
 
 
 def probe_card(id: str, **options: Any) -> EnvCard:
     """The card of an id of ``PROBES``, with exact levels for the given options."""
-    return describe(PROBES[id], **options)
+    return probe.describe(PROBES[id], **options)
+
+
+def trial_levels(id: str, trial: int, **options: Any) -> Levels | None:
+    """Levels of the return of a trial of an id of ``PROBES``; None where nothing is known."""
+    options = {name: value for name, value in options.items() if name != "prev_action"}
+    return probe.trial_levels(PROBES[id], trial, **options)
