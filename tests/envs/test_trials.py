@@ -30,6 +30,7 @@ KINDS = [
     "MiniGrid-MemoryS7-v0",
     "MiniGrid-DoorKey-5x5-v0",
 ]
+WITHOUT_GOALS = [id for id in TENSOR_IDS if id != "probe/Goal-v0"]
 PLAYED = [
     id
     for name, family in TENSOR_FAMILIES.items()
@@ -45,7 +46,7 @@ def test_every_tensor_environment_repeats_its_task_on_request(id):
     rows = torch.tensor([True, False, True, True, False])
     env.keep_task(rows)
     repeated = torch.zeros(5, dtype=torch.long)
-    for action in sampled(env, 300):
+    for action in sampled(env, 1500):
         after = env.step(action)
         again = after.ended & rows
         for key in first:
@@ -135,7 +136,7 @@ def test_a_trial_of_one_episode_is_an_episode():
         assert not after.obs["prev_done"].any()
 
 
-@pytest.mark.parametrize("id", slow_but([*KINDS[:3], *KINDS[-2:]], TENSOR_IDS))
+@pytest.mark.parametrize("id", slow_but([*KINDS[:3], *KINDS[-2:]], WITHOUT_GOALS))
 def test_trials_resume_bit_for_bit(id):
     env, other = (make(id, 5, seed=seed, trial=2, **few_levels(id)) for seed in (1, None))
     env.reset()
