@@ -6,7 +6,7 @@ import pytest
 import torch
 from small_agents import learn, make_agent
 from suites import slow_but
-from test_make import TENSOR_IDS, few_levels, sampled
+from test_make import TENSOR_IDS, few_levels, sampled, scribble, tensors
 
 import memrl
 from memrl.envs import Previous, TensorVectorEnv, Trials, make
@@ -156,6 +156,19 @@ def test_trials_resume_bit_for_bit(id):
             torch.testing.assert_close(
                 one.metrics[name][ended], two.metrics[name][ended], equal_nan=True
             )
+
+
+@pytest.mark.parametrize("id", ["probe/Bandit-v0", "probe/TMaze-v0", "MiniGrid-DoorKey-5x5-v0"])
+def test_a_trial_does_not_go_on_from_what_it_gave_out(id):
+    env, spoilt = (make(id, 5, seed=1, trial=3, **few_levels(id)) for _ in "ab")
+    env.reset()
+    scribble(spoilt.reset())
+    for action in sampled(env, 20):
+        one, two = tensors(env.step(action)), spoilt.step(action)
+        torch.testing.assert_close(tensors(two), one, rtol=0, atol=0, equal_nan=True)
+        assert len({leaf.untyped_storage().data_ptr() for leaf in one}) == len(one)
+        scribble(two)
+        scribble(spoilt.env.state_dict() | {"env": {}})
 
 
 def test_loading_a_trial_does_not_change_the_loaded_state():
