@@ -9,8 +9,10 @@ if __name__ != "memrl.envs":
 
 from memrl.envs.adapters.export import TensorEnv, TensorVectorEnv
 from memrl.envs.adapters.gymnasium_env import GymnasiumAdapter
+from memrl.envs.adapters.trial import Trial
 from memrl.envs.make import envs, family_of, make
 from memrl.envs.registration import register
+from memrl.envs.trials import Trials
 from memrl.envs.wrappers import Previous
 
 __all__ = [
@@ -18,6 +20,8 @@ __all__ = [
     "Previous",
     "TensorEnv",
     "TensorVectorEnv",
+    "Trial",
+    "Trials",
     "envs",
     "family_of",
     "make",

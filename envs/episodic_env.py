@@ -62,6 +62,7 @@ class EpisodicEnv(BatchedEnv, ABC):
         self.generator.seed()
         self._setups: Setups | None = None
         self._state: State = {}
+        self._kept: Tensor | None = None
 
     @abstractmethod
     def _draw(self, num: int) -> Tensors:
@@ -96,7 +97,8 @@ class EpisodicEnv(BatchedEnv, ABC):
         ended = terminated | truncated
         # Replaces every next setup within the shortest episode.
         setups = setups.refresh(self._draw, -(-self.num_envs // self.min_length))
-        self._setups = setups = setups.advance(ended)
+        new_task = ended if self._kept is None else ended & ~self._kept
+        self._setups = setups = setups.advance(new_task)
         first = self._initial(setups)
         self._state = {key: _where(ended, first[key], now) for key, now in state.items()}
         return Transition(
@@ -144,6 +146,9 @@ class EpisodicEnv(BatchedEnv, ABC):
         names = sorted(self._current_setups().tables)
         self._setups = Setups(dict(zip(names, tables, strict=True)), row, turn)
         self._state = dict(zip(sorted(self._state), now, strict=True))
+
+    def keep_task(self, rows: Tensor | None) -> None:
+        self._kept = rows
 
     def _current_setups(self) -> Setups:
         if self._setups is None:

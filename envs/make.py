@@ -20,8 +20,9 @@ from memrl.envs.minigrid.reference import memory_card
 from memrl.envs.options import checked_options, options_of, options_of_original
 from memrl.envs.popgym import POPGYM
 from memrl.envs.popgym.catalogue import package_card, popgym_card
-from memrl.envs.probes import PROBES, probe_card
+from memrl.envs.probes import PROBES, probe_card, trial_levels
 from memrl.envs.providers import missing_files, provide, provider_of
+from memrl.envs.trials import Trials
 from memrl.envs.wrappers import with_previous
 from memrl.errors import nearest, nearly_as_near
 from memrl.options import whole_number
@@ -71,8 +72,21 @@ def family_of(id: str) -> str:
     return next((name for name, f in TENSOR_FAMILIES.items() if id in f.ids), GYMNASIUM)
 
 
-def card(id: str, *, family: str | None = None, **options: Any) -> EnvCard:
-    """The card of a task under the options of `make`; an empty card for an unknown task."""
+def card(
+    id: str, *, family: str | None = None, trial: int | None = None, **options: Any
+) -> EnvCard:
+    """The card of a task under the options of `make`; an empty card for an unknown task.
+
+    With ``trial`` the levels are those of a trial's return. Only probes know them.
+    """
+    known = _card(id, family, options)
+    if trial is None:
+        return known
+    levels = trial_levels(id, trial, **options) if id in PROBES else None
+    return known._replace(memory=None, levels=levels)
+
+
+def _card(id: str, family: str | None, options: dict[str, Any]) -> EnvCard:
     own = family_of(id)
     if own != GYMNASIUM:
         describe = TENSOR_FAMILIES[own].card
@@ -135,6 +149,7 @@ def make(
     prev_action: bool = False,
     prev_reward: bool = False,
     antialias: bool = False,
+    trial: int | None = None,
     family: str | None = None,
     **kwargs: Any,
 ) -> BatchedEnv:
@@ -149,6 +164,9 @@ def make(
         prev_action: add the previous action to the observation (see `Previous`).
         prev_reward: add the previous reward to the observation.
         antialias: mark first observations with the flag ``is_t0``, as in POPGym's paper.
+        trial: episodes of one task that are played as one, a trial (see `Trials`), at least 1. It
+            adds ``prev_done``, ``prev_action`` and ``prev_reward`` to the observation. A task of
+            Gymnasium is a seed (see `Trial`).
         family: the implementation, by default `family_of` the id. ``gymnasium`` makes the
             package's own task even if there is a tensor environment.
         kwargs: options of the family. The ``gymnasium`` family takes those of `vector_env`
@@ -157,20 +175,25 @@ def make(
 
     Raises:
         ValueError: an unknown id, family, option or device, or a number that is none or outside of
-            its range: ``num`` is at least 1, ``seed`` at least 0 and below 2³².
+            its range: ``num`` is at least 1, ``seed`` at least 0 and below 2³². A trial needs a
+            task without goals.
     """
     num = whole_number("num", num, least=1)
     if seed is not None:
         seed = whole_number("seed", seed, least=0, below=2**32)
+    if trial is not None:
+        trial = whole_number("trial", trial, least=1)
+        prev_action = prev_reward = True
     place = _device(device)
     name = family_of(id) if family is None else family
     if name == GYMNASIUM:
         _register(id)
-        vector = vector_env(id, num, **kwargs)
+        vector = vector_env(id, num, trial=trial, **kwargs)
         env: BatchedEnv = GymnasiumAdapter(vector, device=place, name=id)
     else:
         build = _builder(id, name)
         env = build(num, device=place, **checked_options(id, build, kwargs))
+        env = env if trial is None else Trials(env, episodes=trial)
     env = with_previous(env, action=prev_action, reward=prev_reward, antialias=antialias)
     if seed is not None:
         env.reset(seed)

@@ -16,6 +16,7 @@ from memrl.errors import nearest
 from memrl.options import pythons_number
 
 _FINITE = ConfigDict(allow_inf_nan=False)  # as in memrl.options.Strict
+_OF_MAKE = ("id", "num", "trial", "kwargs")  # parameters of `vector_env` that are no options
 _SET_BY_MAKE = ("self", "num_envs", "device")
 REQUIRED = inspect.Parameter.empty
 _STARRED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -65,7 +66,7 @@ def options_of(build: Callable[..., Any]) -> dict[str, Any]:
 def options_of_original(id: str) -> dict[str, Any]:
     """Options of a registered id as `options_of`: the adapter's, Gymnasium's, its constructor's."""
     spec = gymnasium.spec(id.rpartition(":")[2])
-    adapters = {k: v for k, v in options_of(vector_env).items() if k not in ("id", "num", "kwargs")}
+    adapters = {k: v for k, v in options_of(vector_env).items() if k not in _OF_MAKE}
     of_gymnasium = {"max_episode_steps": spec.max_episode_steps}  # those that change a task
     entry = spec.entry_point or spec.vector_entry_point
     if entry is None:

@@ -72,7 +72,9 @@ class Previous(BatchedEnv):
         self._start: Obs = {}
         added: dict[str, spaces.Space[Any]] = {}
         if action:
-            added["prev_action"], start = _prev_action(env.action_space, own_symbol=not antialias)
+            added["prev_action"], start = previous_action(
+                env.action_space, own_symbol=not antialias
+            )
             self._start["prev_action"] = self._rows(start)
         if reward:
             added["prev_reward"] = spaces.Box(-np.inf, np.inf, (1,), np.float32)
@@ -81,11 +83,7 @@ class Previous(BatchedEnv):
             added["is_t0"] = spaces.Discrete(2)
             self._start["is_t0"] = self._rows(torch.tensor(1))
         for key in added:
-            if key in env.observation_space.keys():
-                raise ValueError(
-                    f"the observation already has the key {key!r}: "
-                    f"{brief_space(env.observation_space)}"
-                )
+            refuse_key(key, env.observation_space)
         self.observation_space = spaces.Dict({**env.observation_space.spaces, **added})
         self._previous = self._start
         self._bounds: tuple[Tensor, Tensor] | None = None
@@ -159,7 +157,15 @@ class Previous(BatchedEnv):
         return value.to(self.device).expand(self.num_envs, *value.shape).clone()
 
 
-def _prev_action(space: spaces.Space[Any], *, own_symbol: bool) -> tuple[spaces.Space[Any], Tensor]:
+def refuse_key(key: str, space: spaces.Dict) -> None:
+    """Raise ValueError if an observation has a key that a wrapper adds."""
+    if key in space.keys():
+        raise ValueError(f"the observation already has the key {key!r}: {brief_space(space)}")
+
+
+def previous_action(
+    space: spaces.Space[Any], *, own_symbol: bool = True
+) -> tuple[spaces.Space[Any], Tensor]:
     """The space of ``prev_action`` and its value for "none yet".
 
     With ``own_symbol`` this value is an additional one; otherwise it is 0.

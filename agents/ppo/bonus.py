@@ -14,7 +14,7 @@ from memrl.bonus.registry import NONE
 from memrl.rollout.env import BatchedEnv
 
 IMAGE = "image"
-NOT_SEEN = ("prev_action", "prev_reward", "is_t0", "action_mask")
+NOT_SEEN = ("prev_action", "prev_reward", "prev_done", "is_t0", "action_mask")
 
 
 def make_bonus(env: BatchedEnv, config: BonusConfig, seed: int) -> Bonus | None:

@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from memrl.envs.trials import Trials
 from memrl.envs.wrappers import Previous
 from memrl.rollout.env import BatchedEnv, Obs, Transition
 from memrl.rollout.spaces import MASK, Array, encode_action, export, exported, row
@@ -17,7 +18,7 @@ from memrl.rollout.spaces import MASK, Array, encode_action, export, exported, r
 
 def can_render(env: BatchedEnv) -> bool:
     """Whether the environment can render images."""
-    while isinstance(env, Previous):
+    while isinstance(env, Previous | Trials):
         env = env.env
     return type(env).render is not BatchedEnv.render
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from memrl.envs.adapters.goals import GoalReward, has_goals
 from memrl.envs.adapters.infos import SUCCESS, numbers
+from memrl.envs.trials import PREV_DONE, RETURNS
 from memrl.errors import EnvError, EnvOutputError
 from memrl.options import checked_seed
 from memrl.plugins import own_error
@@ -66,8 +67,6 @@ class GymnasiumAdapter(BatchedEnv):
             observation or reward is NaN or has a wrong shape; the message names the environment.
     """
 
-    metric_names = ("success",)
-
     def __init__(
         self,
         vector: VectorEnv[Any, Any, Any],
@@ -81,6 +80,8 @@ class GymnasiumAdapter(BatchedEnv):
         self._vector = vector
         self._same_step = _resets_in_same_step(vector, self.name)
         self._leaves = leaves(vector.single_observation_space)
+        self._returns = RETURNS if PREV_DONE in self._leaves else ()  # of the episodes of a `Trial`
+        self.metric_names = ("success", *self._returns)
         self.action_space = canonical_action(vector.single_action_space)
         self._seed = int(np.random.SeedSequence().generate_state(1)[0])
         self._steps = 0
@@ -112,7 +113,8 @@ class GymnasiumAdapter(BatchedEnv):
             last_info = _mapping(info.get("final_info"))
             last = self._last(arrays, info)
         reward = self._checked(reward if self._same_step else np.where(resetting, 0, reward))
-        success = self._success(reward, terminated, last_info)
+        metrics = {"success": self._success(reward, terminated, last_info)}
+        metrics |= {name: self._number(last_info, name) for name in self._returns}
         self._steps += self.num_envs
         tensors = self._tensors(arrays)
         return Transition(
@@ -121,7 +123,7 @@ class GymnasiumAdapter(BatchedEnv):
             terminated=self._tensor(terminated),
             truncated=self._tensor(truncated),
             final_obs=tensors if last is arrays else self._tensors(last),
-            metrics={"success": self._tensor(success)},
+            metrics=self._tensors(metrics),
             valid=None if self._same_step else self._tensor(~resetting),
         )
 
@@ -226,11 +228,15 @@ class GymnasiumAdapter(BatchedEnv):
 
     def _success(self, reward: Array, terminated: Array, info: Mapping[str, Any]) -> Array:
         """1 for success, 0 for failure, NaN where the task reports neither: float32 [B]."""
-        if SUCCESS in info:
-            return numbers(info[SUCCESS], self._present(info, SUCCESS), self.num_envs)
-        if self.name.startswith(REWARD_MEANS_SUCCESS):
+        if SUCCESS not in info and self.name.startswith(REWARD_MEANS_SUCCESS):
             return np.where((reward > 0) & terminated, np.float32(1), np.float32(0))
-        return np.full(self.num_envs, np.nan, dtype=np.float32)
+        return self._number(info, SUCCESS)
+
+    def _number(self, info: Mapping[str, Any], key: str) -> Array:
+        """An entry of an info, NaN where it is missing: float32 [B]."""
+        if key not in info:
+            return np.full(self.num_envs, np.nan, dtype=np.float32)
+        return numbers(info[key], self._present(info, key), self.num_envs)
 
     def _checked(self, reward: Any) -> Array:
         single: Array = np.asarray(reward, dtype=np.float32)

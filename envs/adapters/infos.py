@@ -1,4 +1,4 @@
-"""What is read of an environment's info: its action mask and its success, and nothing else."""
+"""What is read of an environment's info: its action mask, success and returns of a trial."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from memrl.envs.trials import RETURNS
 from memrl.rollout.masks import mask_array
 from memrl.rollout.spaces import MASK, Array
 
@@ -33,9 +34,10 @@ def known_info(info: Any, mask_size: int | None, who: str, verb: str) -> dict[st
     if mask_size is not None and info.get(MASK) is not None:
         what = f"{who}: the info of {verb} has the {MASK}"
         known[MASK] = mask_array(info[MASK], mask_size, what)
-    success = number(info.get(SUCCESS))
-    if success is not None:
-        known[SUCCESS] = success
+    for name in (SUCCESS, *RETURNS):
+        value = number(info.get(name))
+        if value is not None:
+            known[name] = value
     return known
 
 

@@ -15,6 +15,7 @@ import gymnasium
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 
 from memrl.envs.adapters.checked_env import CheckedEnv
+from memrl.envs.adapters.trial import Trial
 from memrl.errors import EnvError
 from memrl.plugins import own_error
 
@@ -30,6 +31,7 @@ def vector_env(
     vectorization: str | None = None,
     step_limit_s: float | int | None = None,
     read_text: bool = True,
+    trial: int | None = None,
     **kwargs: Any,
 ) -> VectorEnv[Any, Any, Any]:
     """A vector environment of ``num`` environments of a Gymnasium id.
@@ -47,24 +49,29 @@ def vector_env(
             ``async`` supports it: only a process can be stopped during a step.
         read_text: convert text in observations to tokens; otherwise drop it. An id's own vector
             environment always drops it.
+        trial: episodes of one task that each environment plays as one (see `Trial`).
         kwargs: arguments of the environment.
 
     Raises:
-        ValueError: an unknown ``vectorization``, or one that the id does not support; a wrong
-            ``step_limit_s``; a package that is not installed; an unknown argument.
+        ValueError: an unknown ``vectorization``, or one that the id or a trial does not support; a
+            wrong ``step_limit_s``; a package that is not installed; an unknown argument.
         EnvError: the environment's constructor raises an error of its own.
     """
     how = _vectorization(id, vectorization)
     _check_limit(step_limit_s, how)
     if how == "vector_entry_point":
+        if trial is not None:
+            raise ValueError(
+                f"trial is {trial} with vectorization={how}, allowed: none, because a trial resets "
+                "single environments"
+            )
         with _named(id):
             return gymnasium.make_vec(id, num, vectorization_mode="vector_entry_point", **kwargs)
+    given = read_text, trial, kwargs
     if how == "sync":
-        env_fns = [partial(_make_one, id, index, read_text, kwargs) for index in range(num)]
+        env_fns = [partial(_make_one, id, index, *given) for index in range(num)]
         return SyncVectorEnv(env_fns, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
-    env_fns = [
-        partial(_make_in_worker, os.getpid(), id, index, read_text, kwargs) for index in range(num)
-    ]
+    env_fns = [partial(_make_in_worker, os.getpid(), id, index, *given) for index in range(num)]
     try:
         workers = AsyncVectorEnv(env_fns, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
     except (EOFError, ConnectionError) as error:
@@ -188,14 +195,18 @@ def _check_limit(step_limit_s: float | int | None, vectorization: str) -> None:
         )
 
 
-def _make_one(id: str, index: int, read_text: bool, kwargs: dict[str, Any]) -> CheckedEnv:
+def _make_one(
+    id: str, index: int, read_text: bool, trial: int | None, kwargs: dict[str, Any]
+) -> gymnasium.Env[Any, Any]:
     quiet = id.rpartition(":")[2].startswith(NOISY_IDS)
     with _named(id), redirect_stdout(io.StringIO()) if quiet else nullcontext():
         env = gymnasium.make(id, disable_env_checker=True, **kwargs)
-    return CheckedEnv(env, name=id, index=index, read_text=read_text, quiet=quiet)
+    checked = CheckedEnv(env, name=id, index=index, read_text=read_text, quiet=quiet)
+    # The previous action and reward are added outside, as those of tensor environments.
+    return checked if trial is None else Trial(checked, episodes=trial, previous=False)
 
 
-def _make_in_worker(main: int, *arguments: Any) -> CheckedEnv:
+def _make_in_worker(main: int, *arguments: Any) -> gymnasium.Env[Any, Any]:
     """`_make_one` in a process of its own; ``main`` is the process that starts it.
 
     A Ctrl-C reaches every process of a terminal. The main one saves a checkpoint, for which the

@@ -119,7 +119,12 @@ class GridEnv(MiniGridEnv):
         image = self._observer.encode(episodes.grid)
 
         self._episodes, next_image = autoreset(
-            episodes, image, ended, self._bank, self._first, self._draw()
+            episodes,
+            image,
+            ended,
+            self._bank,
+            self._first,
+            self._next_start(self._draw(), episodes.level),
         )
         return Transition(
             obs=self._observe(self._episodes, next_image),
@@ -146,6 +151,8 @@ class GridEnv(MiniGridEnv):
                 f"saved state is {list(state['task'])}, allowed: {self._task}"
             )
         own = {k: v.to(self.device, copy=True) for k, v in state["play"].items() if k != "grid"}
+        # Files from before there were trials hold no level, which then nothing reads.
+        own.setdefault("level", torch.zeros_like(own["t"]))
         grid = {k: v.to(self.device, copy=True) for k, v in state["play"]["grid"].items()}
         self._episodes = GridEpisodes(grid=GridState(**grid), **own)
         self._generator.set_state(state["generator"].cpu())

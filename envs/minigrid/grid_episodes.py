@@ -20,6 +20,7 @@ class GridEpisodes(NamedTuple):
     grid: GridState  # [B]
     facts: Tensor  # int64 [B, K]: of the task rules
     mission: Tensor  # int64 [B, L]
+    level: Tensor  # int64 [B]: where the episode started
     t: Tensor  # int64 [B]: env steps taken
 
 
@@ -33,7 +34,7 @@ def start_episodes(bank: Bank, level: Int[Tensor, " B"]) -> GridEpisodes:
     small = (bank.cell, bank.direction, bank.facts, bank.mission)
     cell, direction, facts, mission = (leaf.index_select(0, level).long() for leaf in small)
     grid = GridState(cells, contents, cell, direction, nothing, nothing)
-    return GridEpisodes(grid, facts, mission, torch.zeros_like(cell))
+    return GridEpisodes(grid, facts, mission, level.clone(), torch.zeros_like(cell))
 
 
 def advance(
@@ -53,7 +54,7 @@ def advance(
         facts = task_rules.move_objects(facts, episodes.grid, bits, engine)
     grid, events = engine.step(episodes.grid, action, in_place=True)
     result = task_rules.result(StepInfo(facts, action, grid, events, engine.height))
-    return GridEpisodes(grid, facts, episodes.mission, episodes.t + 1), result
+    return episodes._replace(grid=grid, facts=facts, t=episodes.t + 1), result
 
 
 def autoreset(
@@ -110,9 +111,9 @@ def autoreset_by_mask(
 
 def _small(episodes: GridEpisodes, image: Tensor) -> list[Tensor]:
     """Every leaf except the grids' cells and contents."""
-    return [*episodes.grid[2:], episodes.facts, episodes.mission, episodes.t, image]
+    return [*episodes.grid[2:], *episodes[1:], image]
 
 
 def _episodes(grids: list[Tensor], small: list[Tensor]) -> tuple[GridEpisodes, Tensor]:
-    *rest, facts, mission, t, image = small
-    return GridEpisodes(GridState(*grids, *rest), facts, mission, t), image
+    *rest, facts, mission, level, t, image = small
+    return GridEpisodes(GridState(*grids, *rest), facts, mission, level, t), image

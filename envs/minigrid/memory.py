@@ -90,13 +90,15 @@ class MemoryEnv(MiniGridEnv):
         self._cue_visible = (task.cue_visible | (observation == "rgb_full")).to(move)
         self._reward_at = rewards(task.max_steps, move)
 
-        self._state = self._t = self._cue_seen = torch.empty(0)  # written by reset
+        # Written by reset.
+        self._start = self._state = self._t = self._cue_seen = torch.empty(0)
         self.reset()
 
     def reset(self, seed: int | None = None) -> Obs:
         if seed is not None:
             self._generator.manual_seed(checked_seed(seed))
-        self._state = self._starts.draw(self.num_envs, self._generator)
+        self._start = self._starts.draw(self.num_envs, self._generator)
+        self._state = self._start
         self._t = torch.zeros_like(self._state)
         self._cue_seen = self._cue_visible.index_select(0, self._state)
         return self._observe(self._state)
@@ -111,8 +113,9 @@ class MemoryEnv(MiniGridEnv):
         truncated = t >= self._task.max_steps
         ended = terminated | truncated
 
-        start = self._starts.draw(self.num_envs, self._generator)
-        self._state = torch.where(ended, start, state)
+        drawn = self._starts.draw(self.num_envs, self._generator)
+        self._start = torch.where(ended, self._next_start(drawn, self._start), self._start)
+        self._state = torch.where(ended, self._start, state)
         self._cue_seen = torch.where(
             ended, self._cue_visible.index_select(0, self._state), cue_seen
         )
@@ -130,6 +133,7 @@ class MemoryEnv(MiniGridEnv):
         return {
             "id": self.id,
             "agent_view_size": self._task.engine.view_size,
+            "start": self._start.clone(),
             "state": self._state.clone(),
             "t": self._t.clone(),
             "cue_seen": self._cue_seen.clone(),
@@ -148,6 +152,8 @@ class MemoryEnv(MiniGridEnv):
             raise ValueError(
                 f"(id, agent_view_size, num_envs) of the saved state is {given}, allowed: {own}"
             )
+        # Files from before there were trials hold no start, which then nothing reads.
+        self._start = state.get("start", state["state"]).to(self.device, copy=True)
         self._state = state["state"].to(self.device, copy=True)
         self._t = state["t"].to(self.device, copy=True)
         self._cue_seen = state["cue_seen"].to(self.device, copy=True)
@@ -155,10 +161,10 @@ class MemoryEnv(MiniGridEnv):
         return self._observe(self._state)
 
     def carried(self) -> Carried:
-        return Carried((self._state, self._t, self._cue_seen), (self._generator,))
+        return Carried((self._start, self._state, self._t, self._cue_seen), (self._generator,))
 
     def carry(self, state: Any) -> None:
-        self._state, self._t, self._cue_seen = state
+        self._start, self._state, self._t, self._cue_seen = state
 
     def _grids(self, index: slice) -> GridState:
         return rows(self._task.automaton.states, self._state[index].cpu())

@@ -35,10 +35,18 @@ class MiniGridEnv(BatchedEnv, ABC):
         self.id, self.num_envs, self.device = id, num_envs, torch.device(device)
         self._generator = torch.Generator(self.device)
         self._generator.seed()
+        self._kept: Tensor | None = None
 
     @abstractmethod
     def _grids(self, index: slice) -> GridState:
         """The current states of some environments."""
+
+    def keep_task(self, rows: Tensor | None) -> None:
+        self._kept = rows
+
+    def _next_start(self, drawn: Tensor, present: Tensor) -> Tensor:
+        """Indices of starts [B]: those drawn, or the present one in rows that keep their task."""
+        return drawn if self._kept is None else torch.where(self._kept, present, drawn)
 
     def render(self, index: int = 0, tile_size: int = TILE_SIZE) -> NDArray[np.uint8]:
         """The whole grid of one environment, with visible cells highlighted: uint8 [H, W, 3]."""

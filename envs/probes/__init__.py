@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeAlias
 
-from memrl.envs.catalogue import EnvCard
+from memrl.envs.catalogue import EnvCard, Levels
+from memrl.envs.probes import probe
+from memrl.envs.probes.bandit import Bandit
 from memrl.envs.probes.color_cubes import ColorCubes
 from memrl.envs.probes.counting import Counting
+from memrl.envs.probes.dark_room import DarkKeyToDoor, DarkRoom
 from memrl.envs.probes.delayed_match import DelayedMatch
 from memrl.envs.probes.endless_tmaze import EndlessTMaze
 from memrl.envs.probes.goal import Goal
@@ -16,14 +19,16 @@ from memrl.envs.probes.n_back import NBack
 from memrl.envs.probes.one_step import OneStep
 from memrl.envs.probes.passive_tmaze import PassiveTMaze
 from memrl.envs.probes.pixels import Pixels
-from memrl.envs.probes.probe import describe
 from memrl.envs.probes.recall import Recall
 from memrl.envs.probes.tmaze import TMaze
 
 __all__ = [
     "PROBES",
+    "Bandit",
     "ColorCubes",
     "Counting",
+    "DarkKeyToDoor",
+    "DarkRoom",
     "DelayedMatch",
     "EndlessTMaze",
     "Goal",
@@ -36,6 +41,7 @@ __all__ = [
     "Recall",
     "TMaze",
     "probe_card",
+    "trial_levels",
 ]
 
 AnyProbe: TypeAlias = (
@@ -52,6 +58,9 @@ AnyProbe: TypeAlias = (
     | Masked
     | OneStep
     | Goal
+    | Bandit
+    | DarkRoom
+    | DarkKeyToDoor
 )
 
 PROBES: Final[dict[str, type[AnyProbe]]] = {
@@ -68,9 +77,18 @@ PROBES: Final[dict[str, type[AnyProbe]]] = {
     "probe/Masked-v0": Masked,
     "probe/OneStep-v0": OneStep,
     "probe/Goal-v0": Goal,
+    "probe/Bandit-v0": Bandit,
+    "probe/DarkRoom-v0": DarkRoom,
+    "probe/DarkKeyToDoor-v0": DarkKeyToDoor,
 }
 
 
 def probe_card(id: str, **options: Any) -> EnvCard:
     """The card of an id of ``PROBES``, with exact levels for the given options."""
-    return describe(PROBES[id], **options)
+    return probe.describe(PROBES[id], **options)
+
+
+def trial_levels(id: str, trial: int, **options: Any) -> Levels | None:
+    """Levels of the return of a trial of an id of ``PROBES``; None where nothing is known."""
+    options = {name: value for name, value in options.items() if name != "prev_action"}
+    return probe.trial_levels(PROBES[id], trial, **options)

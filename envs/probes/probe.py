@@ -27,6 +27,14 @@ class Probe(EpisodicEnv, ABC):
         """Levels of optimal, memoryless and guessing policies under these options."""
 
     @property
+    def known_task(self) -> float | None:
+        """The mean return of an episode of an optimal agent that knows the task; None: not known.
+
+        No agent earns more in an episode of a trial.
+        """
+        return None
+
+    @property
     def action_names(self) -> tuple[str, ...]:
         """Names of the actions; empty if their numbers are the answers."""
         return ()
@@ -51,6 +59,18 @@ def describe(probe: type[Probe], *, prev_action: bool = False, **options: Any) -
     if prev_action and probe.free_actions:
         card = card._replace(memory=None, levels=levels._replace(memoryless=None))
     return card
+
+
+def trial_levels(probe: type[Probe], trial: int, **options: Any) -> Levels | None:
+    """Levels of the return of a trial of ``trial`` episodes; None where nothing is known.
+
+    The optimum knows the task from the start: no agent reaches it.
+    """
+    task = probe(1, **options)
+    if task.known_task is None:
+        return None
+    guess = task.levels.guess
+    return Levels("return", trial * task.known_task, guess=None if guess is None else trial * guess)
 
 
 class ProbeResult(NamedTuple):

@@ -180,7 +180,7 @@ def read_plan(name: str) -> Plan:
 def _with_levels(plan: Plan, name: str, task: TaskPlan) -> TaskPlan:
     """What the plan leaves out of score, low and high, from the card of the environment."""
     env = composed((*plan.words, *task.words)).env
-    levels = card(env.id, family=env.family, **(env.model_extra or {})).levels
+    levels = card(env.id, family=env.family, trial=env.trial, **(env.model_extra or {})).levels
     known: dict[str, Any] = {}
     if levels is not None:
         low = levels.memoryless if levels.memoryless is not None else levels.guess

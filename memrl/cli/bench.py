@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from memrl.bench.bandit import bench_bandit
 from memrl.bench.cartpole import bench_cartpole
 from memrl.bench.cores import bench_cores
 from memrl.bench.dnc import bench_dnc
@@ -100,6 +101,20 @@ def measure_cartpole(words: Sequence[str], *, as_json: bool) -> None:
         known = row["low"] is not None
         interval = f"{row['low']:.1f} … {row['high']:.1f}" if known else "one seed"
         table.add_row(name, f"{row['mean']:.1f}", interval, f"{row['seconds']:,.0f}")
+    Console().print(table)
+
+
+def measure_bandit(words: Sequence[str], *, as_json: bool) -> None:
+    """The regret of a run on bandits beside that of other players."""
+    rows = call(bench_bandit, words)
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table("player", "regret", "95 % interval", "earned", "last pull best", box=None)
+    for name, row in rows.items():
+        interval = f"{row['low']:.2f} … {row['high']:.2f}"
+        shares = (f"{row['earned']:.1f}", f"{row['last_best']:.3f}")
+        table.add_row(name, f"{row['regret']:.2f}", interval, *shares)
     Console().print(table)
 
 

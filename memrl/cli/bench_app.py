@@ -87,6 +87,17 @@ def bench_cartpole(options: Words = None, json: Json = False) -> None:
     measure_cartpole(options or [], as_json=json)
 
 
+@bench.command("bandit")
+def bench_bandit(options: Words = None, json: Json = False) -> None:
+    """The regret of a run on probe/Bandit-v0 beside Thompson sampling's and UCB1's.
+
+    Keys: run (its directory; needed), trials, seed.
+    """
+    from memrl.cli.bench import measure_bandit
+
+    measure_bandit(options or [], as_json=json)
+
+
 @bench.command("parity")
 def bench_parity(options: Words = None, json: Json = False) -> None:
     """What MemoryPPO learns beside PPO, RecurrentPPO and MaskablePPO at equal options; hours.

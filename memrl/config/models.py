@@ -62,6 +62,7 @@ class EnvConfig(Strict):
     prev_action: bool
     prev_reward: bool
     antialias: bool = False
+    trial: Annotated[int, Ge(1)] | None = None  # episodes
 
 
 class RunConfig(Strict):

@@ -29,11 +29,15 @@ class Evaluation(NamedTuple):
     length: Estimate  # steps
     cue_seen: Estimate | None  # rate of episodes in which the cue was seen
     per_episode: dict[str, NDArray[np.float64]]  # return, length and each metric, [episodes]
+    first_return: Estimate | None = None  # of the first episode of a trial; only trials have one
+    last_return: Estimate | None = None  # of its last episode
 
     def as_dict(self) -> dict[str, Any]:
         """Means, intervals, extreme returns and the number of episodes as plain values."""
         named = {"success": self.success, "return": self.return_, "length": self.length}
         estimates = {**named, "cue_seen": self.cue_seen}
+        of_trials = {"first_return": self.first_return, "last_return": self.last_return}
+        estimates |= {name: estimate for name, estimate in of_trials.items() if estimate}
         returns = self.per_episode["return"]
         return {
             "episodes": self.episodes,
@@ -151,7 +155,13 @@ def _conclude(results: Mapping[str, NDArray[np.float64]], cut_off: int) -> Evalu
         length=mean(results["length"]),
         cue_seen=_rate(results.get("cue_seen")),
         per_episode=dict(results),
+        first_return=_mean(results.get("first_return")),
+        last_return=_mean(results.get("last_return")),
     )
+
+
+def _mean(returns: NDArray[np.float64] | None) -> Estimate | None:
+    return None if returns is None or np.isnan(returns).all() else mean(returns)
 
 
 def _rate(outcomes: NDArray[np.float64] | None) -> Estimate | None:

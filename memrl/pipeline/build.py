@@ -31,6 +31,7 @@ def make_env(config: Config, *, num: int | None = None, seed: int | None = None)
             prev_action=task.prev_action,
             prev_reward=task.prev_reward,
             antialias=task.antialias,
+            trial=task.trial,
             **(task.model_extra or {}),
         )
     except TypeError as error:  # the environment's constructor lacks an argument

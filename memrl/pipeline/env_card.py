@@ -18,7 +18,8 @@ def card_of(config: Config) -> EnvCard:
     """The card of a config's environment."""
     task = config.env
     options = task.model_extra or {}
-    found = card(task.id, family=task.family, prev_action=task.prev_action, **options)
+    shown = {"prev_action": task.prev_action, "trial": task.trial}
+    found = card(task.id, family=task.family, **shown, **options)
     if task.prev_reward and found.levels is not None and found.levels.score == "return":
         # The previous reward carries information, so the level without a memory does not apply.
         return found._replace(levels=found.levels._replace(memoryless=None))

@@ -89,6 +89,8 @@ def evaluation_line(evaluation: Evaluation) -> str:
         ("success", evaluation.success),
         ("cue seen", evaluation.cue_seen),
         ("return", evaluation.return_),
+        ("first return", evaluation.first_return),
+        ("last return", evaluation.last_return),
         ("length", evaluation.length),
     ):
         if estimate is not None:

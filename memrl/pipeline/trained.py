@@ -14,6 +14,7 @@ from gymnasium.vector import VectorEnv
 
 from memrl.config.models import Config
 from memrl.envs.adapters.export import TensorEnv, TensorVectorEnv
+from memrl.envs.adapters.trial import Trial
 from memrl.envs.adapters.wrapping import adapt
 from memrl.envs.wrappers import with_previous
 from memrl.pipeline.build import make_agent, make_env
@@ -89,16 +90,18 @@ class Run:
 
         Args:
             env: your own environment, to which the run's wrappers are added (previous action and
-                reward, text as tokens, action masks); by default the run's environment.
+                reward, trials, text as tokens, action masks); by default the run's environment.
             render_mode: None, or ``rgb_array`` if the environment has pictures.
         """
         if env is None:
             return TensorEnv(self.env(), render_mode=render_mode)
         task = self.config.env
+        if task.trial is not None:
+            env = Trial(env, episodes=task.trial, previous=False)
         wrapped = with_previous(
             adapt(env, self.config.device),
-            action=task.prev_action,
-            reward=task.prev_reward,
+            action=task.prev_action or task.trial is not None,
+            reward=task.prev_reward or task.trial is not None,
             antialias=task.antialias,
         )
         return TensorEnv(wrapped, render_mode=render_mode)

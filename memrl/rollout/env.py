@@ -109,6 +109,24 @@ class BatchedEnv(ABC):
         """Continue from a ``state`` of ``carried``: the same values in other tensors."""
         raise TypeError(f"{type(self).__name__} carries no state on the device")
 
+    def keep_task(self, rows: Tensor | None) -> None:
+        """Choose environments whose next episodes repeat their present task.
+
+        The task is what an episode draws before its first step: a level, a goal, the chances of
+        arms. What a step draws is drawn anew. The choice holds until the next call; ``reset``
+        starts new tasks in any case. It is no part of ``state_dict`` or ``carried``.
+
+        Args:
+            rows: bool [B]; None chooses no environment.
+
+        Raises:
+            ValueError: these environments cannot repeat a task.
+        """
+        raise ValueError(
+            f"{type(self).__name__} cannot repeat a task, as trials do (allowed: tensor "
+            "environments, and Gymnasium's by `make(id, trial=K)`)"
+        )
+
     def goal_reward(self, achieved: Tensor, desired: Tensor) -> tuple[Tensor, Tensor]:
         """The reward, and whether the episode ends, for achieved and desired goals [*N, ...].
 

@@ -23,6 +23,7 @@ _SHOWN: Final = {  # metric -> label; a metric that a row lacks is left out
     "episode/success": "success",
     "episode/cue_seen": "cue seen",
     "episode/return": "return",
+    "episode/last_return": "last return",
     "train/entropy": "entropy",
 }
 

@@ -85,6 +85,10 @@ def test_a_replayed_rollout_is_the_rollout(captured, memory):
         ("popgym-PositionOnlyCartPoleEasy-v0", {}),
         ("MiniGrid-MemoryS7-v0", PREVIOUS),
         ("MiniGrid-DoorKey-5x5-v0", {"bank_size": 4}),
+        ("probe/Bandit-v0", {"trial": 4, "contexts": 2}),
+        ("probe/TMaze-v0", {"trial": 2, "length": 1}),
+        ("MiniGrid-MemoryS7-v0", {"trial": 2}),
+        ("MiniGrid-DoorKey-5x5-v0", {"trial": 2, "bank_size": 4}),
     ],
 )
 def test_every_kind_of_tensor_environment_can_be_replayed(captured, monkeypatch, id, options):

@@ -55,6 +55,16 @@ def test_the_next_iterations_of_a_loaded_agent_are_those_of_the_saved_one(agent)
     assert_equal_trees(first.state_dict(), second.state_dict())
 
 
+@pytest.mark.parametrize("agent", ["nec", "r2d2 lstm", "ppo lstm self-imitation"])
+def test_an_agent_goes_on_in_the_midst_of_trials(agent):
+    build, run = AGENTS[agent]
+    first, second = (build(make("probe/TMaze-v0", 3, length=2, trial=3), seed=s) for s in (3, 99))
+    run(first, 2)
+    second.load_state_dict(deepcopy(first.state_dict()))
+    assert words(run(first, 3)) == words(run(second, 3))
+    assert_equal_trees(first.state_dict(), second.state_dict())
+
+
 @pytest.mark.parametrize("saved_at", [1, 4])
 @pytest.mark.parametrize("agent", ["nec", "mfec"])
 def test_every_field_stays_that_of_the_run_that_never_stopped(agent, saved_at):

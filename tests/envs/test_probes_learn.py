@@ -33,6 +33,17 @@ def test_without_a_memory_it_stays_unsolved(name, tmp_path):
     assert score(id, "none", tmp_path / "run") <= level + 0.06  # four standard errors
 
 
+@pytest.mark.nightly
+def test_a_memory_of_earlier_episodes_finds_key_and_door_faster(tmp_path):
+    words = ["env=probe/DarkKeyToDoor-v0", "env.size=3", "env.length=7", "env.trial=8"]
+    words += ["agent.steps=56", "agent.bptt=56", "agent.minibatches=2", "agent.lr=2e-3"]
+    words += ["agent.normalise_returns=true", "total_steps=700_000", "threads=1", "track=off"]
+    config = memrl.compose([*words, "run.pictures=false"])
+    summary = memrl.train(config, tmp_path / "run", style="quiet", say=lambda _: None).summary
+    first, last = (summary["evaluation"][f"{name}_return"]["mean"] for name in ("first", "last"))
+    assert last > first + 0.3
+
+
 @pytest.mark.parametrize("name", STRICT)
 def test_a_task_that_is_called_strict_is_one(name):
     known = card(f"probe/{name}-v0")

@@ -103,6 +103,26 @@ def test_the_environment_of_a_run_has_its_options_and_wrappers(folder):
     assert run.agent.act(env.reset(seed=1)).shape == (3,)
 
 
+@pytest.mark.slow
+def test_an_environment_of_one_s_own_plays_the_trials_of_its_run(folder):
+    words = ["+run=smoke", "env=CartPole-v1", "env.trial=2", f"run.dir={folder / 'trials'}"]
+    config = memrl.compose([*words, "env.num=16", "run.pictures=false", "evaluate.episodes=2"])
+    run = memrl.train(config, style="quiet", say=lambda line: None)
+    assert run.summary["evaluation"]["last_return"]["mean"] > 1
+    env = run.gymnasium_env(gymnasium.make("CartPole-v1"))
+    obs, _ = env.reset(seed=1)
+    assert set(obs) == {"obs", "prev_action", "prev_done", "prev_reward"}
+    first, ends, start, over = obs["obs"], 0, True, False
+    run.agent.begin()
+    while not over:
+        obs, _, over, _, info = env.step(run.agent.act(obs, start=start))
+        start = False
+        assert not obs["prev_done"] or (obs["obs"] == first).all()
+        ends += int(obs["prev_done"])
+    assert ends == 1
+    assert info["last_return"] > 1
+
+
 def test_numpy_tensors_single_and_batched_observations_act_alike(folder):
     run = memrl.open_run(folder / "runs" / "lstm")
     env = run.env(num=1, seed=3)

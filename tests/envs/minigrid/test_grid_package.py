@@ -105,7 +105,7 @@ def assert_same_state(
 ) -> None:
     """Cells, contents, position, direction, what is carried, facts, time."""
     grid = GridState(**{name: leaf.clone() for name, leaf in before["grid"].items()})
-    play = GridEpisodes(**before | {"grid": grid})
+    play = GridEpisodes(**before | {"grid": grid, "level": torch.zeros_like(before["t"])})
     after, _ = advance(env._engine, task_rules, play, action, torch.Generator())
     want = state_of(packages, env)
     for name, leaf in want["grid"].items():
