@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol, final
+from typing import Protocol, final, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from memrl.rollout.minibatches import spans_of_shares
 from memrl.rollout.storage import Chunk, Rollout, Spans
 
 
+@runtime_checkable  # so that annotations can be checked while tests run
 class Learns(Protocol):
     """One optimiser step on a chunk: see ``Learner.minibatch``."""
 
