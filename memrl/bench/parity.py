@@ -74,9 +74,27 @@ def bench_parity(
             f"{file} has {len(old)} runs without a course, of an older version; the picture needs "
             "it: take another file, or no picture"
         )
-    with ThreadPoolExecutor(workers or usable_cores()) as pool:
+    _make(todo[:runs], done, path, episodes, workers or usable_cores(), say)
+    made = [key for key in keys if key in done]
+    if picture is not None and made:
+        draw_courses({key: done[key] for key in made}, Path(picture))
+    return {
+        f"{task} {memory}": _row(task, memory, peer, made, done) for task, memory, peer in pairs
+    }
+
+
+def _make(
+    todo: list[RunKey],
+    done: dict[RunKey, dict[str, Any]],
+    path: Path,
+    episodes: int,
+    workers: int,
+    say: Callable[[str], None],
+) -> None:
+    """Add the rows of ``todo`` to ``done`` and to the file; tell each run that ends or fails."""
+    with ThreadPoolExecutor(workers) as pool:
         try:
-            started = {pool.submit(_run, key, episodes): key for key in todo[:runs]}
+            started = {pool.submit(_run, key, episodes): key for key in todo}
             for run in as_completed(started):
                 key = started[run]
                 named = f"{key.task} {key.learner} seed {key.seed}"
@@ -88,12 +106,6 @@ def bench_parity(
                 say(f"{named}: {row['return']:.4g} after {row['seconds']:.0f} s")
         finally:
             pool.shutdown(cancel_futures=True)
-    made = [key for key in keys if key in done]
-    if picture is not None:
-        draw_courses({key: done[key] for key in made}, Path(picture))
-    return {
-        f"{task} {memory}": _row(task, memory, peer, made, done) for task, memory, peer in pairs
-    }
 
 
 def _pairs(tasks: list[str], memories: list[str]) -> list[tuple[str, str, str]]:

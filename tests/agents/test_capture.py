@@ -9,10 +9,10 @@ from __future__ import annotations
 from copy import deepcopy
 
 import pytest
-import tape
 import torch
 from small_agents import learn, make_agent
 from suites import MEMORIES
+from tape import captured
 
 from memrl.agents.ppo import learner
 from memrl.agents.ppo.config import BonusConfig
@@ -23,21 +23,11 @@ from memrl.memory import state as states
 from memrl.rollout import capture
 from memrl.rollout.capture_checks import check_capturable
 
+__all__ = ["captured"]  # a fixture
+
 SHORT = {"steps": 3, "bptt": 3, "minibatches": 1}  # an episode of Recall has four steps
 EXACT = {"lr": 2**-10, "lr_end": 2**-10}  # a graph holds lr in single precision
 PREVIOUS = {"prev_action": True, "prev_reward": True}
-
-
-@pytest.fixture
-def captured(monkeypatch):
-    """Let an agent capture, on a tape."""
-    tape.stand_in(monkeypatch)
-
-    def turn(agent):
-        agent.capture()
-        return agent
-
-    return turn
 
 
 def rollout_of(agent):

@@ -14,26 +14,17 @@ import tape
 import torch
 from small_agents import learn, make_agent
 from suites import slow, slow_but
+from tape import captured
 
 from memrl.agents.ppo import learner
 from memrl.agents.ppo.config import SelfImitationConfig
 from memrl.envs.make import make
 from memrl.memory import names
 
+__all__ = ["captured"]  # a fixture
+
 # Every chunk has a start inside: Recall's episodes have four steps.
 SMALL = {"steps": 10, "bptt": 5, "minibatches": 2, "lr": 2**-10, "lr_end": 2**-10}
-
-
-@pytest.fixture
-def captured(monkeypatch):
-    """Let an agent capture, on a tape."""
-    tape.stand_in(monkeypatch)
-
-    def turn(agent):
-        agent.capture()
-        return agent
-
-    return turn
 
 
 @pytest.fixture

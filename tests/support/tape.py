@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -91,3 +92,15 @@ def record(body, device, generators):
     for generator, state in zip(generators, states, strict=True):
         generator.set_state(state)
     return tape.replay
+
+
+@pytest.fixture
+def captured(monkeypatch):
+    """Let an agent capture, on a tape."""
+    stand_in(monkeypatch)
+
+    def turn(agent):
+        agent.capture()
+        return agent
+
+    return turn
