@@ -20,6 +20,7 @@ from memrl.agents.ppo.config import PPOConfig
 from memrl.agents.ppo.gradient_reach import DISTANCES, gradient_reach
 from memrl.agents.ppo.learner import Learner
 from memrl.agents.ppo.rates import Rates
+from memrl.agents.ppo.memory_use import memory_used
 from memrl.agents.ppo.self_imitation import SelfImitation
 from memrl.agents.state_checks import check_keys, check_num_envs, check_weights
 from memrl.agents.training_metrics import Averages, episode_metrics, memory_metrics
@@ -33,7 +34,7 @@ from memrl.rollout.collect import Collector
 from memrl.rollout.env import BatchedEnv
 from memrl.run.agent import Metrics
 
-REACH_EVERY = 16  # iterations between two measurements of `gradient_reach`
+DIAGNOSE_EVERY = 16  # iterations between two measurements of `gradient_reach` and `memory_used`
 
 
 @final
@@ -180,15 +181,21 @@ class PPO(ActsWithMemory):
         metrics["rollout/bonus"] = bonus_scale * masked_mean(r.bonus, r.valid)
         metrics["rollout/bonus_scale"] = torch.tensor(bonus_scale)
         metrics |= averages.means() | memory_metrics(self.policy, self.collector.state)
-        reach: dict[int, Tensor] = {}
-        if self.iteration % REACH_EVERY == 1:
+        metrics |= self._diagnose()
+        return {name: float(value) for name, value in metrics.items()}
+
+    def _diagnose(self) -> dict[str, Tensor]:
+        """What is measured on some chunks of every 16th rollout; NaN in the other iterations."""
+        r, reach, used = self.rollout, dict[int, Tensor](), torch.tensor(math.nan)
+        if self.iteration % DIAGNOSE_EVERY == 1:
             few = torch.arange(min(32, r.num_chunks()))
-            whole = few[r.spans(few).length == r.bptt]
-            reach = gradient_reach(self.policy, r.chunks(whole))
+            chunk = r.chunks(few[r.spans(few).length == r.bptt])
+            reach, used = gradient_reach(self.policy, chunk), memory_used(self.policy, chunk)
+        metrics = {"memory/used_kl": used}
         for k in DISTANCES:
             if k < self.config.bptt:
                 metrics[f"memory/reach_{k}"] = reach.get(k, torch.tensor(math.nan))
-        return {name: float(value) for name, value in metrics.items()}
+        return metrics
 
     def state_dict(self) -> dict[str, Any]:
         """See ``memrl.run.agent.Agent.state_dict``."""
