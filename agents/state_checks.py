@@ -8,6 +8,17 @@ from typing import Any
 from torch import Tensor, nn
 
 
+def check_parts(parts: Mapping[str, tuple[object, object]]) -> None:
+    """Raise ValueError if a part of an agent, here and saved by its option, is off in one only."""
+    for option, (here, there) in parts.items():
+        if (here is None) != (there is None):
+            saved, configured = ("off" if x is None else "on" for x in (there, here))
+            raise ValueError(
+                f"{option} was {saved} when the state was saved, allowed: {configured}, as "
+                "configured here"
+            )
+
+
 def check_keys(saved: Mapping[str, Any], wanted: Iterable[str], agent: str) -> None:
     """Raise ValueError if a state lacks a key that this agent saves."""
     missing = [key for key in wanted if key not in saved]

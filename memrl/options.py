@@ -194,6 +194,8 @@ def whole_number(name: str, value: Any, *, least: int, below: int | None = None)
 
 def _explain(model: type[BaseModel], error: ValidationError) -> str:
     first = error.errors()[0]
+    if first["type"] == "value_error":  # of a validator, which says it in a sentence
+        return f": {first['ctx']['error']}"
     option = ".".join(key_path(model, first["loc"]))
     if first["type"] == "extra_forbidden":
         known = ", ".join(model.model_fields) or "none"

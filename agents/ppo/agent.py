@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from memrl.agents.acting import Actor, ActsWithMemory
+from memrl.agents.auxiliary import make_auxiliary
 from memrl.agents.base import Parts
 from memrl.agents.config import AgentConfig
 from memrl.agents.ppo.advantages import compute_advantages
@@ -19,9 +20,10 @@ from memrl.agents.ppo.bonus import make_bonus
 from memrl.agents.ppo.config import PPOConfig
 from memrl.agents.ppo.gradient_reach import DISTANCES, gradient_reach
 from memrl.agents.ppo.learner import Learner
+from memrl.agents.ppo.memory_use import memory_used
 from memrl.agents.ppo.rates import Rates
 from memrl.agents.ppo.self_imitation import SelfImitation
-from memrl.agents.state_checks import check_keys, check_num_envs, check_weights
+from memrl.agents.state_checks import check_keys, check_num_envs, check_parts, check_weights
 from memrl.agents.training_metrics import Averages, episode_metrics, memory_metrics
 from memrl.bonus.bonus import Experience
 from memrl.checkpoint.optimizer import load_moments, moments
@@ -33,7 +35,7 @@ from memrl.rollout.collect import Collector
 from memrl.rollout.env import BatchedEnv
 from memrl.run.agent import Metrics
 
-REACH_EVERY = 16  # iterations between two measurements of `gradient_reach`
+DIAGNOSE_EVERY = 16  # iterations between two measurements of `gradient_reach` and `memory_used`
 
 
 @final
@@ -46,8 +48,8 @@ class PPO(ActsWithMemory):
         collect: fills ``rollout`` with the next steps.
 
     Raises:
-        ValueError: there are more minibatches than chunks, or the bonus uses an observation that
-            the environments lack.
+        ValueError: there are more minibatches than chunks, or the bonus or the auxiliary loss uses
+            an observation that the environments lack.
     """
 
     Config: ClassVar[type[AgentConfig]] = PPOConfig
@@ -70,7 +72,12 @@ class PPO(ActsWithMemory):
                 f"agent.minibatches={config.minibatches}, allowed: at most {chunks}, the number of "
                 "chunks in a rollout"
             )
-        self.learner = Learner(policy, config, torch.Generator().manual_seed(batch_seed))
+        self.learner = Learner(
+            policy,
+            config,
+            torch.Generator().manual_seed(batch_seed),
+            auxiliary=make_auxiliary(policy, env.observation_space, config.auxiliary),
+        )
         self.return_norm = (
             RunningNorm(1, clip=None).to(device) if config.normalise_returns else None
         )
@@ -180,18 +187,25 @@ class PPO(ActsWithMemory):
         metrics["rollout/bonus"] = bonus_scale * masked_mean(r.bonus, r.valid)
         metrics["rollout/bonus_scale"] = torch.tensor(bonus_scale)
         metrics |= averages.means() | memory_metrics(self.policy, self.collector.state)
-        reach: dict[int, Tensor] = {}
-        if self.iteration % REACH_EVERY == 1:
+        metrics |= self._diagnose()
+        return {name: float(value) for name, value in metrics.items()}
+
+    def _diagnose(self) -> dict[str, Tensor]:
+        """What is measured on some chunks of every 16th rollout; NaN in the other iterations."""
+        r, reach, used = self.rollout, dict[int, Tensor](), torch.tensor(math.nan)
+        if self.iteration % DIAGNOSE_EVERY == 1:
             few = torch.arange(min(32, r.num_chunks()))
-            whole = few[r.spans(few).length == r.bptt]
-            reach = gradient_reach(self.policy, r.chunks(whole))
+            chunk = r.chunks(few[r.spans(few).length == r.bptt])
+            reach, used = gradient_reach(self.policy, chunk), memory_used(self.policy, chunk)
+        metrics = {"memory/used_kl": used}
         for k in DISTANCES:
             if k < self.config.bptt:
                 metrics[f"memory/reach_{k}"] = reach.get(k, torch.tensor(math.nan))
-        return {name: float(value) for name, value in metrics.items()}
+        return metrics
 
     def state_dict(self) -> dict[str, Any]:
         """See ``memrl.run.agent.Agent.state_dict``."""
+        auxiliary = self.learner.auxiliary
         return {
             "env_steps": self.env_steps,
             "iteration": self.iteration,
@@ -203,6 +217,7 @@ class PPO(ActsWithMemory):
             if self.return_norm is None
             else dict(self.return_norm.state_dict()),
             "self_imitation": None if self.imitation is None else self.imitation.state_dict(),
+            "auxiliary": None if auxiliary is None else dict(auxiliary.state_dict()),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -210,6 +225,8 @@ class PPO(ActsWithMemory):
         self._check(state)
         self.collector.load_state_dict(state["collector"])  # first: a bonus may refuse its state
         self.policy.load_state_dict(state["policy"])
+        if self.learner.auxiliary is not None:
+            self.learner.auxiliary.load_state_dict(state["auxiliary"])
         self.env_steps, self.iteration = state["env_steps"], state["iteration"]
         load_moments(self.learner.optimizer, state["optimizer"])
         if self.learner.captured is not None:
@@ -222,23 +239,19 @@ class PPO(ActsWithMemory):
 
     def _check(self, state: Mapping[str, Any]) -> None:
         """Raise ValueError if a state belongs to another agent or to other options."""
-        own = self.state_dict()
-        own.pop("self_imitation")  # absent from older states
-        check_keys(state, own, self.config.kind)
+        newer = {"self_imitation", "auxiliary"}  # absent from older states
+        check_keys(state, (k for k in self.state_dict() if k not in newer), self.config.kind)
         check_weights(state["policy"], self.policy, "policy")
         check_num_envs(len(state["collector"]["start"]), self.collector.env.num_envs)
-        imitated = state.get("self_imitation")
+        imitated, heads = state.get("self_imitation"), state.get("auxiliary")
         parts = {
             "agent.self_imitation": (self.imitation, imitated),
             "agent.normalise_returns": (self.return_norm, state["return_norm"]),
             "agent.bonus": (self.collector.bonus, state["collector"].get("bonus")),
+            "agent.auxiliary": (self.learner.auxiliary, heads),
         }
-        for option, (here, there) in parts.items():
-            if (here is None) != (there is None):
-                saved, configured = ("off" if x is None else "on" for x in (there, here))
-                raise ValueError(
-                    f"{option} was {saved} when the state was saved, allowed: {configured}, as "
-                    "configured here"
-                )
+        check_parts(parts)
+        if self.learner.auxiliary is not None and heads is not None:
+            check_weights(heads, self.learner.auxiliary, "auxiliary loss")
         if self.imitation is not None and imitated is not None:
             self.imitation.check(imitated)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import Ge
 from pydantic import ConfigDict, model_validator
 
+from memrl.agents.auxiliary import AuxiliaryConfig
 from memrl.agents.config import (
     AgentConfig,
     Count,
@@ -116,6 +117,7 @@ class PPOConfig(AgentConfig):
     precision: Literal["float32", "bf16"] = "float32"
     bonus: BonusConfig = BonusConfig()
     self_imitation: SelfImitationConfig = SelfImitationConfig()
+    auxiliary: AuxiliaryConfig = AuxiliaryConfig()
 
     @model_validator(mode="after")
     def _what_is_set_is_read(self) -> PPOConfig:
@@ -124,6 +126,8 @@ class PPOConfig(AgentConfig):
                 "agent.refresh_states=True is not read with agent.epochs=1: states are recomputed "
                 "before each further epoch"
             )
+        chunk = f"a chunk has {min(self.bptt, self.steps)} env steps (agent.bptt, agent.steps)"
+        self.auxiliary.need_within(min(self.bptt, self.steps), chunk)
         return self
 
     def rows(self, num_envs: int) -> int:

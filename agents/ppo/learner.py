@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from memrl.agents.auxiliary import Auxiliary
 from memrl.agents.gradient_step import gradient_step, parameter_groups
 from memrl.agents.ppo.captured_minibatch import CapturedMinibatch
 from memrl.agents.ppo.config import PPOConfig
@@ -30,6 +31,7 @@ class Learner:
         config: its options may be replaced between two calls of ``improve``.
         shuffler: shuffles the chunks.
         optimizer: of all parameters of the policy; Adam if None.
+        auxiliary: a further loss, whose heads Adam trains, too; None: there is none.
 
     Attributes:
         batch_size: steps of a minibatch; None: ``config.minibatches`` equal shares of the chunks.
@@ -43,12 +45,16 @@ class Learner:
         config: PPOConfig,
         shuffler: torch.Generator,
         optimizer: Optimizer | None = None,
+        auxiliary: Auxiliary | None = None,
     ) -> None:
         self.policy, self.config, self.shuffler = policy, config, shuffler
+        self.auxiliary = auxiliary
         self.batch_size: int | None = None
         self.epochs = 0
         self.captured: CapturedMinibatch | None = None
         self.groups = parameter_groups(policy)
+        if auxiliary is not None:
+            self.groups["auxiliary"] = list(auxiliary.parameters())
         self.optimizer = optimizer or torch.optim.Adam(
             [{"params": group} for group in self.groups.values() if group],
             lr=config.lr,
@@ -131,15 +137,16 @@ class Learner:
         Raises:
             FloatingPointError: a loss or a gradient is not finite; no parameter was changed.
         """
-        loss, total, cost = self._loss(chunk, rates)
-        losses = loss._asdict() | {"core_cost": cost}
+        loss, total, others = self._loss(chunk, rates)
+        losses = loss._asdict() | others
         metrics = {f"train/{name}": x.detach() for name, x in losses.items()}
         if rates.max_kl is not None and float(loss.kl) > rates.max_kl:
             return metrics, False
         norms = self.step(total, losses, failed)
         return metrics | {f"grad_norm/{name}": x for name, x in norms.items()}, True
 
-    def _loss(self, chunk: Chunk, rates: Rates) -> tuple[PPOLoss, Tensor, Tensor]:
+    def _loss(self, chunk: Chunk, rates: Rates) -> tuple[PPOLoss, Tensor, dict[str, Tensor]]:
+        """PPO's terms, the sum to minimise, and further terms and shares by name."""
         config = self.config
         device = chunk.start.device.type
         with torch.autocast(device, torch.bfloat16, enabled=config.precision == "bf16"):
@@ -163,7 +170,11 @@ class Learner:
         if out.cost is not None:
             cost = masked_mean(out.cost, chunk.valid)
         total = loss.policy + config.value_coef * loss.value - rates.entropy * loss.entropy
-        return loss, total + config.core_cost * cost, cost
+        total = total + config.core_cost * cost
+        if self.auxiliary is None:
+            return loss, total, {"core_cost": cost}
+        extra = self.auxiliary(out.memory, chunk.obs, chunk.start, chunk.valid)
+        return loss, total + self.auxiliary.weight * extra.loss, {"core_cost": cost} | extra.named()
 
     def step(
         self, total: Tensor, losses: Mapping[str, Tensor], failed: Tensor | None = None

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from memrl.agents.acting import Actor, ActsWithMemory
+from memrl.agents.auxiliary import make_auxiliary
 from memrl.agents.base import Parts
 from memrl.agents.config import AgentConfig
 from memrl.agents.epsilon_greedy import all_estimated, allowed_actions, epsilon_greedy_action
@@ -18,7 +19,7 @@ from memrl.agents.r2d2.collector import ReplayCollector
 from memrl.agents.r2d2.config import R2D2Config
 from memrl.agents.r2d2.learner import QLearner
 from memrl.agents.r2d2.replay_buffer import ReplayBuffer
-from memrl.agents.state_checks import check_keys, check_weights
+from memrl.agents.state_checks import check_keys, check_parts, check_weights
 from memrl.agents.training_metrics import Averages, memory_metrics
 from memrl.checkpoint.optimizer import load_moments, moments
 from memrl.policies.q_network import QNetwork, QStep, build_q_network
@@ -56,7 +57,9 @@ class R2D2(ActsWithMemory):
         self.replay = ReplayBuffer(
             env, config, self.collector.example(), self.collector.state, drawing
         )
-        self.learner = QLearner(network, config)
+        auxiliary = make_auxiliary(network, env.observation_space, config.auxiliary)
+        self.learner = QLearner(network, config, auxiliary)
+        self._learning = LEARNING if auxiliary is None else (*LEARNING, *auxiliary.metrics)
         self._steps_due = 0.0  # env steps still to learn from, by the replay ratio
         self.actor = Actor(network, env, self._choose)
 
@@ -115,7 +118,7 @@ class R2D2(ActsWithMemory):
     def _metrics(self, averages: Averages) -> Metrics:
         stored = self.replay.sequences
         metrics = self.collector.episodes.read()
-        metrics |= {name: torch.tensor(math.nan) for name in LEARNING} | averages.means()
+        metrics |= {name: torch.tensor(math.nan) for name in self._learning} | averages.means()
         metrics |= memory_metrics(self.policy, self.collector.state)
         metrics["train/updates"] = torch.tensor(self.learner.updates)
         metrics["replay/steps"] = torch.tensor(len(stored.steps) * stored.num_envs)
@@ -123,6 +126,7 @@ class R2D2(ActsWithMemory):
 
     def state_dict(self) -> dict[str, Any]:
         """See ``memrl.run.agent.Agent.state_dict``."""
+        auxiliary = self.learner.auxiliary
         return {
             "env_steps": self.env_steps,
             "owed": self._steps_due,
@@ -132,15 +136,22 @@ class R2D2(ActsWithMemory):
             "optimizer": moments(self.learner.optimizer),
             "player": self.collector.state_dict(),
             "replay": self.replay.state_dict(),
+            "auxiliary": None if auxiliary is None else dict(auxiliary.state_dict()),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """See ``memrl.run.agent.Agent.load_state_dict``; an error leaves the agent unchanged."""
-        check_keys(state, self.state_dict(), self.config.kind)
+        auxiliary, heads = self.learner.auxiliary, state.get("auxiliary")  # none in older states
+        check_keys(state, (k for k in self.state_dict() if k != "auxiliary"), self.config.kind)
         check_weights(state["policy"], self.policy, "network")
         check_weights(state["target"], self.learner.target, "target network")
+        check_parts({"agent.auxiliary": (auxiliary, heads)})
+        if auxiliary is not None and heads is not None:
+            check_weights(heads, auxiliary, "auxiliary loss")
         self.replay.check(state["replay"])
         self.policy.load_state_dict(state["policy"])
+        if auxiliary is not None:
+            auxiliary.load_state_dict(state["auxiliary"])
         self.learner.target.load_state_dict(state["target"])
         load_moments(self.learner.optimizer, state["optimizer"])
         self.collector.load_state_dict(state["player"])

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from annotated_types import Ge, Gt, Le
 from pydantic import Field, model_validator
 
+from memrl.agents.auxiliary import AuxiliaryConfig
 from memrl.agents.config import (
     AgentConfig,
     Count,
@@ -88,6 +89,20 @@ class R2D2Config(AgentConfig):
     epsilon_evaluate: Share = 0.01  # ε of `memrl evaluate` and `watch`, unless greedy
     replay: ReplayConfig = ReplayConfig()
     hindsight: HindsightConfig = HindsightConfig()
+    auxiliary: AuxiliaryConfig = AuxiliaryConfig()
+
+    @property
+    def length(self) -> int:
+        """Env steps of a sequence."""
+        return self.burn_in + self.unroll + self.n_step
+
+    @model_validator(mode="after")
+    def _what_is_set_is_read(self) -> R2D2Config:
+        sequence = (
+            f"a sequence has {self.length} env steps (agent.burn_in, agent.unroll, agent.n_step)"
+        )
+        self.auxiliary.need_within(self.length, sequence)
+        return self
 
     def schedules(self, progress: float) -> dict[str, float]:
         return {"replay.beta": interpolate(self.replay.beta, 1.0, progress)}

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, final
 import torch
 from torch import Tensor
 
+from memrl.agents.auxiliary import Auxiliary
 from memrl.agents.gradient_step import gradient_step, parameter_groups
 from memrl.agents.r2d2.config import R2D2Config
 from memrl.agents.r2d2.replay_buffer import Batch, ReplayBuffer
@@ -25,19 +26,26 @@ class OnlineValues(NamedTuple):
 
     q: Tensor  # [unroll + n, M, A]  after the burn-in
     cost: Tensor | None  # [unroll + n, M]
+    memory: Tensor  # [unroll + n, M, O]
     states_at: dict[int, Any]  # the core's state before these steps of the batch, detached
 
 
 @final
 class QLearner:
-    """Improves a network on sequences (Kapturowski et al. 2019)."""
+    """Improves a network on sequences (Kapturowski et al. 2019), with an auxiliary loss or none."""
 
-    def __init__(self, network: QNetwork, config: R2D2Config) -> None:
-        self.network, self.config = network, config
+    def __init__(
+        self, network: QNetwork, config: R2D2Config, auxiliary: Auxiliary | None = None
+    ) -> None:
+        self.network, self.config, self.auxiliary = network, config, auxiliary
         self.target = copy.deepcopy(network).requires_grad_(False)
         self.updates = 0
         self.groups = parameter_groups(network)
-        self.optimizer = torch.optim.Adam(network.parameters(), lr=config.lr, eps=1e-8, fused=True)
+        parameters = list(network.parameters())
+        if auxiliary is not None:
+            self.groups["auxiliary"] = list(auxiliary.parameters())
+            parameters += self.groups["auxiliary"]
+        self.optimizer = torch.optim.Adam(parameters, lr=config.lr, eps=1e-8, fused=True)
 
     def improve(self, replay: ReplayBuffer, beta: float) -> dict[str, Tensor]:
         """Make one update from a minibatch of the replay buffer and update its priorities.
@@ -57,7 +65,14 @@ class QLearner:
         cost = torch.zeros_like(loss)
         if out.cost is not None:
             cost = masked_mean(out.cost[: config.unroll], valid)
-        norms = self._step(loss + config.core_cost * cost, {"Q": loss, "core": cost})
+        total, losses = loss + config.core_cost * cost, {"Q": loss, "core": cost}
+        extra: dict[str, Tensor] = {}
+        if self.auxiliary is not None:
+            steps = batch.steps
+            also = self.auxiliary(out.memory, batch.obs, steps["start"], steps["valid"])
+            total, losses["auxiliary"] = total + self.auxiliary.weight * also.loss, also.loss
+            extra = {f"train/{name}": x for name, x in also.named().items()}
+        norms = self._step(total, losses)
         replay.sequences.update(
             batch.drawn.number, sequence_priority(error.detach(), valid, eta=config.replay.eta)
         )
@@ -67,6 +82,7 @@ class QLearner:
             "train/td_error": masked_mean(error.abs(), valid),
             "train/core_cost": cost,
             "memory/state_drift": self._refresh(replay, batch, out.states_at),
+            **extra,
         }
         return {k: v.detach() for k, v in scalars.items()} | norms
 
@@ -76,7 +92,7 @@ class QLearner:
         cuts = {0, config.burn_in, len(start)} | (
             set(self._stored_offsets()) if self.config.refresh_states else set()
         )
-        state, states_at, q, costs = batch.state, {}, [], []
+        state, states_at, q, costs, memory = batch.state, {}, [], [], []
         for begin, end in pairwise(sorted(cuts)):
             span = slice(begin, end)
             with torch.set_grad_enabled(begin >= config.burn_in):
@@ -84,8 +100,10 @@ class QLearner:
             state, states_at[end] = out.state, states.detach(out.state)
             if begin >= config.burn_in:
                 q.append(out.q)
+                memory.append(out.memory)
                 costs += [] if out.cost is None else [out.cost]
-        return OnlineValues(torch.cat(q), torch.cat(costs) if costs else None, states_at)
+        cost = torch.cat(costs) if costs else None
+        return OnlineValues(torch.cat(q), cost, torch.cat(memory), states_at)
 
     @torch.no_grad()
     def _targets(self, batch: Batch, online: Tensor) -> Targets:
@@ -115,7 +133,7 @@ class QLearner:
         """Offsets within a sequence at which the replay buffer stores states."""
         config = self.config
         stride = config.stride or config.unroll
-        return range(stride, config.burn_in + config.unroll + config.n_step, stride)
+        return range(stride, config.length, stride)
 
     def _refresh(self, replay: ReplayBuffer, batch: Batch, states_at: dict[int, Any]) -> Tensor:
         """Write recomputed states back; returns their relative change, NaN without any.

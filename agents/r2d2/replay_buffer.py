@@ -46,10 +46,9 @@ class ReplayBuffer:
         generator: torch.Generator,
     ) -> None:
         self.env, self.config, self.generator = env, config, generator
-        length = config.burn_in + config.unroll + config.n_step
         self.sequences = SequenceReplay(
             config.replay.capacity,
-            Shape(length, config.stride or config.unroll),
+            Shape(config.length, config.stride or config.unroll),
             example,
             state,
             alpha=config.replay.alpha,

@@ -205,7 +205,9 @@ class MemoryPPO(LiveOptions):
         self.rates = LearningRates(optimizer)
         self.generator = torch.Generator(self.device)
         self.policy.generator = torch.Generator(self.device)
-        self.learner = Learner(self.policy.net, config, torch.Generator(), optimizer)
+        self.learner = Learner(
+            self.policy.net, config, torch.Generator(), optimizer, self.policy.auxiliary
+        )
         warn_of_a_rest(self)
         self._seed_generators(self.seed)
         self.rollout_buffer = None  # type: ignore[assignment]  # made by the first `learn`

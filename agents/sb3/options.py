@@ -110,6 +110,9 @@ def learner_config(model: Any) -> PPOConfig:
         name = ".".join(str(part) for part in first["loc"])
         option = SB3_OPTIONS.get(name, name)
         raise ValueError(f"{option} is {given[option]!r}: {first['msg'].lower()}") from None
+    chunk = min(config.bptt, config.steps)
+    within = f"a chunk has {chunk} env steps (bptt, n_steps)"
+    model.policy.auxiliary_config.need_within(chunk, within)
     return config.model_copy(update={"target_kl": None})  # SB3's rule is `Rates.max_kl`
 
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from stable_baselines3.common.utils import get_device
 from torch.optim import Optimizer
 
+from memrl.agents.auxiliary import AuxiliaryConfig, make_auxiliary
 from memrl.agents.sb3 import archive
 from memrl.agents.sb3.acting import ActingPolicy
 from memrl.agents.sb3.architecture import Architecture, split_words
@@ -31,6 +32,7 @@ from memrl.errors import nearest
 from memrl.memory.core import MemoryCore
 from memrl.nn.encoder import Encoder
 from memrl.nn.normalise import RunningNorm
+from memrl.options import check_options
 from memrl.policies.actor_critic import build_policy
 from memrl.policies.backbone import PolicyConfig, build_encoder
 from memrl.rollout.spaces import MASK, canonical_action
@@ -49,6 +51,7 @@ class MemoryPolicy(ActingPolicy):
         normalize_returns: the critic's output is standardised.
         memory: a memory's name, ``module:Name`` (the module is imported), or a class.
         memory_kwargs: options of the memory.
+        auxiliary: fields of `memrl.agents.auxiliary.AuxiliaryConfig`, a further loss of the memory.
         kwargs: fields of `memrl.policies.backbone.PolicyConfig`; ``encoder`` may be a class, and
             ``normalise_obs`` is off by default, because ``VecNormalize`` does that here. Or words
             of SB3's and sb3-contrib's policies, with their meaning: ``net_arch``,
@@ -84,6 +87,7 @@ class MemoryPolicy(ActingPolicy):
         self.options = {"masks": masks, "normalize_returns": normalize_returns, **words}
         self.architecture, others = split_words(without_recurrent_words(words))
         word, options = others.pop("memory"), others.pop("memory_kwargs", None) or {}
+        self.auxiliary_config = _auxiliary_config(others.pop("auxiliary", None) or {})
         config = _config(others, self.architecture)
         self.converter = ObservationConverter(observation_space, torch.device("cpu"))
         entries = dict(self.converter.space.spaces)
@@ -102,6 +106,7 @@ class MemoryPolicy(ActingPolicy):
         self.architecture.finish(self.net)
         for name in ("net_arch", "ortho_init", "log_std_init", "share_features_extractor"):
             setattr(self, name, getattr(self.architecture, name))
+        self.auxiliary = make_auxiliary(self.net, self.input_space, self.auxiliary_config)
         self.return_norm = RunningNorm(1, clip=None) if normalize_returns else None
         self.generator = torch.Generator()
         self._returned = ReturnedStates()
@@ -148,12 +153,14 @@ class MemoryPolicy(ActingPolicy):
         return policy.to(get_device(device))
 
     def make_optimizer(self, lr: float) -> Optimizer:
-        """Make the optimiser of all parameters; it stands where SB3 looks for it.
+        """Make the optimiser of all parameters that learn; it stands where SB3 looks for it.
 
         Raises:
             ValueError: ``optimizer_kwargs`` do not fit its class.
         """
-        self._optimizer = self.architecture.make_optimizer(list(self.net.parameters()), lr)
+        parameters = list(self.net.parameters())
+        parameters += [] if self.auxiliary is None else list(self.auxiliary.parameters())
+        self._optimizer = self.architecture.make_optimizer(parameters, lr)
         return self._optimizer
 
     @property  # type: ignore[override]  # None before it is made, as in SB3's BaseModel
@@ -223,8 +230,14 @@ def _config(given: Mapping[str, Any], words: Architecture) -> PolicyConfig:
             raise ValueError(str(first["ctx"]["error"])) from None
         if first["type"] != "extra_forbidden":
             raise ValueError(f"policy_kwargs: {name}: {first['msg']}") from None
-        own_words = ["memory", "memory_kwargs", *PolicyConfig.model_fields]
+        own_words = ["memory", "memory_kwargs", "auxiliary", *PolicyConfig.model_fields]
         known = [*own_words, *Architecture._fields, *WORDS, *CRITIC_WORDS]
         raise ValueError(
             f"unknown policy option {name!r}{nearest(name, known)} (known: {', '.join(known)})"
         ) from None
+
+
+def _auxiliary_config(given: Any) -> AuxiliaryConfig:
+    if not isinstance(given, Mapping):
+        raise ValueError(f"policy_kwargs: auxiliary={given!r}, allowed: a dict, as {{'kind': …}}")
+    return AuxiliaryConfig(**check_options("policy_kwargs: auxiliary", AuxiliaryConfig, given))

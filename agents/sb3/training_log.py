@@ -17,6 +17,8 @@ SB3_NAMES = {  # memrl's metric -> SB3's
     "train/clipped": "train/clip_fraction",
     "train/ratio_error": "train/ratio_error",
     "train/core_cost": "train/core_cost",
+    "train/auxiliary": "train/auxiliary",
+    "train/auxiliary_accuracy": "train/auxiliary_accuracy",
     "grad_norm/all": "train/grad_norm",
 }
 
@@ -40,6 +42,9 @@ def record(model: Any, means: dict[str, Tensor], rates: Rates, lr: float) -> Non
         log("train/clip_range_vf", rates.value_clip)
     loss = means["train/policy"] + model.vf_coef * means["train/value"]
     loss = loss - model.ent_coef * means["train/entropy"] + means["train/core_cost"]
+    auxiliary = model.learner.auxiliary
+    if auxiliary is not None:
+        loss = loss + auxiliary.weight * means["train/auxiliary"]
     log("train/loss", float(loss))
     log_std = model.policy.net.actor.log_std
     if log_std is not None:

@@ -43,6 +43,10 @@ class Actions(ABC):
         """[*N] in nats."""
 
     @abstractmethod
+    def kl(self, other: Actions) -> Tensor:
+        """[*N] KL(self ‖ other) in nats; ``other`` is a distribution over the same space."""
+
+    @abstractmethod
     def parameters(self) -> dict[str, Tensor]:
         """The parameters of the distribution: logits [*N, A], or mean and std [*N, D]."""
 
@@ -68,6 +72,10 @@ class Categorical(Actions):
     def entropy(self) -> Tensor:
         return -(self.log_probs.exp() * self.log_probs).sum(dim=-1)
 
+    def kl(self, other: Actions) -> Tensor:
+        assert isinstance(other, Categorical)
+        return (self.log_probs.exp() * (self.log_probs - other.log_probs)).sum(dim=-1)
+
     def parameters(self) -> dict[str, Tensor]:
         return {"logits": self.log_probs}
 
@@ -91,6 +99,10 @@ class Independent(Actions):
 
     def entropy(self) -> Tensor:
         return sum_of([part.entropy() for part in self.parts])
+
+    def kl(self, other: Actions) -> Tensor:
+        assert isinstance(other, Independent)
+        return sum_of([p.kl(q) for p, q in zip(self.parts, other.parts, strict=True)])
 
     def parameters(self) -> dict[str, Tensor]:
         return {"logits": torch.cat([part.log_probs for part in self.parts], dim=-1)}
@@ -116,6 +128,12 @@ class Gaussian(Actions):
 
     def entropy(self) -> Tensor:
         return (self.log_std + 0.5 * math.log(2 * math.pi * math.e)).sum(dim=-1)
+
+    def kl(self, other: Actions) -> Tensor:
+        assert isinstance(other, Gaussian)
+        ratio = self.log_std - other.log_std
+        z = (self.mean - other.mean) * torch.exp(-other.log_std)
+        return (0.5 * (torch.expm1(2 * ratio) + z.square()) - ratio).sum(dim=-1)
 
     def parameters(self) -> dict[str, Tensor]:
         return {"mean": self.mean, "std": self.log_std.exp()}

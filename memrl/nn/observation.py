@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from memrl.nn.encoder import Encoder
 from memrl.nn.grid import GridEncoder
 from memrl.nn.init import linear
+from memrl.nn.normalise import RunningNorm
 from memrl.nn.pixels import PixelEncoder
 from memrl.nn.sentence import SentenceEncoder
 from memrl.nn.vectors import Bits, OneHot, Plain, VectorEncoder
@@ -25,7 +26,7 @@ MOST_VALUES = 2**14  # that an entry encoded as one-hot or as bits may have
 MOST_NUMBERS = 2**20  # of a vector
 DISCRETE_GAIN = 4.0  # of their layer, orthogonal; with √2 a memory learns from them too slowly
 DISCRETE_DIMS = (32, 256)  # fewest and most features: fewer than values would mix them up
-PREV_REWARD = "prev_reward"
+PREV_ACTION, PREV_REWARD = "prev_action", "prev_reward"
 
 
 class ObsEncoder(Encoder):
@@ -84,6 +85,11 @@ class ObsEncoder(Encoder):
         if self.discrete is not None:
             features.append(self.discrete(torch.cat(bits, dim=-1)).relu())
         return torch.cat(features, dim=-1)
+
+    def norm(self, key: str) -> RunningNorm | None:
+        """What standardises this entry; None where it is not standardised."""
+        part = dict(zip(self.keys, self.parts, strict=True)).get(key)
+        return part.norm if isinstance(part, VectorEncoder) else None
 
     def update(self, obs: Obs, valid: Tensor) -> None:
         for key, part in zip(self.keys, self.parts, strict=True):
@@ -144,16 +150,27 @@ def _choose(
             return Bits(tuple(space.shape))
         case spaces.Box() if key == PREV_REWARD:
             return Plain(space.shape)
-        case spaces.Box() if space.dtype == np.uint8 and len(space.shape) == 3:
-            if max(space.shape[:2]) < GRID_SIDE:
-                return GridEncoder(space.shape, encoder_dim, cell_dim)
-            return PixelEncoder(space.shape, encoder_dim)
-        case spaces.Box() if _is_float_picture(space):
+        case spaces.Box() if is_grid(space):
+            return GridEncoder(space.shape, encoder_dim, cell_dim)
+        case spaces.Box() if is_picture(space):
             return PixelEncoder(space.shape, encoder_dim)
         case spaces.Box():
             return VectorEncoder(space.shape, encoder_dim, normalise)
         case _:
             return None
+
+
+def is_grid(space: spaces.Box) -> bool:
+    """Whether this is a grid of codes [W, H, C]."""
+    whole = space.dtype == np.uint8 and len(space.shape) == 3
+    return whole and max(space.shape[:2]) < GRID_SIDE
+
+
+def is_picture(space: spaces.Box) -> bool:
+    """Whether this is a picture [H, W, C], of bytes or of brightnesses from 0 to 1."""
+    if space.dtype == np.uint8:
+        return len(space.shape) == 3 and not is_grid(space)
+    return _is_float_picture(space)
 
 
 def _is_float_picture(space: spaces.Box) -> bool:

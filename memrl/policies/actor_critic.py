@@ -42,6 +42,7 @@ class PolicyUnrolled(NamedTuple):
     value: Tensor  # [T, B]
     state: Any  # the core's state after the last step
     cost: Tensor | None  # [T, B]  the core's own loss
+    memory: Tensor  # [T, B, O]  the output of the actor's memory
 
 
 class Bodies(NamedTuple):
@@ -72,6 +73,8 @@ class Policy(Backbone):
     ) -> None:
         super().__init__(encoder, core, skip=skip)
         self.critic_reads = critic
+        if isinstance(core, TwoMemories):
+            self.memory_dim = core.actor.out_dim
         shapes = self._views(torch.empty(0, self.features_dim, device="meta"))
         bodies = make_bodies(*(view.shape[-1] for view in shapes))
         self.actor_body, self.critic_body = bodies.actor, bodies.critic
@@ -86,7 +89,8 @@ class Policy(Backbone):
     def forward(self, obs: Obs, state: Any, start: Tensor) -> PolicyUnrolled:
         """Learn: observations [T, B, ...], ``start`` [T, B], the state before the first step."""
         sensed = self.unroll(obs, state, start)
-        return PolicyUnrolled(*self._heads(obs, sensed.features), sensed.state, sensed.cost)
+        memory = sensed.features[..., : self.memory_dim]
+        return PolicyUnrolled(*self._heads(obs, sensed.features), sensed.state, sensed.cost, memory)
 
     def _heads(self, obs: Obs, features: Tensor) -> tuple[Actions, Tensor]:
         one, two = self._views(features)

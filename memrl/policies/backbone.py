@@ -80,6 +80,7 @@ class Backbone(nn.Module, ABC):
 
     Attributes:
         features_dim: F, width of what the heads read.
+        memory_dim: O, width of the (actor's) memory's output, with which the features begin.
     """
 
     def __init__(self, encoder: Encoder, core: MemoryCore[Any], *, skip: bool) -> None:
@@ -87,6 +88,7 @@ class Backbone(nn.Module, ABC):
         self.encoder = encoder
         self.core = core
         self.skip = skip
+        self.memory_dim = core.out_dim
         self.features_dim = core.out_dim + (core.in_dim if skip else 0)
 
     def initial_state(self, batch_size: int) -> Any:

@@ -32,6 +32,7 @@ class QUnrolled(NamedTuple):
     q: Tensor  # [T, B, A]
     state: Any  # the core's state after the last step
     cost: Tensor | None  # [T, B]  the core's own loss
+    memory: Tensor  # [T, B, O]  the memory's output
 
 
 @final
@@ -65,7 +66,8 @@ class QNetwork(Backbone):
     def forward(self, obs: Obs, state: Any, start: Tensor) -> QUnrolled:
         """Learn: observations [T, B, ...], ``start`` [T, B], the state before the first step."""
         sensed = self.unroll(obs, state, start)
-        return QUnrolled(self._heads(obs, sensed.features), sensed.state, sensed.cost)
+        memory = sensed.features[..., : self.memory_dim]
+        return QUnrolled(self._heads(obs, sensed.features), sensed.state, sensed.cost, memory)
 
     def _heads(self, obs: Obs, features: Tensor) -> Tensor:
         q: Tensor = self.advantage(features)

@@ -16,6 +16,7 @@ from small_agents import learn, make_agent
 from suites import slow, slow_but
 from tape import captured
 
+from memrl.agents.auxiliary import AuxiliaryConfig
 from memrl.agents.ppo import learner
 from memrl.agents.ppo.config import SelfImitationConfig
 from memrl.envs.make import make
@@ -60,6 +61,8 @@ def test_replayed_minibatches_are_the_minibatches(captured, unpacked, memory):
     "options",
     [
         {"minibatches": 3},  # of 4, 3 and 3 chunks
+        {"auxiliary": AuxiliaryConfig(kind="recall", distance=2)},
+        slow({"auxiliary": AuxiliaryConfig(kind="predict"), "minibatches": 3}),
         slow({"steps": 7, "minibatches": 4}),  # chunks of 5 and 2 steps, some minibatches of these
         slow({"burn_in": 2}),
         slow({"refresh_states": True}),
@@ -99,7 +102,9 @@ def test_a_captured_learner_goes_on_from_a_saved_state(captured, unpacked, saved
 
 @pytest.mark.parametrize("memory", ["gru", slow("sam")])
 def test_until_the_end_of_an_iteration_no_value_reaches_the_host(captured, monkeypatch, memory):
-    agent = captured(make_agent(memory, refresh_states=True, normalise_returns=True, **SMALL))
+    options = {"refresh_states": True, "normalise_returns": True, **SMALL}
+    recall = AuxiliaryConfig(kind="recall", distance=2)
+    agent = captured(make_agent(memory, auxiliary=recall, **options))
     learn(agent, 1)
     checked = []
     monkeypatch.setattr(agent.learner.captured, "check", checked.append)
@@ -136,7 +141,16 @@ def on_cuda(memory, **options):
 
 @pytest.mark.cuda
 @needs_cuda
-@pytest.mark.parametrize("options", [{}, {"minibatches": 3}, {"precision": "bf16"}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"minibatches": 3},
+        {"precision": "bf16"},
+        {"auxiliary": AuxiliaryConfig(kind="recall", distance=2)},
+    ],
+    ids=" ".join,
+)
 @pytest.mark.parametrize("memory", ["gru", "lstm", "dnc", "sam"])
 def test_a_graph_learns_what_the_learner_does(memory, options):
     plain, graphed = (on_cuda(memory, **options) for _ in "ab")

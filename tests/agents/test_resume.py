@@ -13,9 +13,11 @@ from small_episodic import make_agent as make_episodic
 from small_r2d2 import learn_r2d2, make_r2d2
 from suites import slow_but
 
+from memrl.agents.auxiliary import AuxiliaryConfig
 from memrl.agents.ppo.config import BonusConfig, SelfImitationConfig
 from memrl.envs.make import make
 
+RECALLS = AuxiliaryConfig(kind="recall", distance=2)
 BEST = SelfImitationConfig(kind="episodes", capacity=5, longest=30)
 BONUSES = ("first_visit", "count", "novelty_difference", "elliptical")
 AGENTS = {
@@ -32,9 +34,14 @@ AGENTS = {
         for kind in BONUSES
     },
     "ppo lstm self-imitation": (partial(make_agent, "lstm", self_imitation=BEST), learn),
+    "ppo gru auxiliary": (partial(make_agent, "gru", auxiliary=RECALLS), learn),
+    "r2d2 gru auxiliary": (partial(make_r2d2, "gru", auxiliary=RECALLS), learn_r2d2),
 }
 
-KEPT = {"nec", "r2d2 lstm", "ppo dnc count", "ppo lstm self-imitation"}
+KEPT = {
+    *("nec", "r2d2 lstm", "ppo dnc count", "ppo lstm self-imitation"),
+    *("ppo gru auxiliary", "r2d2 gru auxiliary"),
+}
 
 
 def task():
@@ -106,6 +113,7 @@ def test_where_environments_begin_anew_so_do_the_sums_of_their_episodes():
 
 IMITATING = {"self_imitation": BEST}
 IMITATING_MORE = {"self_imitation": BEST.model_copy(update={"capacity": 6})}
+RECALLING = {"auxiliary": RECALLS}
 STANDARDISED = {"normalise_returns": True}
 COUNTING, VISITING = ({"bonus": BonusConfig(kind=kind)} for kind in ("count", "first_visit"))
 
@@ -117,6 +125,8 @@ COUNTING, VISITING = ({"bonus": BonusConfig(kind=kind)} for kind in ("count", "f
         (IMITATING, {}, r"agent\.self_imitation was on when .*allowed: off"),
         ({}, STANDARDISED, r"agent\.normalise_returns was off when .*allowed: on"),
         (STANDARDISED, {}, r"agent\.normalise_returns was on when .*allowed: off"),
+        ({}, RECALLING, r"agent\.auxiliary was off when .*allowed: on"),
+        (RECALLING, {}, r"agent\.auxiliary was on when .*allowed: off"),
         ({}, COUNTING, r"agent\.bonus was off when .*allowed: on"),
         (COUNTING, {}, r"agent\.bonus was on when .*allowed: off"),
         (COUNTING, VISITING, "the saved bonus has entries count, seen, visits"),
@@ -126,6 +136,23 @@ COUNTING, VISITING = ({"bonus": BonusConfig(kind=kind)} for kind in ("count", "f
 def test_a_ppo_state_of_other_options_is_refused_and_nothing_is_changed(saved, here, sentence):
     agent = make_agent(seed=3, **here)
     refused(agent, make_agent(seed=99, **saved).state_dict(), sentence)
+
+
+def test_an_r2d2_state_with_an_auxiliary_loss_is_refused_without_one_and_nothing_is_changed():
+    refused(
+        make_r2d2(),
+        make_r2d2(seed=99, **RECALLING).state_dict(),
+        r"agent\.auxiliary was on when .*allowed: off",
+    )
+
+
+@pytest.mark.parametrize("build", [make_agent, make_r2d2])
+def test_a_state_from_before_there_were_auxiliary_losses_loads(build):
+    first, second = build(seed=3), build(seed=99)
+    state = deepcopy(first.state_dict())
+    del state["auxiliary"]
+    second.load_state_dict(state)
+    assert_equal_trees(second.state_dict(), first.state_dict())
 
 
 def test_a_state_of_another_agent_is_refused_by_ppo_and_nothing_is_changed():

@@ -113,6 +113,9 @@ ALL = {"scale", "anneal", "key"}
             {*ALL, "ridge", "feature_dim", "lr", "updates"},
         ),
         ([], "self_imitation", set()),
+        ([], "auxiliary", set()),
+        (["agent.auxiliary.kind=predict"], "auxiliary", {"weight"}),
+        (["agent=r2d2", "agent.auxiliary.kind=recall"], "auxiliary", {"weight", "distance"}),
         (["agent=r2d2"], "hindsight", set()),
         (["agent=r2d2", "agent.hindsight.kind=final"], "hindsight", {"share"}),
         (
