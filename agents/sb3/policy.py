@@ -29,6 +29,7 @@ from memrl.agents.sb3.vec_env import ObservationConverter
 from memrl.checkpoint.spaces import space_from_data, space_to_data
 from memrl.errors import nearest
 from memrl.memory.core import MemoryCore
+from memrl.memory.parts.slots import limit_of
 from memrl.nn.encoder import Encoder
 from memrl.nn.normalise import RunningNorm
 from memrl.policies.actor_critic import build_policy
@@ -84,6 +85,11 @@ class MemoryPolicy(ActingPolicy):
         self.options = {"masks": masks, "normalize_returns": normalize_returns, **words}
         self.architecture, others = split_words(without_recurrent_words(words))
         word, options = others.pop("memory"), others.pop("memory_kwargs", None) or {}
+        if (grow := limit_of({**options, "name": word})) is not None:
+            raise ValueError(
+                f"memory_kwargs has grow={grow}, allowed: None; memories grow in memrl train and "
+                "memrl fit only"
+            )
         config = _config(others, self.architecture)
         self.converter = ObservationConverter(observation_space, torch.device("cpu"))
         entries = dict(self.converter.space.spaces)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, Final
 
 import torch
@@ -111,6 +112,12 @@ def fit(leaf: Tensor, slots: int, dim: int = 1, *, fill: float = 0, front: bool 
 def resizable() -> list[str]:
     """The names of registered memories whose number of slots may change."""
     return [name for name in registry.names() if issubclass(registry.core_class(name), Slotted)]
+
+
+def limit_of(memory: Mapping[str, Any]) -> int | None:
+    """The most slots to which a memory may grow, by its name and options; None: N stays."""
+    grows = issubclass(registry.core_class(memory["name"]), Slotted)
+    return memory.get("grow") if grows else None
 
 
 def resize(core: object, slots: int) -> None:
