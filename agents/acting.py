@@ -11,6 +11,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from memrl.agents.base import BaseAgent
+from memrl.memory.parts.slots import Slotted
 from memrl.options import checked_seed
 from memrl.policies.actor_critic import Policy, PolicyStep
 from memrl.policies.q_network import QNetwork
@@ -124,6 +125,11 @@ class Actor:
         out = self.policy.step(obs, self._state, start)
         self._state = out.state
         return form.give(self.choose(out, obs, self._greedy, self._generator))
+
+    def carry_over(self, core: Slotted) -> None:
+        """Fit the state to another number of slots of the network's memory."""
+        if self._state is not None:
+            self._state = core.carry_over(self._state)
 
     def memory(self) -> dict[str, Tensor]:
         """Diagnostics after the last ``act``: each [B, ...]; empty before the first."""

@@ -37,6 +37,7 @@ class BaseAgent(ABC):
     """
 
     Config: ClassVar[type[AgentConfig]]
+    grows: ClassVar[bool] = False  # whether its memory may get more slots while it learns
     unit: ClassVar[str] = "env_steps"
     env_steps: int
 

@@ -11,6 +11,7 @@ from memrl.agents.config import AgentConfig
 from memrl.agents.episodic.build import MFECAgent, NECAgent
 from memrl.agents.ppo.agent import PPO
 from memrl.agents.r2d2.agent import R2D2
+from memrl.memory.parts.slots import limit_of
 from memrl.registry import Registry
 from memrl.run.agent import Agent
 
@@ -38,4 +39,10 @@ def build(parts: Parts, config: AgentConfig) -> Agent:
     Raises:
         ValueError: a space that it cannot read or act in, or options that do not fit.
     """
-    return AGENTS.find(config.kind).build(parts, config)
+    cls, grow = AGENTS.find(config.kind), limit_of(parts.memory)
+    if grow is not None and not cls.grows:
+        raise ValueError(
+            f"memory.grow={grow} is not read by agent={config.kind} (it is by agent=ppo and by "
+            "memrl fit)"
+        )
+    return cls.build(parts, config)

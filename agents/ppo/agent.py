@@ -28,6 +28,8 @@ from memrl.agents.training_metrics import Averages, episode_metrics, memory_metr
 from memrl.bonus.bonus import Experience
 from memrl.checkpoint.optimizer import load_moments, moments
 from memrl.losses.ppo import masked_mean
+from memrl.memory.parts.growth import growth_of
+from memrl.memory.parts.slots import Slotted, limit_of
 from memrl.nn.normalise import RunningNorm
 from memrl.policies.actor_critic import Policy, build_policy
 from memrl.rollout.capture import CapturedCollect
@@ -53,6 +55,7 @@ class PPO(ActsWithMemory):
     """
 
     Config: ClassVar[type[AgentConfig]] = PPOConfig
+    grows: ClassVar[bool] = True
 
     def __init__(self, env: BatchedEnv, policy: Policy, config: PPOConfig, *, seed: int) -> None:
         self.policy, self.config, self.env_steps, self.iteration = policy, config, 0, 0
@@ -78,6 +81,7 @@ class PPO(ActsWithMemory):
             torch.Generator().manual_seed(batch_seed),
             auxiliary=make_auxiliary(policy, env.observation_space, config.auxiliary),
         )
+        self.growth = growth_of(policy.core, self.learner.optimizer)
         self.return_norm = (
             RunningNorm(1, clip=None).to(device) if config.normalise_returns else None
         )
@@ -100,6 +104,12 @@ class PPO(ActsWithMemory):
         env = parts.env
         spaces = env.observation_space, env.action_space
         policy = build_policy(*spaces, parts.memory, parts.policy).to(env.device)
+        grow = limit_of(parts.memory)
+        if grow is not None and not isinstance(policy.core, Slotted):
+            raise ValueError(
+                f"memory.grow={grow} with policy.layers={parts.policy.layers} and policy.critic="
+                f"{parts.policy.critic}: one memory can grow (allowed: 1, and shared or detached)"
+            )
         return cls(env, policy, config, seed=parts.seed)
 
     def capture(self) -> None:
@@ -108,8 +118,13 @@ class PPO(ActsWithMemory):
         A bonus that learns, and self-imitation, learn as before.
 
         Raises:
-            ValueError: see ``CapturedCollect``.
+            ValueError: see ``CapturedCollect``; or the memory may grow.
         """
+        if self.growth is not None:
+            raise ValueError(
+                f"capture=true records graphs for one number of slots, and memory.grow="
+                f"{self.growth.core.grow} changes it (allowed: null)"
+            )
         self.collect = CapturedCollect(self.collector, self.rollout)
         self.learner.capture(self.rollout)
 
@@ -125,7 +140,8 @@ class PPO(ActsWithMemory):
             self.iteration += 1
             self._update_normalisation()
             self._train_bonus(averages)
-            on_iteration(self._metrics(averages, bonus_scale))
+            metrics = self._metrics(averages, bonus_scale)
+            on_iteration({**metrics, **self._grow()})
 
     def improve(self, progress: float) -> tuple[float, Averages]:
         """Learn from the collected rollout; ``progress`` in 0 … 1 sets the schedules."""
@@ -203,6 +219,22 @@ class PPO(ActsWithMemory):
                 metrics[f"memory/reach_{k}"] = reach.get(k, torch.tensor(math.nan))
         return metrics
 
+    def _grow(self) -> Metrics:
+        """Give the memory more slots if it is full; what the fullest environment uses of them."""
+        if self.growth is None:
+            return {}
+        core = self.growth.core
+        used, slots = float(core.fullness(self.collector.state).amax()), core.slots
+        if self.growth.update(used):
+            self.collector.state = core.carry_over(self.collector.state)
+            self._hold_states(core)
+        return {"memory/slots": slots, "memory/used": used}
+
+    def _hold_states(self, core: Slotted) -> None:
+        """Make room for the collector's states, whose number of slots may have changed."""
+        self.rollout.hold(self.collector.state)
+        self.actor.carry_over(core)
+
     def state_dict(self) -> dict[str, Any]:
         """See ``memrl.run.agent.Agent.state_dict``."""
         auxiliary = self.learner.auxiliary
@@ -218,12 +250,17 @@ class PPO(ActsWithMemory):
             else dict(self.return_norm.state_dict()),
             "self_imitation": None if self.imitation is None else self.imitation.state_dict(),
             "auxiliary": None if auxiliary is None else dict(auxiliary.state_dict()),
+            "growth": None if self.growth is None else self.growth.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """See ``memrl.run.agent.Agent.load_state_dict``."""
+        if self.growth is not None and state.get("growth") is not None:
+            self.growth.load_state_dict(state["growth"])  # sizes of weights and states follow
         self._check(state)
         self.collector.load_state_dict(state["collector"])  # first: a bonus may refuse its state
+        if self.growth is not None:
+            self._hold_states(self.growth.core)
         self.policy.load_state_dict(state["policy"])
         if self.learner.auxiliary is not None:
             self.learner.auxiliary.load_state_dict(state["auxiliary"])
@@ -239,7 +276,7 @@ class PPO(ActsWithMemory):
 
     def _check(self, state: Mapping[str, Any]) -> None:
         """Raise ValueError if a state belongs to another agent or to other options."""
-        newer = {"self_imitation", "auxiliary"}  # absent from older states
+        newer = {"self_imitation", "auxiliary", "growth"}  # absent from older states
         check_keys(state, (k for k in self.state_dict() if k not in newer), self.config.kind)
         check_weights(state["policy"], self.policy, "policy")
         check_num_envs(len(state["collector"]["start"]), self.collector.env.num_envs)
@@ -249,6 +286,7 @@ class PPO(ActsWithMemory):
             "agent.normalise_returns": (self.return_norm, state["return_norm"]),
             "agent.bonus": (self.collector.bonus, state["collector"].get("bonus")),
             "agent.auxiliary": (self.learner.auxiliary, heads),
+            "memory.grow": (self.growth, state.get("growth")),
         }
         check_parts(parts)
         if self.learner.auxiliary is not None and heads is not None:

@@ -30,6 +30,7 @@ from memrl.agents.sb3.vec_env import ObservationConverter
 from memrl.checkpoint.spaces import space_from_data, space_to_data
 from memrl.errors import nearest
 from memrl.memory.core import MemoryCore
+from memrl.memory.parts.slots import limit_of
 from memrl.nn.encoder import Encoder
 from memrl.nn.normalise import RunningNorm
 from memrl.options import check_options
@@ -88,6 +89,11 @@ class MemoryPolicy(ActingPolicy):
         self.architecture, others = split_words(without_recurrent_words(words))
         word, options = others.pop("memory"), others.pop("memory_kwargs", None) or {}
         self.auxiliary_config = _auxiliary_config(others.pop("auxiliary", None) or {})
+        if (grow := limit_of({**options, "name": word})) is not None:
+            raise ValueError(
+                f"memory_kwargs has grow={grow}, allowed: None; memories grow in memrl train and "
+                "memrl fit only"
+            )
         config = _config(others, self.architecture)
         self.converter = ObservationConverter(observation_space, torch.device("cpu"))
         entries = dict(self.converter.space.spaces)

@@ -113,12 +113,15 @@ def fit(
 
 @app.command(epilog=OWN_MODULE)
 def evaluate(run: RunPath, options: Words = None, json: Json = False) -> None:
-    """Success, return and length of a trained agent over fresh episodes.
+    """Success, return and length of a trained agent over fresh episodes; accuracy of a fit.
 
     Keys: episodes=1000, checkpoint=last|best, greedy=false|true, seed, device, num
     (environments at once), max_steps (env steps after which an episode is cut off),
     ablate=state|reads|PART (a part that the memory names), bank (the seed of levels that training
-    did not see).
+    did not see), memory.slots=N (another number of slots, where the memory allows it).
+
+    Of a run of `memrl fit`: lengths=[10,20], sequences (of each length), seed, device,
+    memory.slots=N.
     """
     from memrl.cli.runs import evaluate_run
 
@@ -132,7 +135,7 @@ def watch(run: RunPath, options: Words = None) -> None:
     Keys: ablate=state|reads|PART (silence a part that the memory names; prints the change in
     success), window=false|true, out=PATH.gif|PATH.png|FOLDER, checkpoint=last|best,
     greedy=false|true, seed, device, bank, max_steps (at most 1000 are filmed), episodes (of each
-    evaluation that an ablation compares).
+    evaluation that an ablation compares), memory.slots=N.
     """
     from memrl.cli.runs import watch_run
 

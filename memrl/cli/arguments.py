@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from inspect import Parameter
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
+from annotated_types import Ge
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
@@ -16,6 +17,12 @@ from memrl.options import Strict, options_of
 
 M = TypeVar("M", bound=Strict)
 R = TypeVar("R")
+
+
+class MemoryOptions(Strict):
+    """What may change of a trained memory."""
+
+    slots: Annotated[int, Ge(1)] | None = None  # None: as many as at the checkpoint
 
 
 def values(words: Sequence[str]) -> dict[str, Any]:

@@ -10,14 +10,15 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Lt
 from pydantic import model_validator
 
-from memrl.cli.arguments import file_to_write, parse
+from memrl.cli.arguments import MemoryOptions, file_to_write, parse
+from memrl.cli.fit_evaluation import evaluate_fit
 from memrl.config.models import Config, Count, LaxPath
 from memrl.evaluation.evaluate import Evaluation, evaluate
 from memrl.evaluation.recording import record_episode
 from memrl.options import Strict
 from memrl.pipeline.build import make_env
 from memrl.pipeline.env_card import draw_view
-from memrl.pipeline.loading import read_config
+from memrl.pipeline.loading import command_of, read_config, read_plain
 from memrl.pipeline.report import (
     draw_episode_memory,
     draw_film,
@@ -43,6 +44,7 @@ class EvaluateOptions(Strict):
     num: Annotated[int, Ge(1)] | None = None
     max_steps: Count | None = None
     bank: Annotated[int, Ge(0)] | None = None
+    memory: MemoryOptions = MemoryOptions()
 
 
 class WatchOptions(EvaluateOptions):
@@ -62,7 +64,11 @@ class WatchOptions(EvaluateOptions):
 
 
 def evaluate_run(path: Path, words: Sequence[str], *, as_json: bool) -> None:
-    """Play fresh episodes with the agent of a run."""
+    """Play fresh episodes with the agent of a run; or score new sequences, if ``fit`` made it."""
+    directory = RunDirectory.open(path)
+    if command_of(read_plain(directory)) == "fit":
+        evaluate_fit(directory, words, as_json=as_json)
+        return
     options = parse(EvaluateOptions, words)
     config, agent = recall(path, options)
     result = play(config, agent, options)
@@ -152,7 +158,8 @@ def recall(path: Path, options: EvaluateOptions) -> tuple[Config, Agent]:
             raise ValueError(f"bank={options.bank}: {config.env.id} draws from no level bank")
         env = config.env.model_copy(update={"bank": options.bank})
         config = config.model_copy(update={"env": env})
-    return config, load(path, options.checkpoint, device=options.device)
+    slots = options.memory.slots
+    return config, load(path, options.checkpoint, device=options.device, slots=slots)
 
 
 def play(config: Config, agent: Agent, options: EvaluateOptions) -> Evaluation:

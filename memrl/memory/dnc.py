@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal, NamedTuple, final
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
 from memrl.memory.kernels.choice import no_kernel, row_memory
@@ -29,6 +29,7 @@ from memrl.memory.ops.linkage import (
     update_precedence,
 )
 from memrl.memory.parts.controlled import ControlledMemory, ControllerState, MemorySizes
+from memrl.memory.parts.slots import GROW_ABOVE, Slotted, fit
 from memrl.memory.registry import register
 
 CLIP = 20.0  # bound of the interface vector (the authors' code: outputs ±20)
@@ -65,7 +66,7 @@ class Interface(NamedTuple):
 
 @final
 @register("dnc")
-class DNC(ControlledMemory[DNCState]):
+class DNC(ControlledMemory[DNCState], Slotted):
     """Differentiable neural computer with one write head.
 
     Equations of the paper, in the order of the authors' code: usage from the previous step, write,
@@ -90,6 +91,11 @@ class DNC(ControlledMemory[DNCState]):
         masking: use a learned mask for each key, on key and memory, in content-based addressing.
         deallocation: erase the content of freed slots.
         link_sharpness: sharpen the link weights by a learned power.
+        grow: the most slots to which it may grow while it is trained; None: N stays.
+        grow_above: share of used slots above which the slots double.
+
+    Raises:
+        ValueError: ``grow`` is not above ``slots``, or ``grow_above`` is set without it.
     """
 
     paper = (
@@ -108,6 +114,8 @@ class DNC(ControlledMemory[DNCState]):
         masking: bool = False,
         deallocation: bool = False,
         link_sharpness: bool = False,
+        grow: Annotated[int, Ge(1)] | None = None,
+        grow_above: Annotated[float, Gt(0), Lt(1)] = GROW_ABOVE,
     ) -> None:
         sizes = MemorySizes(slots, word_dim, read_heads, hidden_dim)
         interface = interface_sizes(read_heads, word_dim, masking=masking, sharpness=link_sharpness)
@@ -118,6 +126,7 @@ class DNC(ControlledMemory[DNCState]):
         self.masking, self.deallocation = masking, deallocation
         self.link_sharpness = link_sharpness
         self.extended = masking or deallocation or link_sharpness
+        self._may_grow(grow, grow_above)
         self._finish()
         with torch.no_grad():
             self.interface.bias[-1] = -1.0  # the write gate starts nearly closed (σ = 0.27)
@@ -133,6 +142,20 @@ class DNC(ControlledMemory[DNCState]):
             read_weights=zeros(batch_size, r, n),
             reads=zeros(batch_size, r, w),
             controller=self._initial_controller(batch_size) if self.recurrent else (),
+        )
+
+    def used(self, state: DNCState) -> Tensor:
+        written = state.write_weights  # of the last step, which usage does not know yet
+        return (state.usage + written - state.usage * written).detach()
+
+    def _refit(self, state: DNCState, slots: int) -> DNCState:
+        return state._replace(
+            memory=fit(state.memory, slots),
+            usage=fit(state.usage, slots),
+            link=fit(fit(state.link, slots, 1), slots, 2),
+            precedence=fit(state.precedence, slots),
+            write_weights=fit(state.write_weights, slots),
+            read_weights=fit(state.read_weights, slots, 2),
         )
 
     def _memory(self, like: Tensor) -> Memory | None:

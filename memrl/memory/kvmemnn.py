@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Annotated, NamedTuple, final
 
 import torch
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from memrl.memory.ops.attention import push
 from memrl.memory.ops.nonfinite import with_nan, without_nonfinite
 from memrl.memory.ops.window import compare, look_back, read, weigh
+from memrl.memory.parts.slots import GROW_ABOVE, Slotted, fit
 from memrl.memory.parts.window import ItemMemory
 from memrl.memory.registry import register
 
@@ -26,7 +27,7 @@ class KeyValueMemNNState(NamedTuple):
 
 @final
 @register("kvmemnn")
-class KeyValueMemNN(ItemMemory[KeyValueMemNNState]):
+class KeyValueMemNN(ItemMemory[KeyValueMemNNState], Slotted):
     """Key-value memory network over pairs of the last N inputs: an input, and one that followed.
 
     q_1 = A x_t;  p_i = softmax(q_jᵀ A k_i);  o = V Σ p_i v_i;  q_{j+1} = R_j (q_j + o);
@@ -45,9 +46,12 @@ class KeyValueMemNN(ItemMemory[KeyValueMemNNState]):
         lag: steps from key to value; less than ``slots``.
         hidden_dim: d, width of the embeddings and of the output.
         init_std: A and V start from N(0, σ²); a small σ spreads the first attention over all pairs.
+        grow: the most slots to which it may grow while it is trained; None: N stays.
+        grow_above: share of used slots above which the slots double.
 
     Raises:
-        ValueError: ``lag`` is not below ``slots``.
+        ValueError: ``lag`` is not below ``slots``; ``grow`` is not above them, or ``grow_above`` is
+            set without it.
     """
 
     paper = "Miller et al. 2016, Key-Value Memory Networks for Directly Reading Documents"
@@ -61,16 +65,37 @@ class KeyValueMemNN(ItemMemory[KeyValueMemNNState]):
         lag: Annotated[int, Ge(0)] = 0,
         hidden_dim: Annotated[int, Ge(1)] = 128,
         init_std: Annotated[float, Gt(0)] = 0.02,
+        grow: Annotated[int, Ge(1)] | None = None,
+        grow_above: Annotated[float, Gt(0), Lt(1)] = GROW_ABOVE,
     ) -> None:
         super().__init__(in_dim, hidden_dim)
-        if lag >= slots:
-            raise ValueError(f"lag is {lag}; allowed: below slots, {slots}")
         self.slots, self.hops, self.lag = slots, hops, lag
-        # A single pair has weight 1, so its key gets no gradient; its value is one step back.
-        self.horizon = slots if slots > lag + 1 else 1
+        self._need_slots(slots)
+        self._extend(slots)
+        self._may_grow(grow, grow_above)
         self.key = nn.Parameter(init_std * torch.randn(hidden_dim, in_dim))  # A
         self.value = nn.Parameter(init_std * torch.randn(hidden_dim, in_dim))  # V
         self.update = nn.Parameter(torch.eye(hidden_dim).repeat(hops, 1, 1))  # R_j
+
+    def _need_slots(self, slots: int) -> None:
+        if self.lag >= slots:
+            raise ValueError(f"lag is {self.lag}; allowed: below slots, {slots}")
+
+    def _extend(self, slots: int) -> None:
+        # A single pair has weight 1, so its key gets no gradient; its value is one step back.
+        self.horizon = slots if slots > self.lag + 1 else 1
+
+    def used(self, state: KeyValueMemNNState) -> Tensor:
+        slots = state.items.shape[1]
+        place = torch.arange(slots, device=state.age.device)
+        return (place >= slots - state.age.unsqueeze(1)).to(state.items.dtype)
+
+    def _refit(self, state: KeyValueMemNNState, slots: int) -> KeyValueMemNNState:
+        return KeyValueMemNNState(
+            items=fit(state.items, slots, front=True),
+            age=state.age.clamp(max=slots),
+            read_weights=fit(state.read_weights, slots, 2, front=True),
+        )
 
     def initial_state(self, batch_size: int) -> KeyValueMemNNState:
         zeros = self.key.new_zeros

@@ -12,7 +12,9 @@ from memrl.memory.core import MemoryCore
 from memrl.memory.ops.addressing import entropy
 from memrl.memory.ops.reading import READ
 from memrl.memory.ops.writing import ASKED, WRITE, New, Slots, empty_slots, put
+from memrl.memory.parts.slots import GROW_ABOVE, Slotted, fit
 from memrl.memory.registry import register
+from memrl.memory.state import map_state
 
 LEAST = 1e-6  # lower bound of the importance, whose logarithm enters the scores
 TOPK, LIKENESS, KEEP = 4, 0.9, 0.99  # the defaults of options that one choice reads
@@ -27,7 +29,7 @@ class MemNNState(NamedTuple):
 
 @final
 @register("memnn")
-class MemNN(MemoryCore[MemNNState]):
+class MemNN(MemoryCore[MemNNState], Slotted):
     """Memory network: input features I, generalisation G, output features O, response R.
 
     I: m = Φ(x), linear. O: hop j scores memories by s_O = Φ_x(x, o_1 … o_{j−1})ᵀ U_Oᵀ U_O Φ_y(m_i)
@@ -57,10 +59,15 @@ class MemNN(MemoryCore[MemNNState]):
         usage_decay: factor of a slot's usage at each env step, for write=least_used.
         keep: factor of a memory at each env step, for forget=decay.
         hidden_dim: width of the output.
+        grow: the most slots to which it may grow while it is trained; None: N stays.
+        grow_above: share of used slots above which the slots double.
+
+    The number of slots may change but for write=gated, which learns a preference for each slot.
 
     Raises:
-        ValueError: read=topk with ``topk`` above ``slots``; or ``topk``, ``likeness`` or ``keep``
-            is set, and the choices do not read it.
+        ValueError: read=topk with ``topk`` above ``slots``; or ``topk``, ``likeness``, ``keep`` or
+            ``grow_above`` is set, and the choices do not read it; or ``grow`` is not above
+            ``slots``, or is set with write=gated.
     """
 
     paper = "Weston, Chopra & Bordes 2015, Memory Networks"
@@ -80,6 +87,8 @@ class MemNN(MemoryCore[MemNNState]):
         usage_decay: Annotated[float, Gt(0), Lt(1)] = 0.95,
         keep: Annotated[float, Gt(0), Lt(1)] = KEEP,
         hidden_dim: Annotated[int, Ge(1)] = 128,
+        grow: Annotated[int, Ge(1)] | None = None,
+        grow_above: Annotated[float, Gt(0), Lt(1)] = GROW_ABOVE,
     ) -> None:
         super().__init__(in_dim, hidden_dim)
         for option, value, default, choice, reader in (
@@ -89,14 +98,14 @@ class MemNN(MemoryCore[MemNNState]):
         ):
             if value != default and choice != reader:
                 raise ValueError(f"{option}={value} is not read by {choice} (it is by {reader})")
-        if read == "topk" and topk > slots:
-            raise ValueError(f"topk is {topk}; allowed: at most slots, {slots}")
         self.slots, self.word_dim, self.hops = slots, word_dim, hops
         self.write, self.read = WRITE[write], READ[read]
         self.topk, self.likeness, self.usage_decay = topk, likeness, usage_decay
         self.keep = keep if forget == "decay" else None
         self.has_importance = forget == "importance"
-        self.horizon = slots if write == "oldest" and not self.has_importance else None
+        self._need_slots(slots)
+        self._extend(slots)
+        self._may_grow(grow, grow_above)
 
         asked = ASKED[write](slots, word_dim) if write in ASKED else 0
         self.split = [word_dim, word_dim, hidden_dim, int(self.has_importance), asked]
@@ -118,6 +127,26 @@ class MemNN(MemoryCore[MemNNState]):
         like = self.response.weight
         slots = empty_slots(like, batch_size, self.slots, self.word_dim)
         return MemNNState(slots, like.new_zeros(batch_size, self.hops, self.slots))
+
+    def _need_slots(self, slots: int) -> None:
+        if self.read is READ["topk"] and self.topk > slots:
+            raise ValueError(f"topk is {self.topk}; allowed: at most slots, {slots}")
+        if self.write is WRITE["gated"] and slots != self.slots:
+            raise ValueError(
+                f"slots is {slots}, but write=gated learns a preference for each of {self.slots} "
+                f"(allowed: {self.slots}; or any with another write)"
+            )
+
+    def _extend(self, slots: int) -> None:
+        rings = self.write is WRITE["oldest"] and not self.has_importance
+        self.horizon = slots if rings else None
+
+    def used(self, state: MemNNState) -> Tensor:
+        return state.slots.filled
+
+    def _refit(self, state: MemNNState, slots: int) -> MemNNState:
+        kept = map_state(lambda leaf: fit(leaf, slots), state.slots)
+        return MemNNState(kept, fit(state.read_weights, slots, 2))
 
     def _project(self, x: Tensor) -> Tensor:
         return self.input(x)  # type: ignore[no-any-return]

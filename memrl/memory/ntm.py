@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal, NamedTuple, final
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
 from memrl.memory.kernels.choice import row_memory
@@ -19,10 +19,12 @@ from memrl.memory.ops.addressing import (
 )
 from memrl.memory.ops.controlled import Memory
 from memrl.memory.parts.controlled import ControlledMemory, ControllerState, MemorySizes
+from memrl.memory.parts.slots import GROW_ABOVE, Slotted, fit
 from memrl.memory.registry import register
 
 CLIP = 20.0  # bound of the interface vector (Collier & Beel: head outputs ±20)
 MEMORY_0 = 1e-6  # every cell of a constant initial memory (Collier & Beel)
+NEW_LOGIT = -10.0  # of a new slot's first weight, below the least of the others
 COSINE_EPS = 1e-8  # below the product of the norms of a key and of a row of MEMORY_0
 
 
@@ -50,7 +52,7 @@ class Interface(NamedTuple):
 
 @final
 @register("ntm")
-class NTM(ControlledMemory[NTMState]):
+class NTM(ControlledMemory[NTMState], Slotted):
     """Neural Turing machine with an LSTM controller.
 
     All heads address the memory of the previous step. The read heads read it, then the write heads
@@ -71,9 +73,15 @@ class NTM(ControlledMemory[NTMState]):
         shift_range: maximum shift of a head in one step, in both directions.
         memory_init: "constant" 1e-6 (learns fastest in Collier & Beel 2018), "learned", or
             "random": drawn once from U(±1/√(N + W)) and not learned.
+        grow: the most slots to which it may grow while it is trained; None: N stays.
+        grow_above: share of used slots above which the slots double.
+
+    The number of slots may change if the initial memory is constant and heads can shift. New slots
+    stand behind the last one; no head begins there.
 
     Raises:
-        ValueError: the shift kernel is larger than ``slots``.
+        ValueError: the shift kernel is larger than ``slots``; ``grow`` is not above ``slots``, or
+            these options do not let N change; ``grow_above`` is set without ``grow``.
     """
 
     paper = "Graves, Wayne & Danihelka 2014, Neural Turing Machines"
@@ -90,13 +98,11 @@ class NTM(ControlledMemory[NTMState]):
         hidden_dim: Annotated[int, Ge(1)] = 128,
         shift_range: Annotated[int, Ge(0)] = 1,
         memory_init: Literal["constant", "learned", "random"] = "constant",
+        grow: Annotated[int, Ge(1)] | None = None,
+        grow_above: Annotated[float, Gt(0), Lt(1)] = GROW_ABOVE,
     ) -> None:
         shifts, heads = 2 * shift_range + 1, read_heads + write_heads
-        if shifts > slots:
-            raise ValueError(
-                f"shift_range is {shift_range}; allowed: at most {(slots - 1) // 2} with "
-                f"{slots} slots"
-            )
+        _need_room(slots, shifts)
         # In the order of Interface's fields; neighbours share an activation.
         split = [
             heads * word_dim,
@@ -108,13 +114,51 @@ class NTM(ControlledMemory[NTMState]):
         sizes = MemorySizes(slots, word_dim, read_heads, hidden_dim)
         super().__init__(in_dim, sizes, interface_dim=sum(split))
         self.split, self.shifts = split, shifts
-        self.write_heads, self.heads = write_heads, heads
+        self.write_heads, self.heads, self.memory_init = write_heads, heads, memory_init
+        self._may_grow(grow, grow_above)
         self._finish()
 
         self.first_weights = nn.Parameter(torch.randn(heads, slots))  # logits
         self.first_reads = nn.Parameter(0.01 * torch.randn(read_heads, word_dim))
         self.first_hidden = nn.Parameter(0.05 * torch.randn(2, hidden_dim))  # h_0, c_0
         self._first_memory(memory_init)
+
+    def _need_slots(self, slots: int) -> None:
+        _need_room(slots, self.shifts)
+        if self.memory_init != "constant":
+            raise ValueError(
+                f"slots is {slots}, but memory_init={self.memory_init} made a row for each of "
+                f"{self.slots} (allowed: {self.slots}; or any with memory_init=constant)"
+            )
+        if self.shifts == 1:
+            raise ValueError(
+                f"slots is {slots}, but with shift_range=0 new slots would stay equal (allowed: "
+                f"{self.slots}; or any with shift_range=1)"
+            )
+
+    def _extend(self, slots: int) -> None:
+        # The same parameter in another size: an optimiser knows it by what it is.
+        logits = self.first_weights
+        logits.data = fit(logits.data, slots, fill=float(logits.detach().min()) + NEW_LOGIT)
+        logits.grad = None
+        self.first_memory = fit(self.first_memory, slots, 0, fill=self._empty)
+
+    @property
+    def _empty(self) -> float:
+        """Every cell of a constant initial memory, in its own precision."""
+        return float(self.first_memory.detach()[0, 0])
+
+    def used(self, state: NTMState) -> Tensor:
+        """How far each row is from the initial one, at most 1: an NTM knows of no usage."""
+        far: Tensor = (state.memory.detach() - self._empty).norm(dim=-1)
+        return far.clamp(max=1)
+
+    def _refit(self, state: NTMState, slots: int) -> NTMState:
+        return state._replace(
+            memory=fit(state.memory, slots, fill=self._empty),
+            read_weights=fit(state.read_weights, slots, 2),
+            write_weights=fit(state.write_weights, slots, 2),
+        )
 
     def _first_memory(self, how: str) -> None:
         if how == "constant":
@@ -192,3 +236,11 @@ class NTM(ControlledMemory[NTMState]):
             "read_entropy": entropy(state.read_weights),
             "write_entropy": entropy(state.write_weights),
         }
+
+
+def _need_room(slots: int, shifts: int) -> None:
+    """Raise ValueError if a shift kernel is larger than the memory."""
+    if shifts > slots:
+        raise ValueError(
+            f"shift_range is {shifts // 2}; allowed: at most {(slots - 1) // 2} with {slots} slots"
+        )

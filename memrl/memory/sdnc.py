@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Literal, final
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Gt, Lt
 from torch import Tensor
 
 from memrl.memory.ops.edits import Edits
 from memrl.memory.ops.sparse_linkage import Entries, Links, follow, largest, update_links
+from memrl.memory.parts.slots import GROW_ABOVE
 from memrl.memory.parts.sparse import SparseMemory
 from memrl.memory.parts.sparse_access import found_words, look
 from memrl.memory.parts.sparse_state import Interface, SparseState, Written
@@ -53,6 +54,8 @@ class SDNC(SparseMemory):
         partners: Annotated[int, Ge(1)] = 8,
         search: Literal["exact", "index", "auto"] = "auto",
         hidden_dim: Annotated[int, Ge(1)] = 128,
+        grow: Annotated[int, Ge(1)] | None = None,
+        grow_above: Annotated[float, Gt(0), Lt(1)] = GROW_ABOVE,
     ) -> None:
         super().__init__(
             in_dim,
@@ -62,6 +65,8 @@ class SDNC(SparseMemory):
             neighbours=neighbours,
             search=search,
             hidden_dim=hidden_dim,
+            grow=grow,
+            grow_above=grow_above,
         )
         self.partners = partners
 

@@ -20,7 +20,7 @@ C = TypeVar("C", bound=Common)
 Which: TypeAlias = Literal["last", "best"]
 _USES: Final[dict[Command, str]] = {
     "train": "memrl evaluate, watch, export, compare and memrl train --resume take it",
-    "fit": "memrl compare and memrl fit --resume take it",
+    "fit": "memrl evaluate, compare and memrl fit --resume take it",
 }
 
 
@@ -35,8 +35,14 @@ def import_plugins(modules: Iterable[str], *runs: RunDirectory) -> None:
         import_plugin(module, [folder for folder in known if folder is not None])
 
 
-def find_checkpoint(directory: RunDirectory, config: Config, which: Which = "last") -> Checkpoint:
-    """A checkpoint of a run that was trained with ``config``.
+def find_checkpoint(
+    directory: RunDirectory,
+    config: Common,
+    which: Which = "last",
+    *,
+    data: Mapping[str, str] | None = None,
+) -> Checkpoint:
+    """A checkpoint of a run that was trained with ``config``, from files with digests ``data``.
 
     Raises:
         CheckpointError: there is none yet, or none is intact.
@@ -44,7 +50,7 @@ def find_checkpoint(directory: RunDirectory, config: Config, which: Which = "las
     """
     if which not in ("last", "best"):
         raise ValueError(f"checkpoint={which}: allowed are last and best")
-    kept = checkpoints_of(directory, config)
+    kept = checkpoints_of(directory, config, data=data)
     found = kept.last() if which == "last" else kept.best()
     if found is None:
         again = directory.resume_command()
@@ -88,7 +94,7 @@ def read_config_as(model: type[C], run: RunDirectory, **changes: Any) -> C:
     """
     changed = {key: value for key, value in changes.items() if value is not None}
     plain = read_plain(run)
-    if (made_by := _command_of(plain)) != run.command:
+    if (made_by := command_of(plain)) != run.command:
         raise RunError(f"{run} was made by memrl {made_by}: {_USES[made_by]}")
     try:
         refuse_unnamed(plain, model.menus, run.read_plugins(), str(run))
@@ -110,7 +116,8 @@ def read_plain(run: RunDirectory) -> dict[str, Any]:
         raise _unreadable(run, error) from error
 
 
-def _command_of(plain: dict[str, Any]) -> Command:
+def command_of(plain: Mapping[str, Any]) -> Command:
+    """The command that made a run with this config."""
     return "fit" if "task" in plain else "train"
 
 

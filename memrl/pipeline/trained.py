@@ -17,6 +17,7 @@ from memrl.envs.adapters.export import TensorEnv, TensorVectorEnv
 from memrl.envs.adapters.trial import Trial
 from memrl.envs.adapters.wrapping import adapt
 from memrl.envs.wrappers import with_previous
+from memrl.memory.parts.slots import resize
 from memrl.pipeline.build import make_agent, make_env
 from memrl.pipeline.loading import Which, find_checkpoint, import_plugins, read_config
 from memrl.rollout.env import BatchedEnv
@@ -43,11 +44,12 @@ class Run:
         config: Config,
         *,
         checkpoint: Which = "last",
+        slots: int | None = None,
         agent: Agent | None = None,
     ) -> None:
         self.path: Path = directory.path
         self.config = config
-        self._directory, self._checkpoint = directory, checkpoint
+        self._directory, self._checkpoint, self._slots = directory, checkpoint, slots
         if agent is not None:
             self.agent = agent  # already in its state at the end of training
 
@@ -57,12 +59,15 @@ class Run:
 
         Raises:
             CheckpointError: there is no checkpoint yet, or none is intact.
+            ValueError: the memory does not take the number of slots that was asked for.
         """
         found = find_checkpoint(self._directory, self.config, self._checkpoint)
         with closing(self.env(num=self.config.env.num)) as env:
             with drawing_apart():
                 agent = make_agent(self.config, env)
             agent.load_state_dict(found.state["agent"])
+        if self._slots is not None:
+            resize(getattr(agent.policy, "core", None), self._slots)
         return agent
 
     @property
@@ -116,6 +121,7 @@ def open_run(
     checkpoint: Which = "last",
     *,
     device: str | None = None,
+    slots: int | None = None,
     plugins: Iterable[str] = (),
 ) -> Run:
     """Open a trained run.
@@ -124,6 +130,7 @@ def open_run(
         path: the run's directory.
         checkpoint: "last" or "best".
         device: by default the one of the training.
+        slots: of the memory, if not as many as at the checkpoint: the agent acts with a new state.
         plugins: names of your modules that the run needs; only these are imported.
 
     Raises:
@@ -134,7 +141,8 @@ def open_run(
     """
     directory = RunDirectory.open(path)
     import_plugins(plugins, directory)
-    return Run(directory, read_config(directory, device=device), checkpoint=checkpoint)
+    config = read_config(directory, device=device)
+    return Run(directory, config, checkpoint=checkpoint, slots=slots)
 
 
 def load(
@@ -142,6 +150,7 @@ def load(
     checkpoint: Which = "last",
     *,
     device: str | None = None,
+    slots: int | None = None,
     plugins: Iterable[str] = (),
 ) -> Agent:
     """The agent of a run: ``open_run(…).agent``.
@@ -150,4 +159,4 @@ def load(
         RunError: like ``open_run``, or no checkpoint is intact.
         ValueError: like ``open_run``.
     """
-    return open_run(path, checkpoint, device=device, plugins=plugins).agent
+    return open_run(path, checkpoint, device=device, slots=slots, plugins=plugins).agent

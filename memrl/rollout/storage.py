@@ -77,10 +77,14 @@ class Rollout:
         self.valid = torch.ones_like(self.start)
         self.episode_return, self.episode_length = (torch.zeros(T, B, device=device) for _ in "rl")
         self.metrics = {name: torch.zeros(T, B, device=device) for name in env.metric_names}
-        C = len(self.chunk_starts)
-        self.states = map_state(lambda leaf: leaf.new_zeros(C, *leaf.shape), state)
+        self.hold(state)
         self.last_value = self.value.new_zeros(B)
         self.advantage, self.target = torch.zeros_like(self.value), torch.zeros_like(self.value)
+
+    def hold(self, state: Any) -> None:
+        """Make room for states such as ``state`` at the starts of chunks; those of before go."""
+        C = len(self.chunk_starts)
+        self.states = map_state(lambda leaf: leaf.new_zeros(C, *leaf.shape), state)
 
     @property
     def ended(self) -> Tensor:

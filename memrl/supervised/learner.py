@@ -13,12 +13,13 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
 from memrl.checkpoint.optimizer import load_moments, moments
+from memrl.memory.parts.growth import growth_of
 from memrl.options import Strict
 from memrl.run.agent import Metrics
 from memrl.supervised.curriculum import Curriculum, CurriculumConfig
 from memrl.supervised.model import SequenceModel
 from memrl.supervised.scoring import score_batch
-from memrl.tasks.task import Task
+from memrl.tasks.task import Batch, Task
 
 
 class LearnerConfig(Strict):
@@ -79,6 +80,7 @@ class SupervisedLearner:
         self.curriculum = Curriculum(task, curriculum, torch.Generator().manual_seed(lengths))
         self.generator = torch.Generator().manual_seed(sequences)
         self.optimizer = OPTIMIZERS[config.optimizer](model.parameters(), lr=config.lr)
+        self.growth = growth_of(self.model.core, self.optimizer)
         self.experience, self.solved = 0, False
 
     def learn(self, total: int, on_iteration: Callable[[Metrics], None]) -> None:
@@ -96,13 +98,18 @@ class SupervisedLearner:
         """Learn from the batches of an iteration; sums stay on the device until its end."""
         longest = self.curriculum.longest
         sums = torch.zeros(5, device=self.device, dtype=torch.float64)
+        most: Batch | None = None  # of the batches, the one with the longest sequences
         for _ in range(self.config.batches):
-            sums += self._step()
+            batch = self._draw()
+            sums += self._step(batch)
+            if most is None or len(batch.x) > len(most.x):
+                most = batch
         self.experience += self._per_iteration
         loss, correct, count, norm, cost = sums.tolist()
         if not math.isfinite(loss + norm):
             raise FloatingPointError("the loss or its gradient became NaN or infinite")
         batches = self.config.batches
+        assert most is not None
         return {
             "train/loss": loss / count,
             "train/accuracy": correct / count,
@@ -110,15 +117,27 @@ class SupervisedLearner:
             "train/core_cost": cost / batches,
             "train/lr": self.optimizer.param_groups[0]["lr"],
             "grad_norm/all": norm / batches,
+            **self._grow(most),
         }
 
-    def _step(self) -> Tensor:
-        """One optimiser step; returns loss, correct, count, gradient norm and core cost [5]."""
+    def _grow(self, batch: Batch) -> dict[str, float]:
+        """Give the memory more slots if it is full; what it uses of them on a batch, in metrics."""
+        if self.growth is None:
+            return {}
+        used, slots = self.model.fullness(batch.x, batch.start), self.growth.core.slots
+        self.growth.update(used)
+        return {"memory/slots": slots, "memory/used": used}
+
+    def _draw(self) -> Batch:
+        """The next batch, on the device."""
         self.task.prepare(self.model.core, self.experience)
         length = self.curriculum.draw()
         batch = self.task.sample(self.config.batch, length, self.generator)
         self.task.check_batch(batch)
-        batch = batch.to(self.device)
+        return batch.to(self.device)
+
+    def _step(self, batch: Batch) -> Tensor:
+        """One optimiser step; returns loss, correct, count, gradient norm and core cost [5]."""
         output = self.model(batch.x, batch.start)
         score = score_batch(self.task, output.logits, batch)
         cost = score.loss.new_zeros(()) if output.cost is None else output.cost.mean()
@@ -150,10 +169,13 @@ class SupervisedLearner:
             "curriculum": self.curriculum.state_dict(),
             "generator": self.generator.get_state(),
             "task": self.task.state_dict(),
+            "growth": None if self.growth is None else self.growth.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """See ``memrl.run.agent.Learner.load_state_dict``."""
+        if self.growth is not None:
+            self.growth.load_state_dict(state["growth"])
         try:
             self.model.load_state_dict(state["model"])
         except RuntimeError as error:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from memrl.memory import registry
 from memrl.memory.core import MemoryCore
+from memrl.memory.parts.slots import Slotted
 from memrl.tasks.task import Task
 
 
@@ -44,6 +45,17 @@ class SequenceModel(nn.Module):
             outputs.append(y)
             diagnostics.append(self.core.diagnostics(state))
         return self.head(torch.stack(outputs)), diagnostics
+
+    @torch.no_grad()
+    def fullness(self, x: Tensor, start: Tensor) -> float:
+        """The share of slots that the fullest sequence uses at its fullest step."""
+        assert isinstance(self.core, Slotted)
+        state = self.core.initial_state(x.shape[1])
+        fullest = []
+        for x_t, start_t in zip(self.encoder(x), start, strict=True):
+            _, state = self.core.step(x_t, state, start_t)
+            fullest.append(self.core.fullness(state).amax())
+        return float(torch.stack(fullest).amax())
 
 
 def build_model(task: Task, memory: Mapping[str, Any]) -> SequenceModel:

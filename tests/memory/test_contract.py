@@ -13,6 +13,8 @@ import yaml
 from suites import slow, slow_but
 
 from memrl import memory
+from memrl.memory import state as states
+from memrl.memory.parts.slots import resizable
 from memrl.testing import core_contract
 from memrl.testing.core_contract import CHECKS, a_long_run_stays_finite, fresh
 
@@ -166,3 +168,32 @@ def test_silenced_reads_change_what_comes_out(name):
     other = core.initial_state(3)
     other = other._replace(memory=other.memory + 1, reads=other.reads + 1)
     torch.testing.assert_close(core(x, other, start).y, silent.y, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", resizable())
+def test_slots_may_be_changed(name):
+    core = fresh(lambda in_dim: memory.build(name, in_dim, small(name)))
+    few, many = core.slots, 13
+    x, start = torch.randn(7, 3, 5, dtype=torch.float64), torch.zeros(7, 3, dtype=torch.bool)
+    with torch.no_grad():
+        used = core(x[:4], core.initial_state(3), start[:4]).state
+        core.resize(many)
+        wide = core.carry_over(used)
+        # A core that was built with so many slots goes on from there as this one does.
+        other = memory.build(name, 5, {**small(name), "slots": many}).double()
+        other.load_state_dict(core.state_dict())
+        shapes = [leaf.shape for leaf in states.leaves(wide)]
+        assert shapes == [leaf.shape for leaf in states.leaves(other.initial_state(3))]
+        whole, built = core(x, wide, start), other(x, wide, start)
+        assert torch.equal(whole.y, built.y)
+        assert core.horizon == other.horizon
+        # By steps, as in a sequence.
+        state = wide
+        for t in range(len(x)):
+            y, state = core.step(x[t], state, start[t])
+            torch.testing.assert_close(y, whole.y[t])
+        # And back, with nothing lost.
+        core.resize(few)
+        narrow = core.carry_over(wide)
+    for old, new in zip(states.leaves(used), states.leaves(narrow), strict=True):
+        assert torch.equal(old, new)

@@ -210,8 +210,9 @@ def test_a_length_that_is_no_whole_number_of_iterations_is_said(memrl):
 def test_a_command_refuses_the_runs_of_another(memrl):
     assert memrl("fit", *QUICK, "sequences=6", "run.dir=here")[0] == 0
     assert "was made by memrl fit" in sentence(memrl("train", "--resume", "here"))
-    refused = sentence(memrl("evaluate", "here"))
-    assert "was made by memrl fit: memrl compare and memrl fit --resume take it" in refused
+    refused = sentence(memrl("watch", "here"))
+    takers = "memrl evaluate, compare and memrl fit --resume take it"
+    assert f"was made by memrl fit: {takers}" in refused
     assert "there is no run at nowhere" in sentence(memrl("fit", "--resume", "nowhere"))
 
 

@@ -29,6 +29,7 @@ def make_agent(
     seed: int = 3,
     dtype: torch.dtype = torch.float32,
     policy: dict[str, Any] | None = None,
+    memory_options: dict[str, Any] | None = None,
     **config: Any,
 ) -> PPO:
     """A PPO agent on five copies of Recall, with chunks that do not begin at episode starts."""
@@ -37,7 +38,7 @@ def make_agent(
     built = build_policy(
         env.observation_space,
         env.action_space,
-        {"name": memory, **options(memory)},
+        {"name": memory, **options(memory), **(memory_options or {})},
         PolicyConfig(encoder_dim=7, cell_dim=2, **(policy or {})),
     ).to(env.device, dtype)
     settings = {"steps": 21, "bptt": 7, "minibatches": 3, "epochs": 2} | config

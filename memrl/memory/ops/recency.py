@@ -34,6 +34,13 @@ def touch(
     oldest.scatter_(1, block, _members(last_access, block).amin(dim=-1))
 
 
+def oldest_of_blocks(last_access: Int[Tensor, "B N"]) -> Int[Tensor, "B G"]:
+    """The minimum of each block of ``last_access``."""
+    rows, slots = last_access.shape
+    blocks = torch.arange(block_shape(slots)[0], device=last_access.device)
+    return _members(last_access, blocks.expand(rows, -1)).amin(dim=-1)
+
+
 def least_recent(last_access: Int[Tensor, "B N"], oldest: Int[Tensor, "B G"]) -> Int[Tensor, " B"]:
     """The least recently accessed slot; of several the lowest."""
     block = oldest.argmin(dim=1, keepdim=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
 from memrl.memory.core import Unrolled, need_no_grad
@@ -16,8 +16,9 @@ from memrl.memory.ops.addressing import entropy
 from memrl.memory.ops.controlled import Carry, Memory
 from memrl.memory.ops.edits import Edits
 from memrl.memory.ops.host import steps_with_start
-from memrl.memory.ops.recency import block_shape
+from memrl.memory.ops.recency import block_shape, oldest_of_blocks
 from memrl.memory.parts.controlled import ControlledMemory, ControllerState, MemorySizes
+from memrl.memory.parts.slots import GROW_ABOVE, Slotted, fit
 from memrl.memory.parts.sparse_access import ACCESS, note_accesses, write_words
 from memrl.memory.parts.sparse_state import LARGE, Interface, SparseState, Written
 from memrl.memory.state import clone, detach, leaves, map_state
@@ -30,7 +31,7 @@ EXACT_SLOTS = 2**16  # with more slots, search=auto uses an index
 COPIED_SLOTS = 2**12  # with more slots, gradients are held for the accessed words only
 
 
-class SparseMemory(ControlledMemory[SparseState]):
+class SparseMemory(ControlledMemory[SparseState], Slotted):
     """An LSTM controller that reads K words a head, and writes a few.
 
     Each head writes the words that it read last, and the least recently accessed word. The subclass
@@ -46,6 +47,8 @@ class SparseMemory(ControlledMemory[SparseState]):
             of faiss finds: it may miss a near word, and a sequence may then differ from its steps.
             "auto" uses the index in memories of more than 65,536 slots.
         hidden_dim: width of the controller and of the output.
+        grow: the most slots to which it may grow while it is trained; None: N stays.
+        grow_above: share of used slots above which the slots double.
 
     Attributes:
         extra: additional entries of a head in the interface vector.
@@ -53,7 +56,8 @@ class SparseMemory(ControlledMemory[SparseState]):
         partners: links that a slot keeps in each direction.
 
     Raises:
-        ValueError: more neighbours than slots, or faiss is needed and not installed.
+        ValueError: more neighbours than slots, or faiss is needed and not installed; ``grow`` is
+            not above ``slots``, or ``grow_above`` is set without it.
     """
 
     extra: ClassVar[int] = 0
@@ -70,17 +74,39 @@ class SparseMemory(ControlledMemory[SparseState]):
         neighbours: Annotated[int, Ge(1)] = 4,
         search: Literal["exact", "index", "auto"] = "auto",
         hidden_dim: Annotated[int, Ge(1)] = 128,
+        grow: Annotated[int, Ge(1)] | None = None,
+        grow_above: Annotated[float, Gt(0), Lt(1)] = GROW_ABOVE,
     ) -> None:
-        if neighbours > slots:
-            raise ValueError(f"neighbours is {neighbours}; allowed: at most slots, {slots}")
+        _need_neighbours(slots, neighbours)
         sizes = MemorySizes(slots, word_dim, read_heads, hidden_dim)
         super().__init__(in_dim, sizes, interface_dim=read_heads * (2 * word_dim + 3 + self.extra))
-        self.neighbours = neighbours
-        self.indexed = search == "index" or (search == "auto" and slots > EXACT_SLOTS)
+        self.neighbours, self.search = neighbours, search
+        self._extend(slots)
+        self._indexes = IndexCache()
+        self._may_grow(grow, grow_above)
+        self._finish()
+
+    def _need_slots(self, slots: int) -> None:
+        _need_neighbours(slots, self.neighbours)
+
+    def _extend(self, slots: int) -> None:
+        self.indexed = self.search == "index" or (self.search == "auto" and slots > EXACT_SLOTS)
         if self.indexed:
             import_faiss()
-        self._indexes = IndexCache()
-        self._finish()
+
+    def used(self, state: SparseState) -> Tensor:
+        slots = torch.arange(state.memory.shape[1], device=state.written.device)
+        return (slots < state.written.unsqueeze(1)).to(state.memory.dtype)
+
+    def _refit(self, state: SparseState, slots: int) -> SparseState:
+        last_access = fit(state.last_access, slots)
+        return state._replace(
+            memory=fit(state.memory, slots),
+            links=map_state(lambda leaf: fit(leaf, slots), state.links),
+            last_access=last_access,
+            oldest=oldest_of_blocks(last_access),
+            slots=state.slots.clamp(max=slots - 1),  # one that was not found may be any
+        )
 
     def initial_state(self, batch_size: int) -> SparseState:
         weight, n = self.output.weight, self.slots
@@ -247,3 +273,9 @@ class SparseMemory(ControlledMemory[SparseState]):
             "read_entropy": entropy(state.weights),
             "written": state.written / self.slots,
         }
+
+
+def _need_neighbours(slots: int, neighbours: int) -> None:
+    """Raise ValueError if a head reads more words than there are."""
+    if neighbours > slots:
+        raise ValueError(f"neighbours is {neighbours}; allowed: at most slots, {slots}")

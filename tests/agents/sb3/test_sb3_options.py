@@ -218,3 +218,9 @@ def test_a_shorter_minibatch_shortens_the_chunks_of_the_next_rollout():
     model.learn(PER)
     assert model.rollout_buffer.bptt == model.bptt == 4
     assert torch.isfinite(parameters(model)).all()
+
+
+def test_a_memory_does_not_grow_here():
+    words = {"memory": "dnc", "memory_kwargs": {"slots": 5, "grow": 7}}
+    with pytest.raises(ValueError, match=r"memory_kwargs has grow=7, allowed: None"):
+        make_model(policy=words)
