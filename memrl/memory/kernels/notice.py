@@ -29,7 +29,7 @@ class Notice(event.Listener):
         if module.startswith(_ROOM) and not self._depth and memory not in self._said:
             self._said.add(memory)
             _LOG.warning(
-                "the kernels of %s are being compiled for this machine, once: 10 to 30 s", memory
+                "the kernels of %s are being compiled for this machine, once: 3 to 30 s", memory
             )
         self._depth += 1
 
