@@ -228,7 +228,7 @@ class PPO(ActsWithMemory):
         if self.growth.update(used):
             self.collector.state = core.carry_over(self.collector.state)
             self._hold_states(core)
-        return {"memory/slots": slots, "memory/used": used}
+        return {"memory/slots": float(slots), "memory/used": used}
 
     def _hold_states(self, core: Slotted) -> None:
         """Make room for the collector's states, whose number of slots may have changed."""

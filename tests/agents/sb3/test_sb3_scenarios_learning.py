@@ -48,8 +48,11 @@ def returns(model, env):
 
 
 def learner(env, **given):
-    """The network of SB3's ``MlpPolicy``: one-hot observations and two layers of 64."""
-    words = {"features_extractor_class": FlattenExtractor, "net_arch": [64, 64], "memory": "none"}
+    """As deep as SB3's ``MlpPolicy``: of two layers of 64, ``none`` is the first."""
+    words = {
+        **{"features_extractor_class": FlattenExtractor, "net_arch": [64]},
+        **{"memory": "none", "memory_kwargs": {"hidden_dim": 64}},
+    }
     return MemoryPPO("MlpPolicy", env, policy_kwargs=words, device="cpu", batch_size=64, **given)
 
 
@@ -74,4 +77,4 @@ def test_an_observation_is_repeated_among_many_with_the_help_of_masks():
     model = learner(env, gamma=0.4, seed=32, n_steps=2048)
     assert returns(model, env) < 20
     model.learn(3000)
-    assert returns(model, env) > 80
+    assert returns(model, env) > 90  # MaskablePPO's floor in sb3-contrib
