@@ -9,7 +9,7 @@ from typing import Final
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-_PATHS: Final = frozenset({"run.dir", "run.root", "task.folder", "agent.replay.folder"})
+_PATHS: Final = frozenset({"run.dir", "run.root", "init", "task.folder", "agent.replay.folder"})
 
 
 def with_quotes(words: Iterable[str]) -> list[str]:
