@@ -22,6 +22,11 @@ def with_quotes(words: Iterable[str]) -> list[str]:
     return [_quoted(word, parser) for word in words]
 
 
+def list_of_texts(key: str, texts: Iterable[str]) -> str:
+    """The word that sets a key to a list of texts, whatever characters these hold."""
+    return f"{key}=[{','.join(map(_in_quotes, texts))}]"
+
+
 def _quoted(word: str, parser: OverridesParser) -> str:
     key, equals, value = word.partition("=")
     if not equals or word.startswith(("-", "~")) or value[:1] in ("'", '"') or "${" in value:
