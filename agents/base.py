@@ -63,6 +63,9 @@ class BaseAgent(ABC):
         """Whether anything was learned so far; None: if a weight of the policy has changed."""
         return None
 
+    def weights_replaced(self) -> None:  # noqa: B027  most copy nothing of them
+        """Adapt what was made of the policy's weights: before it learns they were replaced."""
+
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
         """See ``memrl.run.agent.Learner.state_dict``."""

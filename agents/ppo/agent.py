@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, final
 
@@ -23,6 +23,7 @@ from memrl.agents.ppo.learner import Learner
 from memrl.agents.ppo.memory_use import memory_used
 from memrl.agents.ppo.rates import Rates
 from memrl.agents.ppo.self_imitation import SelfImitation
+from memrl.agents.ppo.teachers import Teacher, Teachers
 from memrl.agents.state_checks import check_keys, check_num_envs, check_parts, check_weights
 from memrl.agents.training_metrics import Averages, episode_metrics, memory_metrics
 from memrl.bonus.bonus import Experience
@@ -128,6 +129,10 @@ class PPO(ActsWithMemory):
         self.collect = CapturedCollect(self.collector, self.rollout)
         self.learner.capture(self.rollout)
 
+    def learn_from(self, teachers: Sequence[Teacher]) -> None:
+        """Learn from these teachers, too, from the next iteration on."""
+        self.learner.teachers = Teachers(teachers, self.rollout, self.return_norm)
+
     def learn(self, total_steps: int, on_iteration: Callable[[Metrics], None]) -> None:
         """See ``memrl.run.agent.Agent.learn``; ``total_steps`` also ends the schedules."""
         while self.env_steps < total_steps:
@@ -146,6 +151,8 @@ class PPO(ActsWithMemory):
     def improve(self, progress: float) -> tuple[float, Averages]:
         """Learn from the collected rollout; ``progress`` in 0 … 1 sets the schedules."""
         bonus_scale, config = self._compute_advantages(), self.config
+        if self.learner.teachers is not None:
+            self.learner.teachers.follow(self.rollout)
         rates = Rates(**config.schedules(progress), clip=config.clip, value_clip=config.value_clip)
         try:
             averages = self.learner.improve(self.rollout, rates)
@@ -237,7 +244,7 @@ class PPO(ActsWithMemory):
 
     def state_dict(self) -> dict[str, Any]:
         """See ``memrl.run.agent.Agent.state_dict``."""
-        auxiliary = self.learner.auxiliary
+        auxiliary, teachers = self.learner.auxiliary, self.learner.teachers
         return {
             "env_steps": self.env_steps,
             "iteration": self.iteration,
@@ -251,6 +258,7 @@ class PPO(ActsWithMemory):
             "self_imitation": None if self.imitation is None else self.imitation.state_dict(),
             "auxiliary": None if auxiliary is None else dict(auxiliary.state_dict()),
             "growth": None if self.growth is None else self.growth.state_dict(),
+            "teachers": None if teachers is None else teachers.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -273,10 +281,12 @@ class PPO(ActsWithMemory):
             self.return_norm.load_state_dict(state["return_norm"])
         if self.imitation is not None:
             self.imitation.load_state_dict(state["self_imitation"])
+        if self.learner.teachers is not None:  # an agent that only acts has none
+            self.learner.teachers.load_state_dict(state["teachers"])
 
     def _check(self, state: Mapping[str, Any]) -> None:
         """Raise ValueError if a state belongs to another agent or to other options."""
-        newer = {"self_imitation", "auxiliary", "growth"}  # absent from older states
+        newer = {"self_imitation", "auxiliary", "growth", "teachers"}  # absent from older states
         check_keys(state, (k for k in self.state_dict() if k not in newer), self.config.kind)
         check_weights(state["policy"], self.policy, "policy")
         check_num_envs(len(state["collector"]["start"]), self.collector.env.num_envs)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge
-from pydantic import ConfigDict, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from memrl.agents.auxiliary import AuxiliaryConfig
 from memrl.agents.config import (
@@ -89,6 +89,27 @@ class SelfImitationConfig(Strict):
         return self
 
 
+class TeacherConfig(Strict):
+    """Trained agents that say what they would do wherever this one acts."""
+
+    runs: Annotated[tuple[str, ...], Field(strict=False)] = ()  # their directories
+    weight: NonNegative = 1.0  # of KL(teacher ‖ agent)
+    value_weight: NonNegative = 0.5  # of half the squared distance from the teacher's value
+
+    READ_BY: ClassVar[dict[str, tuple[str, ...]]] = dict.fromkeys(
+        ("weight", "value_weight"), ("a list of runs",)
+    )
+
+    def unread(self) -> set[str]:
+        return set() if self.runs else {*self.READ_BY}
+
+    @model_validator(mode="after")
+    def _what_is_set_is_read(self) -> TeacherConfig:
+        if not self.runs:
+            need_reader(self, "[]", "agent.teacher", self.READ_BY, chooser="runs")
+        return self
+
+
 class PPOConfig(AgentConfig):
     """Proximal policy optimisation on whole chunks."""
 
@@ -108,6 +129,7 @@ class PPOConfig(AgentConfig):
     lam: Share = 0.95
     clip: Positive = 0.2
     value_clip: Positive | None = None
+    policy_coef: NonNegative = 1.0  # of the clipped surrogate
     value_coef: NonNegative = 0.5
     core_cost: NonNegative = 1.0  # weight of the core's own loss
     max_grad_norm: Positive = 0.5
@@ -118,6 +140,7 @@ class PPOConfig(AgentConfig):
     bonus: BonusConfig = BonusConfig()
     self_imitation: SelfImitationConfig = SelfImitationConfig()
     auxiliary: AuxiliaryConfig = AuxiliaryConfig()
+    teacher: TeacherConfig = TeacherConfig()
 
     @model_validator(mode="after")
     def _what_is_set_is_read(self) -> PPOConfig:

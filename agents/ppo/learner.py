@@ -13,6 +13,7 @@ from memrl.agents.gradient_step import gradient_step, parameter_groups
 from memrl.agents.ppo.captured_minibatch import CapturedMinibatch
 from memrl.agents.ppo.config import PPOConfig
 from memrl.agents.ppo.rates import Rates
+from memrl.agents.ppo.teachers import Teachers
 from memrl.agents.training_metrics import Averages
 from memrl.losses.ppo import PPOLoss, masked_mean, normalise, ppo_loss
 from memrl.memory import state as states
@@ -37,6 +38,7 @@ class Learner:
         batch_size: steps of a minibatch; None: ``config.minibatches`` equal shares of the chunks.
         epochs: passes over the rollout that the last ``improve`` began.
         captured: replays the minibatches after ``capture``; None before.
+        teachers: say what they would do in each chunk; None: there are none.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Learner:
         self.batch_size: int | None = None
         self.epochs = 0
         self.captured: CapturedMinibatch | None = None
+        self.teachers: Teachers | None = None
         self.groups = parameter_groups(policy)
         if auxiliary is not None:
             self.groups["auxiliary"] = list(auxiliary.parameters())
@@ -169,12 +172,17 @@ class Learner:
         cost = torch.zeros_like(loss.value)
         if out.cost is not None:
             cost = masked_mean(out.cost, chunk.valid)
-        total = loss.policy + config.value_coef * loss.value - rates.entropy * loss.entropy
-        total = total + config.core_cost * cost
-        if self.auxiliary is None:
-            return loss, total, {"core_cost": cost}
-        extra = self.auxiliary(out.memory, chunk.obs, chunk.start, chunk.valid)
-        return loss, total + self.auxiliary.weight * extra.loss, {"core_cost": cost} | extra.named()
+        total = config.policy_coef * loss.policy + config.value_coef * loss.value
+        total = total - rates.entropy * loss.entropy + config.core_cost * cost
+        others = {"core_cost": cost}
+        if self.auxiliary is not None:
+            extra = self.auxiliary(out.memory, chunk.obs, chunk.start, chunk.valid)
+            total, others = total + self.auxiliary.weight * extra.loss, others | extra.named()
+        if self.teachers is not None:
+            far, weights = self.teachers.loss(self.policy.actor, chunk, out), config.teacher
+            total = total + weights.weight * far.kl + weights.value_weight * far.value
+            others |= {"teacher_kl": far.kl, "teacher_value": far.value}
+        return loss, total, others
 
     def step(
         self, total: Tensor, losses: Mapping[str, Tensor], failed: Tensor | None = None

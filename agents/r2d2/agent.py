@@ -84,6 +84,10 @@ class R2D2(ActsWithMemory):
             self._update_normalisation()
             on_iteration(self._metrics(averages))
 
+    def weights_replaced(self) -> None:
+        """See ``memrl.agents.base.BaseAgent.weights_replaced``."""
+        self.learner.target.load_state_dict(self.policy.state_dict())
+
     def _choose(self, out: QStep, obs: Obs, greedy: bool, generator: torch.Generator) -> Tensor:
         if greedy:
             return out.q.argmax(-1)

@@ -111,6 +111,24 @@ def fit(
         start_fits(words or [], as_json=json)
 
 
+@app.command(context_settings=PASS_ON, epilog=OWN_MODULE)
+def distil(words: Words = None, json: Json = False) -> None:
+    """Teach an agent with any memory what trained agents do, in their environment.
+
+    The new agent acts; the others say what they would have done. It is a run of `memrl train`.
+
+    memrl distil runs/dnc memory=gru
+
+    memrl distil runs/gru-1 runs/gru-2 memory=lstm total_steps=500_000
+
+    KEY=VALUE are those of `memrl train`; agent.teacher.weight and agent.teacher.value_weight weigh
+    what is learned from the teachers, agent.policy_coef=1 adds what is learned from rewards.
+    """
+    from memrl.cli.distil import distil_runs
+
+    distil_runs(words or [], as_json=json)
+
+
 @app.command(epilog=OWN_MODULE)
 def evaluate(run: RunPath, options: Words = None, json: Json = False) -> None:
     """Success, return and length of a trained agent over fresh episodes; accuracy of a fit.

@@ -108,6 +108,7 @@ class Common(Strict, ABC):
     total_key: ClassVar[str]  # the key of `total`
 
     seed: Annotated[int, Ge(0), Lt(2**32)]
+    init: LaxPath | None = None
     device: str
     threads: Annotated[int, Ge(1)] | None
     tf32: bool = False

@@ -9,7 +9,7 @@ from typing import Final
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-_PATHS: Final = frozenset({"run.dir", "run.root", "task.folder", "agent.replay.folder"})
+_PATHS: Final = frozenset({"run.dir", "run.root", "init", "task.folder", "agent.replay.folder"})
 
 
 def with_quotes(words: Iterable[str]) -> list[str]:
@@ -20,6 +20,11 @@ def with_quotes(words: Iterable[str]) -> list[str]:
     """
     parser = OverridesParser.create()
     return [_quoted(word, parser) for word in words]
+
+
+def list_of_texts(key: str, texts: Iterable[str]) -> str:
+    """The word that sets a key to a list of texts, whatever characters these hold."""
+    return f"{key}=[{','.join(map(_in_quotes, texts))}]"
 
 
 def _quoted(word: str, parser: OverridesParser) -> str:

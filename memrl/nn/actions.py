@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -172,6 +173,15 @@ class ActionHead(nn.Module):
         out = self.layer(features).to(self.layer.weight.dtype)  # undo autocast
         if self.log_std is not None:
             return Gaussian(out, self.log_std)
+        return self._chosen(out, mask)
+
+    def distribution(self, parameters: Mapping[str, Tensor]) -> Actions:
+        """The distribution over these actions whose ``parameters()`` are given."""
+        if self.log_std is not None:
+            return Gaussian(parameters["mean"], parameters["std"].log())
+        return self._chosen(parameters["logits"])
+
+    def _chosen(self, out: Tensor, mask: Tensor | None = None) -> Actions:
         if self.kind == "Discrete":
             return Categorical(out, mask)
         logits = torch.split_with_sizes(out, self.sizes, dim=-1)

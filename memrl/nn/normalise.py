@@ -56,3 +56,13 @@ class RunningNorm(nn.Module):
         self.var.copy_(torch.where(n > 0, merged, self.var))
         self.mean.add_(delta * (n / total))
         self.count.add_(n)
+
+
+def standardised(value: Tensor, norm: RunningNorm | None) -> Tensor:
+    """Numbers [*N] as a norm of one number has them; unchanged if there is none."""
+    return value if norm is None else norm(value.unsqueeze(-1)).squeeze(-1)
+
+
+def unstandardised(value: Tensor, norm: RunningNorm | None) -> Tensor:
+    """The inverse of `standardised`."""
+    return value if norm is None else norm.inverse(value.unsqueeze(-1)).squeeze(-1)

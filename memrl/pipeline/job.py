@@ -18,6 +18,7 @@ from memrl.config.models import Common
 from memrl.errors import Interrupted, RunError
 from memrl.pipeline.build import compile_memory
 from memrl.pipeline.directories import open_directory
+from memrl.pipeline.inheritance import Weights, weights_of
 from memrl.pipeline.loading import checkpoints_of
 from memrl.run.agent import Learner
 from memrl.run.directory import RunDirectory
@@ -67,6 +68,14 @@ class Job(ABC, Generic[C, L]):
     def data(self) -> dict[str, str]:
         """Digests of the files that are learned from, by their paths."""
         return {}
+
+    @abstractmethod
+    def inherit(self, weights: Weights) -> str:
+        """Begin with these weights, as far as they fit; a line says what was taken.
+
+        Raises:
+            RunError: nothing fits.
+        """
 
     @abstractmethod
     def notice(self, start: int) -> str | None:
@@ -120,15 +129,26 @@ def run(
 
     Raises:
         RunError: the directory is not empty or is being trained, the disk is full, learning
-            diverged, or a run to be continued has no intact checkpoint.
+            diverged, a run to be continued has no intact checkpoint, or that of ``init`` has
+            nothing to take.
         Interrupted: a signal arrived; a checkpoint was saved first.
     """
     config, learner = job.config, job.learner
     if config.compile:
         compile_memory(job.core, say)
+    new = not isinstance(target, RunDirectory)
+    if new:
+        _inherit(job, say)  # before a directory is made: what does not fit leaves nothing behind
     data = job.data
     with open_directory(config, target, learner.unit, say, data=data) as (directory, resume):
+        if resume is None and not new:
+            _inherit(job, say)  # it was stopped before its first checkpoint
         return _run_in(directory, resume, job, data, style=style, say=say)
+
+
+def _inherit(job: Job[C, L], say: Say) -> None:
+    if job.config.init is not None:
+        say(job.inherit(weights_of(job.config.init)))
 
 
 def _run_in(

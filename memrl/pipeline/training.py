@@ -19,6 +19,7 @@ from memrl.evaluation.recording import Recording, record_episode
 from memrl.memory.state import nbytes
 from memrl.pipeline.build import capture_graphs, make_agent, make_env
 from memrl.pipeline.env_card import draw_view, references
+from memrl.pipeline.inheritance import Weights, fill
 from memrl.pipeline.job import Job, Say, faults_told, run, whole_parts
 from memrl.pipeline.report import (
     draw_episode_memory,
@@ -28,6 +29,7 @@ from memrl.pipeline.report import (
     picture_title,
 )
 from memrl.pipeline.setup import alone, find_device, prepare, seed_for, suit_threads
+from memrl.pipeline.teachers import teach
 from memrl.pipeline.trained import Run
 from memrl.plots.curve import draw_curve
 from memrl.policies.backbone import Backbone
@@ -103,15 +105,23 @@ class TrainJob(Job[Config, Agent]):
             self.env = make_env(config)
             try:
                 self.learner = make_agent(config, self.env)
+                teach(self.learner, config.device)
             except BaseException:
                 self.env.close()
                 raise
         suit_threads(config.threads, config.agent.rows(config.env.num), self.learner.policy)
-        self._initial = [weight.detach().clone() for weight in self.learner.policy.parameters()]
+        self._initial = first_weights(self.learner)
         self.core = getattr(self.learner.policy, "core", None)
         self.device = find_device(config.device)
         if config.capture:
             capture_graphs(self.learner)
+
+    def inherit(self, weights: Weights) -> str:
+        said = fill(self.learner.policy, weights)
+        if isinstance(self.learner, BaseAgent):
+            self.learner.weights_replaced()
+        self._initial = first_weights(self.learner)
+        return said
 
     def notice(self, start: int) -> str | None:
         return "\n".join(filter(None, (whole_rollouts(self.config, start), idle(self.config))))
@@ -168,6 +178,11 @@ class TrainJob(Job[Config, Agent]):
         finally:
             env.close()
         return recording, env.observation_space
+
+
+def first_weights(agent: Agent) -> list[Tensor]:
+    """Copies of the weights of an agent's policy, for `has_learned`."""
+    return [weight.detach().clone() for weight in agent.policy.parameters()]
 
 
 def has_learned(agent: Agent, initial: Sequence[Tensor]) -> bool:

@@ -49,4 +49,5 @@ def by_episode(chunk: Chunk) -> Chunk:
         target=cut(chunk.target),
         valid=cut(chunk.valid) & there,
         state=map_state(lambda leaf: leaf[b[0]], chunk.state),
+        taught={name: cut(value) for name, value in chunk.taught.items()},
     )

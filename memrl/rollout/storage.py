@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -23,6 +25,7 @@ class Chunk(NamedTuple):
     target: Tensor  # [L, M]
     valid: Tensor  # bool [L, M]  False for burn-in and for rows that are no step
     state: Any  # leaves [M, ...]
+    taught: Mapping[str, Tensor] = MappingProxyType({})  # each [L, M, ...]
 
 
 class Spans(NamedTuple):
@@ -45,6 +48,7 @@ class Rollout:
     Attributes:
         bptt: steps of the longest chunk: at most T.
         chunk_starts: the first step of each chunk of a row.
+        taught: by name, each [T, B, ...]: what others would do at these steps; chunks hold it, too.
 
     Raises:
         ValueError: ``burn_in`` leaves no step of a chunk with a loss.
@@ -68,6 +72,7 @@ class Rollout:
         self.bptt, self.burn_in = min(bptt, T), burn_in
         self.chunk_starts = list(range(0, max(1, T - burn_in), stride))
         self.obs: Obs = {}
+        self.taught: dict[str, Tensor] = {}
         self.start = torch.zeros(T, B, dtype=torch.bool, device=device)
         self.action = action.new_zeros(T, *action.shape)
         self.log_prob, self.value, self.reward, self.bonus, self.bootstrap = (
@@ -147,6 +152,7 @@ class Rollout:
             target=cut(self.target),
             valid=cut(self.valid) & there & (offset >= spans.warm),
             state=map_state(lambda kept: kept[spans.position, spans.row], self.states),
+            taught={name: cut(value) for name, value in self.taught.items()},
         )
 
     def spans(self, index: Tensor) -> Spans:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias, final
 
 from memrl.checkpoint.atomic import write_atomically
-from memrl.errors import RunError, disk_errors_explained
+from memrl.errors import RunError, disk_errors_explained, nearest
 from memrl.run.lock import LOCK
 
 _CONFIG: Final = "config.yaml"
@@ -93,7 +93,9 @@ class RunDirectory:
         """
         run = cls(path, command=command)
         if not run.path.is_dir():
-            raise RunError(f"there is no run at {run}: give the directory of a run")
+            beside = [str(path.parent) for path in run.path.parent.glob(f"*/{_CONFIG}")]
+            hint = nearest(str(run), beside)
+            raise RunError(f"there is no run at {run}: give the directory of a run{hint}")
         if not run.config.is_file():
             raise RunError(f"{run} is not a run: it has no {_CONFIG}")
         return run

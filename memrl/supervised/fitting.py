@@ -9,6 +9,7 @@ from typing import Any, final
 
 import torch
 
+from memrl.pipeline.inheritance import Weights, fill
 from memrl.pipeline.job import Job, Result, Say, faults_told, run, whole_parts
 from memrl.pipeline.setup import alone, find_device, prepare, seed_for, suit_threads
 from memrl.run.directory import RunDirectory
@@ -69,6 +70,9 @@ class FitJob(Job[FitConfig, SupervisedLearner]):
     @property
     def data(self) -> dict[str, str]:
         return {str(path): digest(path) for path in self.learner.task.files()}
+
+    def inherit(self, weights: Weights) -> str:
+        return fill(self.learner.model, weights)
 
     def notice(self, start: int) -> str | None:
         size = self.config.learner.batch * self.config.learner.batches

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from gymnasium import spaces
 from torch.distributions import Categorical as TorchCategorical
 from torch.distributions import Normal, kl_divergence
 
-from memrl.nn.actions import Categorical, Gaussian, Independent
+from memrl.nn.actions import ActionHead, Categorical, Gaussian, Independent
 
 
 def numbers(seed: int, *shape: int) -> torch.Tensor:
@@ -43,3 +44,16 @@ def test_actions_that_both_forbid_have_no_part_in_it():
     allowed = [Categorical(x[:, [0, 2]]) for x in (p, q)]
     masked = [Categorical(x, mask.expand(4, 3)) for x in (p, q)]
     torch.testing.assert_close(masked[0].kl(masked[1]), allowed[0].kl(allowed[1]))
+
+
+@pytest.mark.parametrize(
+    "space", [spaces.Discrete(5), spaces.MultiDiscrete([2, 3]), spaces.Box(-1, 1, (3,))], ids=str
+)
+def test_a_distribution_is_made_again_of_its_parameters(space):
+    head = ActionHead(7, space).double()
+    with torch.no_grad():
+        made = head(10 * torch.randn(3, 2, 7, dtype=torch.float64))
+        again = head.distribution(made.parameters())
+        action = made.sample(torch.Generator().manual_seed(0))
+        torch.testing.assert_close(again.log_prob(action), made.log_prob(action))
+        torch.testing.assert_close(again.kl(made), torch.zeros(3, 2, dtype=torch.float64))
