@@ -41,6 +41,7 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
         in_dim: width I of the input features.
         out_dim: width O of the output features.
         horizon: steps a gradient can reach back: 0, k, or None when unbounded.
+        warm_up: steps of an episode before every parameter is in use.
         paper: author, year and title, for tables and citations.
         autocasts: ``forward`` supports autocast and keeps its state in full precision; other cores
             run without autocast.
@@ -53,6 +54,7 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
     ablations: frozenset[str] = frozenset()
     autocasts: ClassVar[bool] = False
     horizon: int | None = None
+    warm_up: int = 0
 
     def __init__(self, in_dim: int, out_dim: int) -> None:
         super().__init__()
