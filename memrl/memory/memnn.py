@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from memrl.memory.core import MemoryCore
 from memrl.memory.ops.addressing import entropy
-from memrl.memory.ops.reading import READ
+from memrl.memory.ops.reading import READ, Look, drawn
 from memrl.memory.ops.writing import ASKED, WRITE, New, Slots, empty_slots, put
 from memrl.memory.parts.slots import GROW_ABOVE, Slotted, fit
 from memrl.memory.registry import register
@@ -25,6 +25,12 @@ class MemNNState(NamedTuple):
 
     slots: Slots
     read_weights: Tensor  # [B, K, N]  of each hop at the last step; only for plots
+    log_prob: Tensor | tuple[()] = ()  # [B]  of the last step's choices, with read=sampled
+
+    @property
+    def cost(self) -> Tensor | None:
+        """What ``MemoryCore.draws`` asks for."""
+        return self.log_prob if isinstance(self.log_prob, Tensor) else None
 
 
 @final
@@ -52,8 +58,9 @@ class MemNN(MemoryCore[MemNNState], Slotted):
             "oldest"; "gated" writes to every slot by a learned gate.
         forget: "decay" lets memories fade. "importance" learns the importance of a memory from x:
             it scales the read weight, and protects the memory from being overwritten.
-        read: "soft" attention; "topk", attention over the highest scores; "hard", the highest score
-            with a straight-through gradient.
+        read: "soft" attention; "entmax", attention that gives most slots exactly 0; "topk",
+            attention over the highest scores; "hard", the highest score with a straight-through
+            gradient; "sampled", one slot that is drawn, which REINFORCE teaches in ``memrl fit``.
         topk: number of memories that read=topk attends to.
         likeness: cosine similarity from which write=merge merges two memories.
         usage_decay: factor of a slot's usage at each env step, for write=least_used.
@@ -81,7 +88,7 @@ class MemNN(MemoryCore[MemNNState], Slotted):
         hops: Annotated[int, Ge(1)] = 2,
         write: Literal["append", "oldest", "least_used", "gated", "merge"] = "oldest",
         forget: Literal["none", "decay", "importance"] = "none",
-        read: Literal["soft", "topk", "hard"] = "soft",
+        read: Literal["soft", "entmax", "topk", "hard", "sampled"] = "soft",
         topk: Annotated[int, Ge(1)] = TOPK,
         likeness: Annotated[float, Gt(-1), Le(1)] = LIKENESS,
         usage_decay: Annotated[float, Gt(0), Lt(1)] = 0.95,
@@ -99,7 +106,8 @@ class MemNN(MemoryCore[MemNNState], Slotted):
             if value != default and choice != reader:
                 raise ValueError(f"{option}={value} is not read by {choice} (it is by {reader})")
         self.slots, self.word_dim, self.hops = slots, word_dim, hops
-        self.write, self.read = WRITE[write], READ[read]
+        self.draws = read == "sampled"
+        self.write, self.read = WRITE[write], READ.get(read)
         self.topk, self.likeness, self.usage_decay = topk, likeness, usage_decay
         self.keep = keep if forget == "decay" else None
         self.has_importance = forget == "importance"
@@ -126,7 +134,8 @@ class MemNN(MemoryCore[MemNNState], Slotted):
     def initial_state(self, batch_size: int) -> MemNNState:
         like = self.response.weight
         slots = empty_slots(like, batch_size, self.slots, self.word_dim)
-        return MemNNState(slots, like.new_zeros(batch_size, self.hops, self.slots))
+        looks = like.new_zeros(batch_size, self.hops, self.slots)
+        return MemNNState(slots, looks, like.new_zeros(batch_size) if self.draws else ())
 
     def _need_slots(self, slots: int) -> None:
         if self.read is READ["topk"] and self.topk > slots:
@@ -146,7 +155,7 @@ class MemNN(MemoryCore[MemNNState], Slotted):
 
     def _refit(self, state: MemNNState, slots: int) -> MemNNState:
         kept = map_state(lambda leaf: fit(leaf, slots), state.slots)
-        return MemNNState(kept, fit(state.read_weights, slots, 2))
+        return MemNNState(kept, fit(state.read_weights, slots, 2), state.log_prob)
 
     def _project(self, x: Tensor) -> Tensor:
         return self.input(x)  # type: ignore[no-any-return]
@@ -159,17 +168,21 @@ class MemNN(MemoryCore[MemNNState], Slotted):
     def _update(self, x: Tensor, state: MemNNState) -> tuple[Tensor, MemNNState]:
         """O, then G, from what ``_project`` makes of x."""
         word, question, response, weight, asked = torch.split(x, self.split, dim=-1)
-        supports, read_weights = self._look(question, state.slots)
+        supports, looks = self._look(question, state.slots)
+        read_weights = torch.stack([look.weights for look in looks], dim=1)
         importance = weight.sigmoid() if self.has_importance else torch.zeros_like(x[:, :1])
         slots = state.slots
         if self.keep is not None:
             slots = slots._replace(memory=self.keep * slots.memory)
         new = New(word, importance, asked, self.likeness)
         slots = put(slots, new, self.write(slots, new), read_weights.sum(1), self.usage_decay)
-        return torch.cat([response, supports], dim=-1), MemNNState(slots, read_weights)
+        chances = [look.log_prob for look in looks if look.log_prob is not None]
+        log_prob = torch.stack(chances).sum(dim=0) if chances else ()
+        after = MemNNState(slots, read_weights, log_prob)
+        return torch.cat([response, supports], dim=-1), after
 
-    def _look(self, question: Tensor, slots: Slots) -> tuple[Tensor, Tensor]:
-        """The sum of the reads of k hops [B, W], and their weights [B, K, N]."""
+    def _look(self, question: Tensor, slots: Slots) -> tuple[Tensor, list[Look]]:
+        """The sum of the reads of k hops [B, W], and these."""
         filled, when = slots.filled > 0, slots.age.log1p()
         supports, looks = torch.zeros_like(question), []
         for _ in range(self.hops):
@@ -182,10 +195,20 @@ class MemNN(MemoryCore[MemNNState], Slotted):
             scores = torch.addcmul(scores, when, asks[:, -1:])  # s_O
             if self.has_importance:
                 scores = scores + slots.importance.clamp(min=LEAST).log()
-            look = self.read(scores, filled, slots.memory, self.topk)
+            look = self._read(scores, filled, slots.memory)
             supports = supports + look.words  # + o_j
-            looks.append(look.weights)
-        return supports, torch.stack(looks, dim=1)
+            looks.append(look)
+        return supports, looks
+
+    def _read(self, scores: Tensor, filled: Tensor, memory: Tensor) -> Look:
+        if self.read is None:
+            return drawn(scores, filled, memory, self.choices)
+        return self.read(scores, filled, memory, self.topk)
+
+    def compile_update(self) -> None:
+        if self.draws:
+            raise ValueError("compile=true with read=sampled, which draws numbers (allowed: false)")
+        super().compile_update()
 
     def diagnostics(self, state: MemNNState) -> dict[str, Tensor]:
         return {

@@ -108,6 +108,8 @@ OTHER_OPTIONS = [
     ("memnn", {"write": "oldest", "read": "topk", "topk": 3, "slots": 5, "forget": "decay"}),
     ("memnn", {"write": "oldest", "forget": "importance", "hops": 1}),
     ("memnn", {"write": "least_used", "forget": "importance", "hops": 3, "slots": 7}),
+    ("memnn", {"read": "entmax", "slots": 5}),
+    ("memnn", {"read": "sampled", "slots": 5}),
     ("memnn", {"write": "gated", "slots": 3}),
     ("memnn", {"write": "gated", "forget": "importance", "read": "hard", "slots": 5}),
     ("memnn", {"write": "merge", "likeness": 0.1, "slots": 7}),

@@ -7,7 +7,7 @@ import torch
 from suites import slow_but
 
 from memrl.memory.memnn import MemNN
-from memrl.memory.ops.reading import READ
+from memrl.memory.ops.reading import READ, drawn
 
 T, B, N, W, H, I = 11, 3, 7, 2, 5, 13  # noqa: E741
 WRITES = ["append", "oldest", "least_used", "gated", "merge"]
@@ -19,6 +19,10 @@ def rand(*shape):
 
 def never(length=T, rows=B):
     return torch.zeros(length, rows, dtype=torch.bool)
+
+
+def generator():
+    return torch.Generator().manual_seed(7)
 
 
 def make(**options):
@@ -77,7 +81,7 @@ def test_an_empty_memory_reads_zeros(read, write):
     torch.testing.assert_close(core(x, core.initial_state(B), never(1)).y[0], response.relu())
 
 
-@pytest.mark.parametrize("read", list(READ))
+@pytest.mark.parametrize("read", ["soft", "topk", "hard"])  # entmax: test_entmax.py
 def test_weights_are_those_of_a_plain_loop(read):
     scores, filled, count = rand(B, N), torch.rand(B, N) < 0.6, 3
     filled[:2] = torch.tensor([False, True]).view(2, 1)
@@ -95,7 +99,7 @@ def test_weights_are_those_of_a_plain_loop(read):
 @pytest.mark.parametrize("read", list(READ))
 def test_what_is_read_is_the_weighted_sum_of_the_memories(read):
     scores, filled, memory = rand(B, N), torch.rand(B, N) < 0.6, rand(B, N, W)
-    weights, words = READ[read](scores, filled, memory, 3)
+    weights, words, _ = READ[read](scores, filled, memory, 3)
     for b in range(B):
         torch.testing.assert_close(words[b], sum(weights[b, i] * memory[b, i] for i in range(N)))
 
@@ -125,6 +129,53 @@ def test_a_read_of_nothing_has_no_nan_in_its_gradient(read):
     assert not look.weights.any()
     assert not look.words.any()
     assert not gradient.any()
+
+
+def test_a_sampled_read_is_drawn_from_the_softmax_over_filled_slots():
+    scores, memory = rand(1, N), rand(1, N, W)
+    filled = torch.tensor([True, False, True, True, False, True, True])
+    many = 20_000
+    rows = (many, -1)
+    look = drawn(scores.expand(rows), filled.expand(rows), memory.expand(many, -1, -1), generator())
+    want = torch.where(filled, scores, -torch.inf).softmax(-1)[0]
+    torch.testing.assert_close(look.weights.mean(0), want, rtol=0, atol=0.015)
+    slots = look.weights.argmax(-1)
+    torch.testing.assert_close(look.log_prob, want.log()[slots])
+    assert torch.equal(look.words, memory[0, slots])
+
+
+def test_without_a_generator_the_likeliest_slot_is_read():
+    scores, memory, filled = rand(B, N), rand(B, N, W), torch.ones(B, N, dtype=torch.bool)
+    got, want = drawn(scores, filled, memory, None), READ["hard"](scores, filled, memory, 1)
+    assert torch.equal(got.weights, want.weights)
+    empty = drawn(scores, ~filled, memory, generator())
+    assert not empty.words.any()
+    assert not empty.log_prob.any()
+
+
+def test_scores_of_a_sampled_read_learn_by_its_log_probability_alone():
+    scores, memory = rand(B, N).requires_grad_(), rand(B, N, W)
+    look = drawn(scores, torch.ones(B, N, dtype=torch.bool), memory, generator())
+    assert not look.words.requires_grad
+    (got,) = torch.autograd.grad(look.log_prob.sum(), scores)
+    torch.testing.assert_close(got, look.weights - scores.softmax(-1))
+
+
+def test_the_cost_of_a_sampled_read_is_the_log_probability_of_all_hops():
+    core, x = make(read="sampled", hops=2), rand(T, B, I)
+    with core.drawing(generator()):
+        out = core(x, core.initial_state(B), never())
+    with core.drawing(generator()):
+        again = core(x, core.initial_state(B), never())
+    assert torch.equal(out.cost, again.cost)
+    assert not out.cost[0].any()  # nothing is stored yet
+    assert (out.cost[2:] < 0).all()
+    assert core.choices is None
+
+
+def test_a_sampled_read_is_not_compiled():
+    with pytest.raises(ValueError, match=r"compile=true with read=sampled, .* \(allowed: false\)"):
+        make(read="sampled").compile_update()
 
 
 def test_reading_with_the_best_of_all_is_reading_softly():
