@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from memrl.memory.core import MemoryCore
 from memrl.memory.ops.addressing import entropy
-from memrl.memory.ops.reading import READ, Look, drawn
+from memrl.memory.ops.reading import READ, Look, drawn, in_best_groups
 from memrl.memory.ops.writing import ASKED, WRITE, New, Slots, empty_slots, put
 from memrl.memory.parts.slots import GROW_ABOVE, Slotted, fit
 from memrl.memory.registry import register
 from memrl.memory.state import map_state
 
 LEAST = 1e-6  # lower bound of the importance, whose logarithm enters the scores
-TOPK, LIKENESS, KEEP = 4, 0.9, 0.99  # the defaults of options that one choice reads
+TOPK, LIKENESS, KEEP, BEST_GROUPS = 4, 0.9, 0.99, 2  # the defaults of options that one choice reads
 
 
 class MemNNState(NamedTuple):
@@ -62,6 +62,9 @@ class MemNN(MemoryCore[MemNNState], Slotted):
             attention over the highest scores; "hard", the highest score with a straight-through
             gradient; "sampled", one slot that is drawn, which REINFORCE teaches in ``memrl fit``.
         topk: number of memories that read=topk attends to.
+        group: slots in a group. A hop scores the mean memory of each group first, and reads inside
+            of the best groups only (Chandar et al. 2016). None: all slots are one.
+        best_groups: number of groups that a hop reads.
         likeness: cosine similarity from which write=merge merges two memories.
         usage_decay: factor of a slot's usage at each env step, for write=least_used.
         keep: factor of a memory at each env step, for forget=decay.
@@ -72,7 +75,8 @@ class MemNN(MemoryCore[MemNNState], Slotted):
     The number of slots may change but for write=gated, which learns a preference for each slot.
 
     Raises:
-        ValueError: read=topk with ``topk`` above ``slots``; or ``topk``, ``likeness``, ``keep`` or
+        ValueError: read=topk with ``topk`` above ``slots``; or groups do not fill ``slots``, or are
+            fewer than ``best_groups``; or ``topk``, ``likeness``, ``keep``, ``best_groups`` or
             ``grow_above`` is set, and the choices do not read it; or ``grow`` is not above
             ``slots``, or is set with write=gated.
     """
@@ -90,6 +94,8 @@ class MemNN(MemoryCore[MemNNState], Slotted):
         forget: Literal["none", "decay", "importance"] = "none",
         read: Literal["soft", "entmax", "topk", "hard", "sampled"] = "soft",
         topk: Annotated[int, Ge(1)] = TOPK,
+        group: Annotated[int, Ge(1)] | None = None,
+        best_groups: Annotated[int, Ge(1)] = BEST_GROUPS,
         likeness: Annotated[float, Gt(-1), Le(1)] = LIKENESS,
         usage_decay: Annotated[float, Gt(0), Lt(1)] = 0.95,
         keep: Annotated[float, Gt(0), Lt(1)] = KEEP,
@@ -102,6 +108,13 @@ class MemNN(MemoryCore[MemNNState], Slotted):
             ("topk", topk, TOPK, f"read={read}", "read=topk"),
             ("likeness", likeness, LIKENESS, f"write={write}", "write=merge"),
             ("keep", keep, KEEP, f"forget={forget}", "forget=decay"),
+            (
+                "best_groups",
+                best_groups,
+                BEST_GROUPS,
+                "group=N" if group else "group=null",
+                "group=N",
+            ),
         ):
             if value != default and choice != reader:
                 raise ValueError(f"{option}={value} is not read by {choice} (it is by {reader})")
@@ -109,6 +122,7 @@ class MemNN(MemoryCore[MemNNState], Slotted):
         self.draws = read == "sampled"
         self.write, self.read = WRITE[write], READ.get(read)
         self.topk, self.likeness, self.usage_decay = topk, likeness, usage_decay
+        self.group, self.best_groups = group, best_groups
         self.keep = keep if forget == "decay" else None
         self.has_importance = forget == "importance"
         self._need_slots(slots)
@@ -140,6 +154,14 @@ class MemNN(MemoryCore[MemNNState], Slotted):
     def _need_slots(self, slots: int) -> None:
         if self.read is READ["topk"] and self.topk > slots:
             raise ValueError(f"topk is {self.topk}; allowed: at most slots, {slots}")
+        if self.group is not None and slots % self.group:
+            raise ValueError(f"slots is {slots}; allowed: a multiple of group, {self.group}")
+        if self.group is not None and self.best_groups > slots // self.group:
+            groups = slots // self.group
+            raise ValueError(
+                f"best_groups is {self.best_groups}; allowed: at most {groups}, groups of "
+                f"{self.group} in {slots} slots"
+            )
         if self.write is WRITE["gated"] and slots != self.slots:
             raise ValueError(
                 f"slots is {slots}, but write=gated learns a preference for each of {self.slots} "
@@ -193,9 +215,12 @@ class MemNN(MemoryCore[MemNNState], Slotted):
             asks = (asks @ self.of_memory.weight) * self.word_dim**-0.5  # ᵀ U_O, [B, W + 1]
             scores = torch.bmm(slots.memory, asks[:, :-1].unsqueeze(-1)).squeeze(-1)
             scores = torch.addcmul(scores, when, asks[:, -1:])  # s_O
+            seen = filled
+            if self.group is not None:
+                seen = in_best_groups(scores, filled, self.group, self.best_groups)
             if self.has_importance:
                 scores = scores + slots.importance.clamp(min=LEAST).log()
-            look = self._read(scores, filled, slots.memory)
+            look = self._read(scores, seen, slots.memory)
             supports = supports + look.words  # + o_j
             looks.append(look)
         return supports, looks

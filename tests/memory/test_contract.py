@@ -109,6 +109,7 @@ OTHER_OPTIONS = [
     ("memnn", {"write": "oldest", "forget": "importance", "hops": 1}),
     ("memnn", {"write": "least_used", "forget": "importance", "hops": 3, "slots": 7}),
     ("memnn", {"read": "entmax", "slots": 5}),
+    ("memnn", {"group": 2, "best_groups": 1, "slots": 4}),
     ("memnn", {"read": "sampled", "slots": 5}),
     ("memnn", {"write": "gated", "slots": 3}),
     ("memnn", {"write": "gated", "forget": "importance", "read": "hard", "slots": 5}),

@@ -7,7 +7,7 @@ import torch
 from suites import slow_but
 
 from memrl.memory.memnn import MemNN
-from memrl.memory.ops.reading import READ, drawn
+from memrl.memory.ops.reading import READ, drawn, in_best_groups
 
 T, B, N, W, H, I = 11, 3, 7, 2, 5, 13  # noqa: E741
 WRITES = ["append", "oldest", "least_used", "gated", "merge"]
@@ -131,6 +131,53 @@ def test_a_read_of_nothing_has_no_nan_in_its_gradient(read):
     assert not gradient.any()
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_best_groups_are_those_of_a_plain_loop(count):
+    slots, size = 15, 3
+    scores, filled = rand(B, slots), torch.rand(B, slots) < 0.5
+    filled[0] = False
+    got = in_best_groups(scores, filled, size, count)
+    for b in range(B):
+        means = {}
+        for g in range(slots // size):
+            known = [scores[b, i] for i in range(g * size, (g + 1) * size) if filled[b, i]]
+            if known:
+                means[g] = sum(known) / len(known)
+        best = sorted(means, key=lambda g: -means[g])[:count]
+        assert got[b].tolist() == [bool(filled[b, i]) and i // size in best for i in range(slots)]
+
+
+def test_a_hop_reads_inside_of_the_group_whose_mean_scores_best():
+    flat, core, x = (
+        make(slots=6, hops=1),
+        make(slots=6, hops=1, group=2, best_groups=1),
+        rand(T, B, I),
+    )
+    core.load_state_dict(flat.state_dict())
+    whole, few = (each(x, each.initial_state(B), never()).state for each in (flat, core))
+    weights, all_of_them = (
+        few.read_weights[:, 0].view(B, 3, 2),
+        whole.read_weights[:, 0].view(B, 3, 2),
+    )
+    assert (weights.sum(2) > 0).sum(1).tolist() == [1] * B
+    inside = all_of_them * (weights.sum(2, keepdim=True) > 0)
+    torch.testing.assert_close(weights, inside / inside.sum((1, 2), keepdim=True))
+
+
+def test_all_groups_are_all_slots():
+    flat, core, x = make(slots=6), make(slots=6, group=2, best_groups=3), rand(T, B, I)
+    core.load_state_dict(flat.state_dict())
+    got, want = (each(x, each.initial_state(B), never()).y for each in (core, flat))
+    torch.testing.assert_close(got, want)
+
+
+def test_groups_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="slots is 7; allowed: a multiple of group, 2"):
+        make(group=2)
+    with pytest.raises(ValueError, match="best_groups is 4; allowed: at most 3, groups of 2 in 6"):
+        make(slots=6, group=2, best_groups=4)
+
+
 def test_a_sampled_read_is_drawn_from_the_softmax_over_filled_slots():
     scores, memory = rand(1, N), rand(1, N, W)
     filled = torch.tensor([True, False, True, True, False, True, True])
@@ -197,6 +244,7 @@ def test_more_best_memories_than_slots_are_refused():
     [
         ({"topk": 2}, r"topk=2 is not read by read=soft \(it is by read=topk\)"),
         ({"likeness": 0.5, "write": "gated"}, "likeness=0.5 is not read by write=gated"),
+        ({"best_groups": 1}, r"best_groups=1 is not read by group=null \(it is by group=N\)"),
         ({"keep": 0.5, "forget": "importance"}, "keep=0.5 is not read by forget=importance"),
     ],
 )

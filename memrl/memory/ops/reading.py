@@ -102,6 +102,21 @@ def drawn(
     return Look(weights, _look(weights, memory).words, log_prob)
 
 
+def in_best_groups(
+    scores: Float[Tensor, "B N"], filled: Bool[Tensor, "B N"], size: int, count: int
+) -> Bool[Tensor, "B N"]:
+    """The filled slots of the ``count`` best groups; ``size`` neighbouring slots are a group.
+
+    A group scores the mean of its filled slots: the score of their mean, where a score is linear in
+    the memory. Of equal groups the lower one comes first. The choice has no gradient.
+    """
+    there = filled.view(len(filled), -1, size)
+    held = there.sum(dim=-1)
+    total = torch.where(there, scores.view_as(there), 0).sum(dim=-1)
+    best = _best(total / held.clamp(min=1), held > 0, count)
+    return filled & best.repeat_interleave(size, dim=1)
+
+
 def _look(weights: Tensor, memory: Tensor) -> Look:
     return Look(weights, torch.bmm(weights.unsqueeze(1), memory).squeeze(1))
 
