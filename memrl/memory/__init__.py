@@ -14,6 +14,7 @@ from memrl.memory.framestack import FrameStack
 from memrl.memory.graph import GraphMemory
 from memrl.memory.gru import GRU
 from memrl.memory.gtrxl import GTrXL
+from memrl.memory.hcam import HCAM
 from memrl.memory.kvmemnn import KeyValueMemNN
 from memrl.memory.lru import LRU
 from memrl.memory.lrua import LRUA
@@ -41,6 +42,7 @@ __all__ = [
     "FART",
     "FFM",
     "GRU",
+    "HCAM",
     "LRU",
     "LRUA",
     "LSTM",

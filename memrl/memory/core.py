@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import torch
@@ -41,6 +42,10 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
         in_dim: width I of the input features.
         out_dim: width O of the output features.
         horizon: steps a gradient can reach back: 0, k, or None when unbounded.
+        warm_up: steps of an episode before every parameter is in use.
+        draws: some choices are drawn, and ``cost`` is the logarithm of their probability. Who knows
+            the loss of a sequence multiplies the two (REINFORCE). ``memrl fit`` does.
+        choices: the generator that draws them; None: the likeliest is taken.
         paper: author, year and title, for tables and citations.
         autocasts: ``forward`` supports autocast and keeps its state in full precision; other cores
             run without autocast.
@@ -53,6 +58,9 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
     ablations: frozenset[str] = frozenset()
     autocasts: ClassVar[bool] = False
     horizon: int | None = None
+    warm_up: int = 0
+    draws: bool = False
+    choices: torch.Generator | None = None
 
     def __init__(self, in_dim: int, out_dim: int) -> None:
         super().__init__()
@@ -105,6 +113,15 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
                 f"{type(self).__name__} cannot ablate {part!r}{hint} (allowed: {', '.join(parts)})"
             )
         self.ablate = frozenset() if part is None else frozenset({part})
+
+    @contextmanager
+    def drawing(self, generator: torch.Generator | None) -> Iterator[None]:
+        """Draw the choices inside of this block by a generator."""
+        self.choices = generator
+        try:
+            yield
+        finally:
+            self.choices = None
 
     @property
     def loops(self) -> bool:

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from memrl.memory.core import MemoryCore
 from memrl.memory.ops.addressing import entropy
-from memrl.memory.ops.reading import READ
+from memrl.memory.ops.reading import READ, Look, drawn, in_best_groups
 from memrl.memory.ops.writing import ASKED, WRITE, New, Slots, empty_slots, put
 from memrl.memory.parts.slots import GROW_ABOVE, Slotted, fit
 from memrl.memory.registry import register
 from memrl.memory.state import map_state
 
 LEAST = 1e-6  # lower bound of the importance, whose logarithm enters the scores
-TOPK, LIKENESS, KEEP = 4, 0.9, 0.99  # the defaults of options that one choice reads
+TOPK, LIKENESS, KEEP, BEST_GROUPS = 4, 0.9, 0.99, 2  # the defaults of options that one choice reads
 
 
 class MemNNState(NamedTuple):
@@ -25,6 +25,12 @@ class MemNNState(NamedTuple):
 
     slots: Slots
     read_weights: Tensor  # [B, K, N]  of each hop at the last step; only for plots
+    log_prob: Tensor | tuple[()] = ()  # [B]  of the last step's choices, with read=sampled
+
+    @property
+    def cost(self) -> Tensor | None:
+        """What ``MemoryCore.draws`` asks for."""
+        return self.log_prob if isinstance(self.log_prob, Tensor) else None
 
 
 @final
@@ -52,9 +58,13 @@ class MemNN(MemoryCore[MemNNState], Slotted):
             "oldest"; "gated" writes to every slot by a learned gate.
         forget: "decay" lets memories fade. "importance" learns the importance of a memory from x:
             it scales the read weight, and protects the memory from being overwritten.
-        read: "soft" attention; "topk", attention over the highest scores; "hard", the highest score
-            with a straight-through gradient.
+        read: "soft" attention; "entmax", attention that gives most slots exactly 0; "topk",
+            attention over the highest scores; "hard", the highest score with a straight-through
+            gradient; "sampled", one slot that is drawn, which REINFORCE teaches in ``memrl fit``.
         topk: number of memories that read=topk attends to.
+        group: slots in a group. A hop scores the mean memory of each group first, and reads inside
+            of the best groups only (Chandar et al. 2016). None: all slots are one.
+        best_groups: number of groups that a hop reads.
         likeness: cosine similarity from which write=merge merges two memories.
         usage_decay: factor of a slot's usage at each env step, for write=least_used.
         keep: factor of a memory at each env step, for forget=decay.
@@ -65,7 +75,8 @@ class MemNN(MemoryCore[MemNNState], Slotted):
     The number of slots may change but for write=gated, which learns a preference for each slot.
 
     Raises:
-        ValueError: read=topk with ``topk`` above ``slots``; or ``topk``, ``likeness``, ``keep`` or
+        ValueError: read=topk with ``topk`` above ``slots``; or groups do not fill ``slots``, or are
+            fewer than ``best_groups``; or ``topk``, ``likeness``, ``keep``, ``best_groups`` or
             ``grow_above`` is set, and the choices do not read it; or ``grow`` is not above
             ``slots``, or is set with write=gated.
     """
@@ -81,8 +92,10 @@ class MemNN(MemoryCore[MemNNState], Slotted):
         hops: Annotated[int, Ge(1)] = 2,
         write: Literal["append", "oldest", "least_used", "gated", "merge"] = "oldest",
         forget: Literal["none", "decay", "importance"] = "none",
-        read: Literal["soft", "topk", "hard"] = "soft",
+        read: Literal["soft", "entmax", "topk", "hard", "sampled"] = "soft",
         topk: Annotated[int, Ge(1)] = TOPK,
+        group: Annotated[int, Ge(1)] | None = None,
+        best_groups: Annotated[int, Ge(1)] = BEST_GROUPS,
         likeness: Annotated[float, Gt(-1), Le(1)] = LIKENESS,
         usage_decay: Annotated[float, Gt(0), Lt(1)] = 0.95,
         keep: Annotated[float, Gt(0), Lt(1)] = KEEP,
@@ -95,12 +108,21 @@ class MemNN(MemoryCore[MemNNState], Slotted):
             ("topk", topk, TOPK, f"read={read}", "read=topk"),
             ("likeness", likeness, LIKENESS, f"write={write}", "write=merge"),
             ("keep", keep, KEEP, f"forget={forget}", "forget=decay"),
+            (
+                "best_groups",
+                best_groups,
+                BEST_GROUPS,
+                "group=N" if group else "group=null",
+                "group=N",
+            ),
         ):
             if value != default and choice != reader:
                 raise ValueError(f"{option}={value} is not read by {choice} (it is by {reader})")
         self.slots, self.word_dim, self.hops = slots, word_dim, hops
-        self.write, self.read = WRITE[write], READ[read]
+        self.draws = read == "sampled"
+        self.write, self.read = WRITE[write], READ.get(read)
         self.topk, self.likeness, self.usage_decay = topk, likeness, usage_decay
+        self.group, self.best_groups = group, best_groups
         self.keep = keep if forget == "decay" else None
         self.has_importance = forget == "importance"
         self._need_slots(slots)
@@ -126,11 +148,20 @@ class MemNN(MemoryCore[MemNNState], Slotted):
     def initial_state(self, batch_size: int) -> MemNNState:
         like = self.response.weight
         slots = empty_slots(like, batch_size, self.slots, self.word_dim)
-        return MemNNState(slots, like.new_zeros(batch_size, self.hops, self.slots))
+        looks = like.new_zeros(batch_size, self.hops, self.slots)
+        return MemNNState(slots, looks, like.new_zeros(batch_size) if self.draws else ())
 
     def _need_slots(self, slots: int) -> None:
         if self.read is READ["topk"] and self.topk > slots:
             raise ValueError(f"topk is {self.topk}; allowed: at most slots, {slots}")
+        if self.group is not None and slots % self.group:
+            raise ValueError(f"slots is {slots}; allowed: a multiple of group, {self.group}")
+        if self.group is not None and self.best_groups > slots // self.group:
+            groups = slots // self.group
+            raise ValueError(
+                f"best_groups is {self.best_groups}; allowed: at most {groups}, groups of "
+                f"{self.group} in {slots} slots"
+            )
         if self.write is WRITE["gated"] and slots != self.slots:
             raise ValueError(
                 f"slots is {slots}, but write=gated learns a preference for each of {self.slots} "
@@ -146,7 +177,7 @@ class MemNN(MemoryCore[MemNNState], Slotted):
 
     def _refit(self, state: MemNNState, slots: int) -> MemNNState:
         kept = map_state(lambda leaf: fit(leaf, slots), state.slots)
-        return MemNNState(kept, fit(state.read_weights, slots, 2))
+        return MemNNState(kept, fit(state.read_weights, slots, 2), state.log_prob)
 
     def _project(self, x: Tensor) -> Tensor:
         return self.input(x)  # type: ignore[no-any-return]
@@ -159,17 +190,21 @@ class MemNN(MemoryCore[MemNNState], Slotted):
     def _update(self, x: Tensor, state: MemNNState) -> tuple[Tensor, MemNNState]:
         """O, then G, from what ``_project`` makes of x."""
         word, question, response, weight, asked = torch.split(x, self.split, dim=-1)
-        supports, read_weights = self._look(question, state.slots)
+        supports, looks = self._look(question, state.slots)
+        read_weights = torch.stack([look.weights for look in looks], dim=1)
         importance = weight.sigmoid() if self.has_importance else torch.zeros_like(x[:, :1])
         slots = state.slots
         if self.keep is not None:
             slots = slots._replace(memory=self.keep * slots.memory)
         new = New(word, importance, asked, self.likeness)
         slots = put(slots, new, self.write(slots, new), read_weights.sum(1), self.usage_decay)
-        return torch.cat([response, supports], dim=-1), MemNNState(slots, read_weights)
+        chances = [look.log_prob for look in looks if look.log_prob is not None]
+        log_prob = torch.stack(chances).sum(dim=0) if chances else ()
+        after = MemNNState(slots, read_weights, log_prob)
+        return torch.cat([response, supports], dim=-1), after
 
-    def _look(self, question: Tensor, slots: Slots) -> tuple[Tensor, Tensor]:
-        """The sum of the reads of k hops [B, W], and their weights [B, K, N]."""
+    def _look(self, question: Tensor, slots: Slots) -> tuple[Tensor, list[Look]]:
+        """The sum of the reads of k hops [B, W], and these."""
         filled, when = slots.filled > 0, slots.age.log1p()
         supports, looks = torch.zeros_like(question), []
         for _ in range(self.hops):
@@ -180,12 +215,25 @@ class MemNN(MemoryCore[MemNNState], Slotted):
             asks = (asks @ self.of_memory.weight) * self.word_dim**-0.5  # ᵀ U_O, [B, W + 1]
             scores = torch.bmm(slots.memory, asks[:, :-1].unsqueeze(-1)).squeeze(-1)
             scores = torch.addcmul(scores, when, asks[:, -1:])  # s_O
+            seen = filled
+            if self.group is not None:
+                seen = in_best_groups(scores, filled, self.group, self.best_groups)
             if self.has_importance:
                 scores = scores + slots.importance.clamp(min=LEAST).log()
-            look = self.read(scores, filled, slots.memory, self.topk)
+            look = self._read(scores, seen, slots.memory)
             supports = supports + look.words  # + o_j
-            looks.append(look.weights)
-        return supports, torch.stack(looks, dim=1)
+            looks.append(look)
+        return supports, looks
+
+    def _read(self, scores: Tensor, filled: Tensor, memory: Tensor) -> Look:
+        if self.read is None:
+            return drawn(scores, filled, memory, self.choices)
+        return self.read(scores, filled, memory, self.topk)
+
+    def compile_update(self) -> None:
+        if self.draws:
+            raise ValueError("compile=true with read=sampled, which draws numbers (allowed: false)")
+        super().compile_update()
 
     def diagnostics(self, state: MemNNState) -> dict[str, Tensor]:
         return {

@@ -242,6 +242,11 @@ def build_core(in_dim: int, memory: Mapping[str, Any], config: PolicyConfig) -> 
     for _ in range(config.layers):
         cores.append(registry.build(memory["name"], width, options))
         width = cores[-1].out_dim
+    if cores[0].draws:
+        raise ValueError(
+            f"memory={memory['name']} draws what it reads, and learns that from the loss of whole "
+            "sequences, which only memrl fit has (allowed here: a read that is not drawn)"
+        )
     return cores[0] if config.layers == 1 else Stacked(cores)
 
 

@@ -17,8 +17,9 @@ from memrl.memory.parts.growth import growth_of
 from memrl.options import Strict
 from memrl.run.agent import Metrics
 from memrl.supervised.curriculum import Curriculum, CurriculumConfig
-from memrl.supervised.model import SequenceModel
-from memrl.supervised.scoring import score_batch
+from memrl.supervised.model import ModelOutput, SequenceModel
+from memrl.supervised.score_function import score_function
+from memrl.supervised.scoring import Score, score_batch, step_losses
 from memrl.tasks.task import Batch, Task
 
 
@@ -76,9 +77,11 @@ class SupervisedLearner:
         seed: int,
     ) -> None:
         self.task, self.model, self.config, self.device = task, model.to(device), config, device
-        lengths, sequences = np.random.SeedSequence(seed).generate_state(2).tolist()
+        lengths, sequences, choices = np.random.SeedSequence(seed).generate_state(3).tolist()
         self.curriculum = Curriculum(task, curriculum, torch.Generator().manual_seed(lengths))
         self.generator = torch.Generator().manual_seed(sequences)
+        draws = model.core.draws
+        self.choices = torch.Generator(device).manual_seed(choices) if draws else None
         self.optimizer = OPTIMIZERS[config.optimizer](model.parameters(), lr=config.lr)
         self.growth = growth_of(self.model.core, self.optimizer)
         self.experience, self.solved = 0, False
@@ -138,15 +141,24 @@ class SupervisedLearner:
 
     def _step(self, batch: Batch) -> Tensor:
         """One optimiser step; returns loss, correct, count, gradient norm and core cost [5]."""
-        output = self.model(batch.x, batch.start)
+        with self.model.core.drawing(self.choices):
+            output = self.model(batch.x, batch.start)
         score = score_batch(self.task, output.logits, batch)
-        cost = score.loss.new_zeros(()) if output.cost is None else output.cost.mean()
+        cost = self._core_cost(output, batch, score)
         self.optimizer.zero_grad(set_to_none=True)
         total = score.loss / score.scored + self.config.core_cost * cost
         total.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
         self.optimizer.step()
         return torch.stack([*score, norm, cost]).detach()
+
+    def _core_cost(self, output: ModelOutput, batch: Batch, score: Score) -> Tensor:
+        if output.cost is None:
+            return score.loss.new_zeros(())
+        if not self.model.core.draws:
+            return output.cost.mean()
+        losses = step_losses(self.task, output.logits, batch)
+        return score_function(output.cost, losses) / score.scored
 
     @property
     def _per_iteration(self) -> int:
@@ -169,6 +181,7 @@ class SupervisedLearner:
             "curriculum": self.curriculum.state_dict(),
             "generator": self.generator.get_state(),
             "task": self.task.state_dict(),
+            "choices": None if self.choices is None else self.choices.get_state(),
             "growth": None if self.growth is None else self.growth.state_dict(),
         }
 
@@ -185,6 +198,8 @@ class SupervisedLearner:
         load_moments(self.optimizer, state["optimizer"])
         self.curriculum.load_state_dict(state["curriculum"])
         self.generator.set_state(state["generator"])
+        if self.choices is not None:
+            self.choices.set_state(state["choices"])
         self.task.load_state_dict(state["task"])
         # As in the last iteration: a finished run is evaluated with the memory in this form.
         self.task.prepare(self.model.core, max(0, self.experience - self._per_iteration))

@@ -130,8 +130,8 @@ def weighted_sum(y: Tensor) -> Tensor:
 
 
 def span(core: Core) -> int:
-    """Steps of a run, more than the horizon."""
-    return max(MIN_STEPS, (core.horizon or 0) + 3)
+    """Steps of a run, more than the horizon and the warm-up."""
+    return max(MIN_STEPS, (core.horizon or 0) + 3, core.warm_up + 3)
 
 
 def inputs(core: Core, length: int | None = None, rows: int = ROWS) -> Tensor:

@@ -27,6 +27,7 @@ NOT_MEMORIES = {"core", "state", "registry"}
 SMALL = {
     "hidden_dim": 11, "slots": 5, "word_dim": 3, "read_heads": 2, "neighbours": 2, "frames": 3,
     "memory_len": 3, "compressed_len": 2, "rate": 2, "max_steps": 3,
+    "chunks": 5, "chunk_len": 2,
 }  # fmt: skip
 
 
@@ -94,6 +95,8 @@ OTHER_OPTIONS = [
     ("universal", {"max_steps": 2, "memory_len": 3, "heads": 1, "head_dim": 5}),
     ("universal", {"max_steps": 4, "memory_len": 2, "ponder_cost": 0.5}),
     ("gtrxl", {"layers": 3, "memory_len": 2, "heads": 1, "head_dim": 5}),
+    ("hcam", {"chunks": 2, "chunk_len": 2, "topk": 1}),
+    ("hcam", {"chunks": 3, "chunk_len": 1, "topk": 2, "heads": 1, "head_dim": 5}),
     ("kvmemnn", {"lag": 1, "slots": 5, "hops": 3}),
     ("memn2n", {"tying": "layerwise", "slots": 3, "hops": 2}),
     ("memn2n", {"temporal": False, "slots": 5, "hops": 1}),
@@ -105,6 +108,9 @@ OTHER_OPTIONS = [
     ("memnn", {"write": "oldest", "read": "topk", "topk": 3, "slots": 5, "forget": "decay"}),
     ("memnn", {"write": "oldest", "forget": "importance", "hops": 1}),
     ("memnn", {"write": "least_used", "forget": "importance", "hops": 3, "slots": 7}),
+    ("memnn", {"read": "entmax", "slots": 5}),
+    ("memnn", {"group": 2, "best_groups": 1, "slots": 4}),
+    ("memnn", {"read": "sampled", "slots": 5}),
     ("memnn", {"write": "gated", "slots": 3}),
     ("memnn", {"write": "gated", "forget": "importance", "read": "hard", "slots": 5}),
     ("memnn", {"write": "merge", "likeness": 0.1, "slots": 7}),

@@ -7,7 +7,7 @@ import torch
 from suites import slow_but
 
 from memrl.memory.memnn import MemNN
-from memrl.memory.ops.reading import READ
+from memrl.memory.ops.reading import READ, drawn, in_best_groups
 
 T, B, N, W, H, I = 11, 3, 7, 2, 5, 13  # noqa: E741
 WRITES = ["append", "oldest", "least_used", "gated", "merge"]
@@ -19,6 +19,10 @@ def rand(*shape):
 
 def never(length=T, rows=B):
     return torch.zeros(length, rows, dtype=torch.bool)
+
+
+def generator():
+    return torch.Generator().manual_seed(7)
 
 
 def make(**options):
@@ -77,7 +81,7 @@ def test_an_empty_memory_reads_zeros(read, write):
     torch.testing.assert_close(core(x, core.initial_state(B), never(1)).y[0], response.relu())
 
 
-@pytest.mark.parametrize("read", list(READ))
+@pytest.mark.parametrize("read", ["soft", "topk", "hard"])  # entmax: test_entmax.py
 def test_weights_are_those_of_a_plain_loop(read):
     scores, filled, count = rand(B, N), torch.rand(B, N) < 0.6, 3
     filled[:2] = torch.tensor([False, True]).view(2, 1)
@@ -95,7 +99,7 @@ def test_weights_are_those_of_a_plain_loop(read):
 @pytest.mark.parametrize("read", list(READ))
 def test_what_is_read_is_the_weighted_sum_of_the_memories(read):
     scores, filled, memory = rand(B, N), torch.rand(B, N) < 0.6, rand(B, N, W)
-    weights, words = READ[read](scores, filled, memory, 3)
+    weights, words, _ = READ[read](scores, filled, memory, 3)
     for b in range(B):
         torch.testing.assert_close(words[b], sum(weights[b, i] * memory[b, i] for i in range(N)))
 
@@ -127,6 +131,100 @@ def test_a_read_of_nothing_has_no_nan_in_its_gradient(read):
     assert not gradient.any()
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_best_groups_are_those_of_a_plain_loop(count):
+    slots, size = 15, 3
+    scores, filled = rand(B, slots), torch.rand(B, slots) < 0.5
+    filled[0] = False
+    got = in_best_groups(scores, filled, size, count)
+    for b in range(B):
+        means = {}
+        for g in range(slots // size):
+            known = [scores[b, i] for i in range(g * size, (g + 1) * size) if filled[b, i]]
+            if known:
+                means[g] = sum(known) / len(known)
+        best = sorted(means, key=lambda g: -means[g])[:count]
+        assert got[b].tolist() == [bool(filled[b, i]) and i // size in best for i in range(slots)]
+
+
+def test_a_hop_reads_inside_of_the_group_whose_mean_scores_best():
+    flat, core, x = (
+        make(slots=6, hops=1),
+        make(slots=6, hops=1, group=2, best_groups=1),
+        rand(T, B, I),
+    )
+    core.load_state_dict(flat.state_dict())
+    whole, few = (each(x, each.initial_state(B), never()).state for each in (flat, core))
+    weights, all_of_them = (
+        few.read_weights[:, 0].view(B, 3, 2),
+        whole.read_weights[:, 0].view(B, 3, 2),
+    )
+    assert (weights.sum(2) > 0).sum(1).tolist() == [1] * B
+    inside = all_of_them * (weights.sum(2, keepdim=True) > 0)
+    torch.testing.assert_close(weights, inside / inside.sum((1, 2), keepdim=True))
+
+
+def test_all_groups_are_all_slots():
+    flat, core, x = make(slots=6), make(slots=6, group=2, best_groups=3), rand(T, B, I)
+    core.load_state_dict(flat.state_dict())
+    got, want = (each(x, each.initial_state(B), never()).y for each in (core, flat))
+    torch.testing.assert_close(got, want)
+
+
+def test_groups_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="slots is 7; allowed: a multiple of group, 2"):
+        make(group=2)
+    with pytest.raises(ValueError, match="best_groups is 4; allowed: at most 3, groups of 2 in 6"):
+        make(slots=6, group=2, best_groups=4)
+
+
+def test_a_sampled_read_is_drawn_from_the_softmax_over_filled_slots():
+    scores, memory = rand(1, N), rand(1, N, W)
+    filled = torch.tensor([True, False, True, True, False, True, True])
+    many = 20_000
+    rows = (many, -1)
+    look = drawn(scores.expand(rows), filled.expand(rows), memory.expand(many, -1, -1), generator())
+    want = torch.where(filled, scores, -torch.inf).softmax(-1)[0]
+    torch.testing.assert_close(look.weights.mean(0), want, rtol=0, atol=0.015)
+    slots = look.weights.argmax(-1)
+    torch.testing.assert_close(look.log_prob, want.log()[slots])
+    assert torch.equal(look.words, memory[0, slots])
+
+
+def test_without_a_generator_the_likeliest_slot_is_read():
+    scores, memory, filled = rand(B, N), rand(B, N, W), torch.ones(B, N, dtype=torch.bool)
+    got, want = drawn(scores, filled, memory, None), READ["hard"](scores, filled, memory, 1)
+    assert torch.equal(got.weights, want.weights)
+    empty = drawn(scores, ~filled, memory, generator())
+    assert not empty.words.any()
+    assert not empty.log_prob.any()
+
+
+def test_scores_of_a_sampled_read_learn_by_its_log_probability_alone():
+    scores, memory = rand(B, N).requires_grad_(), rand(B, N, W)
+    look = drawn(scores, torch.ones(B, N, dtype=torch.bool), memory, generator())
+    assert not look.words.requires_grad
+    (got,) = torch.autograd.grad(look.log_prob.sum(), scores)
+    torch.testing.assert_close(got, look.weights - scores.softmax(-1))
+
+
+def test_the_cost_of_a_sampled_read_is_the_log_probability_of_all_hops():
+    core, x = make(read="sampled", hops=2), rand(T, B, I)
+    with core.drawing(generator()):
+        out = core(x, core.initial_state(B), never())
+    with core.drawing(generator()):
+        again = core(x, core.initial_state(B), never())
+    assert torch.equal(out.cost, again.cost)
+    assert not out.cost[0].any()  # nothing is stored yet
+    assert (out.cost[2:] < 0).all()
+    assert core.choices is None
+
+
+def test_a_sampled_read_is_not_compiled():
+    with pytest.raises(ValueError, match=r"compile=true with read=sampled, .* \(allowed: false\)"):
+        make(read="sampled").compile_update()
+
+
 def test_reading_with_the_best_of_all_is_reading_softly():
     soft, few = make(), make(read="topk", topk=N)
     few.load_state_dict(soft.state_dict())
@@ -146,6 +244,7 @@ def test_more_best_memories_than_slots_are_refused():
     [
         ({"topk": 2}, r"topk=2 is not read by read=soft \(it is by read=topk\)"),
         ({"likeness": 0.5, "write": "gated"}, "likeness=0.5 is not read by write=gated"),
+        ({"best_groups": 1}, r"best_groups=1 is not read by group=null \(it is by group=N\)"),
         ({"keep": 0.5, "forget": "importance"}, "keep=0.5 is not read by forget=importance"),
     ],
 )

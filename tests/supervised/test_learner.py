@@ -109,9 +109,13 @@ def learned(learner, total: int) -> list[dict[str, float]]:
     return rows
 
 
-@pytest.mark.parametrize("words", [[], ["curriculum.kind=grow", "curriculum.threshold=0.3"]])
+SAMPLED = [*TINY, "memory=memnn", "memory.read=sampled", "memory.slots=3", "task.max_length=3"]
+GROWS = [*SMALL, "curriculum.kind=grow", "curriculum.threshold=0.3"]
+
+
+@pytest.mark.parametrize("words", [SMALL, GROWS, SAMPLED])
 def test_a_learner_continues_where_it_was_saved(words):
-    config = compose_fit([*SMALL, *words, "learner.lr_end=0.0"])
+    config = compose_fit([*words, "learner.lr_end=0.0"])
     whole, broken, loaded = (make_learner(config) for _ in range(3))
     loaded.model.load_state_dict(whole.model.state_dict())
     broken.model.load_state_dict(whole.model.state_dict())
@@ -187,6 +191,16 @@ def test_the_core_cost_is_learned_from():
         after = learner.model.named_parameters()
         moved.append({name for name, weight in after if not torch.equal(weight, before[name])})
     assert moved[0] < moved[1]  # the compression learns from nothing else
+
+
+def test_scores_of_a_sampled_read_learn_from_the_core_cost():
+    moved = []
+    for cost in (0.0, 1.0):
+        learner = make_learner(compose_fit([*SAMPLED, f"learner.core_cost={cost}"]))
+        before = learner.model.core.of_memory.weight.detach().clone()
+        learned(learner, 6)
+        moved.append(not torch.equal(learner.model.core.of_memory.weight, before))
+    assert moved == [False, True]
 
 
 def test_the_core_cost_is_a_mean_over_steps():

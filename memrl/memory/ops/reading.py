@@ -12,12 +12,15 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from memrl.memory.ops.entmax import entmax15
+
 
 class Look(NamedTuple):
     """The read weights and the read."""
 
     weights: Tensor  # [B, N]
     words: Tensor  # [B, W]  the sum of the memories, weighted
+    log_prob: Tensor | None = None  # [B]  of what was drawn
 
 
 Rule: TypeAlias = Callable[[Tensor, Tensor, Tensor, int], Look]
@@ -31,6 +34,16 @@ def soft(
 ) -> Look:
     """The softmax over all filled slots."""
     return _look(_softmax(scores, filled), memory)
+
+
+def entmax(
+    scores: Float[Tensor, "B N"],
+    filled: Bool[Tensor, "B N"],
+    memory: Float[Tensor, "B N W"],
+    count: int,
+) -> Look:
+    """The 1.5-entmax over all filled slots: how many have a weight is learned."""
+    return _look(entmax15(scores, filled), memory)
 
 
 def topk(
@@ -65,7 +78,43 @@ def hard(
     return Look(weights, chosen + (learns - learns.detach()))
 
 
-READ: dict[str, Rule] = {"soft": soft, "topk": topk, "hard": hard}
+READ: dict[str, Rule] = {"soft": soft, "entmax": entmax, "topk": topk, "hard": hard}
+
+
+def drawn(
+    scores: Float[Tensor, "B N"],
+    filled: Bool[Tensor, "B N"],
+    memory: Float[Tensor, "B N W"],
+    generator: torch.Generator | None,
+) -> Look:
+    """One memory, drawn from the softmax over filled slots; without a generator the likeliest.
+
+    The scores have a gradient in ``log_prob`` alone (REINFORCE, Williams 1992); the caller
+    multiplies it by the loss that followed. It is 0 where no slot is filled.
+    """
+    noise = torch.zeros_like(scores)
+    if generator is not None:  # Gumbel: the largest sum is a draw from the softmax
+        noise = -torch.empty_like(scores).exponential_(generator=generator).log()
+    chosen = _best(scores + noise, filled, 1)
+    masked = torch.where(filled, scores, torch.finfo(scores.dtype).min)
+    log_prob = torch.where(chosen & filled, masked.log_softmax(dim=-1), 0).sum(dim=-1)
+    weights = (chosen & filled).to(scores.dtype)
+    return Look(weights, _look(weights, memory).words, log_prob)
+
+
+def in_best_groups(
+    scores: Float[Tensor, "B N"], filled: Bool[Tensor, "B N"], size: int, count: int
+) -> Bool[Tensor, "B N"]:
+    """The filled slots of the ``count`` best groups; ``size`` neighbouring slots are a group.
+
+    A group scores the mean of its filled slots: the score of their mean, where a score is linear in
+    the memory. Of equal groups the lower one comes first. The choice has no gradient.
+    """
+    there = filled.view(len(filled), -1, size)
+    held = there.sum(dim=-1)
+    total = torch.where(there, scores.view_as(there), 0).sum(dim=-1)
+    best = _best(total / held.clamp(min=1), held > 0, count)
+    return filled & best.repeat_interleave(size, dim=1)
 
 
 def _look(weights: Tensor, memory: Tensor) -> Look:
