@@ -22,6 +22,7 @@ from memrl.agents.ppo.gradient_reach import DISTANCES, gradient_reach
 from memrl.agents.ppo.learner import Learner
 from memrl.agents.ppo.memory_use import memory_used
 from memrl.agents.ppo.rates import Rates
+from memrl.agents.ppo.rehearsal import Rehearsal
 from memrl.agents.ppo.self_imitation import SelfImitation
 from memrl.agents.ppo.teachers import Teacher, Teachers
 from memrl.agents.state_checks import check_keys, check_num_envs, check_parts, check_weights
@@ -36,6 +37,7 @@ from memrl.policies.actor_critic import Policy, build_policy
 from memrl.rollout.capture import CapturedCollect
 from memrl.rollout.collect import Collector
 from memrl.rollout.env import BatchedEnv
+from memrl.rollout.storage import Rollout
 from memrl.run.agent import Metrics
 
 DIAGNOSE_EVERY = 16  # iterations between two measurements of `gradient_reach` and `memory_used`
@@ -61,8 +63,8 @@ class PPO(ActsWithMemory):
     def __init__(self, env: BatchedEnv, policy: Policy, config: PPOConfig, *, seed: int) -> None:
         self.policy, self.config, self.env_steps, self.iteration = policy, config, 0, 0
         device = env.device
-        seeds = np.random.SeedSequence(seed).generate_state(5).tolist()
-        env_seed, act_seed, batch_seed, bonus_seed, draw_seed = seeds
+        seeds = np.random.SeedSequence(seed).generate_state(6).tolist()
+        env_seed, act_seed, batch_seed, bonus_seed, draw_seed, self._rehearsal_seed = seeds
         bonus = make_bonus(env, config.bonus, bonus_seed)
         generator = torch.Generator(device).manual_seed(act_seed)
         self.collector = Collector(env, policy, generator, seed=env_seed, bonus=bonus)
@@ -119,8 +121,13 @@ class PPO(ActsWithMemory):
         A bonus that learns, and self-imitation, learn as before.
 
         Raises:
-            ValueError: see ``CapturedCollect``; or the memory may grow.
+            ValueError: see ``CapturedCollect``; or the memory may grow, or it rehearses.
         """
+        if self.learner.rehearsal is not None:
+            raise ValueError(
+                "capture=true records graphs of one rollout, and agent.rehearsal.runs draws from "
+                "others (allowed: [])"
+            )
         if self.growth is not None:
             raise ValueError(
                 f"capture=true records graphs for one number of slots, and memory.grow="
@@ -132,6 +139,13 @@ class PPO(ActsWithMemory):
     def learn_from(self, teachers: Sequence[Teacher]) -> None:
         """Learn from these teachers, too, from the next iteration on."""
         self.learner.teachers = Teachers(teachers, self.rollout, self.return_norm)
+
+    def rehearse(self, rollouts: Sequence[Rollout]) -> None:
+        """Clone these sequences of earlier tasks, too: see ``Rehearsal``."""
+        generator = torch.Generator().manual_seed(self._rehearsal_seed)
+        self.learner.rehearsal = Rehearsal(
+            rollouts, self.config.rehearsal, generator, self.return_norm
+        )
 
     def learn(self, total_steps: int, on_iteration: Callable[[Metrics], None]) -> None:
         """See ``memrl.run.agent.Agent.learn``; ``total_steps`` also ends the schedules."""
@@ -153,6 +167,8 @@ class PPO(ActsWithMemory):
         bonus_scale, config = self._compute_advantages(), self.config
         if self.learner.teachers is not None:
             self.learner.teachers.follow(self.rollout)
+        if self.learner.rehearsal is not None:
+            self.learner.rehearsal.refresh(self.learner.refresh_states)
         rates = Rates(**config.schedules(progress), clip=config.clip, value_clip=config.value_clip)
         try:
             averages = self.learner.improve(self.rollout, rates)
@@ -245,6 +261,7 @@ class PPO(ActsWithMemory):
     def state_dict(self) -> dict[str, Any]:
         """See ``memrl.run.agent.Agent.state_dict``."""
         auxiliary, teachers = self.learner.auxiliary, self.learner.teachers
+        rehearsal = self.learner.rehearsal
         return {
             "env_steps": self.env_steps,
             "iteration": self.iteration,
@@ -259,6 +276,7 @@ class PPO(ActsWithMemory):
             "auxiliary": None if auxiliary is None else dict(auxiliary.state_dict()),
             "growth": None if self.growth is None else self.growth.state_dict(),
             "teachers": None if teachers is None else teachers.state_dict(),
+            "rehearsal": None if rehearsal is None else rehearsal.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -283,10 +301,18 @@ class PPO(ActsWithMemory):
             self.imitation.load_state_dict(state["self_imitation"])
         if self.learner.teachers is not None:  # an agent that only acts has none
             self.learner.teachers.load_state_dict(state["teachers"])
+        if self.learner.rehearsal is not None:
+            self.learner.rehearsal.load_state_dict(state["rehearsal"])
 
     def _check(self, state: Mapping[str, Any]) -> None:
         """Raise ValueError if a state belongs to another agent or to other options."""
-        newer = {"self_imitation", "auxiliary", "growth", "teachers"}  # absent from older states
+        newer = {
+            "self_imitation",
+            "auxiliary",
+            "growth",
+            "teachers",
+            "rehearsal",
+        }  # absent from older states
         check_keys(state, (k for k in self.state_dict() if k not in newer), self.config.kind)
         check_weights(state["policy"], self.policy, "policy")
         check_num_envs(len(state["collector"]["start"]), self.collector.env.num_envs)

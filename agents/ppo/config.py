@@ -89,25 +89,38 @@ class SelfImitationConfig(Strict):
         return self
 
 
-class TeacherConfig(Strict):
-    """Trained agents that say what they would do wherever this one acts."""
+class ImitationConfig(Strict):
+    """Trained agents that an agent imitates beside its own learning."""
 
     runs: Annotated[tuple[str, ...], Field(strict=False)] = ()  # their directories
-    weight: NonNegative = 1.0  # of KL(teacher ‖ agent)
-    value_weight: NonNegative = 0.5  # of half the squared distance from the teacher's value
+    weight: NonNegative = 1.0  # of KL(theirs ‖ its own)
+    value_weight: NonNegative = 0.5  # of half the squared distance of values
 
-    READ_BY: ClassVar[dict[str, tuple[str, ...]]] = dict.fromkeys(
-        ("weight", "value_weight"), ("a list of runs",)
-    )
+    KEY: ClassVar[str]
 
     def unread(self) -> set[str]:
-        return set() if self.runs else {*self.READ_BY}
+        return set() if self.runs else {*type(self).model_fields} - {"runs"}
 
     @model_validator(mode="after")
-    def _what_is_set_is_read(self) -> TeacherConfig:
-        if not self.runs:
-            need_reader(self, "[]", "agent.teacher", self.READ_BY, chooser="runs")
+    def _what_is_set_is_read(self) -> ImitationConfig:
+        read_by = dict.fromkeys(sorted(self.unread()), ("a list of runs",))
+        need_reader(self, "[]", self.KEY, read_by, chooser="runs")
         return self
+
+
+class TeacherConfig(ImitationConfig):
+    """Agents that say what they would do wherever this one acts."""
+
+    KEY: ClassVar[str] = "agent.teacher"
+
+
+class RehearsalConfig(ImitationConfig):
+    """Agents whose sequences, each in its own task, this one clones."""
+
+    steps: Count = 256  # env steps per environment that are recorded of each run
+    chunks: Count = 16  # in each minibatch
+
+    KEY: ClassVar[str] = "agent.rehearsal"
 
 
 class PPOConfig(AgentConfig):
@@ -141,6 +154,7 @@ class PPOConfig(AgentConfig):
     self_imitation: SelfImitationConfig = SelfImitationConfig()
     auxiliary: AuxiliaryConfig = AuxiliaryConfig()
     teacher: TeacherConfig = TeacherConfig()
+    rehearsal: RehearsalConfig = RehearsalConfig()
 
     @model_validator(mode="after")
     def _what_is_set_is_read(self) -> PPOConfig:

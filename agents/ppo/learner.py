@@ -11,14 +11,15 @@ from torch.optim import Optimizer
 from memrl.agents.auxiliary import Auxiliary
 from memrl.agents.gradient_step import gradient_step, parameter_groups
 from memrl.agents.ppo.captured_minibatch import CapturedMinibatch
-from memrl.agents.ppo.config import PPOConfig
+from memrl.agents.ppo.config import ImitationConfig, PPOConfig
 from memrl.agents.ppo.rates import Rates
-from memrl.agents.ppo.teachers import Teachers
+from memrl.agents.ppo.rehearsal import Rehearsal
+from memrl.agents.ppo.teachers import ImitationLoss, Teachers
 from memrl.agents.training_metrics import Averages
 from memrl.losses.ppo import PPOLoss, masked_mean, normalise, ppo_loss
 from memrl.memory import state as states
 from memrl.memory.ops.host import without_host
-from memrl.policies.actor_critic import Policy
+from memrl.policies.actor_critic import Policy, PolicyUnrolled
 from memrl.rollout.minibatches import equal_shares, of_size
 from memrl.rollout.packing import by_episode
 from memrl.rollout.storage import Chunk, Rollout
@@ -39,6 +40,7 @@ class Learner:
         epochs: passes over the rollout that the last ``improve`` began.
         captured: replays the minibatches after ``capture``; None before.
         teachers: say what they would do in each chunk; None: there are none.
+        rehearsal: has sequences of earlier tasks; None: there are none.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Learner:
         self.epochs = 0
         self.captured: CapturedMinibatch | None = None
         self.teachers: Teachers | None = None
+        self.rehearsal: Rehearsal | None = None
         self.groups = parameter_groups(policy)
         if auxiliary is not None:
             self.groups["auxiliary"] = list(auxiliary.parameters())
@@ -107,7 +110,7 @@ class Learner:
         for epoch in range(config.epochs):
             self.epochs = epoch + 1
             if epoch and config.refresh_states:
-                averages.add({"memory/state_drift": self._refresh_states(rollout)})
+                averages.add({"memory/state_drift": self.refresh_states(rollout)})
             for metrics, stepped in self._steps(rollout, rates):
                 ratio_error = metrics.pop("train/ratio_error")
                 if not averages:
@@ -178,11 +181,19 @@ class Learner:
         if self.auxiliary is not None:
             extra = self.auxiliary(out.memory, chunk.obs, chunk.start, chunk.valid)
             total, others = total + self.auxiliary.weight * extra.loss, others | extra.named()
-        if self.teachers is not None:
-            far, weights = self.teachers.loss(self.policy.actor, chunk, out), config.teacher
+        for name, far, weights in self._imitated(chunk, out):
             total = total + weights.weight * far.kl + weights.value_weight * far.value
-            others |= {"teacher_kl": far.kl, "teacher_value": far.value}
+            others |= {f"{name}_kl": far.kl, f"{name}_value": far.value}
         return loss, total, others
+
+    def _imitated(
+        self, chunk: Chunk, out: PolicyUnrolled
+    ) -> Iterator[tuple[str, ImitationLoss, ImitationConfig]]:
+        """The distances from what others do, each with its name and its weights."""
+        if self.teachers is not None:
+            yield "teacher", self.teachers.loss(self.policy.actor, chunk, out), self.config.teacher
+        if self.rehearsal is not None:
+            yield "rehearsal", self.rehearsal.loss(self.policy), self.config.rehearsal
 
     def step(
         self, total: Tensor, losses: Mapping[str, Tensor], failed: Tensor | None = None
@@ -205,7 +216,7 @@ class Learner:
         yield from map(by_episode, chunks)
 
     @torch.no_grad()
-    def _refresh_states(self, r: Rollout) -> Tensor:
+    def refresh_states(self, r: Rollout) -> Tensor:
         """Recompute the states at chunk starts; returns their relative change."""
         state = states.map_state(lambda stored: stored[0], r.states)
         change = size = torch.zeros((), device=r.start.device)

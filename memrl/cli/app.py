@@ -129,6 +129,22 @@ def distil(words: Words = None, json: Json = False) -> None:
     distil_runs(words or [], as_json=json)
 
 
+@app.command(context_settings=PASS_ON, epilog=OWN_MODULE)
+def continual(words: Words = None, json: Json = False) -> None:
+    """Learn tasks one after the other, evaluate all of them after each, and say what is forgotten.
+
+    memrl continual tasks=[MiniGrid-MemoryS7-v0,MiniGrid-MemoryS9-v0] methods=[finetune,clear]
+
+    Keys: tasks (ids of equal spaces, each with its options after blanks: [ID,ID env.delay=4]),
+    methods=[finetune,clear,distil], root=FOLDER (continual), alone=true (each task is learned from
+    its beginning, too: forward transfer needs it). All others are those of `memrl train`, for each
+    task. The same command goes on with what was stopped.
+    """
+    from memrl.cli.continual import run_course
+
+    run_course(words or [], as_json=json)
+
+
 @app.command(epilog=OWN_MODULE)
 def evaluate(run: RunPath, options: Words = None, json: Json = False) -> None:
     """Success, return and length of a trained agent over fresh episodes; accuracy of a fit.

@@ -29,7 +29,7 @@ from memrl.pipeline.report import (
     picture_title,
 )
 from memrl.pipeline.setup import alone, find_device, prepare, seed_for, suit_threads
-from memrl.pipeline.teachers import teach
+from memrl.pipeline.teachers import give_teachers
 from memrl.pipeline.trained import Run
 from memrl.plots.curve import draw_curve
 from memrl.policies.backbone import Backbone
@@ -105,7 +105,7 @@ class TrainJob(Job[Config, Agent]):
             self.env = make_env(config)
             try:
                 self.learner = make_agent(config, self.env)
-                teach(self.learner, config.device)
+                give_teachers(self.learner, config.device)
             except BaseException:
                 self.env.close()
                 raise

@@ -193,7 +193,7 @@ def test_refreshed_states_are_those_of_the_present_core():
         type(agent.collector.state)(*(leaf[0] for leaf in agent.rollout.states)),
         agent.rollout.start[:7],
     )
-    agent.learner._refresh_states(agent.rollout)
+    agent.learner.refresh_states(agent.rollout)
     torch.testing.assert_close(agent.rollout.states.h[1], out.state.h)
 
 

@@ -13,7 +13,13 @@ from suites import KINDS, slow_but
 
 import memrl
 from memrl.agents.auxiliary import AuxiliaryConfig
-from memrl.agents.ppo.config import BonusConfig, PPOConfig, SelfImitationConfig
+from memrl.agents.ppo.config import (
+    BonusConfig,
+    PPOConfig,
+    RehearsalConfig,
+    SelfImitationConfig,
+    TeacherConfig,
+)
 from memrl.agents.r2d2.config import HindsightConfig, R2D2Config, ReplayConfig
 from memrl.benchmark.plan import names as benchmark_names
 from memrl.config.env_overrides import expand
@@ -118,6 +124,8 @@ def test_yaml_keys_are_the_models_fields():
     assert set(ppo) == set(PPOConfig.model_fields)
     assert set(ppo.bonus) == set(BonusConfig.model_fields)
     assert set(ppo.self_imitation) == set(SelfImitationConfig.model_fields)
+    assert set(ppo.teacher) == set(TeacherConfig.model_fields)
+    assert set(ppo.rehearsal) == set(RehearsalConfig.model_fields)
     assert list(ppo.auxiliary) == list(r2d2.auxiliary) == list(AuxiliaryConfig.model_fields)
     assert list(r2d2) == list(R2D2Config.model_fields)
     assert list(r2d2.replay) == list(ReplayConfig.model_fields)

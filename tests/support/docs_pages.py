@@ -45,6 +45,7 @@ PPO = ["agent.steps=16", "agent.bptt=16", "agent.minibatches=2", "agent.epochs=1
 SHORTER = {
     "train": [*_SMALL, "track.tensorboard=false"],
     "distil": [*_SMALL, "track.tensorboard=false", *PPO],
+    "continual": [*_SMALL, "track.tensorboard=false", "run.pictures=false", *PPO],
     "fit": ["sequences=16", "learner.batches=1", "evaluate.sequences=2", "threads=1"],
     "evaluate": ["episodes=4"],
     "watch": ["episodes=4"],

@@ -1,0 +1,112 @@
+"""memrl continual: tasks one after the other, by several methods, and a table of forgetting."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from memrl.checkpoint.atomic import write_atomically
+from memrl.cli.output import Say, listener, table
+from memrl.config.models import check
+from memrl.continual.course import conclude, evaluate_all, learn, matrix
+from memrl.continual.scores import Transfer
+from memrl.continual.stages import (
+    METHODS,
+    Method,
+    Stage,
+    alone,
+    refuse_other_tasks,
+    split_tasks,
+    stages,
+)
+from memrl.errors import nearest
+from memrl.options import Strict
+from memrl.run.summary import standard
+
+_OWN = ("tasks", "methods", "root", "alone")
+
+
+class Options(Strict):
+    """Keys of ``memrl continual``; all other words are those of ``memrl train``."""
+
+    tasks: str
+    methods: str = "[finetune]"
+    root: str = "continual"
+    alone: bool = False  # train each task from its beginning, too: forward transfer needs it
+
+
+def run_course(words: Sequence[str], *, as_json: bool) -> None:
+    """Run what is missing of a course, then print what each method kept.
+
+    Raises:
+        ValueError: no tasks, tasks with different spaces, an unknown method or word.
+        RunError: as ``memrl.train``.
+    """
+    options, rest = _split(words)
+    methods, tasks = _methods(options.methods), split_tasks(options.tasks)
+    root, say = Path(options.root), listener(as_json=as_json)
+    courses = {method: stages(tasks, rest, method, root) for method in methods}
+    refuse_other_tasks(courses[methods[0]])
+    base = alone(tasks, rest, root, courses[methods[0]][0]) if options.alone else None
+    for stage in base or ():
+        learn(stage, say)
+    results: dict[str, dict[str, Any]] = {
+        method: _play(made, base, say) for method, made in courses.items()
+    }
+    text = json.dumps(standard(results), indent=2)
+    write_atomically(root / "continual.json", f"{text}\n".encode())
+    print(text if as_json else _table(results))
+
+
+def _play(made: Sequence[Stage], base: Sequence[Stage] | None, say: Say) -> dict[str, Any]:
+    """Learn all tasks by one method; its scores, forgetting and transfer."""
+    configs, rows = [stage.config for stage in made], []
+    for stage in made:
+        learn(stage, say)
+        rows.append(evaluate_all(stage, configs, say))
+    measure, scores = matrix(rows)
+    found = conclude(rows, made, base)
+    return {"measure": measure, "scores": scores.tolist(), **found._asdict()}
+
+
+def _table(results: dict[str, dict[str, Any]]) -> str:
+    """One row a method: the average at the end, forgetting, transfer, and each task at the end."""
+    (first, *_) = results.values()
+    heads = [*Transfer._fields, *(f"task {i}" for i in range(len(first["scores"])))]
+    rows = [
+        [method, *(_number(one[name]) for name in Transfer._fields),
+         *(_number(score) for score in one["scores"][-1])]
+        for method, one in results.items()
+    ]  # fmt: skip
+    return table([first["measure"], *heads], rows, right=heads)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _split(words: Sequence[str]) -> tuple[Options, list[str]]:
+    """The options of this command, and the words of ``memrl train``."""
+    own = {key: value for key, _, value in (word.partition("=") for word in words) if key in _OWN}
+    if "tasks" not in own:
+        raise ValueError("memrl continual wants tasks, as in memrl continual tasks=[ID,ID]")
+    if own.get("alone") not in (None, "true", "false"):
+        raise ValueError(f"alone={own['alone']}, allowed: true, false")
+    known: dict[str, Any] = {**own, "alone": own.get("alone") == "true"}
+    rest = [word for word in words if word.partition("=")[0] not in _OWN]
+    for word in rest:
+        if word.startswith("-") or word.partition("=")[0] in ("env", "init", "run.dir"):
+            raise ValueError(f"memrl continual takes no {word}: tasks, root and methods choose it")
+    return check(known, Options), rest
+
+
+def _methods(text: str) -> list[Method]:
+    named = [word.strip() for word in text.strip("[]").split(",")]
+    chosen: list[Method] = [method for method in METHODS if method in named]
+    for word in named:
+        if word not in METHODS:
+            hint = nearest(word, METHODS)
+            raise ValueError(f"methods={text}: {word!r}, allowed: {', '.join(METHODS)}{hint}")
+    return chosen

@@ -1,0 +1,105 @@
+"""A continual course: learn each task, evaluate all tasks after each, go on where it stopped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from jaxtyping import Float
+
+from memrl.checkpoint.atomic import write_atomically
+from memrl.checkpoint.file import differences
+from memrl.config.models import Config
+from memrl.continual.scores import Transfer, area, transfer
+from memrl.continual.stages import Stage
+from memrl.errors import RunError
+from memrl.evaluation.evaluate import evaluate
+from memrl.evaluation.learning_curve import read_curve
+from memrl.pipeline.build import make_env
+from memrl.pipeline.loading import read_config
+from memrl.pipeline.setup import seed_for
+from memrl.pipeline.trained import open_run
+from memrl.pipeline.training import train
+from memrl.run.directory import RunDirectory
+from memrl.run.summary import standard
+
+Say: TypeAlias = Callable[[str], None]
+SCORES: Final = "tasks.json"  # of a run: success and return on each task, after this one
+
+
+def learn(stage: Stage, say: Say) -> None:
+    """Train a stage, go on with it, or leave it if it is finished.
+
+    Raises:
+        RunError: what lies there was made with other words; or as ``memrl.train``.
+        Interrupted: a signal arrived; a checkpoint was saved first.
+    """
+    directory = RunDirectory(stage.path)
+    if not directory.config.exists():
+        say(f"\n{stage.path}")
+        train(stage.config, stage.path, say=say)
+        return
+    there = read_config(directory)
+    if other := differences(_plain(there), _plain(stage.config)):
+        raise RunError(
+            f"{stage.path} was made with other words: {', '.join(other)}; choose another root"
+        )
+    if not directory.summary.exists():
+        train(there, directory, say=say)
+
+
+def evaluate_all(stage: Stage, tasks: Sequence[Config], say: Say) -> list[dict[str, Any]]:
+    """Success and return on each task of the agent that a stage left; kept in its directory."""
+    file = stage.path / SCORES
+    if file.exists():
+        return list(json.loads(file.read_text()))
+    agent = open_run(stage.path).agent
+    rows = []
+    for config in tasks:
+        how = config.evaluate
+        with closing(make_env(config, num=min(config.env.num, how.episodes))) as env:
+            found = evaluate(
+                agent,
+                env,
+                how.episodes,
+                seed_for(config.seed, "evaluate"),
+                greedy=how.greedy,
+                max_steps=how.max_steps,
+            )
+        success = None if found.success is None else found.success.mean
+        rows.append({"env": config.env.id, "success": success, "return": found.return_.mean})
+        say(f"after task {stage.number}: {config.env.id} return {found.return_.mean:.3g}"
+            + ("" if success is None else f", success {success:.1%}"))  # fmt: skip
+    write_atomically(file, json.dumps(standard(rows), indent=2).encode())
+    return rows
+
+
+def matrix(rows: Sequence[Sequence[dict[str, Any]]]) -> tuple[str, Float[np.ndarray, "N N"]]:
+    """The measure that all tasks have, success before return, and its scores after each task."""
+    known = all(row["success"] is not None for task in rows for row in task)
+    measure = "success" if known else "return"
+    return measure, np.array([[row[measure] for row in task] for task in rows], dtype=np.float64)
+
+
+def conclude(
+    rows: Sequence[Sequence[dict[str, Any]]], made: Sequence[Stage], alone: Sequence[Stage] | None
+) -> Transfer:
+    """Forgetting and transfer; forward transfer needs successes, and runs ``alone``."""
+    measure, scores = matrix(rows)
+    if alone is None or measure != "success":
+        return transfer(scores)
+    return transfer(scores, [_area(s.path) for s in made], [_area(s.path) for s in alone])
+
+
+def _area(path: Path) -> float:
+    curve = read_curve(RunDirectory(path).metrics, "success")
+    return area(curve.experience, curve.score)
+
+
+def _plain(config: Config) -> dict[str, Any]:
+    """What must agree: not where a run lies, or on which machine it was made."""
+    return config.model_dump(mode="json", exclude={"run", "device", "threads", "track"})

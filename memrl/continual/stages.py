@@ -1,0 +1,110 @@
+"""The runs of a continual course: one for each task, each begins with the agent of the last."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+from memrl.config.composition import compose
+from memrl.config.models import Config
+from memrl.config.quoting import list_of_texts
+from memrl.pipeline.build import make_env
+from memrl.pipeline.directories import path_name
+from memrl.pipeline.spaces import refuse_other_spaces
+
+Method: TypeAlias = Literal["finetune", "clear", "distil"]
+METHODS: Final[tuple[Method, ...]] = ("finetune", "clear", "distil")
+ALONE: Final = "alone"  # the folder of agents that learn one task only
+_LIST: Final = re.compile(r"\[(.*)\]", re.DOTALL)
+
+
+class Stage(NamedTuple):
+    """One run: a task that is learned after others."""
+
+    number: int  # of the task, from 0
+    path: Path
+    config: Config
+
+
+def split_tasks(text: str) -> list[list[str]]:
+    """``[A,B env.delay=3]`` as the words of each task: ``[[env=A], [env=B, env.delay=3]]``.
+
+    Raises:
+        ValueError: it is no list, or one of fewer than two tasks.
+    """
+    inside = _LIST.fullmatch(text.strip())
+    tasks = [part.split() for part in (inside[1] if inside else "").split(",")]
+    if len(tasks) < 2 or not all(tasks):
+        raise ValueError(
+            f"tasks={text}: a list of two tasks or more is wanted, as in tasks=[ID,ID], each with "
+            "its options after blanks"
+        )
+    return [[f"env={id}", *options] for id, *options in tasks]
+
+
+def stages(
+    tasks: Sequence[Sequence[str]], words: Sequence[str], method: Method, root: Path
+) -> list[Stage]:
+    """The runs of one method. All methods share the first, which has no earlier task.
+
+    Raises:
+        ValueError: a word that ``memrl train`` does not take.
+    """
+    made: list[Stage] = []
+    for number, task in enumerate(tasks):
+        folder = method if number else "first"
+        earlier = [str(stage.path) for stage in made]
+        path = root / folder / _name(number, task)
+        composed = compose([*task, *words, *_words(method, earlier)])
+        made.append(Stage(number, path, _at(composed, path)))
+    return made
+
+
+def alone(
+    tasks: Sequence[Sequence[str]], words: Sequence[str], root: Path, first: Stage
+) -> list[Stage]:
+    """Runs of agents that learn one task only; the first is that of all methods."""
+    folder = root / ALONE
+    return [
+        first,
+        *(
+            Stage(number, path, _at(compose([*task, *words]), path))
+            for number, task in enumerate(tasks[1:], 1)
+            for path in [folder / _name(number, task)]
+        ),
+    ]
+
+
+def refuse_other_tasks(made: Sequence[Stage]) -> None:
+    """Refuse tasks that one network cannot act in.
+
+    Raises:
+        ValueError: a task has other observations or actions than the first.
+    """
+    with ExitStack() as stack:
+        envs = [stack.enter_context(closing(make_env(s.config, num=1))) for s in made]
+        for stage, env in zip(made, envs, strict=True):
+            refuse_other_spaces(f"tasks: {stage.config.env.id}", env, envs[0])
+
+
+def _words(method: Method, earlier: Sequence[str]) -> list[str]:
+    """What a run has beside its task and the words of all: where it begins, what it keeps."""
+    if not earlier:
+        return []
+    words = [f"init={earlier[-1]}"]
+    if method == "clear":
+        words.append(list_of_texts("agent.rehearsal.runs", earlier))
+    elif method == "distil":
+        words.append(list_of_texts("agent.teacher.runs", earlier[-1:]))
+    return words
+
+
+def _at(config: Config, path: Path) -> Config:
+    return config.model_copy(update={"run": config.run.model_copy(update={"dir": path})})
+
+
+def _name(number: int, task: Sequence[str]) -> str:
+    return path_name("-".join([str(number), task[0].removeprefix("env="), *task[1:]]))

@@ -1,0 +1,69 @@
+"""memrl continual: every method learns all tasks; the table says what it kept of each."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from test_app import memrl, sentence  # noqa: F401  a fixture
+
+COURSE = ["continual", "tasks=[probe/Recall-v0 env.delay=1,probe/Recall-v0 env.delay=3]"]
+SMALL = ["env.num=2", "agent.steps=8", "agent.bptt=4", "agent.minibatches=1", "total_steps=64",
+         "evaluate.episodes=3", "threads=1", "track=off", "run.pictures=false", "memory=gru",
+         "memory.hidden_dim=7", "agent.rehearsal.chunks=2"]  # fmt: skip
+NO_CLEAR = [word for word in SMALL if "rehearsal" not in word]
+
+
+def test_a_course_prints_what_each_method_forgot_and_goes_on_where_it_stopped(memrl):  # noqa: F811
+    words = [*COURSE, "methods=[finetune,distil]", "root=here", "alone=true", *NO_CLEAR]
+    outcome = memrl(*words)
+    assert outcome.code == 0, outcome.err
+    heads, finetune, distil = outcome.out.splitlines()[-3:]
+    assert heads.split()[:4] == ["success", "average", "forgetting", "backward"]
+    assert (finetune.split()[0], distil.split()[0]) == ("finetune", "distil")
+    kept = json.loads(Path("here/continual.json").read_text())
+    (one, two) = kept["finetune"]["scores"]
+    assert kept["finetune"]["forgetting"] == pytest.approx((one[0] - two[0]) / 2)
+    assert kept["finetune"]["forward"] is not None
+    assert "train/teacher_kl" in (next(Path("here/distil").glob("1-*")) / "metrics.csv").read_text()
+    shutil.rmtree("here/finetune")
+    again = memrl(*words)
+    assert again.out.splitlines()[-3:] == [heads, finetune, distil]
+    assert "here/finetune/1-" in again.out
+    assert "here/distil/1-" not in again.out
+
+
+def test_clear_clones_what_was_done_in_the_earlier_task(memrl):  # noqa: F811
+    outcome = memrl(*COURSE, "methods=[clear]", "root=here", "--json", *NO_CLEAR)
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["clear"]["measure"] == "success"
+    run = next(Path("here/clear").glob("1-*"))
+    assert "train/rehearsal_kl" in (run / "metrics.csv").read_text()
+
+
+def test_a_course_made_with_other_words_is_not_mixed(memrl):  # noqa: F811
+    assert memrl(*COURSE, "root=here", *NO_CLEAR).code == 0
+    said = sentence(memrl(*COURSE, "root=here", *NO_CLEAR, "memory.hidden_dim=5"))
+    assert "was made with other words: memory.hidden_dim (7 there, 5 here); choose" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["tasks=[probe/Recall-v0,CartPole-v1]"], "CartPole-v1 has other observations: obs is"),
+        (["methods=[claer]"], "'claer', allowed: finetune, clear, distil; did you mean clear?"),
+        (["env=probe"], "takes no env=probe: tasks, root and methods choose it"),
+        (["-m"], "takes no -m"),
+        (["alone=yes"], "alone=yes, allowed: true, false"),
+        (["memori=gru"], "memori"),
+    ],
+)
+def test_a_wrong_word_is_one_sentence(memrl, words, expected):  # noqa: F811
+    course = COURSE if not words[0].startswith("tasks=") else COURSE[:1]
+    assert expected in sentence(memrl(*course, *words))
+
+
+def test_a_course_needs_tasks(memrl):  # noqa: F811
+    assert "wants tasks, as in memrl continual tasks=[ID,ID]" in sentence(memrl("continual"))

@@ -1,0 +1,57 @@
+"""The runs of a continual course, and what is no course."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from memrl.continual.stages import alone, refuse_other_tasks, split_tasks, stages
+
+TASKS = split_tasks("[probe/Recall-v0 env.delay=1,probe/Recall-v0 env.delay=4,probe/Recall-v0]")
+ROOT = Path("root")
+
+
+def made(method):
+    return stages(TASKS, ["memory=gru", "total_steps=64"], method, ROOT)
+
+
+def test_each_run_begins_with_the_agent_of_the_one_before():
+    first, second, third = made("finetune")
+    assert [stage.config.env.model_extra["delay"] for stage in (first, second)] == [1, 4]
+    assert [stage.config.init for stage in (first, second, third)] == [
+        None, first.path, second.path
+    ]  # fmt: skip
+    assert str(second.path) == "root/finetune/1-probe-Recall-v0-env.delay-4"
+    assert all(stage.config.run.dir == stage.path for stage in (first, second, third))
+    assert all(stage.config.agent.rehearsal.runs == () for stage in (first, second, third))
+
+
+def test_clear_rehearses_all_earlier_tasks_and_distil_is_taught_by_the_last_agent():
+    runs = [str(stage.path) for stage in made("clear")]
+    assert [s.config.agent.rehearsal.runs for s in made("clear")] == [(), (runs[0],), (*runs[:2],)]
+    taught = made("distil")
+    assert [stage.config.agent.teacher.runs for stage in taught[:2]] == [(), (str(taught[0].path),)]
+    assert taught[2].config.agent.teacher.runs == (str(taught[1].path),)
+
+
+def test_all_methods_share_the_first_run_which_is_also_that_of_the_first_task_alone():
+    firsts = {made(method)[0].path for method in ("finetune", "clear", "distil")}
+    assert firsts == {Path("root/first/0-probe-Recall-v0-env.delay-1")}
+    base = alone(TASKS, ["memory=gru"], ROOT, made("finetune")[0])
+    assert base[0].path in firsts
+    assert [stage.config.init for stage in base] == [None] * 3
+    assert base[2].path == Path("root/alone/2-probe-Recall-v0")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "[A]", "A,B", "[A,,B]"])
+def test_a_course_has_two_tasks_or_more(text):
+    with pytest.raises(ValueError, match="a list of two tasks or more is wanted"):
+        split_tasks(text)
+
+
+def test_tasks_with_other_observations_are_refused():
+    other = stages(split_tasks("[probe/Recall-v0,probe/Recall-v0 env.cues=7]"), [], "clear", ROOT)
+    with pytest.raises(ValueError, match=r"tasks: probe/Recall-v0 has other observations: obs is"):
+        refuse_other_tasks(other)
+    refuse_other_tasks(made("clear"))
