@@ -27,8 +27,15 @@ def score_batch(task: Task, logits: Tensor, batch: Batch) -> Score:
     predicted, target = logits[batch.mask], batch.target[batch.mask]  # [S, O]; [S, O] or [S]
     if task.kind == "bits":
         loss = functional.binary_cross_entropy_with_logits(predicted, target, reduction="sum")
-        correct = ((predicted > 0) == (target > 0.5)).sum()
     else:
         loss = functional.cross_entropy(predicted, target, reduction="sum")
-        correct = (predicted.argmax(-1) == target).sum()
+    correct = is_right(task, logits, batch).sum()
     return Score(loss, correct, torch.tensor(target.numel(), device=logits.device))
+
+
+def is_right(task: Task, logits: Tensor, batch: Batch) -> Tensor:
+    """Which scored classes [S] or bits [S, O] are right."""
+    predicted, target = logits[batch.mask], batch.target[batch.mask]
+    if task.kind == "bits":
+        return (predicted > 0) == (target > 0.5)
+    return predicted.argmax(-1) == target
