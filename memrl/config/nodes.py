@@ -37,7 +37,10 @@ def add_nodes(overrides: Iterable[str], menus: Menus) -> None:
             group = key.partition(".")[0]
             raise ValueError(f"{key}={word} keeps the options of another: write {group}={word}")
         menu = menus[groups[key]] if key in groups else None
-        if menu is not None and menu.knows(word) and not is_built_in(menu.named(word)):
+        if menu is None or not menu.knows(word):
+            continue
+        cls = menu.named(word)
+        if ":" in word or not is_built_in(cls):  # the others have a file
             _store(groups[key], word, menu)
 
 

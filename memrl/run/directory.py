@@ -36,6 +36,7 @@ class RunDirectory:
         self.curve = self.path / "curve.png"
         self.episode = self.path / "episode.gif"
         self.lengths = self.path / "lengths.png"
+        self.groups = self.path / "groups.png"
         self.memory = self.path / "memory.png"
         self.summary = self.path / "summary.json"
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from memrl.evaluation.statistics import wilson
+from memrl.supervised.groups import GroupScores
 from memrl.supervised.model import ModelOutput
 from memrl.supervised.scoring import score_batch
 from memrl.tasks.task import Batch, Task
@@ -28,6 +29,9 @@ class LengthScore(NamedTuple):
     best_loss: float | None
     # Of accuracy, 95 % (Wilson); None where a sequence has several answers, which may go together.
     interval: tuple[float, float] | None = None
+    # Accuracy of the model and of the task's controls in each of its groups of steps, by name.
+    groups: dict[str, list[float]] | None = None
+    group: str = ""  # what a number of a group counts, in words
 
 
 def evaluate_lengths(
@@ -59,7 +63,7 @@ def _new_batches(
     task: Task, length: int, sequences: int, generator: torch.Generator
 ) -> Iterator[Batch]:
     for done in range(0, sequences, BATCH):
-        yield task.sample(min(BATCH, sequences - done), length, generator)
+        yield task.sample_test(min(BATCH, sequences - done), length, generator)
 
 
 @torch.no_grad()
@@ -67,11 +71,12 @@ def _score(
     task: Task, model: Model, length: int | None, batches: Iterable[Batch], device: torch.device
 ) -> LengthScore:
     sums, best, sequences = torch.zeros(3), torch.zeros(3), 0
-    has_best = True
+    has_best, groups = True, GroupScores(task)
     for batch in batches:
         on_device = batch.to(device)
         logits = model(on_device.x, on_device.start).logits
         sums = sums + _sums(task, logits, on_device)
+        groups.add(batch, logits.cpu())
         ideal = task.best_logits(batch)
         has_best = ideal is not None
         if ideal is not None:
@@ -87,6 +92,8 @@ def _score(
         best_accuracy=best_correct / count if has_best else None,
         best_loss=best_loss / count if has_best else None,
         interval=_interval(round(correct), sequences) if count == sequences else None,
+        groups=groups.accuracies(),
+        group=task.group,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
@@ -20,7 +20,7 @@ from memrl.supervised.config import FitConfig, build_task
 from memrl.supervised.evaluation import LengthScore, as_dicts, evaluate_lengths
 from memrl.supervised.learner import SupervisedLearner
 from memrl.supervised.model import build_model
-from memrl.supervised.pictures import draw_learning, draw_lengths
+from memrl.supervised.pictures import draw_groups, draw_learning, draw_lengths
 from memrl.supervised.sequence_picture import draw_tape
 
 
@@ -110,8 +110,11 @@ class FitJob(Job[FitConfig, SupervisedLearner]):
             if any(score.length is not None for score in scores):
                 draw_lengths(scores, directory.lengths, task=task, title=title)
         with faults_told(say):
+            if scores[-1].groups is not None:
+                draw_groups(scores[-1].groups, directory.groups, task=task, title=title)
+        with faults_told(say):
             generator = torch.Generator().manual_seed(seed_for(config.seed, "watch"))
-            one = task.sample(1, lengths[len(lengths) // 2], generator)
+            one = task.sample_test(1, lengths[len(lengths) // 2], generator)
             draw_tape(task, self.learner.model, one, directory.memory, title=title)
 
 
@@ -147,7 +150,7 @@ def size_line(learner: SupervisedLearner) -> str:
 
 
 def table(scores: Sequence[LengthScore]) -> list[str]:
-    """Accuracy and loss by length as lines of text."""
+    """Accuracy and loss by length as lines of text, and accuracy by group where a task has some."""
     accuracies = [_accuracy(score) for score in scores]
     width = max(len(text) for text in ("accuracy", *accuracies))
     lines = [f"length  sequences  {'accuracy':>{width}}      loss  (nats)"]
@@ -157,7 +160,25 @@ def table(scores: Sequence[LengthScore]) -> list[str]:
         if score.best_loss is not None:
             line += f"  best possible {score.best_accuracy:.2%}  {score.best_loss:.4f}"
         lines.append(line)
+    for score in scores:
+        if score.groups is not None:
+            lines += [
+                "",
+                *group_table(score.groups, f"length {score.length}, accuracy by {score.group}"),
+            ]
     return lines
+
+
+def group_table(groups: Mapping[str, Sequence[float]], title: str) -> list[str]:
+    """Accuracy in each group of steps, a line for the model and for each control."""
+    most = max(len(shares) for shares in groups.values())
+    first = max(len(name) for name in groups)
+    numbers = "".join(f"{number:>8}" for number in range(1, most + 1))
+    rows = [
+        f"{name:<{first}}{''.join(f'{share:>8.1%}' for share in shares)}"
+        for name, shares in groups.items()
+    ]
+    return [title, f"{'':<{first}}{numbers}", *rows]
 
 
 def _accuracy(score: LengthScore) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -76,6 +76,30 @@ def draw_lengths(marks: Sequence[LengthScore], path: Path, *, task: Task, title:
     _percent(axes, f"{_scored(task)}s")
     draw_references(axes, {"chance": task.chance}, percent=True)
     axes.set_xlabel("length")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_title(title, loc="left")
+    style.tidy(axes)
+    axes.legend(frameon=False, fontsize=style.FONT - 1, loc="best")
+    style.save(picture, path)
+    return picture
+
+
+def draw_groups(
+    groups: Mapping[str, Sequence[float]], path: Path, *, task: Task, title: str
+) -> Figure:
+    """Draw the accuracy in each group of steps, of the memory and of controls; write a PNG.
+
+    Raises:
+        RunError: the disk is full.
+    """
+    picture = style.new_figure(8.0, 3.6)
+    axes = picture.subplots()
+    for index, (name, shares) in enumerate(groups.items()):
+        look: dict[str, Any] = {"lw": 2.0, "marker": "o"} if index == 0 else {"lw": 1.6, "ls": "--"}
+        axes.plot(range(1, len(shares) + 1), shares, color=style.COLOURS[index], label=name, **look)
+    _percent(axes, f"{_scored(task)}s")
+    draw_references(axes, {"chance": task.chance}, percent=True)
+    axes.set_xlabel(task.group)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title(title, loc="left")
     style.tidy(axes)

@@ -34,11 +34,16 @@ def score_batch(task: Task, logits: Tensor, batch: Batch) -> Score:
     """
     predicted, target = logits[batch.mask], batch.target[batch.mask]  # [S, O]; [S, O] or [S]
     loss = _loss(task, predicted, target, "sum")
-    if task.kind == "bits":
-        correct = ((predicted > 0) == (target > 0.5)).sum()
-    else:
-        correct = (predicted.argmax(-1) == target).sum()
+    correct = is_right(task, logits, batch).sum()
     return Score(loss, correct, torch.tensor(target.numel(), device=logits.device))
+
+
+def is_right(task: Task, logits: Tensor, batch: Batch) -> Tensor:
+    """Which scored classes [S] or bits [S, O] are right."""
+    predicted, target = logits[batch.mask], batch.target[batch.mask]
+    if task.kind == "bits":
+        return (predicted > 0) == (target > 0.5)
+    return predicted.argmax(-1) == target
 
 
 def _loss(task: Task, predicted: Tensor, target: Tensor, reduction: str) -> Tensor:

@@ -3,6 +3,7 @@
 from memrl.tasks.associative_recall import AssociativeRecall
 from memrl.tasks.babi.task import Babi
 from memrl.tasks.copy import Copy
+from memrl.tasks.fewshot.task import FewShot
 from memrl.tasks.first_input import FirstInput
 from memrl.tasks.mqar import MQAR
 from memrl.tasks.ngrams import NGrams
@@ -19,6 +20,7 @@ __all__ = [
     "Babi",
     "Batch",
     "Copy",
+    "FewShot",
     "FirstInput",
     "NGrams",
     "NthFarthest",

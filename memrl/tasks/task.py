@@ -33,7 +33,8 @@ class Task(ABC):
     A generated task implements ``sample`` alone. A task with a fixed data set draws ``sample``
     from the training set (one length, so that ``min_length`` equals ``max_length``), stores its
     position in the epoch in ``state_dict``, returns the test set from ``held_out``, names its
-    ``files``, and may define its own ``encoder`` and ``head``.
+    ``files``, and may define its own ``encoder`` and ``head``. A task whose sequences are not all
+    alike may name ``groups`` of steps, and simple methods as ``controls``: both are evaluated.
 
     Attributes:
         kind: "bits": O independent bits a step, with sigmoid and binary cross-entropy;
@@ -44,6 +45,7 @@ class Task(ABC):
         min_length: shortest sequences to train on; each task defines what a length counts.
         max_length: longest sequences to train on.
         paper: author, year and title of the work that the task comes from.
+        group: what a number of ``groups`` counts, in words.
 
     Args:
         in_dim: see above.
@@ -59,6 +61,7 @@ class Task(ABC):
 
     kind: ClassVar[Literal["bits", "classes"]]
     paper: ClassVar[str] = ""
+    group: ClassVar[str] = ""
     chance: float = 0.5
 
     def __init__(
@@ -94,6 +97,10 @@ class Task(ABC):
     @abstractmethod
     def sample(self, batch: int, length: int, generator: torch.Generator) -> Batch:
         """Sample ``batch`` sequences of one length, on the CPU."""
+
+    def sample_test(self, batch: int, length: int, generator: torch.Generator) -> Batch:
+        """Sample sequences to evaluate on; by default as in training."""
+        return self.sample(batch, length, generator)
 
     def check_batch(self, batch: Batch) -> None:
         """Check what ``sample`` returned.
@@ -150,6 +157,14 @@ class Task(ABC):
     def best_logits(self, batch: Batch) -> Tensor | None:
         """The logits of the optimal prediction, if it is known; else None."""
         return None
+
+    def groups(self, batch: Batch) -> Tensor | None:
+        """Steps that the evaluation tells apart: their numbers from 1, [T, B]; None: nothing."""
+        return None
+
+    def controls(self, batch: Batch) -> Mapping[str, Tensor]:
+        """The logits of simple methods by name, which the evaluation scores by group, too."""
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         """The state that a continuation needs; empty if sequences are generated."""

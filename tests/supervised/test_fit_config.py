@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from omegaconf import OmegaConf
-from small_fits import NEEDED, TINY
+from small_fits import TINY, needed
 from suites import MEMORIES
 
 import memrl
@@ -32,7 +32,7 @@ def learn_once(config: FitConfig) -> None:
 
 @pytest.mark.parametrize("name", REGISTRY.names())
 def test_every_task_learns_and_its_yaml_names_every_option(name):
-    config = compose_fit([f"task={name}", "memory=gru", *TINY, *NEEDED.get(name, [])])
+    config = compose_fit([f"task={name}", "memory=gru", *TINY, *needed(name)])
     assert type(build_task(config)) is REGISTRY.find(name)
     assert set(config.task) == {"name", *REGISTRY.schema(name).model_fields}
     learn_once(config)
@@ -60,7 +60,7 @@ def test_a_recipe_is_used_by_its_memory_on_its_task_and_yields_to_the_command_li
         for task in REGISTRY.names()
         if path.stem.startswith(f"{task}_")
     )
-    words = [f"task={task}", f"memory={memory}", *NEEDED.get(task, [])]
+    words = [f"task={task}", f"memory={memory}", *needed(task)]
     recipe = OmegaConf.load(path)
     config = compose_fit(words)
     for key, value in recipe.get("memory", {}).items():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import pytest
+
 from memrl.tracking.metrics_file import is_time
 
 TINY = ["learner.batch=3", "learner.batches=2", "threads=1", "evaluate.sequences=5", "track=off"]
@@ -25,3 +27,10 @@ def rows(run: Path) -> list[dict[str, str]]:
 
 # What a task has no default for.
 NEEDED = {"babi": [f"task.folder={Path(__file__).parents[1] / 'tasks' / 'babi'}"]}
+
+
+def needed(task: str) -> list[str]:
+    """What a task has no default for; a test of one whose package is not installed is skipped."""
+    if task == "fewshot":
+        pytest.importorskip("sklearn", reason="pip install scikit-learn")
+    return NEEDED.get(task, [])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_fits import needed
 
 from memrl.tasks import (
     MQAR,
@@ -33,6 +34,7 @@ def drawn(seed: int = 0) -> torch.Generator:
 
 def built(name: str) -> Task:
     """A task with its defaults; what has none is the slice of bAbI beside this file."""
+    needed(name)
     return REGISTRY.build(name, options={"folder": str(SLICE)} if name == "babi" else {})
 
 

@@ -1,0 +1,1 @@
+"""Few-shot classification of digits: the data, the task, its control, and prototypical networks."""
