@@ -46,6 +46,8 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
         draws: some choices are drawn, and ``cost`` is the logarithm of their probability. Who knows
             the loss of a sequence multiplies the two (REINFORCE). ``memrl fit`` does.
         choices: the generator that draws them; None: the likeliest is taken.
+        context: how many of the last features the core reads as a context, such as the entries
+            ``policy.beside``; None if it does not.
         paper: author, year and title, for tables and citations.
         autocasts: ``forward`` supports autocast and keeps its state in full precision; other cores
             run without autocast.
@@ -61,6 +63,7 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
     warm_up: int = 0
     draws: bool = False
     choices: torch.Generator | None = None
+    context: int | None = None
 
     def __init__(self, in_dim: int, out_dim: int) -> None:
         super().__init__()
