@@ -107,6 +107,7 @@ def shortened(words: list[str]) -> list[str]:
         if "+run=s13" in rest or not any(word.startswith(("env=", "+run=")) for word in rest):
             rest.append("env=probe/Recall-v0")  # not MiniGrid: a picture of 800 steps takes minutes
         ppo = not any(word.startswith(("agent=", "+run=goal")) for word in rest)
+        rest = [re.sub(r"^(agent\.auxiliary\.distance)=.*", r"\1=8", word) for word in rest]
         added += PPO if ppo else []
     return [command, *rest, *added]
 
