@@ -144,7 +144,7 @@ class PPO(ActsWithMemory):
         """Clone these sequences of earlier tasks, too: see ``Rehearsal``."""
         generator = torch.Generator().manual_seed(self._rehearsal_seed)
         self.learner.rehearsal = Rehearsal(
-            rollouts, self.config.rehearsal, generator, self.return_norm
+            self.policy, rollouts, self.config.rehearsal, generator, self.return_norm
         )
 
     def learn(self, total_steps: int, on_iteration: Callable[[Metrics], None]) -> None:
@@ -306,13 +306,8 @@ class PPO(ActsWithMemory):
 
     def _check(self, state: Mapping[str, Any]) -> None:
         """Raise ValueError if a state belongs to another agent or to other options."""
-        newer = {
-            "self_imitation",
-            "auxiliary",
-            "growth",
-            "teachers",
-            "rehearsal",
-        }  # absent from older states
+        # Absent from older states:
+        newer = {"self_imitation", "auxiliary", "growth", "teachers", "rehearsal"}
         check_keys(state, (k for k in self.state_dict() if k not in newer), self.config.kind)
         check_weights(state["policy"], self.policy, "policy")
         check_num_envs(len(state["collector"]["start"]), self.collector.env.num_envs)

@@ -193,7 +193,7 @@ class Learner:
         if self.teachers is not None:
             yield "teacher", self.teachers.loss(self.policy.actor, chunk, out), self.config.teacher
         if self.rehearsal is not None:
-            yield "rehearsal", self.rehearsal.loss(self.policy), self.config.rehearsal
+            yield "rehearsal", self.rehearsal.loss(), self.config.rehearsal
 
     def step(
         self, total: Tensor, losses: Mapping[str, Tensor], failed: Tensor | None = None

@@ -25,6 +25,7 @@ class Rehearsal:
     cloning. The sequences are not learned from by their rewards, as CLEAR does with V-trace.
 
     Args:
+        policy: of the agent; its memory may be another one than that of the earlier policies.
         rollouts: one for each earlier task, with what its policy would do as ``taught``; values
             are in units of reward.
         config: its options of rehearsal.
@@ -34,29 +35,33 @@ class Rehearsal:
 
     def __init__(
         self,
+        policy: Policy,
         rollouts: Sequence[Rollout],
         config: RehearsalConfig,
         generator: torch.Generator,
         return_norm: RunningNorm | None,
     ) -> None:
-        self.rollouts, self.config, self.generator = rollouts, config, generator
-        self.return_norm = return_norm
+        self.policy, self.rollouts, self.config = policy, rollouts, config
+        self.generator, self.return_norm = generator, return_norm
         self.values = [rollout.taught[_VALUE].clone() for rollout in rollouts]
 
     def refresh(self, refresh_states: Callable[[Rollout], object]) -> None:
         """Before an iteration: memory states, and values, as the present networks have them."""
         for rollout, value in zip(self.rollouts, self.values, strict=True):
+            # They begin with a start, so that the states before them count for nothing.
+            rollout.hold(self.policy.initial_state(rollout.start.shape[1]))
             refresh_states(rollout)
             rollout.taught[_VALUE].copy_(standardised(value, self.return_norm))
 
-    def loss(self, policy: Policy) -> ImitationLoss:
+    def loss(self) -> ImitationLoss:
         """The distance on some sequences of one earlier task, each as likely as the others."""
         which = int(torch.randint(len(self.rollouts), (), generator=self.generator))
         rollout = self.rollouts[which]
         size = (min(self.config.chunks, rollout.num_chunks()),)
         index = torch.randint(rollout.num_chunks(), size, generator=self.generator)
         chunk = by_episode(rollout.chunks(index))
-        return imitation_loss(policy.actor, chunk, policy(chunk.obs, chunk.state, chunk.start))
+        out = self.policy(chunk.obs, chunk.state, chunk.start)
+        return imitation_loss(self.policy.actor, chunk, out)
 
     def state_dict(self) -> dict[str, Any]:
         """The generator; the sequences are not in it."""

@@ -72,12 +72,18 @@ def save(
     write_atomically(path, tensors_to_bytes(encoder.tensors, metadata))
 
 
-def load(path: Path, *, fingerprint: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def load(
+    path: Path,
+    *,
+    fingerprint: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Read the state of a checkpoint; tensors are on the CPU.
 
     Args:
         path: the file.
         fingerprint: of the present configuration; None skips the comparison.
+        defaults: of its groups, which count for options that are newer than the file.
 
     Raises:
         CheckpointError: the file is missing, truncated, damaged, not a checkpoint, from a newer
@@ -85,7 +91,7 @@ def load(path: Path, *, fingerprint: Mapping[str, Any] | None = None) -> dict[st
     """
     header = read_header(path)
     if fingerprint is not None:
-        _check_fingerprint(path, header.fingerprint, fingerprint)
+        _check_fingerprint(path, header.fingerprint, fingerprint, defaults or {})
     try:
         tensors = tensors_from_bytes(path.read_bytes())
     except (SafetensorError, ValueError, KeyError, OSError) as error:
@@ -167,10 +173,20 @@ def differences(saved: Any, present: Any, key: str = "") -> list[str]:
     return [] if same else [f"{key} ({saved!r} there, {present!r} here)"]
 
 
-def _check_fingerprint(path: Path, saved: Any, present: Mapping[str, Any]) -> None:
+def completed(saved: Any, defaults: Any) -> Any:
+    """``saved`` with the defaults of the keys that it lacks, in nested mappings too."""
+    if not (isinstance(saved, Mapping) and isinstance(defaults, Mapping)):
+        return saved
+    return {**defaults, **{key: completed(saved[key], defaults.get(key)) for key in saved}}
+
+
+def _check_fingerprint(
+    path: Path, saved: Any, present: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> None:
     # Encoded and decoded like the saved one, so that tuples and lists compare equal.
     here = decode(Encoder().encode(present, "fingerprint"), {})
     there, now = saved.pop(DATA, {}), here.pop(DATA, {})
+    saved = {group: completed(values, defaults.get(group)) for group, values in saved.items()}
     differing = differences(saved, here)
     if differing:
         raise CheckpointError(

@@ -31,6 +31,7 @@ class Checkpoints:
     Args:
         folder: of the files; created by the first save.
         fingerprint: the configuration that a checkpoint must match; None skips the comparison.
+        defaults: of the configuration's groups, for options that are newer than a file.
         warn: receives a sentence if a damaged file is skipped.
     """
 
@@ -39,10 +40,11 @@ class Checkpoints:
         folder: Path,
         *,
         fingerprint: Mapping[str, Any] | None = None,
+        defaults: Mapping[str, Any] | None = None,
         warn: Callable[[str], None] = print,
     ) -> None:
         self.folder = folder
-        self._fingerprint = fingerprint
+        self._fingerprint, self._defaults = fingerprint, defaults
         self._warn = warn
 
     def save(self, state: Mapping[str, Any], *, experience: int, score: float | None) -> Path:
@@ -92,7 +94,7 @@ class Checkpoints:
         return None if path is None else self._load(path)
 
     def _load(self, path: Path) -> Checkpoint:
-        state = checkpoint.load(path, fingerprint=self._fingerprint)
+        state = checkpoint.load(path, fingerprint=self._fingerprint, defaults=self._defaults)
         header = checkpoint.read_header(path)
         return Checkpoint(path, header.experience, header.score, state)
 

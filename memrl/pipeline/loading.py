@@ -7,12 +7,14 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar, cast
 
 import yaml  # type: ignore[import-untyped]
 from omegaconf import OmegaConf
+from pydantic import BaseModel
 
 from memrl.checkpoint.file import DATA
 from memrl.checkpoint.folder import Checkpoint, Checkpoints
 from memrl.config.choices import refuse_unnamed
 from memrl.config.models import Common, Config, check
 from memrl.errors import CheckpointError, RunError
+from memrl.memory import registry
 from memrl.plugins import import_plugin
 from memrl.run.directory import Command, RunDirectory
 
@@ -76,7 +78,19 @@ def checkpoints_of(
     parts = config.model_dump(mode="json", include=set(config.identity))
     if data:
         parts[DATA] = dict(data)
-    return Checkpoints(directory.checkpoints, fingerprint=parts, warn=warn)
+    return Checkpoints(
+        directory.checkpoints, fingerprint=parts, defaults=_defaults(config), warn=warn
+    )
+
+
+def _defaults(config: Common) -> dict[str, Any]:
+    """The defaults of a config's groups: those of options that older checkpoints lack."""
+    groups = {key: getattr(config, key) for key in config.identity}
+    models: dict[str, type[BaseModel]] = {
+        key: type(group) for key, group in groups.items() if isinstance(group, BaseModel)
+    }
+    models["memory"] = registry.schema(config.memory["name"])
+    return {key: model.model_construct().model_dump(mode="json") for key, model in models.items()}
 
 
 def read_config(run: RunDirectory, **changes: Any) -> Config:

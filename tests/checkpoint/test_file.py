@@ -257,3 +257,14 @@ def test_a_kill_before_the_rename_leaves_the_older_checkpoint_intact(tmp_path):
     assert killed.returncode == 9
     assert len(os.listdir(tmp_path)) == 2  # the half-finished file has another name
     assert same(old, checkpoint.load(tmp_path / "x"))
+
+
+def test_options_newer_than_a_checkpoint_count_as_their_defaults(tmp_path):
+    path, defaults = tmp_path / "x", {"agent": {"lr": 1, "coef": 1.0, "teacher": {"runs": []}}}
+    state = small(path, fingerprint={"agent": {"lr": 3}, "env": {"id": "a"}})
+    present = {"agent": {"lr": 3, "coef": 1.0, "teacher": {"runs": []}}, "env": {"id": "a"}}
+    assert same(state, checkpoint.load(path, fingerprint=present, defaults=defaults))
+    for group, key, value in (("agent", "coef", 2.0), ("agent", "lr", 1), ("env", "delay", 5)):
+        changed = {**present, group: {**present[group], key: value}}
+        with pytest.raises(CheckpointError, match=rf"configuration: {group}\.{key} \("):
+            checkpoint.load(path, fingerprint=changed, defaults=defaults)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 import memrl
-from memrl.errors import RunError
+from memrl.checkpoint import file
+from memrl.errors import CheckpointError, RunError
 from memrl.pipeline.directories import open_directory
 from memrl.pipeline.loading import checkpoints_of
 from memrl.run.directory import RunDirectory
@@ -73,3 +74,21 @@ def test_a_longer_supervised_run_says_so_where_its_rate_falls_only(tmp_path):
     other = stopped(compose_fit, [*falls, f"run.dir={tmp_path / 'b'}", "sequences=1_000"], 500)
     (said,) = continued(compose_fit, [*falls, "sequences=4_000"], other)
     assert said.endswith("from here on learner.lr is 0.0007, not 0.0004")
+
+
+def test_a_run_from_before_an_option_existed_is_opened_unless_the_option_is_set(tmp_path):
+    words = ["env=probe/Recall-v0", "env.num=2", "agent.steps=8", "agent.minibatches=1",
+             "total_steps=16", "evaluate.episodes=2", "threads=1", "track=off", "memory=gru",
+             "run.pictures=false", f"run.dir={tmp_path / 'run'}"]  # fmt: skip
+    run = memrl.train(memrl.compose(words), style="quiet", say=str)
+    (path,) = (run.path / "checkpoints").iterdir()
+    header = file.read_header(path)
+    for name in ("policy_coef", "teacher"):
+        del header.fingerprint["agent"][name]
+    state = file.load(path)
+    file.save(path, state, experience=header.experience, fingerprint=header.fingerprint)
+    assert memrl.load(run.path).env_steps == 16
+    config = run.path / "config.yaml"
+    config.write_text(config.read_text().replace("policy_coef: 1.0", "policy_coef: 0.5"))
+    with pytest.raises(CheckpointError, match=r"agent\.policy_coef \(1\.0 there, 0\.5 here\)"):
+        memrl.load(run.path)
