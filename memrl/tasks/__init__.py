@@ -12,6 +12,7 @@ from memrl.tasks.parity import Parity
 from memrl.tasks.priority_sort import PrioritySort
 from memrl.tasks.repeat_copy import RepeatCopy
 from memrl.tasks.task import REGISTRY, Batch, Task
+from memrl.tasks.translate import Translate
 
 __all__ = [
     "MQAR",
@@ -28,4 +29,5 @@ __all__ = [
     "PrioritySort",
     "RepeatCopy",
     "Task",
+    "Translate",
 ]
