@@ -3,6 +3,7 @@
 from memrl.tasks.associative_recall import AssociativeRecall
 from memrl.tasks.babi.task import Babi
 from memrl.tasks.copy import Copy
+from memrl.tasks.execute.task import Execute
 from memrl.tasks.fewshot.task import FewShot
 from memrl.tasks.first_input import FirstInput
 from memrl.tasks.mqar import MQAR
@@ -21,6 +22,7 @@ __all__ = [
     "Babi",
     "Batch",
     "Copy",
+    "Execute",
     "FewShot",
     "FirstInput",
     "NGrams",
