@@ -37,6 +37,7 @@ class RunDirectory:
         self.episode = self.path / "episode.gif"
         self.lengths = self.path / "lengths.png"
         self.groups = self.path / "groups.png"
+        self.alignment = self.path / "alignment.png"
         self.memory = self.path / "memory.png"
         self.summary = self.path / "summary.json"
 

@@ -16,6 +16,7 @@ from memrl.run.directory import RunDirectory
 from memrl.run.global_generators import drawing
 from memrl.run.loop import TrainingResult
 from memrl.run.progress import Style
+from memrl.supervised.alignment_picture import draw_alignment
 from memrl.supervised.config import FitConfig, build_task
 from memrl.supervised.evaluation import LengthScore, as_dicts, evaluate_lengths
 from memrl.supervised.learner import SupervisedLearner
@@ -116,6 +117,8 @@ class FitJob(Job[FitConfig, SupervisedLearner]):
             generator = torch.Generator().manual_seed(seed_for(config.seed, "watch"))
             one = task.sample_test(1, lengths[len(lengths) // 2], generator)
             draw_tape(task, self.learner.model, one, directory.memory, title=title)
+            if (texts := task.texts(one)) is not None:
+                draw_alignment(self.learner.model, one, texts, directory.alignment, title=title)
 
 
 def make_learner(config: FitConfig) -> SupervisedLearner:

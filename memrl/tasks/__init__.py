@@ -3,6 +3,7 @@
 from memrl.tasks.associative_recall import AssociativeRecall
 from memrl.tasks.babi.task import Babi
 from memrl.tasks.copy import Copy
+from memrl.tasks.execute.task import Execute
 from memrl.tasks.fewshot.task import FewShot
 from memrl.tasks.first_input import FirstInput
 from memrl.tasks.mqar import MQAR
@@ -12,6 +13,7 @@ from memrl.tasks.parity import Parity
 from memrl.tasks.priority_sort import PrioritySort
 from memrl.tasks.repeat_copy import RepeatCopy
 from memrl.tasks.task import REGISTRY, Batch, Task
+from memrl.tasks.translate import Translate
 
 __all__ = [
     "MQAR",
@@ -20,6 +22,7 @@ __all__ = [
     "Babi",
     "Batch",
     "Copy",
+    "Execute",
     "FewShot",
     "FirstInput",
     "NGrams",
@@ -28,4 +31,5 @@ __all__ = [
     "PrioritySort",
     "RepeatCopy",
     "Task",
+    "Translate",
 ]

@@ -27,6 +27,13 @@ class Batch(NamedTuple):
         return Batch(*(part.to(device) for part in self))
 
 
+class Texts(NamedTuple):
+    """The first sequence of a batch in words, one of each kind a step; empty: none."""
+
+    heard: list[str]
+    said: list[str]  # the right answers
+
+
 class Task(ABC):
     """Generates or loads sequences with targets.
 
@@ -165,6 +172,10 @@ class Task(ABC):
     def controls(self, batch: Batch) -> Mapping[str, Tensor]:
         """The logits of simple methods by name, which the evaluation scores by group, too."""
         return {}
+
+    def texts(self, batch: Batch) -> Texts | None:
+        """Inputs and answers in words, for a picture of what is read; None: they are no words."""
+        return None
 
     def state_dict(self) -> dict[str, Any]:
         """The state that a continuation needs; empty if sequences are generated."""
