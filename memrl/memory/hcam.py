@@ -49,7 +49,7 @@ class HCAM(MemoryCore[HCAMState]):
     Args:
         in_dim: width of the input features.
         chunks: K, complete chunks that a step can look back to.
-        chunk_len: C, steps in a chunk.
+        chunk_len: C, steps in a chunk; with one there would be nothing to choose inside of it.
         topk: k, chunks that a step attends inside of; at most K.
         heads: of the attention inside of chunks.
         head_dim: width of a head.
@@ -66,7 +66,7 @@ class HCAM(MemoryCore[HCAMState]):
         in_dim: int,
         *,
         chunks: Annotated[int, Ge(2)] = 32,
-        chunk_len: Annotated[int, Ge(1)] = 16,
+        chunk_len: Annotated[int, Ge(2)] = 16,
         topk: Annotated[int, Ge(1)] = 4,
         heads: Annotated[int, Ge(1)] = 4,
         head_dim: Annotated[int, Ge(1)] = 32,

@@ -96,7 +96,7 @@ OTHER_OPTIONS = [
     ("universal", {"max_steps": 4, "memory_len": 2, "ponder_cost": 0.5}),
     ("gtrxl", {"layers": 3, "memory_len": 2, "heads": 1, "head_dim": 5}),
     ("hcam", {"chunks": 2, "chunk_len": 2, "topk": 1}),
-    ("hcam", {"chunks": 3, "chunk_len": 1, "topk": 2, "heads": 1, "head_dim": 5}),
+    ("hcam", {"chunks": 3, "chunk_len": 3, "topk": 2, "heads": 1, "head_dim": 5}),
     ("kvmemnn", {"lag": 1, "slots": 5, "hops": 3}),
     ("memn2n", {"tying": "layerwise", "slots": 3, "hops": 2}),
     ("memn2n", {"temporal": False, "slots": 5, "hops": 1}),
