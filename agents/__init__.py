@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from memrl.agents.base import Parts as Parts
     from memrl.agents.config import AgentConfig as AgentConfig
     from memrl.agents.episodic.agent import EpisodicControl as EpisodicControl
+    from memrl.agents.planning.agent import PlanAgent as PlanAgent
+    from memrl.agents.planning.config import PlanConfig as PlanConfig
     from memrl.agents.ppo.agent import PPO as PPO
     from memrl.agents.ppo.config import PPOConfig as PPOConfig
     from memrl.agents.r2d2.agent import R2D2 as R2D2
@@ -35,6 +37,8 @@ _HOME = {
     "Learner": "memrl.run.agent",
     "PPOConfig": "memrl.agents.ppo.config",
     "Parts": "memrl.agents.base",
+    "PlanAgent": "memrl.agents.planning.agent",
+    "PlanConfig": "memrl.agents.planning.config",
     "R2D2Config": "memrl.agents.r2d2.config",
 }
 __all__ = sorted(_HOME)

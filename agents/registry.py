@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from memrl.agents.base import BaseAgent, Parts
 from memrl.agents.config import AgentConfig
 from memrl.agents.episodic.build import MFECAgent, NECAgent
+from memrl.agents.planning.agent import PlanAgent
 from memrl.agents.ppo.agent import PPO
 from memrl.agents.r2d2.agent import R2D2
 from memrl.memory.parts.slots import limit_of
@@ -31,6 +32,7 @@ AGENTS.register("ppo")(PPO)
 AGENTS.register("nec")(NECAgent)
 AGENTS.register("mfec")(MFECAgent)
 AGENTS.register("r2d2")(R2D2)
+AGENTS.register("plan")(PlanAgent)
 
 
 def build(parts: Parts, config: AgentConfig) -> Agent:

@@ -6,8 +6,8 @@ import math
 
 import pytest
 import torch
-from gymnasium import spaces
 from overwriting import Overwriting
+from scripted import Masked, Script
 from small_episodic import MEMORY, copied, learn, make_agent
 
 from memrl.agents.base import Parts
@@ -16,7 +16,6 @@ from memrl.agents.episodic.mfec import MFECConfig
 from memrl.agents.episodic.nec import NECConfig
 from memrl.envs.make import make
 from memrl.policies.backbone import PolicyConfig
-from memrl.rollout.env import BatchedEnv, Transition
 
 KINDS = ("nec", "mfec")
 
@@ -170,41 +169,6 @@ def test_a_file_without_its_store_is_refused_and_changes_nothing(kind, damage):
     assert words(learn(agent, 2)) == words(learn(alone, 2))
 
 
-class Script(BatchedEnv):
-    """One-hot time as observation, rewards and ends as they are given: [T, B] each."""
-
-    exact_resume = True
-
-    def __init__(self, reward, terminated, truncated, valid=None):
-        self.reward, self.valid = torch.tensor(reward), valid
-        self.terminated, self.truncated = torch.tensor(terminated), torch.tensor(truncated)
-        self.num_envs, self.device = self.reward.shape[1], torch.device("cpu")
-        length = len(self.reward) + 1
-        self.observation_space = spaces.Dict({"obs": spaces.Discrete(2 * length)})
-        self.action_space, self.t = spaces.Discrete(2), 0
-
-    def reset(self, seed=None):
-        self.t = 0
-        return self._obs()
-
-    def _obs(self, final=False):
-        t = torch.full((self.num_envs,), self.t)
-        return {"obs": t + (len(self.reward) + 1 if final else 0)}
-
-    def step(self, action):
-        t, self.t = self.t, self.t + 1
-        valid = None if self.valid is None else torch.tensor(self.valid[t])
-        return Transition(self._obs(), self.reward[t], self.terminated[t], self.truncated[t],
-                          self._obs(final=True), {}, valid)  # fmt: skip
-
-    def state_dict(self):
-        return {"t": self.t}
-
-    def load_state_dict(self, state):
-        self.t = state["t"]
-        return self._obs()
-
-
 def written(env, **config):
     """Returns that MFEC writes, by action and time, in one cycle over a script."""
     agent = make_agent("mfec", env, every=env.num_envs * len(env.reward), steps=len(env.reward),
@@ -244,21 +208,6 @@ def test_a_row_that_is_no_step_is_neither_counted_nor_written():
 
 
 def test_masked_actions_are_never_taken():
-    class Masked(Script):
-        def __init__(self, *script):
-            super().__init__(*script)
-            mask = spaces.MultiBinary(2)
-            self.observation_space = spaces.Dict({**self.observation_space, "action_mask": mask})
-            self.taken = []
-
-        def _obs(self, final=False):
-            mask = torch.tensor([[False, True]]).expand(self.num_envs, -1)
-            return {**super()._obs(final), "action_mask": mask}
-
-        def step(self, action):
-            self.taken += action.tolist()
-            return super().step(action)
-
     steps = 40
     for kind in KINDS:
         env = Masked([[1.0, -1.0]] * steps, [[False, True]] * steps, [[False] * 2] * steps)

@@ -10,6 +10,7 @@ import torch
 from small_agents import learn, make_agent
 from small_episodic import learn as learn_episodic
 from small_episodic import make_agent as make_episodic
+from small_plan import learn_plan, make_plan
 from small_r2d2 import learn_r2d2, make_r2d2
 from suites import slow_but
 
@@ -23,6 +24,8 @@ BONUSES = ("first_visit", "count", "novelty_difference", "elliptical")
 AGENTS = {
     "nec": (partial(make_episodic, "nec"), learn_episodic),
     "mfec": (partial(make_episodic, "mfec"), learn_episodic),
+    "plan": (make_plan, learn_plan),
+    "plan with a history": (partial(make_plan, history=3, resolution=0.1), learn_plan),
     "r2d2 lstm": (partial(make_r2d2, "lstm"), learn_r2d2),
     "r2d2 dnc without burn-in": (partial(make_r2d2, "dnc", burn_in=0), learn_r2d2),
     "r2d2 lstm bootstrapping beyond its unroll": (
@@ -39,7 +42,7 @@ AGENTS = {
 }
 
 KEPT = {
-    *("nec", "r2d2 lstm", "ppo dnc count", "ppo lstm self-imitation"),
+    *("nec", "plan", "r2d2 lstm", "ppo dnc count", "ppo lstm self-imitation"),
     *("ppo gru auxiliary", "r2d2 gru auxiliary"),
 }
 
@@ -62,7 +65,9 @@ def test_the_next_iterations_of_a_loaded_agent_are_those_of_the_saved_one(agent)
     assert_equal_trees(first.state_dict(), second.state_dict())
 
 
-@pytest.mark.parametrize("agent", ["nec", "r2d2 lstm", "ppo lstm self-imitation"])
+@pytest.mark.parametrize(
+    "agent", ["nec", "plan with a history", "r2d2 lstm", "ppo lstm self-imitation"]
+)
 def test_an_agent_goes_on_in_the_midst_of_trials(agent):
     build, run = AGENTS[agent]
     first, second = (build(make("probe/TMaze-v0", 3, length=2, trial=3), seed=s) for s in (3, 99))
@@ -90,7 +95,9 @@ def assert_equal_trees(one, other):
     torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
 
 
-@pytest.mark.parametrize("agent", ["nec", "mfec", "r2d2 lstm", "r2d2 dnc without burn-in"])
+@pytest.mark.parametrize(
+    "agent", ["nec", "mfec", "plan with a history", "r2d2 lstm", "r2d2 dnc without burn-in"]
+)
 def test_what_was_loaded_is_not_written_into(agent):
     build, run = AGENTS[agent]
     first, second = (build(task(), seed=seed) for seed in (3, 99))

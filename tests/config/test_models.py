@@ -40,6 +40,7 @@ TINY_OF = {  # by the agent: few and short env steps, from which something is le
     "ppo": TINY,
     "nec": ["env.num=4", "agent.steps=32", "agent.horizon=8", "agent.warmup=16"],
     "mfec": ["env.num=4", "agent.steps=4", "agent.every=4"],
+    "plan": ["env.num=4", "agent.steps=4", "agent.every=4"],
     "r2d2": ["env.num=4", "agent.steps=9", "agent.burn_in=1", "agent.unroll=4", "agent.batch=2",
              "agent.replay.fill=0", "agent.replay.capacity=400"],
 }  # fmt: skip
@@ -135,7 +136,7 @@ def test_yaml_keys_are_the_models_fields():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["nec", "mfec"])
+@pytest.mark.parametrize("kind", ["nec", "mfec", "plan"])
 def test_yaml_of_an_episodic_agent_holds_the_models_defaults(kind):
     config = memrl.compose([f"agent={kind}", "env=CartPole-v1"])
     named = OmegaConf.load(CONFIGS / "agent" / f"{kind}.yaml").agent

@@ -79,7 +79,7 @@ def test_a_package_offers_one_by_name(folder, monkeypatch):
     offer(folder, "memrl.agents", mine="a2c:A2C")
     config = memrl.compose([*SMALL, "agent=mine", "agent.steps=8"])
     assert (config.agent.kind, config.agent.steps) == ("mine", 8)
-    assert AGENTS.words() == ["mfec", "nec", "ppo", "r2d2", "mine"]
+    assert AGENTS.words() == ["mfec", "nec", "plan", "ppo", "r2d2", "mine"]
     assert AGENTS.module_of("mine") is None
 
 
@@ -116,9 +116,11 @@ def test_built_in_agents_keep_the_same_protocol(name):
     assert cls.Config().kind == name
 
 
-def test_the_agent_without_an_encoder_says_so():
+@pytest.mark.parametrize("kind", ["mfec", "plan"])
+def test_an_agent_without_an_encoder_says_so(kind):
     options = {"encoder": "some:Encoder"}
-    config = memrl.compose(["agent=mfec", "env=probe"])
+    config = memrl.compose([f"agent={kind}", "env=probe"])
     policy = config.policy.model_copy(update=options)
-    with pytest.raises(ValueError, match=r"policy\.encoder=some:Encoder is not read by agent=mfec"):
+    sentence = rf"policy\.encoder=some:Encoder is not read by agent={kind}, which has no network"
+    with pytest.raises(ValueError, match=sentence):
         make_agent(config.model_copy(update={"policy": policy}), make_env(config))

@@ -46,13 +46,14 @@ def test_an_agent_refuses_what_it_would_not_read(words, sentence):
         memrl.compose(words)
 
 
+@pytest.mark.parametrize("kind", ["mfec", "plan"])
 @pytest.mark.parametrize(
     "word", ["policy.encoder_dim=64", "policy.normalise_obs=false", "memory.hidden_dim=64"]
 )
-def test_mfec_refuses_options_of_a_network(word):
-    config = memrl.compose(["agent=mfec", "env=probe", word])
+def test_an_agent_without_a_network_refuses_its_options(word, kind):
+    config = memrl.compose([f"agent={kind}", "env=probe", word])
     key, _, value = word.partition("=")
-    with pytest.raises(ValueError, match=rf"(?i){key}={value} is not read by agent=mfec"):
+    with pytest.raises(ValueError, match=rf"(?i){key}={value} is not read by agent={kind}"):
         make_agent(config, make_env(config))
 
 

@@ -43,7 +43,7 @@ def test_the_sentence_is_exact_to_the_iteration():
     assert learned_in(config(agent, 49))
 
 
-@pytest.mark.parametrize("agent", ["ppo", "mfec"])
+@pytest.mark.parametrize("agent", ["ppo", "mfec", "plan"])
 def test_what_learns_at_once_is_never_told(agent):
     assert idle(memrl.compose([f"agent={agent}", *FAST, "total_steps=1"])) is None
 
@@ -65,6 +65,7 @@ def test_an_agent_that_waits_for_the_end_of_an_episode_has_learned_nothing_befor
     [
         ["agent=ppo", "agent.bptt=16", "agent.minibatches=1"],
         ["agent=nec", "agent.warmup=20", "agent.horizon=2"],
+        ["agent=plan"],
     ],
 )
 def test_an_agent_that_made_a_step_has_learned(words):

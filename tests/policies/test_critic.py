@@ -10,6 +10,7 @@ from suites import slow_but
 
 from memrl.agents.base import Parts
 from memrl.agents.episodic.build import MFECAgent, NECAgent
+from memrl.agents.planning.agent import PlanAgent
 from memrl.agents.r2d2.agent import R2D2
 from memrl.envs.make import make
 from memrl.memory import build as build_memory
@@ -94,8 +95,9 @@ def test_the_cost_is_that_of_both_memories():
     torch.testing.assert_close(found, wanted)
 
 
-@pytest.mark.parametrize("agent", [NECAgent, MFECAgent, R2D2])
+@pytest.mark.parametrize("agent", [NECAgent, MFECAgent, PlanAgent, R2D2])
 def test_an_agent_without_a_critic_refuses_the_option(agent):
     parts = Parts(make("probe/Recall-v0", 3), {"name": "none"}, PolicyConfig(critic="own"), 0)
-    with pytest.raises(ValueError, match=r"policy.critic=own is not read by agent=(nec|mfec|r2d2)"):
+    kind = agent.Config().kind
+    with pytest.raises(ValueError, match=f"policy.critic=own is not read by agent={kind}"):
         agent.build(parts, agent.Config())

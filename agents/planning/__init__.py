@@ -1,0 +1,1 @@
+"""Planning from memory: value iteration in a graph of observed transitions."""
