@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NamedTuple, final
+from typing import Annotated, Any, Literal, NamedTuple, final
 
 import torch
 from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
 
-from memrl.memory.core import MemoryCore
+from memrl.memory.core import MemoryCore, Unrolled, need_no_grad
+from memrl.memory.kernels.choice import kernel, no_kernel
 from memrl.memory.ops.addressing import entropy
 from memrl.memory.ops.reading import READ, Look, drawn, in_best_groups
 from memrl.memory.ops.writing import ASKED, WRITE, New, Slots, empty_slots, put
@@ -120,7 +121,7 @@ class MemNN(MemoryCore[MemNNState], Slotted):
                 raise ValueError(f"{option}={value} is not read by {choice} (it is by {reader})")
         self.slots, self.word_dim, self.hops = slots, word_dim, hops
         self.draws = read == "sampled"
-        self.write, self.read = WRITE[write], READ.get(read)
+        self.write, self.read, self.read_word = WRITE[write], READ.get(read), read
         self.topk, self.likeness, self.usage_decay = topk, likeness, usage_decay
         self.group, self.best_groups = group, best_groups
         self.keep = keep if forget == "decay" else None
@@ -183,29 +184,92 @@ class MemNN(MemoryCore[MemNNState], Slotted):
         return self.input(x)  # type: ignore[no-any-return]
 
     def _emit(self, seen: Tensor) -> Tensor:
-        """R, from U_R Φ(x) and the sum of the supports."""
-        of_x, supports = torch.split(seen, [self.out_dim, self.word_dim], dim=-1)
+        """From U_R Φ(x) and the sum of the supports."""
+        return self._respond(*torch.split(seen, [self.out_dim, self.word_dim], dim=-1))
+
+    def _respond(self, of_x: Tensor, supports: Tensor) -> Tensor:
+        """R."""
         return (of_x + self.response(supports)).relu()  # type: ignore[no-any-return]
+
+    @property
+    def loops(self) -> bool:
+        return True
+
+    def _kernel(self, x: Tensor) -> Any:
+        """The kernel of a sequence; None: use torch's operations."""
+        if self.compiled:
+            return None
+        without = {
+            "write=gated": self.write is WRITE["gated"],
+            "read=entmax": self.read is READ["entmax"],
+            "read=sampled": self.draws,
+            "group=N": self.group is not None,
+        }
+        for option in (option for option, is_set in without.items() if is_set):
+            no_kernel(f"a MemNN with {option}", x)
+            return None
+        return kernel("memnn_rows", "sequence", x)
+
+    def forward(self, x: Tensor, state: MemNNState, start: Tensor) -> Unrolled:
+        sequence = self._kernel(x)
+        if sequence is None:
+            return super().forward(x, state, start)
+        return self._by_rows(sequence, x, state, start)
+
+    def step(
+        self, x: Tensor, state: MemNNState, start: Tensor, *, donate: bool = False
+    ) -> tuple[Tensor, MemNNState]:
+        sequence = self._kernel(x)
+        if sequence is None:
+            return super().step(x, state, start, donate=donate)
+        need_no_grad(donate)
+        out = self._by_rows(sequence, x.unsqueeze(0), state, start.unsqueeze(0), donate=donate)
+        return out.y[0], out.state
+
+    def _by_rows(
+        self, sequence: Any, x: Tensor, state: MemNNState, start: Tensor, *, donate: bool = False
+    ) -> Unrolled:
+        word, question, of_x, weight, _ = torch.split(self._project(x), self.split, dim=-1)
+        of_memory = self.of_memory.weight * self.word_dim**-0.5
+        onward = torch.zeros_like(of_memory)
+        if self.of_support is not None:
+            onward = self.of_support.weight.t() @ of_memory
+        given = word, self._importance(weight, word).squeeze(-1), question @ of_memory
+        supports, slots, looks = sequence(
+            *(start, state.slots, given, onward),
+            hops=self.hops,
+            write=self.write.__name__,
+            read=self.read_word,
+            topk=self.topk,
+            likeness=self.likeness,
+            usage_decay=self.usage_decay,
+            keep=1 if self.keep is None else self.keep,
+            least=LEAST if self.has_importance else 0,
+            donate=donate,
+        )
+        return Unrolled(self._respond(of_x, supports), MemNNState(slots, looks, ()))
 
     def _update(self, x: Tensor, state: MemNNState) -> tuple[Tensor, MemNNState]:
         """O, then G, from what ``_project`` makes of x."""
         word, question, response, weight, asked = torch.split(x, self.split, dim=-1)
         supports, looks = self._look(question, state.slots)
         read_weights = torch.stack([look.weights for look in looks], dim=1)
-        importance = weight.sigmoid() if self.has_importance else torch.zeros_like(x[:, :1])
         slots = state.slots
         if self.keep is not None:
             slots = slots._replace(memory=self.keep * slots.memory)
-        new = New(word, importance, asked, self.likeness)
+        new = New(word, self._importance(weight, word), asked, self.likeness)
         slots = put(slots, new, self.write(slots, new), read_weights.sum(1), self.usage_decay)
         chances = [look.log_prob for look in looks if look.log_prob is not None]
         log_prob = torch.stack(chances).sum(dim=0) if chances else ()
-        after = MemNNState(slots, read_weights, log_prob)
+        after = MemNNState(slots, read_weights.detach(), log_prob)
         return torch.cat([response, supports], dim=-1), after
+
+    def _importance(self, weight: Tensor, word: Tensor) -> Tensor:
+        return weight.sigmoid() if self.has_importance else torch.zeros_like(word[..., :1])
 
     def _look(self, question: Tensor, slots: Slots) -> tuple[Tensor, list[Look]]:
         """The sum of the reads of k hops [B, W], and these."""
-        filled, when = slots.filled > 0, slots.age.log1p()
+        filled, when = slots.filled > 0, slots.age.detach().log1p()
         supports, looks = torch.zeros_like(question), []
         for _ in range(self.hops):
             if self.of_support is not None:

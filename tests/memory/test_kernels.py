@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 from functools import partial
+from itertools import product
 
 import numpy as np
 import pytest
 import torch
+from suites import slow_but
 
 from memrl.memory import registry
 from memrl.memory.kernels import choice, compile
@@ -31,11 +33,12 @@ SIZES = {
     "deltanet": {"heads": 3, "head_dim": 5, "hidden_dim": 11},
     "mamba": {"inner_dim": 7, "state_dim": 5, "rank": 2, "conv_width": 3, "hidden_dim": 11},
     "entnet": {"slots": 7, "word_dim": 3, "hidden_dim": 11},
+    "memnn": {"slots": 7, "word_dim": 3, "hops": 3, "hidden_dim": 11},
     "rmc": {"slots": 3, "heads": 2, "head_dim": 5, "hidden_dim": 11},
 }
 SIZES["sdnc"] = {**SIZES["sam"], "partners": 7}
 CELLS = {"lstm", "gru", "lru", "ffm", "deltanet", "mamba"}  # a sequence alone has a kernel
-UNCONTROLLED = {*CELLS, "rmc", "entnet"}  # no LSTM controls them
+UNCONTROLLED = {*CELLS, "rmc", "entnet", "memnn"}  # no LSTM controls them
 T, B, IN = 17, 5, 2
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-3}
 
@@ -124,6 +127,36 @@ def test_a_kernel_serves_every_gate_of_an_rmc(monkeypatch, gate):
     compare(monkeypatch, "rmc", torch.float64, gate=gate)
 
 
+WRITES = ["append", "oldest", "least_used", "merge"]
+RULES = list(product(WRITES, ["soft", "topk", "hard"], ["none", "decay", "importance"]))
+# A rule reads an option of its own.
+OWN = {"topk": {"topk": 2}, "merge": {"likeness": 0.6}, "decay": {"keep": 0.9}}
+
+
+@pytest.mark.parametrize(("write", "read", "forget"), slow_but(RULES[::4], RULES))
+def test_a_kernel_serves_the_rules_of_a_memnn(monkeypatch, write, read, forget):
+    rules = {"write": write, "read": read, "forget": forget}
+    for rule in rules.copy().values():
+        rules |= OWN.get(rule, {})
+    compare(monkeypatch, "memnn", torch.float64, **rules)
+
+
+@pytest.mark.parametrize("slots", [5, 13])
+def test_a_kernel_takes_the_slots_that_a_memnn_got_later(monkeypatch, slots):
+    core = make("memnn", torch.float64)
+    x, start = batch(torch.float64, 4)
+
+    def work():
+        core.resize(SIZES["memnn"]["slots"])
+        state = core(x, core.initial_state(B), start).state
+        core.resize(slots)
+        y, state, _ = core(x.flip(0), core.carry_over(state), torch.zeros_like(start))
+        return [y, *leaves(state)]
+
+    fast, true = both(monkeypatch, work)
+    torch.testing.assert_close(fast, true, rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("name", SIZES)
 def test_states_and_gradients_may_have_any_layout(name):
     core = make(name, torch.float64)
@@ -172,12 +205,19 @@ def test_without_numba_the_reference_serves_and_one_sentence_says_so(monkeypatch
     choice.has_numba.cache_clear()
 
 
-def test_an_option_without_a_kernel_is_said_once_and_runs(monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "option", "sentence"),
+    [
+        ("dnc", {"masking": True}, "a DNC with masking.* has no kernel"),
+        ("memnn", {"write": "gated"}, "a MemNN with write=gated has no kernel"),
+    ],
+)
+def test_an_option_without_a_kernel_is_said_once_and_runs(name, option, sentence):
     choice._say.cache_clear()
-    core = registry.build("dnc", IN, {**SIZES["dnc"], "masking": True})
+    core = registry.build(name, IN, {**SIZES[name], **option})
     x, start = batch(torch.float32)
     work = partial(run, core, x, start, core.initial_state(B))
-    with pytest.warns(UserWarning, match="a DNC with masking.* has no kernel") as said:
+    with pytest.warns(UserWarning, match=sentence) as said:
         [work() for _ in range(2)]
     assert len(said) == 1
 

@@ -50,7 +50,7 @@ def history(rule, words, looks=None, slots=None):
 def test_the_words_of_the_configuration_are_the_rules():
     options = memory.schema("memnn").model_fields
     assert get_args(options["write"].annotation) == tuple(WRITE)
-    assert get_args(options["read"].annotation) == tuple(READ)
+    assert get_args(options["read"].annotation) == (*READ, "sampled")
 
 
 def test_append_fills_the_slots_in_order_and_then_stops():

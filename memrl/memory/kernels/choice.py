@@ -71,7 +71,7 @@ def runs_kernels(like: Tensor) -> bool:
 def no_kernel(what: str, like: Tensor) -> None:
     """Say once that ``what`` has no kernel, where others have one."""
     if _serves(like):
-        _say(f"{what} has no kernel yet: it runs in torch, at about half of the speed")
+        _say(f"{what} has no kernel yet: it runs in torch, several times slower")
 
 
 def _serves(like: Tensor) -> bool:

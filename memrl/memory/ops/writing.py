@@ -46,7 +46,7 @@ def empty_slots(like: Tensor, batch_size: int, slots: int, word_dim: int) -> Slo
 
 def append(slots: Slots, new: New) -> Float[Tensor, "B N"]:
     """The next free slot; once all are filled, nothing is written."""
-    free = 1 - slots.filled
+    free = 1 - slots.filled.detach()
     return _first(free) * free
 
 
@@ -106,13 +106,14 @@ def put(
     step. A slot with g = 1 holds exactly the word afterwards.
     """
     g = weights.detach()
-    used = usage_decay * slots.usage + looks.detach()
+    age, usage, filled = (leaf.detach() for leaf in (slots.age, slots.usage, slots.filled))
+    used = usage_decay * usage + looks.detach()
     return Slots(
         memory=torch.lerp(slots.memory, new.word.unsqueeze(1), weights.unsqueeze(-1)),
-        age=(1 - g) * (slots.age + 1),
+        age=(1 - g) * (age + 1),
         usage=torch.lerp(used, torch.ones_like(g), g),
         importance=torch.lerp(slots.importance, new.importance, weights),
-        filled=torch.where(g > 0, 1, slots.filled),
+        filled=torch.where(g > 0, 1, filled),
     )
 
 
