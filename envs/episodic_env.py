@@ -72,6 +72,13 @@ class EpisodicEnv(BatchedEnv, ABC):
     def _initial_state(self, setups: Setups) -> State:
         """The state before the first step, without the step counter: each [B, ...]."""
 
+    def _next_episode(self, first: State, last: State) -> State:
+        """The state before another episode of the same task.
+
+        ``first`` was drawn by ``_initial_state``; ``last`` is the state after the last episode.
+        """
+        return first
+
     @abstractmethod
     def _observe(self, setups: Setups, state: State) -> Obs:
         """The observation of a state: each a new tensor [B, ...]."""
@@ -100,6 +107,10 @@ class EpisodicEnv(BatchedEnv, ABC):
         new_task = ended if self._kept is None else ended & ~self._kept
         self._setups = setups = setups.advance(new_task)
         first = self._initial(setups)
+        if self._kept is not None:
+            again = self._next_episode(first, state)
+            if again is not first:
+                first = {key: _where(self._kept, again[key], first[key]) for key in first}
         self._state = {key: _where(ended, first[key], now) for key, now in state.items()}
         return Transition(
             obs=self._observe(setups, self._state),

@@ -221,6 +221,7 @@ def _config(given: Mapping[str, Any], words: Architecture) -> PolicyConfig:
             "cell_dim",
             "discrete_dim",
             "normalise_obs",
+            "beside",
         ):
             if given.get(name) is not None:
                 raise ValueError(

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeAlias
 from memrl.envs.catalogue import EnvCard, Levels
 from memrl.envs.probes import probe
 from memrl.envs.probes.bandit import Bandit
+from memrl.envs.probes.barcode_bandit import BarcodeBandit
 from memrl.envs.probes.color_cubes import ColorCubes
 from memrl.envs.probes.counting import Counting
 from memrl.envs.probes.dark_room import DarkKeyToDoor, DarkRoom
@@ -25,6 +26,7 @@ from memrl.envs.probes.tmaze import TMaze
 __all__ = [
     "PROBES",
     "Bandit",
+    "BarcodeBandit",
     "ColorCubes",
     "Counting",
     "DarkKeyToDoor",
@@ -59,6 +61,7 @@ AnyProbe: TypeAlias = (
     | OneStep
     | Goal
     | Bandit
+    | BarcodeBandit
     | DarkRoom
     | DarkKeyToDoor
 )
@@ -78,6 +81,7 @@ PROBES: Final[dict[str, type[AnyProbe]]] = {
     "probe/OneStep-v0": OneStep,
     "probe/Goal-v0": Goal,
     "probe/Bandit-v0": Bandit,
+    "probe/BarcodeBandit-v0": BarcodeBandit,
     "probe/DarkRoom-v0": DarkRoom,
     "probe/DarkKeyToDoor-v0": DarkKeyToDoor,
 }

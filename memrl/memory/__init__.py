@@ -8,6 +8,7 @@ from memrl.memory.dmn import DMN
 from memrl.memory.dnc import DNC
 from memrl.memory.dnd import DND
 from memrl.memory.entnet import EntNet
+from memrl.memory.eplstm import EpisodicLSTM
 from memrl.memory.fart import FART
 from memrl.memory.ffm import FFM
 from memrl.memory.framestack import FrameStack
@@ -53,6 +54,7 @@ __all__ = [
     "CompressiveTransformer",
     "DeltaNet",
     "EntNet",
+    "EpisodicLSTM",
     "FrameStack",
     "GTrXL",
     "GraphMemory",

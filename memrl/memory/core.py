@@ -41,6 +41,8 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
         in_dim: width I of the input features.
         out_dim: width O of the output features.
         horizon: steps a gradient can reach back: 0, k, or None when unbounded.
+        context: how many of the last features the core reads as a context, such as the entries
+            ``policy.beside``; None if it does not.
         paper: author, year and title, for tables and citations.
         autocasts: ``forward`` supports autocast and keeps its state in full precision; other cores
             run without autocast.
@@ -53,6 +55,7 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
     ablations: frozenset[str] = frozenset()
     autocasts: ClassVar[bool] = False
     horizon: int | None = None
+    context: int | None = None
 
     def __init__(self, in_dim: int, out_dim: int) -> None:
         super().__init__()

@@ -20,9 +20,11 @@ class Encoder(nn.Module, ABC):
 
     Attributes:
         features_dim: F, the width of the features; ``encoder_dim``, or what suits the space.
+        beside_dim: how many of them, the last ones, are the entries ``policy.beside`` as they are.
     """
 
     features_dim: int
+    beside_dim: int = 0
 
     @abstractmethod
     def forward(self, obs: Obs) -> Tensor:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
+from memrl.errors import nearest
 from memrl.nn.encoder import Encoder
 from memrl.nn.grid import GridEncoder
 from memrl.nn.init import linear
@@ -35,10 +38,12 @@ class ObsEncoder(Encoder):
     Grids, images, sentences and vectors are encoded to ``encoder_dim`` features each. Discrete
     entries and bits become ``discrete_dim`` features of all of them, which come last; None: as many
     as they have values, within `DISCRETE_DIMS`. The previous
-    reward is not changed.
+    reward is not changed. Then the entries ``beside`` follow once more, in their order, as plain
+    numbers: those of a vector, bits, or a one-hot code.
 
     Raises:
-        ValueError: an entry of the space has no encoder.
+        ValueError: an entry of the space has no encoder; one of ``beside`` is not there, or is a
+            grid, a picture or a sentence.
     """
 
     unit: Tensor
@@ -51,6 +56,7 @@ class ObsEncoder(Encoder):
         cell_dim: int,
         discrete_dim: int | None,
         normalise: bool,
+        beside: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.keys = [key for key in sorted(space.spaces) if key != MASK]
@@ -75,6 +81,27 @@ class ObsEncoder(Encoder):
             width = discrete_dim or min(max(values, fewest), most)
             self.discrete = linear(values, width, DISCRETE_GAIN)
             self.features_dim += width
+        self.beside = tuple(beside)
+        self.beside_dim = sum(self._plain_width(key, space) for key in beside)
+        self.features_dim += self.beside_dim
+
+    def _plain_width(self, key: str, space: spaces.Dict) -> int:
+        """How many numbers an entry of ``beside`` has."""
+        if key not in self.keys:
+            known = ", ".join(self.keys)
+            raise ValueError(
+                f"policy.beside has {key!r}, which is no entry of the observation"
+                f"{nearest(key, self.keys)} (allowed: {known})"
+            )
+        match self.parts[self.keys.index(key)]:
+            case VectorEncoder() as part:
+                return part.mix.in_features
+            case OneHot() | Plain() as part:
+                return part.out_dim
+        raise ValueError(
+            f"policy.beside has {key!r}, which is a {brief_space(space[key])} (allowed: vectors, "
+            "Discrete, MultiDiscrete, MultiBinary)"
+        )
 
     def forward(self, obs: Obs) -> Tensor:
         features: list[Tensor] = []
@@ -84,6 +111,10 @@ class ObsEncoder(Encoder):
             (bits if isinstance(part, OneHot | Bits) else features).append(made)
         if self.discrete is not None:
             features.append(self.discrete(torch.cat(bits, dim=-1)).relu())
+        for key in self.beside:
+            part = self.parts[self.keys.index(key)]
+            plain = part.flat if isinstance(part, VectorEncoder) else part
+            features.append(plain(obs[key]).to(self.unit.dtype))
         return torch.cat(features, dim=-1)
 
     def norm(self, key: str) -> RunningNorm | None:

@@ -127,7 +127,7 @@ def build_policy(
         ValueError: a space is unsupported, or a memory or an option is unknown.
     """
     one, *others = encoders or [build_encoder(observation_space, config)]
-    core = build_core(one.features_dim, memory, config)
+    core = build_core(one, memory, config)
     encoder: Encoder = one
     if config.critic in SEPARATE:
         two = others[0] if others else one
@@ -151,7 +151,7 @@ def _critic_core(
     """The critic's core: one like the actor's, or a layer of the same width without memory."""
     if config.critic == "none":
         return NoMemory(encoder.features_dim, hidden_dim=core.out_dim)
-    return build_core(encoder.features_dim, memory, config)
+    return build_core(encoder, memory, config)
 
 
 def _bodies(head_dim: int, actor_in: int, critic_in: int) -> Bodies:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, NamedTuple, final
 import torch
 from annotated_types import Ge
 from gymnasium import spaces
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from memrl.memory import registry
@@ -39,6 +39,8 @@ class PolicyConfig(Strict):
     critic: Critic = "shared"  # what memory it reads: the actor's (detached: and does not train it)
     head_dim: Annotated[int, Ge(0)] = 0  # hidden layer of actor and critic, each its own; 0: none
     normalise_obs: bool = True  # vectors standardised by what was seen so far
+    # Entries of the observation that follow the features once more, as they are: a core's context
+    beside: Annotated[tuple[str, ...], Field(strict=False)] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -57,7 +59,7 @@ class PolicyConfig(Strict):
 
     @model_validator(mode="after")
     def _what_is_set_is_read(self) -> PolicyConfig:
-        for name in ("cell_dim", "discrete_dim", "normalise_obs"):
+        for name in ("cell_dim", "discrete_dim", "normalise_obs", "beside"):
             value = getattr(self, name)
             if self.encoder is not None and value != type(self).model_fields[name].default:
                 raise ValueError(
@@ -208,6 +210,7 @@ def build_encoder(space: spaces.Dict, config: PolicyConfig) -> Encoder:
             cell_dim=config.cell_dim,
             discrete_dim=config.discrete_dim,
             normalise=config.normalise_obs,
+            beside=config.beside,
         )
     options = config.encoder_options
     encoder = ENCODERS.build(config.encoder, space, config.encoder_dim, options=options)
@@ -232,16 +235,28 @@ def build_parts(
 ) -> tuple[Encoder, MemoryCore[Any]]:
     """Encoder and core of a backbone; raises as ``build_policy``."""
     encoder = build_encoder(observation_space, config)
-    return encoder, build_core(encoder.features_dim, memory, config)
+    return encoder, build_core(encoder, memory, config)
 
 
-def build_core(in_dim: int, memory: Mapping[str, Any], config: PolicyConfig) -> MemoryCore[Any]:
-    """The memory of a backbone, in as many layers as the config says."""
+def build_core(
+    encoder: Encoder, memory: Mapping[str, Any], config: PolicyConfig
+) -> MemoryCore[Any]:
+    """The memory of a backbone, in as many layers as the config says.
+
+    Raises:
+        ValueError: a memory or an option is unknown, or its context is not what lies beside.
+    """
     options = {key: value for key, value in memory.items() if key != "name"}
-    cores, width = [], in_dim
+    cores, width = [], encoder.features_dim
     for _ in range(config.layers):
         cores.append(registry.build(memory["name"], width, options))
         width = cores[-1].out_dim
+    beside = encoder.beside_dim
+    if beside and cores[0].context not in (None, beside):
+        raise ValueError(
+            f"memory.context is {options.get('context', 0)}, and policy.beside="
+            f"{list(config.beside)} has {beside} numbers (allowed: memory.context={beside})"
+        )
     return cores[0] if config.layers == 1 else Stacked(cores)
 
 

@@ -115,6 +115,7 @@ def test_a_package_offers_one_by_name(folder, monkeypatch):
         (["policy.encoder=3"], "policy.encoder=3: it should be a valid string"),
         ([OWN, "policy.encoder_options=3"], "policy.encoder_options=3: it should be a valid dict"),
         ([OWN, "policy.cell_dim=3"], "policy.cell_dim=3 is not read by policy.encoder=flat:Flat"),
+        ([OWN, "policy.beside=[obs]"], r"policy.beside=\('obs',\) is not read by policy.encoder"),
         ([OWN, "policy.normalise_obs=false"], "policy.normalise_obs=False is not read by policy"),
     ],
     ids=lambda value: value[-1] if isinstance(value, list) else "",

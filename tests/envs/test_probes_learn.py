@@ -44,6 +44,18 @@ def test_a_memory_of_earlier_episodes_finds_key_and_door_faster(tmp_path):
     assert last > first + 0.3
 
 
+@pytest.mark.nightly
+def test_an_episodic_lstm_pulls_the_right_arm_at_first_sight_of_a_known_barcode(tmp_path):
+    words = ["env=probe/BarcodeBandit-v0", "env.trial=6", "env.arms=2", "env.barcodes=3"]
+    words += ["env.pulls=2", "env.bits=4", "agent.steps=12", "agent.bptt=12", "agent.minibatches=2"]
+    words += ["agent.lr=5e-3", "agent.lr_end=5e-3", "agent.gamma=0.3", "agent.lam=0.9"]
+    words += ["memory=eplstm", "memory.context=4", "memory.restart=true", "memory.slots=4"]
+    words += ["memory.hidden_dim=32", "policy.beside=[obs]", "total_steps=60_000", "threads=1"]
+    config = memrl.compose([*words, "track=off", "run.pictures=false"])
+    summary = memrl.train(config, tmp_path / "run", style="quiet", say=lambda _: None).summary
+    assert summary["success"] >= 0.9  # by chance one half
+
+
 @pytest.mark.parametrize("name", STRICT)
 def test_a_task_that_is_called_strict_is_one(name):
     known = card(f"probe/{name}-v0")

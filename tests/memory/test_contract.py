@@ -99,6 +99,7 @@ OTHER_OPTIONS = [
     ("memn2n", {"temporal": False, "slots": 5, "hops": 1}),
     ("pointer", {"slots": 5, "key_dim": 2}),
     ("dmn", {"slots": 3, "word_dim": 2, "passes": 2}),
+    ("eplstm", {"slots": 3, "context": 2}),
     ("dnd", {"slots": 5, "neighbours": 3, "key_dim": 2}),
     ("dnd", {"slots": 3, "value_dim": 2}),
     ("memnn", {"write": "append", "read": "hard", "slots": 3}),

@@ -58,6 +58,41 @@ def obs_at(obs: dict[str, torch.Tensor], i: int) -> dict[str, torch.Tensor]:
     return {key: value[i] for key, value in obs.items()}
 
 
+def test_entries_beside_follow_the_features_as_they_are():
+    beside = ("suit", "vector", "bits", "prev_reward", "cards")
+    plain = encoder(SPACE)
+    sizes = {"cell_dim": 3, "discrete_dim": DISCRETE_DIM}
+    whole = ObsEncoder(SPACE, ENCODER_DIM, **sizes, normalise=False, beside=beside).double()
+    whole.load_state_dict(plain.state_dict())
+    obs = observed(3, 11)
+    y = whole(obs)
+    assert whole.beside_dim == 4 + 2 + 5 + 1 + 5
+    assert y.shape == (3, 11, whole.features_dim)
+    torch.testing.assert_close(y[..., : plain.features_dim], plain(obs))
+    for t in range(3):
+        for b in range(11):
+            suit, first, second = [0.0] * 4, [0.0] * 2, [0.0] * 3
+            suit[obs["suit"][t, b]] = 1.0
+            first[obs["cards"][t, b, 0]] = second[obs["cards"][t, b, 1]] = 1.0
+            numbers = [obs[key][t, b].tolist() for key in ("vector", "bits", "prev_reward")]
+            want = [*suit, *numbers[0], *numbers[1], *numbers[2], *first, *second]
+            assert y[t, b, plain.features_dim :].tolist() == want
+
+
+@pytest.mark.parametrize(
+    ("beside", "sentence"),
+    [
+        ("suits", r"policy.beside has 'suits', .*; did you mean suit\? \(allowed: bits, cards"),
+        ("action_mask", "'action_mask', which is no entry of the observation"),
+        ("grid", "policy.beside has 'grid', which is a .*allowed: vectors, Discrete"),
+    ],
+)
+def test_an_entry_beside_must_be_there_and_be_plain(beside, sentence):
+    space = spaces.Dict({**SPACE.spaces, "grid": spaces.Box(0, 9, (5, 5, 3), np.uint8)})
+    with pytest.raises(ValueError, match=sentence):
+        ObsEncoder(space, 7, cell_dim=3, discrete_dim=5, normalise=False, beside=[beside])
+
+
 def test_their_weights_start_orthogonal_and_large():
     weight = encoder(SPACE).discrete.weight
     torch.testing.assert_close(
