@@ -1,10 +1,11 @@
-"""Nearest-neighbour search in a dictionary of NEC: single queries, a batch, and an index."""
+"""Nearest-neighbour search in a dictionary of NEC: single queries, a batch, and indexes."""
 
 from __future__ import annotations
 
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 import torch
@@ -23,14 +24,16 @@ def bench_nec(
     queries: Count = 256,
     neighbours: Count = 50,
     latent: Count = 8,
-    probes: Count = PROBES,
+    clusters: Annotated[int, Ge(0)] = 0,
+    probes: Count | None = None,
     repeats: Count = 5,
     threads: Annotated[int, Ge(1)] | None = None,
 ) -> dict[str, Any]:
     """Time the search for the p nearest keys of a batch of queries; medians of alternating turns.
 
     Keys and queries are random points of ``latent`` dimensions after one random rectified layer,
-    similar to the embeddings of an environment's observations.
+    similar to the embeddings of an environment's observations. With ``clusters`` C every key and
+    query lies near one of C random points of the latent space, at a tenth of their spread.
 
     Args:
         keys: N.
@@ -38,27 +41,38 @@ def bench_nec(
         queries: in a batch.
         neighbours: p.
         latent: intrinsic dimension of the keys; higher is harder for an index.
-        probes: lists of the index that a query searches.
+        clusters: C; 0: a single normal distribution.
+        probes: lists of an index that a query searches; None: its default.
         repeats: turns of each method.
         threads: of torch and of the index; unchanged if None.
 
     Returns:
-        A row for ``loop`` (the same exact search, one query at a time), ``batch`` and ``index``:
-        ``seconds`` of the whole batch, ``ratio`` (speed relative to the loop, median over turns)
-        and ``recall`` (share of the true p nearest keys that were found).
+        A row for ``loop`` (the same exact search, one query at a time), ``batch``, and every kind
+        of index (``ivf``, ``lsh``): ``seconds`` of the whole batch, ``ratio`` (speed relative to
+        the loop, median over turns), ``recall`` (share of the true p nearest keys that were found)
+        and, of an index, ``build_seconds`` (of all keys).
 
     Raises:
         ValueError: faiss is not installed.
     """
-    index = Index(keys, key_dim, metric="l2", probes=probes)
+    indexes = {kind: Index(keys, key_dim, metric="l2", kind=kind, probes=probes) for kind in PROBES}
     before = torch.get_num_threads()
     _set_threads(threads or before)
     generator = torch.Generator().manual_seed(0)
     layer = torch.randn(latent, key_dim, generator=generator)
-    stored, query = (
-        (torch.randn(n, latent, generator=generator) @ layer).relu() for n in (keys, queries)
-    )
-    index.put(torch.arange(keys), stored)
+    centres = torch.randn(clusters, latent, generator=generator)
+
+    def points(count: int) -> Tensor:
+        z = torch.randn(count, latent, generator=generator)
+        if clusters:
+            z = z / 10 + centres[torch.randint(clusters, (count,), generator=generator)]
+        return (z @ layer).relu()
+
+    stored, query = points(keys), points(queries)
+    built = {
+        kind: _seconds(partial(index.put, torch.arange(keys), stored))
+        for kind, index in indexes.items()
+    }
 
     def exact(rows: Tensor) -> Tensor:
         return nearest(rows[None], stored[None], neighbours, metric="l2", block=BLOCK).slot[0]
@@ -66,7 +80,7 @@ def bench_nec(
     methods: dict[str, Callable[[], Tensor]] = {
         "loop": lambda: torch.cat([exact(row.unsqueeze(0)) for row in query.unbind()]),
         "batch": lambda: exact(query),
-        "index": lambda: index.search(query, neighbours)[1],
+        **{kind: partial(_found, index, query, neighbours) for kind, index in indexes.items()},
     }
     found, seconds = _timed(methods, repeats)
     _set_threads(before)
@@ -78,6 +92,7 @@ def bench_nec(
                 slow / fast for slow, fast in zip(seconds["loop"], seconds[name], strict=True)
             ),
             "recall": (found[name].unsqueeze(2) == truth.unsqueeze(1)).any(2).float().mean().item(),
+            **({"build_seconds": built[name]} if name in built else {}),
         }
         for name in methods
     }
@@ -97,6 +112,16 @@ def _timed(
             found[name] = method()
             seconds[name].append(time.perf_counter() - begin)
     return found, seconds
+
+
+def _found(index: Index, query: Tensor, neighbours: int) -> Tensor:
+    return index.search(query, neighbours)[1]
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
 
 
 def _set_threads(number: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import torch
 from annotated_types import Ge, Gt
@@ -18,10 +18,11 @@ from memrl.memory import NTM, SAM
 from memrl.memory import state as states
 from memrl.memory.core import MemoryCore
 from memrl.memory.ops.recency import block_shape
-from memrl.memory.stores.index import import_faiss
+from memrl.memory.stores.dnd import Find
+from memrl.memory.stores.index import PROBES, import_faiss
 
 IN_DIM = 32  # width of the input
-MEMORIES = ("ntm", "exact", "index")
+MEMORIES = ("ntm", "exact", "ivf", "lsh")
 PAPER = (
     "The paper (Rae et al. 2016) reports 1,600 times less time at a million words and 3,700 times "
     "less memory at 65,536, on its own machine and code"
@@ -31,7 +32,7 @@ PAPER = (
 def bench_sam(
     slots: str | int = "1024,4096,16384,65536,262144,1048576",
     lengths: str | int = "10,100",
-    memories: str = "ntm,exact,index",
+    memories: str = "ntm,exact,ivf",
     batch: Count = 8,
     word_dim: Count = 32,
     heads: Count = 4,
@@ -49,7 +50,7 @@ def bench_sam(
     Args:
         slots: N, separated by commas.
         lengths: T, steps of a sequence, separated by commas.
-        memories: ntm (dense), exact and index (SAM), separated by commas.
+        memories: ntm (dense), exact, ivf and lsh (SAM), separated by commas.
         batch: sequences in a batch.
         word_dim: W.
         heads: R, each of which reads and writes.
@@ -78,7 +79,7 @@ def bench_sam(
         if memory not in MEMORIES:
             hint, known = nearest(memory, MEMORIES), ", ".join(MEMORIES)
             raise ValueError(f"unknown memory {memory!r} to measure{hint} (known: {known})")
-    if "index" in chosen:
+    if any(memory in PROBES for memory in chosen):
         import_faiss()  # fails before the other memories are measured
     for memory in chosen:
         rows_used = dense_batch if memory == "ntm" and dense_batch else batch
@@ -129,7 +130,7 @@ def _maker(
         word_dim=word_dim,
         read_heads=heads,
         neighbours=neighbours,
-        search="exact" if memory == "exact" else "index",
+        search=cast(Find, memory),
         hidden_dim=hidden_dim,
     )
 
@@ -163,7 +164,7 @@ def _measure(
         "state_bytes": returned,
         "overhead_bytes": peak_bytes(lambda: learn(state)) - returned,
     }
-    if memory == "index":
+    if memory in PROBES:
         row["build_seconds"] = first - row["seconds"]
     return row
 

@@ -173,16 +173,16 @@ def measure_dnc(words: Sequence[str], *, as_json: bool) -> None:
 
 
 def measure_nec(words: Sequence[str], *, as_json: bool) -> None:
-    """Look-ups of a batch in one of NEC's dictionaries: one by one, at once, by an index."""
+    """Look-ups of a batch in one of NEC's dictionaries: one by one, at once, by indexes."""
     rows = call(bench_nec, words)
     if as_json:
         print(json.dumps(rows))
         return
-    table = Table("look-up", "ms", "speed-up", "recall", box=None)
+    table = Table("look-up", "ms", "speed-up", "recall", "seconds to build", box=None)
     for name, row in rows.items():
-        table.add_row(
-            name, f"{1e3 * row['seconds']:,.1f}", f"{row['ratio']:.1f} ×", f"{row['recall']:.3f}"
-        )
+        numbers = f"{1e3 * row['seconds']:,.1f}", f"{row['ratio']:.1f} ×", f"{row['recall']:.3f}"
+        built = f"{row['build_seconds']:.2f}" if "build_seconds" in row else "–"
+        table.add_row(name, *numbers, built)
     Console().print(table)
 
 

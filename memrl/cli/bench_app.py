@@ -127,7 +127,7 @@ def bench_gpu(options: Words = None, json: Json = False) -> None:
 def bench_sam(options: Words = None, json: Json = False) -> None:
     """Time and memory of learning with SAM, exact and indexed, beside a dense NTM.
 
-    Keys: slots=1024,…, lengths=10,100, memories=ntm,exact,index, batch, word_dim, heads,
+    Keys: slots=1024,…, lengths=10,100, memories=ntm,exact,ivf, batch, word_dim, heads,
     neighbours, hidden_dim, repeats, limit_gb (where the dense memory stops), dense_batch.
     """
     from memrl.cli.bench import measure_sam
@@ -137,9 +137,9 @@ def bench_sam(options: Words = None, json: Json = False) -> None:
 
 @bench.command("nec")
 def bench_nec(options: Words = None, json: Json = False) -> None:
-    """Look-ups of a batch in one of NEC's dictionaries: one by one, all at once, by an index.
+    """Look-ups of a batch in one of NEC's dictionaries: one by one, all at once, by two indexes.
 
-    Keys: keys, key_dim, queries, neighbours, latent, probes, repeats, threads.
+    Keys: keys, key_dim, queries, neighbours, latent, clusters, probes, repeats, threads.
     """
     from memrl.cli.bench import measure_nec
 

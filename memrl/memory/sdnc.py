@@ -52,7 +52,7 @@ class SDNC(SparseMemory):
         read_heads: Annotated[int, Ge(1)] = 1,
         neighbours: Annotated[int, Ge(1)] = 4,
         partners: Annotated[int, Ge(1)] = 8,
-        search: Literal["exact", "index", "auto"] = "auto",
+        search: Literal["exact", "ivf", "lsh", "auto"] = "auto",
         hidden_dim: Annotated[int, Ge(1)] = 128,
         grow: Annotated[int, Ge(1)] | None = None,
         grow_above: Annotated[float, Gt(0), Lt(1)] = GROW_ABOVE,

@@ -136,7 +136,7 @@ def test_a_memory_that_reads_on_the_host_cannot_be_captured():
     pytest.importorskip("faiss", reason="pip install 'memrl[index]'")
     agent = make_agent("sam")
     core = agent.policy.core
-    agent.policy.core = type(core)(core.in_dim, slots=5, search="index")
+    agent.policy.core = type(core)(core.in_dim, slots=5, search="ivf")
     with pytest.raises(ValueError, match="SAM as it is set needs the host"):
         check_capturable(agent.collector)
 

@@ -413,7 +413,7 @@ def test_bench_nec_as_json_has_a_row_per_way(memrl):
     pytest.importorskip("faiss")
     words = ("keys=300", "key_dim=5", "queries=3", "neighbours=2", "repeats=1")
     rows = json.loads(memrl("bench", "nec", *words, "--json").out)
-    assert list(rows) == ["loop", "batch", "index"]
+    assert list(rows) == ["loop", "batch", "ivf", "lsh"]
     assert "recall" in memrl("bench", "nec", *words).out
     assert "did you mean keys?" in sentence(memrl("bench", "nec", "key=3"))
 

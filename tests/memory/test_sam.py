@@ -245,12 +245,11 @@ def counted(build, calls):
 
 
 @needs_faiss
-def test_an_index_that_looks_everywhere_gives_what_an_exact_search_gives(monkeypatch):
+@pytest.mark.parametrize("search", ["ivf", "lsh"])
+def test_an_index_that_looks_everywhere_gives_what_an_exact_search_gives(monkeypatch, search):
     monkeypatch.setattr("memrl.memory.stores.index.POINTS", 4)  # six lists; a look is into eight
     exact = build(slots=41).float()
-    indexed = SAM(
-        IN, slots=41, word_dim=W, read_heads=R, neighbours=K, hidden_dim=H, search="index"
-    )
+    indexed = SAM(IN, slots=41, word_dim=W, read_heads=R, neighbours=K, hidden_dim=H, search=search)
     indexed.load_state_dict(exact.state_dict())
     x, start = torch.randn(90, B, IN), torch.rand(90, B) < 0.03
     a, b = exact(x, exact.initial_state(B), start), indexed(x, indexed.initial_state(B), start)
@@ -260,7 +259,7 @@ def test_an_index_that_looks_everywhere_gives_what_an_exact_search_gives(monkeyp
 
 @needs_faiss
 def test_the_index_follows_the_state_that_it_is_given(monkeypatch):
-    core = build(search="index").float()
+    core = build(search="ivf").float()
     x, start = torch.randn(3 * N, B, IN), torch.zeros(3 * N, B, dtype=torch.bool)
     with torch.no_grad():
         middle = core(x[:N], core.initial_state(B), start[:N]).state
@@ -285,11 +284,15 @@ def test_the_index_follows_the_state_that_it_is_given(monkeypatch):
 
 
 @needs_faiss
-@pytest.mark.parametrize("name", ["sam", slow("sdnc")])
-def test_what_was_saved_goes_on_bit_for_bit_with_what_was_not_interrupted(monkeypatch, name):
+@pytest.mark.parametrize(
+    ("name", "search"), [("sam", "ivf"), ("sam", "lsh"), slow("sdnc", "ivf"), slow("sdnc", "lsh")]
+)
+def test_what_was_saved_goes_on_bit_for_bit_with_what_was_not_interrupted(
+    monkeypatch, name, search
+):
     """An index of words that came one by one has other lists than one of all of them at once."""
     monkeypatch.setattr("memrl.memory.stores.index.POINTS", 4)
-    options = dict(slots=499, word_dim=W, read_heads=R, neighbours=K, hidden_dim=H, search="index")
+    options = dict(slots=499, word_dim=W, read_heads=R, neighbours=K, hidden_dim=H, search=search)
     torch.manual_seed(0)
     core, loaded = (memory.registry.build(name, IN, options) for _ in range(2))
     T, start = 120, torch.zeros(B, dtype=torch.bool)
@@ -308,7 +311,7 @@ def test_what_was_saved_goes_on_bit_for_bit_with_what_was_not_interrupted(monkey
 
 @needs_faiss
 def test_acting_in_inference_mode_is_acting_without_gradients():
-    core, twin = (build(search="index").float() for _ in range(2))
+    core, twin = (build(search="ivf").float() for _ in range(2))
     twin.load_state_dict(core.state_dict())
     x, start = torch.randn(2 * N, B, IN), torch.zeros(B, dtype=torch.bool)
     answers = []
@@ -327,7 +330,7 @@ def test_acting_in_inference_mode_is_acting_without_gradients():
 @needs_faiss
 @pytest.mark.parametrize("donate", [False, True])
 def test_a_start_while_acting_empties_the_index(donate):
-    core, exact = build(search="index").float(), build().float()
+    core, exact = build(search="ivf").float(), build().float()
     exact.load_state_dict(core.state_dict())
     x, start = torch.randn(N, B, IN), torch.zeros(N, B, dtype=torch.bool)
     start[N // 2, 1] = True
@@ -343,7 +346,7 @@ def test_a_start_while_acting_empties_the_index(donate):
 
 def test_a_large_memory_asks_for_the_index_and_says_what_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
-    for options in ({"search": "index"}, {"slots": 2**16 + 1}):
+    for options in ({"search": "ivf"}, {"search": "lsh"}, {"slots": 2**16 + 1}):
         with pytest.raises(ValueError, match=f"needs faiss: {re.escape(install_command('index'))}"):
             memory.build("sam", IN, options)
     memory.build("sam", IN, {"slots": 2**16 + 1, "search": "exact"})
@@ -363,5 +366,5 @@ def test_a_memory_without_slots_is_refused():
 
 
 def test_an_unknown_search_is_refused():
-    with pytest.raises(ValueError, match="'exact', 'index' or 'auto'"):
+    with pytest.raises(ValueError, match="'exact', 'ivf', 'lsh' or 'auto'"):
         memory.build("sam", IN, {"search": "exakt"})

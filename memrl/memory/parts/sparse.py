@@ -43,9 +43,9 @@ class SparseMemory(ControlledMemory[SparseState], Slotted):
         word_dim: W, width of a word.
         read_heads: R; each writes too.
         neighbours: K, words that a head reads; at most N.
-        search: "exact" compares a key with every word. "index" compares it with those that an index
-            of faiss finds: it may miss a near word, and a sequence may then differ from its steps.
-            "auto" uses the index in memories of more than 65,536 slots.
+        search: "exact" compares a key with every word. "ivf" and "lsh" compare it with those in the
+            nearest lists of an ``Index``: they may miss a near word, and a sequence may then differ
+            from its steps. "auto" is "ivf" in memories of more than 65,536 slots, else "exact".
         hidden_dim: width of the controller and of the output.
         grow: the most slots to which it may grow while it is trained; None: N stays.
         grow_above: share of used slots above which the slots double.
@@ -72,7 +72,7 @@ class SparseMemory(ControlledMemory[SparseState], Slotted):
         word_dim: Annotated[int, Ge(1)] = 16,
         read_heads: Annotated[int, Ge(1)] = 1,
         neighbours: Annotated[int, Ge(1)] = 4,
-        search: Literal["exact", "index", "auto"] = "auto",
+        search: Literal["exact", "ivf", "lsh", "auto"] = "auto",
         hidden_dim: Annotated[int, Ge(1)] = 128,
         grow: Annotated[int, Ge(1)] | None = None,
         grow_above: Annotated[float, Gt(0), Lt(1)] = GROW_ABOVE,
@@ -82,7 +82,7 @@ class SparseMemory(ControlledMemory[SparseState], Slotted):
         super().__init__(in_dim, sizes, interface_dim=read_heads * (2 * word_dim + 3 + self.extra))
         self.neighbours, self.search = neighbours, search
         self._extend(slots)
-        self._indexes = IndexCache()
+        self._indexes = IndexCache("lsh" if search == "lsh" else "ivf")
         self._may_grow(grow, grow_above)
         self._finish()
 
@@ -90,7 +90,8 @@ class SparseMemory(ControlledMemory[SparseState], Slotted):
         _need_neighbours(slots, self.neighbours)
 
     def _extend(self, slots: int) -> None:
-        self.indexed = self.search == "index" or (self.search == "auto" and slots > EXACT_SLOTS)
+        exact = self.search == "exact" or (self.search == "auto" and slots <= EXACT_SLOTS)
+        self.indexed = not exact
         if self.indexed:
             import_faiss()
 
@@ -166,7 +167,7 @@ class SparseMemory(ControlledMemory[SparseState], Slotted):
 
     def _memory(self, like: Tensor) -> Memory | None:
         if self.indexed:
-            no_kernel("a sparse memory with search=index", like)
+            no_kernel("a sparse memory with an index", like)
             return None
         if self.ablate:
             return None

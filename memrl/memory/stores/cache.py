@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from memrl.memory.stores.index import Indexes
+from memrl.memory.stores.index import Indexes, Kind
 
 
 @final
@@ -17,9 +17,13 @@ class IndexCache:
     """The indexes of the last returned memory, valid until someone edits it.
 
     For any other memory they are built anew.
+
+    Args:
+        kind: of the indexes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kind: Kind = "ivf") -> None:
+        self._kind: Kind = kind
         self._of: weakref.ref[torch.UntypedStorage] | None = None
         self._unedited: int | Tensor = 0
         self._indexes: Indexes | None = None
@@ -29,7 +33,7 @@ class IndexCache:
         same = self._of is not None and self._of() is memory.untyped_storage()
         indexes, self._indexes = self._indexes, None
         if indexes is None or not same or not _is(memory, self._unedited):
-            indexes = Indexes(*memory.shape)
+            indexes = Indexes(*memory.shape, kind=self._kind)
             indexes.fill(memory, written)
         else:
             indexes.forget((written == 0).tolist())  # a start resets a row, but not its memory
@@ -45,10 +49,10 @@ class IndexCache:
         self._indexes = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> IndexCache:
-        return IndexCache()
+        return IndexCache(self._kind)
 
-    def __reduce__(self) -> tuple[type[IndexCache], tuple[()]]:
-        return IndexCache, ()
+    def __reduce__(self) -> tuple[type[IndexCache], tuple[Kind]]:
+        return IndexCache, (self._kind,)
 
 
 def _contents(memory: Tensor) -> int | Tensor:

@@ -19,7 +19,7 @@ from memrl.memory.stores.search import Neighbours, nearest
 # target, the slot, and how many later writes have the same slot. A new slot comes with its first
 # target as the value.
 Rule: TypeAlias = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-Find: TypeAlias = Literal["exact", "faiss"]
+Find: TypeAlias = Literal["exact", "ivf", "lsh"]
 
 CANDIDATES = 4  # nearest keys that are checked for an equal one
 CHUNK = 1024  # writes that are compared with each other, by all their distances
@@ -72,7 +72,7 @@ class Dictionaries:
         capacity: maximum number of entries of an action; memory is allocated as they come.
         rule: how a write to an existing key updates its value.
         tolerance: two keys within this distance are the same.
-        find: ``exact``, or ``faiss`` for an index that may miss some of the nearest.
+        find: ``exact``, or the kind of an index, which may miss some of the nearest.
         device: of all tensors.
 
     Raises:
@@ -92,7 +92,7 @@ class Dictionaries:
     ) -> None:
         self.entries = Entries(actions, key_dim, capacity=capacity, device=device)
         self.rule, self.tolerance, self.find = rule, tolerance, find
-        self._indexes = self._build() if find == "faiss" else None
+        self._indexes = None if find == "exact" else self._build()
 
     @property
     def empty(self) -> bool:
@@ -225,8 +225,10 @@ class Dictionaries:
 
     def _build(self) -> Indexes:
         """An index of all entries for every action."""
-        entries = self.entries
-        indexes = Indexes(len(entries.held), entries.capacity, entries.keys.shape[2], metric="l2")
+        entries, kind = self.entries, self.find
+        assert kind != "exact"
+        size = len(entries.held), entries.capacity, entries.keys.shape[2]
+        indexes = Indexes(*size, metric="l2", kind=kind)
         indexes.fill(entries.keys, entries.count)
         return indexes
 

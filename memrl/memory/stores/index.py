@@ -1,9 +1,12 @@
-"""Approximate nearest neighbours by an index, whose time hardly grows with its size."""
+"""Approximate nearest neighbours: lists of near words, of which a query searches a few."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, final
+from collections.abc import Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Any, Final, Literal, TypeAlias, final
 
 import numpy as np
 import torch
@@ -14,8 +17,10 @@ from torch import Tensor
 from memrl.errors import install_command
 from memrl.memory.stores.search import Metric, Neighbours
 
+Kind: TypeAlias = Literal["ivf", "lsh"]
+
 POINTS = 64  # words for each list when an index is built (faiss advises 39 to 256)
-PROBES = 8  # lists that a query searches
+PROBES: Final[Mapping[Kind, int]] = MappingProxyType({"ivf": 8, "lsh": 32})  # lists of a query
 
 
 def import_faiss() -> Any:
@@ -35,6 +40,11 @@ def import_faiss() -> Any:
 class Index:
     """An inverted-file index of one row of words; a query searches only the lists nearest to it.
 
+    ``ivf`` makes a list for each of the centres that k-means finds. ``lsh`` hashes words by the
+    sides on which they lie of b random hyperplanes, each through the median of the words, and makes
+    a list for each of the 2^b codes; a query searches those that differ from its own at the planes
+    that are nearest to it (multi-probe LSH: Lv et al. 2007).
+
     It is rebuilt after as many insertions as it held words at the last build: every N insertions in
     a full memory of N words (SAM's rule), at each doubling in a growing one.
 
@@ -42,17 +52,25 @@ class Index:
         capacity: number of slots; a slot is in 0 … capacity − 1.
         word_dim: W.
         metric: as in ``search.nearest``.
-        probes: lists that a query searches; if all, the search is exact.
+        kind: how the lists are made.
+        probes: lists that a query searches; if all, the search is exact. None: see ``PROBES``.
 
     Raises:
         ValueError: faiss is not installed.
     """
 
     def __init__(
-        self, capacity: int, word_dim: int, *, metric: Metric = "cosine", probes: int = PROBES
+        self,
+        capacity: int,
+        word_dim: int,
+        *,
+        metric: Metric = "cosine",
+        kind: Kind = "ivf",
+        probes: int | None = None,
     ) -> None:
         self._faiss = import_faiss()
-        self.word_dim, self.metric, self.probes = word_dim, metric, probes
+        self.word_dim, self.metric, self.kind = word_dim, metric, kind
+        self.probes = PROBES[kind] if probes is None else probes
         self._held = np.zeros(capacity, dtype=np.bool_)
         self._lists: Any = None
         self._left = 0  # insertions until the next build
@@ -95,7 +113,7 @@ class Index:
         return np.ascontiguousarray(vectors.cpu().numpy())
 
     def _build(self, keys: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
-        """Rebuild centres and lists from all stored words and the new ones."""
+        """Rebuild the lists from all stored words and the new ones."""
         self._held[keys] = False
         others = np.flatnonzero(self._held)
         if len(others):
@@ -103,16 +121,38 @@ class Index:
             keys = np.concatenate([others, keys])
         self._held[keys] = True
         faiss, count = self._faiss, max(1, min(math.isqrt(len(keys)), len(keys) // POINTS))
-        flat, kind = faiss.IndexFlatIP, faiss.METRIC_INNER_PRODUCT
+        flat, metric = faiss.IndexFlatIP, faiss.METRIC_INNER_PRODUCT
         if self.metric == "l2":
-            flat, kind = faiss.IndexFlatL2, faiss.METRIC_L2
-        lists = faiss.IndexIVFFlat(flat(self.word_dim), self.word_dim, count, kind)
+            flat, metric = faiss.IndexFlatL2, faiss.METRIC_L2
+        if self.kind == "lsh" and count > 1:
+            codes = _codes(faiss, vectors, bits=count.bit_length() - 1)
+            lists = faiss.IndexIVFFlat(codes, self.word_dim, codes.ntotal, metric)
+        else:
+            lists = faiss.IndexIVFFlat(flat(self.word_dim), self.word_dim, count, metric)
         lists.cp.min_points_per_centroid, lists.cp.max_points_per_centroid = 1, POINTS
-        lists.nprobe = min(self.probes, count)
+        lists.nprobe = min(self.probes, lists.nlist)
         lists.set_direct_map_type(faiss.DirectMap.Hashtable)
-        lists.train(vectors)
+        lists.train(vectors)  # k-means; an index of codes is complete
         lists.add_with_ids(vectors, keys)
         self._lists, self._left = lists, len(keys)
+
+
+def _codes(faiss: Any, vectors: NDArray[np.float32], *, bits: int) -> Any:
+    """An index of all codes of b bits, nearest first.
+
+    A vector x becomes its signed distances p from b hyperplanes. Its code is the corner of
+    {−1, 1}^b with the largest product with p; the next ones differ where |p| is small.
+    """
+    dim = vectors.shape[1]
+    planes = np.random.default_rng(0).standard_normal((bits, dim)).astype(np.float32)
+    planes /= np.linalg.norm(planes, axis=1, keepdims=True)
+    distances = faiss.LinearTransform(dim, bits, True)
+    faiss.copy_array_to_vector(planes.ravel(), distances.A)
+    faiss.copy_array_to_vector(-np.median(vectors @ planes.T, axis=0), distances.b)
+    distances.is_trained = True
+    corners = faiss.IndexFlatIP(bits)
+    corners.add((np.arange(2**bits)[:, None] >> np.arange(bits) & 1).astype(np.float32) * 2 - 1)
+    return faiss.IndexPreTransform(distances, corners)
 
 
 @final
@@ -120,13 +160,16 @@ class Indexes:
     """An index for each row of a batch."""
 
     def __init__(
-        self, rows: int, capacity: int, word_dim: int, *, metric: Metric = "cosine"
+        self,
+        rows: int,
+        capacity: int,
+        word_dim: int,
+        *,
+        metric: Metric = "cosine",
+        kind: Kind = "ivf",
     ) -> None:
-        self._capacity, self._word_dim, self._metric = capacity, word_dim, metric
+        self._new = partial(Index, capacity, word_dim, metric=metric, kind=kind)
         self._rows = [self._new() for _ in range(rows)]
-
-    def _new(self) -> Index:
-        return Index(self._capacity, self._word_dim, metric=self._metric)
 
     def fill(self, words: Float[Tensor, "B N W"], count: Int[Tensor, " B"]) -> None:
         """Put the first ``count[b]`` words of every row."""

@@ -325,9 +325,10 @@ def test_a_store_that_does_not_fit_is_refused_and_changes_nothing(damage, senten
     assert values_of(own, 0) == [5]
 
 
-def test_an_index_finds_what_a_full_search_finds_and_follows_what_is_learned():
+@pytest.mark.parametrize("find", ["ivf", "lsh"])
+def test_an_index_finds_what_a_full_search_finds_and_follows_what_is_learned(find):
     pytest.importorskip("faiss")
-    exact, indexed = store(capacity=400), store(capacity=400, find="faiss")
+    exact, indexed = store(capacity=400), store(capacity=400, find=find)
     action, keys, values = torch.randint(0, A, (60,)), torch.randn(60, W), torch.randn(60)
     for own in (exact, indexed):
         own.write(action, keys, values)
