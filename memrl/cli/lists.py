@@ -21,6 +21,7 @@ from memrl.config.models import Config
 from memrl.envs.make import check, envs, options
 from memrl.envs.options import REQUIRED
 from memrl.memory import registry
+from memrl.memory.kernels.choice import torch_only
 from memrl.memory.state import nbytes
 from memrl.nn.encoder import ENCODERS
 from memrl.options import what_is_read
@@ -91,7 +92,7 @@ def describe(name: str) -> dict[str, Any]:
     """
     core = registry.build(name, PolicyConfig().encoder_dim, {})
     state, x = core.initial_state(1), torch.zeros(1, core.in_dim)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), torch_only(), FlopCounterMode(display=False) as counter:
         core.step(x, state, torch.zeros(1, dtype=torch.bool))
     return {
         "name": name,

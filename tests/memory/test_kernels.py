@@ -14,6 +14,7 @@ import pytest
 import torch
 from suites import slow_but
 
+from memrl.cli.lists import describe
 from memrl.memory import registry
 from memrl.memory.kernels import choice, compile
 from memrl.memory.kernels.choice import SWITCH
@@ -345,3 +346,12 @@ def test_the_short_exp_is_within_5e_7_of_its_value():
 
     for x in np.linspace(-86.9, 87.9, 10_001, dtype=np.float32):
         assert abs(short_exp(x) / np.exp(np.float64(x)) - 1) <= 5e-7
+
+
+@pytest.mark.parametrize("name", ["dnc", "memnn", "rmc"])
+def test_the_listed_cost_of_a_memory_does_not_depend_on_its_kernel(monkeypatch, name):
+    counts = []
+    for switch in ("0", "1"):
+        monkeypatch.setenv(SWITCH, switch)
+        counts.append(describe(name)["flop_per_step"])
+    assert counts[0] == counts[1]

@@ -10,7 +10,9 @@ import importlib
 import importlib.util
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Any, TypeVar
 
@@ -22,6 +24,17 @@ from memrl.memory.ops.controlled import Memory
 C = TypeVar("C")
 F = TypeVar("F", bound=Callable[..., Any])
 SWITCH = "MEMRL_KERNELS"
+_torch_only: ContextVar[bool] = ContextVar("torch_only", default=False)
+
+
+@contextmanager
+def torch_only() -> Iterator[None]:
+    """Memories compute by torch's operations alone, which torch's tools can see and count."""
+    before = _torch_only.set(True)
+    try:
+        yield
+    finally:
+        _torch_only.reset(before)
 
 
 def row_memory(name: str, like: Tensor, *sizes: Any) -> Memory | None:
@@ -78,7 +91,7 @@ def _serves(like: Tensor) -> bool:
     """Whether kernels are for such tensors, and turned on."""
     plain = like.device.type == "cpu" and like.dtype in (torch.float32, torch.float64)
     traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
-    return plain and not traced and os.environ.get(SWITCH) != "0"
+    return plain and not traced and os.environ.get(SWITCH) != "0" and not _torch_only.get()
 
 
 @cache
