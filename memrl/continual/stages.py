@@ -17,6 +17,7 @@ from memrl.pipeline.spaces import refuse_other_spaces
 
 Method: TypeAlias = Literal["finetune", "clear", "distil"]
 METHODS: Final[tuple[Method, ...]] = ("finetune", "clear", "distil")
+_GROUPS: Final[dict[Method, str]] = {"clear": "agent.rehearsal.", "distil": "agent.teacher."}
 ALONE: Final = "alone"  # the folder of agents that learn one task only
 _LIST: Final = re.compile(r"\[(.*)\]", re.DOTALL)
 
@@ -58,7 +59,7 @@ def stages(
         folder = method if number else "first"
         earlier = [str(stage.path) for stage in made]
         path = root / folder / _name(number, task)
-        composed = compose([*task, *words, *_words(method, earlier)])
+        composed = compose([*task, *_read(words, method, earlier), *_words(method, earlier)])
         made.append(Stage(number, path, _at(composed, path)))
     return made
 
@@ -71,7 +72,7 @@ def alone(
     return [
         first,
         *(
-            Stage(number, path, _at(compose([*task, *words]), path))
+            Stage(number, path, _at(compose([*task, *_read(words, "finetune", [])]), path))
             for number, task in enumerate(tasks[1:], 1)
             for path in [folder / _name(number, task)]
         ),
@@ -100,6 +101,12 @@ def _words(method: Method, earlier: Sequence[str]) -> list[str]:
     elif method == "distil":
         words.append(list_of_texts("agent.teacher.runs", earlier[-1:]))
     return words
+
+
+def _read(words: Sequence[str], method: Method, earlier: Sequence[str]) -> list[str]:
+    """The words of all without the options of what this run does not do."""
+    unread = tuple(group for reader, group in _GROUPS.items() if reader != method or not earlier)
+    return [word for word in words if not word.startswith(unread)]
 
 
 def _at(config: Config, path: Path) -> Config:

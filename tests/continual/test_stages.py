@@ -44,6 +44,15 @@ def test_all_methods_share_the_first_run_which_is_also_that_of_the_first_task_al
     assert base[2].path == Path("root/alone/2-probe-Recall-v0")
 
 
+def test_options_of_a_method_reach_the_runs_that_read_them():
+    words = ["memory=gru", "agent.rehearsal.chunks=2", "agent.teacher.weight=3.0"]
+    clear, distil = (stages(TASKS, words, method, ROOT) for method in ("clear", "distil"))
+    assert [stage.config.agent.rehearsal.chunks for stage in clear] == [16, 2, 2]
+    assert [stage.config.agent.teacher.weight for stage in clear] == [1.0, 1.0, 1.0]
+    assert [stage.config.agent.teacher.weight for stage in distil] == [1.0, 3.0, 3.0]
+    assert alone(TASKS, words, ROOT, clear[0])[1].config.agent.rehearsal.chunks == 16
+
+
 @pytest.mark.parametrize("text", ["", "[]", "[A]", "A,B", "[A,,B]"])
 def test_a_course_has_two_tasks_or_more(text):
     with pytest.raises(ValueError, match="a list of two tasks or more is wanted"):
