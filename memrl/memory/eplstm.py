@@ -53,8 +53,7 @@ class EpisodicLSTM(MemoryCore[EpisodicLSTMState]):
         in_dim: width of the input features.
         slots: N, contexts that are stored.
         context: K, the number of features, the last ones, that are the context; 0: all features.
-        restart: the LSTM forgets h and c where an episode begins, as in the paper; otherwise its
-            gates learn what to forget.
+        restart: h and c are zero where an episode begins; otherwise the gates learn what to forget.
         delta: δ, the squared distance at which the kernel has half of its maximum, and up to which
             two contexts are the same.
         hidden_dim: H, width of the state and of the output.
