@@ -93,7 +93,7 @@ def test_every_layer_of_a_stack_is_compiled():
 def test_a_core_says_truly_whether_it_loops():
     for name in names():
         own = core_class(name).forward not in (MemoryCore.forward, ControlledMemory.forward)
-        assert build(name, 3).loops == (not own or name in ("rmc", "entnet"))
+        assert build(name, 3).loops == (not own or name in ("rmc", "entnet", "memnn"))
 
 
 @pytest.mark.slow

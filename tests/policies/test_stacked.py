@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from gymnasium import spaces
 
 from memrl.memory import build
-from memrl.policies.backbone import PolicyConfig, Stacked, build_core
+from memrl.policies.backbone import PolicyConfig, Stacked, build_parts
 from memrl.policies.critic import TwoMemories
 
 WITH_READS, WITHOUT = {"memory": "dnc", "slots": 3, "word_dim": 2}, {"memory": "gru"}
@@ -64,4 +65,4 @@ def test_reaches_add_up_in_a_stack_and_the_longest_counts_side_by_side(kinds, st
 def test_a_memory_that_draws_what_it_reads_is_refused():
     memory = {"name": "memnn", "read": "sampled"}
     with pytest.raises(ValueError, match=r"memory=memnn draws .* which only memrl fit has"):
-        build_core(5, memory, PolicyConfig())
+        build_parts(spaces.Dict({"obs": spaces.Discrete(5)}), memory, PolicyConfig())
