@@ -29,6 +29,7 @@ def start_fits(overrides: Sequence[str], *, as_json: bool) -> None:
         config = composed.resolve(FitConfig)
         refuse_taken(config)
         built = FitJob(config)  # before anything is printed: a wrong value is told alone
+        built.take_weights()
         composed.announce(config_lines(config), say)
         run = run_job(built, say=say)
         if composed.place is None:

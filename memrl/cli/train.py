@@ -32,6 +32,7 @@ def start_runs(overrides: Sequence[str], *, as_json: bool) -> None:
         check(config.env.id, family=config.env.family, **(config.env.model_extra or {}))
         refuse_taken(config)
         built = TrainJob(config)  # before anything is printed: a wrong value is told alone
+        built.take_weights()
         composed.announce(config_lines(config), say)
         run = train_job(built, say=say)
         if composed.place is None:

@@ -57,8 +57,10 @@ class Job(ABC, Generic[C, L]):
         learner: a new one, not yet trained.
         core: the memory that ``compile=true`` compiles; None if there is none.
         device: of the learner.
+        inherited: what ``take_weights`` took; None before.
     """
 
+    inherited: str | None = None
     config: C
     learner: L
     core: object
@@ -68,6 +70,15 @@ class Job(ABC, Generic[C, L]):
     def data(self) -> dict[str, str]:
         """Digests of the files that are learned from, by their paths."""
         return {}
+
+    def take_weights(self) -> None:
+        """Begin with the weights of the run ``init``, where one is configured, and only once.
+
+        Raises:
+            RunError: there is no such run, or nothing of it fits.
+        """
+        if self.config.init is not None and self.inherited is None:
+            self.inherited = self.inherit(weights_of(self.config.init))
 
     @abstractmethod
     def inherit(self, weights: Weights) -> str:
@@ -147,8 +158,9 @@ def run(
 
 
 def _inherit(job: Job[C, L], say: Say) -> None:
-    if job.config.init is not None:
-        say(job.inherit(weights_of(job.config.init)))
+    job.take_weights()
+    if job.inherited is not None:
+        say(job.inherited)
 
 
 def _run_in(

@@ -82,6 +82,8 @@ def sentence(outcome: Outcome) -> str:
         ["train", "env=probe", "env.length=0"],
         ["train", "env=CartPole-v1", "agent=r2d2", "agent.replay.capacity=3"],
         ["fit", "task=copy", "task.longest=0"],
+        ["train", "env=CartPole-v1", "init=no/run"],
+        ["fit", "task=copy", "init=no/run"],
     ],
 )
 def test_a_value_out_of_range_is_told_alone_without_the_config(memrl, words):
