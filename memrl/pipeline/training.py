@@ -152,7 +152,13 @@ class TrainJob(Job[Config, Agent]):
         config, title = self.config, picture_title(self.config)
         levels = references(config, success=evaluation.success is not None)
         with faults_told(say):
-            draw_curve(directory.metrics, directory.curve, references=levels, title=title)
+            draw_curve(
+                directory.metrics,
+                directory.curve,
+                references=levels,
+                evaluated={"success": evaluation.success, "return": evaluation.return_},
+                title=title,
+            )
         with faults_told(say):
             recording, space = self._record()
             for draw, path in (

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from memrl.evaluation.learning_curve import Curve, read_curve
+from memrl.evaluation.statistics import Estimate
 from memrl.plots import style
 
 FEW: Final = 20  # episodes: a mean of fewer is hardly one
@@ -23,14 +24,18 @@ def draw_curve(
     path: Path,
     *,
     references: Mapping[str, float] | None = None,
+    evaluated: Mapping[str, Estimate | None] | None = None,
     title: str = "",
 ) -> Figure:
     """Draw a run's success (or return) over env steps and write it as PNG.
+
+    The curve is of training, where an agent also explores; ``evaluated`` is how it does at the end.
 
     Args:
         metrics: the run's metrics.csv.
         path: of the picture.
         references: levels by name, in [0, 1] where the task has a success, else returns.
+        evaluated: ``success`` and ``return`` over fresh episodes.
         title: above the picture.
 
     Raises:
@@ -45,6 +50,8 @@ def draw_curve(
         axes.plot(curve.experience, curve.score, color=colour, alpha=0.25, lw=0.8, label=name)
         name = f"{name}, mean over {curve.window} iterations"
     draw_line(axes, curve, name, colour)
+    if (estimate := (evaluated or {}).get(curve.measure)) is not None:
+        draw_estimate(axes, float(curve.experience[-1]), estimate)
     style.steps_axis(axes)
     style.score_axis(axes, curve.measure)
     draw_references(axes, references or {}, percent=curve.is_share)
@@ -82,3 +89,12 @@ def draw_line(axes: Axes, curve: Curve, name: str, colour: str) -> None:
     if not few.all():
         solid = np.where(few, np.nan, curve.smooth)
         axes.plot(curve.experience, solid, **line, label=name)
+
+
+def draw_estimate(axes: Axes, experience: float, estimate: Estimate) -> None:
+    """A point with its interval, which a single episode does not have."""
+    mean, low, high, _, samples = estimate
+    episodes = "a fresh episode" if samples == 1 else f"{samples:,} fresh episodes"
+    reach = None if samples == 1 else [[mean - low], [high - mean]]
+    look: dict[str, Any] = {"color": style.COLOURS[1], "fmt": style.POINT, "capsize": 3}
+    axes.errorbar(experience, mean, reach, **look, label=f"{episodes} at the end", clip_on=False)

@@ -13,6 +13,7 @@ from small_agents import make_agent
 from memrl.errors import RunError
 from memrl.evaluation.learning_curve import moving_mean, read_curve
 from memrl.evaluation.recording import record_episode
+from memrl.evaluation.statistics import Estimate
 from memrl.plots import style
 from memrl.plots.curve import draw_curve
 from memrl.plots.episode import draw_episode
@@ -92,6 +93,28 @@ def test_a_curve_of_one_point_has_a_marker(tmp_path, rows, marker):
 def test_a_task_without_success_is_drawn_by_its_return(tmp_path):
     figure = draw_curve(metrics(tmp_path / "m.csv", success=False), tmp_path / "curve.png")
     assert figure.axes[0].get_ylabel() == "return (sum of rewards of an episode)"
+
+
+@pytest.mark.parametrize(("success", "told"), [(True, [0.9, 0.6, 1.0]), (False, [3.0, 2.0, 4.0])])
+def test_how_an_agent_does_at_the_end_stands_on_its_curve(tmp_path, success, told):
+    """An agent that explores while it learns has a curve that stays low."""
+    evaluated = {
+        "success": Estimate(0.9, 0.6, 1.0, 0.1, 7) if success else None,
+        "return": Estimate(3.0, 2.0, 4.0, 0.5, 7),
+    }
+    file = metrics(tmp_path / "m.csv", success=success)
+    axes = draw_curve(file, tmp_path / "c.png", evaluated=evaluated).axes[0]
+    assert labels(axes)[-1] == "7 fresh episodes at the end"
+    (point, _, (bar,)) = axes.containers[0]
+    assert [*point.get_xdata(), *point.get_ydata()] == [700 * 211, told[0]]
+    assert np.allclose(bar.get_segments()[0][:, 1], told[1:])
+
+
+def test_an_evaluation_of_one_episode_has_no_interval(tmp_path):
+    evaluated = {"success": Estimate(1.0, -math.inf, math.inf, math.nan, 1)}
+    axes = draw_curve(metrics(tmp_path / "m.csv"), tmp_path / "c.png", evaluated=evaluated).axes[0]
+    assert labels(axes)[-1] == "a fresh episode at the end"
+    assert not axes.containers[0].has_yerr
 
 
 def test_iterations_without_an_episode_are_left_out_of_a_curve(tmp_path):
