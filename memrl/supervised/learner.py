@@ -129,7 +129,7 @@ class SupervisedLearner:
             return {}
         used, slots = self.model.fullness(batch.x, batch.start), self.growth.core.slots
         self.growth.update(used)
-        return {"memory/slots": slots, "memory/used": used}
+        return {"memory/slots": float(slots), "memory/used": used}
 
     def _draw(self) -> Batch:
         """The next batch, on the device."""

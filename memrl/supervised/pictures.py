@@ -73,13 +73,7 @@ def draw_lengths(marks: Sequence[LengthScore], path: Path, *, task: Task, title:
     if all(mark.best_accuracy is not None for _, mark in rows):
         best = [mark.best_accuracy or math.nan for _, mark in rows]
         axes.plot(lengths, best, color=style.COLOURS[2], lw=1.6, ls="--", label="best possible")
-    _percent(axes, f"{_scored(task)}s")
-    draw_references(axes, {"chance": task.chance}, percent=True)
-    axes.set_xlabel("length")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_title(title, loc="left")
-    style.tidy(axes)
-    axes.legend(frameon=False, fontsize=style.FONT - 1, loc="best")
+    _finish_shares(axes, task, "length", title)
     style.save(picture, path)
     return picture
 
@@ -97,15 +91,20 @@ def draw_groups(
     for index, (name, shares) in enumerate(groups.items()):
         look: dict[str, Any] = {"lw": 2.0, "marker": "o"} if index == 0 else {"lw": 1.6, "ls": "--"}
         axes.plot(range(1, len(shares) + 1), shares, color=style.COLOURS[index], label=name, **look)
+    _finish_shares(axes, task, task.group, title)
+    style.save(picture, path)
+    return picture
+
+
+def _finish_shares(axes: Axes, task: Task, label: str, title: str) -> None:
+    """Axes, chance, title and legend of shares of a task's scored steps over whole numbers."""
     _percent(axes, f"{_scored(task)}s")
     draw_references(axes, {"chance": task.chance}, percent=True)
-    axes.set_xlabel(task.group)
+    axes.set_xlabel(label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title(title, loc="left")
     style.tidy(axes)
     axes.legend(frameon=False, fontsize=style.FONT - 1, loc="best")
-    style.save(picture, path)
-    return picture
 
 
 class _Best(NamedTuple):
