@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from memrl.envs.actions import check_actions
+from memrl.envs.rows import where_rows
 from memrl.envs.setups import Setups, Tensors, draw_setups
 from memrl.options import checked_seed
 from memrl.rollout.env import BatchedEnv, Carried, Obs, Transition
@@ -110,8 +111,8 @@ class EpisodicEnv(BatchedEnv, ABC):
         if self._kept is not None:
             again = self._next_episode(first, state)
             if again is not first:
-                first = {key: _where(self._kept, again[key], first[key]) for key in first}
-        self._state = {key: _where(ended, first[key], now) for key, now in state.items()}
+                first = {key: where_rows(self._kept, again[key], first[key]) for key in first}
+        self._state = {key: where_rows(ended, first[key], now) for key, now in state.items()}
         return Transition(
             obs=self._observe(setups, self._state),
             reward=reward,
@@ -171,7 +172,3 @@ class EpisodicEnv(BatchedEnv, ABC):
 
     def _flags(self, value: bool) -> Tensor:
         return torch.full((self.num_envs,), value, dtype=torch.bool, device=self.device)
-
-
-def _where(ended: Tensor, first: Tensor, now: Tensor) -> Tensor:
-    return torch.where(ended.view(-1, *[1] * (now.dim() - 1)), first, now)

@@ -8,6 +8,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from memrl.envs.rows import where_rows
 from memrl.envs.wrappers import refuse_key
 from memrl.rollout.env import BatchedEnv, Carried, Obs, Transition
 
@@ -90,7 +91,7 @@ class Trials(BatchedEnv):
             reward=inner.reward,
             terminated=over,
             truncated=torch.zeros_like(over),
-            final_obs={key: _where(over, last[key], obs[key]) for key in obs},
+            final_obs={key: where_rows(over, last[key], obs[key]) for key in obs},
             metrics={**inner.metrics, **dict(zip(RETURNS, (first_return, returns), strict=True))},
         )
 
@@ -145,7 +146,3 @@ def refuse_goals(has_goals: bool) -> None:
     """Raise ValueError for environments with goals, which hindsight would relabel in a trial."""
     if has_goals:
         raise ValueError("a trial needs a task without goals (desired_goal in the observation)")
-
-
-def _where(rows: Tensor, one: Tensor, other: Tensor) -> Tensor:
-    return torch.where(rows.view(-1, *[1] * (one.dim() - 1)), one, other)

@@ -9,6 +9,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from memrl.envs.rows import where_rows
 from memrl.rollout.env import BatchedEnv, Carried, Obs, Transition, copied
 from memrl.rollout.spaces import brief_space
 
@@ -105,8 +106,7 @@ class Previous(BatchedEnv):
         if transition.valid is not None:
             is_first = is_first | ~transition.valid
         self._previous = {
-            key: torch.where(is_first.view(-1, *[1] * (now.dim() - 1)), self._start[key], now)
-            for key, now in last.items()
+            key: where_rows(is_first, self._start[key], now) for key, now in last.items()
         }
         return transition._replace(
             obs=self._with_previous(transition.obs),

@@ -12,6 +12,7 @@ from memrl.envs.minigrid.bank import Bank
 from memrl.envs.minigrid.cells import EMPTY
 from memrl.envs.minigrid.engine import GridEngine, GridState
 from memrl.envs.minigrid.task_rules import StepInfo, StepResult, TaskRules
+from memrl.envs.rows import where_rows
 
 
 class GridEpisodes(NamedTuple):
@@ -102,10 +103,7 @@ def autoreset_by_mask(
     fresh = start_episodes(bank, level)
     old = [*episodes.grid[:2], *_small(episodes, image)]
     new = [*fresh.grid[:2], *_small(fresh, first.index_select(0, level))]
-    leaves = [
-        torch.where(ended.view(-1, *[1] * (after.dim() - 1)), after, before)
-        for before, after in zip(old, new, strict=True)
-    ]
+    leaves = [where_rows(ended, after, before) for before, after in zip(old, new, strict=True)]
     return _episodes(leaves[:2], leaves[2:])
 
 

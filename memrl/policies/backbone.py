@@ -256,6 +256,11 @@ def build_core(
             f"memory={memory['name']} draws what it reads, and learns that from the loss of whole "
             "sequences, which only memrl fit has (allowed here: a read that is not drawn)"
         )
+    if any(core.context for core in cores[1:]):
+        raise ValueError(
+            f"memory.context={options['context']} with policy.layers={config.layers}: what a layer "
+            "above reads ends with no context (allowed: policy.layers=1)"
+        )
     beside = encoder.beside_dim
     if beside and cores[0].context not in (None, beside):
         raise ValueError(

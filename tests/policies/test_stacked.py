@@ -66,3 +66,11 @@ def test_a_memory_that_draws_what_it_reads_is_refused():
     memory = {"name": "memnn", "read": "sampled"}
     with pytest.raises(ValueError, match=r"memory=memnn draws .* which only memrl fit has"):
         build_parts(spaces.Dict({"obs": spaces.Discrete(5)}), memory, PolicyConfig())
+
+
+def test_a_context_is_refused_where_a_layer_above_would_not_see_it():
+    space = spaces.Dict({"obs": spaces.MultiBinary(3)})
+    memory = {"name": "eplstm", "context": 3}
+    build_parts(space, memory, PolicyConfig(beside=["obs"]))
+    with pytest.raises(ValueError, match=r"memory.context=3 with policy.layers=2: .*layers=1"):
+        build_parts(space, memory, PolicyConfig(beside=["obs"], layers=2))
