@@ -42,7 +42,7 @@ class Teachers:
 
     Args:
         teachers: one or more, over the agent's observations and actions; they are frozen.
-        rollout: of the agent; it gets arrays for what they would do.
+        rollout: of the agent; ``follow`` writes what they would do into it.
         return_norm: standardises the returns that the agent's critic predicts; None: nothing does.
     """
 
@@ -80,8 +80,10 @@ class Teachers:
 def teach(rollout: Rollout, number: int, out: PolicyUnrolled) -> None:
     """Write outputs [T, B] of teacher ``number`` into a rollout, in place after the first time."""
     for name, x in {**out.actions.parameters(), VALUE: out.value}.items():
-        kept = rollout.taught.setdefault(f"{number}.{name}", torch.empty_like(x))
-        kept.copy_(x)
+        key = f"{number}.{name}"
+        if key not in rollout.taught:
+            rollout.taught[key] = torch.empty_like(x)
+        rollout.taught[key].copy_(x)
 
 
 def imitation_loss(

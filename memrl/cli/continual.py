@@ -13,6 +13,7 @@ from memrl.config.models import check
 from memrl.continual.course import conclude, evaluate_all, learn, matrix
 from memrl.continual.scores import Transfer
 from memrl.continual.stages import (
+    GROUPS,
     METHODS,
     Method,
     Stage,
@@ -47,6 +48,7 @@ def run_course(words: Sequence[str], *, as_json: bool) -> None:
     options, rest = _split(words)
     methods, tasks = _methods(options.methods), split_tasks(options.tasks)
     root, say = Path(options.root), listener(as_json=as_json)
+    _refuse_unread(rest, methods)
     courses = {method: stages(tasks, rest, method, root) for method in methods}
     refuse_other_tasks(courses[methods[0]])
     base = alone(tasks, rest, root, courses[methods[0]][0]) if options.alone else None
@@ -100,6 +102,14 @@ def _split(words: Sequence[str]) -> tuple[Options, list[str]]:
         if word.startswith("-") or word.partition("=")[0] in ("env", "init", "run.dir"):
             raise ValueError(f"memrl continual takes no {word}: tasks, root and methods choose it")
     return check(known, Options), rest
+
+
+def _refuse_unread(words: Sequence[str], methods: Sequence[Method]) -> None:
+    """Raise ValueError for an option of a method that is not among these."""
+    for reader, group in GROUPS.items():
+        for word in words:
+            if word.startswith(group) and reader not in methods:
+                raise ValueError(f"{word} is not read by {', '.join(methods)} (it is by {reader})")
 
 
 def _methods(text: str) -> list[Method]:

@@ -28,7 +28,7 @@ from memrl.run.directory import RunDirectory
 from memrl.run.summary import standard
 
 Say: TypeAlias = Callable[[str], None]
-SCORES: Final = "tasks.json"  # of a run: success and return on each task, after this one
+SCORES: Final = "tasks.json"  # of a run: tasks, and success and return on each, after this one
 
 
 def learn(stage: Stage, say: Say) -> None:
@@ -43,7 +43,8 @@ def learn(stage: Stage, say: Say) -> None:
         say(f"\n{stage.path}")
         train(stage.config, stage.path, say=say)
         return
-    there = read_config(directory)
+    machine = {"device": stage.config.device, "threads": stage.config.threads}
+    there = read_config(directory, **machine)
     if other := differences(_plain(there), _plain(stage.config)):
         raise RunError(
             f"{stage.path} was made with other words: {', '.join(other)}; choose another root"
@@ -55,9 +56,10 @@ def learn(stage: Stage, say: Say) -> None:
 def evaluate_all(stage: Stage, tasks: Sequence[Config], say: Say) -> list[dict[str, Any]]:
     """Success and return on each task of the agent that a stage left; kept in its directory."""
     file = stage.path / SCORES
-    if file.exists():
-        return list(json.loads(file.read_text()))
-    agent = open_run(stage.path).agent
+    asked = [config.env.model_dump(mode="json") for config in tasks]
+    if file.exists() and (kept := json.loads(file.read_text()))["tasks"] == asked:
+        return list(kept["scores"])
+    agent = open_run(stage.path, device=stage.config.device).agent
     rows = []
     for config in tasks:
         how = config.evaluate
@@ -74,7 +76,9 @@ def evaluate_all(stage: Stage, tasks: Sequence[Config], say: Say) -> list[dict[s
         rows.append({"env": config.env.id, "success": success, "return": found.return_.mean})
         say(f"after task {stage.number}: {config.env.id} return {found.return_.mean:.3g}"
             + ("" if success is None else f", success {success:.1%}"))  # fmt: skip
-    write_atomically(file, json.dumps(standard(rows), indent=2).encode())
+    write_atomically(
+        file, json.dumps(standard({"tasks": asked, "scores": rows}), indent=2).encode()
+    )
     return rows
 
 

@@ -17,7 +17,7 @@ from memrl.pipeline.spaces import refuse_other_spaces
 
 Method: TypeAlias = Literal["finetune", "clear", "distil"]
 METHODS: Final[tuple[Method, ...]] = ("finetune", "clear", "distil")
-_GROUPS: Final[dict[Method, str]] = {"clear": "agent.rehearsal.", "distil": "agent.teacher."}
+GROUPS: Final[dict[Method, str]] = {"clear": "agent.rehearsal.", "distil": "agent.teacher."}
 ALONE: Final = "alone"  # the folder of agents that learn one task only
 _LIST: Final = re.compile(r"\[(.*)\]", re.DOTALL)
 
@@ -105,7 +105,7 @@ def _words(method: Method, earlier: Sequence[str]) -> list[str]:
 
 def _read(words: Sequence[str], method: Method, earlier: Sequence[str]) -> list[str]:
     """The words of all without the options of what this run does not do."""
-    unread = tuple(group for reader, group in _GROUPS.items() if reader != method or not earlier)
+    unread = tuple(group for reader, group in GROUPS.items() if reader != method or not earlier)
     return [word for word in words if not word.startswith(unread)]
 
 

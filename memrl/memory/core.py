@@ -42,6 +42,7 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
         in_dim: width I of the input features.
         out_dim: width O of the output features.
         horizon: steps a gradient can reach back: 0, k, or None when unbounded.
+        reads_first: a step reads what earlier ones wrote, and writes then; else it writes first.
         warm_up: steps of an episode before every parameter is in use.
         draws: some choices are drawn, and ``cost`` is the logarithm of their probability. Who knows
             the loss of a sequence multiplies the two (REINFORCE). ``memrl fit`` does.
@@ -60,6 +61,7 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
     ablations: frozenset[str] = frozenset()
     autocasts: ClassVar[bool] = False
     horizon: int | None = None
+    reads_first: ClassVar[bool] = False
     warm_up: int = 0
     draws: bool = False
     choices: torch.Generator | None = None

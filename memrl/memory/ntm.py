@@ -85,6 +85,7 @@ class NTM(ControlledMemory[NTMState], Slotted):
     """
 
     paper = "Graves, Wayne & Danihelka 2014, Neural Turing Machines"
+    reads_first = True
     first_memory: Tensor  # [N, W]  a parameter or a buffer
 
     def __init__(

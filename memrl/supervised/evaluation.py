@@ -76,7 +76,7 @@ def _score(
         on_device = batch.to(device)
         logits = model(on_device.x, on_device.start).logits
         sums = sums + _sums(task, logits, on_device)
-        groups.add(batch, logits.cpu())
+        groups.add(batch, logits)
         ideal = task.best_logits(batch)
         has_best = ideal is not None
         if ideal is not None:

@@ -23,14 +23,16 @@ class GroupScores:
         self._scored = torch.zeros(0)  # [G]
 
     def add(self, batch: Batch, logits: Tensor) -> None:
-        """Score the model's ``logits`` [T, B, O] and those of the controls, on the CPU."""
+        """Score the model's ``logits`` [T, B, O] and the controls'; ``batch`` is on the CPU."""
         groups = self._task.groups(batch)
         if groups is None:
             return
-        group = groups[batch.mask] - 1  # [S]
+        group, target = groups[batch.mask] - 1, batch.target[batch.mask]  # [S]
         self._scored = _added(self._scored, group, torch.ones(len(group)))
-        for name, said in {MODEL: logits, **self._task.controls(batch)}.items():
-            right = is_right(self._task, said, batch).float().view(len(group), -1).mean(1)
+        for name, said in {MODEL: logits.cpu(), **self._task.controls(batch)}.items():
+            right = (
+                is_right(self._task, said[batch.mask], target).float().view(len(group), -1).mean(1)
+            )
             self._right[name] = _added(self._right.get(name, torch.zeros(0)), group, right)
 
     def accuracies(self) -> dict[str, list[float]] | None:

@@ -34,13 +34,12 @@ def score_batch(task: Task, logits: Tensor, batch: Batch) -> Score:
     """
     predicted, target = logits[batch.mask], batch.target[batch.mask]  # [S, O]; [S, O] or [S]
     loss = _loss(task, predicted, target, "sum")
-    correct = is_right(task, logits, batch).sum()
+    correct = is_right(task, predicted, target).sum()
     return Score(loss, correct, torch.tensor(target.numel(), device=logits.device))
 
 
-def is_right(task: Task, logits: Tensor, batch: Batch) -> Tensor:
-    """Which scored classes [S] or bits [S, O] are right."""
-    predicted, target = logits[batch.mask], batch.target[batch.mask]
+def is_right(task: Task, predicted: Tensor, target: Tensor) -> Tensor:
+    """Which of the scored classes [S] or bits [S, O] are right; ``predicted``: logits [S, O]."""
     if task.kind == "bits":
         return (predicted > 0) == (target > 0.5)
     return predicted.argmax(-1) == target

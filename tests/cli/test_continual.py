@@ -35,6 +35,17 @@ def test_a_course_prints_what_each_method_forgot_and_goes_on_where_it_stopped(me
     assert "here/distil/1-" not in again.out
 
 
+def test_a_course_of_other_tasks_is_evaluated_anew(memrl):  # noqa: F811
+    """Scores of the run that both share were taken from the first course."""
+    assert memrl(*COURSE, "root=here", *NO_CLEAR).code == 0
+    tasks = next(word for word in COURSE if word.startswith("tasks="))
+    longer = [word for word in COURSE if word != tasks]
+    outcome = memrl(*longer, f"{tasks[:-1]},probe/Recall-v0 env.delay=2]", "root=here", *NO_CLEAR)
+    assert outcome.code == 0, outcome.err
+    scores = json.loads(Path("here/continual.json").read_text())["finetune"]["scores"]
+    assert [len(row) for row in scores] == [3, 3, 3]
+
+
 def test_clear_clones_what_was_done_in_the_earlier_task(memrl):  # noqa: F811
     outcome = memrl(*COURSE, "methods=[clear]", "root=here", "--json", *NO_CLEAR)
     assert outcome.code == 0, outcome.err
@@ -56,6 +67,7 @@ def test_a_course_made_with_other_words_is_not_mixed(memrl):  # noqa: F811
         (["methods=[claer]"], "'claer', allowed: finetune, clear, distil; did you mean clear?"),
         (["env=probe"], "takes no env=probe: tasks, root and methods choose it"),
         (["-m"], "takes no -m"),
+        (["agent.teacher.weight=2"], "is not read by finetune (it is by distil)"),
         (["alone=yes"], "alone=yes, allowed: true, false"),
         (["memori=gru"], "memori"),
     ],

@@ -368,3 +368,10 @@ def test_a_memory_without_slots_is_refused():
 def test_an_unknown_search_is_refused():
     with pytest.raises(ValueError, match="'exact', 'ivf', 'lsh' or 'auto'"):
         memory.build("sam", IN, {"search": "exakt"})
+
+
+def test_slots_that_would_need_a_missing_library_are_refused_at_once(monkeypatch):
+    """They were refused when the memory grew, in the middle of training."""
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(ValueError, match="an approximate index needs faiss"):
+        memory.build("sam", 3, {"slots": 65_536, "grow": 131_072})

@@ -26,8 +26,9 @@ def test_a_slot_holds_what_was_written_last_and_what_that_left():
     assert attended_steps(build("dnc", 3), seen).tolist() == want
 
 
+@pytest.mark.parametrize(("name", "own"), [("dnc", 1), ("ntm", 0)])  # own: a step sees its write
 @pytest.mark.parametrize("write_heads", [1, 2])
-def test_slots_are_followed_as_in_plain_loops(write_heads):
+def test_slots_are_followed_as_in_plain_loops(write_heads, name, own):
     steps, slots, heads = 7, 5, 3
     reads = draw(steps, heads, slots).softmax(-1)
     writes = draw(steps, write_heads, slots).softmax(-1)
@@ -35,15 +36,15 @@ def test_slots_are_followed_as_in_plain_loops(write_heads):
         {"read_weights": read.unsqueeze(0), "write_weights": write.unsqueeze(0)}
         for read, write in zip(reads, writes, strict=True)
     ]
-    got = attended_steps(build("ntm", 3), seen)
+    got = attended_steps(build(name, 3), seen)
     for t in range(steps):
         for s in range(steps):
             share = 0.0
             for n in range(slots):
                 held = 0.0
-                if s <= t:
+                if s < t + own:
                     held = min(1.0, float(writes[s, :, n].sum()))
-                    for later in range(s + 1, t + 1):
+                    for later in range(s + 1, t + own):
                         held *= 1 - min(1.0, float(writes[later, :, n].sum()))
                 share += float(reads[t, :, n].mean()) * held
             assert float(got[t, s]) == pytest.approx(share)

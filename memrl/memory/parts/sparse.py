@@ -77,10 +77,10 @@ class SparseMemory(ControlledMemory[SparseState], Slotted):
         grow: Annotated[int, Ge(1)] | None = None,
         grow_above: Annotated[float, Gt(0), Lt(1)] = GROW_ABOVE,
     ) -> None:
-        _need_neighbours(slots, neighbours)
         sizes = MemorySizes(slots, word_dim, read_heads, hidden_dim)
         super().__init__(in_dim, sizes, interface_dim=read_heads * (2 * word_dim + 3 + self.extra))
         self.neighbours, self.search = neighbours, search
+        self._need_slots(slots)
         self._extend(slots)
         self._indexes = IndexCache("lsh" if search == "lsh" else "ivf")
         self._may_grow(grow, grow_above)
@@ -88,12 +88,14 @@ class SparseMemory(ControlledMemory[SparseState], Slotted):
 
     def _need_slots(self, slots: int) -> None:
         _need_neighbours(slots, self.neighbours)
+        if self._needs_index(slots):
+            import_faiss()
+
+    def _needs_index(self, slots: int) -> bool:
+        return self.search in ("ivf", "lsh") or (self.search == "auto" and slots > EXACT_SLOTS)
 
     def _extend(self, slots: int) -> None:
-        exact = self.search == "exact" or (self.search == "auto" and slots <= EXACT_SLOTS)
-        self.indexed = not exact
-        if self.indexed:
-            import_faiss()
+        self.indexed = self._needs_index(slots)
 
     def used(self, state: SparseState) -> Tensor:
         slots = torch.arange(state.memory.shape[1], device=state.written.device)
