@@ -173,11 +173,13 @@ def differences(saved: Any, present: Any, key: str = "") -> list[str]:
     return [] if same else [f"{key} ({saved!r} there, {present!r} here)"]
 
 
-def completed(saved: Any, defaults: Any) -> Any:
-    """``saved`` with the defaults of the keys that it lacks, in nested mappings too."""
-    if not (isinstance(saved, Mapping) and isinstance(defaults, Mapping)):
+def completed(saved: Any, defaults: Any, present: Any) -> Any:
+    """``saved`` with the defaults of the keys that it lacks and ``present`` has, nested ones too."""
+    if not all(isinstance(value, Mapping) for value in (saved, defaults, present)):
         return saved
-    return {**defaults, **{key: completed(saved[key], defaults.get(key)) for key in saved}}
+    newer = {key: defaults[key] for key in defaults if key in present}
+    older = {key: completed(saved[key], defaults.get(key), present.get(key)) for key in saved}
+    return {**newer, **older}
 
 
 def _check_fingerprint(
@@ -186,7 +188,10 @@ def _check_fingerprint(
     # Encoded and decoded like the saved one, so that tuples and lists compare equal.
     here = decode(Encoder().encode(present, "fingerprint"), {})
     there, now = saved.pop(DATA, {}), here.pop(DATA, {})
-    saved = {group: completed(values, defaults.get(group)) for group, values in saved.items()}
+    saved = {
+        group: completed(values, defaults.get(group), here.get(group))
+        for group, values in saved.items()
+    }
     differing = differences(saved, here)
     if differing:
         raise CheckpointError(

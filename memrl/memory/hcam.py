@@ -121,7 +121,7 @@ class HCAM(MemoryCore[HCAMState]):
         h, local = self.local._update(x, state.local)
         e = _standardised(h)
         y, looks = self._recall(h.unsqueeze(1), e.unsqueeze(1), state, state.age.unsqueeze(1))
-        rows = torch.arange(len(x), device=x.device)
+        rows = torch.arange(x.shape[0], device=x.device)
         slot = (state.age // self.chunk_len % (self.chunks + 1)).long()
         ring = state.ring if donate else state.ring.clone()
         summaries = state.summaries if donate else state.summaries.clone()
@@ -147,7 +147,7 @@ class HCAM(MemoryCore[HCAMState]):
         seen = self.attention(n, found, mask_of(back, self.chunks))
         place = self.chunks - back[:, -1].gather(1, seen.chosen[:, -1])
         looks = seen.relevance[:, -1].detach()
-        shown = looks.new_zeros(len(h), self.chunks + 1)
+        shown = looks.new_zeros(h.shape[0], self.chunks + 1)
         shown = shown.scatter_add(1, place.clamp(min=0).long(), looks)  # K: not visible
         return h + seen.read, shown[:, :-1]
 

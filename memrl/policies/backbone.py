@@ -256,7 +256,7 @@ def build_core(
             f"memory={memory['name']} draws what it reads, and learns that from the loss of whole "
             "sequences, which only memrl fit has (allowed here: a read that is not drawn)"
         )
-    if any(core.context for core in cores[1:]):
+    if config.layers > 1 and options.get("context"):
         raise ValueError(
             f"memory.context={options['context']} with policy.layers={config.layers}: what a layer "
             "above reads ends with no context (allowed: policy.layers=1)"

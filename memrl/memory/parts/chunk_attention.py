@@ -85,6 +85,6 @@ class ChunkAttention(nn.Module):
 
 def _chosen(steps: Float[Tensor, "B N C D"], chosen: Tensor) -> Tensor:
     """The chunks [B, T, k, C, D] with these numbers; whole chunks are copied at once."""
-    first = torch.arange(len(steps), device=steps.device)[:, None, None] * steps.shape[1]
+    first = torch.arange(steps.shape[0], device=steps.device)[:, None, None] * steps.shape[1]
     picked = steps.flatten(0, 1).flatten(1)  # [B N, C D]
     return F.embedding(chosen + first, picked).view(*chosen.shape, *steps.shape[2:])
