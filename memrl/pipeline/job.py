@@ -24,6 +24,7 @@ from memrl.run.agent import Learner
 from memrl.run.directory import RunDirectory
 from memrl.run.loop import TrainingResult, fit
 from memrl.run.progress import Style, progress_bar
+from memrl.run.reporter import Reporter
 from memrl.run.summary import provenance, write_summary
 from memrl.tracking.tracker import Tracker
 
@@ -128,6 +129,7 @@ def run(
     *,
     style: Style = "auto",
     say: Say = print,
+    reporter: Reporter | None = None,
 ) -> Result[L]:
     """Learn, evaluate, draw and write a summary.
 
@@ -137,6 +139,7 @@ def run(
             ``run.root``; an opened ``RunDirectory`` is continued from its last checkpoint.
         style: of the progress display: auto, bar, lines or quiet.
         say: receives messages for the terminal.
+        reporter: hears of each checkpoint.
 
     Raises:
         RunError: the directory is not empty or is being trained, the disk is full, learning
@@ -154,7 +157,7 @@ def run(
     with open_directory(config, target, learner.unit, say, data=data) as (directory, resume):
         if resume is None and not new:
             _inherit(job, say)  # it was stopped before its first checkpoint
-        return _run_in(directory, resume, job, data, style=style, say=say)
+        return _run_in(directory, resume, job, data, style=style, say=say, reporter=reporter)
 
 
 def _inherit(job: Job[C, L], say: Say) -> None:
@@ -171,6 +174,7 @@ def _run_in(
     *,
     style: Style,
     say: Say,
+    reporter: Reporter | None,
 ) -> Result[L]:
     """Learn in an open directory, from a checkpoint or from the beginning, and conclude."""
     config, learner = job.config, job.learner
@@ -197,6 +201,7 @@ def _run_in(
                 progress=progress,
                 resume=resume,
                 checkpoint_seconds=config.run.checkpoint_seconds,
+                reporter=reporter,
             )
         try:
             result = job.conclude(directory, trained, say)

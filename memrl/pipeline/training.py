@@ -38,6 +38,7 @@ from memrl.run.directory import RunDirectory
 from memrl.run.global_generators import drawing
 from memrl.run.loop import TrainingResult
 from memrl.run.progress import Style
+from memrl.run.reporter import Reporter
 
 UNTRAINED: Final = "what is evaluated is an agent that has not been trained"
 
@@ -80,13 +81,14 @@ def train_job(
     *,
     style: Style = "auto",
     say: Say = print,
+    reporter: Reporter | None = None,
 ) -> Run:
     """`train` with an agent that is built already, so that all of its config is known to fit.
 
-    At the end the environments that it learned in are closed.
+    ``reporter`` hears of each checkpoint. At the end the agent's environments are closed.
     """
     with closing(job.env):
-        result = run(job, target, style=style, say=say)
+        result = run(job, target, style=style, say=say, reporter=reporter)
     return Run(result.directory, job.config, agent=result.learner)
 
 

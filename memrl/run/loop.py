@@ -17,8 +17,9 @@ from memrl.run.agent import Learner, Metrics
 from memrl.run.directory import RunDirectory
 from memrl.run.global_generators import randomness_state, restore_randomness
 from memrl.run.progress import Progress, SilentProgress
+from memrl.run.reporter import NoReporter, Reporter, Saved
 from memrl.run.signals import StopRequest, stop_on_signals
-from memrl.tracking.metrics_file import SECONDS, unit_as_text
+from memrl.tracking.metrics_file import SECONDS, Row, unit_as_text
 from memrl.tracking.tracker import Tracker
 
 _SCORES: Final = ("episode/success", "episode/return")  # the first that is known counts
@@ -42,6 +43,7 @@ def fit(
     progress: Progress | None = None,
     resume: Checkpoint | None = None,
     checkpoint_seconds: float = 60.0,
+    reporter: Reporter | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> TrainingResult:
     """Train ``learner`` until its experience reaches ``total``; write metrics and checkpoints.
@@ -60,6 +62,7 @@ def fit(
         progress: shows the progress on the terminal.
         resume: the checkpoint to continue from.
         checkpoint_seconds: seconds between checkpoints.
+        reporter: hears of each checkpoint, and may ask for more of them.
         clock: returns seconds, monotonic.
 
     Raises:
@@ -74,6 +77,7 @@ def fit(
             tracker=tracker,
             progress=progress or SilentProgress(),
             checkpoint_seconds=checkpoint_seconds,
+            reporter=reporter or NoReporter(),
             stop=stop,
             clock=clock,
         )
@@ -93,6 +97,7 @@ class _Training:
     tracker: Tracker
     progress: Progress
     checkpoint_seconds: float
+    reporter: Reporter
     stop: StopRequest
     clock: Callable[[], float]
 
@@ -101,6 +106,7 @@ class _Training:
         self._unsaved: list[Metrics] = []  # of the iterations since the last checkpoint
         self._last: Path | None = None
         self._last_seen = -1
+        self._row: Row = {}
 
     def _begin(self, seconds_before: float) -> None:
         now = self.clock()
@@ -145,22 +151,22 @@ class _Training:
         self.tracker.log(row)
         self.progress.update(row)
         self._unsaved.append(metrics)
+        self._row = row
         if self.stop.signum is not None:
             self._save()
             raise self._interrupted(self.stop.signum)
-        if now - self._saved_at >= self.checkpoint_seconds:
+        timed = now - self._saved_at >= self.checkpoint_seconds
+        if timed or self.reporter.is_due(max(self._last_seen, 0), seen):
             self._save()
 
     def _save(self) -> None:
         self.tracker.sync()
         self._last_seen = self.learner.experience
-        self._last = self.checkpoints.save(
-            self._state(),
-            experience=self._last_seen,
-            score=_score(self._unsaved),
-        )
+        score = _score(self._unsaved)
+        self._last = self.checkpoints.save(self._state(), experience=self._last_seen, score=score)
         self._unsaved = []
         self._saved_at = self.clock()
+        self.reporter.saved(Saved(self._last, self._last_seen, score, self._row))
 
     def _interrupted(self, signum: int) -> Interrupted:
         seen, unit = max(self._last_seen, 0), unit_as_text(self.learner.unit)
