@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple, final
 
 from memrl.checkpoint import file as checkpoint
 from memrl.checkpoint.atomic import TEMPORARY
+from memrl.distributed.collectives import rank
 from memrl.errors import CheckpointError
 
 _NAME: Final = re.compile(r"steps-(\d+)\.safetensors")
@@ -48,14 +49,15 @@ class Checkpoints:
         self._warn = warn
 
     def save(self, state: Mapping[str, Any], *, experience: int, score: float | None) -> Path:
-        """Add a checkpoint, then delete all but the last two and the best.
+        """Add a checkpoint, then delete all but the last two and the best; rank 0 alone writes.
 
         Raises:
             RunError: the disk is full or not writable; older checkpoints are unchanged.
         """
         path = self.folder / f"steps-{experience:012d}.safetensors"
         self._write(path, state, experience, score)
-        self._prune(experience)
+        if rank() == 0:
+            self._prune(experience)
         return path
 
     def save_failed(self, state: Mapping[str, Any], *, experience: int) -> Path:
@@ -101,9 +103,10 @@ class Checkpoints:
     def _write(
         self, path: Path, state: Mapping[str, Any], experience: int, score: float | None
     ) -> None:
-        checkpoint.save(
-            path, state, experience=experience, score=score, fingerprint=self._fingerprint
-        )
+        if rank() == 0:
+            checkpoint.save(
+                path, state, experience=experience, score=score, fingerprint=self._fingerprint
+            )
 
     def _files(self) -> list[Path]:
         """Oldest first: step numbers in names are zero-padded, so that names sort by steps."""

@@ -15,6 +15,7 @@ import torch
 
 from memrl.checkpoint.folder import Checkpoint
 from memrl.config.models import Common
+from memrl.distributed.collectives import from_rank_0, rank
 from memrl.errors import Interrupted, RunError
 from memrl.pipeline.build import compile_memory
 from memrl.pipeline.directories import open_directory
@@ -23,9 +24,9 @@ from memrl.pipeline.loading import checkpoints_of
 from memrl.run.agent import Learner
 from memrl.run.directory import RunDirectory
 from memrl.run.loop import TrainingResult, fit
-from memrl.run.progress import Style, progress_bar
+from memrl.run.progress import SilentProgress, Style, progress_bar
 from memrl.run.summary import provenance, write_summary
-from memrl.tracking.tracker import Tracker
+from memrl.tracking.tracker import SilentTracker, Tracker
 
 Say: TypeAlias = Callable[[str], None]
 C = TypeVar("C", bound=Common)
@@ -128,6 +129,7 @@ def run(
     *,
     style: Style = "auto",
     say: Say = print,
+    learned: Callable[[], None] = lambda: None,
 ) -> Result[L]:
     """Learn, evaluate, draw and write a summary.
 
@@ -137,6 +139,9 @@ def run(
             ``run.root``; an opened ``RunDirectory`` is continued from its last checkpoint.
         style: of the progress display: auto, bar, lines or quiet.
         say: receives messages for the terminal.
+        learned: called when learning has ended.
+
+    With several ranks, rank 0 alone writes, speaks, and does what follows learning.
 
     Raises:
         RunError: the directory is not empty or is being trained, the disk is full, learning
@@ -145,6 +150,8 @@ def run(
         Interrupted: a signal arrived; a checkpoint was saved first.
     """
     config, learner = job.config, job.learner
+    if rank():
+        return _follow(job, learned)
     if config.compile:
         compile_memory(job.core, say)
     new = not isinstance(target, RunDirectory)
@@ -154,7 +161,30 @@ def run(
     with open_directory(config, target, learner.unit, say, data=data) as (directory, resume):
         if resume is None and not new:
             _inherit(job, say)  # it was stopped before its first checkpoint
-        return _run_in(directory, resume, job, data, style=style, say=say)
+        from_rank_0((directory, resume is not None))
+        return _run_in(directory, resume, job, data, style=style, say=say, learned=learned)
+
+
+def _follow(job: Job[C, L], learned: Callable[[], None]) -> Result[L]:
+    """Learn with rank 0, in the directory that it has opened."""
+    config, learner = job.config, job.learner
+    if config.compile:
+        compile_memory(job.core, lambda _: None)
+    job.take_weights()
+    directory, resumed = from_rank_0(None)
+    checkpoints = checkpoints_of(directory, config, data=job.data, warn=lambda _: None)
+    fit(
+        learner,
+        directory,
+        checkpoints,
+        total=config.total,
+        tracker=SilentTracker(),
+        progress=SilentProgress(lambda _: None),
+        resume=checkpoints.last() if resumed else None,
+        checkpoint_seconds=config.run.checkpoint_seconds,
+    )
+    learned()
+    return Result(directory, {}, learner)
 
 
 def _inherit(job: Job[C, L], say: Say) -> None:
@@ -171,6 +201,7 @@ def _run_in(
     *,
     style: Style,
     say: Say,
+    learned: Callable[[], None],
 ) -> Result[L]:
     """Learn in an open directory, from a checkpoint or from the beginning, and conclude."""
     config, learner = job.config, job.learner
@@ -198,6 +229,7 @@ def _run_in(
                 resume=resume,
                 checkpoint_seconds=config.run.checkpoint_seconds,
             )
+        learned()
         try:
             result = job.conclude(directory, trained, say)
         except KeyboardInterrupt:

@@ -12,14 +12,15 @@ from typing import Any, Final, NamedTuple, final
 import torch
 
 from memrl.checkpoint.folder import Checkpoint, Checkpoints
+from memrl.distributed.collectives import mean_over_ranks, rank, ranks
 from memrl.errors import EnvError, Interrupted, RunError
 from memrl.run.agent import Learner, Metrics
 from memrl.run.directory import RunDirectory
 from memrl.run.global_generators import randomness_state, restore_randomness
 from memrl.run.progress import Progress, SilentProgress
-from memrl.run.signals import StopRequest, stop_on_signals
+from memrl.run.signals import SIGNALS, StopRequest, stop_on_signals
 from memrl.tracking.metrics_file import SECONDS, unit_as_text
-from memrl.tracking.tracker import Tracker
+from memrl.tracking.tracker import SilentTracker, Tracker
 
 _SCORES: Final = ("episode/success", "episode/return")  # the first that is known counts
 
@@ -38,7 +39,7 @@ def fit(
     checkpoints: Checkpoints,
     *,
     total: int,
-    tracker: Tracker,
+    tracker: Tracker | SilentTracker,
     progress: Progress | None = None,
     resume: Checkpoint | None = None,
     checkpoint_seconds: float = 60.0,
@@ -90,7 +91,7 @@ class _Training:
     learner: Learner
     directory: RunDirectory
     checkpoints: Checkpoints
-    tracker: Tracker
+    tracker: Tracker | SilentTracker
     progress: Progress
     checkpoint_seconds: float
     stop: StopRequest
@@ -137,6 +138,8 @@ class _Training:
 
     def _on_iteration(self, metrics: Metrics) -> None:
         now, seen = self.clock(), self.learner.experience
+        due = rank() == 0 and now - self._saved_at >= self.checkpoint_seconds
+        metrics, due = self._agreed(metrics, due)
         before, seen_before = self._row_at
         speed = (seen - seen_before) / (now - before) if now > before else math.nan
         self._row_at = (now, seen)
@@ -148,8 +151,24 @@ class _Training:
         if self.stop.signum is not None:
             self._save()
             raise self._interrupted(self.stop.signum)
-        if now - self._saved_at >= self.checkpoint_seconds:
+        if due:
             self._save()
+
+    def _agreed(self, metrics: Metrics, due: bool) -> tuple[Metrics, bool]:
+        """What all ranks do after this iteration, in one reduction.
+
+        Metrics are means over ranks; a signal to one is a signal to all; rank 0's clock says when
+        a checkpoint is due.
+        """
+        if ranks() == 1:
+            return metrics, due
+        asked = [float(self.stop.signum == signum) for signum in SIGNALS]
+        said = torch.tensor([*metrics.values(), *asked, float(due)], dtype=torch.float64)
+        means = mean_over_ranks(said).tolist()
+        for signum, share in zip(SIGNALS, means[len(metrics) : -1], strict=True):
+            if share > 0 and self.stop.signum is None:
+                self.stop.signum = signum
+        return dict(zip(metrics, means, strict=False)), means[-1] > 0
 
     def _save(self) -> None:
         self.tracker.sync()
