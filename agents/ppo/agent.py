@@ -267,6 +267,16 @@ class PPO(ActsWithMemory):
         self.rollout.hold(self.collector.state)
         self.actor.carry_over(core)
 
+    @property
+    def common(self) -> frozenset[str]:
+        """See ``memrl.agents.base.BaseAgent.common``."""
+        parts = {"env_steps", "iteration", "policy", "optimizer"}
+        parts |= {"return_norm", "auxiliary", "growth"}
+        bonus = self.collector.bonus
+        if bonus is not None:
+            parts |= {f"collector.bonus.{part}" for part in bonus.common}
+        return frozenset(parts)
+
     def state_dict(self) -> dict[str, Any]:
         """See ``memrl.run.agent.Agent.state_dict``."""
         auxiliary, teachers = self.learner.auxiliary, self.learner.teachers

@@ -128,6 +128,12 @@ class R2D2(ActsWithMemory):
         metrics["replay/steps"] = torch.tensor(len(stored.steps) * stored.num_envs)
         return {name: float(value) for name, value in metrics.items()}
 
+    @property
+    def common(self) -> frozenset[str]:
+        """See ``memrl.agents.base.BaseAgent.common``."""
+        counters = {"env_steps", "owed", "updates"}
+        return frozenset(counters | {"policy", "target", "optimizer", "auxiliary"})
+
     def state_dict(self) -> dict[str, Any]:
         """See ``memrl.run.agent.Agent.state_dict``."""
         auxiliary = self.learner.auxiliary

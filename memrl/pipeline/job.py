@@ -15,12 +15,13 @@ import torch
 
 from memrl.checkpoint.folder import Checkpoint
 from memrl.config.models import Common
-from memrl.distributed.collectives import from_rank_0, rank
+from memrl.distributed.collectives import rank
 from memrl.errors import Interrupted, RunError
 from memrl.pipeline.build import compile_memory
-from memrl.pipeline.directories import open_directory
+from memrl.pipeline.directories import finished, open_directory, restarted
 from memrl.pipeline.inheritance import Weights, weights_of
 from memrl.pipeline.loading import checkpoints_of
+from memrl.pipeline.ranks import same_directory
 from memrl.run.agent import Learner
 from memrl.run.directory import RunDirectory
 from memrl.run.loop import TrainingResult, fit
@@ -154,6 +155,7 @@ def run(
         return _follow(job, learned)
     if config.compile:
         compile_memory(job.core, say)
+    target = target or restarted(config)
     new = not isinstance(target, RunDirectory)
     if new:
         _inherit(job, say)  # before a directory is made: what does not fit leaves nothing behind
@@ -161,8 +163,9 @@ def run(
     with open_directory(config, target, learner.unit, say, data=data) as (directory, resume):
         if resume is None and not new:
             _inherit(job, say)  # it was stopped before its first checkpoint
-        from_rank_0((directory, resume is not None))
-        return _run_in(directory, resume, job, data, style=style, say=say, learned=learned)
+        result = _run_in(directory, resume, job, data, style=style, say=say, learned=learned)
+    finished(config)
+    return result
 
 
 def _follow(job: Job[C, L], learned: Callable[[], None]) -> Result[L]:
@@ -171,7 +174,7 @@ def _follow(job: Job[C, L], learned: Callable[[], None]) -> Result[L]:
     if config.compile:
         compile_memory(job.core, lambda _: None)
     job.take_weights()
-    directory, resumed = from_rank_0(None)
+    directory, continued = same_directory(None)
     checkpoints = checkpoints_of(directory, config, data=job.data, warn=lambda _: None)
     fit(
         learner,
@@ -180,7 +183,7 @@ def _follow(job: Job[C, L], learned: Callable[[], None]) -> Result[L]:
         total=config.total,
         tracker=SilentTracker(),
         progress=SilentProgress(lambda _: None),
-        resume=checkpoints.last() if resumed else None,
+        resume=checkpoints.resumable() if continued else None,
         checkpoint_seconds=config.run.checkpoint_seconds,
     )
     learned()

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from memrl.config.models import Config
-from memrl.distributed.collectives import of_all_ranks, ranks
+from memrl.distributed.collectives import from_rank_0, of_all_ranks, ranks
+from memrl.errors import RunError
 from memrl.evaluation.run_labels import dotted_items
+from memrl.run.directory import RunDirectory
 
 # What a rank may have of its own: its place on the machine, and what rank 0 alone reads.
 _OWN: Final = frozenset({"device", "threads", "workers", "run", "track", "evaluate"})
@@ -44,6 +46,28 @@ def check_ranks(config: Config) -> None:
                 f"rank {other} has {key}={there.get(key)} where rank 0 has {configs[0].get(key)}: "
                 "start all ranks with the same words"
             )
+
+
+def same_directory(
+    opened: RunDirectory | None, *, continued: bool = False
+) -> tuple[RunDirectory, bool]:
+    """Rank 0's directory, and whether it continues a run there, on every rank.
+
+    Args:
+        opened: what rank 0 has opened; None on the others.
+        continued: known to rank 0.
+
+    Raises:
+        RunError: a rank does not see it.
+    """
+    directory, continued = from_rank_0((opened, continued))
+    seen = of_all_ranks(directory.config.is_file())
+    if not all(seen):
+        raise RunError(
+            f"rank {seen.index(False)} does not see {directory}, where rank 0 writes: let run.dir "
+            "or run.root lie on a disk that all ranks share"
+        )
+    return directory, continued
 
 
 def _difference(here: Mapping[str, Any], there: Mapping[str, Any]) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, final
 
 import torch
 
+from memrl.checkpoint.common import with_common
 from memrl.checkpoint.folder import Checkpoint, Checkpoints
 from memrl.distributed.collectives import mean_over_ranks, rank, ranks
 from memrl.errors import EnvError, Interrupted, RunError
@@ -110,9 +111,18 @@ class _Training:
         self._began = now - seconds_before
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        self.learner.load_state_dict(checkpoint.state["agent"])
-        restore_randomness(checkpoint.state["randomness"])
-        run = checkpoint.state["run"]
+        saved, run = checkpoint.state, checkpoint.state["run"]
+        if checkpoint.ranks == ranks():
+            self.learner.load_state_dict(saved["agent"])
+            restore_randomness(saved["randomness"])
+        else:
+            fresh = self.learner.state_dict()
+            self.learner.load_state_dict(with_common(fresh, saved["agent"], self._common()))
+            self.progress.say(
+                f"saved by {_processes(checkpoint.ranks)}, continued by {_processes(ranks())}: "
+                "what was learned and counted goes on, and environments, memories and replay "
+                "begin anew"
+            )
         if run["threads"] != torch.get_num_threads():
             self.progress.say(
                 f"The run began with {run['threads']} threads and continues with "
@@ -120,6 +130,10 @@ class _Training:
             )
         self._begin(run["wall_seconds"])
         self._last, self._last_seen = checkpoint.path, checkpoint.experience
+
+    def _common(self) -> frozenset[str]:
+        """The parts of the learner's state that all ranks have alike; of most learners none."""
+        return getattr(self.learner, "common", frozenset())
 
     def run(self, total: int) -> TrainingResult:
         try:
@@ -177,6 +191,7 @@ class _Training:
             self._state(),
             experience=self._last_seen,
             score=_score(self._unsaved),
+            common={"run", "tracker", *(f"agent.{part}" for part in self._common())},
         )
         self._unsaved = []
         self._saved_at = self.clock()
@@ -205,6 +220,10 @@ class _Training:
 
     def _seconds(self) -> float:
         return self.clock() - self._began
+
+
+def _processes(number: int) -> str:
+    return "one process" if number == 1 else f"{number} ranks"
 
 
 def _score(rows: Sequence[Metrics]) -> float | None:
