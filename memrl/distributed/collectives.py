@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from memrl.errors import RankLost
+from memrl.errors import RankLost, RunError
 
 
 def rank() -> int:
@@ -117,8 +117,16 @@ def _reduced(x: Tensor, how: dist.ReduceOp.RedOpType) -> Tensor:
 
 @contextmanager
 def _loss_explained() -> Iterator[None]:
-    """A connection that breaks is the end of another rank, which says itself why it ended."""
+    """A connection that breaks is the end of another rank, which says itself why it ended.
+
+    One that stays silent is told here: its rank hangs, or its machine is gone.
+    """
     try:
         yield
     except RuntimeError as error:
+        if "timed out" in str(error).lower():
+            raise RunError(
+                f"rank {rank()} has waited in vain for another rank, which hangs or cannot be "
+                "reached; start the ranks again, with --resume"
+            ) from error
         raise RankLost(rank()) from error

@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Final
 
 import torch.distributed as dist
@@ -14,6 +15,8 @@ from memrl.errors import RunError
 
 # What torchrun tells each process; torch.distributed reads it.
 _TOLD: Final = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+_ATTEMPT: Final = "TORCHELASTIC_RESTART_COUNT"
+TIME_LIMIT: Final = timedelta(minutes=10)  # that a rank waits for another
 
 
 def is_started_as_rank() -> bool:
@@ -77,8 +80,14 @@ def _join(device: str) -> None:
             "several processes on device=cuda need NCCL, which this torch was built without "
             "(allowed: device=cpu)"
         )
+    backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
     try:
-        dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo")
+        store, rank, ranks = next(dist.rendezvous("env://", timeout=TIME_LIMIT))
+        # torchrun's store outlives ranks that it starts anew, and holds the addresses of the old.
+        attempt = dist.PrefixStore(f"attempt-{os.environ.get(_ATTEMPT, 0)}", store)
+        dist.init_process_group(
+            backend, store=attempt, rank=rank, world_size=ranks, timeout=TIME_LIMIT
+        )
     except (RuntimeError, ValueError) as error:
         raise RunError(_unreachable(str(error))) from error
 

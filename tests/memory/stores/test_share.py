@@ -8,12 +8,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import distributed
 
 from memrl.memory.stores.dnd import Dictionaries, towards
 from memrl.memory.stores.entries import ARRAYS, SPLIT, Entries
 from memrl.memory.stores.search import merged, nearest
 from memrl.memory.stores.share import Share
-from tests.support.ranks import run_ranks
+from tests.support.ranks import on_ranks
 
 A, W = 3, 2
 
@@ -160,7 +161,8 @@ def turn_of(own, last, queries, action, keys, targets):
     return said, own.write(action, keys, targets)
 
 
-def all_that_a_store_can_do(rank, ranks, folder):
+def all_that_a_store_can_do(folder):
+    rank, ranks = distributed.get_rank(), distributed.get_world_size()
     torch.set_default_dtype(torch.float64)
     own, one = store(Share(rank, ranks)), store()
     for turn in range(9):
@@ -179,8 +181,6 @@ def all_that_a_store_can_do(rank, ranks, folder):
     assert own.entries.share.received > 0
     torch.save(own.state_dict(), folder / f"{rank}-of-{ranks}.pt")
     whole = store()
-    from torch import distributed
-
     distributed.barrier()
     whole.load_shares(torch.load(folder / f"{r}-of-{ranks}.pt") for r in range(ranks))
     for name, array in whole.entries.arrays().items():
@@ -190,10 +190,11 @@ def all_that_a_store_can_do(rank, ranks, folder):
 @pytest.mark.slow
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_a_store_of_several_ranks_answers_and_learns_as_one(tmp_path, ranks):
-    run_ranks(all_that_a_store_can_do, ranks, tmp_path, ranks, tmp_path)
+    on_ranks(all_that_a_store_can_do, tmp_path, ranks=ranks)
 
 
-def more_ranks_than_entries(rank, ranks):
+def more_ranks_than_entries():
+    rank, ranks = distributed.get_rank(), distributed.get_world_size()
     torch.set_default_dtype(torch.float64)
     own = store(Share(rank, ranks), capacity=2)
     own.write(torch.tensor([1]), torch.full((1, W), float(rank)), torch.tensor([float(rank)]))
@@ -204,11 +205,12 @@ def more_ranks_than_entries(rank, ranks):
 
 
 @pytest.mark.slow
-def test_ranks_without_an_entry_take_part(tmp_path):
-    run_ranks(more_ranks_than_entries, 3, tmp_path, 3)
+def test_ranks_without_an_entry_take_part():
+    on_ranks(more_ranks_than_entries, ranks=3)
 
 
-def with_an_index(rank, ranks):
+def with_an_index():
+    rank, ranks = distributed.get_rank(), distributed.get_world_size()
     own, exact = store(Share(rank, ranks), "ivf", 400), store(capacity=400)
     for turn in range(3):
         made = batches(ranks, turn)
@@ -223,6 +225,6 @@ def with_an_index(rank, ranks):
 
 
 @pytest.mark.slow
-def test_each_rank_indexes_what_it_holds(tmp_path):
+def test_each_rank_indexes_what_it_holds():
     pytest.importorskip("faiss")
-    run_ranks(with_an_index, 2, tmp_path, 2)
+    on_ranks(with_an_index)
