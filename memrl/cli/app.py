@@ -11,6 +11,7 @@ import typer
 
 from memrl.cli.bench_app import Json, Words, bench
 from memrl.cli.error_text import one_sentence
+from memrl.errors import RankLost
 
 # Every command imports what it needs when it is called: ``memrl --help`` answers at once.
 
@@ -360,7 +361,7 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
-        sys.exit(_say(one_sentence(error), getattr(error, "exit_code", 1)))
+        sys.exit(_say(error))
 
 
 def _import_plugins(arguments: list[str]) -> list[str]:
@@ -394,6 +395,12 @@ def _import_plugins(arguments: list[str]) -> list[str]:
     return rest
 
 
-def _say(sentence: str, code: int) -> int:
-    print(f"memrl: {sentence}", file=sys.stderr)
+def _say(error: Exception) -> int:
+    """Print the sentence of an error, or hand it to whoever started this rank; the exit code."""
+    from memrl.distributed.sentence import write_sentence
+
+    sentence, code = one_sentence(error), int(getattr(error, "exit_code", 1))
+    lost = isinstance(error, RankLost)
+    if not write_sentence(sentence, code, lost=lost):
+        print(f"memrl: {sentence}", file=sys.stderr)
     return code

@@ -23,6 +23,7 @@ from memrl.bench.nec_dqn import MARKS, bench_nec_dqn
 from memrl.bench.parity import bench_parity
 from memrl.bench.sam import PAPER, bench_sam
 from memrl.bench.sb3 import bench_sb3
+from memrl.bench.store import bench_store
 from memrl.bench.train import bench_train
 from memrl.cli.arguments import call
 from memrl.envs.providers import provider_of
@@ -183,6 +184,19 @@ def measure_nec(words: Sequence[str], *, as_json: bool) -> None:
         numbers = f"{1e3 * row['seconds']:,.1f}", f"{row['ratio']:.1f} ×", f"{row['recall']:.3f}"
         built = f"{row['build_seconds']:.2f}" if "build_seconds" in row else "–"
         table.add_row(name, *numbers, built)
+    Console().print(table)
+
+
+def measure_store(words: Sequence[str], *, as_json: bool) -> None:
+    """Look-ups of a batch in a dictionary that ranks share, beside one process."""
+    rows = call(bench_store, words)
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table("ranks", "ms a batch", "MB received", "MB stored", "equal neighbours", box=None)
+    for name, row in rows.items():
+        megabytes = (f"{row[key] / 1e6:,.1f}" for key in ("received_bytes", "stored_bytes"))
+        table.add_row(name, f"{1e3 * row['seconds']:,.1f}", *megabytes, f"{100 * row['equal']:g} %")
     Console().print(table)
 
 

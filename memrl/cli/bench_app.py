@@ -146,6 +146,17 @@ def bench_nec(options: Words = None, json: Json = False) -> None:
     measure_nec(options or [], as_json=json)
 
 
+@bench.command("store")
+def bench_store(options: Words = None, json: Json = False) -> None:
+    """Look-ups in a dictionary of NEC that several processes share, beside the same in one.
+
+    Keys: keys, key_dim, queries, neighbours, ranks, repeats.
+    """
+    from memrl.cli.bench import measure_store
+
+    measure_store(options or [], as_json=json)
+
+
 @bench.command("nec-dqn")
 def bench_nec_dqn(options: Words = None, json: Json = False) -> None:
     """What NEC and Stable-Baselines3's DQN earn after 5, 20 and 50 thousand env steps; an hour.

@@ -74,7 +74,7 @@ class Composed:
                 say(line)
 
 
-Job: TypeAlias = Callable[[Composed], Run | Result[Any]]
+Job: TypeAlias = Callable[[Composed], Run | Result[Any] | None]
 
 
 def play(words: Sequence[str], job: Job, *, model: type[Common], as_json: bool) -> None:
@@ -82,7 +82,8 @@ def play(words: Sequence[str], job: Job, *, model: type[Common], as_json: bool) 
 
     Args:
         words: overrides, and flags of Hydra.
-        job: learns, evaluates and draws; its exception fails this job only.
+        job: learns, evaluates and draws; its exception fails this job only. In a sweep it returns
+            the run.
         model: of the config.
         as_json: whether a sweep ends with one JSON value instead of a table.
 
@@ -135,6 +136,7 @@ class _Jobs:
         place = _place(self._axes, made_of, index)
         try:
             run = self._job(Composed(plain, made_of, place))
+            assert run is not None
             self._outcomes.append(Outcome(place.words, run.path, run.summary, None))
         except (Interrupted, KeyboardInterrupt) as error:
             _stop(error, place, self._axes, self._command)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,10 +14,14 @@ from memrl.cli.sweep import Composed, play
 from memrl.config.composition import compose
 from memrl.config.env_overrides import expand
 from memrl.config.models import Config
+from memrl.distributed.collectives import rank
+from memrl.distributed.group import is_started_as_rank, joined
+from memrl.distributed.launch import launch
 from memrl.envs.make import check, family_of
 from memrl.evaluation.run_labels import dotted_items
 from memrl.pipeline.directories import refuse_taken
 from memrl.pipeline.loading import read_config
+from memrl.pipeline.ranks import need_data_parallel
 from memrl.pipeline.trained import Run
 from memrl.pipeline.training import TrainJob, train_job
 from memrl.plugins import plugin_words
@@ -25,20 +30,29 @@ from memrl.run.directory import RunDirectory
 
 def start_runs(overrides: Sequence[str], *, as_json: bool) -> None:
     """Train once, or with ``-m`` once for each job of a sweep."""
-    say = listener(as_json=as_json)
 
-    def job(composed: Composed) -> Run:
+    def job(composed: Composed) -> Run | None:
         config = composed.resolve(Config)
         check(config.env.id, family=config.env.family, **(config.env.model_extra or {}))
-        refuse_taken(config)
-        built = TrainJob(config)  # before anything is printed: a wrong value is told alone
-        built.take_weights()
-        composed.announce(config_lines(config), say)
-        run = train_job(built, say=say)
-        if composed.place is None:
-            report(run, config, overrides, as_json=as_json)
-        else:
+        if is_started_as_rank() or config.workers > 1:
+            refuse_sweep(composed)
+        if not is_started_as_rank():
+            refuse_taken(config)
+            if config.workers > 1:
+                start_ranks(config, overrides, as_json=as_json)
+                return None
+        with joined(config.device) as membership:
+            say = listener(as_json=as_json, silent=rank() > 0)
+            built = TrainJob(config)  # before anything is printed: a wrong value is told alone
+            if rank() == 0:
+                built.take_weights()
+            composed.announce(config_lines(config), say)
+            first = rank() == 0
+            run = train_job(built, say=say, learned=membership.leave)
+        if composed.place is not None:
             say(f"all files: {run.path}")
+        elif first:
+            report(run, config, overrides, as_json=as_json)
         return run
 
     play(expand(overrides), job, model=Config, as_json=as_json)
@@ -51,13 +65,40 @@ def resume_run(path: Path, overrides: Sequence[str], *, as_json: bool) -> None:
         ValueError: another key was given.
         RunError: there is no run to continue.
     """
-    directory, say = RunDirectory.open(path), listener(as_json=as_json)
+    directory = RunDirectory.open(path)
     config = read_config(directory, **changes_of(overrides, "total_steps", path))
     check(config.env.id, family=config.env.family, **(config.env.model_extra or {}))
-    built = TrainJob(config)
-    for line in config_lines(config):
-        say(line)
-    report(train_job(built, directory, say=say), config, words_of(config), as_json=as_json)
+    if config.workers > 1 and not is_started_as_rank():
+        start_ranks(config, ["--resume", str(path), *overrides], as_json=as_json)
+        return
+    with joined(config.device) as membership:
+        say, first = listener(as_json=as_json, silent=rank() > 0), rank() == 0
+        built = TrainJob(config)
+        for line in config_lines(config):
+            say(line)
+        run = train_job(built, directory, say=say, learned=membership.leave)
+    if first:
+        report(run, config, words_of(config), as_json=as_json)
+
+
+def start_ranks(config: Config, words: Sequence[str], *, as_json: bool) -> None:
+    """Start ``config.workers`` processes that train together, with the words of this one.
+
+    Raises:
+        ValueError: the agent cannot be trained so.
+        RanksFailed: one of them failed, or all were stopped.
+    """
+    need_data_parallel(config, config.workers)
+    flags = ["--json"] * as_json + ["--debug"] * ("--debug" in sys.argv)
+    launch(["train", *words, *flags, *plugin_words()], config.workers)
+
+
+def refuse_sweep(composed: Composed) -> None:
+    """Raise ValueError in a sweep: its runs would begin in several processes at once."""
+    if composed.place is not None:
+        raise ValueError(
+            "a sweep (-m) trains each run in one process (allowed: workers=1, without torchrun)"
+        )
 
 
 def report(run: Run, config: Config, words: Sequence[str], *, as_json: bool) -> None:

@@ -160,6 +160,7 @@ class Config(Common):
     total_key = "total_steps"
 
     total_steps: Count
+    workers: Annotated[int, Ge(1)] = 1  # processes on this machine
     capture: bool = False
     evaluate: EvaluateConfig
     env: EnvConfig

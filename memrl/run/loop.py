@@ -11,16 +11,18 @@ from typing import Any, Final, NamedTuple, final
 
 import torch
 
+from memrl.checkpoint.common import with_common
 from memrl.checkpoint.folder import Checkpoint, Checkpoints
+from memrl.distributed.collectives import mean_over_ranks, rank, ranks
 from memrl.errors import EnvError, Interrupted, RunError
 from memrl.run.agent import Learner, Metrics
 from memrl.run.directory import RunDirectory
 from memrl.run.global_generators import randomness_state, restore_randomness
 from memrl.run.progress import Progress, SilentProgress
 from memrl.run.reporter import NoReporter, Reporter, Saved
-from memrl.run.signals import StopRequest, stop_on_signals
+from memrl.run.signals import SIGNALS, StopRequest, stop_on_signals
 from memrl.tracking.metrics_file import SECONDS, Row, unit_as_text
-from memrl.tracking.tracker import Tracker
+from memrl.tracking.tracker import SilentTracker, Tracker
 
 _SCORES: Final = ("episode/success", "episode/return")  # the first that is known counts
 
@@ -39,7 +41,7 @@ def fit(
     checkpoints: Checkpoints,
     *,
     total: int,
-    tracker: Tracker,
+    tracker: Tracker | SilentTracker,
     progress: Progress | None = None,
     resume: Checkpoint | None = None,
     checkpoint_seconds: float = 60.0,
@@ -94,7 +96,7 @@ class _Training:
     learner: Learner
     directory: RunDirectory
     checkpoints: Checkpoints
-    tracker: Tracker
+    tracker: Tracker | SilentTracker
     progress: Progress
     checkpoint_seconds: float
     reporter: Reporter
@@ -115,9 +117,18 @@ class _Training:
         self._began = now - seconds_before
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        self.learner.load_state_dict(checkpoint.state["agent"])
-        restore_randomness(checkpoint.state["randomness"])
-        run = checkpoint.state["run"]
+        saved, run = checkpoint.state, checkpoint.state["run"]
+        if checkpoint.ranks == ranks():
+            self.learner.load_state_dict(saved["agent"])
+            restore_randomness(saved["randomness"])
+        else:
+            fresh = self.learner.state_dict()
+            self.learner.load_state_dict(with_common(fresh, saved["agent"], self._common()))
+            self.progress.say(
+                f"saved by {_processes(checkpoint.ranks)}, continued by {_processes(ranks())}: "
+                "what was learned and counted goes on, and environments, memories and replay "
+                "begin anew"
+            )
         if run["threads"] != torch.get_num_threads():
             self.progress.say(
                 f"The run began with {run['threads']} threads and continues with "
@@ -125,6 +136,10 @@ class _Training:
             )
         self._begin(run["wall_seconds"])
         self._last, self._last_seen = checkpoint.path, checkpoint.experience
+
+    def _common(self) -> frozenset[str]:
+        """The parts of the learner's state that all ranks have alike; of most learners none."""
+        return getattr(self.learner, "common", frozenset())
 
     def run(self, total: int) -> TrainingResult:
         try:
@@ -143,6 +158,9 @@ class _Training:
 
     def _on_iteration(self, metrics: Metrics) -> None:
         now, seen = self.clock(), self.learner.experience
+        timed = now - self._saved_at >= self.checkpoint_seconds
+        wanted = timed or self.reporter.is_due(max(self._last_seen, 0), seen)
+        metrics, due = self._agreed(metrics, rank() == 0 and wanted)
         before, seen_before = self._row_at
         speed = (seen - seen_before) / (now - before) if now > before else math.nan
         self._row_at = (now, seen)
@@ -155,15 +173,35 @@ class _Training:
         if self.stop.signum is not None:
             self._save()
             raise self._interrupted(self.stop.signum)
-        timed = now - self._saved_at >= self.checkpoint_seconds
-        if timed or self.reporter.is_due(max(self._last_seen, 0), seen):
+        if due:
             self._save()
+
+    def _agreed(self, metrics: Metrics, due: bool) -> tuple[Metrics, bool]:
+        """What all ranks do after this iteration, in one reduction.
+
+        Metrics are means over ranks; a signal to one is a signal to all; rank 0's clock says when
+        a checkpoint is due.
+        """
+        if ranks() == 1:
+            return metrics, due
+        asked = [float(self.stop.signum == signum) for signum in SIGNALS]
+        said = torch.tensor([*metrics.values(), *asked, float(due)], dtype=torch.float64)
+        means = mean_over_ranks(said).tolist()
+        for signum, share in zip(SIGNALS, means[len(metrics) : -1], strict=True):
+            if share > 0 and self.stop.signum is None:
+                self.stop.signum = signum
+        return dict(zip(metrics, means, strict=False)), means[-1] > 0
 
     def _save(self) -> None:
         self.tracker.sync()
         self._last_seen = self.learner.experience
         score = _score(self._unsaved)
-        self._last = self.checkpoints.save(self._state(), experience=self._last_seen, score=score)
+        self._last = self.checkpoints.save(
+            self._state(),
+            experience=self._last_seen,
+            score=score,
+            common={"run", "tracker", *(f"agent.{part}" for part in self._common())},
+        )
         self._unsaved = []
         self._saved_at = self.clock()
         self.reporter.saved(Saved(self._last, self._last_seen, score, self._row))
@@ -192,6 +230,10 @@ class _Training:
 
     def _seconds(self) -> float:
         return self.clock() - self._began
+
+
+def _processes(number: int) -> str:
+    return "one process" if number == 1 else f"{number} ranks"
 
 
 def _score(rows: Sequence[Metrics]) -> float | None:

@@ -119,6 +119,20 @@ class Tracker:
             return None
 
 
+@final
+class SilentTracker:
+    """Writes nothing: of several ranks one tracks."""
+
+    def log(self, row: Row) -> None:
+        pass
+
+    def sync(self) -> None:
+        pass
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"wandb_run_id": None}
+
+
 def _open_tensorboard(folder: Path, experience: int) -> Any:
     from torch.utils.tensorboard import SummaryWriter
 

@@ -98,7 +98,7 @@ def test_a_value_out_of_range_is_told_alone_without_the_config(memrl, words):
                                "compare", "memories", "envs", "play", "tasks", "plugins", "config",
                                "check", "bench")],
      *[["bench", name] for name in ("train", "env", "cores", "dnc", "sb3", "cartpole", "sam", "nec",
-                                      "nec-dqn", "parity")]],
+                                      "nec-dqn", "parity", "store")]],
     ids=" ".join,
 )  # fmt: skip
 def test_every_command_has_help(memrl, command):

@@ -153,7 +153,7 @@ def lock_of(folder, name):
 @needs_ray
 @pytest.mark.slow
 def test_a_search_finishes_some_trials_and_stops_the_others(tmp_path):
-    code, out, error = ended(tune(tmp_path, "trials=8"))
+    code, out, error = ended(tune(tmp_path, "trials=8", "env.cues=2,31"))
     assert code == 0, error
     trials = json.loads((tmp_path / "s" / "trials.json").read_text())
     states = [one["state"] for one in trials]
@@ -167,12 +167,12 @@ def test_a_search_finishes_some_trials_and_stops_the_others(tmp_path):
     assert "Traceback" not in error
 
     began = (tmp_path / "s" / "trials.json").stat().st_mtime
-    code, again, error = ended(tune(tmp_path, "trials=8"))
+    code, again, error = ended(tune(tmp_path, "trials=8", "env.cues=2,31"))
     assert code == 0, error
     assert again.splitlines()[-12:] == out.splitlines()[-12:]
     assert (tmp_path / "s" / "trials.json").stat().st_mtime > began
 
-    code, _, error = ended(tune(tmp_path, "trials=9"))
+    code, _, error = ended(tune(tmp_path, "trials=9", "env.cues=2,31"))
     assert (code, error) == (1, f"memrl: root={tmp_path}/s holds another search, with trials=8: "
                                 "choose another root\n")  # fmt: skip
 
