@@ -11,6 +11,8 @@ from pathlib import Path
 from memrl.cli.arguments import changes_of
 from memrl.cli.output import config_lines, listener
 from memrl.cli.sweep import Composed, play
+from memrl.cluster.connection import need_ray
+from memrl.cluster.training import train_on_cluster
 from memrl.config.composition import compose
 from memrl.config.env_overrides import expand
 from memrl.config.models import Config
@@ -34,10 +36,14 @@ def start_runs(overrides: Sequence[str], *, as_json: bool) -> None:
     def job(composed: Composed) -> Run | None:
         config = composed.resolve(Config)
         check(config.env.id, family=config.env.family, **(config.env.model_extra or {}))
-        if is_started_as_rank() or config.workers > 1:
+        if is_started_as_rank() or config.workers > 1 or config.launcher == "ray":
             refuse_sweep(composed)
         if not is_started_as_rank():
             refuse_taken(config)
+            if config.launcher == "ray":
+                composed.announce(config_lines(config), listener(as_json=as_json))
+                start_on_ray(config, None, overrides, as_json=as_json)
+                return None
             if config.workers > 1:
                 start_ranks(config, overrides, as_json=as_json)
                 return None
@@ -68,6 +74,9 @@ def resume_run(path: Path, overrides: Sequence[str], *, as_json: bool) -> None:
     directory = RunDirectory.open(path)
     config = read_config(directory, **changes_of(overrides, "total_steps", path))
     check(config.env.id, family=config.env.family, **(config.env.model_extra or {}))
+    if config.launcher == "ray" and not is_started_as_rank():
+        start_on_ray(config, directory, words_of(config), as_json=as_json)
+        return
     if config.workers > 1 and not is_started_as_rank():
         start_ranks(config, ["--resume", str(path), *overrides], as_json=as_json)
         return
@@ -91,6 +100,21 @@ def start_ranks(config: Config, words: Sequence[str], *, as_json: bool) -> None:
     need_data_parallel(config, config.workers)
     flags = ["--json"] * as_json + ["--debug"] * ("--debug" in sys.argv)
     launch(["train", *words, *flags, *plugin_words()], config.workers)
+
+
+def start_on_ray(
+    config: Config, directory: RunDirectory | None, words: Sequence[str], *, as_json: bool
+) -> None:
+    """Train on a cluster of Ray, and report.
+
+    Raises:
+        ValueError: the agent cannot be trained so, or Ray is not installed.
+        RunError: no cluster answers, or training failed.
+    """
+    need_data_parallel(config, config.workers)
+    need_ray("ray.train.torch")
+    run = train_on_cluster(config, directory)
+    report(Run(run, config), config, words, as_json=as_json)
 
 
 def refuse_sweep(composed: Composed) -> None:

@@ -28,7 +28,7 @@ from memrl.plugins import NAMED, plugin_words
 from memrl.run.machine import usable_cores
 
 _SEARCH: Final = "search.json"  # what is searched for; the same command goes on with it
-_TAKEN: Final = ("run.dir", "run.root", "threads")
+_TAKEN: Final = ("run.dir", "run.root", "threads", "workers", "launcher")
 
 
 class Options(Strict):

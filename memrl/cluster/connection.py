@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from memrl.errors import RunError, install_command
 from memrl.run.machine import usable_cores
@@ -18,10 +18,11 @@ _OBJECT_STORE: Final = 128 * 2**20  # bytes: runs exchange a few numbers
 _SETTINGS: Final = {  # of Ray, in the environment
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # modules and paths are looked for where the command runs
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # runs write their own files
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # what a worker prints is printed once
     "RAY_AIR_NEW_OUTPUT": "0",  # the other output cannot be silenced
     "RAY_USAGE_STATS_ENABLED": "0",  # nobody is told how Ray is used
 }
-_QUIET: Final = {"log_to_driver": False, "logging_level": "ERROR"}
+_QUIET: Final[dict[str, Any]] = {"log_to_driver": False, "logging_level": "ERROR"}
 
 
 def need_ray(part: str) -> None:

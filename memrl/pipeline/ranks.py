@@ -12,7 +12,9 @@ from memrl.evaluation.run_labels import dotted_items
 from memrl.run.directory import RunDirectory
 
 # What a rank may have of its own: its place on the machine, and what rank 0 alone reads.
-_OWN: Final = frozenset({"device", "threads", "workers", "run", "track", "evaluate"})
+_OWN: Final = frozenset(
+    {"device", "threads", "workers", "launcher", "cluster", "run", "track", "evaluate"}
+)
 
 
 def need_data_parallel(config: Config, processes: int) -> None:

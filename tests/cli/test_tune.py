@@ -201,18 +201,3 @@ def test_ctrl_c_stops_all_trials_and_the_same_command_goes_on(tmp_path):
                                   "run.checkpoint_seconds=0.1"))  # fmt: skip
     assert code == 0, error
     assert "going on with the search in" in out
-
-
-@needs_ray
-@pytest.mark.slow
-def test_a_head_that_does_not_answer_is_told_in_time(tmp_path, monkeypatch, capsys):
-    from memrl.cluster import connection
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(connection, "HEAD_SECONDS", 5.0)
-    code, error = told(monkeypatch, capsys, [*WORDS, "cluster=127.0.0.1:1"])
-    assert code == 1
-    assert error.endswith(
-        "memrl: cluster=127.0.0.1:1: no cluster answers within 5 s; `ray start --head` begins one, "
-        "without cluster= this machine is one\n"
-    )
