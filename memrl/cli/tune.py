@@ -51,7 +51,7 @@ def start_search(words: Sequence[str], *, as_json: bool) -> None:
         RunError: no cluster answers, the folder holds another search, or no trial was finished.
         Interrupted: Ctrl-C; the same command goes on.
     """
-    own, rest = _split(words)
+    own, rest = split_words(words)
     options = parse(Options, own)
     space, say = split_space(rest), listener(as_json=as_json)
     config = _checked(space)
@@ -67,7 +67,7 @@ def start_search(words: Sequence[str], *, as_json: bool) -> None:
     conclude(search, trials, again, as_json=as_json)
 
 
-def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
+def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """The options of this command, and the words of ``memrl train``."""
     own = [word for word in words if word.partition("=")[0] in Options.model_fields]
     rest = [word for word in words if word not in own]
