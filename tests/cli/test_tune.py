@@ -133,8 +133,9 @@ def tune(folder, *words):
     """``memrl tune`` in a process of its own."""
     command = [sys.executable, "-m", "memrl", "tune", *WORDS, *SMALL, "root=s", *words]
     return subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
 
 
 def ended(process):
@@ -193,7 +194,7 @@ def test_a_trial_whose_process_is_killed_goes_on(tmp_path):
 def test_ctrl_c_stops_all_trials_and_the_same_command_goes_on(tmp_path):
     process = tune(tmp_path, "trials=2", "total_steps=20000", "run.checkpoint_seconds=0.1")
     lock_of(tmp_path, "trial-1")
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     code, _, error = ended(process)
     assert code == 130, error
     assert "stopped after 0 of 2 trials; continue with: memrl tune +run=smoke" in error
