@@ -233,7 +233,8 @@ def benchmark(
     seeds beside parameters, state and speed, and over all tasks the interquartile mean.
 
     Keys: root=FOLDER (benchmarks/NAME), workers, runs (new ones at most), memories and tasks (that
-    are run, some of the benchmark's, separated by commas).
+    are run, some of the benchmark's, separated by commas), table=FILE.json (a table.json that was
+    written elsewhere: its runs count as made).
     """
     from memrl.cli.benchmark import start_benchmark
 

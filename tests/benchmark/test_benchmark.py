@@ -189,6 +189,19 @@ def test_only_what_is_missing_is_run_with_the_recipe_of_its_task(tiny, tmp_path,
     assert len(made) == 8
 
 
+def test_a_table_of_another_machine_counts_as_made(tiny, tmp_path, no_processes):
+    made, _ = no_processes
+    start_benchmark("tiny.yaml", ["tasks=short"])
+    there = tmp_path / "there.json"
+    (tmp_path / "benchmarks/tiny/table.json").rename(there)
+    start_benchmark("tiny.yaml", ["root=here", f"table={there}"])
+    assert [path.parts[-4] for _, path in made[4:]] == ["long"] * 4
+    joint = json.loads((tmp_path / "here/table.json").read_text())
+    start_benchmark("tiny.yaml", ["root=alone"])
+    alone = json.loads((tmp_path / "alone/table.json").read_text())
+    assert joint == alone
+
+
 def test_some_tasks_are_run_and_the_table_still_shows_all(tiny, no_processes, capsys):
     made, _ = no_processes
     start_benchmark("tiny.yaml", [])
@@ -279,6 +292,21 @@ def test_a_check_that_comes_out_otherwise_is_an_error(tiny, no_processes, monkey
 def test_a_wrong_key_is_one_sentence(tiny, words, sentence):
     with pytest.raises(ValueError, match=sentence):
         start_benchmark("tiny.yaml", words)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("env.delay=2", "env.delay=3", "another plan than tiny: task short differ"),
+        ("{words: [env.delay=2]}", "", "is no table of this version"),
+    ],
+)
+def test_a_table_of_another_plan_is_refused(tiny, tmp_path, no_processes, old, new, sentence):
+    start_benchmark("tiny.yaml", ["tasks=short"])
+    table = tmp_path / "benchmarks/tiny/table.json"
+    table.write_text(table.read_text().replace(old, new) if new else "{}")
+    with pytest.raises(RunError, match=sentence):
+        start_benchmark("tiny.yaml", ["root=here", f"table={table}"])
 
 
 def test_nothing_finished_is_said(tiny):
