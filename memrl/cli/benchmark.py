@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_types import Ge
 from rich.console import Console
@@ -42,6 +42,7 @@ class Options(Strict):
     runs: Annotated[int, Ge(0)] | None = None  # at most as many new ones; all
     memories: str | None = None  # that are run, of the plan's, separated by commas; all
     tasks: str | None = None
+    seeds: int | str | None = None  # 1,2,3; one alone is a number
 
 
 def start_benchmark(
@@ -178,25 +179,28 @@ def _raise_failures(failed: dict[Cell, str]) -> None:
 
 
 def _narrowed(plan: Plan, options: Options) -> Plan:
-    """The plan with some of its tasks and memories.
+    """The plan with some of its tasks, memories and seeds.
 
     Raises:
         ValueError: one is not in the plan.
     """
-    changes = {}
-    for key, known in (("memories", list(plan.memories)), ("tasks", list(plan.tasks))):
-        chosen = getattr(options, key)
-        if chosen is None:
-            continue
-        for word in chosen.split(","):
-            if word not in known:
-                raise ValueError(
-                    f"{key}={chosen}: {plan.name} has no {word!r} (it has {', '.join(known)})"
-                )
-        changes[key] = chosen.split(",")
+    changes: dict[str, Any] = {}
+    for key in ("memories", "tasks", "seeds"):
+        if (chosen := getattr(options, key)) is not None:
+            changes[key] = _chosen(plan, key, str(chosen).split(","))
     if "tasks" in changes:
         changes["tasks"] = {task: plan.tasks[task] for task in changes["tasks"]}
     return plan.model_copy(update=changes)
+
+
+def _chosen(plan: Plan, key: str, words: Sequence[str]) -> list[Any]:
+    known = {str(value): value for value in getattr(plan, key)}
+    for word in words:
+        if word not in known:
+            raise ValueError(
+                f"{key}={','.join(words)}: {plan.name} has no {word!r} (it has {', '.join(known)})"
+            )
+    return [known[word] for word in words]
 
 
 def _widths(plan: Plan, missing: Sequence[Cell]) -> dict[Key, int | None]:

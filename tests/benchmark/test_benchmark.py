@@ -212,6 +212,12 @@ def test_some_tasks_are_run_and_the_table_still_shows_all(tiny, no_processes, ca
     assert "### short" in capsys.readouterr().out
 
 
+def test_some_seeds_are_run_alone(tiny, no_processes):
+    made, _ = no_processes
+    start_benchmark("tiny.yaml", ["seeds=5"])
+    assert [path.name for _, path in made] == ["seed-5"] * 4
+
+
 def test_as_json_the_output_is_one_value(tiny, no_processes, capsys, monkeypatch):
     plan = TINY.replace("seeds:", "parameters: 50_000\nseeds:")
     with open("tiny.yaml", "w") as file:
@@ -285,6 +291,7 @@ def test_a_check_that_comes_out_otherwise_is_an_error(tiny, no_processes, monkey
     [
         (["memories=lstm"], r"tiny has no 'lstm' \(it has none, gru\)"),
         (["tasks=shrt"], "tiny has no 'shrt'"),
+        (["seeds=3,4"], r"seeds=3,4: tiny has no '4' \(it has 3, 5\)"),
         (["workers=0"], "workers"),
         (["worker=2"], r"did you mean workers\?"),
     ],
