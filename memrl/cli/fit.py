@@ -49,7 +49,7 @@ def resume_fit(path: Path, overrides: Sequence[str], *, as_json: bool) -> None:
         RunError: there is no run to continue.
     """
     directory, say = RunDirectory.open(path, command="fit"), listener(as_json=as_json)
-    config = read_config_as(FitConfig, directory, **changes_of(overrides, "sequences", path))
+    config = read_config_as(FitConfig, directory, **changes_of(overrides, ["sequences"], path))
     built = FitJob(config)
     for line in config_lines(config):
         say(line)

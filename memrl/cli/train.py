@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from memrl.cli.arguments import changes_of
 from memrl.cli.output import config_lines, listener
@@ -26,6 +27,8 @@ from memrl.pipeline.trained import Run
 from memrl.pipeline.training import TrainJob, train_job
 from memrl.plugins import plugin_words
 from memrl.run.directory import RunDirectory
+
+RESUMED: Final = ("total_steps", "workers")
 
 
 def start_runs(overrides: Sequence[str], *, as_json: bool) -> None:
@@ -59,14 +62,14 @@ def start_runs(overrides: Sequence[str], *, as_json: bool) -> None:
 
 
 def resume_run(path: Path, overrides: Sequence[str], *, as_json: bool) -> None:
-    """Continue a run; the only key that may change is ``total_steps``.
+    """Continue a run; of its keys only those of ``RESUMED`` may change.
 
     Raises:
         ValueError: another key was given.
         RunError: there is no run to continue.
     """
     directory = RunDirectory.open(path)
-    config = read_config(directory, **changes_of(overrides, "total_steps", path))
+    config = read_config(directory, **changes_of(overrides, RESUMED, path))
     check(config.env.id, family=config.env.family, **(config.env.model_extra or {}))
     if config.workers > 1 and not is_started_as_rank():
         start_ranks(config, ["--resume", str(path), *overrides], as_json=as_json)
