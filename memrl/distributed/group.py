@@ -24,6 +24,14 @@ def is_started_as_rank() -> bool:
     return all(name in os.environ for name in _TOLD)
 
 
+def need_one_process(command: str) -> None:
+    """Raise ValueError if this process is one of several, where ``command`` runs in one."""
+    if is_started_as_rank() and os.environ["WORLD_SIZE"] != "1":
+        raise ValueError(
+            f"{command} runs in one process: torchrun starts memrl train and memrl distil alone"
+        )
+
+
 def local_rank() -> int:
     """The number of this rank on its machine."""
     return int(os.environ.get("LOCAL_RANK", "0"))
