@@ -21,6 +21,7 @@ from memrl.bench.gpu import bench_gpu
 from memrl.bench.nec import bench_nec
 from memrl.bench.nec_dqn import MARKS, bench_nec_dqn
 from memrl.bench.parity import bench_parity
+from memrl.bench.ranks import bench_ranks
 from memrl.bench.sam import PAPER, bench_sam
 from memrl.bench.sb3 import bench_sb3
 from memrl.bench.store import bench_store
@@ -49,6 +50,21 @@ def measure_environments(words: Sequence[str], *, as_json: bool) -> None:
     Console().print(table)
     for line in unmeasured(results):
         print(line)
+
+
+def measure_ranks(words: Sequence[str], *, as_json: bool) -> None:
+    """Env steps per second of several processes beside one."""
+    row = call(bench_ranks, words)
+    if as_json:
+        print(json.dumps(row))
+        return
+    print(
+        f"{row['ranks']} processes  {row['ranks_env_steps_per_s']:,.0f} env steps/s, "
+        f"{row['ratio']:.2f} × the {row['env_steps_per_s']:,.0f} of one; "
+        f"{row['waiting']:.1%} of the time they wait and exchange gradients\n"
+        f"one in a group of its own  {row['grouped_env_steps_per_s']:,.0f} env steps/s, "
+        f"{-row['overhead']:+.1%}"
+    )
 
 
 def unmeasured(results: Mapping[str, Mapping[str, Any]]) -> list[str]:

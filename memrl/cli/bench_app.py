@@ -24,6 +24,17 @@ def bench_train(options: Words = None, json: Json = False) -> None:
     measure_training(options or [], as_json=json)
 
 
+@bench.command("ranks")
+def bench_ranks(options: Words = None, json: Json = False) -> None:
+    """Training by several processes beside one, and what waiting for each other takes.
+
+    Keys: env, memory, num (environments of each), ranks, iterations, windows.
+    """
+    from memrl.cli.bench import measure_ranks
+
+    measure_ranks(options or [], as_json=json)
+
+
 @bench.command("env")
 def bench_env(
     words: Annotated[list[str] | None, typer.Argument(metavar="[ID] [KEY=VALUE]")] = None,

@@ -10,6 +10,7 @@ from pathlib import Path
 from memrl.cli.arguments import changes_of
 from memrl.cli.output import config_lines, listener
 from memrl.cli.sweep import Composed, play
+from memrl.distributed.group import need_one_process
 from memrl.pipeline.directories import refuse_taken
 from memrl.pipeline.job import Result
 from memrl.pipeline.job import run as run_job
@@ -23,6 +24,7 @@ from memrl.supervised.learner import SupervisedLearner
 
 def start_fits(overrides: Sequence[str], *, as_json: bool) -> None:
     """Learn a task once, or with ``-m`` once for each job of a sweep."""
+    need_one_process("memrl fit")
     say = listener(as_json=as_json)
 
     def job(composed: Composed) -> Result[SupervisedLearner]:
@@ -48,8 +50,9 @@ def resume_fit(path: Path, overrides: Sequence[str], *, as_json: bool) -> None:
         ValueError: another key was given.
         RunError: there is no run to continue.
     """
+    need_one_process("memrl fit")
     directory, say = RunDirectory.open(path, command="fit"), listener(as_json=as_json)
-    config = read_config_as(FitConfig, directory, **changes_of(overrides, "sequences", path))
+    config = read_config_as(FitConfig, directory, **changes_of(overrides, ["sequences"], path))
     built = FitJob(config)
     for line in config_lines(config):
         say(line)

@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from memrl.cli.arguments import changes_of
 from memrl.cli.output import config_lines, listener
@@ -29,6 +30,8 @@ from memrl.pipeline.training import TrainJob, train_job
 from memrl.plugins import plugin_words
 from memrl.run.directory import RunDirectory
 
+RESUMED: Final = ("total_steps", "workers")
+
 
 def start_runs(overrides: Sequence[str], *, as_json: bool) -> None:
     """Train once, or with ``-m`` once for each job of a sweep."""
@@ -41,7 +44,6 @@ def start_runs(overrides: Sequence[str], *, as_json: bool) -> None:
         if not is_started_as_rank():
             refuse_taken(config)
             if config.launcher == "ray":
-                composed.announce(config_lines(config), listener(as_json=as_json))
                 start_on_ray(config, None, overrides, as_json=as_json)
                 return None
             if config.workers > 1:
@@ -65,14 +67,14 @@ def start_runs(overrides: Sequence[str], *, as_json: bool) -> None:
 
 
 def resume_run(path: Path, overrides: Sequence[str], *, as_json: bool) -> None:
-    """Continue a run; the only key that may change is ``total_steps``.
+    """Continue a run; of its keys only those of ``RESUMED`` may change.
 
     Raises:
         ValueError: another key was given.
         RunError: there is no run to continue.
     """
     directory = RunDirectory.open(path)
-    config = read_config(directory, **changes_of(overrides, "total_steps", path))
+    config = read_config(directory, **changes_of(overrides, RESUMED, path))
     check(config.env.id, family=config.env.family, **(config.env.model_extra or {}))
     if config.launcher == "ray" and not is_started_as_rank():
         start_on_ray(config, directory, words_of(config), as_json=as_json)
@@ -113,6 +115,9 @@ def start_on_ray(
     """
     need_data_parallel(config, config.workers)
     need_ray("ray.train.torch")
+    say = listener(as_json=as_json)
+    for line in config_lines(config):
+        say(line)
     run = train_on_cluster(config, directory)
     report(Run(run, config), config, words, as_json=as_json)
 
@@ -121,7 +126,8 @@ def refuse_sweep(composed: Composed) -> None:
     """Raise ValueError in a sweep: its runs would begin in several processes at once."""
     if composed.place is not None:
         raise ValueError(
-            "a sweep (-m) trains each run in one process (allowed: workers=1, without torchrun)"
+            "a sweep (-m) trains each run in one process (allowed: workers=1 and launcher=local, "
+            "without torchrun)"
         )
 
 

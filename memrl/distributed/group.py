@@ -24,6 +24,14 @@ def is_started_as_rank() -> bool:
     return all(name in os.environ for name in _TOLD)
 
 
+def need_one_process(command: str) -> None:
+    """Raise ValueError if this process is one of several, where ``command`` runs in one."""
+    if is_started_as_rank() and os.environ["WORLD_SIZE"] != "1":
+        raise ValueError(
+            f"{command} runs in one process: torchrun starts memrl train and memrl distil alone"
+        )
+
+
 def local_rank() -> int:
     """The number of this rank on its machine."""
     return int(os.environ.get("LOCAL_RANK", "0"))
@@ -82,9 +90,11 @@ def _join(device: str) -> None:
         )
     backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
     try:
-        store, rank, ranks = next(dist.rendezvous("env://", timeout=TIME_LIMIT))
+        store, rank, ranks = next(dist.rendezvous("env://", timeout=TIME_LIMIT))  # type: ignore[attr-defined]
         # torchrun's store outlives ranks that it starts anew, and holds the addresses of the old.
-        attempt = dist.PrefixStore(f"attempt-{os.environ.get(_ATTEMPT, 0)}", store)
+        attempt = dist.PrefixStore(  # type: ignore[attr-defined]
+            f"attempt-{os.environ.get(_ATTEMPT, 0)}", store
+        )
         dist.init_process_group(
             backend, store=attempt, rank=rank, world_size=ranks, timeout=TIME_LIMIT
         )

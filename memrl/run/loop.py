@@ -160,7 +160,7 @@ class _Training:
         now, seen = self.clock(), self.learner.experience
         timed = now - self._saved_at >= self.checkpoint_seconds
         wanted = timed or self.reporter.is_due(max(self._last_seen, 0), seen)
-        metrics, due = self._agreed(metrics, rank() == 0 and wanted)
+        metrics, signum, due = self._agreed(metrics, self.stop.signum, rank() == 0 and wanted)
         before, seen_before = self._row_at
         speed = (seen - seen_before) / (now - before) if now > before else math.nan
         self._row_at = (now, seen)
@@ -170,27 +170,28 @@ class _Training:
         self.progress.update(row)
         self._unsaved.append(metrics)
         self._row = row
-        if self.stop.signum is not None:
+        if signum is not None:
             self._save()
-            raise self._interrupted(self.stop.signum)
+            raise self._interrupted(signum)
         if due:
             self._save()
 
-    def _agreed(self, metrics: Metrics, due: bool) -> tuple[Metrics, bool]:
+    def _agreed(
+        self, metrics: Metrics, signum: int | None, due: bool
+    ) -> tuple[Metrics, int | None, bool]:
         """What all ranks do after this iteration, in one reduction.
 
         Metrics are means over ranks; a signal to one is a signal to all; rank 0's clock says when
-        a checkpoint is due.
+        a checkpoint is due. A signal that arrives later counts after the next iteration.
         """
         if ranks() == 1:
-            return metrics, due
-        asked = [float(self.stop.signum == signum) for signum in SIGNALS]
+            return metrics, signum, due
+        asked = [float(signum == each) for each in SIGNALS]
         said = torch.tensor([*metrics.values(), *asked, float(due)], dtype=torch.float64)
         means = mean_over_ranks(said).tolist()
-        for signum, share in zip(SIGNALS, means[len(metrics) : -1], strict=True):
-            if share > 0 and self.stop.signum is None:
-                self.stop.signum = signum
-        return dict(zip(metrics, means, strict=False)), means[-1] > 0
+        *stops, save = (share > 0 for share in means[len(metrics) :])
+        agreed = next((each for each, stop in zip(SIGNALS, stops, strict=True) if stop), None)
+        return dict(zip(metrics, means, strict=False)), agreed, save
 
     def _save(self) -> None:
         self.tracker.sync()

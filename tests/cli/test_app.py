@@ -614,7 +614,7 @@ def test_a_config_that_was_broken_by_hand(memrl, trained, tmp_path):
 
 def test_resume_refuses_what_is_no_greater_length(memrl, trained, tmp_path):
     run, _ = copied(trained, tmp_path)
-    assert "only total_steps may change, not seed" in sentence(
+    assert "only total_steps and workers may change, not seed" in sentence(
         memrl("train", "--resume", run, "seed=9")
     )
     assert "'total_steps' is no option" in sentence(memrl("train", "--resume", run, "total_steps"))

@@ -55,6 +55,11 @@ def test_words_that_do_not_fit_are_refused(words, said):
     assert str(refused.value) == said
 
 
+def test_from_python_the_launcher_is_refused():
+    with pytest.raises(ValueError, match="launcher=ray is of memrl train alone"):
+        memrl.train(memrl.compose(WORDS[:-1]))
+
+
 def test_what_is_added_to_a_log_is_printed(tmp_path, capsys):
     log = tmp_path / "new" / "log"
     with printed(log), log.open("a") as file:

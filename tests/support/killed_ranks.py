@@ -16,11 +16,14 @@ from pathlib import Path
 
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+import memrl.cli.train  # noqa: F401  once, and not in every rank
 from memrl.cli.app import main
+from memrl.config.composition import compose
 
-WORDS = ["+run=smoke", "memory=gru", "threads=1", "evaluate.episodes=2", "track=off",
-         "run.pictures=false", "run.checkpoint_seconds=0.1", "env.num=8",
-         "total_steps=4096"]  # fmt: skip
+WORDS = ["+run=smoke", "memory=ffm", "threads=1", "evaluate.episodes=2", "track=off",
+         "run.pictures=false", "run.checkpoint_seconds=0", "env.num=8", "agent.epochs=2",
+         "total_steps=2560"]  # fmt: skip
+ITERATIONS = 10
 
 
 def rank(folder: Path, words: list[str]) -> None:
@@ -31,10 +34,10 @@ def rank(folder: Path, words: list[str]) -> None:
     main()
 
 
-def train(folder: Path, kill: tuple[int, float] | None) -> None:
+def train(folder: Path, kill: tuple[int, int, float] | None) -> None:
     """A run in a new directory under ``folder``, whose name only its ranks choose.
 
-    ``kill``: a rank, and the seconds of its life.
+    ``kill``: a rank, the rows of metrics that it lives to see, and the seconds that it has then.
     """
     folder.mkdir()
     config = LaunchConfig(
@@ -53,22 +56,25 @@ def train(folder: Path, kill: tuple[int, float] | None) -> None:
     elastic_launch(config, rank)(folder, [*WORDS, f"run.root={folder / 'runs'}"])
 
 
-def _kill(folder: Path, victim: int, seconds: float) -> None:
-    file = folder / f"pid-{victim}"
-    while not file.exists() or not file.read_text():
-        time.sleep(0.01)
+def _kill(folder: Path, victim: int, rows: int, seconds: float) -> None:
+    process = folder / f"pid-{victim}"
+    while not (process.exists() and process.read_text() and _rows(folder) >= rows):
+        time.sleep(0.002)
     time.sleep(seconds)
-    try:
-        os.kill(int(file.read_text()), signal.SIGKILL)
-    except ProcessLookupError:
-        return  # the run was quicker
-    (folder / "killed").write_text(f"{victim} after {seconds:.3f} s")
+    os.kill(int(process.read_text()), signal.SIGKILL)
+    (folder / "killed").write_text(f"rank {victim}, {rows} rows and {seconds:.3f} s")
+
+
+def _rows(folder: Path) -> int:
+    """The rows of metrics so far."""
+    files = [*folder.glob("runs/*/metrics.csv")]
+    return files[0].read_text().count("\n") - 1 if files else 0
 
 
 if __name__ == "__main__":
+    compose(WORDS)
     place, runs, chance = Path(sys.argv[1]), int(sys.argv[2]), random.Random(int(sys.argv[3]))
-    began = time.monotonic()
     train(place / "whole", None)
-    longest = time.monotonic() - began
     for number in range(runs):
-        train(place / str(number), (chance.randrange(2), chance.uniform(0, 0.9 * longest)))
+        rows, seconds = chance.randrange(ITERATIONS - 2), chance.uniform(0, 0.05)
+        train(place / str(number), (chance.randrange(2), rows, seconds))

@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 
 HOST = "127.0.0.1"
+TIME_LIMIT = 300.0  # seconds
 # Imported once, by the server that processes are forked from.
 PRELOAD = ["memrl.agents.ppo.agent", "memrl.agents.r2d2.agent", "memrl.envs", "torch.distributed"]
 
@@ -26,12 +27,15 @@ def on_ranks(work: Callable[..., Any], *arguments: Any, ranks: int = 2) -> list[
     for rank in range(ranks):
         here, there = server.Pipe()
         given = there, work, arguments, rank, ranks, store.port
-        process = server.Process(target=_run, args=given)
+        process = server.Process(target=_run, args=given, daemon=True)
         process.start()
         there.close()
         pipes.append(here)
         processes.append(process)
-    answers = [pickle.loads(pipe.recv_bytes()) for pipe in pipes]
+    answers = []
+    for pipe in pipes:
+        assert pipe.poll(TIME_LIMIT), "a rank does not answer"
+        answers.append(pickle.loads(pipe.recv_bytes()))
     for process in processes:
         process.join()
     for fault, _ in answers:
