@@ -15,10 +15,13 @@ from signal import SIGINT
 from tempfile import TemporaryDirectory
 from typing import Any, Final, final
 
+import torch.distributed as dist
+
+from memrl.checkpoint.atomic import write_atomically
 from memrl.cluster.connection import connected
 from memrl.config.models import Config, check
 from memrl.distributed.collectives import rank
-from memrl.errors import Interrupted, RankLost, RunError
+from memrl.errors import EnvError, Interrupted, RankLost, RunError, shortened
 from memrl.pipeline.directories import make_directory, name_of
 from memrl.pipeline.loading import import_plugins
 from memrl.pipeline.training import TrainJob, train_job
@@ -51,27 +54,31 @@ def train_on_cluster(config: Config, run: RunDirectory | None = None) -> RunDire
         path = path or make_directory(config.run.root, name_of(config))
         run = RunDirectory(path.absolute())
         records = run.path.parent / RECORDS
-        log = records / run.path.name / "rank-0.log"
+        told = {
+            "config": config.model_dump(mode="json"),
+            "run": str(run),
+            "plugins": [*NAMED],
+            "log": str(records / run.path.name / "rank-0.log"),
+            "fault": str(records / run.path.name / "fault.txt"),
+        }
+        log, fault = Path(told["log"]), Path(told["fault"])
+        fault.unlink(missing_ok=True)
         try:
             with printed(log):
-                _trainer(config, run, records, log).fit()
+                _trainer(config, told, run.path.name, records).fit()
         except KeyboardInterrupt:
             raise Interrupted(f"stopped; continue with: {run.resume_command()}", SIGINT) from None
         except train.TrainingFailedError as error:
             raise _cause(error) from None
+    if fault.exists():
+        raise RunError(fault.read_text())
     return run
 
 
-def _trainer(config: Config, run: RunDirectory, records: Path, log: Path) -> Any:
+def _trainer(config: Config, told: dict[str, Any], name: str, records: Path) -> Any:
     from ray import train
     from ray.train.torch import TorchTrainer
 
-    told = {
-        "config": config.model_dump(mode="json"),
-        "run": str(run),
-        "log": str(log),
-        "plugins": [*NAMED],
-    }
     return TorchTrainer(
         train_as_rank,
         train_loop_config=told,
@@ -81,7 +88,7 @@ def _trainer(config: Config, run: RunDirectory, records: Path, log: Path) -> Any
             resources_per_worker={"CPU": config.threads or 1},
         ),
         run_config=train.RunConfig(
-            name=run.path.name,
+            name=name,
             storage_path=str(records),
             failure_config=train.FailureConfig(max_failures=_RETRIES),
             checkpoint_config=train.CheckpointConfig(num_to_keep=2),
@@ -91,8 +98,26 @@ def _trainer(config: Config, run: RunDirectory, records: Path, log: Path) -> Any
 
 
 def train_as_rank(told: dict[str, Any]) -> None:
-    """One rank; in a directory that holds its run already, as after a loss, it goes on."""
+    """One rank; in a directory that holds its run already, as after a loss, it goes on.
+
+    A mistake of the words, and a training that diverges, is written down for the command, and the
+    rank ends: what is raised, Ray tries again.
+    """
     logging.disable(logging.WARNING)  # Ray Train prints every report with all its metrics
+    fault = Path(told["fault"])
+    try:
+        _train(told)
+    except RankLost:
+        if not fault.exists():
+            raise
+    except EnvError:
+        raise
+    except (ValueError, RunError) as error:
+        write_atomically(fault, " ".join(str(error).split()).encode())
+        dist.destroy_process_group()  # others wait for this rank no longer
+
+
+def _train(told: dict[str, Any]) -> None:
     import_plugins(told["plugins"])
     config, run = check(told["config"], Config), RunDirectory(told["run"])
     target = run if run.config.exists() else run.path
@@ -160,13 +185,10 @@ def copy_run(run: RunDirectory, checkpoint: Path, folder: Path) -> None:
         shutil.copy(file, copy.checkpoints)
 
 
-def _cause(error: Any) -> Exception:
+def _cause(error: Any) -> RunError:
     """What went wrong on the first rank that says more than that another one was lost."""
     failures = getattr(error, "worker_failures", {}).values()
     causes = [getattr(failure, "cause", None) or failure for failure in failures]
     said = [cause for cause in causes if not isinstance(cause, RankLost)]
-    for cause in said:
-        if isinstance(cause, ValueError | RunError):
-            return cause
-    lost = (said or causes or [error])[0]
-    return RunError(f"training failed {_RETRIES + 1} times: {' '.join(str(lost).split())[:300]}")
+    first = (said or causes or [error])[0]
+    return RunError(f"training failed {_RETRIES + 1} times: {shortened(first)}")

@@ -106,6 +106,19 @@ def test_ranks_go_on_from_the_last_checkpoint_when_one_is_killed(tmp_path):
 
 @needs_ray
 @pytest.mark.slow
+def test_a_mistake_that_ranks_find_is_one_sentence_and_not_tried_again(tmp_path):
+    words = [*WORDS, "env.num=4", "run.dir=r", "init=nowhere"]
+    done = subprocess.run(
+        [sys.executable, "-m", "memrl", "train", *words],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == "memrl: there is no run at nowhere: give the directory of a run\n"
+    assert not (tmp_path / "r").exists()
+
+
+@needs_ray
+@pytest.mark.slow
 def test_a_head_that_does_not_answer_is_told_in_time(tmp_path, monkeypatch, capsys):
     from memrl.cluster import connection
 
