@@ -104,6 +104,8 @@ def check(words: list[str], said: str) -> None:
     match words:
         case ["memrl", *rest]:
             check_memrl(rest, said)
+        case ["torchrun", *flags]:
+            check_memrl(flags[flags.index("memrl") + 1 :], said)
         case ["make", target, *_]:
             assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.M), said
         case ["pip", "install", *rest]:
