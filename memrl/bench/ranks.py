@@ -10,6 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+import numpy as np
+
 from memrl.config.models import Count
 from memrl.errors import RunError
 from memrl.tracking.metrics_file import read_metrics
@@ -92,4 +94,5 @@ def _measure(
     if done.returncode:
         raise RunError(done.stderr.strip().splitlines()[-1].removeprefix("memrl: "))
     columns = read_metrics(run / "metrics.csv")
-    return tuple(statistics.median(columns[name][_WARM:]) for name in (_SPEED, _WAITING))  # type: ignore[return-value]
+    speed, share = (float(np.median(columns[name][_WARM:])) for name in (_SPEED, _WAITING))
+    return speed, share

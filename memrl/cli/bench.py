@@ -63,7 +63,7 @@ def measure_ranks(words: Sequence[str], *, as_json: bool) -> None:
         f"{row['ratio']:.2f} × the {row['env_steps_per_s']:,.0f} of one; "
         f"{row['waiting']:.1%} of the time they wait and exchange gradients\n"
         f"one in a group of its own  {row['grouped_env_steps_per_s']:,.0f} env steps/s, "
-        f"{row['overhead']:.1%} less"
+        f"{-row['overhead']:+.1%}"
     )
 
 

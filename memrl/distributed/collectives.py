@@ -61,7 +61,7 @@ def mean_gradients(parameters: Iterable[nn.Parameter], loss: Tensor) -> Tensor:
     joined = torch.cat([*flat, there, loss.detach().reshape(1)])
     mean = _reduced(joined, dist.ReduceOp.SUM) / ranks()
     sizes = [len(part) for part in flat]
-    *parts, there, loss_mean = mean.split([*sizes, len(weights), 1])
+    *parts, there, loss_mean = torch.split(mean, [*sizes, len(weights), 1])
     known = [g is not None for g in grads] if _recording(mean) else (there > 0).tolist()
     for weight, part, exists in zip(weights, parts, known, strict=True):
         weight.grad = part.view_as(weight).to(weight.dtype) if exists else None

@@ -90,9 +90,11 @@ def _join(device: str) -> None:
         )
     backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
     try:
-        store, rank, ranks = next(dist.rendezvous("env://", timeout=TIME_LIMIT))
+        store, rank, ranks = next(dist.rendezvous("env://", timeout=TIME_LIMIT))  # type: ignore[attr-defined]
         # torchrun's store outlives ranks that it starts anew, and holds the addresses of the old.
-        attempt = dist.PrefixStore(f"attempt-{os.environ.get(_ATTEMPT, 0)}", store)
+        attempt = dist.PrefixStore(  # type: ignore[attr-defined]
+            f"attempt-{os.environ.get(_ATTEMPT, 0)}", store
+        )
         dist.init_process_group(
             backend, store=attempt, rank=rank, world_size=ranks, timeout=TIME_LIMIT
         )

@@ -36,7 +36,9 @@ def launch(words: Sequence[str], ranks: int) -> None:
     import torch.distributed as dist
 
     # The ranks meet here, so that no other program can take the port meanwhile.
-    store = dist.TCPStore(_HOST, 0, is_master=True, wait_for_workers=False)
+    store = dist.TCPStore(  # type: ignore[attr-defined]
+        _HOST, 0, is_master=True, wait_for_workers=False
+    )
     shared = {
         "MASTER_ADDR": _HOST,
         "MASTER_PORT": str(store.port),

@@ -110,7 +110,7 @@ class TrainJob(Job[Config, Agent]):
     """
 
     def __init__(self, config: Config) -> None:
-        self.config = config
+        self.config, self.ranks = config, ranks()
         check_ranks(config)
         with drawing():
             prepare(config)
@@ -148,7 +148,7 @@ class TrainJob(Job[Config, Agent]):
         say(evaluation_line(evaluation))
         if self.config.run.pictures:
             self._draw(directory, evaluation, say)
-        return summarize(self.config, self.learner, evaluation)
+        return {**summarize(self.config, self.learner, evaluation), "ranks": self.ranks}
 
     def _evaluate(self) -> Evaluation:
         config, episodes = self.config, self.config.evaluate.episodes
