@@ -39,7 +39,7 @@ BELOW = {
     "checkpoint": ("distributed", "rollout.tokens"),
     "memory.ops": (),
     "memory.kernels": ("memory.ops",),
-    "memory": ("memory.kernels", "registry"),
+    "memory": ("distributed", "memory.kernels", "registry"),
     "tasks": ("registry", "memory"),
     "rollout.env": (),
     "rollout.tokens": (),
