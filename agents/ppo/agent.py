@@ -153,6 +153,7 @@ class PPO(ActsWithMemory):
         """See ``memrl.run.agent.Agent.learn``; ``total_steps`` also ends the schedules."""
         broadcast_(self.policy, self.learner.auxiliary)
         times = self.collector.times
+        times.read()  # what was before is no part of an iteration
         while self.env_steps < total_steps:
             progress = self.env_steps / total_steps
             self.policy.core.silence(None)
