@@ -16,7 +16,7 @@ import torch
 from memrl.checkpoint.folder import Checkpoint
 from memrl.config.models import Common
 from memrl.distributed.collectives import rank
-from memrl.errors import Interrupted, RunError
+from memrl.errors import Interrupted, RankLost, RunError
 from memrl.pipeline.build import compile_memory
 from memrl.pipeline.directories import finished, open_directory, restarted
 from memrl.pipeline.inheritance import Weights, weights_of
@@ -163,7 +163,11 @@ def run(
     with open_directory(config, target, learner.unit, say, data=data) as (directory, resume):
         if resume is None and not new:
             _inherit(job, say)  # it was stopped before its first checkpoint
-        result = _run_in(directory, resume, job, data, style=style, say=say, learned=learned)
+        try:
+            result = _run_in(directory, resume, job, data, style=style, say=say, learned=learned)
+        except RankLost:
+            say(f"a rank is missing; if nothing starts it anew: {directory.resume_command()}")
+            raise
     finished(config)
     return result
 

@@ -23,7 +23,7 @@ from tests.support.ranks import HOST, on_ranks
 
 SMALL = ["env=probe/Recall-v0", "env.num=3", "threads=1", "evaluate.episodes=2", "track=off",
          "run.pictures=false"]  # fmt: skip
-PPO = [*SMALL, "memory=ffm", "agent.steps=8", "agent.bptt=8", "agent.minibatches=3",
+PPO = [*SMALL, "memory=framestack", "agent.steps=8", "agent.bptt=8", "agent.minibatches=3",
        "agent.epochs=1", "agent.lr=0.001", "agent.lr_end=0.001", "agent.normalise_returns=true",
        "agent.bonus.kind=elliptical", "agent.self_imitation.kind=episodes",
        "agent.self_imitation.longest=16", "agent.auxiliary.kind=recall",
