@@ -68,7 +68,8 @@ BELOW = {
     "bench": ("pipeline",),
     "benchmark": ("pipeline",),
     "continual": ("pipeline",),
-    "cli": ("supervised", "bench", "benchmark", "continual", "testing"),
+    "cluster": ("pipeline",),
+    "cli": ("supervised", "bench", "benchmark", "continual", "cluster", "testing"),
     "__main__": ("cli",),
     "__init__": ("pipeline", "testing"),
     "configs": (),
@@ -119,6 +120,7 @@ HYDRA_FILES = (
     "config.quoting",
     "config.nodes",
     "config.env_overrides",
+    "config.search_space",
     "cli.sweep",
     "cli.sweep_axes",
 )
@@ -164,6 +166,7 @@ def test_every_room_exists():
         ("sb3_contrib", {"bench.learner_server", "bench.parity_run"}),
         ("wandb", {"tracking.wandb"}),
         ("faiss", {"memory.stores.index"}),
+        ("ray", {"cluster.connection", "cluster.search", "cluster.trial", "cluster.training"}),
         ("numba", KERNELS),
         (
             "hydra",

@@ -146,6 +146,27 @@ def continual(words: Words = None, json: Json = False) -> None:
     run_course(words or [], as_json=json)
 
 
+@app.command(context_settings=PASS_ON, epilog=OWN_MODULE)
+def tune(words: Words = None, json: Json = False) -> None:
+    """Search for good values of keys: trials with Ray Tune, of which ASHA stops the worse early.
+
+    memrl tune memory=gru memory.hidden_dim=64,128 'agent.lr=tag(log,interval(1e-4,3e-3))' trials=8
+
+    What is drawn is written as Hydra's sweeps are: a,b or choice(a,b), range(a,b), interval(a,b),
+    int(interval(a,b)), tag(log,interval(a,b)). All other words are those of `memrl train`, for each
+    trial.
+
+    Keys: trials=16, root=FOLDER (tune/TASK-MEMORY; of the runs), grace=STEPS (env steps that no
+    trial is stopped before; a ninth of total_steps), reduction=3 (of so many trials, one goes on
+    there, and again after so many times the env steps), cpus=1 and gpus (of each trial),
+    cluster=auto|HOST:PORT (of Ray; this machine alone). Ctrl-C stops all trials, and the same
+    command goes on.
+    """
+    from memrl.cli.tune import start_search
+
+    start_search(words or [], as_json=json)
+
+
 @app.command(epilog=OWN_MODULE)
 def evaluate(run: RunPath, options: Words = None, json: Json = False) -> None:
     """Success, return and length of a trained agent over fresh episodes; accuracy of a fit.

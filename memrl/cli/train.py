@@ -12,6 +12,8 @@ from typing import Final
 from memrl.cli.arguments import changes_of
 from memrl.cli.output import config_lines, listener
 from memrl.cli.sweep import Composed, play
+from memrl.cluster.connection import need_ray
+from memrl.cluster.training import train_on_cluster
 from memrl.config.composition import compose
 from memrl.config.env_overrides import expand
 from memrl.config.models import Config
@@ -37,10 +39,13 @@ def start_runs(overrides: Sequence[str], *, as_json: bool) -> None:
     def job(composed: Composed) -> Run | None:
         config = composed.resolve(Config)
         check(config.env.id, family=config.env.family, **(config.env.model_extra or {}))
-        if is_started_as_rank() or config.workers > 1:
+        if is_started_as_rank() or config.workers > 1 or config.launcher == "ray":
             refuse_sweep(composed)
         if not is_started_as_rank():
             refuse_taken(config)
+            if config.launcher == "ray":
+                start_on_ray(config, None, overrides, as_json=as_json)
+                return None
             if config.workers > 1:
                 start_ranks(config, overrides, as_json=as_json)
                 return None
@@ -71,6 +76,9 @@ def resume_run(path: Path, overrides: Sequence[str], *, as_json: bool) -> None:
     directory = RunDirectory.open(path)
     config = read_config(directory, **changes_of(overrides, RESUMED, path))
     check(config.env.id, family=config.env.family, **(config.env.model_extra or {}))
+    if config.launcher == "ray" and not is_started_as_rank():
+        start_on_ray(config, directory, words_of(config), as_json=as_json)
+        return
     if config.workers > 1 and not is_started_as_rank():
         start_ranks(config, ["--resume", str(path), *overrides], as_json=as_json)
         return
@@ -96,11 +104,30 @@ def start_ranks(config: Config, words: Sequence[str], *, as_json: bool) -> None:
     launch(["train", *words, *flags, *plugin_words()], config.workers)
 
 
+def start_on_ray(
+    config: Config, directory: RunDirectory | None, words: Sequence[str], *, as_json: bool
+) -> None:
+    """Train on a cluster of Ray, and report.
+
+    Raises:
+        ValueError: the agent cannot be trained so, or Ray is not installed.
+        RunError: no cluster answers, or training failed.
+    """
+    need_data_parallel(config, config.workers)
+    need_ray("ray.train.torch")
+    say = listener(as_json=as_json)
+    for line in config_lines(config):
+        say(line)
+    run = train_on_cluster(config, directory)
+    report(Run(run, config), config, words, as_json=as_json)
+
+
 def refuse_sweep(composed: Composed) -> None:
     """Raise ValueError in a sweep: its runs would begin in several processes at once."""
     if composed.place is not None:
         raise ValueError(
-            "a sweep (-m) trains each run in one process (allowed: workers=1, without torchrun)"
+            "a sweep (-m) trains each run in one process (allowed: workers=1 and launcher=local, "
+            "without torchrun)"
         )
 
 

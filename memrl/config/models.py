@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, TypeVar
 
 from annotated_types import Ge, Gt, Lt
 from pydantic import (
@@ -149,6 +149,8 @@ class Config(Common):
 
     command = "train"
     root = TRAIN
+    CHOOSER: ClassVar[str] = "launcher"
+    READ_BY: ClassVar[dict[str, tuple[str, ...]]] = {"cluster": ("ray",)}
     menus: ClassVar[Menus] = {
         **Common.menus,
         "env.id": None,
@@ -160,12 +162,22 @@ class Config(Common):
     total_key = "total_steps"
 
     total_steps: Count
-    workers: Annotated[int, Ge(1)] = 1  # processes on this machine
+    workers: Annotated[int, Ge(1)] = 1  # processes
+    launcher: Literal["local", "ray"] = "local"  # who starts them: memrl on this machine, or Ray
+    cluster: str | None = None  # of Ray: auto, or HOST:PORT of its head; null = this machine alone
     capture: bool = False
     evaluate: EvaluateConfig
     env: EnvConfig
     policy: PolicyConfig
     agent: Annotated[SerializeAsAny[AgentConfig], BeforeValidator(_as_its_kind)]
+
+    @model_validator(mode="after")
+    def _cluster_is_read(self) -> Config:
+        if self.cluster is not None and self.launcher != "ray":
+            raise ValueError(
+                f"cluster={self.cluster} is not read by launcher={self.launcher} (it is by ray)"
+            )
+        return self
 
     @property
     def total(self) -> int:

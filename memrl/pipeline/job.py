@@ -26,6 +26,7 @@ from memrl.run.agent import Learner
 from memrl.run.directory import RunDirectory
 from memrl.run.loop import TrainingResult, fit
 from memrl.run.progress import SilentProgress, Style, progress_bar
+from memrl.run.reporter import Reporter
 from memrl.run.summary import provenance, write_summary
 from memrl.tracking.tracker import SilentTracker, Tracker
 
@@ -130,6 +131,7 @@ def run(
     *,
     style: Style = "auto",
     say: Say = print,
+    reporter: Reporter | None = None,
     learned: Callable[[], None] = lambda: None,
 ) -> Result[L]:
     """Learn, evaluate, draw and write a summary.
@@ -140,6 +142,7 @@ def run(
             ``run.root``; an opened ``RunDirectory`` is continued from its last checkpoint.
         style: of the progress display: auto, bar, lines or quiet.
         say: receives messages for the terminal.
+        reporter: hears of each checkpoint.
         learned: called when learning has ended.
 
     With several ranks, rank 0 alone writes, speaks, and does what follows learning.
@@ -152,7 +155,7 @@ def run(
     """
     config, learner = job.config, job.learner
     if rank():
-        return _follow(job, learned)
+        return _follow(job, reporter, learned)
     if config.compile:
         compile_memory(job.core, say)
     target = target or restarted(config)
@@ -164,7 +167,16 @@ def run(
         if resume is None and not new:
             _inherit(job, say)  # it was stopped before its first checkpoint
         try:
-            result = _run_in(directory, resume, job, data, style=style, say=say, learned=learned)
+            result = _run_in(
+                directory,
+                resume,
+                job,
+                data,
+                style=style,
+                say=say,
+                reporter=reporter,
+                learned=learned,
+            )
         except RankLost:
             say(f"a rank is missing; if nothing starts it anew: {directory.resume_command()}")
             raise
@@ -172,7 +184,7 @@ def run(
     return result
 
 
-def _follow(job: Job[C, L], learned: Callable[[], None]) -> Result[L]:
+def _follow(job: Job[C, L], reporter: Reporter | None, learned: Callable[[], None]) -> Result[L]:
     """Learn with rank 0, in the directory that it has opened."""
     config, learner = job.config, job.learner
     if config.compile:
@@ -189,6 +201,7 @@ def _follow(job: Job[C, L], learned: Callable[[], None]) -> Result[L]:
         progress=SilentProgress(lambda _: None),
         resume=checkpoints.resumable() if continued else None,
         checkpoint_seconds=config.run.checkpoint_seconds,
+        reporter=reporter,
     )
     learned()
     return Result(directory, {}, learner)
@@ -208,6 +221,7 @@ def _run_in(
     *,
     style: Style,
     say: Say,
+    reporter: Reporter | None,
     learned: Callable[[], None],
 ) -> Result[L]:
     """Learn in an open directory, from a checkpoint or from the beginning, and conclude."""
@@ -235,6 +249,7 @@ def _run_in(
                 progress=progress,
                 resume=resume,
                 checkpoint_seconds=config.run.checkpoint_seconds,
+                reporter=reporter,
             )
         learned()
         try:

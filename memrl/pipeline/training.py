@@ -47,6 +47,7 @@ from memrl.run.directory import RunDirectory
 from memrl.run.global_generators import drawing
 from memrl.run.loop import TrainingResult
 from memrl.run.progress import Style
+from memrl.run.reporter import Reporter
 
 UNTRAINED: Final = "what is evaluated is an agent that has not been trained"
 
@@ -89,15 +90,16 @@ def train_job(
     *,
     style: Style = "auto",
     say: Say = print,
+    reporter: Reporter | None = None,
     learned: Callable[[], None] = lambda: None,
 ) -> Run:
     """`train` with an agent that is built already, so that all of its config is known to fit.
 
-    At the end the environments that it learned in are closed. ``learned`` is called when all ranks
-    have learned: the rest is rank 0's.
+    At the end the environments that it learned in are closed. ``reporter`` hears of each
+    checkpoint; ``learned`` is called when all ranks have learned: the rest is rank 0's.
     """
     with closing(job.env):
-        result = run(job, target, style=style, say=say, learned=learned)
+        result = run(job, target, style=style, say=say, reporter=reporter, learned=learned)
     return Run(result.directory, job.config, agent=result.learner)
 
 

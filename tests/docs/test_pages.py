@@ -2,8 +2,8 @@
 
 Python blocks run on every page. Of shell lines the configuration is composed and the names are
 checked; ``pytest -m slow`` runs them, shortened. ``make``, ``pip``, ``pytest`` and ``source`` are
-held against the files that they speak of. ``memrl bench``, ``benchmark`` and ``play`` take minutes
-or a person: they are checked and never run.
+held against the files that they speak of. ``memrl bench``, ``benchmark``, ``play`` and ``tune``
+take minutes, a person or an extra: they are checked and never run.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from own_folder import own_folder
 
 import memrl
 from memrl.cli.app import app, bench
+from memrl.cli.arguments import parse
+from memrl.cli.tune import Options, split_words
+from memrl.config.search_space import split_space
 from memrl.supervised.config import compose_fit
 
 __all__ = ["own_folder"]  # a fixture
@@ -34,7 +37,7 @@ LONG = {
 ELSEWHERE = dict.fromkeys(  # pages whose blocks run there
     ("docs/acting.md", "docs/export.md"), "tests/pipeline/test_trained.py"
 )
-NEVER_RUN = {"bench", "benchmark", "play"}
+NEVER_RUN = {"bench", "benchmark", "play", "tune"}
 LANGUAGES = {"python", "bash", "yaml", "toml", "text", ""}
 
 
@@ -135,8 +138,12 @@ def check_memrl(words: list[str], said: str) -> None:
     assert command in known, said
     if "--plugin" in rest or "--resume" in rest or "--config-dir" in rest:
         return
-    overrides = [first(word) for word in rest if word != "-m"]
-    if command == "play":
+    overrides = rest if command == "tune" else [first(word) for word in rest if word != "-m"]
+    if command == "tune":
+        own, words = split_words(overrides)
+        parse(Options, own)
+        assert [*map(memrl.compose, split_space(words).corners())], said
+    elif command == "play":
         memrl.compose([f"env={overrides[0]}", *overrides[1:]])
     elif command in ("train", "config") and "--fit" not in rest:
         memrl.compose(overrides)
@@ -160,6 +167,7 @@ def test_blocks_that_do_not_run_say_why():
     found = [(name(page), block.reason) for page in PAGES for block in blocks(page) if block.reason]
     assert found == [
         ("docs/tasks.md", "bAbI's files are not part of memrl."),
+        ("docs/tune.md", "Ray is an extra."),
     ]
 
 
