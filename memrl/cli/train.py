@@ -9,7 +9,7 @@ from pathlib import Path
 
 from memrl.cli.arguments import changes_of
 from memrl.cli.output import config_lines, listener
-from memrl.cli.sweep import Composed, play
+from memrl.cli.sweep import Composed, Made, play
 from memrl.config.composition import compose
 from memrl.config.env_overrides import expand
 from memrl.config.models import Config
@@ -27,14 +27,18 @@ def start_runs(overrides: Sequence[str], *, as_json: bool) -> None:
     """Train once, or with ``-m`` once for each job of a sweep."""
     say = listener(as_json=as_json)
 
-    def job(composed: Composed) -> Run:
+    def job(composed: Composed) -> Made:
         config = composed.resolve(Config)
         check(config.env.id, family=config.env.family, **(config.env.model_extra or {}))
+        earlier = composed.earlier(config)
+        if earlier is not None and earlier.summary.exists():
+            return composed.skip(earlier, say)
         refuse_taken(config)
         built = TrainJob(config)  # before anything is printed: a wrong value is told alone
-        built.take_weights()
+        if earlier is None:
+            built.take_weights()
         composed.announce(config_lines(config), say)
-        run = train_job(built, say=say)
+        run = train_job(built, earlier, style=composed.style, say=say)
         if composed.place is None:
             report(run, config, overrides, as_json=as_json)
         else:

@@ -14,7 +14,7 @@ from torch import nn
 
 from memrl.config.models import Common
 from memrl.run.allocator import keep_freed_memory
-from memrl.run.machine import usable_cores
+from memrl.run.machine import usable_threads
 
 _TRAINING: Final = RLock()
 # A step's products and additions that a thread is worth; a step of fewer waits for its threads.
@@ -29,7 +29,7 @@ def prepare(config: Common) -> None:
     """
     find_device(config.device)
     allow_tf32(config.tf32)
-    torch.set_num_threads(config.threads or usable_cores())
+    torch.set_num_threads(config.threads or usable_threads())
     keep_freed_memory()
     random.seed(config.seed)
     np.random.seed(config.seed)
@@ -52,11 +52,11 @@ def suit_threads(threads: int | None, rows: int, network: nn.Module) -> None:
     A step multiplies each parameter once a row; networks with convolutions multiply far more often
     and get a thread for each core.
     """
-    cores = usable_cores()
+    most = usable_threads()
     if not any(isinstance(module, nn.Conv2d) for module in network.modules()):
         parameters = sum(weight.numel() for weight in network.parameters())
-        cores = max(1, min(cores, rows * parameters // THREAD_WORK))
-    torch.set_num_threads(threads or cores)
+        most = max(1, min(most, rows * parameters // THREAD_WORK))
+    torch.set_num_threads(threads or most)
 
 
 @contextmanager
