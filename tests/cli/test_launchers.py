@@ -69,7 +69,8 @@ def test_a_job_of_slurm_has_as_many_threads_as_slurm_gives_it_cores():
 def sweep(folder, *words):
     done = subprocess.run(
         [sys.executable, "-m", "memrl", "train", "-m", *SMALL, *words],
-        cwd=folder, capture_output=True, text=True, timeout=300, env={**os.environ, "COLUMNS": "200"},
+        cwd=folder, capture_output=True, text=True, timeout=300,
+        env={**os.environ, "COLUMNS": "200"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
