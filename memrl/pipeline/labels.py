@@ -29,10 +29,14 @@ def group_of(config: Common) -> str:
 
 def tags_of(config: Common) -> list[str]:
     """The memory, the environment or task, and the agent, each once."""
-    is_agent = isinstance(config, Config)
-    memory = [] if is_agent and not config.agent.any_memory else [str(config.memory["name"])]
-    kind = config.agent.kind if is_agent else config.command
-    return [*dict.fromkeys(tag[:_LONGEST_TAG] for tag in [*memory, config.subject, kind])]
+    tags = [str(config.memory["name"]), config.subject]
+    if not isinstance(config, Config):
+        tags.append(config.command)
+    elif config.agent.any_memory:
+        tags.append(config.agent.kind)
+    else:
+        tags[0] = config.agent.kind
+    return [*dict.fromkeys(tag[:_LONGEST_TAG] for tag in tags)]
 
 
 def headline(result: Mapping[str, Any]) -> dict[str, float]:
@@ -43,12 +47,12 @@ def headline(result: Mapping[str, Any]) -> dict[str, float]:
     """
     told: dict[str, float] = {}
     details = result.get("evaluation")
+    intervals = details if isinstance(details, Mapping) else {}  # a list for supervised tasks
     for name in _MEASURES:
         if result.get(name) is None:
             continue
         told[f"evaluation/{name}"] = float(result[name])
-        interval = details.get(name) if isinstance(details, Mapping) else None
-        for end in ("low", "high") if interval else ():
-            told[f"evaluation/{name}_{end}"] = float(interval[end])
+        if interval := intervals.get(name):
+            told |= {f"evaluation/{name}_{end}": float(interval[end]) for end in ("low", "high")}
     told |= {name: result[name] for name in ("parameters", "state_bytes") if name in result}
     return told

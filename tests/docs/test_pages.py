@@ -1,9 +1,9 @@
 """Every code block of the README and of docs/ runs.
 
 Python blocks run on every page. Of shell lines the configuration is composed and the names are
-checked; ``pytest -m slow`` runs them, shortened. ``make``, ``pip``, ``pytest`` and ``source`` are
-held against the files that they speak of, ``wandb`` likewise. ``memrl bench``, ``benchmark`` and ``play`` take minutes
-or a person: they are checked and never run.
+checked; ``pytest -m slow`` runs them, shortened. ``make``, ``pip``, ``pytest``, ``source`` and
+``wandb`` are held against the files that they speak of. ``memrl bench``, ``benchmark`` and
+``play`` take minutes or a person: they are checked and never run.
 """
 
 from __future__ import annotations

@@ -43,10 +43,8 @@ def test_tags_are_the_memory_the_environment_and_the_agent():
 
 
 def test_an_agent_without_a_choice_of_memories_is_tagged_once():
-    assert tags_of(memrl.compose(["env=probe/Recall-v0", "agent=mfec"])) == [
-        "probe/Recall-v0",
-        "mfec",
-    ]
+    mfec = memrl.compose(["env=probe/Recall-v0", "agent=mfec"])
+    assert tags_of(mfec) == ["mfec", "probe/Recall-v0"]
 
 
 def test_tags_have_a_length_that_wandb_takes():
