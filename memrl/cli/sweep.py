@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGINT
 from tempfile import TemporaryDirectory
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -29,7 +29,9 @@ from memrl.config.composition import resolve, sentence, words_for_hydra
 from memrl.config.models import Common
 from memrl.errors import Interrupted, RunError, disk_errors_explained, shortened
 from memrl.pipeline.earlier import earlier_run
+from memrl.pipeline.job import Result
 from memrl.pipeline.loading import import_plugins
+from memrl.pipeline.trained import Run
 from memrl.plugins import NAMED
 from memrl.run.directory import RunDirectory
 from memrl.run.progress import Style
@@ -39,23 +41,14 @@ C = TypeVar("C", bound=Common)
 _AGAIN: Final = "the same command goes on with the sweep"
 
 
-class Made(Protocol):
-    """A run that a job has made."""
-
-    @property
-    def path(self) -> Path:
-        """The run's directory."""
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """The content of summary.json."""
-
-
 class Finished(NamedTuple):
     """A run that was made before."""
 
     path: Path
     summary: dict[str, Any]
+
+
+Made: TypeAlias = Run | Result[Any] | Finished
 
 
 class Place(NamedTuple):
