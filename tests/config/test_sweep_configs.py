@@ -13,7 +13,7 @@ import memrl
 from memrl.supervised.config import compose_fit
 
 CONFIGS = Path(memrl.__file__).parent / "configs"
-OF_WANDB = yaml.safe_load((CONFIGS / "wandb" / "ppo.yaml").read_text())
+OF_WANDB = yaml.safe_load((CONFIGS / "wandb_sweep" / "ppo.yaml").read_text())
 BASES = {
     "ppo": (memrl.compose, ["env=probe/Recall-v0", "memory=gru"]),
     "r2d2": (memrl.compose, ["env=probe/Recall-v0", "agent=r2d2", "memory=gru"]),
