@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from memrl.cli.sweep_axes import Axes, axes_of
 from memrl.config.quoting import text_word
-from memrl.run.machine import usable_cores
+from memrl.run.machine import usable_cores, usable_threads
 
 _MINUTES: Final = 60  # submitit's default limit, which ends longer runs
 _YEAR: Final = 525_600  # minutes
@@ -43,27 +43,26 @@ def prepare_sweep(composed: DictConfig, changes: Sequence[str]) -> Sweep:
     chosen = hydra.runtime.choices
     launcher, sweeper = chosen["hydra/launcher"], chosen["hydra/sweeper"]
     optuna = sweeper == "optuna"
-    asked, batch = _asked(hydra, launcher, optuna=optuna)
+    axes = _axes(hydra, sweeper, changes)
     threads = composed.threads or _cores_of_job(hydra, launcher)
     words = [text_word("hydra.sweep.dir", str(folder / ".sweep"))]
     at_once = 1
     if launcher in ("joblib", "submitit_local"):
-        at_once, share = jobs_at_once(asked, threads, usable_cores(), batch)
-        words.append(_share(share))
+        asked, key = _asked(hydra, launcher, optuna=optuna)
+        at_once, share = jobs_at_once(asked, threads, usable_cores(), key, jobs=axes.jobs)
+        words.append(_share(min(share, threads or usable_threads())))
     elif threads is not None and launcher != "basic":
         words.append(_share(threads))
     words += _launcher_words(hydra, launcher, at_once, optuna=optuna)
     if optuna:
         _quiet_optuna()
         words += _search_words(hydra, at_once, launcher, changes)
-    params = OmegaConf.select(hydra, "sweeper.params") or {}
-    axes = axes_of([*(f"{key}={value}" for key, value in params.items()), *changes])
-    if sweeper != "basic":
-        axes = axes._replace(jobs=OmegaConf.select(hydra, "sweeper.n_trials"))
     return Sweep(folder, axes, words, search=sweeper != "basic")
 
 
-def jobs_at_once(asked: int | None, threads: int | None, cores: int, key: str) -> tuple[int, int]:
+def jobs_at_once(
+    asked: int | None, threads: int | None, cores: int, key: str, *, jobs: int | None = None
+) -> tuple[int, int]:
     """How many jobs run at the same time, and the cores that each has.
 
     Args:
@@ -71,6 +70,7 @@ def jobs_at_once(asked: int | None, threads: int | None, cores: int, key: str) -
         threads: of each job; None an equal share of the cores.
         cores: of this machine.
         key: with which the person asks for jobs.
+        jobs: of the whole sweep, where that is known.
 
     Raises:
         ValueError: they need more than ``cores``.
@@ -82,8 +82,17 @@ def jobs_at_once(asked: int | None, threads: int | None, cores: int, key: str) -
             f"{key}={asked}: so many jobs{each} at once need {asked * (threads or 1)} cores, "
             f"this machine has {cores}, allowed: at most {most}"
         )
-    jobs = asked or most
-    return jobs, threads or max(1, cores // jobs)
+    at_once = asked or min(most, jobs or most)
+    return at_once, threads or max(1, cores // at_once)
+
+
+def _axes(hydra: DictConfig, sweeper: str, changes: Sequence[str]) -> Axes:
+    """Those of a sweep's config and, before them, of the command line."""
+    params = OmegaConf.select(hydra, "sweeper.params") or {}
+    axes = axes_of([*(f"{key}={value}" for key, value in params.items()), *changes])
+    if sweeper == "basic":
+        return axes
+    return axes._replace(jobs=OmegaConf.select(hydra, "sweeper.n_trials"))
 
 
 def _quiet_optuna() -> None:

@@ -230,17 +230,18 @@ def test_an_unknown_launcher_is_answered_with_the_nearest(monkeypatch, capfd):
 
 
 @pytest.mark.parametrize(
-    ("asked", "threads", "cores", "jobs", "share"),
+    ("asked", "threads", "jobs", "at_once", "share"),
     [
-        (None, None, 7, 7, 1),
-        (3, None, 7, 3, 2),
-        (None, 2, 7, 3, 2),
-        (2, 3, 7, 2, 3),
-        (None, 11, 7, 1, 11),
+        (None, None, None, 7, 1),
+        (None, None, 2, 2, 3),
+        (3, None, 11, 3, 2),
+        (None, 2, 11, 3, 2),
+        (2, 3, 11, 2, 3),
+        (None, 11, 5, 1, 11),
     ],
 )
-def test_jobs_share_the_cores(asked, threads, cores, jobs, share):
-    assert jobs_at_once(asked, threads, cores, "n_jobs") == (jobs, share)
+def test_jobs_share_the_cores(asked, threads, jobs, at_once, share):
+    assert jobs_at_once(asked, threads, 7, "n_jobs", jobs=jobs) == (at_once, share)
 
 
 def test_more_jobs_than_cores_are_refused():
