@@ -71,9 +71,10 @@ def train(
     memrl train --resume runs/NAME total_steps=2_000_000
 
     run.dir=PATH names the run directory (of a sweep, the folder of its runs); total_steps=N is the
-    length in env steps. `memrl config` prints every key; `memrl memories` and `memrl envs` list
-    what can be chosen. Your own, from the folder of their files: memory=MODULE:CLASS,
-    env=MODULE:ID; --config-dir DIR adds YAML files.
+    length in env steps. A sweep that was stopped goes on with the same command; with
+    hydra/launcher=joblib its jobs share the cores, and +sweep=ppo searches. `memrl config` prints
+    every key; `memrl memories` and `memrl envs` list what can be chosen. Your own, from the folder
+    of their files: memory=MODULE:CLASS, env=MODULE:ID; --config-dir DIR adds YAML files.
     """
     from memrl.cli.train import resume_run, start_runs
 

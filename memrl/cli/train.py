@@ -11,7 +11,7 @@ from typing import Final
 
 from memrl.cli.arguments import changes_of
 from memrl.cli.output import config_lines, listener
-from memrl.cli.sweep import Composed, play
+from memrl.cli.sweep import Composed, Made, play
 from memrl.cluster.connection import need_ray
 from memrl.cluster.training import train_on_cluster
 from memrl.config.composition import compose
@@ -36,11 +36,14 @@ RESUMED: Final = ("total_steps", "workers")
 def start_runs(overrides: Sequence[str], *, as_json: bool) -> None:
     """Train once, or with ``-m`` once for each job of a sweep."""
 
-    def job(composed: Composed) -> Run | None:
+    def job(composed: Composed) -> Made | None:
         config = composed.resolve(Config)
         check(config.env.id, family=config.env.family, **(config.env.model_extra or {}))
         if is_started_as_rank() or config.workers > 1 or config.launcher == "ray":
             refuse_sweep(composed)
+        earlier = composed.earlier(config)
+        if earlier is not None and earlier.summary.exists():
+            return composed.skip(earlier, listener(as_json=as_json))
         if not is_started_as_rank():
             refuse_taken(config)
             if config.launcher == "ray":
@@ -52,11 +55,13 @@ def start_runs(overrides: Sequence[str], *, as_json: bool) -> None:
         with joined(config.device) as membership:
             say = listener(as_json=as_json, silent=rank() > 0)
             built = TrainJob(config)  # before anything is printed: a wrong value is told alone
-            if rank() == 0:
+            if rank() == 0 and earlier is None:
                 built.take_weights()
             composed.announce(config_lines(config), say)
             first = rank() == 0
-            run = train_job(built, say=say, learned=membership.leave)
+            run = train_job(
+                built, earlier, style=composed.style, say=say, learned=membership.leave
+            )
         if composed.place is not None:
             say(f"all files: {run.path}")
         elif first:

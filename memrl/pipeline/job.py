@@ -20,6 +20,7 @@ from memrl.errors import Interrupted, RankLost, RunError
 from memrl.pipeline.build import compile_memory
 from memrl.pipeline.directories import finished, open_directory, restarted
 from memrl.pipeline.inheritance import Weights, weights_of
+from memrl.pipeline.labels import group_of, headline, tags_of
 from memrl.pipeline.loading import checkpoints_of
 from memrl.pipeline.ranks import same_directory
 from memrl.run.agent import Learner
@@ -233,6 +234,8 @@ def _run_in(
         tensorboard=config.track.tensorboard,
         wandb=config.track.wandb,
         project=config.track.project,
+        group=group_of(config),
+        tags=tags_of(config),
         unit=learner.unit,
         resume=resume,
         say=say,
@@ -262,6 +265,7 @@ def _run_in(
             ) from None
         told = {**result, **provenance(trained, learner.unit, job.device)}
         summary = write_summary(directory.summary, told)
-        episode = directory.episode if directory.episode.exists() else None
-        tracker.finish(episode=episode, checkpoint=trained.checkpoint)
+        tracker.finish(
+            pictures=directory.pictures(), checkpoint=trained.checkpoint, summary=headline(result)
+        )
     return Result(directory, summary, learner)
