@@ -46,15 +46,14 @@ class Averages:
 
 
 def episode_metrics(rollout: Rollout) -> dict[str, Tensor]:
-    """Means over the episodes that ended in the rollout; NaN when none did."""
+    """Means over the episodes that ended in the rollout and have such a value; NaN if none."""
     done = (rollout.terminated | rollout.truncated) & rollout.valid
-    count = done.sum()
+    means = {}
     per_episode = {"return": rollout.episode_return, "length": rollout.episode_length}
-    means = {
-        f"episode/{name}": torch.where(done, values, 0.0).sum() / count
-        for name, values in (per_episode | rollout.metrics).items()
-    }
-    return {"episode/count": count} | means
+    for name, values in (per_episode | rollout.metrics).items():
+        known = done & ~values.isnan()
+        means[f"episode/{name}"] = torch.where(known, values, 0.0).sum() / known.sum()
+    return {"episode/count": done.sum()} | means
 
 
 def memory_metrics(policy: Backbone, state: object) -> dict[str, Tensor]:

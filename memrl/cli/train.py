@@ -13,8 +13,9 @@ from memrl.cli.sweep import Composed, play
 from memrl.config.composition import compose
 from memrl.config.env_overrides import expand
 from memrl.config.models import Config
-from memrl.envs.make import check, family_of
+from memrl.envs.make import family_of
 from memrl.evaluation.run_labels import dotted_items
+from memrl.pipeline.build import check_env
 from memrl.pipeline.directories import refuse_taken
 from memrl.pipeline.loading import read_config
 from memrl.pipeline.trained import Run
@@ -29,7 +30,7 @@ def start_runs(overrides: Sequence[str], *, as_json: bool) -> None:
 
     def job(composed: Composed) -> Run:
         config = composed.resolve(Config)
-        check(config.env.id, family=config.env.family, **(config.env.model_extra or {}))
+        check_env(config.env)
         refuse_taken(config)
         built = TrainJob(config)  # before anything is printed: a wrong value is told alone
         built.take_weights()
@@ -53,7 +54,7 @@ def resume_run(path: Path, overrides: Sequence[str], *, as_json: bool) -> None:
     """
     directory, say = RunDirectory.open(path), listener(as_json=as_json)
     config = read_config(directory, **changes_of(overrides, "total_steps", path))
-    check(config.env.id, family=config.env.family, **(config.env.model_extra or {}))
+    check_env(config.env)
     built = TrainJob(config)
     for line in config_lines(config):
         say(line)

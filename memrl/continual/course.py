@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -17,11 +16,9 @@ from memrl.config.models import Config
 from memrl.continual.scores import Transfer, area, transfer
 from memrl.continual.stages import Stage
 from memrl.errors import RunError
-from memrl.evaluation.evaluate import evaluate
 from memrl.evaluation.learning_curve import read_curve
-from memrl.pipeline.build import make_env
+from memrl.pipeline.evaluating import evaluate_agent
 from memrl.pipeline.loading import read_config
-from memrl.pipeline.setup import seed_for
 from memrl.pipeline.trained import open_run
 from memrl.pipeline.training import train
 from memrl.run.directory import RunDirectory
@@ -62,16 +59,7 @@ def evaluate_all(stage: Stage, tasks: Sequence[Config], say: Say) -> list[dict[s
     agent = open_run(stage.path, device=stage.config.device).agent
     rows = []
     for config in tasks:
-        how = config.evaluate
-        with closing(make_env(config, num=min(config.env.num, how.episodes))) as env:
-            found = evaluate(
-                agent,
-                env,
-                how.episodes,
-                seed_for(config.seed, "evaluate"),
-                greedy=how.greedy,
-                max_steps=how.max_steps,
-            )
+        found = evaluate_agent(config, agent)
         success = None if found.success is None else found.success.mean
         rows.append({"env": config.env.id, "success": success, "return": found.return_.mean})
         say(f"after task {stage.number}: {config.env.id} return {found.return_.mean:.3g}"

@@ -14,11 +14,12 @@ from torch import Tensor
 from memrl.agents.base import BaseAgent
 from memrl.agents.ppo.config import PPOConfig
 from memrl.config.models import Config
-from memrl.evaluation.evaluate import Evaluation, evaluate
+from memrl.evaluation.evaluate import Evaluation
 from memrl.evaluation.recording import Recording, record_episode
 from memrl.memory.state import nbytes
 from memrl.pipeline.build import capture_graphs, make_agent, make_env
 from memrl.pipeline.env_card import draw_view, references
+from memrl.pipeline.evaluating import evaluate_agent
 from memrl.pipeline.inheritance import Weights, fill
 from memrl.pipeline.job import Job, Say, faults_told, run, whole_parts
 from memrl.pipeline.report import (
@@ -131,22 +132,11 @@ class TrainJob(Job[Config, Agent]):
     ) -> dict[str, Any]:
         if not has_learned(self.learner, self._initial):
             say(f"nothing was learned in {trained.experience:,} env steps: {UNTRAINED}")
-        evaluation = self._evaluate()
+        evaluation = evaluate_agent(self.config, self.learner)
         say(evaluation_line(evaluation))
         if self.config.run.pictures:
             self._draw(directory, evaluation, say)
         return summarize(self.config, self.learner, evaluation)
-
-    def _evaluate(self) -> Evaluation:
-        config, episodes = self.config, self.config.evaluate.episodes
-        env = make_env(config, num=min(config.env.num, episodes))
-        try:
-            seed, how = seed_for(config.seed, "evaluate"), config.evaluate
-            return evaluate(
-                self.learner, env, episodes, seed, greedy=how.greedy, max_steps=how.max_steps
-            )
-        finally:
-            env.close()
 
     def _draw(self, directory: RunDirectory, evaluation: Evaluation, say: Say) -> None:
         config, title = self.config, picture_title(self.config)
@@ -234,7 +224,7 @@ def summarize(config: Config, agent: Agent, evaluation: Evaluation) -> dict[str,
     return {
         "agent": config.agent.kind,
         "memory": config.memory["name"],
-        "env": config.env.id,
+        "env": config.env.title,
         "seed": config.seed,
         "success": evaluation.success.mean if evaluation.success else None,
         "return": evaluation.return_.mean,
