@@ -77,7 +77,8 @@ class MultiTask(BatchedEnv):
 
     def step(self, action: Tensor) -> Transition:
         parts = [
-            env.step(own) for env, own in zip(self.envs, action.split(self._sizes), strict=True)
+            env.step(own)
+            for env, own in zip(self.envs, torch.split(action, self._sizes), strict=True)
         ]
         reward = torch.cat([part.reward for part in parts])
         ended = torch.cat([part.ended for part in parts])
@@ -139,7 +140,7 @@ class MultiTask(BatchedEnv):
         return {**obs, TASK: self._task.clone()} if self.task_id else obs
 
     def _metrics(self, parts: Sequence[Mapping[str, Tensor]], returns: Tensor) -> dict[str, Tensor]:
-        unknown = torch.full_like(returns, math.nan).split(self._sizes)
+        unknown = torch.split(torch.full_like(returns, math.nan), self._sizes)
         joined = {
             name: torch.cat([p.get(name, nan) for p, nan in zip(parts, unknown, strict=True)])
             for name in dict.fromkeys(name for part in parts for name in part)

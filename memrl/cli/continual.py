@@ -64,10 +64,12 @@ def run_course(words: Sequence[str], *, as_json: bool) -> None:
 
 def _play(made: Sequence[Stage], base: Sequence[Stage] | None, say: Say) -> dict[str, Any]:
     """Learn all tasks by one method; its scores, forgetting and transfer."""
-    configs, rows = [stage.config for stage in made], []
+    configs, rows = [stage.config for stage in made], list[list[dict[str, Any]]]()
     for stage in made:
         learn(stage, say)
-        rows.append(evaluate_all(stage, configs, say))
+        # A task is played with its own column, which no later task changes.
+        frozen = [row[i] for i, row in enumerate(rows)] if stage.config.policy.columns else []
+        rows.append(evaluate_all(stage, configs, say, frozen))
     measure, scores = matrix(rows)
     found = conclude(rows, made, base)
     return {"measure": measure, "scores": scores.tolist(), **found._asdict()}

@@ -226,6 +226,14 @@ class Config(Common):
     policy: PolicyConfig
     agent: Annotated[SerializeAsAny[AgentConfig], BeforeValidator(_as_its_kind)]
 
+    @model_validator(mode="after")
+    def _columns_are_there(self) -> Config:
+        if self.policy.columns and self.init is None:
+            raise ValueError(
+                f"policy.columns={self.policy.columns} needs init=RUN, which has those columns"
+            )
+        return self
+
     @property
     def total(self) -> int:
         return self.total_steps

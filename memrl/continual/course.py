@@ -50,12 +50,17 @@ def learn(stage: Stage, say: Say) -> None:
         train(there, directory, say=say)
 
 
-def evaluate_all(stage: Stage, tasks: Sequence[Config], say: Say) -> list[dict[str, Any]]:
-    """Success and return on each task of the agent that a stage left; kept in its directory."""
-    file = stage.path / SCORES
+def evaluate_all(
+    stage: Stage, tasks: Sequence[Config], say: Say, kept: Sequence[dict[str, Any]] = ()
+) -> list[dict[str, Any]]:
+    """Success and return on each task of the agent that a stage left; saved in its directory.
+
+    ``kept`` are the scores of the first tasks, where these are known to stay as they were.
+    """
+    file, tasks = stage.path / SCORES, tasks[len(kept) :]
     asked = [config.env.model_dump(mode="json") for config in tasks]
-    if file.exists() and (kept := json.loads(file.read_text()))["tasks"] == asked:
-        return list(kept["scores"])
+    if file.exists() and (saved := json.loads(file.read_text()))["tasks"] == asked:
+        return [*kept, *saved["scores"]]
     agent = open_run(stage.path, device=stage.config.device).agent
     rows = []
     for config in tasks:
@@ -67,7 +72,7 @@ def evaluate_all(stage: Stage, tasks: Sequence[Config], say: Say) -> list[dict[s
     write_atomically(
         file, json.dumps(standard({"tasks": asked, "scores": rows}), indent=2).encode()
     )
-    return rows
+    return [*kept, *rows]
 
 
 def matrix(rows: Sequence[Sequence[dict[str, Any]]]) -> tuple[str, Float[np.ndarray, "N N"]]:

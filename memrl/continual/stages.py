@@ -15,8 +15,8 @@ from memrl.envs.equal_spaces import refuse_other_spaces
 from memrl.pipeline.build import make_env
 from memrl.pipeline.directories import path_name
 
-Method: TypeAlias = Literal["finetune", "clear", "distil"]
-METHODS: Final[tuple[Method, ...]] = ("finetune", "clear", "distil")
+Method: TypeAlias = Literal["finetune", "clear", "distil", "progressive"]
+METHODS: Final[tuple[Method, ...]] = ("finetune", "clear", "distil", "progressive")
 GROUPS: Final[dict[Method, str]] = {"clear": "agent.rehearsal.", "distil": "agent.teacher."}
 ALONE: Final = "alone"  # the folder of agents that learn one task only
 
@@ -92,6 +92,8 @@ def _words(method: Method, earlier: Sequence[str]) -> list[str]:
         words.append(list_of_texts("agent.rehearsal.runs", earlier))
     elif method == "distil":
         words.append(list_of_texts("agent.teacher.runs", earlier[-1:]))
+    elif method == "progressive":
+        words.append(f"policy.columns={len(earlier)}")
     return words
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from memrl.checkpoint.folder import Checkpoints
 from memrl.errors import CheckpointError, RunError
 from memrl.pipeline.loading import command_of, read_plain
+from memrl.policies.columns import as_columns, earlier_columns
 from memrl.run.directory import RunDirectory
 
 _PARTS: Final = {"encoder": "encoder", "core": "memory"}
@@ -56,12 +57,15 @@ def weights_of(path: Path) -> Weights:
 def fill(network: nn.Module, weights: Weights) -> str:
     """Copy what has the same name and shape; a line says what was taken of each part.
 
-    Parameters are taken, and buffers, such as the running statistics of an encoder.
+    Parameters are taken, and buffers, such as the running statistics of an encoder. A network of
+    several columns (``policy.columns``) takes all of its earlier ones, and nothing else.
 
     Raises:
-        RunError: nothing fits.
+        RunError: nothing fits, or not all of an earlier column.
     """
-    own, there = network.state_dict(), weights.tensors
+    own, there, columns = network.state_dict(), weights.tensors, earlier_columns(network)
+    if columns:
+        there = as_columns(there)
     fitting = [name for name in own if name in there and there[name].shape == own[name].shape]
     parts = {
         part: [name for name in own if _part(name) == part] for part in (*_PARTS.values(), _REST)
@@ -69,6 +73,8 @@ def fill(network: nn.Module, weights: Weights) -> str:
     told = ", ".join(
         _told(part, names, own, there, fitting) for part, names in parts.items() if names
     )
+    if not {*columns} <= {*fitting}:
+        raise RunError(f"init={weights.path} lacks an earlier column of policy.columns: {told}")
     if not fitting:
         raise RunError(f"init={weights.path} has no weights that fit: {told}")
     for name in fitting:
