@@ -25,6 +25,7 @@ from memrl.run.directory import RunDirectory
 from memrl.run.summary import standard
 
 Say: TypeAlias = Callable[[str], None]
+Rows: TypeAlias = Sequence[Sequence[dict[str, Any]]]  # after each task, the scores on all tasks
 SCORES: Final = "tasks.json"  # of a run: tasks, and success and return on each, after this one
 
 
@@ -48,6 +49,19 @@ def learn(stage: Stage, say: Say) -> None:
         )
     if not directory.summary.exists():
         train(there, directory, say=say)
+
+
+def learn_alone(stages: Sequence[Stage], rows: Rows, say: Say) -> Sequence[Stage] | None:
+    """Learn each task alone; None where a task has no success, which forward transfer is of.
+
+    ``rows`` are scores of these tasks, which tell.
+    """
+    if without := [score["env"] for score in rows[-1] if score["success"] is None]:
+        say(f"alone=true trains nothing: forward transfer is of successes, {without[0]} has none")
+        return None
+    for stage in stages:
+        learn(stage, say)
+    return stages
 
 
 def evaluate_all(
@@ -75,16 +89,14 @@ def evaluate_all(
     return [*kept, *rows]
 
 
-def matrix(rows: Sequence[Sequence[dict[str, Any]]]) -> tuple[str, Float[np.ndarray, "N N"]]:
+def matrix(rows: Rows) -> tuple[str, Float[np.ndarray, "N N"]]:
     """The measure that all tasks have, success before return, and its scores after each task."""
     known = all(row["success"] is not None for task in rows for row in task)
     measure = "success" if known else "return"
     return measure, np.array([[row[measure] for row in task] for task in rows], dtype=np.float64)
 
 
-def conclude(
-    rows: Sequence[Sequence[dict[str, Any]]], made: Sequence[Stage], alone: Sequence[Stage] | None
-) -> Transfer:
+def conclude(rows: Rows, made: Sequence[Stage], alone: Sequence[Stage] | None) -> Transfer:
     """Forgetting and transfer; forward transfer needs successes, and runs ``alone``."""
     measure, scores = matrix(rows)
     if alone is None or measure != "success":
