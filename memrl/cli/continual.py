@@ -51,11 +51,12 @@ def run_course(words: Sequence[str], *, as_json: bool) -> None:
     _refuse_unread(rest, methods)
     courses = {method: stages(tasks, rest, method, root) for method in methods}
     refuse_other_tasks(courses[methods[0]])
-    base = alone(tasks, rest, root, courses[methods[0]][0]) if options.alone else None
+    singles = alone(tasks, rest, root, courses[methods[0]][0]) if options.alone else None
     played = {method: _play(made, say) for method, made in courses.items()}
-    if base is not None:
-        base = learn_alone(base, played[methods[0]], say)
-    results = {method: _result(played[method], made, base) for method, made in courses.items()}
+    base = None if singles is None else learn_alone(singles, played[methods[0]], say)
+    results: dict[str, dict[str, Any]] = {
+        method: _result(played[method], made, base) for method, made in courses.items()
+    }
     text = json.dumps(standard(results), indent=2)
     write_atomically(root / "continual.json", f"{text}\n".encode())
     print(text if as_json else _table(results))

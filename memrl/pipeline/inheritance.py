@@ -17,6 +17,7 @@ from memrl.run.directory import RunDirectory
 
 _PARTS: Final = {"encoder": "encoder", "core": "memory"}
 _REST: Final = "heads"
+_CRITIC: Final = "critic.weight"
 _TOLD: Final = 2  # tensors of another shape that are named in a part
 
 
@@ -25,6 +26,7 @@ class Weights(NamedTuple):
 
     path: Path
     tensors: Mapping[str, Tensor]  # by name: ``encoder.…``, ``core.…``, and those of the heads
+    return_norm: Mapping[str, Tensor] | None = None  # standardised what its critic predicts
 
 
 def weights_of(path: Path) -> Weights:
@@ -50,15 +52,17 @@ def weights_of(path: Path) -> Weights:
             f"init={path} was made by agent={plain['agent']['kind']}, whose weights nothing else "
             "takes (allowed: runs of agent=ppo and agent=r2d2, and of memrl fit)"
         )
-    return Weights(path, tensors)
+    return Weights(path, tensors, learner.get("return_norm"))
 
 
 @torch.no_grad()
-def fill(network: nn.Module, weights: Weights) -> str:
+def fill(network: nn.Module, weights: Weights, return_norm: nn.Module | None = None) -> str:
     """Copy what has the same name and shape; a line says what was taken of each part.
 
     Parameters are taken, and buffers, such as the running statistics of an encoder. A network of
-    several columns (``policy.columns``) takes all of its earlier ones, and nothing else.
+    several columns (``policy.columns``) takes all of its earlier ones, and nothing else. If the
+    critic is taken, what standardises the returns that it predicts is taken, too, into
+    ``return_norm``.
 
     Raises:
         RunError: nothing fits, or not all of an earlier column.
@@ -79,6 +83,9 @@ def fill(network: nn.Module, weights: Weights) -> str:
         raise RunError(f"init={weights.path} has no weights that fit: {told}")
     for name in fitting:
         own[name].copy_(there[name])  # a state dict shares its tensors with the network
+    if return_norm is not None and weights.return_norm is not None and _CRITIC in fitting:
+        return_norm.load_state_dict(dict(weights.return_norm))
+        told += ", statistics of returns"
     return f"init={weights.path}: {told}"
 
 

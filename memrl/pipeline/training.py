@@ -12,6 +12,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from memrl.agents.base import BaseAgent
+from memrl.agents.ppo.agent import PPO
 from memrl.agents.ppo.config import PPOConfig
 from memrl.config.models import Config
 from memrl.evaluation.evaluate import Evaluation
@@ -118,7 +119,8 @@ class TrainJob(Job[Config, Agent]):
             capture_graphs(self.learner)
 
     def inherit(self, weights: Weights) -> str:
-        said = fill(self.learner.policy, weights)
+        return_norm = self.learner.return_norm if isinstance(self.learner, PPO) else None
+        said = fill(self.learner.policy, weights, return_norm)
         if isinstance(self.learner, BaseAgent):
             self.learner.weights_replaced()
         self._initial = first_weights(self.learner)

@@ -124,7 +124,7 @@ class ColumnMemories(MemoryCore[tuple[Any, ...]]):
 
     def _inputs(self, x: Tensor) -> list[Tensor]:
         """What each memory reads of the features of all encoders."""
-        *earlier, own = x.split([core.in_dim for core in self._cores()], dim=-1)
+        *earlier, own = torch.split(x, [core.in_dim for core in self._cores()], dim=-1)
         features = [*(part.detach() for part in earlier), own]
         lateral = [layer(features[:k]) for k, layer in enumerate(self.inputs, 1)]
         return [features[0], *(h + a for h, a in zip(features[1:], lateral, strict=True))]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from small_agents import learn, make_agent
+from small_episodic import learn as learn_nec
+from small_episodic import make_agent as make_episodic
+from small_r2d2 import learn_r2d2, make_r2d2
+from suites import slow_but
 
 import memrl
 from memrl.agents.episode_statistics import EpisodeStatistics
@@ -21,6 +26,7 @@ from memrl.pipeline.evaluating import evaluate_agent
 from memrl.pipeline.report import evaluation_line
 
 NAMES = ("short", "long")
+make_nec = partial(make_episodic, "nec")
 WORDS = ["env=[probe/Recall-v0 env.delay=1,probe/Recall-v0 env.delay=3]", "env.num=5"]
 
 
@@ -205,6 +211,15 @@ def test_an_agent_learns_several_tasks_and_goes_on_bit_for_bit():
     assert one[-1]["train/value"] == two[-1]["train/value"]
     means = [one[-1][f"episode/success/{name}"] for name in NAMES]
     assert min(means) <= one[-1]["episode/success"] <= max(means)
+
+
+@pytest.mark.parametrize(
+    ("make_one", "learn_one"),
+    slow_but([(make_r2d2, learn_r2d2)], [(make_r2d2, learn_r2d2), (make_nec, learn_nec)]),
+)
+def test_other_agents_learn_several_tasks(make_one, learn_one):
+    rows = learn_one(make_one(env=batch()), 2)
+    assert all(f"episode/return/{name}" in rows[-1] for name in NAMES)
 
 
 def test_an_evaluation_tells_of_each_task():

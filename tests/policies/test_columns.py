@@ -7,7 +7,8 @@ from copy import deepcopy
 import pytest
 import torch
 from small_agents import learn, make_agent
-from suites import slow, slow_but
+from small_r2d2 import learn_r2d2, make_r2d2
+from suites import slow_but
 
 import memrl
 from memrl.envs.make import make
@@ -116,6 +117,17 @@ def test_an_agent_of_columns_goes_on_bit_for_bit():
     torch.testing.assert_close(*rows, rtol=0, atol=0, equal_nan=True)
 
 
+@pytest.mark.slow
+def test_a_q_network_of_columns_learns_with_the_new_one_only():
+    agent = make_r2d2("gru", policy={"columns": 1})
+    before, frozen = deepcopy(agent.policy.state_dict()), earlier_columns(agent.policy)
+    learn_r2d2(agent, 2)
+    changed = {n for n, x in agent.policy.state_dict().items() if not torch.equal(x, before[n])}
+    assert frozen
+    assert not changed & {*frozen}
+    assert "core.heads.scale" in changed
+
+
 def test_all_columns_are_taken_and_the_new_one_is_new(tmp_path):
     second = grown(network(), tmp_path)
     third = network(2, seed=20)
@@ -135,7 +147,7 @@ def test_a_run_without_the_earlier_columns_is_refused(tmp_path):
         fill(network(1, "lstm"), Weights(tmp_path, network().state_dict()))
 
 
-@slow
+@pytest.mark.slow
 def test_columns_export(tmp_path):
     env = make("probe/Recall-v0", 1, prev_reward=True)
     path = tmp_path / "policy.pt2"
