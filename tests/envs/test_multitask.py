@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -78,24 +78,17 @@ def test_metrics_of_a_task_are_unknown_in_the_rows_of_others():
 
 
 def test_means_are_over_the_episodes_that_have_a_value():
-    env = batch()
-    env.reset(1)
-    done = torch.tensor([[True, False, True, True, False]])
-    nan = float("nan")
-    known = torch.tensor([[0.25, nan, 0.75, nan, nan]])
-    values = {"a": known, "none": torch.full((1, 5), nan)}
-    rollout = SimpleNamespace(
-        terminated=done,
-        truncated=torch.zeros_like(done),
-        valid=torch.ones_like(done),
-        episode_return=known,
-        episode_length=known,
-        metrics=values,
-    )
+    rollout = make_agent(env=batch()).rollout
+    ended = {0: 0.25, 2: 0.75, 3: math.nan}  # by environment, each at another step
+    for env, success in ended.items():
+        rollout.terminated[env + 1, env] = True
+        rollout.metrics["success/short"][env + 1, env] = success
+        rollout.metrics["success/long"][env + 1, env] = math.nan
+    rollout.metrics["success/short"][7, 4] = 9.0  # no episode ended there
     found = episode_metrics(rollout)
     assert found["episode/count"] == 3
-    assert found["episode/a"] == 0.5
-    assert found["episode/none"].isnan()
+    assert found["episode/success/short"] == 0.5
+    assert found["episode/success/long"].isnan()
 
 
 def test_statistics_over_steps_are_means_over_the_episodes_that_have_a_value():
