@@ -227,6 +227,15 @@ class Config(Common):
     agent: Annotated[SerializeAsAny[AgentConfig], BeforeValidator(_as_its_kind)]
 
     @model_validator(mode="after")
+    def _every_task_is_evaluated(self) -> Config:
+        if self.evaluate.episodes < (tasks := len(self.env.each())):
+            raise ValueError(
+                f"evaluate.episodes={self.evaluate.episodes} leaves a task out, allowed: at least "
+                f"{tasks}, one for each"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _columns_are_there(self) -> Config:
         if self.policy.columns and self.init is None:
             raise ValueError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from functools import partial
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -24,6 +25,8 @@ from memrl.pipeline.build import check_env, make_env
 from memrl.pipeline.env_card import card_of
 from memrl.pipeline.evaluating import evaluate_agent
 from memrl.pipeline.report import evaluation_line
+from memrl.pipeline.trained import Run
+from memrl.run.directory import RunDirectory
 
 NAMES = ("short", "long")
 make_nec = partial(make_episodic, "nec")
@@ -160,6 +163,7 @@ def test_a_task_with_goals_is_refused():
         (["env=[probe/Recall-v0,probe/TMaze-v0]", "env.num=1"], "allowed: at least 2, one for"),
         (["env=[probe/Recall-v0,probe/TMaze-v0 env.num=3]"], "which all tasks share: write it"),
         (["env=[probe/Recall-v0,probe/TMaze-v0 length=3]"], "allowed: options env.NAME=VALUE"),
+        ([*WORDS, "evaluate.episodes=1"], "evaluate.episodes=1 leaves a task out, allowed: at"),
         (["env=probe/Recall-v0", "env.task_id=true"], "is not read by one task"),
         (["env=probe/Recall-v0", "env.tasks=[probe/TMaze-v0,probe/OneStep-v0]"], "begins with"),
     ],
@@ -224,6 +228,13 @@ def test_an_evaluation_tells_of_each_task():
     assert found.tasks["long"].success.mean == np.nanmean(results["success/long"])
     assert found.as_dict()["tasks"]["short"]["return"]["samples"] == 6
     assert "\n  long: success" in evaluation_line(found)
+
+
+def test_an_agent_that_sees_its_task_takes_no_environment_of_ones_own(tmp_path):
+    run = Run(RunDirectory(tmp_path), memrl.compose([*WORDS, "env.task_id=true"]))
+    with pytest.raises(ValueError, match="an environment of your own does not say"):
+        run.gymnasium_env(gymnasium.make("memrl/Recall-v0"))
+    assert run.gymnasium_env().observation_space["task"].n == 2
 
 
 def test_an_evaluation_leaves_no_task_out():
