@@ -143,10 +143,10 @@ class PPO(ActsWithMemory):
         self.learner.teachers = Teachers(teachers, self.rollout, self.return_norm)
 
     def rehearse(self, rollouts: Sequence[Rollout]) -> None:
-        """Clone these sequences of earlier tasks, too: see ``Rehearsal``."""
+        """Learn from these sequences of earlier tasks, too: see ``Rehearsal``."""
         generator = torch.Generator().manual_seed(self._rehearsal_seed)
         self.learner.rehearsal = Rehearsal(
-            self.policy, rollouts, self.config.rehearsal, generator, self.return_norm
+            self.policy, rollouts, self.config, generator, self.return_norm
         )
 
     def learn(self, total_steps: int, on_iteration: Callable[[Metrics], None]) -> None:

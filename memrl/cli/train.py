@@ -20,8 +20,9 @@ from memrl.config.models import Config
 from memrl.distributed.collectives import rank
 from memrl.distributed.group import is_started_as_rank, joined
 from memrl.distributed.launch import launch
-from memrl.envs.make import check, family_of
+from memrl.envs.make import family_of
 from memrl.evaluation.run_labels import dotted_items
+from memrl.pipeline.build import check_env
 from memrl.pipeline.directories import refuse_taken
 from memrl.pipeline.loading import read_config
 from memrl.pipeline.ranks import need_data_parallel
@@ -38,7 +39,7 @@ def start_runs(overrides: Sequence[str], *, as_json: bool) -> None:
 
     def job(composed: Composed) -> Made | None:
         config = composed.resolve(Config)
-        check(config.env.id, family=config.env.family, **(config.env.model_extra or {}))
+        check_env(config.env)
         if is_started_as_rank() or config.workers > 1 or config.launcher == "ray":
             refuse_sweep(composed)
         earlier = composed.earlier(config)
@@ -80,7 +81,7 @@ def resume_run(path: Path, overrides: Sequence[str], *, as_json: bool) -> None:
     """
     directory = RunDirectory.open(path)
     config = read_config(directory, **changes_of(overrides, RESUMED, path))
-    check(config.env.id, family=config.env.family, **(config.env.model_extra or {}))
+    check_env(config.env)
     if config.launcher == "ray" and not is_started_as_rank():
         start_on_ray(config, directory, words_of(config), as_json=as_json)
         return

@@ -20,7 +20,7 @@ from memrl.cluster.trial import Search
 from memrl.config.composition import compose
 from memrl.config.models import Config, Count, LaxPath
 from memrl.config.search_space import Space, split_space
-from memrl.envs.make import check
+from memrl.pipeline.build import check_env
 from memrl.errors import RunError
 from memrl.options import Strict
 from memrl.pipeline.directories import path_name
@@ -86,7 +86,7 @@ def _checked(space: Space) -> Config:
         ValueError: one of them is refused.
     """
     config, *_ = [compose(words) for words in space.corners()]
-    check(config.env.id, family=config.env.family, **(config.env.model_extra or {}))
+    check_env(config.env)
     return config
 
 

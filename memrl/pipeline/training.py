@@ -12,14 +12,16 @@ from gymnasium import spaces
 from torch import Tensor
 
 from memrl.agents.base import BaseAgent
+from memrl.agents.ppo.agent import PPO
 from memrl.agents.ppo.config import PPOConfig
 from memrl.config.models import Config
 from memrl.distributed.collectives import ranks
-from memrl.evaluation.evaluate import Evaluation, evaluate
+from memrl.evaluation.evaluate import Evaluation
 from memrl.evaluation.recording import Recording, record_episode
 from memrl.memory.state import nbytes
 from memrl.pipeline.build import capture_graphs, make_agent, make_env
 from memrl.pipeline.env_card import draw_view, references
+from memrl.pipeline.evaluating import evaluate_agent
 from memrl.pipeline.inheritance import Weights, fill
 from memrl.pipeline.job import Job, Say, faults_told, run, whole_parts
 from memrl.pipeline.ranks import check_ranks
@@ -132,7 +134,8 @@ class TrainJob(Job[Config, Agent]):
             capture_graphs(self.learner)
 
     def inherit(self, weights: Weights) -> str:
-        said = fill(self.learner.policy, weights)
+        return_norm = self.learner.return_norm if isinstance(self.learner, PPO) else None
+        said = fill(self.learner.policy, weights, return_norm)
         if isinstance(self.learner, BaseAgent):
             self.learner.weights_replaced()
         self._initial = first_weights(self.learner)
@@ -146,22 +149,11 @@ class TrainJob(Job[Config, Agent]):
     ) -> dict[str, Any]:
         if not has_learned(self.learner, self._initial):
             say(f"nothing was learned in {trained.experience:,} env steps: {UNTRAINED}")
-        evaluation = self._evaluate()
+        evaluation = evaluate_agent(self.config, self.learner)
         say(evaluation_line(evaluation))
         if self.config.run.pictures:
             self._draw(directory, evaluation, say)
         return {**summarize(self.config, self.learner, evaluation), "ranks": self.ranks}
-
-    def _evaluate(self) -> Evaluation:
-        config, episodes = self.config, self.config.evaluate.episodes
-        env = make_env(config, num=min(config.env.num, episodes))
-        try:
-            seed, how = seed_for(config.seed, "evaluate"), config.evaluate
-            return evaluate(
-                self.learner, env, episodes, seed, greedy=how.greedy, max_steps=how.max_steps
-            )
-        finally:
-            env.close()
 
     def _draw(self, directory: RunDirectory, evaluation: Evaluation, say: Say) -> None:
         config, title = self.config, picture_title(self.config)
@@ -249,7 +241,7 @@ def summarize(config: Config, agent: Agent, evaluation: Evaluation) -> dict[str,
     return {
         "agent": config.agent.kind,
         "memory": config.memory["name"],
-        "env": config.env.id,
+        "env": config.env.title,
         "seed": config.seed,
         "success": evaluation.success.mean if evaluation.success else None,
         "return": evaluation.return_.mean,
