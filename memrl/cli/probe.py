@@ -104,7 +104,7 @@ def _lines(
             result.name,
             when_as_text(result.when),
             f"{result.score.mean:.3g}",
-            f"{result.score.low:.3g} – {result.score.high:.3g}",
+            f"{result.score.low:.3g}–{result.score.high:.3g}",
             f"{result.change.mean:+.3g}" if result.change else "",
             f"{result.other.mean:.3g}" if result.other else "",
         ]
@@ -113,6 +113,12 @@ def _lines(
     told: list[str] = [table(headings, rows, right=headings[2:]), ""]
     counted = int(experiments.rows.sum())
     told.append(f"{counted:,} of {len(experiments.rows):,} episodes, in which the moment comes")
+    cut_off = {r.name: r.cut_off for r in reversed(results) if r.cut_off}
+    if cut_off:
+        told.append(
+            f"cut off after {experiments.longest} env steps, twice the longest, and failed: "
+            + ", ".join(f"{name} {count}" for name, count in reversed(cut_off.items()))
+        )
     if (level := known.get("memoryless")) is not None:
         told.append(f"{experiments.measure} without a memory, at best: {level:.3g}")
     if experiments.plain.cue is None:

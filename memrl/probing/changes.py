@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from memrl.memory.state import where
-from memrl.probing.play import Change
+from memrl.probing.play import NEVER, Change
 
 
 def wipe(moment: Tensor, initial: Any) -> Change:
@@ -19,7 +19,7 @@ def wipe(moment: Tensor, initial: Any) -> Change:
 
 def wipe_from(moment: Tensor, initial: Any) -> Change:
     """The initial state before every observation from step ``moment`` [B] on."""
-    return lambda t, state: where(moment <= t, initial, state)
+    return lambda t, state: where(_since(moment, t), initial, state)
 
 
 def transplant(moment: Tensor, given: Any, *, slots: bool = False) -> Change:
@@ -76,9 +76,14 @@ class Freeze:
 
     def __call__(self, t: int, state: Any) -> Any:
         self._kept(t, state)
-        late = self.moment <= t
+        late = _since(self.moment, t)
         frozen = self._kept.states
         return where(late, with_slots_of(state, frozen) if self.slots else frozen, state)
+
+
+def _since(moment: Tensor, t: int) -> Tensor:
+    """Rows whose moment has come: bool [B]."""
+    return (moment != NEVER) & (moment <= t)
 
 
 def with_slots_of(state: Any, other: Any) -> Any:

@@ -32,10 +32,10 @@ from memrl.run.agent import Agent, Remembering
 
 SWEPT: Final = (0.0, 0.25, 0.5, 0.75, 1.0)  # moments, as shares of the way from the cue to the end
 When: TypeAlias = float | int | None  # one of SWEPT, or a step; None: from the beginning
-WIPED: Final = "state wiped once"
-OTHER: Final = "state from another cue"
-OTHER_SLOTS: Final = "slots from another cue"
-SAME: Final = "state from the same cue"
+WIPED: Final = "wiped once"
+OTHER: Final = "state of another cue"
+OTHER_SLOTS: Final = "slots of another cue"
+SAME: Final = "state of the same cue"
 
 
 class Result(NamedTuple):
@@ -68,6 +68,7 @@ class Experiments:
     Attributes:
         measure: "success", or "return" where the task has no success.
         plain: the episodes without any change.
+        longest: env steps after which a changed episode is cut off.
         rows: bool [B]; the episodes that have the moment.
         readout: what probes read off the memory; None before ``results``, and where there is no
             cue.
@@ -96,8 +97,8 @@ class Experiments:
                 f"{plain.cut_off} of {env.num_envs} episodes are longer than max_steps={limit} "
                 "(allowed: a limit that none reaches)"
             )
-        longest = 2 * int(plain.length.max())
-        self._play = partial(play, able, env, seed=seed, limit=longest, greedy=greedy)
+        self.longest = 2 * int(plain.length.max())
+        self._play = partial(play, able, env, seed=seed, limit=self.longest, greedy=greedy)
         known = not np.isnan(plain.success).any() and are_shares(plain.success)
         self.measure = "success" if known else "return"
         self._moments: dict[When, NDArray[np.int64]] = (
@@ -108,9 +109,10 @@ class Experiments:
         self._first: When = next(iter(self._moments))
         self.rows = self._moments[self._first] != NEVER
         if not self.rows.any():
+            what = "its first" if plain.cue is None else "the cue was in view"
             raise ValueError(
-                f"in none of {env.num_envs} episodes a step comes after the cue was in view "
-                "(allowed: an agent that sees the cue, in a task that hides it then)"
+                f"none of {env.num_envs} episodes has a step after {what}: there is nothing to "
+                "remember (allowed: a task with such steps, an agent that reaches them)"
             )
         self._donor = None if plain.cue is None else donors(plain.cue, self.rows, seed, same=False)
         self.readout: Readout | None = None
@@ -121,7 +123,7 @@ class Experiments:
         yield self._result("undisturbed", None, self.plain)
         for part in sorted(self._core.ablations):
             yield self._result(f"{part} silenced", None, self._play(ablate=part))
-        yield self._result("state wiped at every step", None, self._play(ablate="state"))
+        yield self._result("wiped at every step", None, self._play(ablate="state"))
         yield from self._changed()
         if self.plain.cue is not None:
             yield from self._transplanted(self.plain.cue)
@@ -132,8 +134,8 @@ class Experiments:
             yield self._result(WIPED, when, self._play(change=wipe(self._here(moment), initial)))
         first = self._here(self._moments[self._first])
         changes: dict[str, Change] = {
-            "state wiped from then on": wipe_from(first, initial),
-            "state frozen": Freeze(first, slots=False),
+            "wiped from then on": wipe_from(first, initial),
+            "frozen": Freeze(first, slots=False),
         }
         if has_slots(initial):
             changes["slots frozen"] = Freeze(first, slots=True)

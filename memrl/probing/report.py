@@ -57,7 +57,7 @@ def when_as_text(when: When) -> str:
         return ""
     if isinstance(when, int):
         return f"step {when}"
-    return {0.0: "after the cue", 1.0: "before the end"}.get(when, f"{when:.0%} of the way")
+    return {0.0: "after the cue", 1.0: "at the end"}.get(when, f"{when:.0%} of the way")
 
 
 def _plain(estimate: Estimate | None) -> dict[str, float] | None:
