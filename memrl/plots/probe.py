@@ -118,11 +118,12 @@ def _points(
 
 def _moments(axes: Axes, results: Sequence[Result], measure: str) -> None:
     """Over the moment: the score after a wipe, and how often a transplant decides."""
-    wiped = [(r.when, r.score) for r in results if r.name == WIPED]
-    given = [(r.when, r.other) for r in results if r.name == OTHER and r.other is not None]
-    _band(axes, *zip(*wiped, strict=True), _SCORE, f"{WIPED}: {measure}")
+    wiped = {r.when: r.score for r in results if r.name == WIPED}
+    given = {r.when: r.other for r in results if r.name == OTHER and r.other is not None}
+    _band(axes, [*wiped], [*wiped.values()], _SCORE, f"{WIPED}: {measure}")
     if given:
-        _band(axes, *zip(*given, strict=True), _OTHER, "transplant: ends with the other cue")
+        told = f"{OTHER}: ends with it"
+        _band(axes, [*given], [*given.values()], _OTHER, told)
     axes.set_xlabel("moment: 0 right after the cue, 1 before the last step")
     axes.set_title("when the memory is changed", loc="left")
     _percent(axes, measure == "success")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeAlias, final
+from typing import Any, Final, NamedTuple, TypeAlias, cast, final
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from memrl.probing.cue_reads import EXAMPLES, CueReads, Inputs, reads_of_cue
 from memrl.probing.moments import donors, moments, moments_at
 from memrl.probing.play import NEVER, Change, Played, play
 from memrl.probing.readout import Features, Readout, steps_to_probe
-from memrl.rollout.env import BatchedEnv
+from memrl.rollout.env import BatchedEnv, Obs
 from memrl.run.agent import Agent, Remembering
 
 SWEPT: Final = (0.0, 0.25, 0.5, 0.75, 1.0)  # moments, as shares of the way from the cue to the end
@@ -89,8 +89,8 @@ class Experiments:
         greedy: bool = False,
         step: int | None = None,
     ) -> None:
-        able, self._core = need_memory(agent)
-        self._encode, self._env, self._seed = agent.policy.encoder, env, seed
+        able, self._core, self._encode = need_memory(agent)
+        self._env, self._seed = env, seed
         self.plain = plain = play(able, env, seed=seed, limit=limit, greedy=greedy)
         if plain.cut_off:
             raise ValueError(
@@ -157,13 +157,19 @@ class Experiments:
         if has_slots(captured[self._first].states):
             plans.append((OTHER_SLOTS, self._first, self._donor))
         for name, when, donor in plans:
+            if (donor == NEVER).all():
+                continue
             at = self._here(np.where(donor == NEVER, NEVER, self._moments[when]))
             given = select(captured[when].states, self._here(donor.clip(min=0)))
             change = transplant(at, given, slots=name == OTHER_SLOTS)
-            yield self._result(name, when, self._play(change=change))
+            yield self._result(name, when, self._play(change=change), donor != NEVER)
 
-    def _result(self, name: str, when: When, played: Played) -> Result:
-        before, after = (self._scores(each)[self.rows] for each in (self.plain, played))
+    def _result(
+        self, name: str, when: When, played: Played, rows: NDArray[np.bool_] | None = None
+    ) -> Result:
+        """Of these rows, or of all that have the moment."""
+        rows = self.rows if rows is None else rows
+        before, after = (self._scores(each)[rows] for each in (self.plain, played))
         share = self.measure == "success"
         return Result(
             name,
@@ -171,7 +177,7 @@ class Experiments:
             wilson(after) if share else mean(after),
             None if played is self.plain else mean(after - before, **(_SHARES if share else {})),
             self._other(played),
-            int((~played.ended)[self.rows].sum()),
+            int((~played.ended)[rows].sum()),
         )
 
     def _scores(self, played: Played) -> NDArray[np.float64]:
@@ -191,18 +197,21 @@ class Experiments:
 _SHARES: Final = {"least": -1.0, "greatest": 1.0}  # of a change of success
 
 
-def need_memory(agent: Agent) -> tuple[Remembering, MemoryCore[Any]]:
-    """The agent, as one whose memory state can be replaced, and its memory core.
+def need_memory(
+    agent: Agent,
+) -> tuple[Remembering, MemoryCore[Any], Callable[[Obs], Tensor]]:
+    """The agent as one whose memory state can be replaced, its memory, and the memory's encoder.
 
     Raises:
         ValueError: it is no such agent, or its memory has no state.
     """
-    core = getattr(agent.policy, "core", None)
-    if not isinstance(agent, Remembering) or not isinstance(core, MemoryCore):
+    core, encoder = (getattr(agent.policy, name, None) for name in ("core", "encoder"))
+    able = isinstance(agent, Remembering) and callable(encoder)
+    if not able or not isinstance(core, MemoryCore):
         raise ValueError(
             f"{type(agent).__name__} carries no memory state from step to step (allowed: agents "
             "with a memory core, such as ppo and r2d2)"
         )
     if not leaves(core.initial_state(1)):
         raise ValueError(f"{type(core).__name__} has no state to experiment on (allowed: a memory)")
-    return agent, core
+    return cast("Remembering", agent), core, cast("Callable[[Obs], Tensor]", encoder)

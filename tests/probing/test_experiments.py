@@ -66,6 +66,24 @@ def test_the_state_of_the_same_cue_changes_nothing(run):
     assert (same.score.mean, same.change.mean, same.other.mean) == (1, 0, 0)
 
 
+def test_an_episode_without_partner_is_left_out_of_its_experiment():
+    env = make("probe/Recall-v0", 3, cues=2)
+    for seed in range(99):  # one episode with one cue, two with the other
+        here = Experiments(Rememberer(env), env, seed=seed, limit=9)
+        if here.plain.cue.sum() in (1, 2):
+            break
+    samples = {result.name: result.score.samples for result in here.results()}
+    assert (samples["undisturbed"], samples[OTHER], samples[SAME]) == (3, 3, 2)
+
+
+def test_without_another_cue_among_the_episodes_none_is_transplanted():
+    env = make("probe/Recall-v0", 1)
+    here = Experiments(Rememberer(env), env, seed=5, limit=9)
+    results = list(here.results())
+    assert not {result.name for result in results} & {OTHER, SAME}
+    assert all(result.other is None for result in results)
+
+
 def test_a_frozen_memory_still_holds_the_cue(run):
     (frozen,) = of(run, "frozen")
     assert frozen.score.mean == 1
