@@ -185,7 +185,8 @@ def probe(run: RunPath, options: Words = None, json: Json = False) -> None:
     Writes probe.json and probe.png into the run.
 
     Keys: episodes=500, step=T (when the memory is changed: a step from 1 on; by default several
-    moments between the cue and the end), out=FOLDER, checkpoint=last|best, greedy=false|true, seed,
+    moments between the cue and the end), gap=N (leave out episodes that end in fewer than N steps
+    after the cue was last in view), out=FOLDER, checkpoint=last|best, greedy=false|true, seed,
     device, max_steps (env steps that an undisturbed episode may have).
     """
     from memrl.cli.probe import probe_run
