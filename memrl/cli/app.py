@@ -250,8 +250,9 @@ def benchmark(
     with table.json, .csv, .md, .tex, table.png and curves.png: scores with 95 % intervals over
     seeds beside parameters, state and speed, and over all tasks the interquartile mean.
 
-    Keys: root=FOLDER (benchmarks/NAME), workers, runs (new ones at most), memories and tasks (that
-    are run, some of the benchmark's, separated by commas).
+    Keys: root=FOLDER (benchmarks/NAME), workers, runs (new ones at most), memories, tasks and seeds
+    (that are run, some of the benchmark's, separated by commas), table=FILE.json (a table.json that
+    was written elsewhere: its runs count as made).
     """
     from memrl.cli.benchmark import start_benchmark
 
