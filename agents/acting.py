@@ -12,6 +12,7 @@ from torch import Tensor
 
 from memrl.agents.base import BaseAgent
 from memrl.memory.parts.slots import Slotted
+from memrl.memory.state import leaves
 from memrl.options import checked_seed
 from memrl.policies.actor_critic import Policy, PolicyStep
 from memrl.policies.q_network import QNetwork
@@ -139,6 +140,18 @@ class Actor:
         """The core's state after the last ``act``, leaves [B, ...]; None before the first."""
         return self._state
 
+    def replace_memory(self, state: Any) -> None:
+        """Act on from another state; see ``memrl.run.agent.Remembering``.
+
+        Raises:
+            ValueError: nothing was acted on yet, or the state has leaves of other shapes.
+        """
+        own = [tuple(leaf.shape) for leaf in leaves(self._state or ())]
+        given = [tuple(leaf.shape) for leaf in leaves(state)]
+        if self._state is None or own != given:
+            raise ValueError(f"the leaves of the state are {given}, allowed: {own}, as after act()")
+        self._state = state
+
 
 class ActsWithMemory(BaseAgent):
     """The acting half of an agent, delegated to an ``Actor``; the rest is abstract."""
@@ -160,3 +173,7 @@ class ActsWithMemory(BaseAgent):
     def memory_state(self) -> Any:
         """See ``memrl.run.agent.Agent.memory_state``."""
         return self.actor.memory_state()
+
+    def replace_memory(self, state: Any) -> None:
+        """See ``memrl.run.agent.Remembering.replace_memory``."""
+        self.actor.replace_memory(state)

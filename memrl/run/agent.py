@@ -85,3 +85,15 @@ class Agent(Learner, Protocol):
 
     def memory_state(self) -> Any:
         """The core's state after the last ``act``, leaves [B, ...]; None if there is none."""
+
+
+@runtime_checkable
+class Remembering(Agent, Protocol):
+    """An agent whose acting memory is a state that can be replaced between two steps."""
+
+    def replace_memory(self, state: Any) -> None:
+        """Act on from ``state``, of the same shapes as ``memory_state``; see ``memrl probe``.
+
+        Raises:
+            ValueError: nothing was acted on yet, or the state has leaves of other shapes.
+        """
