@@ -177,6 +177,23 @@ def watch(run: RunPath, options: Words = None) -> None:
 
 
 @app.command(epilog=OWN_MODULE)
+def inspect(
+    words: Annotated[
+        list[str], typer.Argument(metavar="RUN", help="Run directories, then KEY=VALUE.")
+    ],
+) -> None:
+    """Fresh episodes as one HTML page: a slider moves what was seen, decided and remembered.
+
+    Keys: episodes=64, out=PATH.html|FOLDER (inspect.html in the first RUN), browser=true|false
+    (open it), max_steps=500 (at most 2000), checkpoint=last|best, greedy=false|true, seed, device,
+    ablate=state|reads|PART, bank, memory.slots=N.
+    """
+    from memrl.cli.inspect import inspect_runs
+
+    inspect_runs(words)
+
+
+@app.command(epilog=OWN_MODULE)
 def export(run: RunPath, options: Words = None) -> None:
     """One step of a trained policy, memory included, as ONNX or torch.export: runs without memrl.
 

@@ -92,7 +92,7 @@ def find_device(name: str) -> torch.device:
     return device
 
 
-def seed_for(seed: int, purpose: Literal["train", "evaluate", "watch"]) -> int:
+def seed_for(seed: int, purpose: Literal["train", "evaluate", "watch", "inspect"]) -> int:
     """A seed for one purpose; different purposes and different seeds get different episodes."""
-    key = ("train", "evaluate", "watch").index(purpose)
+    key = ("train", "evaluate", "watch", "inspect").index(purpose)
     return int(np.random.SeedSequence(seed, spawn_key=(key,)).generate_state(1)[0])

@@ -85,3 +85,14 @@ class Agent(Learner, Protocol):
 
     def memory_state(self) -> Any:
         """The core's state after the last ``act``, leaves [B, ...]; None if there is none."""
+
+
+@runtime_checkable
+class TellsOutputs(Protocol):
+    """An agent that tells what its network said, for those who look at its decisions."""
+
+    def outputs(self) -> dict[str, Tensor]:
+        """After the last ``act``: ``probabilities``, ``action_values`` [B, A], ``value`` [B].
+
+        Entries that the network does not have are left out; all are before the first ``act``.
+        """
