@@ -74,7 +74,7 @@ def record_episodes(
         action = agent.act(given)
         said = {name: obs[name] for name in numbers} | outputs(agent)
         held = agent.memory()
-        seen, done = _numpy(obs), np.array(action.cpu())
+        seen, done = _numpy(obs), np.array(action.cpu().numpy())
         step = env.step(action)
         steps.add(said | held | _unnamed(contents(agent.memory_state()), held), step.reward)
         for index in running:
@@ -234,8 +234,8 @@ def _surprise(
 
 def _numpy(obs: Obs) -> dict[str, NDArray[Any]]:
     """Copies, since an environment may write its next step into the same tensors."""
-    return {name: np.array(value.cpu()) for name, value in obs.items()}
+    return {name: np.array(value.cpu().numpy()) for name, value in obs.items()}
 
 
 def _single(value: Tensor) -> NDArray[np.float32]:
-    return np.array(value.detach().cpu(), dtype=np.float32)
+    return np.array(value.detach().cpu().numpy(), dtype=np.float32)

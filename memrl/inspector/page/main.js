@@ -220,5 +220,5 @@ class App {
 setTheme(matchMedia("(prefers-color-scheme: dark)").matches);
 const app = new App(readPage());
 app.restore().then(() => {
-  document.body.dataset.ready = "true";
+  document.body.dataset.ready = String(Math.round(performance.now())); // ms since it was opened
 });
