@@ -17,8 +17,8 @@ _FINE: Final = 1024  # … up to which 16 bits are kept; of more, 8
 def pack(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     """Named arrays [T, ...] as a JSON value: ``parts`` that describe them, and their ``bytes``.
 
-    Few numbers a step are kept as float32. More are rounded to multiples of a step such that zero
-    is kept: 65,535 levels, or 255 where they are very many; what is not finite becomes zero there.
+    Few numbers a step are kept as float32. More are rounded to multiples of a step: 65,535 levels,
+    or 255 where they are very many; the lowest integer stands for what is not finite.
     Rounded numbers and integers are stored as differences from the step before, which are mostly
     zero. The bytes of all parts follow each other, compressed by zlib, in base64.
     """
@@ -39,9 +39,11 @@ def _rounded(values: NDArray[Any]) -> tuple[str, float, NDArray[Any]]:
     if size <= _EXACT:
         return "f4", 1.0, values.astype("<f4")
     kind, top = ("i2", 32_767) if size <= _FINE else ("i1", 127)
-    known = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    scale = float(np.abs(known).max(initial=0.0)) / top or 1.0
-    return kind, scale, _differences(np.rint(known / scale).astype(f"<{kind}"))
+    known = np.isfinite(values)
+    numbers = np.where(known, values, 0.0).astype(np.float32)
+    scale = float(np.abs(numbers).max(initial=0.0)) / top or 1.0
+    levels = np.where(known, np.rint(numbers / scale), -top - 1).astype(f"<{kind}")
+    return kind, scale, _differences(levels)
 
 
 def _differences(levels: NDArray[Any]) -> NDArray[Any]:

@@ -20,9 +20,12 @@ _TITLES: Final = {
     "action_values": "action values",
     "surprise": "surprise: r + γ V′ − V",
     "link": "links: row written right after column",
+    "neighbour_values": "values of the nearest keys",
+    "neighbour_distances": "distances of the nearest keys",
     SOURCES: "where reads come from",
 }
 _DECIDED: Final = ("probabilities", "action_values", "value", "reward", "bonus", "surprise")
+_PER_ACTION: Final = ("probabilities", "action_values", "neighbour_values", "neighbour_distances")
 _FEW: Final = 12  # entries that are bars with names
 _LEAST_CLUSTERED: Final = 3
 _MOST_SHOWN: Final = 0.99  # quantile of what is stored at which its colours end
@@ -66,7 +69,7 @@ def _panel(episodes: Sequence[Episode], name: str, group: str, actions: Sequence
     all_values = [episode.arrays[name] for episode in episodes]
     kind, last = _kind(name, all_values[0]), name.rpartition(".")[2]
     low, high = _range(name, all_values)
-    per_action = last in ("probabilities", "action_values")
+    per_action = last in _PER_ACTION
     rows = "step" if kind == "sources" else _counted(last, kind)
     order = _alike(all_values) if kind == "map" and rows == "unit" else []
     title = _TITLES.get(last, plain_name(last))
@@ -89,8 +92,7 @@ def _kind(name: str, values: NDArray[Any]) -> Kind:
     if values.ndim == 1 or values[0].size == 1:
         return "line"
     if values.ndim == 2:
-        named = name in ("probabilities", "action_values")
-        return "bars" if named and values.shape[1] <= _FEW else "map"
+        return "bars" if name in _PER_ACTION and values.shape[1] <= _FEW else "map"
     return "map" if "weights" in name else "matrix"
 
 

@@ -21,7 +21,9 @@ def unpacked(packed):
         if part["kind"] != "f4":
             for t in range(1, len(numbers)):
                 numbers[t] += numbers[t - 1]
-        found[part["name"]] = numbers * (1 if part["kind"][0] == "u" else part["scale"])
+        lowest = np.iinfo(numbers.dtype).min if part["kind"][0] == "i" else -1
+        known = numbers * np.float64(part["scale"])
+        found[part["name"]] = np.where(numbers == lowest, np.nan, known)
     assert at == len(raw)
     return found
 
@@ -42,11 +44,12 @@ def test_many_numbers_are_rounded_to_a_step(shape, levels):
     assert (found[:, 0] == 0.0).all()
 
 
-def test_numbers_that_are_not_finite_are_zero_where_they_are_rounded():
+def test_numbers_that_are_not_finite_are_nan():
     values = np.ones((2, 17))
     values[1, 3], values[1, 5] = np.nan, np.inf
     found = unpacked(pack({"x": values}))["x"]
-    assert found[1, 3] == found[1, 5] == 0.0
+    assert np.isnan(found[1, [3, 5]]).all()
+    assert np.isfinite(found[1, [2, 4]]).all()
     np.testing.assert_allclose(found[0], 1.0)
 
 

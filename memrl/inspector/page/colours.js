@@ -74,7 +74,8 @@ function paint(pixels, at, value, low, high) {
     two: ramp(["map-minus", "map-zero", "map-plus"]),
   };
   const table = low < 0 ? shades.two : shades.one;
-  const share = Math.max(0, Math.min(1, (value - low) / (high - low))) || 0;
+  const known = Number.isNaN(value) ? 0 : value;
+  const share = Math.max(0, Math.min(1, (known - low) / (high - low)));
   const shade = 3 * Math.round(share * SHADES);
   pixels[at] = table[shade];
   pixels[at + 1] = table[shade + 1];

@@ -1,11 +1,12 @@
 // The data of the page: JSON, whose arrays are deflated and in base64.
 
 /**
- * @typedef {{name: string, kind: string, shape: number[], scale: number}} Part
+ * @typedef {"f4" | "i2" | "i1" | "u2" | "u1"} Kind
+ * @typedef {{name: string, kind: Kind, shape: number[], scale: number}} Part
  * @typedef {{parts: Part[], bytes: string}} Packed
- * @typedef {{shape: number[], scale: number, width: number,
+ * @typedef {{shape: number[], scale: number, width: number, none: number | null,
  *   numbers: Float32Array | Int16Array | Int8Array | Uint16Array | Uint8Array}} Values
- *   width: numbers of one step
+ *   width: numbers of one step; none: what stands for no number
  * @typedef {{texts: string[], at: number[]}} Words
  * @typedef {{length: number, returned: number, outcome: boolean | null, ended: boolean,
  *   cue: number | null, sourcesMethod: string, words: Object<string, Words>,
@@ -18,6 +19,7 @@
  */
 
 const KINDS = { f4: Float32Array, i2: Int16Array, i1: Int8Array, u2: Uint16Array, u1: Uint8Array };
+const NONE = { f4: null, i2: -32768, i1: -128, u2: null, u1: null };
 
 /** @returns {Page} */
 function readPage() {
@@ -34,7 +36,7 @@ async function unpack(packed) {
   const found = new Map();
   let from = 0;
   for (const part of packed.parts) {
-    const Kind = KINDS[/** @type {keyof typeof KINDS} */ (part.kind)];
+    const Kind = KINDS[part.kind];
     const count = part.shape.reduce((product, side) => product * side, 1);
     const end = from + count * Kind.BYTES_PER_ELEMENT;
     const numbers = new Kind(bytes.slice(from, end));
@@ -42,7 +44,8 @@ async function unpack(packed) {
     if (part.kind !== "f4") {
       for (let i = width; i < count; i++) numbers[i] += numbers[i - width];
     }
-    found.set(part.name, { shape: part.shape, scale: part.scale, width, numbers });
+    const { shape, scale } = part;
+    found.set(part.name, { shape, scale, width, numbers, none: NONE[part.kind] });
     from = end;
   }
   return found;
@@ -53,24 +56,48 @@ async function unpack(packed) {
  * @returns {Promise<ArrayBuffer>}
  */
 async function inflate(text) {
-  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const letters = atob(text);
+  const bytes = new Uint8Array(letters.length);
+  for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Response(stream).arrayBuffer();
 }
 
 /**
- * Number i of a step.
+ * Number i of a step; NaN where there is none.
  * @param {Values} values
  * @param {number} step
  * @param {number} i
  */
 function valueAt(values, step, i) {
-  return values.numbers[step * values.width + i] * values.scale;
+  const number = values.numbers[step * values.width + i];
+  return number === values.none ? NaN : number * values.scale;
 }
 
 /** @param {number} value */
 function told(value) {
   return Number.isNaN(value) ? "–" : String(Number(value.toPrecision(4)));
+}
+
+/**
+ * The first and the last of the rows that ever change or hold something, one after it.
+ * @param {Values} values
+ * @param {number} rows
+ * @param {number} least of an absolute value that counts
+ */
+function usedRows(values, rows, least) {
+  const width = values.width / rows;
+  const used = new Uint8Array(rows);
+  for (let i = 0; i < values.numbers.length; i++) {
+    const place = i % values.width;
+    const now = values.numbers[i] * values.scale;
+    const first = values.numbers[place] * values.scale;
+    if (Math.abs(now - first) > least || Math.abs(first) > 5 * least) {
+      used[Math.floor(place / width)] = 1;
+    }
+  }
+  const first = used.indexOf(1);
+  return first < 0 ? { first: 0, end: rows } : { first, end: used.lastIndexOf(1) + 1 };
 }
 
 /**

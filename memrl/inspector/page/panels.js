@@ -6,6 +6,15 @@
 
 const LEFT = 46;
 const BOTTOM = 18;
+const MANY = 32; // rows; of more, those at the ends are left out that nothing ever used
+
+/**
+ * Room for names beside a box.
+ * @param {string[]} names
+ */
+function named(names) {
+  return Math.min(130, 8 + 6.3 * Math.max(...names.map((name) => name.length)));
+}
 
 /** One panel; subclasses draw. */
 class Panel {
@@ -34,6 +43,18 @@ class Panel {
   /** The numbers that are drawn. */
   get values() {
     return /** @type {Values} */ (this.view.values.get(this.spec.array));
+  }
+
+  /**
+   * Of the rows of every head those that are shown.
+   * @param {number} rows of all heads
+   * @param {number} heads
+   */
+  shown(rows, heads) {
+    const count = rows / heads;
+    if (heads > 1 || count <= MANY || this.spec.order.length) return { first: 0, count };
+    const { first, end } = usedRows(this.values, rows, 0.01 * this.spec.high);
+    return { first, count: end - first };
   }
 
   /** What the ends of the colours mean, where there are colours. */
@@ -170,7 +191,9 @@ class MapPanel extends TimePanel {
   layout() {
     const shape = this.values.shape;
     this.heads = shape.length > 2 ? shape[1] : 1;
+    this.first = 0;
     this.count = this.values.width / this.heads;
+    Object.assign(this, this.shown(this.values.width, this.heads));
     const rows = this.heads * this.count;
     this.prepare(Math.max(80, Math.min(300, 8 * rows + 6)) + BOTTOM);
     const { low, high } = this.spec;
@@ -182,7 +205,8 @@ class MapPanel extends TimePanel {
     const height = this.box.height / this.heads;
     for (let head = 0; head < this.heads; head++) {
       if (head) this.line(head * height);
-      if (!this.spec.order.length) rowAxis(this.sheet, this.box, this.count, head * height, height);
+      const where = { first: this.first, from: head * height, height };
+      if (!this.spec.order.length) rowAxis(this.sheet, this.box, this.count, where);
     }
     if (this.spec.order.length) this.sheet.write("alike", LEFT - 5, this.box.top + 8, "right");
     this.keep();
@@ -197,7 +221,7 @@ class MapPanel extends TimePanel {
 
   /** @param {number} row */
   entryOf(row) {
-    return this.spec.order.length ? this.spec.order[row] : row;
+    return this.spec.order.length ? this.spec.order[row] : (this.first || 0) + row;
   }
 
   /**
@@ -206,11 +230,12 @@ class MapPanel extends TimePanel {
    */
   read(x, y) {
     const step = this.stepAt(x);
-    const row = part(y - this.box.top, this.box.height, this.values.width);
+    const [heads, count] = [this.heads || 1, this.count || 1];
+    const row = part(y - this.box.top, this.box.height, heads * count);
     if (step < 0 || row < 0) return null;
     const i = this.entryOf(row);
-    const head = (this.heads || 1) > 1 ? `head ${Math.floor(i / (this.count || 1))} · ` : "";
-    const entry = this.entry(i % (this.count || 1));
+    const head = heads > 1 ? `head ${Math.floor(i / count)} · ` : "";
+    const entry = this.entry(heads > 1 ? i % count : i);
     return { text: `step ${step} · ${head}${entry} · ${told(valueAt(this.values, step, i))}`, step };
   }
 }
@@ -220,8 +245,8 @@ class BarsPanel extends Panel {
   layout() {
     const count = this.values.width;
     this.sheet.fit(20 * count + 10);
-    const widest = Math.max(...[...Array(count).keys()].map((i) => this.entry(i).length));
-    this.box = this.sheet.box(Math.min(130, 8 + 6.3 * widest), 4);
+    const names = [...Array(count).keys()].map((i) => this.entry(i));
+    this.box = this.sheet.box(named(names), 4);
   }
 
   /** @param {number} step */
@@ -259,24 +284,34 @@ class MatrixPanel extends Panel {
   layout() {
     const shape = this.values.shape;
     this.columns = shape[shape.length - 1];
-    this.rows = this.values.width / this.columns;
-    this.sheet.fit(Math.max(70, Math.min(320, 9 * this.rows)) + 6 + BOTTOM);
-    this.box = this.sheet.box(LEFT, BOTTOM);
+    const { first, count } = this.shown(this.values.width / this.columns, 1);
+    this.first = first;
+    this.rows = count;
+    this.sheet.fit(Math.max(70, Math.min(320, 9 * count)) + 6 + BOTTOM);
+    this.box = this.sheet.box(this.spec.names.length ? named(this.spec.names) : LEFT, BOTTOM);
   }
 
   /** @param {number} step */
   draw(step) {
     const { low, high } = this.spec;
-    const columns = this.columns || 1;
-    const image = imageOf(columns, this.rows || 1, low, high, (row, column) =>
-      valueAt(this.values, step, row * columns + column),
+    const [columns, rows, first] = [this.columns || 1, this.rows || 1, this.first || 0];
+    const image = imageOf(columns, rows, low, high, (row, column) =>
+      valueAt(this.values, step, (first + row) * columns + column),
     );
     this.sheet.clear();
     place(this.sheet, image, this.box);
-    rowAxis(this.sheet, this.box, this.rows || 1);
+    if (this.spec.names.length) this.nameRows();
+    else rowAxis(this.sheet, this.box, rows, { first });
     for (const at of ticks(columns, this.box.width / 44)) {
       const x = this.box.left + ((at + 0.5) / columns) * this.box.width;
       this.sheet.write(String(at), x, this.box.top + this.box.height + 9, "center");
+    }
+  }
+
+  nameRows() {
+    const height = this.box.height / (this.rows || 1);
+    for (const [i, name] of this.spec.names.entries()) {
+      this.sheet.write(name, this.box.left - 5, this.box.top + (i + 0.5) * height, "right");
     }
   }
 
@@ -286,11 +321,12 @@ class MatrixPanel extends Panel {
    */
   read(x, y) {
     const columns = this.columns || 1;
-    const row = part(y - this.box.top, this.box.height, this.rows || 1);
+    const shown = part(y - this.box.top, this.box.height, this.rows || 1);
     const column = part(x - this.box.left, this.box.width, columns);
-    if (row < 0 || column < 0) return null;
+    if (shown < 0 || column < 0) return null;
+    const row = (this.first || 0) + shown;
     const value = valueAt(this.values, this.view.step, row * columns + column);
-    return { text: `${this.spec.rows} ${row} · column ${column} · ${told(value)}` };
+    return { text: `${this.entry(row)} · column ${column} · ${told(value)}` };
   }
 }
 

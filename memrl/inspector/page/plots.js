@@ -151,12 +151,12 @@ function stepAxis(sheet, box, count) {
  * @param {Sheet} sheet
  * @param {Box} box
  * @param {number} count
- * @param {number} [from] of the first row, in the box
- * @param {number} [height]
+ * @param {{first?: number, from?: number, height?: number}} [where] number of the first row, its
+ *   place in the box, and the height of all
  */
-function rowAxis(sheet, box, count, from = 0, height = box.height) {
+function rowAxis(sheet, box, count, { first = 0, from = 0, height = box.height } = {}) {
   for (const at of ticks(count, height / 16)) {
     const y = box.top + from + ((at + 0.5) / count) * height;
-    sheet.write(String(at), box.left - 5, y, "right");
+    sheet.write(String(first + at), box.left - 5, y, "right");
   }
 }
