@@ -13,6 +13,7 @@ from torch import Tensor
 
 from memrl.agents.base import BaseAgent
 from memrl.memory.parts.slots import Slotted
+from memrl.memory.state import leaves
 from memrl.nn.actions import Categorical
 from memrl.options import checked_seed
 from memrl.policies.actor_critic import Policy, PolicyStep
@@ -158,6 +159,18 @@ class Actor:
         )
         return {**probabilities, "value": self._out.value}
 
+    def replace_memory(self, state: Any) -> None:
+        """Act on from another state; see ``memrl.run.agent.Remembering``.
+
+        Raises:
+            ValueError: nothing was acted on yet, or the state has leaves of other shapes.
+        """
+        own = [tuple(leaf.shape) for leaf in leaves(self._state or ())]
+        given = [tuple(leaf.shape) for leaf in leaves(state)]
+        if self._state is None or own != given:
+            raise ValueError(f"the leaves of the state are {given}, allowed: {own}, as after act()")
+        self._state = state
+
 
 class ActsWithMemory(BaseAgent):
     """The acting half of an agent, delegated to an ``Actor``; the rest is abstract."""
@@ -183,3 +196,7 @@ class ActsWithMemory(BaseAgent):
     def outputs(self) -> dict[str, Tensor]:
         """See ``memrl.run.agent.TellsOutputs``."""
         return self.actor.outputs()
+
+    def replace_memory(self, state: Any) -> None:
+        """See ``memrl.run.agent.Remembering.replace_memory``."""
+        self.actor.replace_memory(state)

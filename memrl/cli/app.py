@@ -194,6 +194,23 @@ def inspect(
 
 
 @app.command(epilog=OWN_MODULE)
+def probe(run: RunPath, options: Words = None, json: Json = False) -> None:
+    """Experiments on the memory of a trained agent: is it used, when, and what does it hold?
+
+    Success with reads silenced, the state wiped, frozen, or taken from an episode with another cue;
+    how well the cue can be read off the memory at each step; from which steps its reads come.
+    Writes probe.json and probe.png into the run.
+
+    Keys: episodes=500, step=T (when the memory is changed: a step from 1 on; by default several
+    moments between the cue and the end), out=FOLDER, checkpoint=last|best, greedy=false|true, seed,
+    device, max_steps (env steps that an undisturbed episode may have).
+    """
+    from memrl.cli.probe import probe_run
+
+    probe_run(run, options or [], as_json=json)
+
+
+@app.command(epilog=OWN_MODULE)
 def export(run: RunPath, options: Words = None) -> None:
     """One step of a trained policy, memory included, as ONNX or torch.export: runs without memrl.
 

@@ -96,3 +96,15 @@ class TellsOutputs(Protocol):
 
         Entries that the network does not have are left out; all are before the first ``act``.
         """
+
+
+@runtime_checkable
+class Remembering(Agent, Protocol):
+    """An agent whose acting memory is a state that can be replaced between two steps."""
+
+    def replace_memory(self, state: Any) -> None:
+        """Act on from ``state``, of the same shapes as ``memory_state``; see ``memrl probe``.
+
+        Raises:
+            ValueError: nothing was acted on yet, or the state has leaves of other shapes.
+        """

@@ -94,8 +94,8 @@ def test_a_value_out_of_range_is_told_alone_without_the_config(memrl, words):
 
 @pytest.mark.parametrize(
     "command",
-    [[], *[[name] for name in ("train", "fit", "distil", "continual", "evaluate", "watch", "export",
-                               "compare", "memories", "envs", "play", "tasks", "plugins", "config",
+    [[], *[[name] for name in ("train", "fit", "distil", "continual", "evaluate", "watch", "probe",
+                               "export", "compare", "memories", "envs", "play", "tasks", "plugins", "config",
                                "check", "bench")],
      *[["bench", name] for name in ("train", "env", "cores", "dnc", "sb3", "cartpole", "sam", "nec",
                                       "nec-dqn", "parity")]],

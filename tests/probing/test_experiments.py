@@ -1,0 +1,167 @@
+"""Experiments on an agent of which one knows what it remembers: the first observation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from rememberer import Rememberer
+from run_fakes import Countdown, WalkAgent
+from small_agents import make_agent
+
+from memrl.envs.make import make
+from memrl.probing.experiments import OTHER, OTHER_SLOTS, SAME, SWEPT, WIPED, Experiments
+from memrl.probing.report import as_dict, when_as_text
+from memrl.rollout.env import Cue
+
+B = 61
+
+
+def experiments(**options):
+    env = make("probe/Recall-v0", B, cues=3, delay=3)
+    return Experiments(Rememberer(env), env, seed=5, limit=9, **options)
+
+
+@pytest.fixture(scope="module")
+def run():
+    here = experiments()
+    return here, list(here.results())
+
+
+def of(run, name):
+    return [result for result in run[1] if result.name == name]
+
+
+def test_the_memory_is_changed_at_five_moments_in_every_episode(run):
+    here, _ = run
+    assert here.rows.all()
+    assert [result.when for result in of(run, WIPED)] == list(SWEPT)
+    assert [result.when for result in of(run, OTHER)] == list(SWEPT)
+
+
+def test_undisturbed_it_always_succeeds_and_never_names_the_other_cue(run):
+    (plain,) = of(run, "undisturbed")
+    assert plain.score.mean == 1
+    assert plain.other.mean == 0
+    assert plain.change is None
+
+
+@pytest.mark.parametrize(
+    "name", ["reads silenced", "wiped at every step", WIPED, "wiped from then on"]
+)
+def test_without_its_memory_it_names_cue_0(run, name):
+    for result in of(run, name):
+        assert result.score.mean == pytest.approx((run[0].plain.cue == 0).mean())
+        assert result.change.mean == pytest.approx(result.score.mean - 1)
+
+
+def test_another_cue_in_its_memory_is_named_instead(run):
+    for result in of(run, OTHER):
+        assert (result.score.mean, result.other.mean, result.change.mean) == (0, 1, -1)
+        assert result.score.samples == result.other.samples == B
+
+
+def test_the_state_of_the_same_cue_changes_nothing(run):
+    (same,) = of(run, SAME)
+    assert (same.score.mean, same.change.mean, same.other.mean) == (1, 0, 0)
+
+
+def test_a_frozen_memory_still_holds_the_cue(run):
+    (frozen,) = of(run, "frozen")
+    assert frozen.score.mean == 1
+
+
+def test_slots_alone_are_changed_where_a_controller_writes_to_them(run):
+    assert of(run, OTHER_SLOTS) == of(run, "slots frozen") == []  # it has no controller
+
+
+def test_the_cue_is_read_off_the_memory_after_it_has_left_the_observation(run):
+    readout = run[0].readout
+    assert readout.after == [0, 1, 2, 3, 4]
+    assert [estimate.mean for estimate in readout.memory] == [1.0] * 5
+    assert readout.observation[0].mean == 1
+    share = max((run[0].plain.cue == cue).mean() for cue in range(3))
+    assert readout.commonest == [pytest.approx(share)] * 5
+    assert all(estimate.mean < 0.6 for estimate in readout.observation[1:])
+
+
+def test_what_it_reads_comes_from_the_step_that_saw_the_cue(run):
+    reads = run[0].reads
+    assert reads.last.mean == pytest.approx(1)
+    assert reads.even == pytest.approx(1 / 5)
+    assert reads.cue == (0, 0)
+    np.testing.assert_allclose(reads.example.weights[:, 0], 1)
+
+
+def test_everything_is_told_in_plain_values(run):
+    told = as_dict(*run)
+    assert told["measure"] == "success"
+    assert (told["episodes"], told["counted"]) == (B, B)
+    assert len(told["experiments"]) == len(run[1])
+    assert told["reads"]["method"] == "gradient"
+    assert [when_as_text(when) for when in (None, 0.0, 0.25, 1.0, 3)] == [
+        "", "after the cue", "25% of the way", "at the end", "step 3"]  # fmt: skip
+
+
+def test_equal_seeds_give_equal_results(run):
+    again = [(result.name, result.score, result.other) for result in experiments().results()]
+    assert again == [(result.name, result.score, result.other) for result in run[1]]
+
+
+def test_a_step_takes_the_place_of_the_moments():
+    here = experiments(step=2)
+    assert {result.when for result in here.results()} == {None, 2}
+
+
+@pytest.mark.parametrize("step", [0, 5])
+def test_a_step_beyond_the_episodes_is_refused(step):
+    with pytest.raises(ValueError, match=rf"step={step}: the longest of {B} .*allowed: 1 to 4"):
+        experiments(step=step)
+
+
+def test_episodes_that_are_longer_than_the_limit_are_refused():
+    env = make("probe/Recall-v0", B, delay=3)
+    with pytest.raises(ValueError, match=f"{B} of {B} episodes are longer than max_steps=4 "):
+        Experiments(Rememberer(env), env, seed=5, limit=4)
+
+
+def test_an_agent_without_a_memory_state_is_refused():
+    with pytest.raises(ValueError, match="WalkAgent carries no memory state from step to step"):
+        Experiments(WalkAgent(), Countdown(3), seed=5, limit=9)
+
+
+def test_a_memory_without_a_state_is_refused():
+    agent = make_agent("none", make("probe/Recall-v0", 3))
+    with pytest.raises(ValueError, match="NoMemory has no state to experiment on"):
+        Experiments(agent, make("probe/Recall-v0", 3), seed=5, limit=9)
+
+
+def test_a_cue_that_stays_in_view_leaves_nothing_to_remember(monkeypatch):
+    env = make("probe/Recall-v0", 3)
+    always = torch.ones(3, dtype=torch.bool)
+    monkeypatch.setattr(env, "cue", lambda: Cue(torch.zeros(3, dtype=torch.int64), always))
+    with pytest.raises(ValueError, match="none of 3 episodes has a step after the cue was"):
+        Experiments(Rememberer(env), env, seed=5, limit=9)
+
+
+def test_episodes_of_one_step_leave_nothing_to_remember():
+    env = make("probe/Bandit-v0", 3)
+    with pytest.raises(ValueError, match="none of 3 episodes has a step after its first"):
+        Experiments(make_agent("gru", env), env, seed=5, limit=9)
+
+
+def test_without_cues_nothing_is_transplanted_or_read_off():
+    env = make("probe/Counting-v0", 7)
+    here = Experiments(make_agent("dnc", env), env, seed=5, limit=999)
+    names = {result.name for result in here.results()}
+    assert names >= {WIPED, "slots frozen", "reads silenced"}
+    assert not names & {OTHER, SAME, OTHER_SLOTS}
+    assert here.readout is here.reads is None
+    assert as_dict(here, [])["reads"] is None
+
+
+def test_a_task_without_success_is_scored_by_its_return():
+    env = make("popgym-RepeatFirstEasy-v0", 7)
+    here = Experiments(make_agent("gru", env), env, seed=5, limit=999)
+    assert here.measure == "return"
+    assert next(here.results()).score.samples == 7
