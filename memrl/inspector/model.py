@@ -46,6 +46,7 @@ class Panel(NamedTuple):
     rows: str = ""  # what the N entries are, such as "slot"
     names: Sequence[str] = ()  # of the N entries, where they have names
     order: Sequence[int] = ()  # the entries from top to bottom; empty: as they are
+    note: str = ""  # beside the title, such as how it was computed
 
 
 class RunPage(NamedTuple):

@@ -97,7 +97,6 @@ def _episode(episode: Episode) -> dict[str, Any]:
         "outcome": episode.success,
         "ended": episode.ended,
         "cue": episode.cue_step,
-        "sourcesMethod": episode.sources_method,
         "words": {name: _words(words) for name, words in episode.words.items()},
         "packed": pack({**episode.arrays, **episode.pictures}),
     }

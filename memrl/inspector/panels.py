@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 
+from memrl.inspector.attention import ATTENTION
 from memrl.inspector.model import Episode, Kind, Panel
 from memrl.plots.memory import counted, plain_name
 
@@ -19,6 +20,7 @@ _TITLES: Final = {
     "probabilities": "action probabilities",
     "action_values": "action values",
     "surprise": "surprise: r + γ V′ − V",
+    ATTENTION: "attention over the past",
     "link": "links: row written right after column",
     "neighbour_values": "values of the nearest keys",
     "neighbour_distances": "distances of the nearest keys",
@@ -41,7 +43,7 @@ def choose_panels(
         actions: names of the actions; empty where they have none.
         seen: the arrays that are parts of observations.
     """
-    arrays = episodes[0].arrays
+    arrays = dict.fromkeys(name for episode in episodes for name in episode.arrays)
     panels = [
         Panel("picture", name, title, SEEN)
         for name, title in _PICTURES.items()
@@ -50,27 +52,32 @@ def choose_panels(
     panels += [_panel(episodes, name, SEEN, ()) for name in seen if name in arrays]
     panels += [_panel(episodes, name, DECIDED, actions) for name in _DECIDED if name in arrays]
     done = {panel.array for panel in panels}
-    for name in arrays:
+    for name in sorted(arrays, key=lambda name: name != SOURCES):
         if name not in done:
-            panels += _memory_panels(episodes, name)
+            panels += _memory_panels(episodes, name, actions)
     return panels
 
 
-def _memory_panels(episodes: Sequence[Episode], name: str) -> Iterator[Panel]:
-    panel = _panel(episodes, name, HELD, ())
+def _memory_panels(
+    episodes: Sequence[Episode], name: str, actions: Sequence[str]
+) -> Iterator[Panel]:
+    panel = _panel(episodes, name, HELD, actions)
+    if name == SOURCES:
+        (method,) = {each.sources_method for each in episodes if name in each.arrays}
+        panel = panel._replace(note=method)
     yield panel
-    shape = episodes[0].arrays[name].shape
+    shape = next(each.arrays[name] for each in episodes if name in each.arrays).shape
     if name.rpartition(".")[2] == "link" and len(shape) == 3 and shape[1] == shape[2]:
         title = plain_name(name) + " as a graph"
         yield panel._replace(kind="graph", title=title)
 
 
 def _panel(episodes: Sequence[Episode], name: str, group: str, actions: Sequence[str]) -> Panel:
-    all_values = [episode.arrays[name] for episode in episodes]
+    all_values = [episode.arrays[name] for episode in episodes if name in episode.arrays]
     kind, last = _kind(name, all_values[0]), name.rpartition(".")[2]
     low, high = _range(name, all_values)
     per_action = last in _PER_ACTION
-    rows = "step" if kind == "sources" else _counted(last, kind)
+    rows = "action" if per_action else _counted(last, kind)
     order = _alike(all_values) if kind == "map" and rows == "unit" else []
     title = _TITLES.get(last, plain_name(last))
     return Panel(
@@ -93,10 +100,12 @@ def _kind(name: str, values: NDArray[Any]) -> Kind:
         return "line"
     if values.ndim == 2:
         return "bars" if name in _PER_ACTION and values.shape[1] <= _FEW else "map"
-    return "map" if "weights" in name else "matrix"
+    return "map" if "weights" in name or ATTENTION in name else "matrix"
 
 
 def _counted(name: str, kind: Kind) -> str:
+    if name == ATTENTION:
+        return "steps ago:"
     return "slot" if kind in ("matrix", "graph") else counted(name)
 
 

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from memrl.evaluation.recording import Picture
+from memrl.inspector.attention import Attention
 from memrl.inspector.model import Episode
+from memrl.inspector.sources import MemoryInputs
 from memrl.inspector.tiles import Tiler, TileSheet
 from memrl.rollout.env import BatchedEnv, Obs, Transition
 from memrl.run.agent import Agent, TellsOutputs
@@ -19,6 +21,7 @@ from memrl.run.agent import Agent, TellsOutputs
 Row: TypeAlias = Mapping[str, NDArray[Any]]
 # Fields of a state that hold what a memory stores.
 CONTENTS: Final = ("memory", "items", "facts", "keys", "values", "link")
+_FINE: Final = 1024  # numbers of a step; of more, each is kept in half precision
 _MOST: Final = 16_384  # numbers of a part of the memory that are kept at each step
 _FRAME, _VIEW = "frame", "view"
 
@@ -43,6 +46,7 @@ def record_episodes(
     numbers: Sequence[str] = (),
     gamma: float = 1.0,
     max_steps: int = 500,
+    source_steps: int = 0,
 ) -> Recorded:
     """Play one episode in every environment and keep what happened.
 
@@ -62,18 +66,22 @@ def record_episodes(
         numbers: the entries of observations that are kept as numbers.
         gamma: discount of the agent, for ``surprise``.
         max_steps: an episode that has not ended by then is kept as far as it went.
+        source_steps: of episodes with so many steps altogether it is worked out where the reads of
+            the memory come from (``memrl.probing.provenance``).
     """
     agent.begin(seed, greedy=greedy, ablate=ablate)
     obs = env.reset(seed)
     given: Obs | Transition = obs
     rows = [_Row() for _ in range(env.num_envs)]
-    camera, steps = _Camera(env, view), _Steps()
+    camera, steps, inputs = _Camera(env, view), _Steps(), MemoryInputs(agent)
+    attention = Attention(agent.policy)
     for _ in range(max_steps):
         running = [index for index, row in enumerate(rows) if not row.over]
         pictures = {index: camera.take(obs, index) for index in running}
+        inputs.add(obs)
         action = agent.act(given)
         said = {name: obs[name] for name in numbers} | outputs(agent)
-        held = agent.memory()
+        held = {**agent.memory(), **attention.weights()}
         seen, done = _numpy(obs), np.array(action.cpu().numpy())
         step = env.step(action)
         steps.add(said | held | _unnamed(contents(agent.memory_state()), held), step.reward)
@@ -84,10 +92,10 @@ def record_episodes(
         if all(row.over for row in rows):
             break
         obs, given = step.obs, step
+    attention.close()
     kept = steps.stacked()
-    return Recorded(
-        [row.episode(kept, index, gamma) for index, row in enumerate(rows)], camera.sheets()
-    )
+    episodes = [row.episode(kept, index, gamma) for index, row in enumerate(rows)]
+    return Recorded(inputs.with_sources(episodes, source_steps), camera.sheets())
 
 
 def outputs(agent: Agent) -> dict[str, Tensor]:
@@ -164,9 +172,8 @@ class _Steps:
     def add(self, values: Mapping[str, Tensor], reward: Tensor) -> None:
         for name, value in {**values, "reward": reward}.items():
             kept = _single(value)
-            # What a memory stores is shown in 255 shades; all else to some digits.
             self._kept.setdefault(name, []).append(
-                kept.astype(np.float16) if kept.ndim > 2 and kept[0].size > 64 else kept
+                kept.astype(np.float16) if kept[0].size > _FINE else kept
             )
 
     def stacked(self) -> dict[str, NDArray[Any]]:

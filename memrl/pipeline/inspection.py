@@ -37,6 +37,7 @@ def inspect_run(
     greedy: bool,
     max_steps: int,
     ablate: str | None = None,
+    source_steps: int = 0,
     facts: Mapping[str, str] | None = None,
 ) -> RunPage:
     """Record fresh episodes of a run's agent, all at once, as one run of a page.
@@ -49,6 +50,7 @@ def inspect_run(
         greedy: take the likeliest action instead of a sampled one.
         max_steps: an episode is cut off there.
         ablate: the part of the memory to silence, as in ``Agent.begin``.
+        source_steps: see ``record_episodes``.
         facts: shown beside the run.
 
     Raises:
@@ -75,6 +77,7 @@ def inspect_run(
             numbers=numbers,
             gamma=float(getattr(config.agent, "gamma", 1.0)),
             max_steps=max_steps,
+            source_steps=source_steps,
         )
         if not agent.memory():
             name = config.learner_name

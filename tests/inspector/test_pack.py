@@ -15,7 +15,9 @@ def unpacked(packed):
     """In plain loops, as data.js reads it."""
     raw, found, at = zlib.decompress(base64.b64decode(packed["bytes"])), {}, 0
     for part in packed["parts"]:
-        numbers = np.frombuffer(raw, f"<{part['kind']}", count=int(np.prod(part["shape"])), offset=at)
+        numbers = np.frombuffer(
+            raw, f"<{part['kind']}", count=int(np.prod(part["shape"])), offset=at
+        )
         at += numbers.nbytes
         numbers = numbers.reshape(part["shape"]).copy()
         if part["kind"] != "f4":

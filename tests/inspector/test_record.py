@@ -12,6 +12,7 @@ from memrl.agents.acting import Actor
 from memrl.envs.make import make
 from memrl.evaluation.recording import record_episode
 from memrl.inspector.record import contents, record_episodes
+from memrl.probing.provenance import sources_of
 
 
 def recall(num):
@@ -118,3 +119,14 @@ def test_pictures_are_taken_where_there_are_some():
     sheet, numbers = recorded.sheets["frame"], recorded.episodes[0].pictures["frame"][0]
     side = sheet.side
     assert (sheet.tiles[numbers[1, 2]] == frame[side : 2 * side, 2 * side : 3 * side]).all()
+
+
+def test_sources_are_worked_out_for_as_many_steps_as_are_asked_for():
+    agent = make_agent("dnc")
+    one, two, three = record_episodes(agent, recall(3), seed=5, source_steps=9).episodes
+    want = sources_of(agent, record_episode(agent, recall(1), seed=5)).weights
+    got = record_episodes(agent, recall(1), seed=5, source_steps=4).episodes[0]
+    np.testing.assert_allclose(got.arrays["sources"], want, atol=1e-6)
+    assert one.arrays["sources"].shape == two.arrays["sources"].shape == (4, 4)
+    assert one.sources_method.startswith("exact")
+    assert "sources" not in three.arrays

@@ -19,9 +19,7 @@ ACTIONS = ("left", "right", "forward")
 def made_up_run(title: str = "dnc on made-up/Task-v0", seed: int = 3) -> RunPage:
     """Five episodes, as ``LENGTHS`` and ``OUTCOMES`` say."""
     draws, tiler = np.random.default_rng(seed), Tiler()
-    episodes = [
-        _episode(draws, tiler, *facts) for facts in zip(LENGTHS, OUTCOMES, strict=True)
-    ]
+    episodes = [_episode(draws, tiler, *facts) for facts in zip(LENGTHS, OUTCOMES, strict=True)]
     panels = choose_panels(episodes, actions=ACTIONS)
     return RunPage(title, {"run": EVIL}, episodes, panels, {"frame": tiler.sheet()})
 

@@ -9,10 +9,9 @@
  *   width: numbers of one step; none: what stands for no number
  * @typedef {{texts: string[], at: number[]}} Words
  * @typedef {{length: number, returned: number, outcome: boolean | null, ended: boolean,
- *   cue: number | null, sourcesMethod: string, words: Object<string, Words>,
- *   packed: Packed}} Episode
+ *   cue: number | null, words: Object<string, Words>, packed: Packed}} Episode
  * @typedef {{kind: string, array: string, title: string, group: string, low: number, high: number,
- *   rows: string, names: string[], order: number[]}} PanelSpec
+ *   rows: string, names: string[], order: number[], note: string}} PanelSpec
  * @typedef {{title: string, facts: Object<string, string>, episodes: Episode[],
  *   panels: PanelSpec[], sheets: Object<string, {side: number, packed: Packed}>}} Run
  * @typedef {{title: string, runs: Run[]}} Page
@@ -80,20 +79,21 @@ function told(value) {
 }
 
 /**
- * The first and the last of the rows that ever change or hold something, one after it.
+ * The first of the rows that ever change or hold something, and the end of the last.
  * @param {Values} values
- * @param {number} rows
+ * @param {number} rows of each head
+ * @param {number} heads
  * @param {number} least of an absolute value that counts
  */
-function usedRows(values, rows, least) {
-  const width = values.width / rows;
+function usedRows(values, rows, heads, least) {
+  const width = values.width / rows / heads;
   const used = new Uint8Array(rows);
   for (let i = 0; i < values.numbers.length; i++) {
     const place = i % values.width;
     const now = values.numbers[i] * values.scale;
     const first = values.numbers[place] * values.scale;
     if (Math.abs(now - first) > least || Math.abs(first) > 5 * least) {
-      used[Math.floor(place / width)] = 1;
+      used[Math.floor(place / width) % rows] = 1;
     }
   }
   const first = used.indexOf(1);

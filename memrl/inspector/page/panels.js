@@ -52,15 +52,16 @@ class Panel {
    */
   shown(rows, heads) {
     const count = rows / heads;
-    if (heads > 1 || count <= MANY || this.spec.order.length) return { first: 0, count };
-    const { first, end } = usedRows(this.values, rows, 0.01 * this.spec.high);
+    if (count <= MANY || this.spec.order.length) return { first: 0, count };
+    const { first, end } = usedRows(this.values, count, heads, 0.01 * this.spec.high);
     return { first, count: end - first };
   }
 
-  /** What the ends of the colours mean, where there are colours. */
+  /** What the ends of the colours mean, where there are colours, and how it was computed. */
   scale() {
-    if (!["map", "matrix", "sources"].includes(this.spec.kind)) return "";
-    return `  ${brief(this.spec.low)} … ${brief(this.spec.high)}`;
+    const { kind, low, high, note } = this.spec;
+    const ends = ["map", "matrix", "sources"].includes(kind) ? `${brief(low)} … ${brief(high)}` : "";
+    return `  ${[ends, note].filter(Boolean).join(" · ")}`;
   }
 
   /** Lay the panel out, and take as many rows of the grid as it is high. */
@@ -199,7 +200,7 @@ class MapPanel extends TimePanel {
     const { low, high } = this.spec;
     const steps = this.view.episode.length;
     const image = imageOf(steps, rows, low, high, (row, step) =>
-      valueAt(this.values, step, this.entryOf(row)),
+      valueAt(this.values, step, this.indexOf(row)),
     );
     place(this.sheet, image, this.box);
     const height = this.box.height / this.heads;
@@ -219,9 +220,12 @@ class MapPanel extends TimePanel {
     context.fillRect(this.box.left, this.box.top + from, this.box.width, 1);
   }
 
-  /** @param {number} row */
-  entryOf(row) {
-    return this.spec.order.length ? this.spec.order[row] : (this.first || 0) + row;
+  /** The number of a row among those of a step. @param {number} row */
+  indexOf(row) {
+    if (this.spec.order.length) return this.spec.order[row];
+    const [heads, count] = [this.heads || 1, this.count || 1];
+    const whole = this.values.width / heads;
+    return Math.floor(row / count) * whole + (this.first || 0) + (row % count);
   }
 
   /**
@@ -233,9 +237,9 @@ class MapPanel extends TimePanel {
     const [heads, count] = [this.heads || 1, this.count || 1];
     const row = part(y - this.box.top, this.box.height, heads * count);
     if (step < 0 || row < 0) return null;
-    const i = this.entryOf(row);
-    const head = heads > 1 ? `head ${Math.floor(i / count)} · ` : "";
-    const entry = this.entry(heads > 1 ? i % count : i);
+    const i = this.indexOf(row);
+    const head = heads > 1 ? `head ${Math.floor(row / count)} · ` : "";
+    const entry = this.entry(i % (this.values.width / heads));
     return { text: `step ${step} · ${head}${entry} · ${told(valueAt(this.values, step, i))}`, step };
   }
 }
@@ -377,7 +381,7 @@ class GraphPanel extends Panel {
     for (let to = 0; to < count; to++) {
       for (let from = 0; from < count; from++) {
         const weight = this.weight(to, from);
-        if (weight > 0.05 && from !== to) found.push({ from, to, weight });
+        if (weight > 0.05 * this.spec.high && from !== to) found.push({ from, to, weight });
       }
     }
     return found.sort((a, b) => b.weight - a.weight).slice(0, count);
@@ -422,7 +426,7 @@ class GraphPanel extends Panel {
       if (this.weight(near, i) > this.weight(near, from)) from = i;
     }
     const weight = this.weight(near, from);
-    if (weight < 0.005) return { text: `slot ${near}: after no other` };
+    if (weight < 0.05 * this.spec.high) return { text: `slot ${near}: after no other` };
     return { text: `slot ${near}: after slot ${from} · ${told(weight)}` };
   }
 
