@@ -27,7 +27,7 @@ class InspectOptions(RecallOptions):
 
     episodes: Annotated[int, Ge(1), Le(1024)] = 64
     max_steps: Annotated[int, Ge(1), Le(LONGEST)] = 500
-    source_steps: Annotated[int, Ge(0)] = 400  # in episodes whose reads are traced back
+    source_steps: Annotated[int, Ge(0)] = 200  # in episodes whose reads are traced back
     out: LaxPath | None = None
     browser: bool | None = None  # None: where a person and a browser are
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.cluster.hierarchy import leaves_list, linkage  # type: ignore[import-untyped]
 
 from memrl.inspector.attention import ATTENTION
 from memrl.inspector.model import Episode, Kind, Panel
@@ -83,7 +83,7 @@ def _panel(episodes: Sequence[Episode], name: str, group: str, actions: Sequence
     return Panel(
         kind,
         name,
-        name.removesuffix(last).replace(".", " · ") + title,
+        "".join(f"layer {part} · " for part in name.split(".")[:-1]) + title,
         group,
         low=low,
         high=high,

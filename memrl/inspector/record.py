@@ -86,8 +86,8 @@ def record_episodes(
         step = env.step(action)
         steps.add(said | held | _unnamed(contents(agent.memory_state()), held), step.reward)
         for index in running:
-            observed = {name: value[index] for name, value in seen.items()}
-            words = tell(observed, done[index]) if tell is not None else {}
+            observed = {name: np.asarray(value[index]) for name, value in seen.items()}
+            words = tell(observed, np.asarray(done[index])) if tell is not None else {}
             rows[index].add(pictures[index], words, step, index)
         if all(row.over for row in rows):
             break

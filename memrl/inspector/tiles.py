@@ -67,7 +67,8 @@ def _shrunk(picture: Picture) -> Picture:
     height, width = (length // factor for length in picture.shape[:2])
     blocks = picture[: height * factor, : width * factor]
     blocks = blocks.reshape(height, factor, width, factor, 3)
-    return blocks.mean(axis=(1, 3)).round().astype(np.uint8)
+    small: Picture = blocks.mean(axis=(1, 3)).round().astype(np.uint8)
+    return small
 
 
 def _side_of(picture: Picture) -> int:

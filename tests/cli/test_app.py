@@ -94,9 +94,9 @@ def test_a_value_out_of_range_is_told_alone_without_the_config(memrl, words):
 
 @pytest.mark.parametrize(
     "command",
-    [[], *[[name] for name in ("train", "fit", "distil", "continual", "evaluate", "watch", "probe",
-                               "export", "compare", "memories", "envs", "play", "tasks", "plugins", "config",
-                               "check", "bench")],
+    [[], *[[name] for name in ("train", "fit", "distil", "continual", "evaluate", "watch", "inspect",
+                               "probe", "export", "compare", "memories", "envs", "play", "tasks",
+                               "plugins", "config", "check", "bench")],
      *[["bench", name] for name in ("train", "env", "cores", "dnc", "sb3", "cartpole", "sam", "nec",
                                       "nec-dqn", "parity")]],
     ids=" ".join,
@@ -558,7 +558,7 @@ def test_a_directory_that_exists(memrl, trained):
     assert sorted(trained.rglob("*")) == before
 
 
-@pytest.mark.parametrize("command", ["evaluate", "watch", "export", "compare"])
+@pytest.mark.parametrize("command", ["evaluate", "watch", "inspect", "export", "compare"])
 def test_a_run_that_is_not_there(memrl, command):
     assert "there is no run at nowhere" in sentence(memrl(command, "nowhere"))
 
@@ -572,6 +572,44 @@ def test_an_option_that_is_not_known(memrl, trained):
     assert "cannot ablate 'read'; did you mean reads? (allowed: reads, state)" in sentence(outcome)
     assert "with its memory" not in outcome.out  # told before anything is measured
     assert "allowed: .onnx and .pt2" in sentence(memrl("export", trained, "to=policy.pth"))
+
+
+def test_inspect_writes_one_page_of_several_runs(memrl, trained, tmp_path):
+    other, _ = copied(trained, tmp_path)
+    outcome = memrl("inspect", trained, other, trained, "episodes=3", f"out={tmp_path}")
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.endswith("inspect.html\n")
+    assert outcome.out.startswith(f"{trained}: 3 episodes, ")
+    page = (tmp_path / "inspect.html").read_text()
+    assert page.count('"cue":') == 6
+    assert '"array":"sources"' in page
+
+
+def test_inspect_says_where_episodes_were_cut_off(memrl, trained, tmp_path):
+    outcome = memrl("inspect", trained, "episodes=2", "max_steps=2", f"out={tmp_path}")
+    told = "2 longer than the limit and cut off there (max_steps=2, at most 2000)"
+    assert told in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "inspect asks for at least one run directory"),
+        (["RUN", "max_steps=2001"], "max_steps=2001"),
+        (["RUN", "episode=3"], "did you mean episodes?"),
+        (["RUN", "ablate=read"], "did you mean reads?"),
+        (["RUN", "out=page.pdf"], "out=page.pdf ends in '.pdf', allowed: .html and .htm"),
+    ],
+)
+def test_inspect_refuses_what_it_cannot_do(memrl, trained, words, said):
+    words = [str(trained) if word == "RUN" else word for word in words]
+    assert said in sentence(memrl("inspect", "out=page.html", *words))
+
+
+def test_a_run_without_a_checkpoint_has_nothing_to_inspect(memrl, trained, tmp_path):
+    run, _ = copied(trained, tmp_path)
+    shutil.rmtree(run / "checkpoints")
+    assert "has no last checkpoint yet" in sentence(memrl("inspect", run))
 
 
 def copied(trained: Path, folder: Path) -> tuple[Path, Path]:

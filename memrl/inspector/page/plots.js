@@ -156,7 +156,9 @@ function stepAxis(sheet, box, count) {
  */
 function rowAxis(sheet, box, count, { first = 0, from = 0, height = box.height } = {}) {
   for (const at of ticks(count, height / 16)) {
-    const y = box.top + from + ((at + 0.5) / count) * height;
+    const within = ((at + 0.5) / count) * height;
+    const y = box.top + from + within;
+    if (height < box.height && height - within < 7) continue; // the next head's 0 stands there
     sheet.write(String(first + at), box.left - 5, y, "right");
   }
 }
