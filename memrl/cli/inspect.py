@@ -15,19 +15,19 @@ from memrl.cli.runs import RecallOptions, recall
 from memrl.config.models import LaxPath
 from memrl.inspector.model import RunPage
 from memrl.inspector.page import write_page
-from memrl.pipeline.inspection import inspect_run
+from memrl.pipeline.inspection import EPISODE_STEPS, SOURCE_STEPS, inspect_run
 from memrl.pipeline.setup import seed_for
+from memrl.run.directory import RunDirectory
 
 LONGEST: Final = 2000  # env steps of an episode: more is slow to draw and hard to look through
-PAGE: Final = "inspect.html"
 
 
 class InspectOptions(RecallOptions):
     """Keys of ``memrl inspect``."""
 
     episodes: Annotated[int, Ge(1), Le(1024)] = 64
-    max_steps: Annotated[int, Ge(1), Le(LONGEST)] = 500
-    source_steps: Annotated[int, Ge(0)] = 200  # in episodes whose reads are traced back
+    max_steps: Annotated[int, Ge(1), Le(LONGEST)] = EPISODE_STEPS
+    source_steps: Annotated[int, Ge(0)] = SOURCE_STEPS
     out: LaxPath | None = None
     browser: bool | None = None  # None: where a person and a browser are
 
@@ -44,9 +44,9 @@ def inspect_runs(words: Sequence[str]) -> None:
     runs = [Path(word) for word, is_option in given.items() if not is_option]
     if not runs:
         raise ValueError("inspect asks for at least one run directory")
-    out = runs[0] / PAGE
+    out = RunDirectory(runs[0]).page
     if options.out is not None:
-        out = file_to_write("out", options.out, suffixes=(".html", ".htm"), name=PAGE)
+        out = file_to_write("out", options.out, suffixes=(".html", ".htm"), name=out.name)
     pages = [_page(run, options) for run in runs]
     write_page(out, pages, title=" and ".join(dict.fromkeys(page.title for page in pages)))
     for run, page in zip(runs, pages, strict=True):

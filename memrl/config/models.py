@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, TypeAlias, TypeVar
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -80,6 +80,7 @@ class EvaluateConfig(Strict):
     episodes: Annotated[int, Ge(1)]
     greedy: bool
     max_steps: Count = 27_000  # env steps; an episode that goes on is cut off
+    inspect: Annotated[int, Ge(0), Le(1024)] = 0  # episodes on a page, as by `memrl inspect`
 
 
 class TrackConfig(Strict):

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import leaves_list, linkage  # type: ignore[import-untyped]
 
 from memrl.inspector.attention import ATTENTION
 from memrl.inspector.model import Episode, Kind, Panel
@@ -131,5 +130,8 @@ def _alike(values: Sequence[NDArray[Any]]) -> list[int]:
         return []
     centred = np.nan_to_num(steps - steps.mean(axis=0))
     length = np.linalg.norm(centred, axis=0)
+    # Here, since it takes a fifth of a second and every run imports this module.
+    from scipy.cluster.hierarchy import leaves_list, linkage  # type: ignore[import-untyped]
+
     courses = (centred / np.where(length > 0, length, 1.0)).T  # [N, T]
     return [int(unit) for unit in leaves_list(linkage(courses, "average"))]

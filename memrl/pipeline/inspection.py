@@ -25,6 +25,8 @@ from memrl.rollout.tokens import Tokens
 from memrl.run.agent import Agent
 
 ACTION: Final = "action"
+EPISODE_STEPS: Final = 500  # at which an episode is cut off
+SOURCE_STEPS: Final = 200  # in episodes of which it is worked out where reads come from
 _TOLD_TWICE: Final = ("prev_action", "prev_reward")
 
 
@@ -35,9 +37,9 @@ def inspect_run(
     episodes: int,
     seed: int,
     greedy: bool,
-    max_steps: int,
+    max_steps: int = EPISODE_STEPS,
     ablate: str | None = None,
-    source_steps: int = 0,
+    source_steps: int = SOURCE_STEPS,
     facts: Mapping[str, str] | None = None,
 ) -> RunPage:
     """Record fresh episodes of a run's agent, all at once, as one run of a page.

@@ -209,5 +209,6 @@ def _run_in(
         told = {**result, **provenance(trained, learner.unit, job.device)}
         summary = write_summary(directory.summary, told)
         episode = directory.episode if directory.episode.exists() else None
-        tracker.finish(episode=episode, checkpoint=trained.checkpoint)
+        page = directory.page if directory.page.exists() else None
+        tracker.finish(episode=episode, checkpoint=trained.checkpoint, page=page)
     return Result(directory, summary, learner)

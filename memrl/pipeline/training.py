@@ -16,10 +16,12 @@ from memrl.agents.ppo.config import PPOConfig
 from memrl.config.models import Config
 from memrl.evaluation.evaluate import Evaluation, evaluate
 from memrl.evaluation.recording import Recording, record_episode
+from memrl.inspector.page import write_page
 from memrl.memory.state import nbytes
 from memrl.pipeline.build import capture_graphs, make_agent, make_env
 from memrl.pipeline.env_card import draw_view, references
 from memrl.pipeline.inheritance import Weights, fill
+from memrl.pipeline.inspection import inspect_run
 from memrl.pipeline.job import Job, Say, faults_told, run, whole_parts
 from memrl.pipeline.report import (
     draw_episode_memory,
@@ -135,6 +137,8 @@ class TrainJob(Job[Config, Agent]):
         say(evaluation_line(evaluation))
         if self.config.run.pictures:
             self._draw(directory, evaluation, say)
+        if self.config.evaluate.inspect:
+            self._inspect(directory, say)
         return summarize(self.config, self.learner, evaluation)
 
     def _evaluate(self) -> Evaluation:
@@ -167,6 +171,20 @@ class TrainJob(Job[Config, Agent]):
             ):
                 with faults_told(say):
                     draw(config, recording, space, path, title=title)
+
+    def _inspect(self, directory: RunDirectory, say: Say) -> None:
+        """Write the page of ``memrl inspect``."""
+        how = self.config.evaluate
+        with faults_told(say):
+            page = inspect_run(
+                self.config,
+                self.learner,
+                episodes=how.inspect,
+                seed=seed_for(self.config.seed, "inspect"),
+                greedy=how.greedy,
+                facts={"run": str(directory)},
+            )
+            write_page(directory.page, [page], title=page.title)
 
     def _record(self) -> tuple[Recording, spaces.Dict]:
         """One episode of the trained agent, and the space of its observations."""

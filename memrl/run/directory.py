@@ -39,6 +39,7 @@ class RunDirectory:
         self.groups = self.path / "groups.png"
         self.alignment = self.path / "alignment.png"
         self.memory = self.path / "memory.png"
+        self.page = self.path / "inspect.html"
         self.summary = self.path / "summary.json"
 
     def __fspath__(self) -> str:

@@ -94,9 +94,15 @@ class Tracker:
         """Sync all rows to disk; called before a checkpoint is written."""
         self._metrics.sync()
 
-    def finish(self, *, episode: Path | None = None, checkpoint: Path | None = None) -> None:
-        """Send an episode and a checkpoint to W&B and close all; a second call does nothing."""
-        self._wandb.finish(episode, checkpoint)
+    def finish(
+        self,
+        *,
+        episode: Path | None = None,
+        checkpoint: Path | None = None,
+        page: Path | None = None,
+    ) -> None:
+        """Send an episode, a checkpoint and a page to W&B and close all; once is enough."""
+        self._wandb.finish(episode, checkpoint, page)
         if self._tensorboard is not None:
             self._guard(self._tensorboard.close)
         self._tensorboard = None

@@ -66,10 +66,10 @@ class WandbTracker:
         if self._run is not None:
             self._guard(self._run.log, dict(row))
 
-    def finish(self, episode: Path | None, checkpoint: Path | None) -> None:
-        """Send the GIF of an episode and the last checkpoint, if they exist, and end the run."""
+    def finish(self, episode: Path | None, checkpoint: Path | None, page: Path | None) -> None:
+        """Send an episode's GIF, the last checkpoint and the HTML page, if there; end the run."""
         if self._run is not None:
-            self._guard(self._finish, episode, checkpoint)
+            self._guard(self._finish, episode, checkpoint, page)
         self._run = None
 
     def _begin(self, folder: Path, mode: Mode, options: Mapping[str, Any]) -> None:
@@ -92,15 +92,19 @@ class WandbTracker:
         self._run.define_metric(self._unit)
         self._run.define_metric("*", step_metric=self._unit)
 
-    def _finish(self, episode: Path | None, checkpoint: Path | None) -> None:
+    def _finish(self, episode: Path | None, checkpoint: Path | None, page: Path | None) -> None:
         import wandb
 
         if episode is not None and episode.exists():
             self._run.log({"episode": wandb.Video(str(episode), format="gif")})
-        if checkpoint is not None and checkpoint.exists():
-            artifact = wandb.Artifact(f"checkpoint-{self.run_id}", type="checkpoint")
-            artifact.add_file(str(checkpoint))
-            self._run.log_artifact(artifact)
+        if page is not None and page.exists():
+            # W&B would add a style from its server, which the page's policy forbids.
+            self._run.log({"inspect": wandb.Html(str(page), inject=False)})
+        for kind, path in (("checkpoint", checkpoint), ("inspect", page)):
+            if path is not None and path.exists():
+                artifact = wandb.Artifact(f"{kind}-{self.run_id}", type=kind)
+                artifact.add_file(str(path))
+                self._run.log_artifact(artifact)
         self._run.finish()
 
     def _guard(self, call: Callable[..., Any], *arguments: Any) -> None:

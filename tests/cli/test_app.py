@@ -94,9 +94,9 @@ def test_a_value_out_of_range_is_told_alone_without_the_config(memrl, words):
 
 @pytest.mark.parametrize(
     "command",
-    [[], *[[name] for name in ("train", "fit", "distil", "continual", "evaluate", "watch", "inspect",
-                               "probe", "export", "compare", "memories", "envs", "play", "tasks",
-                               "plugins", "config", "check", "bench")],
+    [[], *[[name] for name in ("train", "fit", "distil", "continual", "evaluate", "watch",
+                               "inspect", "probe", "export", "compare", "memories", "envs", "play",
+                               "tasks", "plugins", "config", "check", "bench")],
      *[["bench", name] for name in ("train", "env", "cores", "dnc", "sb3", "cartpole", "sam", "nec",
                                       "nec-dqn", "parity")]],
     ids=" ".join,
@@ -583,6 +583,14 @@ def test_inspect_writes_one_page_of_several_runs(memrl, trained, tmp_path):
     page = (tmp_path / "inspect.html").read_text()
     assert page.count('"cue":') == 6
     assert '"array":"sources"' in page
+
+
+@pytest.mark.slow
+def test_a_run_ends_with_a_page_where_one_is_asked_for(memrl):
+    short = [word for word in QUICK if not word.startswith("total_steps")]
+    words = ["memory=gru", "total_steps=256", "evaluate.inspect=2", "run.dir=here"]
+    assert memrl("train", *short, *words).code == 0
+    assert Path("here/inspect.html").read_text().count('"cue":') == 2
 
 
 def test_inspect_says_where_episodes_were_cut_off(memrl, trained, tmp_path):

@@ -58,6 +58,7 @@ def wandb(monkeypatch):
     module.init, module.Artifact = init, FakeArtifact
     module.Settings = lambda **options: options
     module.Video = lambda path, format: ("video", path)
+    module.Html = lambda path, inject: ("html", path, inject)
     monkeypatch.setitem(sys.modules, "wandb", module)
     monkeypatch.setattr(tracking_wandb, "has_key", lambda: True)
     return module
@@ -161,6 +162,16 @@ def test_the_end_sends_the_episode_and_the_checkpoint(tmp_path, wandb):
     assert run.rows == [{"episode": ("video", str(tmp_path / "e.gif"))}]
     assert run.artifacts[0].files == [str(tmp_path / "c.safetensors")]
     assert run.finished
+
+
+def test_the_end_sends_the_page_of_memrl_inspect(tmp_path, wandb):
+    log = tracker(tmp_path / "run", [], wandb="online")
+    page = tmp_path / "inspect.html"
+    page.touch()
+    log.finish(page=page)
+    run = wandb.runs[0]
+    assert run.rows == [{"inspect": ("html", str(page), False)}]
+    assert [(each.type, each.files) for each in run.artifacts] == [("inspect", [str(page)])]
 
 
 def test_a_run_without_a_picture_ends_all_the_same(tmp_path, wandb):
