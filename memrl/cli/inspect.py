@@ -22,14 +22,19 @@ from memrl.run.directory import RunDirectory
 LONGEST: Final = 2000  # env steps of an episode: more is slow to draw and hard to look through
 
 
-class InspectOptions(RecallOptions):
-    """Keys of ``memrl inspect``."""
+class EpisodeOptions(RecallOptions):
+    """Which episodes a page shows, and whether it is opened."""
 
     episodes: Annotated[int, Ge(1), Le(1024)] = 64
     max_steps: Annotated[int, Ge(1), Le(LONGEST)] = EPISODE_STEPS
     source_steps: Annotated[int, Ge(0)] = SOURCE_STEPS
-    out: LaxPath | None = None
     browser: bool | None = None  # None: where a person and a browser are
+
+
+class InspectOptions(EpisodeOptions):
+    """Keys of ``memrl inspect``."""
+
+    out: LaxPath | None = None
 
 
 def inspect_runs(words: Sequence[str]) -> None:
@@ -47,16 +52,20 @@ def inspect_runs(words: Sequence[str]) -> None:
     out = RunDirectory(runs[0]).page
     if options.out is not None:
         out = file_to_write("out", options.out, suffixes=(".html", ".htm"), name=out.name)
-    pages = [_page(run, options) for run in runs]
+    pages = [page_of(run, options) for run in runs]
     write_page(out, pages, title=" and ".join(dict.fromkeys(page.title for page in pages)))
     for run, page in zip(runs, pages, strict=True):
         print(_summary(run, page, options))
     print(out)
-    if options.browser or (options.browser is None and sys.stdout.isatty()):
-        _open(out, asked=options.browser is True)
+    open_page(out.resolve().as_uri(), asked=options.browser)
 
 
-def _page(run: Path, options: InspectOptions) -> RunPage:
+def page_of(run: Path, options: EpisodeOptions) -> RunPage:
+    """Record the episodes of a run.
+
+    Raises:
+        RunError: there is no such run, it has no checkpoint, or its agent shows no memory.
+    """
     config, agent = recall(run, options)
     seed = options.seed if options.seed is not None else seed_for(config.seed, "inspect")
     greedy = config.evaluate.greedy if options.greedy is None else options.greedy
@@ -87,8 +96,15 @@ def _summary(run: Path, page: RunPage, options: InspectOptions) -> str:
     return ", ".join(parts)
 
 
-def _open(page: Path, *, asked: bool) -> None:
-    """Open a page in a browser with windows; those that run in a terminal would take it over."""
+def open_page(address: str, *, asked: bool | None) -> None:
+    """Open a page in a browser with windows; those that run in a terminal would take it over.
+
+    Args:
+        address: of the page.
+        asked: None opens it where standard output is a terminal.
+    """
+    if not (sys.stdout.isatty() if asked is None else asked):
+        return
     try:
         found = webbrowser.get()
     except webbrowser.Error:
@@ -97,7 +113,7 @@ def _open(page: Path, *, asked: bool) -> None:
         if asked:
             print("no browser was found here: open the page yourself", file=sys.stderr)
         return
-    found.open(page.resolve().as_uri())
+    found.open(address)
 
 
 def _has_window(browser: webbrowser.BaseBrowser) -> bool:

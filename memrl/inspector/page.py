@@ -31,20 +31,23 @@ def write_page(path: Path, runs: Sequence[RunPage], *, title: str) -> None:
     write_atomically(path, page_text(runs, title=title).encode())
 
 
-def page_text(runs: Sequence[RunPage], *, title: str) -> str:
+def page_text(runs: Sequence[RunPage], *, title: str, version: str | None = None) -> str:
     """The HTML of a page.
+
+    A page with a ``version`` asks the server that it came from for the present one, and loads
+    itself again if that differs. It shows then what its address says.
 
     What comes from outside, such as missions and names, is data: the page writes it as text. The
     content security policy allows the page's own script and style, known by their digests, and
-    nothing else: no request leaves the page.
+    nothing else: without a version no request leaves the page.
     """
     style, script = read_part("page.css"), page_script()
     return Template(read_part("index.html")).substitute(
         title=html.escape(title),
-        policy=_policy(style, script),
+        policy=_policy(style, script, asks=version is not None),
         style=style,
         script=script,
-        data=_json({"title": title, "runs": [_run(run) for run in runs]}),
+        data=_json({"title": title, "version": version, "runs": [_run(run) for run in runs]}),
     )
 
 
@@ -59,10 +62,11 @@ def read_part(name: str) -> str:
     return (_FOLDER / name).read_text(encoding="utf-8")
 
 
-def _policy(style: str, script: str) -> str:
+def _policy(style: str, script: str, *, asks: bool) -> str:
+    own_server = "; connect-src 'self'" if asks else ""
     return (
         f"default-src 'none'; script-src {_digest(script)}; style-src {_digest(style)}; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
+        f"img-src data:; base-uri 'none'; form-action 'none'{own_server}"
     )
 
 

@@ -22,9 +22,13 @@ from suites import slow
 from memrl import __version__
 from memrl.bench.learner_process import POSITION_ONLY, LearnerProcess, LearnerSpec
 from memrl.cli.app import app, main
+from memrl.cli.arguments import parse
+from memrl.cli.live import LiveOptions, refresh
 from memrl.cli.train import words_of
 from memrl.config.composition import compose
+from memrl.inspector.server import PageServer
 from memrl.memory import NTM, registry
+from memrl.run.directory import RunDirectory
 from memrl.tasks import REGISTRY
 
 SMOKE = ["+run=smoke", "threads=1", "total_steps=512", "evaluate.episodes=8"]
@@ -583,6 +587,30 @@ def test_inspect_writes_one_page_of_several_runs(memrl, trained, tmp_path):
     page = (tmp_path / "inspect.html").read_text()
     assert page.count('"cue":') == 6
     assert '"array":"sources"' in page
+
+
+def test_the_live_page_follows_the_checkpoints(trained, tmp_path):
+    run, last = copied(trained, tmp_path)
+    options = parse(LiveOptions, ["episodes=2"])
+    with PageServer() as server:
+        assert refresh(server, RunDirectory(run), options)
+        assert server.served.version == last.name
+        assert f'"version":"{last.name}"'.encode() in server.served.page
+        assert not refresh(server, RunDirectory(run), options)
+        shutil.copy(last, last.with_name(last.name.replace("512", "999")))
+        assert refresh(server, RunDirectory(run), options)
+        shutil.rmtree(run / "checkpoints")
+        assert not refresh(server, RunDirectory(run), options)
+
+
+def test_a_live_page_needs_a_checkpoint_and_a_port(memrl, trained, tmp_path):
+    run, _ = copied(trained, tmp_path)
+    shutil.rmtree(run / "checkpoints")
+    assert "has no last checkpoint yet" in sentence(memrl("watch", run, "--live"))
+    with PageServer() as other:
+        taken = memrl("watch", trained, "--live", f"port={other.port}")
+        assert f"port={other.port} cannot be used" in sentence(taken)
+    assert "port=70000" in sentence(memrl("watch", trained, "--live", "port=70000"))
 
 
 @pytest.mark.slow

@@ -12,8 +12,9 @@ import pytest
 from made_up_run import EVIL, LENGTHS, made_up_run
 
 from memrl.inspector.model import Episode, RunPage
-from memrl.inspector.page import write_page
+from memrl.inspector.page import page_text, write_page
 from memrl.inspector.panels import choose_panels
+from memrl.inspector.server import PageServer
 
 pytestmark = pytest.mark.browser
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
@@ -270,6 +271,24 @@ def test_dark_and_light_are_both_there(show):
 def test_nothing_is_wider_than_the_screen(show, size, link):
     page = show(link, size=size)
     assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+
+
+def test_a_served_page_loads_itself_again_and_stays_where_it_was(browser, runs):
+    page = browser.new_page(viewport=WIDE)
+    faults = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda message: faults.append(message.text))
+    with PageServer() as server:
+        server.show(page_text(runs, title="first", version="steps-1"), "steps-1")
+        page.goto(f"{server.url}#run=0&episode=2&step=5")
+        ready(page)
+        assert page.inner_text("h1") == "first"
+        server.show(page_text(runs, title="second", version="steps-2"), "steps-2")
+        page.wait_for_selector("h1:has-text('second')", timeout=10_000)
+        ready(page)
+        assert page.inner_text("#step") == "step 5 of 22"
+    page.close()
+    assert faults == []
 
 
 def long_run(steps=500, slots=64, width=32):

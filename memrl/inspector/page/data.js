@@ -14,7 +14,7 @@
  *   rows: string, names: string[], order: number[], note: string}} PanelSpec
  * @typedef {{title: string, facts: Object<string, string>, episodes: Episode[],
  *   panels: PanelSpec[], sheets: Object<string, {side: number, packed: Packed}>}} Run
- * @typedef {{title: string, runs: Run[]}} Page
+ * @typedef {{title: string, version: string | null, runs: Run[]}} Page
  */
 
 const KINDS = { f4: Float32Array, i2: Int16Array, i1: Int8Array, u2: Uint16Array, u1: Uint8Array };

@@ -217,8 +217,20 @@ class App {
   }
 }
 
+/**
+ * Load the page again when its server has a newer one; what it shows is in its address.
+ * @param {string} version
+ */
+function follow(version) {
+  setInterval(async () => {
+    const answer = await fetch("version").catch(() => null); // null: the server has ended
+    if (answer?.ok && (await answer.text()) !== version) location.reload();
+  }, 3000);
+}
+
 setTheme(matchMedia("(prefers-color-scheme: dark)").matches);
 const app = new App(readPage());
+if (app.page.version !== null) follow(app.page.version);
 app.restore().then(() => {
   document.body.dataset.ready = String(Math.round(performance.now())); // ms since it was opened
 });
