@@ -81,14 +81,17 @@ def record_episodes(
         inputs.add(obs)
         action = agent.act(given)
         said = {name: obs[name] for name in numbers} | outputs(agent)
+        cue = env.cue()
         held = {**agent.memory(), **attention.weights()}
+        visible = None if cue is None else np.array(cue.visible.cpu().numpy())
         seen, done = _numpy(obs), np.array(action.cpu().numpy())
         step = env.step(action)
         steps.add(said | held | _unnamed(contents(agent.memory_state()), held), step.reward)
         for index in running:
             observed = {name: np.asarray(value[index]) for name, value in seen.items()}
             words = tell(observed, np.asarray(done[index])) if tell is not None else {}
-            rows[index].add(pictures[index], words, step, index)
+            shows_cue = None if visible is None else bool(visible[index])
+            rows[index].add(pictures[index], words, step, index, shows_cue=shows_cue)
         if all(row.over for row in rows):
             break
         obs, given = step.obs, step
@@ -198,11 +201,18 @@ class _Row:
         words: dict[str, str],
         step: Transition,
         index: int,
+        *,
+        shows_cue: bool | None,
     ) -> None:
-        """Keep a step; ``metrics["cue_seen"]`` speaks of the observation that it led to."""
+        """Keep a step; ``shows_cue`` speaks of the observation before it, None if that is unknown.
+
+        Then ``metrics["cue_seen"]`` may tell it, of the observation that the step led to.
+        """
+        if shows_cue and self._cue_step is None:
+            self._cue_step = len(self._words)
         self._pictures.append(pictures)
         self._words.append(words)
-        if self._cue_step is None and "cue_seen" in step.metrics:
+        if shows_cue is None and self._cue_step is None and "cue_seen" in step.metrics:
             if float(step.metrics["cue_seen"][index]) == 1:
                 self._cue_step = len(self._words)
         if bool(step.ended[index]):

@@ -130,3 +130,20 @@ def test_sources_are_worked_out_for_as_many_steps_as_are_asked_for():
     assert one.arrays["sources"].shape == two.arrays["sources"].shape == (4, 4)
     assert one.sources_method.startswith("exact")
     assert "sources" not in three.arrays
+
+
+def test_the_cue_is_dated_where_the_environment_shows_it(recorded):
+    assert [episode.cue_step for episode in recorded.episodes] == [0, 0, 0]
+
+
+def test_without_a_cue_of_the_environment_its_metrics_date_it():
+    env = recall(1)
+    env.cue = lambda: None
+    step = env.step
+
+    def seen(action):
+        taken = step(action)
+        return taken._replace(metrics={**taken.metrics, "cue_seen": torch.ones(1)})
+
+    env.step = seen
+    assert record_episodes(make_agent("gru"), env, seed=5).episodes[0].cue_step == 1

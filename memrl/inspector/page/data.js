@@ -79,6 +79,15 @@ function told(value) {
 }
 
 /**
+ * A number that needs little room.
+ * @param {number} value
+ */
+function short(value) {
+  const tiny = value !== 0 && Math.abs(value) < 0.001;
+  return tiny ? value.toExponential(1) : told(Number(value.toPrecision(3)));
+}
+
+/**
  * The first of the rows that ever change or hold something, and the end of the last.
  * @param {Values} values
  * @param {number} rows of each head

@@ -268,7 +268,7 @@ class BarsPanel extends Panel {
       sheet.context.fillStyle = colour(this.entry(i) === taken ? "other" : "accent");
       const length = Number.isNaN(value) ? 0 : (value / (high - low)) * room;
       sheet.context.fillRect(Math.min(zero, zero + length), y - 7, Math.max(1, Math.abs(length)), 14);
-      sheet.write(told(value), box.left + room + 6, y);
+      sheet.write(short(value), box.left + room + 6, y);
     }
   }
 
