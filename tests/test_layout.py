@@ -61,7 +61,7 @@ BELOW = {
     "evaluation": ("run",),
     "probing": ("evaluation", "memory"),
     "plots": ("probing",),
-    "inspector": ("plots",),
+    "inspector": ("plots", "bonus"),
     "testing": ("memory",),
     "config": ("agents", "envs", "run"),
     "pipeline": ("config", "inspector"),

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from memrl.bonus.bonus import Bonus
 from memrl.evaluation.recording import Picture
 from memrl.inspector.attention import Attention
 from memrl.inspector.model import Episode
@@ -45,6 +46,7 @@ def record_episodes(
     tell: Callable[[Row, NDArray[Any]], dict[str, str]] | None = None,
     numbers: Sequence[str] = (),
     gamma: float = 1.0,
+    bonus: Bonus | None = None,
     max_steps: int = 500,
     source_steps: int = 0,
 ) -> Recorded:
@@ -65,6 +67,7 @@ def record_episodes(
         tell: says in words what was observed and done, from an observation and an action.
         numbers: the entries of observations that are kept as numbers.
         gamma: discount of the agent, for ``surprise``.
+        bonus: for these environments; what it would pay is kept before it is normalised.
         max_steps: an episode that has not ended by then is kept as far as it went.
         source_steps: of episodes with so many steps altogether it is worked out where the reads of
             the memory come from (``memrl.probing.provenance``).
@@ -75,6 +78,8 @@ def record_episodes(
     rows = [_Row() for _ in range(env.num_envs)]
     camera, steps, inputs = _Camera(env, view), _Steps(), MemoryInputs(agent)
     attention = Attention(agent.policy)
+    if bonus is not None:
+        bonus.begin(obs)
     for _ in range(max_steps):
         running = [index for index, row in enumerate(rows) if not row.over]
         pictures = {index: camera.take(obs, index) for index in running}
@@ -86,6 +91,8 @@ def record_episodes(
         visible = None if cue is None else np.array(cue.visible.cpu().numpy())
         seen, done = _numpy(obs), np.array(action.cpu().numpy())
         step = env.step(action)
+        if bonus is not None:
+            said["bonus"] = bonus.reward(step.obs, step.start)
         steps.add(said | held | _unnamed(contents(agent.memory_state()), held), step.reward)
         for index in running:
             observed = {name: np.asarray(value[index]) for name, value in seen.items()}

@@ -11,6 +11,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from memrl.agents.ppo.agent import PPO
 from memrl.config.models import Config
 from memrl.envs.catalogue import EnvCard
 from memrl.envs.description import action_text, entry_text
@@ -77,6 +78,7 @@ def inspect_run(
             view=draw_view,
             tell=tell,
             numbers=numbers,
+            bonus=agent.bonus_for(env) if isinstance(agent, PPO) else None,
             gamma=float(getattr(config.agent, "gamma", 1.0)),
             max_steps=max_steps,
             source_steps=source_steps,

@@ -52,3 +52,13 @@ def test_the_nearest_keys_of_an_episodic_agent_are_shown():
 def test_an_agent_without_diagnostics_is_refused():
     with pytest.raises(RunError, match="none shows no diagnostics: there is no memory to inspect"):
         page_of("memory=none")
+
+
+def test_the_bonus_of_training_is_told():
+    page = page_of("memory=gru", "agent.bonus.kind=first_visit", "agent.bonus.scale=0.1")
+    (panel,) = (panel for panel in page.panels if panel.array == "bonus")
+    assert panel.group == "Decision"
+    for episode in page.episodes:
+        paid = episode.arrays["bonus"]
+        assert set(paid.tolist()) == {0.0, 1.0}
+        assert paid[-1] == 0.0  # its observation belongs to the next episode
