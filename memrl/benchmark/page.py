@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final
 
-from memrl.benchmark.plan import CONTROLS, Cell, Plan, cells
+from memrl.benchmark.plan import CONTROLS, Cell, cells
 from memrl.benchmark.scores import ENOUGH, Row, Total, is_ahead
 from memrl.benchmark.table import lined, number, score_of
+from memrl.benchmark.told import Told, read_table
 from memrl.checkpoint.atomic import write_atomically
-from memrl.config.models import check
-from memrl.errors import RunError
-from memrl.evaluation.statistics import Estimate
 
 TABLES: Final = Path("assets/benchmark")  # beside the page: NAME.json of every benchmark on it
 INTRO: Final = f"""\
@@ -48,14 +44,6 @@ _ROW_HEADS: Final = (
 _TOTAL_HEADS: Final = ("rank", "memory", "IQM", "better than GRU", "minutes, all tasks")
 
 
-class Told(NamedTuple):
-    """What a ``table.json`` holds."""
-
-    plan: Plan
-    rows: list[Row]
-    totals: list[Total]
-
-
 def write_page(page: Path, name: str, table: str) -> None:
     """Keep a table beside a page, and write the page of all tables that are kept there.
 
@@ -79,12 +67,7 @@ def read_tables(folder: Path) -> list[Told]:
     Raises:
         RunError: one is no table of this version.
     """
-    told = []
-    for path in sorted(folder.glob("*.json")):
-        try:
-            told.append(_read(json.loads(path.read_text())))
-        except (ValueError, TypeError, KeyError) as error:
-            raise RunError(f"{path} is no table of this version: {error}") from None
+    told = [read_table(path) for path in sorted(folder.glob("*.json"))]
     return sorted(told, key=lambda one: len(cells(one.plan)))
 
 
@@ -95,18 +78,6 @@ def as_page(tables: Sequence[Told]) -> str:
         parts += [_opening(told), *([_over_all(told)] if told.totals else [])]
         parts += [_of_task(told, task) for task in told.plan.tasks]
     return "\n\n".join(parts) + "\n"
-
-
-def _read(told: dict[str, Any]) -> Told:
-    plan = check(told["benchmark"], Plan)
-    rows = [Row(**{**row, "score": Estimate(**_opened(row["score"]))}) for row in told["rows"]]
-    return Told(plan, rows, [Total(**_opened(total)) for total in told["totals"]])
-
-
-def _opened(interval: dict[str, Any]) -> dict[str, Any]:
-    """Bounds and error of one seed, which JSON has as null."""
-    free = {"low": -math.inf, "high": math.inf, "error": math.nan}
-    return {key: free.get(key) if value is None else value for key, value in interval.items()}
 
 
 def _opening(told: Told) -> str:

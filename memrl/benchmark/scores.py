@@ -30,7 +30,9 @@ class Row(NamedTuple):
     memory: str
     size: Size
     score: Estimate  # over seeds, 95 % (Student's t)
+    seeds: list[int]
     scores: list[float]  # of each seed
+    speeds: list[float]  # env steps/s of training, of each seed
     parameters: int
     state_bytes: int | None  # of one environment, between steps; None: an older run
     bptt: int | None  # env steps a gradient reaches back; None: the agent has no such chunks
@@ -56,7 +58,7 @@ def rows_of(plan: Plan, summaries: Summaries) -> list[Row]:
     rows = [
         _row(plan, key, runs)
         for key in product(plan.tasks, plan.memories, plan.sizes)
-        if (runs := [run for cell, run in summaries.items() if cell[:3] == key])
+        if (runs := {cell.seed: run for cell, run in summaries.items() if cell[:3] == key})
     ]
     return [row._replace(remembers=_remembers(row, rows)) for row in rows]
 
@@ -132,22 +134,32 @@ def _samples(plan: Plan, rows: Sequence[Row], memory: str, size: Size) -> list[N
     ]
 
 
-def _row(plan: Plan, key: Key, runs: Sequence[Mapping[str, Any]]) -> Row:
-    score = plan.tasks[key[0]].score
+def _row(plan: Plan, key: Key, by_seed: Mapping[int, Mapping[str, Any]]) -> Row:
+    score, runs = plan.tasks[key[0]].score, list(by_seed.values())
     scores = [float(run[score]) for run in runs]
+    speeds = [float(run["env_steps_per_s"]) for run in runs]
     bounds = {"least": 0.0, "greatest": 1.0} if score == "success" else {}
     return Row(
         *key,
-        mean(scores, **bounds),
-        scores,
-        int(runs[0]["parameters"]),
-        runs[0].get("state_bytes"),
-        runs[0]["bptt"],
-        int(runs[0]["env_steps"]),
-        float(np.median([run["env_steps_per_s"] for run in runs])),
-        sorted({run["commit"]["sha"][:7] for run in runs if run.get("commit")}),
-        None,
+        score=mean(scores, **bounds),
+        seeds=list(by_seed),
+        scores=scores,
+        speeds=speeds,
+        parameters=int(runs[0]["parameters"]),
+        state_bytes=runs[0].get("state_bytes"),
+        bptt=runs[0]["bptt"],
+        env_steps=int(runs[0]["env_steps"]),
+        env_steps_per_s=float(np.median(speeds)),
+        commits=sorted({commit for run in runs for commit in _commits(run)}),
+        remembers=None,
     )
+
+
+def _commits(run: Mapping[str, Any]) -> list[str]:
+    """Of a run's summary; a row of another table names those of all its runs."""
+    if "commits" in run:
+        return list(run["commits"])
+    return [run["commit"]["sha"][:7]] if run.get("commit") else []
 
 
 def _remembers(row: Row, rows: Sequence[Row]) -> bool | None:

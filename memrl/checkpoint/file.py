@@ -174,7 +174,7 @@ def differences(saved: Any, present: Any, key: str = "") -> list[str]:
 
 
 def completed(saved: Any, defaults: Any, present: Any) -> Any:
-    """``saved`` with the defaults of the keys that it lacks and ``present`` has, nested ones too."""
+    """``saved`` with the defaults of the keys that it lacks and ``present`` has, nested too."""
     if not all(isinstance(value, Mapping) for value in (saved, defaults, present)):
         return saved
     newer = {key: defaults[key] for key in defaults if key in present}

@@ -217,7 +217,8 @@ def probe(run: RunPath, options: Words = None, json: Json = False) -> None:
     Writes probe.json and probe.png into the run.
 
     Keys: episodes=500, step=T (when the memory is changed: a step from 1 on; by default several
-    moments between the cue and the end), out=FOLDER, checkpoint=last|best, greedy=false|true, seed,
+    moments between the cue and the end), gap=N (leave out episodes that end in fewer than N steps
+    after the cue was last in view), out=FOLDER, checkpoint=last|best, greedy=false|true, seed,
     device, max_steps (env steps that an undisturbed episode may have).
     """
     from memrl.cli.probe import probe_run
@@ -281,8 +282,9 @@ def benchmark(
     with table.json, .csv, .md, .tex, table.png and curves.png: scores with 95 % intervals over
     seeds beside parameters, state and speed, and over all tasks the interquartile mean.
 
-    Keys: root=FOLDER (benchmarks/NAME), workers, runs (new ones at most), memories and tasks (that
-    are run, some of the benchmark's, separated by commas).
+    Keys: root=FOLDER (benchmarks/NAME), workers, runs (new ones at most), memories, tasks and seeds
+    (that are run, some of the benchmark's, separated by commas), table=FILE.json (a table.json that
+    was written elsewhere: its runs count as made).
     """
     from memrl.cli.benchmark import start_benchmark
 

@@ -6,13 +6,14 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_types import Ge
 from rich.console import Console
 from rich.progress import track
 
 from memrl.benchmark.curves import draw_curves, read_curves
+from memrl.benchmark.earlier import earlier_runs
 from memrl.benchmark.page import write_page
 from memrl.benchmark.picture import draw_table
 from memrl.benchmark.plan import Cell, Plan, cells, composed, read_plan
@@ -36,10 +37,12 @@ class Options(Strict):
     """Keys of ``memrl benchmark``."""
 
     root: LaxPath | None = None  # of all runs; benchmarks/NAME
+    table: LaxPath | None = None  # a table.json, whose runs count as made
     workers: Annotated[int, Ge(1)] | None = None  # runs at once; one for each core
     runs: Annotated[int, Ge(0)] | None = None  # at most as many new ones; all
     memories: str | None = None  # that are run, of the plan's, separated by commas; all
     tasks: str | None = None
+    seeds: int | str | None = None  # 1,2,3; one alone is a number
 
 
 def start_benchmark(
@@ -80,26 +83,29 @@ def start_benchmark(
         _tune(plan, narrowed, options, root, workers, say)
         return
     plan = with_recipes(plan, root)
-    done = finished(cells(plan), root)
+    earlier = earlier_runs(plan, options.table) if options.table else {}
+    own = finished(cells(plan), root)
     if check:
         refuse_mixtures(plan, root, {})
-        _check(plan, rows_of(plan, done), done, root, workers, say)
+        _check(plan, rows_of(plan, own), own, root, workers, say)
         return
-    missing = [] if show else [cell for cell in cells(narrowed) if cell not in done][: options.runs]
+    wanted = [cell for cell in cells(narrowed) if cell not in {**earlier, **own}]
+    missing = [] if show else wanted[: options.runs]
     if open_ := {cell.task for cell in missing}.intersection(untuned(plan, root)):
         raise ValueError(
             f"no recipe is chosen yet for {', '.join(sorted(open_))}: memrl benchmark "
             f"{plan.called} --tune goes through the grid"
         )
     failed = _run(plan, missing, root, workers, say)
-    done = finished(cells(plan), root)
+    own = finished(cells(plan), root)
+    done = {cell: run for cell in cells(plan) if (run := own.get(cell) or earlier.get(cell))}
     if not done and page is None:
         raise RunError(f"{root} holds no finished run of {plan.name}")
     rows = rows_of(plan, done)
     totals = totals_of(plan, rows)
     table = as_json(plan, rows, totals)
     if done:
-        _write(plan, rows, totals, done, root)
+        _write(plan, rows, totals, own, root)
         say(f"{len(done)} of {len(cells(plan))} runs; tables and figures: {root}/")
     if page is not None:
         write_page(page, plan.name, table)
@@ -112,13 +118,13 @@ def _write(
     plan: Plan,
     rows: Sequence[Row],
     totals: Sequence[Total],
-    done: dict[Cell, dict[str, object]],
+    own: dict[Cell, dict[str, object]],
     root: Path,
 ) -> None:
-    """The table and its figures; learning curves of the first size are ``curves.png``."""
+    """The table and its figures; learning curves, of the runs in ``root``, are ``curves.png``."""
     write_table(plan, rows, totals, root)
     draw_table(plan, rows, root / "table.png")
-    curves = read_curves(plan, done, root)
+    curves = read_curves(plan, own, root)
     for size in plan.sizes:
         if any(key[2] == size for key in curves):
             of = "" if size == plan.sizes[0] else f"-{size}"
@@ -173,25 +179,28 @@ def _raise_failures(failed: dict[Cell, str]) -> None:
 
 
 def _narrowed(plan: Plan, options: Options) -> Plan:
-    """The plan with some of its tasks and memories.
+    """The plan with some of its tasks, memories and seeds.
 
     Raises:
         ValueError: one is not in the plan.
     """
-    changes = {}
-    for key, known in (("memories", list(plan.memories)), ("tasks", list(plan.tasks))):
-        chosen = getattr(options, key)
-        if chosen is None:
-            continue
-        for word in chosen.split(","):
-            if word not in known:
-                raise ValueError(
-                    f"{key}={chosen}: {plan.name} has no {word!r} (it has {', '.join(known)})"
-                )
-        changes[key] = chosen.split(",")
+    changes: dict[str, Any] = {}
+    for key in ("memories", "tasks", "seeds"):
+        if (chosen := getattr(options, key)) is not None:
+            changes[key] = _chosen(plan, key, str(chosen).split(","))
     if "tasks" in changes:
         changes["tasks"] = {task: plan.tasks[task] for task in changes["tasks"]}
     return plan.model_copy(update=changes)
+
+
+def _chosen(plan: Plan, key: str, words: Sequence[str]) -> list[Any]:
+    known = {str(value): value for value in getattr(plan, key)}
+    for word in words:
+        if word not in known:
+            raise ValueError(
+                f"{key}={','.join(words)}: {plan.name} has no {word!r} (it has {', '.join(known)})"
+            )
+    return [known[word] for word in words]
 
 
 def _widths(plan: Plan, missing: Sequence[Cell]) -> dict[Key, int | None]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from annotated_types import Ge, Lt
+from pydantic import model_validator
 from rich.console import Console
 
 from memrl.checkpoint.atomic import write_atomically
@@ -22,7 +23,7 @@ from memrl.pipeline.report import picture_title
 from memrl.pipeline.setup import prepare, seed_for
 from memrl.pipeline.trained import load
 from memrl.plots.probe import draw_probe
-from memrl.probing.experiments import Experiments, Result
+from memrl.probing.experiments import OTHER, Experiments, Result
 from memrl.probing.provenance import METHODS
 from memrl.probing.report import as_dict, when_as_text
 from memrl.run.directory import RunDirectory
@@ -35,12 +36,19 @@ class ProbeOptions(Strict):
 
     episodes: Annotated[int, Ge(_FEWEST)] = 500
     step: Annotated[int, Ge(0)] | None = None  # None: moments between the cue and the end
+    gap: Annotated[int, Ge(1)] | None = None
     checkpoint: Literal["last", "best"] = "last"
     greedy: bool | None = None
     seed: Annotated[int, Ge(0), Lt(2**32)] | None = None
     device: str | None = None
     max_steps: Count | None = None
     out: LaxPath | None = None
+
+    @model_validator(mode="after")
+    def _what_is_set_is_read(self) -> ProbeOptions:
+        if self.gap is not None and self.step is not None:
+            raise ValueError(f"gap={self.gap} is not read with step={self.step}, which is a moment")
+        return self
 
 
 def probe_run(path: Path, words: Sequence[str], *, as_json: bool) -> None:
@@ -65,6 +73,7 @@ def probe_run(path: Path, words: Sequence[str], *, as_json: bool) -> None:
             limit=options.max_steps or config.evaluate.max_steps,
             greedy=config.evaluate.greedy if options.greedy is None else options.greedy,
             step=options.step,
+            gap=options.gap or 1,
         )
         results = _played(experiments)
     finally:
@@ -98,21 +107,36 @@ def _lines(
     experiments: Experiments, results: Sequence[Result], config: Config, known: dict[str, float]
 ) -> list[str]:
     """What is printed."""
-    headings = ["experiment", "when", experiments.measure, "interval", "change", "other cue"]
+    headings = [
+        "experiment",
+        "when",
+        experiments.measure,
+        "interval",
+        "change",
+        "other cue",
+        "again",
+    ]
     rows = [
         [
             result.name,
             when_as_text(result.when),
             f"{result.score.mean:.3g}",
-            f"{result.score.low:.3g}–{result.score.high:.3g}",
+            f"{result.score.low:.2f}–{result.score.high:.2f}",
             f"{result.change.mean:+.3g}" if result.change else "",
             f"{result.other.mean:.3g}" if result.other else "",
+            f"{result.again.mean:.3g}" if result.again else "",
         ]
         for result in results
     ]
     told: list[str] = [table(headings, rows, right=headings[2:]), ""]
     counted = int(experiments.rows.sum())
     told.append(f"{counted:,} of {len(experiments.rows):,} episodes, in which the moment comes")
+    first = next((result for result in results if result.name == OTHER), None)
+    if first is not None and first.again and first.again.mean > 0 and first.unaided_other:
+        told.append(
+            f"{first.again.mean:.0%} see their own cue again after they were given the state of "
+            f"another cue; of the others {first.unaided_other} end with it"
+        )
     cut_off = {r.name: r.cut_off for r in reversed(results) if r.cut_off}
     if cut_off:
         told.append(
@@ -125,11 +149,12 @@ def _lines(
         told.append(
             f"{config.env.id} tells of no cue: without one, nothing is transplanted or read off"
         )
-    if (readout := experiments.readout) is not None and readout.after:
-        last = f"{readout.memory[-1]}, off the observation {readout.observation[-1]}"
-        told.append(
-            f"the cue, read off the memory {readout.after[-1]} steps after it was seen: {last}"
-        )
+    for name, readout in experiments.readouts.items():
+        if readout.after:
+            told.append(
+                f"{name}, read off the memory {readout.after[-1]} steps after the cue was first "
+                f"seen: {readout.memory[-1]}, off the observation {readout.observation[-1]}"
+            )
     if (reads := experiments.reads) is not None:
         told.append(
             f"share of the last read from steps that saw the cue: {reads.last} (evenly: "

@@ -42,7 +42,7 @@ def draw_probe(
         RunError: the disk is full.
     """
     swept = len({result.when for result in results if result.name == WIPED}) > 1
-    readout, reads = experiments.readout, experiments.reads
+    readout, reads = experiments.readouts.get("cue"), experiments.reads
     beside = [swept, readout is not None and bool(readout.after), reads is not None]
     picture = style.new_figure(13.0 if any(beside) else 8.0, max(5.0, 2.7 * sum(beside)))
     picture.suptitle(title, x=0.01, ha="left", fontsize=style.FONT + 1, color=style.INK)
@@ -75,14 +75,14 @@ def _experiments(
         _points(axes, [result.other for result in results], places + 0.12, _OTHER, told)
     axes.set_yticks(places, [result.name for result in results])
     axes.set_ylim(len(results) - 0.5, -0.5)
-    for level in sorted({*references.values()}):
+    for i, level in enumerate(sorted({*references.values()})):
         name = ", ".join(name for name, value in references.items() if value == level)
         axes.axvline(level, color=style.GREY, lw=0.9, ls="--")
         axes.annotate(
             name,
             (level, 1.0),
             xycoords=("data", "axes fraction"),
-            xytext=(0, 3),
+            xytext=(0, 15 - 12 * (i % 2)),
             textcoords="offset points",
             ha="center",
             fontsize=style.FONT - 2,
@@ -118,11 +118,22 @@ def _points(
 
 def _moments(axes: Axes, results: Sequence[Result], measure: str) -> None:
     """Over the moment: the score after a wipe, and how often a transplant decides."""
-    wiped = [(r.when, r.score) for r in results if r.name == WIPED]
-    given = [(r.when, r.other) for r in results if r.name == OTHER and r.other is not None]
-    _band(axes, *zip(*wiped, strict=True), _SCORE, f"{WIPED}: {measure}")
+    wiped = {r.when: r.score for r in results if r.name == WIPED}
+    given = {r.when: r.other for r in results if r.name == OTHER and r.other is not None}
+    _band(axes, [*wiped], [*wiped.values()], _SCORE, f"{WIPED}: {measure}")
     if given:
-        _band(axes, *zip(*given, strict=True), _OTHER, "transplant: ends with the other cue")
+        _band(axes, [*given], [*given.values()], _OTHER, f"{OTHER}: ends with it")
+    if any(r.again is not None and r.again.mean > 0 for r in results):
+        for name, colour in ((WIPED, _SCORE), (OTHER, _OTHER)):
+            alone = [
+                (float(r.when or 0), told.mean)
+                for r in results
+                if r.name == name
+                and (told := r.unaided_score if name == WIPED else r.unaided_other) is not None
+            ]
+            x, y = np.array(alone).reshape(-1, 2).T
+            axes.plot(x, y, color=colour, lw=1.4, ls=":", marker=style.POINT, ms=3)
+        axes.plot([], [], color=style.GREY, ls=":", label="… if its own cue is not seen again")
     axes.set_xlabel("moment: 0 right after the cue, 1 before the last step")
     axes.set_title("when the memory is changed", loc="left")
     _percent(axes, measure == "success")

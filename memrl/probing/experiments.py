@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeAlias, final
+from typing import Any, Final, NamedTuple, TypeAlias, cast, final
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from memrl.probing.cue_reads import EXAMPLES, CueReads, Inputs, reads_of_cue
 from memrl.probing.moments import donors, moments, moments_at
 from memrl.probing.play import NEVER, Change, Played, play
 from memrl.probing.readout import Features, Readout, steps_to_probe
-from memrl.rollout.env import BatchedEnv
+from memrl.rollout.env import BatchedEnv, Obs
 from memrl.run.agent import Agent, Remembering
 
 SWEPT: Final = (0.0, 0.25, 0.5, 0.75, 1.0)  # moments, as shares of the way from the cue to the end
@@ -46,6 +46,9 @@ class Result(NamedTuple):
     score: Estimate  # success, or return where the task has no success
     change: Estimate | None  # of the score, episode by episode; None: nothing was changed
     other: Estimate | None  # rate of ending with the paired episode's cue; None: there are no cues
+    again: Estimate | None  # rate of seeing the own cue again after the moment; None likewise
+    unaided_score: Estimate | None  # of the episodes that did not; None: there are none
+    unaided_other: Estimate | None
     cut_off: int  # episodes that were longer than the limit; they count as failed
 
 
@@ -64,14 +67,16 @@ class Experiments:
             longest of these.
         greedy: take the likeliest action instead of a sampled one.
         step: the moment in every episode, a step from 1 on; None: several moments, see ``SWEPT``.
+        gap: fewest steps from the cue's last view to the end; episodes with fewer have no moment.
+            Without ``step`` only.
 
     Attributes:
         measure: "success", or "return" where the task has no success.
         plain: the episodes without any change.
         longest: env steps after which a changed episode is cut off.
         rows: bool [B]; the episodes that have the moment.
-        readout: what probes read off the memory; None before ``results``, and where there is no
-            cue.
+        readouts: of the cue, and of the success that an episode will have: what probes read off the
+            memory. Empty before ``results``, and where there is no cue.
         reads: how much of what is read comes from the steps that saw the cue; None likewise.
 
     Raises:
@@ -88,9 +93,10 @@ class Experiments:
         limit: int,
         greedy: bool = False,
         step: int | None = None,
+        gap: int = 1,
     ) -> None:
-        able, self._core = need_memory(agent)
-        self._encode, self._env, self._seed = agent.policy.encoder, env, seed
+        able, self._core, self._encode = need_memory(agent)
+        self._env, self._seed = env, seed
         self.plain = plain = play(able, env, seed=seed, limit=limit, greedy=greedy)
         if plain.cut_off:
             raise ValueError(
@@ -104,18 +110,19 @@ class Experiments:
         self._moments: dict[When, NDArray[np.int64]] = (
             {step: moments_at(plain, step)}
             if step is not None
-            else {share: moments(plain, share) for share in SWEPT}
+            else {share: moments(plain, share, gap=gap) for share in SWEPT}
         )
         self._first: When = next(iter(self._moments))
         self.rows = self._moments[self._first] != NEVER
         if not self.rows.any():
             what = "its first" if plain.cue is None else "the cue was in view"
             raise ValueError(
-                f"none of {env.num_envs} episodes has a step after {what}: there is nothing to "
-                "remember (allowed: a task with such steps, an agent that reaches them)"
+                f"none of {env.num_envs} episodes has {gap} step{'s' * (gap > 1)} after {what}: "
+                "there is nothing to remember (allowed: a task with such steps, an agent that "
+                "reaches them, a smaller gap)"
             )
         self._donor = None if plain.cue is None else donors(plain.cue, self.rows, seed, same=False)
-        self.readout: Readout | None = None
+        self.readouts: dict[str, Readout] = {}
         self.reads: CueReads | None = None
 
     def results(self) -> Iterator[Result]:
@@ -149,7 +156,9 @@ class Experiments:
         inputs = Inputs(self._encode, np.flatnonzero(self.rows)[:EXAMPLES])
         watches = (features, inputs)
         self._play(change=all_of(captured.values()), watch=watches)
-        self.readout = features.readout(cue)
+        self.readouts = {"cue": features.readout(cue)}
+        if self.measure == "success":
+            self.readouts["success"] = features.readout(self.plain.success.astype(np.int64))
         self.reads = reads_of_cue(self._core, inputs, self.plain)
         same = donors(cue, self.rows, self._seed, same=True)
         assert self._donor is not None
@@ -157,52 +166,80 @@ class Experiments:
         if has_slots(captured[self._first].states):
             plans.append((OTHER_SLOTS, self._first, self._donor))
         for name, when, donor in plans:
+            if (donor == NEVER).all():
+                continue
             at = self._here(np.where(donor == NEVER, NEVER, self._moments[when]))
             given = select(captured[when].states, self._here(donor.clip(min=0)))
             change = transplant(at, given, slots=name == OTHER_SLOTS)
-            yield self._result(name, when, self._play(change=change))
+            yield self._result(name, when, self._play(change=change), donor != NEVER)
 
-    def _result(self, name: str, when: When, played: Played) -> Result:
-        before, after = (self._scores(each)[self.rows] for each in (self.plain, played))
-        share = self.measure == "success"
+    def _result(
+        self, name: str, when: When, played: Played, rows: NDArray[np.bool_] | None = None
+    ) -> Result:
+        """Of these rows, or of all that have the moment."""
+        rows = self.rows if rows is None else rows
+        change = self._scores(played) - self._scores(self.plain)
+        aided = self._aided(when, played)
+        unaided = rows & ~aided
+        told = when is not None and self.plain.cue is not None
         return Result(
             name,
             when,
-            wilson(after) if share else mean(after),
-            None if played is self.plain else mean(after - before, **(_SHARES if share else {})),
-            self._other(played),
-            int((~played.ended)[self.rows].sum()),
+            self._score(played, rows),
+            None if played is self.plain else self._change(change[rows]),
+            self._other(played, rows),
+            wilson(aided[rows]) if told else None,
+            self._score(played, unaided) if told and unaided.any() else None,
+            self._other(played, unaided) if told else None,
+            int((~played.ended)[rows].sum()),
         )
+
+    def _aided(self, when: When, played: Played) -> NDArray[np.bool_]:
+        """Episodes that saw their own cue again, after the memory was changed: [B]."""
+        if when is None:
+            return np.zeros_like(self.rows)
+        return played.last_seen >= self._moments[when]
 
     def _scores(self, played: Played) -> NDArray[np.float64]:
         return played.success if self.measure == "success" else played.returns
 
-    def _other(self, played: Played) -> Estimate | None:
+    def _score(self, played: Played, rows: NDArray[np.bool_]) -> Estimate:
+        scores = self._scores(played)[rows]
+        return wilson(scores) if self.measure == "success" else mean(scores)
+
+    def _change(self, change: NDArray[np.float64]) -> Estimate:
+        if self.measure == "success":
+            return mean(change, least=-1.0, greatest=1.0)
+        return mean(change)
+
+    def _other(self, played: Played, rows: NDArray[np.bool_]) -> Estimate | None:
         """How often an episode ends with the cue of the episode that it is paired with."""
-        if self._donor is None or self.plain.cue is None or (self._donor == NEVER).all():
+        if self._donor is None or self.plain.cue is None:
             return None
-        paired = self._donor != NEVER
+        paired = rows & (self._donor != NEVER)
+        if not paired.any():
+            return None
         return wilson(played.choice[paired] == self.plain.cue[self._donor[paired]])
 
     def _here(self, numbers: NDArray[np.int64]) -> Tensor:
         return torch.from_numpy(numbers).to(self._env.device)
 
 
-_SHARES: Final = {"least": -1.0, "greatest": 1.0}  # of a change of success
-
-
-def need_memory(agent: Agent) -> tuple[Remembering, MemoryCore[Any]]:
-    """The agent, as one whose memory state can be replaced, and its memory core.
+def need_memory(
+    agent: Agent,
+) -> tuple[Remembering, MemoryCore[Any], Callable[[Obs], Tensor]]:
+    """The agent as one whose memory state can be replaced, its memory, and the memory's encoder.
 
     Raises:
         ValueError: it is no such agent, or its memory has no state.
     """
-    core = getattr(agent.policy, "core", None)
-    if not isinstance(agent, Remembering) or not isinstance(core, MemoryCore):
+    core, encoder = (getattr(agent.policy, name, None) for name in ("core", "encoder"))
+    able = isinstance(agent, Remembering) and callable(encoder)
+    if not able or not isinstance(core, MemoryCore):
         raise ValueError(
             f"{type(agent).__name__} carries no memory state from step to step (allowed: agents "
             "with a memory core, such as ppo and r2d2)"
         )
     if not leaves(core.initial_state(1)):
         raise ValueError(f"{type(core).__name__} has no state to experiment on (allowed: a memory)")
-    return agent, core
+    return cast("Remembering", agent), core, cast("Callable[[Obs], Tensor]", encoder)

@@ -27,10 +27,11 @@ def read_off(features: Tensor, labels: Tensor) -> NDArray[np.float64]:
     Raises:
         ValueError: fewer than ``LEAST`` rows, or a single label.
     """
-    if len(labels) < LEAST or len(labels.unique()) < 2:
+    different = len(set(labels.tolist()))
+    if len(labels) < LEAST or different < 2:
         raise ValueError(
-            f"{len(labels)} rows of {len(labels.unique())} labels cannot be probed, allowed: at "
-            f"least {LEAST} rows and 2 labels"
+            f"{len(labels)} rows of {different} labels cannot be probed, allowed: at least {LEAST} "
+            "rows and 2 labels"
         )
     fold = torch.arange(len(labels), device=labels.device) % FOLDS
     targets = torch.nn.functional.one_hot(labels).double()
@@ -49,4 +50,5 @@ def _predict(known: Tensor, targets: Tensor, unknown: Tensor) -> Tensor:
     known, unknown = (known - mean) / scale, (unknown - mean) / scale
     level = targets.mean(dim=0)
     gram = known @ known.t() + RIDGE * torch.eye(len(known), dtype=known.dtype, device=known.device)
-    return level + unknown @ (known.t() @ torch.linalg.solve(gram, targets - level))
+    weights: Tensor = known.t() @ torch.linalg.solve(gram, targets - level)
+    return level + unknown @ weights

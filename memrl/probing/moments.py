@@ -8,15 +8,16 @@ from numpy.typing import NDArray
 from memrl.probing.play import NEVER, Played
 
 
-def moments(played: Played, share: float) -> NDArray[np.int64]:
+def moments(played: Played, share: float, *, gap: int = 1) -> NDArray[np.int64]:
     """A step of each episode between the cue and the end, [B]; NEVER where there is none.
 
     With ``share`` 0 it is the first step after the cue was last in view; with 1 the last step.
-    Without cues the way begins at step 1.
+    Without cues the way begins at step 1. Episodes with fewer than ``gap`` steps on the way have
+    none.
     """
     begin = np.ones_like(played.length) if played.cue is None else played.last_seen + 1
     end = played.length - 1
-    there = begin <= end
+    there = end - begin + 1 >= gap
     if played.cue is not None:
         there &= played.first_seen != NEVER
     between = begin + np.rint(share * (end - begin)).astype(np.int64)

@@ -1,4 +1,4 @@
-"""How well the cue can be read off the memory, step by step, and off the observation alone."""
+"""What can be read off the memory, step by step, and what off the observation alone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Readout(NamedTuple):
     after: list[int]  # K; env steps after the cue was first seen, negative before
     memory: list[Estimate]  # K; of the state after it has read that step's observation
     observation: list[Estimate]  # K; of the features of that observation alone
-    commonest: list[float]  # K; share of the commonest cue: what naming it always would reach
+    commonest: list[float]  # K; share of the commonest label: what naming it always would reach
 
 
 def steps_to_probe(played: Played) -> list[int]:
@@ -71,7 +71,7 @@ class Features:
             self.rows[i] |= rows.cpu()
 
     def readout(self, labels: NDArray[np.int64]) -> Readout:
-        """Fit the probes; steps with too few episodes, or a single cue among them, are left out."""
+        """Fit the probes for labels [B]; steps with too few episodes of a label are left out."""
         result = Readout([], [], [], [])
         told = torch.from_numpy(labels)
         for i, step in enumerate(self.after):

@@ -13,10 +13,10 @@ from memrl.probing.provenance import METHODS
 def as_dict(experiments: Experiments, results: Sequence[Result]) -> dict[str, Any]:
     """Everything that was found, as numbers, texts, lists and dicts.
 
-    ``when`` is a share of the way from the cue to the end, a step, or None. ``readout`` and
-    ``reads`` are None where there is no cue.
+    ``when`` is a share of the way from the cue to the end, a step, or None. Where there is no cue,
+    ``readouts`` is empty and ``reads`` None.
     """
-    readout, reads = experiments.readout, experiments.reads
+    reads = experiments.reads
     return {
         "measure": experiments.measure,
         "episodes": len(experiments.rows),
@@ -28,16 +28,21 @@ def as_dict(experiments: Experiments, results: Sequence[Result]) -> dict[str, An
                 "score": _plain(result.score),
                 "change": _plain(result.change),
                 "other": _plain(result.other),
+                "again": _plain(result.again),
+                "unaided_score": _plain(result.unaided_score),
+                "unaided_other": _plain(result.unaided_other),
                 "cut_off": result.cut_off,
             }
             for result in results
         ],
-        "readout": readout
-        and {
-            "after": readout.after,
-            "memory": [_plain(each) for each in readout.memory],
-            "observation": [_plain(each) for each in readout.observation],
-            "commonest": readout.commonest,
+        "readouts": {
+            name: {
+                "after": readout.after,
+                "memory": [_plain(each) for each in readout.memory],
+                "observation": [_plain(each) for each in readout.observation],
+                "commonest": readout.commonest,
+            }
+            for name, readout in experiments.readouts.items()
         },
         "reads": reads
         and {
@@ -57,7 +62,7 @@ def when_as_text(when: When) -> str:
         return ""
     if isinstance(when, int):
         return f"step {when}"
-    return {0.0: "after the cue", 1.0: "at the end"}.get(when, f"{when:.0%} of the way")
+    return {0.0: "after cue", 1.0: "at the end"}.get(when, f"{when:.0%}")
 
 
 def _plain(estimate: Estimate | None) -> dict[str, float] | None:

@@ -189,6 +189,19 @@ def test_only_what_is_missing_is_run_with_the_recipe_of_its_task(tiny, tmp_path,
     assert len(made) == 8
 
 
+def test_a_table_of_another_machine_counts_as_made(tiny, tmp_path, no_processes):
+    made, _ = no_processes
+    start_benchmark("tiny.yaml", ["tasks=short"])
+    there = tmp_path / "there.json"
+    (tmp_path / "benchmarks/tiny/table.json").rename(there)
+    start_benchmark("tiny.yaml", ["root=here", f"table={there}"])
+    assert [path.parts[-4] for _, path in made[4:]] == ["long"] * 4
+    joint = json.loads((tmp_path / "here/table.json").read_text())
+    start_benchmark("tiny.yaml", ["root=alone"])
+    alone = json.loads((tmp_path / "alone/table.json").read_text())
+    assert joint == alone
+
+
 def test_some_tasks_are_run_and_the_table_still_shows_all(tiny, no_processes, capsys):
     made, _ = no_processes
     start_benchmark("tiny.yaml", [])
@@ -197,6 +210,12 @@ def test_some_tasks_are_run_and_the_table_still_shows_all(tiny, no_processes, ca
     start_benchmark("tiny.yaml", words)
     assert len(made) == 8
     assert "### short" in capsys.readouterr().out
+
+
+def test_some_seeds_are_run_alone(tiny, no_processes):
+    made, _ = no_processes
+    start_benchmark("tiny.yaml", ["seeds=5"])
+    assert [path.name for _, path in made] == ["seed-5"] * 4
 
 
 def test_as_json_the_output_is_one_value(tiny, no_processes, capsys, monkeypatch):
@@ -272,6 +291,7 @@ def test_a_check_that_comes_out_otherwise_is_an_error(tiny, no_processes, monkey
     [
         (["memories=lstm"], r"tiny has no 'lstm' \(it has none, gru\)"),
         (["tasks=shrt"], "tiny has no 'shrt'"),
+        (["seeds=3,4"], r"seeds=3,4: tiny has no '4' \(it has 3, 5\)"),
         (["workers=0"], "workers"),
         (["worker=2"], r"did you mean workers\?"),
     ],
@@ -279,6 +299,21 @@ def test_a_check_that_comes_out_otherwise_is_an_error(tiny, no_processes, monkey
 def test_a_wrong_key_is_one_sentence(tiny, words, sentence):
     with pytest.raises(ValueError, match=sentence):
         start_benchmark("tiny.yaml", words)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("env.delay=2", "env.delay=3", "another plan than tiny: task short differ"),
+        ("{words: [env.delay=2]}", "", "is no table of this version"),
+    ],
+)
+def test_a_table_of_another_plan_is_refused(tiny, tmp_path, no_processes, old, new, sentence):
+    start_benchmark("tiny.yaml", ["tasks=short"])
+    table = tmp_path / "benchmarks/tiny/table.json"
+    table.write_text(table.read_text().replace(old, new) if new else "{}")
+    with pytest.raises(RunError, match=sentence):
+        start_benchmark("tiny.yaml", ["root=here", f"table={table}"])
 
 
 def test_nothing_finished_is_said(tiny):

@@ -58,6 +58,8 @@ def test_its_success_is_that_of_the_same_episodes_undisturbed(memrl, run):  # no
         (["step=0"], "allowed: 1 to 3"),
         (["max_steps=3"], "500 of 500 episodes are longer than max_steps=3"),
         (["episodes=9"], "episodes=9"),
+        (["gap=4"], "none of 500 episodes has 4 steps after the cue was in view"),
+        (["gap=2", "step=2"], "gap=2 is not read with step=2"),
         (["episode=99"], "did you mean episodes?"),
         (["ablate=reads"], "ablate"),
     ],
@@ -97,5 +99,5 @@ def test_an_environment_that_tells_of_no_cue(memrl, tmp_path):  # noqa: F811
     assert outcome.code == 0, outcome.err
     assert "probe/Counting-v0 tells of no cue" in outcome.out
     told = json.loads((tmp_path / "counting" / "probe.json").read_text())
-    assert told["readout"] is None
+    assert told["readouts"] == {}
     assert not any("another cue" in entry["name"] for entry in told["experiments"])

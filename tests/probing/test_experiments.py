@@ -66,6 +66,24 @@ def test_the_state_of_the_same_cue_changes_nothing(run):
     assert (same.score.mean, same.change.mean, same.other.mean) == (1, 0, 0)
 
 
+def test_an_episode_without_partner_is_left_out_of_its_experiment():
+    env = make("probe/Recall-v0", 3, cues=2)
+    for seed in range(99):  # one episode with one cue, two with the other
+        here = Experiments(Rememberer(env), env, seed=seed, limit=9)
+        if here.plain.cue.sum() in (1, 2):
+            break
+    samples = {result.name: result.score.samples for result in here.results()}
+    assert (samples["undisturbed"], samples[OTHER], samples[SAME]) == (3, 3, 2)
+
+
+def test_without_another_cue_among_the_episodes_none_is_transplanted():
+    env = make("probe/Recall-v0", 1)
+    here = Experiments(Rememberer(env), env, seed=5, limit=9)
+    results = list(here.results())
+    assert not {result.name for result in results} & {OTHER, SAME}
+    assert all(result.other is None for result in results)
+
+
 def test_a_frozen_memory_still_holds_the_cue(run):
     (frozen,) = of(run, "frozen")
     assert frozen.score.mean == 1
@@ -76,13 +94,17 @@ def test_slots_alone_are_changed_where_a_controller_writes_to_them(run):
 
 
 def test_the_cue_is_read_off_the_memory_after_it_has_left_the_observation(run):
-    readout = run[0].readout
+    readout = run[0].readouts["cue"]
     assert readout.after == [0, 1, 2, 3, 4]
     assert [estimate.mean for estimate in readout.memory] == [1.0] * 5
     assert readout.observation[0].mean == 1
     share = max((run[0].plain.cue == cue).mean() for cue in range(3))
     assert readout.commonest == [pytest.approx(share)] * 5
     assert all(estimate.mean < 0.6 for estimate in readout.observation[1:])
+
+
+def test_a_success_that_is_certain_leaves_nothing_to_read_off(run):
+    assert run[0].readouts["success"].after == []
 
 
 def test_what_it_reads_comes_from_the_step_that_saw_the_cue(run):
@@ -100,7 +122,7 @@ def test_everything_is_told_in_plain_values(run):
     assert len(told["experiments"]) == len(run[1])
     assert told["reads"]["method"] == "gradient"
     assert [when_as_text(when) for when in (None, 0.0, 0.25, 1.0, 3)] == [
-        "", "after the cue", "25% of the way", "at the end", "step 3"]  # fmt: skip
+        "", "after cue", "25%", "at the end", "step 3"]  # fmt: skip
 
 
 def test_equal_seeds_give_equal_results(run):
@@ -140,13 +162,41 @@ def test_a_cue_that_stays_in_view_leaves_nothing_to_remember(monkeypatch):
     env = make("probe/Recall-v0", 3)
     always = torch.ones(3, dtype=torch.bool)
     monkeypatch.setattr(env, "cue", lambda: Cue(torch.zeros(3, dtype=torch.int64), always))
-    with pytest.raises(ValueError, match="none of 3 episodes has a step after the cue was"):
+    with pytest.raises(ValueError, match="none of 3 episodes has 1 step after the cue was"):
         Experiments(Rememberer(env), env, seed=5, limit=9)
+
+
+def test_a_larger_gap_than_the_way_leaves_nothing_to_remember():
+    assert experiments(gap=4).rows.all()
+    with pytest.raises(ValueError, match=f"none of {B} episodes has 5 steps after the cue"):
+        experiments(gap=5)
+
+
+def test_who_sees_the_cue_again_after_the_change_is_told_apart(monkeypatch):
+    env = make("probe/Recall-v0", B, cues=3, delay=3)
+    agent, tell = Rememberer(env), env.cue
+    half = torch.arange(B) < 20
+
+    def cue():  # 20 episodes show it again at step 2, if the memory was wiped before
+        state, shown = agent.memory_state(), tell()
+        if state is None:
+            return shown
+        again = half & (env._state["t"] == 2) & (state.age < 2)
+        return shown._replace(visible=shown.visible | again)
+
+    monkeypatch.setattr(env, "cue", cue)
+    results = list(Experiments(agent, env, seed=5, limit=9).results())
+    early, *_, late = (result for result in results if result.name == WIPED)
+    assert early.again.mean == pytest.approx(20 / B)
+    assert early.unaided_score.samples == early.unaided_other.samples == B - 20
+    assert late.again.mean == 0
+    assert late.unaided_score == late.score
+    assert results[0].again is None
 
 
 def test_episodes_of_one_step_leave_nothing_to_remember():
     env = make("probe/Bandit-v0", 3)
-    with pytest.raises(ValueError, match="none of 3 episodes has a step after its first"):
+    with pytest.raises(ValueError, match="none of 3 episodes has 1 step after its first"):
         Experiments(make_agent("gru", env), env, seed=5, limit=9)
 
 
@@ -156,7 +206,8 @@ def test_without_cues_nothing_is_transplanted_or_read_off():
     names = {result.name for result in here.results()}
     assert names >= {WIPED, "slots frozen", "reads silenced"}
     assert not names & {OTHER, SAME, OTHER_SLOTS}
-    assert here.readout is here.reads is None
+    assert here.readouts == {}
+    assert here.reads is None
     assert as_dict(here, [])["reads"] is None
 
 

@@ -13,6 +13,13 @@ from memrl.probing.play import NEVER, play
 B = 13
 
 
+class Walker(WalkAgent):
+    """One that a change could reach."""
+
+    def replace_memory(self, state):
+        raise NotImplementedError
+
+
 def recall(**options):
     env = make("probe/Recall-v0", B, cues=3, delay=2, **options)
     return Rememberer(env), env
@@ -20,7 +27,7 @@ def recall(**options):
 
 def test_the_first_episode_of_every_environment_is_played_to_its_end():
     env = Countdown(17)
-    played = play(WalkAgent(), env, seed=3, limit=99)
+    played = play(Walker(), env, seed=3, limit=99)
     env.reset(3)
     assert played.length.tolist() == env.length.tolist()
     np.testing.assert_array_equal(played.success, played.length == 2)
@@ -30,7 +37,7 @@ def test_the_first_episode_of_every_environment_is_played_to_its_end():
 
 def test_a_row_that_is_reset_later_is_not_counted_twice():
     want, got = (
-        play(WalkAgent(), Countdown(7, next_step=next_step), seed=3, limit=99)
+        play(Walker(), Countdown(7, next_step=next_step), seed=3, limit=99)
         for next_step in (False, True)
     )
     np.testing.assert_array_equal(got.length, want.length)
@@ -38,7 +45,7 @@ def test_a_row_that_is_reset_later_is_not_counted_twice():
 
 
 def test_an_episode_beyond_the_limit_is_cut_off_and_has_failed():
-    played = play(WalkAgent(), Countdown(17), seed=3, limit=5)
+    played = play(Walker(), Countdown(17), seed=3, limit=5)
     np.testing.assert_array_equal(played.ended, played.length == 2)
     assert set(played.length) == {2, 5}
     assert played.cut_off == (played.length == 5).sum()
@@ -56,7 +63,7 @@ def test_cue_choice_and_when_it_was_seen_are_those_of_the_environment():
 
 
 def test_without_cues_none_is_seen_or_chosen():
-    played = play(WalkAgent(), Countdown(3), seed=3, limit=99)
+    played = play(Walker(), Countdown(3), seed=3, limit=99)
     assert played.cue is None
     assert set(played.choice) == set(played.first_seen) == {NEVER}
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from memrl.agents import ActsWithMemory
-from memrl.agents.acting import Actor
 from memrl.memory.core import MemoryCore
+from memrl.rollout.env import BatchedEnv, Obs
 
 
 class Held(NamedTuple):
@@ -33,48 +32,52 @@ class Holder(MemoryCore[Held]):
         return read, Held(held, state.age + 1)
 
 
-class Output(NamedTuple):
-    read: Tensor
-    state: Any
-
-
 class HoldingPolicy(nn.Module):
     """One-hot symbols, held by a ``Holder``."""
 
     def __init__(self, symbols: int) -> None:
         super().__init__()
         self.symbols, self.core = symbols, Holder(symbols, symbols)
-        self.weight = nn.Parameter(torch.zeros(1))
 
-    def encoder(self, obs):
+    def encoder(self, obs: Obs) -> Tensor:
         return nn.functional.one_hot(obs["obs"], self.symbols).float()
 
-    def initial_state(self, batch_size):
-        return self.core.initial_state(batch_size)
 
-    def step(self, obs, state, start, *, donate=False):
-        return Output(*self.core.step(self.encoder(obs), state, start))
+class Rememberer:
+    """Acts in Recall: names the symbol that its memory holds, and cue 0 if that is no cue."""
 
+    unit = "env_steps"
+    env_steps = experience = 0
 
-class Rememberer(ActsWithMemory):
-    """Acts in Recall: always names the symbol that its memory holds; else, cue 0."""
-
-    def __init__(self, env) -> None:
-        self.env_steps = 0
+    def __init__(self, env: BatchedEnv) -> None:
         self.policy = HoldingPolicy(int(env.observation_space["obs"].n))
-        cues = int(env.action_space.n)
+        self.cues = int(env.action_space.n)
 
-        def choose(out, obs, greedy, generator):
-            named = out.read.argmax(dim=-1)
-            return torch.where(named < cues, named, 0)
+    def begin(self, seed=0, *, greedy=False, ablate=None):
+        self.policy.core.silence(None if ablate == "state" else ablate)
+        self.state, self.forgets = None, ablate == "state"
 
-        self.actor = Actor(self.policy, env, choose)
+    def act(self, given, start=None):
+        obs = given if isinstance(given, dict) else given.obs
+        first = self.state is None
+        if first:
+            self.state = self.policy.core.initial_state(len(obs["obs"]))
+        all_start = first or self.forgets
+        start = torch.ones_like(obs["obs"], dtype=torch.bool) if all_start else given.start
+        read, self.state = self.policy.core.step(self.policy.encoder(obs), self.state, start)
+        named = read.argmax(dim=-1)
+        return torch.where(named < self.cues, named, 0)
 
-    @classmethod
-    def build(cls, parts, config):
-        return cls(parts.env)
+    def memory(self):
+        return {}
 
-    def learn(self, total_steps, on_iteration, /):
+    def memory_state(self):
+        return self.state
+
+    def replace_memory(self, state):
+        self.state = state
+
+    def learn(self, total, on_iteration, /):
         raise NotImplementedError
 
     def state_dict(self):
