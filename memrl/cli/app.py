@@ -186,17 +186,49 @@ def evaluate(run: RunPath, options: Words = None, json: Json = False) -> None:
 
 
 @app.command(epilog=OWN_MODULE)
-def watch(run: RunPath, options: Words = None) -> None:
+def watch(
+    run: RunPath,
+    options: Words = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Serve the page of `memrl inspect` while a run trains.")
+    ] = False,
+) -> None:
     """One episode as a GIF, or in a window: what the agent sees, and its memory at that step.
 
     Keys: ablate=state|reads|PART (silence a part that the memory names; prints the change in
     success), window=false|true, out=PATH.gif|PATH.png|FOLDER, checkpoint=last|best,
     greedy=false|true, seed, device, bank, max_steps (at most 1000 are filmed), episodes (of each
     evaluation that an ablation compares), memory.slots=N.
+
+    With --live: on this machine alone, made anew for each checkpoint, until Ctrl-C. Keys: port
+    (a free one), and those of `memrl inspect` but out; episodes=16.
     """
+    if live:
+        from memrl.cli.live import follow_run
+
+        follow_run(run, options or [])
+        return
     from memrl.cli.runs import watch_run
 
     watch_run(run, options or [])
+
+
+@app.command(epilog=OWN_MODULE)
+def inspect(
+    words: Annotated[
+        list[str], typer.Argument(metavar="RUN", help="Run directories, then KEY=VALUE.")
+    ],
+) -> None:
+    """Fresh episodes as one HTML page: a slider moves what was seen, decided and remembered.
+
+    Keys: episodes=64, out=PATH.html|FOLDER (inspect.html in the first RUN), browser=true|false
+    (open it), max_steps=500 (at most 2000), source_steps=200 (in episodes of which it is worked out
+    where reads come from), checkpoint=last|best, greedy=false|true, seed, device,
+    ablate=state|reads|PART, bank, memory.slots=N.
+    """
+    from memrl.cli.inspect import inspect_runs
+
+    inspect_runs(words)
 
 
 @app.command(epilog=OWN_MODULE)

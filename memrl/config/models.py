@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, TypeVar, cast
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 from omegaconf import OmegaConf
 from pydantic import (
     BaseModel,
@@ -139,6 +139,7 @@ class EvaluateConfig(Strict):
     episodes: Annotated[int, Ge(1)]
     greedy: bool
     max_steps: Count = 27_000  # env steps; an episode that goes on is cut off
+    inspect: Annotated[int, Ge(0), Le(1024)] = 0  # episodes on a page, as by `memrl inspect`
 
 
 class TrackConfig(Strict):

@@ -98,12 +98,12 @@ def find_device(name: str) -> torch.device:
     return device
 
 
-def seed_for(seed: int, purpose: Literal["train", "evaluate", "watch"]) -> int:
+def seed_for(seed: int, purpose: Literal["train", "evaluate", "watch", "inspect"]) -> int:
     """A seed for one purpose; different purposes and different seeds get different episodes.
 
     So do different ranks; rank 0 has the seed of a process that trains alone.
     """
-    key = ("train", "evaluate", "watch").index(purpose)
+    key = ("train", "evaluate", "watch", "inspect").index(purpose)
     own = (key, rank()) if rank() else (key,)
     return int(np.random.SeedSequence(seed, spawn_key=own).generate_state(1)[0])
 

@@ -18,11 +18,13 @@ from memrl.config.models import Config
 from memrl.distributed.collectives import ranks
 from memrl.evaluation.evaluate import Evaluation
 from memrl.evaluation.recording import Recording, record_episode
+from memrl.inspector.page import write_page
 from memrl.memory.state import nbytes
 from memrl.pipeline.build import capture_graphs, make_agent, make_env
 from memrl.pipeline.env_card import draw_view, references
 from memrl.pipeline.evaluating import evaluate_agent
 from memrl.pipeline.inheritance import Weights, fill
+from memrl.pipeline.inspection import inspect_run
 from memrl.pipeline.job import Job, Say, faults_told, run, whole_parts
 from memrl.pipeline.ranks import check_ranks
 from memrl.pipeline.report import (
@@ -153,6 +155,8 @@ class TrainJob(Job[Config, Agent]):
         say(evaluation_line(evaluation))
         if self.config.run.pictures:
             self._draw(directory, evaluation, say)
+        if self.config.evaluate.inspect:
+            self._inspect(directory, say)
         return {**summarize(self.config, self.learner, evaluation), "ranks": self.ranks}
 
     def _draw(self, directory: RunDirectory, evaluation: Evaluation, say: Say) -> None:
@@ -174,6 +178,20 @@ class TrainJob(Job[Config, Agent]):
             ):
                 with faults_told(say):
                     draw(config, recording, space, path, title=title)
+
+    def _inspect(self, directory: RunDirectory, say: Say) -> None:
+        """Write the page of ``memrl inspect``."""
+        how = self.config.evaluate
+        with faults_told(say):
+            page = inspect_run(
+                self.config,
+                self.learner,
+                episodes=how.inspect,
+                seed=seed_for(self.config.seed, "inspect"),
+                greedy=how.greedy,
+                facts={"run": str(directory)},
+            )
+            write_page(directory.page, [page], title=page.title)
 
     def _record(self) -> tuple[Recording, spaces.Dict]:
         """One episode of the trained agent, and the space of its observations."""

@@ -110,7 +110,7 @@ class Tracker:
         """Send what a run ends with to W&B and close all; a second call does nothing.
 
         Args:
-            pictures: files by name; a GIF is a film.
+            pictures: files by name; a GIF is a film, an HTML file a page.
             checkpoint: the last one.
             summary: the final evaluation.
         """

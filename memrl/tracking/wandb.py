@@ -76,7 +76,7 @@ class WandbTracker:
     ) -> None:
         """Send pictures, the last checkpoint and the final evaluation, and end the run.
 
-        Files that do not exist are left out; a GIF is sent as a film.
+        Files that do not exist are left out; a GIF is sent as a film, an HTML file as a page.
         """
         if self._run is not None:
             self._guard(self._finish, pictures, checkpoint, summary)
@@ -107,20 +107,17 @@ class WandbTracker:
     ) -> None:
         import wandb
 
-        shown = {
-            name: wandb.Video(str(path), format="gif")
-            if path.suffix == ".gif"
-            else wandb.Image(str(path))
-            for name, path in pictures.items()
-            if path.exists()
-        }
-        if shown:
-            self._run.log(shown)
+        there = {name: path for name, path in pictures.items() if path.exists()}
+        if there:
+            self._run.log({name: _shown(path) for name, path in there.items()})
         if summary:
             self._run.summary.update(dict(summary))
+        kept = {name: path for name, path in there.items() if path.suffix == ".html"}
         if checkpoint is not None and checkpoint.exists():
-            artifact = wandb.Artifact(f"checkpoint-{self.run_id}", type="checkpoint")
-            artifact.add_file(str(checkpoint))
+            kept["checkpoint"] = checkpoint
+        for kind, path in kept.items():
+            artifact = wandb.Artifact(f"{kind}-{self.run_id}", type=kind)
+            artifact.add_file(str(path))
             self._run.log_artifact(artifact)
         self._run.finish()
 
@@ -130,6 +127,17 @@ class WandbTracker:
         except Exception as error:
             self._run = None
             self._say(f"W&B failed and is off for the rest of this run: {_first_line(error)}")
+
+
+def _shown(path: Path) -> Any:
+    """A file as W&B shows it: a film, a page or a picture."""
+    import wandb
+
+    if path.suffix == ".gif":
+        return wandb.Video(str(path), format="gif")
+    if path.suffix == ".html":  # W&B would add a style from its server, which the page forbids
+        return wandb.Html(str(path), inject=False)
+    return wandb.Image(str(path))
 
 
 def has_key() -> bool:

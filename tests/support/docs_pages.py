@@ -49,6 +49,7 @@ SHORTER = {
     "fit": ["sequences=16", "learner.batches=1", "evaluate.sequences=2", "threads=1"],
     "evaluate": ["episodes=4"],
     "watch": ["episodes=4"],
+    "inspect": ["episodes=2"],
     "probe": ["episodes=10"],
 }
 

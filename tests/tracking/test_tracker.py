@@ -61,6 +61,7 @@ def wandb(monkeypatch):
     module.Settings = lambda **options: options
     module.Video = lambda path, format: ("video", path)
     module.Image = lambda path: ("image", path)
+    module.Html = lambda path, inject: ("html", path, inject)
     monkeypatch.setitem(sys.modules, "wandb", module)
     monkeypatch.setattr(tracking_wandb, "has_key", lambda: True)
     return module
@@ -176,6 +177,16 @@ def test_a_run_carries_its_group_and_tags(tmp_path, wandb):
     tracker(tmp_path / "run", [], wandb="online", group="maze-gru-1a2b", tags=("gru", "maze"))
     assert wandb.runs[0].options["group"] == "maze-gru-1a2b"
     assert wandb.runs[0].options["tags"] == ["gru", "maze"]
+
+
+def test_the_end_sends_the_page_of_memrl_inspect(tmp_path, wandb):
+    log = tracker(tmp_path / "run", [], wandb="online")
+    page = tmp_path / "inspect.html"
+    page.touch()
+    log.finish(pictures={"inspect": page})
+    run = wandb.runs[0]
+    assert run.rows == [{"inspect": ("html", str(page), False)}]
+    assert [(each.type, each.files) for each in run.artifacts] == [("inspect", [str(page)])]
 
 
 def test_a_run_without_a_picture_ends_all_the_same(tmp_path, wandb):
