@@ -60,9 +60,7 @@ def start_runs(overrides: Sequence[str], *, as_json: bool) -> None:
                 built.take_weights()
             composed.announce(config_lines(config), say)
             first = rank() == 0
-            run = train_job(
-                built, earlier, style=composed.style, say=say, learned=membership.leave
-            )
+            run = train_job(built, earlier, style=composed.style, say=say, learned=membership.leave)
         if composed.place is not None:
             say(f"all files: {run.path}")
         elif first:

@@ -20,9 +20,9 @@ from memrl.cluster.trial import Search
 from memrl.config.composition import compose
 from memrl.config.models import Config, Count, LaxPath
 from memrl.config.search_space import Space, split_space
-from memrl.pipeline.build import check_env
 from memrl.errors import RunError
 from memrl.options import Strict
+from memrl.pipeline.build import check_env
 from memrl.pipeline.directories import path_name
 from memrl.plugins import NAMED, plugin_words
 from memrl.run.machine import usable_cores
