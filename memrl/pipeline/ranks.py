@@ -7,12 +7,15 @@ from typing import Any, Final
 
 from memrl.config.models import Config
 from memrl.distributed.collectives import from_rank_0, of_all_ranks, ranks
+from memrl.distributed.group import is_started_as_rank
 from memrl.errors import RunError
 from memrl.evaluation.run_labels import dotted_items
 from memrl.run.directory import RunDirectory
 
 # What a rank may have of its own: its place on the machine, and what rank 0 alone reads.
-_OWN: Final = frozenset({"device", "threads", "workers", "run", "track", "evaluate"})
+_OWN: Final = frozenset(
+    {"device", "threads", "workers", "launcher", "cluster", "run", "track", "evaluate"}
+)
 
 
 def need_data_parallel(config: Config, processes: int) -> None:
@@ -32,6 +35,8 @@ def check_ranks(config: Config) -> None:
             processes that ``workers`` asks for were not started.
     """
     need_data_parallel(config, max(config.workers, ranks()))
+    if config.launcher == "ray" and not is_started_as_rank():
+        raise ValueError("launcher=ray is of memrl train alone (allowed here: launcher=local)")
     if config.workers > 1 and ranks() == 1:
         raise ValueError(
             f"workers={config.workers} starts processes on the command line alone, by memrl train; "

@@ -19,8 +19,9 @@ from memrl.run.agent import Learner, Metrics
 from memrl.run.directory import RunDirectory
 from memrl.run.global_generators import randomness_state, restore_randomness
 from memrl.run.progress import Progress, SilentProgress
+from memrl.run.reporter import NoReporter, Reporter, Saved
 from memrl.run.signals import SIGNALS, StopRequest, stop_on_signals
-from memrl.tracking.metrics_file import SECONDS, unit_as_text
+from memrl.tracking.metrics_file import SECONDS, Row, unit_as_text
 from memrl.tracking.tracker import SilentTracker, Tracker
 
 _SCORES: Final = ("episode/success", "episode/return")  # the first that is known counts
@@ -44,6 +45,7 @@ def fit(
     progress: Progress | None = None,
     resume: Checkpoint | None = None,
     checkpoint_seconds: float = 60.0,
+    reporter: Reporter | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> TrainingResult:
     """Train ``learner`` until its experience reaches ``total``; write metrics and checkpoints.
@@ -62,6 +64,7 @@ def fit(
         progress: shows the progress on the terminal.
         resume: the checkpoint to continue from.
         checkpoint_seconds: seconds between checkpoints.
+        reporter: hears of each checkpoint, and may ask for more of them.
         clock: returns seconds, monotonic.
 
     Raises:
@@ -76,6 +79,7 @@ def fit(
             tracker=tracker,
             progress=progress or SilentProgress(),
             checkpoint_seconds=checkpoint_seconds,
+            reporter=reporter or NoReporter(),
             stop=stop,
             clock=clock,
         )
@@ -95,6 +99,7 @@ class _Training:
     tracker: Tracker | SilentTracker
     progress: Progress
     checkpoint_seconds: float
+    reporter: Reporter
     stop: StopRequest
     clock: Callable[[], float]
 
@@ -103,6 +108,7 @@ class _Training:
         self._unsaved: list[Metrics] = []  # of the iterations since the last checkpoint
         self._last: Path | None = None
         self._last_seen = -1
+        self._row: Row = {}
 
     def _begin(self, seconds_before: float) -> None:
         now = self.clock()
@@ -152,8 +158,9 @@ class _Training:
 
     def _on_iteration(self, metrics: Metrics) -> None:
         now, seen = self.clock(), self.learner.experience
-        due = rank() == 0 and now - self._saved_at >= self.checkpoint_seconds
-        metrics, signum, due = self._agreed(metrics, self.stop.signum, due)
+        timed = now - self._saved_at >= self.checkpoint_seconds
+        wanted = timed or self.reporter.is_due(max(self._last_seen, 0), seen)
+        metrics, signum, due = self._agreed(metrics, self.stop.signum, rank() == 0 and wanted)
         before, seen_before = self._row_at
         speed = (seen - seen_before) / (now - before) if now > before else math.nan
         self._row_at = (now, seen)
@@ -162,6 +169,7 @@ class _Training:
         self.tracker.log(row)
         self.progress.update(row)
         self._unsaved.append(metrics)
+        self._row = row
         if signum is not None:
             self._save()
             raise self._interrupted(signum)
@@ -188,14 +196,16 @@ class _Training:
     def _save(self) -> None:
         self.tracker.sync()
         self._last_seen = self.learner.experience
+        score = _score(self._unsaved)
         self._last = self.checkpoints.save(
             self._state(),
             experience=self._last_seen,
-            score=_score(self._unsaved),
+            score=score,
             common={"run", "tracker", *(f"agent.{part}" for part in self._common())},
         )
         self._unsaved = []
         self._saved_at = self.clock()
+        self.reporter.saved(Saved(self._last, self._last_seen, score, self._row))
 
     def _interrupted(self, signum: int) -> Interrupted:
         seen, unit = max(self._last_seen, 0), unit_as_text(self.learner.unit)
