@@ -27,8 +27,10 @@ class EpisodeStatistics:
 
     def _begin(self) -> None:
         device = self._running.device
-        # Sums over episodes: their count, then the values named in `_names`.
+        # Sums over episodes: their count, then the values named in `_names`; and how many of these
+        # are known: NaN means that an episode has no such value.
         self._sums = torch.zeros(1 + len(self._names), dtype=torch.float64, device=device)
+        self._known = torch.zeros_like(self._sums)
         self._reward = torch.zeros((), dtype=torch.float64, device=device)
         self.steps = torch.zeros((), dtype=torch.int64, device=device)
 
@@ -39,7 +41,9 @@ class EpisodeStatistics:
         ended = step.ended & valid
         metrics = [step.metrics[name] for name in self._names[2:]]
         values = torch.stack([torch.ones_like(reward), *self._running, *metrics])
-        self._sums = self._sums + torch.where(ended, values, 0.0).sum(1)
+        known = ended & ~values.isnan()
+        self._sums = self._sums + torch.where(known, values, 0.0).sum(1)
+        self._known = self._known + known.sum(1)
         self._running = torch.where(ended | ~valid, 0.0, self._running)
         self._reward = self._reward + reward.sum()
         self.steps = self.steps + valid.sum()
@@ -50,8 +54,11 @@ class EpisodeStatistics:
         With several ranks these are a rank's parts, as those of `masked_mean`.
         """
         _, *sums = self._sums.unbind()
-        count = mean_over_ranks(self._sums[0])
-        means = {f"episode/{name}": s / count for name, s in zip(self._names, sums, strict=True)}
+        count, *known = mean_over_ranks(self._known).unbind()
+        means = {
+            f"episode/{name}": total / number
+            for name, total, number in zip(self._names, sums, known, strict=True)
+        }
         reward = self._reward / mean_over_ranks(self.steps)
         self._begin()
         return {"episode/count": count * ranks(), **means, "rollout/reward": reward}
@@ -65,6 +72,7 @@ class EpisodeStatistics:
         return {
             "running": self._running,
             "sums": self._sums,
+            "known": self._known,
             "reward": self._reward,
             "steps": self.steps,
         }
@@ -73,5 +81,8 @@ class EpisodeStatistics:
         """Continue from ``state_dict``."""
         self._running = saved["running"].to(self._running)
         self._sums = saved["sums"].to(self._sums)
+        # Older states count episodes alone.
+        known = saved.get("known", self._sums[:1].expand_as(self._sums))
+        self._known = known.to(self._known, copy=True)
         self._reward = saved["reward"].to(self._reward)
         self.steps = saved["steps"].to(self.steps)

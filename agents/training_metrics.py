@@ -50,16 +50,18 @@ class Averages:
 
 
 def episode_metrics(rollout: Rollout) -> dict[str, Tensor]:
-    """Means over the episodes that ended in the rollout; NaN when none did.
+    """Means over the episodes that ended in the rollout and have such a value; NaN if none.
 
     With several ranks these are a rank's parts, as those of `masked_mean`.
     """
     done = (rollout.terminated | rollout.truncated) & rollout.valid
-    count = mean_over_ranks(done.sum())
     per_episode = {"return": rollout.episode_return, "length": rollout.episode_length}
+    values = per_episode | rollout.metrics
+    known = [done & ~value.isnan() for value in values.values()]
+    count, *numbers = mean_over_ranks(torch.stack([done.sum(), *(k.sum() for k in known)])).unbind()
     means = {
-        f"episode/{name}": torch.where(done, values, 0.0).sum() / count
-        for name, values in (per_episode | rollout.metrics).items()
+        f"episode/{name}": torch.where(there, value, 0.0).sum() / number
+        for (name, value), there, number in zip(values.items(), known, numbers, strict=True)
     }
     return {"episode/count": count * ranks()} | means
 

@@ -27,7 +27,7 @@ from memrl.agents.ppo.self_imitation import SelfImitation
 from memrl.agents.ppo.teachers import Teacher, Teachers
 from memrl.agents.state_checks import check_keys, check_num_envs, check_parts, check_weights
 from memrl.agents.training_metrics import Averages, episode_metrics, memory_metrics
-from memrl.bonus.bonus import Experience
+from memrl.bonus.bonus import Bonus, Experience
 from memrl.checkpoint.optimizer import load_moments, moments
 from memrl.distributed.collectives import broadcast_, max_over_ranks, sum_over_ranks
 from memrl.losses.ppo import masked_mean
@@ -138,21 +138,42 @@ class PPO(ActsWithMemory):
         self.collect = CapturedCollect(self.collector, self.rollout)
         self.learner.capture(self.rollout)
 
+    def bonus_for(self, env: BatchedEnv) -> Bonus | None:
+        """The bonus of training as it is now, for episodes in other environments; None without one.
+
+        What it has learned is copied; what it stores of single environments begins anew.
+        """
+        if self.collector.bonus is None:
+            return None
+        fresh, trained = make_bonus(env, self.config.bonus, 0), self.collector.bonus.state_dict()
+        assert fresh is not None
+        own = fresh.state_dict()
+
+        def of_environments(name: str) -> bool:
+            here, there = own[name], trained[name]
+            return isinstance(here, Tensor) and here.shape != there.shape
+
+        fresh.load_state_dict(
+            {name: (own if of_environments(name) else trained)[name] for name in own}
+        )
+        return fresh
+
     def learn_from(self, teachers: Sequence[Teacher]) -> None:
         """Learn from these teachers, too, from the next iteration on."""
         self.learner.teachers = Teachers(teachers, self.rollout, self.return_norm)
 
     def rehearse(self, rollouts: Sequence[Rollout]) -> None:
-        """Clone these sequences of earlier tasks, too: see ``Rehearsal``."""
+        """Learn from these sequences of earlier tasks, too: see ``Rehearsal``."""
         generator = torch.Generator().manual_seed(self._rehearsal_seed)
         self.learner.rehearsal = Rehearsal(
-            self.policy, rollouts, self.config.rehearsal, generator, self.return_norm
+            self.policy, rollouts, self.config, generator, self.return_norm
         )
 
     def learn(self, total_steps: int, on_iteration: Callable[[Metrics], None]) -> None:
         """See ``memrl.run.agent.Agent.learn``; ``total_steps`` also ends the schedules."""
         broadcast_(self.policy, self.learner.auxiliary)
         times = self.collector.times
+        times.read()  # what was before is no part of an iteration
         while self.env_steps < total_steps:
             progress = self.env_steps / total_steps
             self.policy.core.silence(None)

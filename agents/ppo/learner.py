@@ -186,19 +186,23 @@ class Learner:
         if self.auxiliary is not None:
             extra = self.auxiliary(out.memory, chunk.obs, chunk.start, chunk.valid)
             total, others = total + self.auxiliary.weight * extra.loss, others | extra.named()
-        for name, far, weights in self._imitated(chunk, out):
-            total = total + weights.weight * far.kl + weights.value_weight * far.value
-            others |= {f"{name}_kl": far.kl, f"{name}_value": far.value}
+        for name, term, weight in self._of_others(chunk, out):
+            total, others[name] = total + weight * term, term
         return loss, total, others
 
-    def _imitated(
-        self, chunk: Chunk, out: PolicyUnrolled
-    ) -> Iterator[tuple[str, ImitationLoss, ImitationConfig]]:
-        """The distances from what others do, each with its name and its weights."""
+    def _of_others(self, chunk: Chunk, out: PolicyUnrolled) -> Iterator[tuple[str, Tensor, float]]:
+        """Losses by what other agents do or did, each with its name and its weight."""
+        config = self.config
         if self.teachers is not None:
-            yield "teacher", self.teachers.loss(self.policy.actor, chunk, out), self.config.teacher
+            far = self.teachers.loss(self.policy.actor, chunk, out)
+            yield from _imitation("teacher", far, config.teacher)
         if self.rehearsal is not None:
-            yield "rehearsal", self.rehearsal.loss(), self.config.rehearsal
+            cloning, learned = self.rehearsal.loss()
+            yield from _imitation("rehearsal", cloning, config.rehearsal)
+            if learned is not None:
+                weight = config.rehearsal.vtrace
+                yield "vtrace_policy", learned.policy, weight
+                yield "vtrace_value", learned.value, weight * config.value_coef
 
     def step(
         self, total: Tensor, losses: Mapping[str, Tensor], failed: Tensor | None = None
@@ -249,3 +253,11 @@ class Learner:
 def _kl(part: Tensor) -> float:
     """The KL of all ranks, which stop together, on the host."""
     return float(mean_over_ranks(part))
+
+
+def _imitation(
+    name: str, far: ImitationLoss, weights: ImitationConfig
+) -> Iterator[tuple[str, Tensor, float]]:
+    """The terms of a distance from other agents."""
+    yield f"{name}_kl", far.kl, weights.weight
+    yield f"{name}_value", far.value, weights.value_weight

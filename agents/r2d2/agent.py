@@ -77,6 +77,7 @@ class R2D2(ActsWithMemory):
         """See ``memrl.run.agent.Agent.learn``; ``total_steps`` also ends the schedule of β."""
         broadcast_(self.policy, self.learner.target, self.learner.auxiliary)
         times = self.collector.times
+        times.read()  # what was before is no part of an iteration
         while self.env_steps < total_steps:
             beta = self.config.schedules(self.env_steps / total_steps)["replay.beta"]
             self.policy.core.silence(None)

@@ -71,9 +71,11 @@ def train(
     memrl train --resume runs/NAME total_steps=2_000_000
 
     run.dir=PATH names the run directory (of a sweep, the folder of its runs); total_steps=N is the
-    length in env steps. `memrl config` prints every key; `memrl memories` and `memrl envs` list
-    what can be chosen. Your own, from the folder of their files: memory=MODULE:CLASS,
-    env=MODULE:ID; --config-dir DIR adds YAML files.
+    length in env steps; workers=N trains by N processes. A sweep that was stopped goes on with the
+    same command; with hydra/launcher=joblib its jobs share the cores, and +sweep=ppo searches.
+    `memrl config` prints every key; `memrl memories` and `memrl envs` list what can be chosen. Your
+    own, from the folder of their files: memory=MODULE:CLASS, env=MODULE:ID; --config-dir DIR adds
+    YAML files.
     """
     from memrl.cli.train import resume_run, start_runs
 
@@ -185,17 +187,67 @@ def evaluate(run: RunPath, options: Words = None, json: Json = False) -> None:
 
 
 @app.command(epilog=OWN_MODULE)
-def watch(run: RunPath, options: Words = None) -> None:
+def watch(
+    run: RunPath,
+    options: Words = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Serve the page of `memrl inspect` while a run trains.")
+    ] = False,
+) -> None:
     """One episode as a GIF, or in a window: what the agent sees, and its memory at that step.
 
     Keys: ablate=state|reads|PART (silence a part that the memory names; prints the change in
     success), window=false|true, out=PATH.gif|PATH.png|FOLDER, checkpoint=last|best,
     greedy=false|true, seed, device, bank, max_steps (at most 1000 are filmed), episodes (of each
     evaluation that an ablation compares), memory.slots=N.
+
+    With --live: on this machine alone, made anew for each checkpoint, until Ctrl-C. Keys: port
+    (a free one), and those of `memrl inspect` but out; episodes=16.
     """
+    if live:
+        from memrl.cli.live import follow_run
+
+        follow_run(run, options or [])
+        return
     from memrl.cli.runs import watch_run
 
     watch_run(run, options or [])
+
+
+@app.command(epilog=OWN_MODULE)
+def inspect(
+    words: Annotated[
+        list[str], typer.Argument(metavar="RUN", help="Run directories, then KEY=VALUE.")
+    ],
+) -> None:
+    """Fresh episodes as one HTML page: a slider moves what was seen, decided and remembered.
+
+    Keys: episodes=64, out=PATH.html|FOLDER (inspect.html in the first RUN), browser=true|false
+    (open it), max_steps=500 (at most 2000), source_steps=200 (in episodes of which it is worked out
+    where reads come from), checkpoint=last|best, greedy=false|true, seed, device,
+    ablate=state|reads|PART, bank, memory.slots=N.
+    """
+    from memrl.cli.inspect import inspect_runs
+
+    inspect_runs(words)
+
+
+@app.command(epilog=OWN_MODULE)
+def probe(run: RunPath, options: Words = None, json: Json = False) -> None:
+    """Experiments on the memory of a trained agent: is it used, when, and what does it hold?
+
+    Success with reads silenced, the state wiped, frozen, or taken from an episode with another cue;
+    how well the cue can be read off the memory at each step; from which steps its reads come.
+    Writes probe.json and probe.png into the run.
+
+    Keys: episodes=500, step=T (when the memory is changed: a step from 1 on; by default several
+    moments between the cue and the end), gap=N (leave out episodes that end in fewer than N steps
+    after the cue was last in view), out=FOLDER, checkpoint=last|best, greedy=false|true, seed,
+    device, max_steps (env steps that an undisturbed episode may have).
+    """
+    from memrl.cli.probe import probe_run
+
+    probe_run(run, options or [], as_json=json)
 
 
 @app.command(epilog=OWN_MODULE)

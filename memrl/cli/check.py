@@ -14,11 +14,10 @@ from memrl.bonus import BONUSES
 from memrl.checkpoint import file as checkpoint
 from memrl.cli.arguments import values
 from memrl.config.composition import compose
-from memrl.envs.make import check as check_env
 from memrl.evaluation.evaluate import evaluate
 from memrl.memory import registry
 from memrl.nn.encoder import ENCODERS
-from memrl.pipeline.build import make_agent, make_env
+from memrl.pipeline.build import check_env, make_agent, make_env
 from memrl.pipeline.setup import prepare
 from memrl.plugins import import_plugin, own_error
 from memrl.registry import Registry
@@ -125,8 +124,7 @@ class _Run(NamedTuple):
 
 def _train(words: Sequence[str]) -> _Run:
     config = compose([*words, "threads=1"])
-    task = config.env
-    check_env(task.id, family=task.family, **(task.model_extra or {}))
+    check_env(config.env)
     prepare(config)
 
     def play(agent: Any) -> object:

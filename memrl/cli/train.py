@@ -11,7 +11,7 @@ from typing import Final
 
 from memrl.cli.arguments import changes_of
 from memrl.cli.output import config_lines, listener
-from memrl.cli.sweep import Composed, play
+from memrl.cli.sweep import Composed, Made, play
 from memrl.cluster.connection import need_ray
 from memrl.cluster.training import train_on_cluster
 from memrl.config.composition import compose
@@ -20,8 +20,9 @@ from memrl.config.models import Config
 from memrl.distributed.collectives import rank
 from memrl.distributed.group import is_started_as_rank, joined
 from memrl.distributed.launch import launch
-from memrl.envs.make import check, family_of
+from memrl.envs.make import family_of
 from memrl.evaluation.run_labels import dotted_items
+from memrl.pipeline.build import check_env
 from memrl.pipeline.directories import refuse_taken
 from memrl.pipeline.loading import read_config
 from memrl.pipeline.ranks import need_data_parallel
@@ -36,11 +37,14 @@ RESUMED: Final = ("total_steps", "workers")
 def start_runs(overrides: Sequence[str], *, as_json: bool) -> None:
     """Train once, or with ``-m`` once for each job of a sweep."""
 
-    def job(composed: Composed) -> Run | None:
+    def job(composed: Composed) -> Made | None:
         config = composed.resolve(Config)
-        check(config.env.id, family=config.env.family, **(config.env.model_extra or {}))
+        check_env(config.env)
         if is_started_as_rank() or config.workers > 1 or config.launcher == "ray":
             refuse_sweep(composed)
+        earlier = composed.earlier(config)
+        if earlier is not None and earlier.summary.exists():
+            return composed.skip(earlier, listener(as_json=as_json))
         if not is_started_as_rank():
             refuse_taken(config)
             if config.launcher == "ray":
@@ -52,11 +56,11 @@ def start_runs(overrides: Sequence[str], *, as_json: bool) -> None:
         with joined(config.device) as membership:
             say = listener(as_json=as_json, silent=rank() > 0)
             built = TrainJob(config)  # before anything is printed: a wrong value is told alone
-            if rank() == 0:
+            if rank() == 0 and earlier is None:
                 built.take_weights()
             composed.announce(config_lines(config), say)
             first = rank() == 0
-            run = train_job(built, say=say, learned=membership.leave)
+            run = train_job(built, earlier, style=composed.style, say=say, learned=membership.leave)
         if composed.place is not None:
             say(f"all files: {run.path}")
         elif first:
@@ -75,7 +79,7 @@ def resume_run(path: Path, overrides: Sequence[str], *, as_json: bool) -> None:
     """
     directory = RunDirectory.open(path)
     config = read_config(directory, **changes_of(overrides, RESUMED, path))
-    check(config.env.id, family=config.env.family, **(config.env.model_extra or {}))
+    check_env(config.env)
     if config.launcher == "ray" and not is_started_as_rank():
         start_on_ray(config, directory, words_of(config), as_json=as_json)
         return

@@ -20,9 +20,9 @@ from memrl.cluster.trial import Search
 from memrl.config.composition import compose
 from memrl.config.models import Config, Count, LaxPath
 from memrl.config.search_space import Space, split_space
-from memrl.envs.make import check
 from memrl.errors import RunError
 from memrl.options import Strict
+from memrl.pipeline.build import check_env
 from memrl.pipeline.directories import path_name
 from memrl.plugins import NAMED, plugin_words
 from memrl.run.machine import usable_cores
@@ -86,7 +86,7 @@ def _checked(space: Space) -> Config:
         ValueError: one of them is refused.
     """
     config, *_ = [compose(words) for words in space.corners()]
-    check(config.env.id, family=config.env.family, **(config.env.model_extra or {}))
+    check_env(config.env)
     return config
 
 

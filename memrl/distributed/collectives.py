@@ -99,6 +99,16 @@ def of_all_ranks(value: Any) -> list[Any]:
     return values
 
 
+def tensors_of_all_ranks(x: Tensor) -> list[Tensor]:
+    """The tensor of each rank, in the order of ranks; all have the same shape."""
+    if ranks() == 1:
+        return [x]
+    parts = [torch.empty_like(x) for _ in range(ranks())]
+    with _loss_explained():
+        dist.all_gather(parts, x.contiguous())
+    return parts
+
+
 def _grouped() -> bool:
     return dist.is_available() and dist.is_initialized()
 

@@ -27,6 +27,13 @@ class Unrolled(NamedTuple):
     cost: Tensor | None = None  # [T, B]  the core's own loss (ponder, compression), if it has one
 
 
+class Edit(NamedTuple):
+    """How one step changed a memory of N slots: M_t = keep ∘ M_{t−1} + add."""
+
+    keep: Tensor  # [B, N, W]  in [0, 1]
+    add: Tensor  # [B, N, W]
+
+
 class MemoryCore(nn.Module, ABC, Generic[S]):
     """A recurrent map from features to features, with an explicit state.
 
@@ -50,6 +57,8 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
         context: how many of the last features the core reads as a context, such as the entries
             ``policy.beside``; None if it does not.
         paper: author, year and title, for tables and citations.
+        not_reset: leaves of the state that a reset leaves as they are, since other leaves say what
+            an episode sees of them: it would write all of a large memory.
         autocasts: ``forward`` supports autocast and keeps its state in full precision; other cores
             run without autocast.
         ablations: the parts that ``silence`` can ablate.
@@ -59,6 +68,7 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
 
     paper: ClassVar[str] = ""
     ablations: frozenset[str] = frozenset()
+    not_reset: ClassVar[tuple[str, ...]] = ()
     autocasts: ClassVar[bool] = False
     horizon: int | None = None
     reads_first: ClassVar[bool] = False
@@ -104,6 +114,14 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
     def diagnostics(self, state: S) -> dict[str, Tensor]:
         """Quantities to plot and log: weights over slots, usage, gates, all [B, ...]."""
         return {}
+
+    def edit(self, x: Tensor, before: S, after: S) -> Edit | None:
+        """What the step from ``before`` to ``after`` did to the slots, for x [B, I].
+
+        None: its state has no ``memory`` [B, N, W] with ``read_weights`` [B, R, N] to it, or other
+        steps change it in another way. Tells where a read comes from (``memrl.probing``).
+        """
+        return None
 
     def silence(self, part: str | None) -> None:
         """Ablate one part of the memory from now on; None ablates nothing.
@@ -169,7 +187,11 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
             mask = start.view(-1, *[1] * (old.dim() - 1))
             return torch.where(mask, new, old, out=old) if donate else torch.where(mask, new, old)
 
-        return map_state(choose, state, initial)
+        if not self.not_reset:
+            return map_state(choose, state, initial)
+        kept = {name: getattr(state, name) for name in self.not_reset}
+        bare: list[Any] = [each._replace(**dict.fromkeys(kept, ())) for each in (state, initial)]  # type: ignore[attr-defined]
+        return map_state(choose, *bare)._replace(**kept)  # type: ignore[no-any-return]
 
     def step(
         self,

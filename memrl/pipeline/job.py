@@ -16,10 +16,11 @@ import torch
 from memrl.checkpoint.folder import Checkpoint
 from memrl.config.models import Common
 from memrl.distributed.collectives import rank
-from memrl.errors import Interrupted, RunError
+from memrl.errors import Interrupted, RankLost, RunError
 from memrl.pipeline.build import compile_memory
 from memrl.pipeline.directories import finished, open_directory, restarted
 from memrl.pipeline.inheritance import Weights, weights_of
+from memrl.pipeline.labels import group_of, headline, tags_of
 from memrl.pipeline.loading import checkpoints_of
 from memrl.pipeline.ranks import same_directory
 from memrl.run.agent import Learner
@@ -166,9 +167,20 @@ def run(
     with open_directory(config, target, learner.unit, say, data=data) as (directory, resume):
         if resume is None and not new:
             _inherit(job, say)  # it was stopped before its first checkpoint
-        result = _run_in(
-            directory, resume, job, data, style=style, say=say, reporter=reporter, learned=learned
-        )
+        try:
+            result = _run_in(
+                directory,
+                resume,
+                job,
+                data,
+                style=style,
+                say=say,
+                reporter=reporter,
+                learned=learned,
+            )
+        except RankLost:
+            say(f"a rank is missing; if nothing starts it anew: {directory.resume_command()}")
+            raise
     finished(config)
     return result
 
@@ -222,6 +234,8 @@ def _run_in(
         tensorboard=config.track.tensorboard,
         wandb=config.track.wandb,
         project=config.track.project,
+        group=group_of(config),
+        tags=tags_of(config),
         unit=learner.unit,
         resume=resume,
         say=say,
@@ -251,6 +265,7 @@ def _run_in(
             ) from None
         told = {**result, **provenance(trained, learner.unit, job.device)}
         summary = write_summary(directory.summary, told)
-        episode = directory.episode if directory.episode.exists() else None
-        tracker.finish(episode=episode, checkpoint=trained.checkpoint)
+        tracker.finish(
+            pictures=directory.pictures(), checkpoint=trained.checkpoint, summary=headline(result)
+        )
     return Result(directory, summary, learner)

@@ -16,7 +16,7 @@ from memrl.config.models import Common
 from memrl.distributed.collectives import rank
 from memrl.distributed.group import local_rank, local_ranks
 from memrl.run.allocator import keep_freed_memory
-from memrl.run.machine import usable_cores
+from memrl.run.machine import usable_cores, usable_threads
 
 _TRAINING: Final = RLock()
 # A step's products and additions that a thread is worth; a step of fewer waits for its threads.
@@ -31,14 +31,14 @@ def prepare(config: Common) -> None:
     """
     find_device(config.device)
     allow_tf32(config.tf32)
-    torch.set_num_threads(config.threads or own_cores())
+    torch.set_num_threads(config.threads or own_threads())
     keep_freed_memory()
     _seed_globally(config.seed)
 
 
-def own_cores() -> int:
-    """The cores for this process: those of the machine, divided among its ranks."""
-    return max(1, usable_cores() // local_ranks())
+def own_threads() -> int:
+    """The threads of this process: its share of the cores, or as many as OMP_NUM_THREADS says."""
+    return min(usable_threads(), max(1, usable_cores() // local_ranks()))
 
 
 def allow_tf32(allowed: bool) -> None:
@@ -57,11 +57,11 @@ def suit_threads(threads: int | None, rows: int, network: nn.Module) -> None:
     A step multiplies each parameter once a row; networks with convolutions multiply far more often
     and get a thread for each core.
     """
-    cores = own_cores()
+    most = own_threads()
     if not any(isinstance(module, nn.Conv2d) for module in network.modules()):
         parameters = sum(weight.numel() for weight in network.parameters())
-        cores = max(1, min(cores, rows * parameters // THREAD_WORK))
-    torch.set_num_threads(threads or cores)
+        most = max(1, min(most, rows * parameters // THREAD_WORK))
+    torch.set_num_threads(threads or most)
 
 
 @contextmanager
@@ -98,12 +98,12 @@ def find_device(name: str) -> torch.device:
     return device
 
 
-def seed_for(seed: int, purpose: Literal["train", "evaluate", "watch"]) -> int:
+def seed_for(seed: int, purpose: Literal["train", "evaluate", "watch", "inspect"]) -> int:
     """A seed for one purpose; different purposes and different seeds get different episodes.
 
     So do different ranks; rank 0 has the seed of a process that trains alone.
     """
-    key = ("train", "evaluate", "watch").index(purpose)
+    key = ("train", "evaluate", "watch", "inspect").index(purpose)
     own = (key, rank()) if rank() else (key,)
     return int(np.random.SeedSequence(seed, spawn_key=own).generate_state(1)[0])
 

@@ -12,15 +12,19 @@ from gymnasium import spaces
 from torch import Tensor
 
 from memrl.agents.base import BaseAgent
+from memrl.agents.ppo.agent import PPO
 from memrl.agents.ppo.config import PPOConfig
 from memrl.config.models import Config
 from memrl.distributed.collectives import ranks
-from memrl.evaluation.evaluate import Evaluation, evaluate
+from memrl.evaluation.evaluate import Evaluation
 from memrl.evaluation.recording import Recording, record_episode
+from memrl.inspector.page import write_page
 from memrl.memory.state import nbytes
 from memrl.pipeline.build import capture_graphs, make_agent, make_env
 from memrl.pipeline.env_card import draw_view, references
+from memrl.pipeline.evaluating import evaluate_agent
 from memrl.pipeline.inheritance import Weights, fill
+from memrl.pipeline.inspection import inspect_run
 from memrl.pipeline.job import Job, Say, faults_told, run, whole_parts
 from memrl.pipeline.ranks import check_ranks
 from memrl.pipeline.report import (
@@ -132,7 +136,8 @@ class TrainJob(Job[Config, Agent]):
             capture_graphs(self.learner)
 
     def inherit(self, weights: Weights) -> str:
-        said = fill(self.learner.policy, weights)
+        return_norm = self.learner.return_norm if isinstance(self.learner, PPO) else None
+        said = fill(self.learner.policy, weights, return_norm)
         if isinstance(self.learner, BaseAgent):
             self.learner.weights_replaced()
         self._initial = first_weights(self.learner)
@@ -146,22 +151,13 @@ class TrainJob(Job[Config, Agent]):
     ) -> dict[str, Any]:
         if not has_learned(self.learner, self._initial):
             say(f"nothing was learned in {trained.experience:,} env steps: {UNTRAINED}")
-        evaluation = self._evaluate()
+        evaluation = evaluate_agent(self.config, self.learner)
         say(evaluation_line(evaluation))
         if self.config.run.pictures:
             self._draw(directory, evaluation, say)
+        if self.config.evaluate.inspect:
+            self._inspect(directory, say)
         return {**summarize(self.config, self.learner, evaluation), "ranks": self.ranks}
-
-    def _evaluate(self) -> Evaluation:
-        config, episodes = self.config, self.config.evaluate.episodes
-        env = make_env(config, num=min(config.env.num, episodes))
-        try:
-            seed, how = seed_for(config.seed, "evaluate"), config.evaluate
-            return evaluate(
-                self.learner, env, episodes, seed, greedy=how.greedy, max_steps=how.max_steps
-            )
-        finally:
-            env.close()
 
     def _draw(self, directory: RunDirectory, evaluation: Evaluation, say: Say) -> None:
         config, title = self.config, picture_title(self.config)
@@ -182,6 +178,20 @@ class TrainJob(Job[Config, Agent]):
             ):
                 with faults_told(say):
                     draw(config, recording, space, path, title=title)
+
+    def _inspect(self, directory: RunDirectory, say: Say) -> None:
+        """Write the page of ``memrl inspect``."""
+        how = self.config.evaluate
+        with faults_told(say):
+            page = inspect_run(
+                self.config,
+                self.learner,
+                episodes=how.inspect,
+                seed=seed_for(self.config.seed, "inspect"),
+                greedy=how.greedy,
+                facts={"run": str(directory)},
+            )
+            write_page(directory.page, [page], title=page.title)
 
     def _record(self) -> tuple[Recording, spaces.Dict]:
         """One episode of the trained agent, and the space of its observations."""
@@ -249,7 +259,7 @@ def summarize(config: Config, agent: Agent, evaluation: Evaluation) -> dict[str,
     return {
         "agent": config.agent.kind,
         "memory": config.memory["name"],
-        "env": config.env.id,
+        "env": config.env.title,
         "seed": config.seed,
         "success": evaluation.success.mean if evaluation.success else None,
         "return": evaluation.return_.mean,

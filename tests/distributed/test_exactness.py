@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import time
+
 import pytest
 import torch
 from ranks import on_ranks
 from small_agents import learn, make_agent, without_times
 from small_r2d2 import make_r2d2
-from suites import slow
 
 from memrl.agents.ppo.agent import PPO
 from memrl.distributed.collectives import mean_over_ranks, rank
@@ -84,7 +86,8 @@ def on_one_rank(memory):
     return learned(part)
 
 
-@pytest.mark.parametrize("memory", ["gru", slow("dnc"), slow("gtrxl")])
+@pytest.mark.slow
+@pytest.mark.parametrize("memory", ["gru", "dnc", "gtrxl"])
 def test_ranks_learn_what_one_process_learns_from_all_their_environments(memory):
     wanted = learned(collected(memory))
     for found in on_ranks(on_one_rank, memory):
@@ -98,20 +101,18 @@ def test_ranks_learn_what_one_process_learns_from_all_their_environments(memory)
 def ppo_learned(options):
     """The rows and the weights of an agent of this rank's own environments."""
     ours = make_agent(env=env(ROWS), seed=3 + rank(), **options)
-    rows = learn(ours, 3)
-    nets = (
-        [ours.policy, ours.learner.auxiliary, *vars(ours.collector.bonus or object()).values()]
-        if ours.collector.bonus
-        else [ours.policy, ours.learner.auxiliary]
-    )
-    weights = [net.state_dict() for net in nets if isinstance(net, torch.nn.Module)]
-    return rows, weights
+    rows = learn(ours, 4)
+    parts = [ours.policy, ours.learner.auxiliary]
+    if ours.collector.bonus is not None:
+        parts += vars(ours.collector.bonus).values()
+    return rows, [part.state_dict() for part in parts if isinstance(part, torch.nn.Module)]
 
 
 OPTIONS = [
     *({"bonus": {"kind": kind}} for kind in BONUSES),
     {"self_imitation": {"kind": "episodes", "longest": 5, "updates": 2, "batch": 3}},
     {"auxiliary": {"kind": "predict"}, "target_kl": 1e-4, "epochs": 4},
+    {"memory_options": {"grow": 20, "grow_above": 0.01, "slots": 5}, "memory": "memnn"},
 ]
 
 
@@ -155,3 +156,50 @@ def test_r2d2_learns_the_same_on_every_rank_from_replays_of_their_own():
         for name, value in here.items():
             assert torch.equal(value, there[name]), name
     assert str(on_ranks(r2d2_learned)) == str([ours, theirs])
+
+
+def diverged():
+    """What an agent says whose environments return NaN on rank 1."""
+    ours = make_agent(env=env(ROWS), seed=3)
+    before = [weight.clone() for weight in ours.policy.parameters()]
+    if rank() == 1:
+        ours.collector.env.step = with_nan(ours.collector.env.step)
+    try:
+        learn(ours, 3)
+    except FloatingPointError as error:
+        same = all(map(torch.equal, before, ours.policy.parameters()))
+        return str(error), same, ours.iteration
+
+
+def with_nan(step):
+    def poisoned(action):
+        transition = step(action)
+        return transition._replace(reward=transition.reward * math.nan)
+
+    return poisoned
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_not_finite_on_one_rank_ends_all_before_the_same_step():
+    ours, theirs = on_ranks(diverged)
+    assert ours[1:] == theirs[1:] == (True, 0)
+    assert "became NaN or infinite after 0 env steps" in ours[0]
+
+
+def waited():
+    """The shares of time of an agent whose environments are slow on rank 1."""
+    ours, rows = make_agent(env=env(ROWS), seed=3), []
+    step = ours.collector.env.step
+    ours.collector.env.step = lambda action: (time.sleep(0.03 * rank()), step(action))[1]
+    ours.learn(4 * 21 * ROWS, rows.append)
+    return rows[-1]
+
+
+@pytest.mark.slow
+def test_where_a_rank_waits_for_slow_environments_is_measured():
+    fast, slow = on_ranks(waited)
+    assert fast["time/waiting"] > slow["time/waiting"]
+    assert slow["time/env"] > fast["time/env"]
+    for row in (fast, slow):
+        parts = [row[f"time/{part}"] for part in ("env", "acting", "learning", "waiting")]
+        assert 0.5 < sum(parts) < 1.0001

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -40,6 +43,27 @@ def all_end_as_the_undisturbed_run(place, kills, seed):
 @pytest.mark.slow
 def test_four_killed_ranks_change_nothing(tmp_path):
     all_end_as_the_undisturbed_run(tmp_path, 4, seed=3)
+
+
+@pytest.mark.slow
+def test_a_killed_rank_of_workers_is_told_with_the_command_that_goes_on(tmp_path):
+    memrl = [sys.executable, "-m", "memrl", "train"]
+    words = [*killed_ranks.WORDS, "workers=2", f"run.root={tmp_path / 'runs'}"]
+    process = subprocess.Popen(
+        [*memrl, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while killed_ranks.rows_so_far(tmp_path) < 3:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(children[1]), signal.SIGKILL)
+    said, errors = process.communicate()
+    assert process.returncode == 128 + signal.SIGKILL
+    assert errors.splitlines()[-1] == "memrl: rank 1 was ended by SIGKILL, and the others with it"
+    (run,) = (tmp_path / "runs").iterdir()
+    assert f"memrl train --resume {run}" in said
+    subprocess.run([*memrl, "--resume", str(run)], check=True, capture_output=True)
+    assert [int(row["env_steps"]) for row in rows(tmp_path)] == [*range(256, 2561, 256)]
 
 
 @pytest.mark.nightly

@@ -7,8 +7,9 @@ from typing import TypeVar, final
 
 import torch
 from jaxtyping import Bool, Int
-from torch import Tensor, distributed
+from torch import Tensor
 
+from memrl.distributed.collectives import rank, ranks, tensors_of_all_ranks
 from memrl.memory.stores.search import Neighbours, merged
 
 N = TypeVar("N", int, Tensor)
@@ -35,8 +36,8 @@ class Share:
 
     @classmethod
     def of_group(cls) -> Share:
-        """This process's share; ``torch.distributed.init_process_group`` was called."""
-        return cls(distributed.get_rank(), distributed.get_world_size())
+        """This rank's share; all slots without a process group."""
+        return cls(rank(), ranks())
 
     def size(self, slots: N) -> N:
         """How many of the first ``slots`` slots are here."""
@@ -98,7 +99,5 @@ class Share:
 
     def _exchange(self, x: Tensor) -> list[Tensor]:
         """What each rank gives, of the same shape."""
-        parts = [torch.empty_like(x) for _ in range(self.ranks)]
-        distributed.all_gather(parts, x.contiguous())
         self.received += (self.ranks - 1) * x.nbytes
-        return parts
+        return tensors_of_all_ranks(x)
