@@ -54,7 +54,7 @@ def train_on_cluster(config: Config, run: RunDirectory | None = None) -> RunDire
         path = path or make_directory(config.run.root, name_of(config))
         run = RunDirectory(path.absolute())
         records = run.path.parent / RECORDS
-        told = {
+        told: dict[str, Any] = {
             "config": config.model_dump(mode="json"),
             "run": str(run),
             "plugins": [*NAMED],
