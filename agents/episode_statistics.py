@@ -8,6 +8,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from memrl.distributed.collectives import mean_over_ranks, ranks
 from memrl.rollout.env import BatchedEnv, Transition
 
 
@@ -48,15 +49,19 @@ class EpisodeStatistics:
         self.steps = self.steps + valid.sum()
 
     def read(self) -> dict[str, Tensor]:
-        """Return the means, named as in docs/metrics.md, and reset; NaN when no episode ended."""
-        count, *sums = self._sums.unbind()
+        """Return the means, named as in docs/metrics.md, and reset; NaN when no episode ended.
+
+        With several ranks these are a rank's parts, as those of `masked_mean`.
+        """
+        _, *sums = self._sums.unbind()
+        count, *known = mean_over_ranks(self._known).unbind()
         means = {
-            f"episode/{name}": total / known
-            for name, total, known in zip(self._names, sums, self._known[1:], strict=True)
+            f"episode/{name}": total / number
+            for name, total, number in zip(self._names, sums, known, strict=True)
         }
-        reward = self._reward / self.steps
+        reward = self._reward / mean_over_ranks(self.steps)
         self._begin()
-        return {"episode/count": count, **means, "rollout/reward": reward}
+        return {"episode/count": count * ranks(), **means, "rollout/reward": reward}
 
     def forget(self) -> None:
         """Drop the running episodes: they will not be counted."""

@@ -10,7 +10,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from memrl.envs.rows import where_rows
-from memrl.rollout.env import BatchedEnv, Carried, Obs, Transition, copied
+from memrl.rollout.env import BatchedEnv, Carried, Cue, Obs, Transition, copied
 from memrl.rollout.spaces import brief_space
 
 
@@ -136,6 +136,12 @@ class Previous(BatchedEnv):
 
     def goal_reward(self, achieved: Tensor, desired: Tensor) -> tuple[Tensor, Tensor]:
         return self.env.goal_reward(achieved, desired)
+
+    def cue(self) -> Cue | None:
+        return self.env.cue()
+
+    def choice(self, action: Tensor) -> Tensor | None:
+        return self.env.choice(action)
 
     def render(self, index: int = 0) -> Any:
         return self.env.render(index)

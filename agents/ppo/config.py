@@ -127,6 +127,8 @@ class RehearsalConfig(ImitationConfig):
 class PPOConfig(AgentConfig):
     """Proximal policy optimisation on whole chunks."""
 
+    data_parallel: ClassVar[bool] = True
+
     kind: Literal["ppo"] = "ppo"
     steps: Count = 64  # env steps per environment and rollout
     bptt: Count = 64  # env steps a gradient may travel back

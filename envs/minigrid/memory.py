@@ -21,7 +21,7 @@ from memrl.envs.minigrid.observer import TILE_SIZE, Observer
 from memrl.envs.minigrid.start_sampler import StartSampler
 from memrl.envs.minigrid.tensor_env import MiniGridEnv, rewards
 from memrl.options import checked_seed
-from memrl.rollout.env import Carried, Obs, Transition
+from memrl.rollout.env import Carried, Cue, Obs, Transition
 
 
 @final
@@ -87,6 +87,7 @@ class MemoryEnv(MiniGridEnv):
         self._direction = states.direction.to(move)
         self._success = task.success.float().to(move)
         self._over = (task.success | task.failure).to(move)
+        self._cue = task.cue.to(move)
         self._cue_visible = (task.cue_visible | (observation == "rgb_full")).to(move)
         self._reward_at = rewards(task.max_steps, move)
 
@@ -159,6 +160,17 @@ class MemoryEnv(MiniGridEnv):
         self._cue_seen = state["cue_seen"].to(self.device, copy=True)
         self._generator.set_state(state["generator"].cpu())
         return self._observe(self._state)
+
+    def cue(self) -> Cue:
+        """0 is a key, 1 a ball."""
+        visible = self._cue_visible.index_select(0, self._state)
+        return Cue(self._cue.index_select(0, self._state), visible)
+
+    def choice(self, action: Tensor) -> Tensor:
+        state = self._next.index_select(0, torch.add(action, self._state, alpha=NUM_ACTIONS))
+        cue = self._cue.index_select(0, state)
+        chosen = torch.where(self._success.index_select(0, state) > 0, cue, 1 - cue)
+        return torch.where(self._over.index_select(0, state), chosen, -1)
 
     def carried(self) -> Carried:
         return Carried((self._start, self._state, self._t, self._cue_seen), (self._generator,))

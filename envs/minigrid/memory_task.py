@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from memrl.envs.minigrid.automaton import Automaton, explore
+from memrl.envs.minigrid.cells import BALL, GREEN, pack
 from memrl.envs.minigrid.engine import NUM_ACTIONS, PICKUP, TOGGLE, GridEngine, GridState
 from memrl.envs.minigrid.memory_levels import memory_choices, memory_cue, memory_levels
 from memrl.envs.minigrid.start_sampler import StartSampler
@@ -34,6 +35,7 @@ class MemoryTask(NamedTuple):
     image: Tensor  # uint8 [S, V, V, 3]
     success: Tensor  # bool [S]
     failure: Tensor  # bool [S]
+    cue: Tensor  # int64 [S]; 0 a key, 1 a ball
     cue_visible: Tensor  # bool [S]
     max_steps: int  # env steps
 
@@ -71,6 +73,7 @@ def memory_task(id: str, agent_view_size: int = 7) -> MemoryTask:
         image=engine.observe(states),
         success=states.cell == success,
         failure=states.cell == failure,
+        cue=(states.cells[:, memory_cue(size)] == pack(BALL, GREEN)).long(),
         cue_visible=(lit & (index == memory_cue(size))).any(1),
         max_steps=5 * size**2,
     )

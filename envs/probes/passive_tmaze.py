@@ -13,7 +13,7 @@ from memrl.envs.catalogue import Levels
 from memrl.envs.episodic_env import Outcome, State
 from memrl.envs.probes.probe import Probe
 from memrl.envs.setups import Setups, Tensors
-from memrl.rollout.env import Obs
+from memrl.rollout.env import Cue, Obs
 
 _RIGHT: Final = 0
 _UP: Final = 1
@@ -63,6 +63,13 @@ class PassiveTMaze(Probe):
     def action_names(self) -> tuple[str, ...]:
         return ("right", "up", "left", "down")
 
+    def cue(self) -> Cue:
+        return Cue((self._current_setups()["goal"] + 1) // 2, self._state["t"] == 0)
+
+    def choice(self, action: Tensor) -> Tensor:
+        row = self._move(self._state, action)[1]
+        return torch.where((self._state["t"] == self.length) & (row != 0), (row + 1) // 2, -1)
+
     def _draw(self, num: int) -> Tensors:
         return {"goal": 2 * self._integers(2, num) - 1}
 
@@ -75,13 +82,18 @@ class PassiveTMaze(Probe):
         told = torch.where(state["t"] == 0, setups["goal"], torch.where(arrived, state["y"], 0))
         return {"obs": torch.stack([arrived, told], dim=1).float()}
 
-    def _step(self, setups: Setups, state: State, action: Tensor) -> Outcome:
-        x, y, time = state["x"], state["y"], state["t"] + 1
+    def _move(self, state: State, action: Tensor) -> tuple[Tensor, Tensor]:
+        """The cell after an action."""
+        x, y = state["x"], state["y"]
         along = (action == _RIGHT).long() - (action == _LEFT).long()
         across = (action == _UP).long() - (action == _DOWN).long()
         # The corridor is the row 0; the column of the junction has the rows -1, 0 and 1.
         moved_x = torch.where(y == 0, (x + along).clamp(0, self.length), x)
-        moved_y = torch.where(x == self.length, (y + across).clamp(-1, 1), y)
+        return moved_x, torch.where(x == self.length, (y + across).clamp(-1, 1), y)
+
+    def _step(self, setups: Setups, state: State, action: Tensor) -> Outcome:
+        time = state["t"] + 1
+        moved_x, moved_y = self._move(state, action)
         ended = time == self.length + 1
         success = ended & (moved_y == setups["goal"])
         late = (moved_x < time) & ~ended

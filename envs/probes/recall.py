@@ -6,12 +6,13 @@ from typing import final
 
 import torch
 from gymnasium import spaces
+from torch import Tensor
 
 from memrl.envs.catalogue import Levels
 from memrl.envs.episodic_env import State
 from memrl.envs.probes.question import CueQuestion
 from memrl.envs.setups import Setups, Tensors
-from memrl.rollout.env import Obs
+from memrl.rollout.env import Cue, Obs
 
 
 @final
@@ -51,6 +52,12 @@ class Recall(CueQuestion):
     @property
     def symbol_names(self) -> tuple[str, ...]:
         return (*(f"cue {cue}" for cue in range(self.cues)), "blank", "answer now")
+
+    def cue(self) -> Cue:
+        return Cue(self._current_setups()["cue"], self._state["t"] == 0)
+
+    def choice(self, action: Tensor) -> Tensor:
+        return torch.where(self._state["t"] == self.length - 1, action, -1)
 
     def _draw(self, num: int) -> Tensors:
         return {"cue": self._integers(self.cues, num)}

@@ -12,7 +12,7 @@ from memrl.envs.catalogue import Levels
 from memrl.envs.episodic_env import Outcome, State
 from memrl.envs.probes.probe import Probe
 from memrl.envs.setups import Setups, Tensors
-from memrl.rollout.env import Obs
+from memrl.rollout.env import Cue, Obs
 
 _CORRIDOR: Final = 2
 _JUNCTION: Final = 3
@@ -71,6 +71,13 @@ class TMaze(Probe):
     @property
     def symbol_names(self) -> tuple[str, ...]:
         return ("cue: left", "cue: right", "corridor", "junction")
+
+    def cue(self) -> Cue:
+        return Cue(self._current_setups()["side"], self._state["cell"] == 0)
+
+    def choice(self, action: Tensor) -> Tensor:
+        turns = (self._state["cell"] == self.length) & (action != _FORWARD)
+        return torch.where(turns, action - _LEFT, -1)
 
     def _draw(self, num: int) -> Tensors:
         return {"side": self._integers(2, num)}

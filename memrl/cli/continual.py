@@ -22,6 +22,7 @@ from memrl.continual.stages import (
     split_tasks,
     stages,
 )
+from memrl.distributed.group import need_one_process
 from memrl.errors import nearest
 from memrl.options import Strict
 from memrl.run.summary import standard
@@ -45,6 +46,7 @@ def run_course(words: Sequence[str], *, as_json: bool) -> None:
         ValueError: no tasks, tasks with different spaces, an unknown method or word.
         RunError: as ``memrl.train``.
     """
+    need_one_process("memrl continual")
     options, rest = _split(words)
     methods, tasks = _methods(options.methods), split_tasks(options.tasks)
     root, say = Path(options.root), listener(as_json=as_json)
@@ -108,6 +110,8 @@ def _split(words: Sequence[str]) -> tuple[Options, list[str]]:
     for word in rest:
         if word.startswith("-") or word.partition("=")[0] in ("env", "init", "run.dir"):
             raise ValueError(f"memrl continual takes no {word}: tasks, root and methods choose it")
+        if word.startswith("workers=") and word != "workers=1":
+            raise ValueError(f"memrl continual takes no {word}: it learns in one process")
     return check(known, Options), rest
 
 

@@ -33,19 +33,24 @@ from memrl.run.agent import Agent
 from memrl.run.directory import RunDirectory
 
 
-class EvaluateOptions(Strict):
-    """Keys of ``memrl evaluate``; None is what the run was configured with."""
+class RecallOptions(Strict):
+    """How an agent of a run is recalled and acts; None is what the run was configured with."""
 
-    episodes: Annotated[int, Ge(1)] | None = None
     checkpoint: Literal["last", "best"] = "last"
     greedy: bool | None = None
     ablate: str | None = None  # "state", or one of the memory's `ablations`
     seed: Annotated[int, Ge(0), Lt(2**32)] | None = None
     device: str | None = None
-    num: Annotated[int, Ge(1)] | None = None
-    max_steps: Count | None = None
     bank: Annotated[int, Ge(0)] | None = None
     memory: MemoryOptions = MemoryOptions()
+
+
+class EvaluateOptions(RecallOptions):
+    """Keys of ``memrl evaluate``; None is what the run was configured with."""
+
+    episodes: Annotated[int, Ge(1)] | None = None
+    num: Annotated[int, Ge(1)] | None = None
+    max_steps: Count | None = None
 
 
 class WatchOptions(EvaluateOptions):
@@ -146,7 +151,7 @@ def compare_ablation(config: Config, agent: Agent, options: EvaluateOptions) -> 
     print(f"{word} {before} with its memory, {after} without {options.ablate}: {change:+.3g}")
 
 
-def recall(path: Path, options: EvaluateOptions) -> tuple[Config, Agent]:
+def recall(path: Path, options: RecallOptions) -> tuple[Config, Agent]:
     """The config and the agent of a run.
 
     Raises:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, TypeAlias, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, TypeVar, cast
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 from omegaconf import OmegaConf
 from pydantic import (
     BaseModel,
@@ -139,6 +139,7 @@ class EvaluateConfig(Strict):
     episodes: Annotated[int, Ge(1)]
     greedy: bool
     max_steps: Count = 27_000  # env steps; an episode that goes on is cut off
+    inspect: Annotated[int, Ge(0), Le(1024)] = 0  # episodes on a page, as by `memrl inspect`
 
 
 class TrackConfig(Strict):
@@ -208,6 +209,8 @@ class Config(Common):
 
     command = "train"
     root = TRAIN
+    CHOOSER: ClassVar[str] = "launcher"
+    READ_BY: ClassVar[dict[str, tuple[str, ...]]] = {"cluster": ("ray",)}
     menus: ClassVar[Menus] = {
         **Common.menus,
         "env.id": None,
@@ -220,11 +223,22 @@ class Config(Common):
     total_key = "total_steps"
 
     total_steps: Count
+    workers: Annotated[int, Ge(1)] = 1  # processes
+    launcher: Literal["local", "ray"] = "local"  # who starts them: memrl on this machine, or Ray
+    cluster: str | None = None  # of Ray: auto, or HOST:PORT of its head; null = this machine alone
     capture: bool = False
     evaluate: EvaluateConfig
     env: EnvConfig
     policy: PolicyConfig
     agent: Annotated[SerializeAsAny[AgentConfig], BeforeValidator(_as_its_kind)]
+
+    @model_validator(mode="after")
+    def _cluster_is_read(self) -> Config:
+        if self.cluster is not None and self.launcher != "ray":
+            raise ValueError(
+                f"cluster={self.cluster} is not read by launcher={self.launcher} (it is by ray)"
+            )
+        return self
 
     @model_validator(mode="after")
     def _every_task_is_evaluated(self) -> Config:

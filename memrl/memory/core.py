@@ -27,6 +27,13 @@ class Unrolled(NamedTuple):
     cost: Tensor | None = None  # [T, B]  the core's own loss (ponder, compression), if it has one
 
 
+class Edit(NamedTuple):
+    """How one step changed a memory of N slots: M_t = keep ∘ M_{t−1} + add."""
+
+    keep: Tensor  # [B, N, W]  in [0, 1]
+    add: Tensor  # [B, N, W]
+
+
 class MemoryCore(nn.Module, ABC, Generic[S]):
     """A recurrent map from features to features, with an explicit state.
 
@@ -107,6 +114,14 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
     def diagnostics(self, state: S) -> dict[str, Tensor]:
         """Quantities to plot and log: weights over slots, usage, gates, all [B, ...]."""
         return {}
+
+    def edit(self, x: Tensor, before: S, after: S) -> Edit | None:
+        """What the step from ``before`` to ``after`` did to the slots, for x [B, I].
+
+        None: its state has no ``memory`` [B, N, W] with ``read_weights`` [B, R, N] to it, or other
+        steps change it in another way. Tells where a read comes from (``memrl.probing``).
+        """
+        return None
 
     def silence(self, part: str | None) -> None:
         """Ablate one part of the memory from now on; None ablates nothing.

@@ -8,6 +8,7 @@ import torch
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
+from memrl.memory.core import Edit
 from memrl.memory.kernels.choice import no_kernel, row_memory
 from memrl.memory.ops.access import Access
 from memrl.memory.ops.addressing import (
@@ -197,6 +198,14 @@ class DNC(ControlledMemory[DNCState], Slotted):
         read_weights = torch.addcmul(read_weights, ahead, after)
         reads = torch.bmm(read_weights, memory)
         return Access(reads, memory, usage, link, precedence, write_weights, read_weights)
+
+    def edit(self, x: Tensor, before: DNCState, after: DNCState) -> Edit:
+        hidden, _ = self._hidden(self._project(x), before)
+        ask, column = self._interface(self.interface(hidden)), after.write_weights.unsqueeze(-1)
+        keep = 1 - column * ask.erase
+        if self.deallocation:
+            keep = keep * retention(before.read_weights, ask.free_gates).unsqueeze(-1)
+        return Edit(keep, column * ask.add)
 
     def _by_content(self, ask: Interface, heads: slice, memory: Tensor) -> Tensor:
         """Content-based weights of some heads: [B, heads, N]."""

@@ -8,6 +8,7 @@ import torch
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor
 
+from memrl.memory.core import Edit
 from memrl.memory.kernels.choice import row_memory
 from memrl.memory.ops.addressing import COSINE_EPS, content_weights, entropy
 from memrl.memory.ops.controlled import Memory
@@ -100,13 +101,8 @@ class LRUA(ControlledMemory[LRUAState]):
 
     def _update(self, x: Tensor, state: LRUAState) -> tuple[Tensor, LRUAState]:
         controller = self._control(x, state.reads, state.controller)
-        asked, gates = torch.split(
-            self.interface(controller.h), [self.read_heads * self.word_dim, self.read_heads], dim=-1
-        )
-        keys = asked.tanh().view(-1, self.read_heads, self.word_dim)  # k_t
-
-        least = least_used(state.usage, self.read_heads)  # w^lu_{t-1}
-        write_weights = least_used_write_weights(gates.sigmoid(), state.read_weights, least)
+        keys, gates = self._interface(controller.h)
+        least, write_weights = self._write_weights(gates, state)
         erased = state.memory * (1 - least).unsqueeze(-1)
         memory = torch.baddbmm(erased, write_weights.mT, keys)  # M_t
 
@@ -115,6 +111,24 @@ class LRUA(ControlledMemory[LRUAState]):
         usage = decayed_usage(state.usage, read_weights, write_weights, self.usage_decay)
         after = LRUAState(memory, usage, read_weights, reads, controller)
         return torch.cat([controller.h, reads.flatten(1)], dim=-1), after
+
+    def _interface(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """The keys k_t [B, R, W] and the gates σ(α) [B, R]."""
+        asked, gates = torch.split(
+            self.interface(hidden), [self.read_heads * self.word_dim, self.read_heads], dim=-1
+        )
+        return asked.tanh().view(-1, self.read_heads, self.word_dim), gates.sigmoid()
+
+    def _write_weights(self, gates: Tensor, before: LRUAState) -> tuple[Tensor, Tensor]:
+        """w^lu_{t-1} [B, N], which is erased, and w^w_t [B, R, N]."""
+        least = least_used(before.usage, self.read_heads)
+        return least, least_used_write_weights(gates, before.read_weights, least)
+
+    def edit(self, x: Tensor, before: LRUAState, after: LRUAState) -> Edit:
+        keys, gates = self._interface(after.controller.h)
+        least, write_weights = self._write_weights(gates, before)
+        keep = (1 - least).unsqueeze(-1).expand_as(after.memory)
+        return Edit(keep, torch.bmm(write_weights.mT, keys))
 
     def diagnostics(self, state: LRUAState) -> dict[str, Tensor]:
         return {

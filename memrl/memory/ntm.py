@@ -8,6 +8,7 @@ import torch
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
+from memrl.memory.core import Edit
 from memrl.memory.kernels.choice import row_memory
 from memrl.memory.ops.addressing import (
     SHARPEN_EPS,
@@ -213,6 +214,13 @@ class NTM(ControlledMemory[NTMState], Slotted):
         memory = write(state.memory, write_weights, ask.erase, ask.add)
         after = NTMState(memory, read_weights, write_weights, reads, controller)
         return torch.cat([controller.h, reads.flatten(1)], dim=-1), after
+
+    def edit(self, x: Tensor, before: NTMState, after: NTMState) -> Edit:
+        ask, columns = self._interface(after.controller.h), after.write_weights.mT  # [B, N, D]
+        keep = torch.ones_like(after.memory)
+        for head in range(self.write_heads):
+            keep = keep * (1 - columns[..., head : head + 1] * ask.erase[:, head : head + 1])
+        return Edit(keep, torch.bmm(columns, ask.add))
 
     def _interface(self, hidden: Tensor) -> Interface:
         batch, heads, writers, w = hidden.shape[0], self.heads, self.write_heads, self.word_dim

@@ -45,6 +45,13 @@ class Transition(NamedTuple):
         return self.ended if self.valid is None else self.ended | ~self.valid
 
 
+class Cue(NamedTuple):
+    """What the present episodes ask an agent to remember; no agent sees this."""
+
+    identity: Tensor  # int64 [B]: which cue, from 0
+    visible: Tensor  # bool [B]: the present observation shows it
+
+
 def of_task(metric: str, task: str) -> str:
     """The name of a metric of one task among several: ``success/NAME``."""
     return f"{metric}/{task}"
@@ -140,6 +147,20 @@ class BatchedEnv(ABC):
         They equal what ``step`` would have returned if the goal had been ``desired``.
         """
         raise TypeError(f"{type(self).__name__} has no goals")
+
+    def cue(self) -> Cue | None:
+        """The cues of the present episodes; None: the task has none, or does not tell.
+
+        Experiments on memories read it (``memrl probe``); it changes nothing.
+        """
+        return None
+
+    def choice(self, action: Tensor) -> Tensor | None:
+        """The cue that an episode ends with if ``action`` [B] is taken now, int64 [B].
+
+        It is numbered as ``Cue.identity``, and -1 where the action chooses none. None without cues.
+        """
+        return None
 
     def render(self, index: int = 0) -> Any:
         """An image of one environment as uint8 [H, W, 3] (numpy), or None if it has none."""

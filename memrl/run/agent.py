@@ -85,3 +85,26 @@ class Agent(Learner, Protocol):
 
     def memory_state(self) -> Any:
         """The core's state after the last ``act``, leaves [B, ...]; None if there is none."""
+
+
+@runtime_checkable
+class TellsOutputs(Protocol):
+    """An agent that tells what its network said, for those who look at its decisions."""
+
+    def outputs(self) -> dict[str, Tensor]:
+        """After the last ``act``: ``probabilities``, ``action_values`` [B, A], ``value`` [B].
+
+        Entries that the network does not have are left out; all are before the first ``act``.
+        """
+
+
+@runtime_checkable
+class Remembering(Agent, Protocol):
+    """An agent whose acting memory is a state that can be replaced between two steps."""
+
+    def replace_memory(self, state: Any) -> None:
+        """Act on from ``state``, of the same shapes as ``memory_state``; see ``memrl probe``.
+
+        Raises:
+            ValueError: nothing was acted on yet, or the state has leaves of other shapes.
+        """

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from memrl.plots import style
 from memrl.plots.memory import colour_range
-from memrl.supervised.attention import attended_steps
+from memrl.probing.attention import attended_steps
 from memrl.supervised.model import SequenceModel
 from memrl.tasks.task import Batch, Texts
 

@@ -9,6 +9,7 @@ from small_agents import make_agent
 from small_episodic import make_agent as make_nec
 
 from memrl.envs.make import make
+from memrl.memory.state import leaves
 from memrl.rollout.arrays import read_observation
 from memrl.rollout.env import Transition
 
@@ -110,3 +111,29 @@ def test_tensors_on_another_device_are_moved_to_the_agents():
     space = make("probe/Recall-v0", 1, delay=2, prev_action=True, prev_reward=True)
     read, _ = read_observation(space.observation_space, obs, device)
     assert {value.device for value in read.values()} == {device}
+
+
+def test_a_state_that_is_put_back_is_acted_on_again():
+    agent, env = make_agent("dnc"), make("probe/Recall-v0", 3, prev_action=True, prev_reward=True)
+    agent.begin(seed=1)
+    seen = env.reset(7)
+    agent.act(seen)
+    kept = agent.memory_state()
+    seen = env.step(torch.zeros(3, dtype=torch.int64))
+    agent.act(seen)
+    want = agent.memory_state()
+    agent.act(seen)  # it goes on, and is set back
+    agent.replace_memory(kept)
+    agent.act(seen)
+    for got, expected in zip(leaves(agent.memory_state()), leaves(want), strict=True):
+        assert torch.equal(got, expected)
+
+
+def test_a_state_of_other_shapes_or_before_the_first_step_is_refused():
+    agent, env = make_agent("gru"), make("probe/Recall-v0", 3, prev_action=True, prev_reward=True)
+    agent.begin(seed=1)
+    with pytest.raises(ValueError, match="as after act"):
+        agent.replace_memory(agent.policy.initial_state(3))
+    agent.act(env.reset(7))
+    with pytest.raises(ValueError, match=r"\[\(5, 11\)\], allowed: \[\(3, 11\)\]"):
+        agent.replace_memory(agent.policy.initial_state(5))

@@ -1,0 +1,157 @@
+"""memrl probe: experiments on the memory of a trained agent, as a table, a file and a picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from annotated_types import Ge, Lt
+from pydantic import model_validator
+from rich.console import Console
+
+from memrl.checkpoint.atomic import write_atomically
+from memrl.cli.arguments import parse
+from memrl.cli.output import listener, table
+from memrl.config.models import Config, Count, LaxPath
+from memrl.options import Strict
+from memrl.pipeline.build import make_env
+from memrl.pipeline.env_card import references
+from memrl.pipeline.loading import read_config
+from memrl.pipeline.report import picture_title
+from memrl.pipeline.setup import prepare, seed_for
+from memrl.pipeline.trained import load
+from memrl.plots.probe import draw_probe
+from memrl.probing.experiments import OTHER, Experiments, Result
+from memrl.probing.provenance import METHODS
+from memrl.probing.report import as_dict, when_as_text
+from memrl.run.directory import RunDirectory
+
+_FEWEST: Final = 10  # episodes
+
+
+class ProbeOptions(Strict):
+    """Keys of ``memrl probe``; None is what the run was configured with."""
+
+    episodes: Annotated[int, Ge(_FEWEST)] = 500
+    step: Annotated[int, Ge(0)] | None = None  # None: moments between the cue and the end
+    gap: Annotated[int, Ge(1)] | None = None
+    checkpoint: Literal["last", "best"] = "last"
+    greedy: bool | None = None
+    seed: Annotated[int, Ge(0), Lt(2**32)] | None = None
+    device: str | None = None
+    max_steps: Count | None = None
+    out: LaxPath | None = None
+
+    @model_validator(mode="after")
+    def _what_is_set_is_read(self) -> ProbeOptions:
+        if self.gap is not None and self.step is not None:
+            raise ValueError(f"gap={self.gap} is not read with step={self.step}, which is a moment")
+        return self
+
+
+def probe_run(path: Path, words: Sequence[str], *, as_json: bool) -> None:
+    """Experiment on the memory of a run's agent; write probe.json and probe.png.
+
+    Raises:
+        ValueError: ``out`` is a file, or as ``memrl.probing.experiments.Experiments``.
+    """
+    options = parse(ProbeOptions, words)
+    folder = options.out or path
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"out={folder} is a file, allowed: a folder")
+    config = read_config(RunDirectory.open(path), device=options.device)
+    prepare(config)
+    agent = load(path, options.checkpoint, device=options.device)
+    env = make_env(config, num=options.episodes)
+    try:
+        experiments = Experiments(
+            agent,
+            env,
+            seed=seed_for(config.seed, "evaluate") if options.seed is None else options.seed,
+            limit=options.max_steps or config.evaluate.max_steps,
+            greedy=config.evaluate.greedy if options.greedy is None else options.greedy,
+            step=options.step,
+            gap=options.gap or 1,
+        )
+        results = _played(experiments)
+    finally:
+        env.close()
+    known = references(config, success=experiments.measure == "success")
+    report = {"run": str(path), "known": known, **as_dict(experiments, results)}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "probe.json", (json.dumps(report, indent=1) + "\n").encode())
+    draw_probe(
+        experiments, results, folder / "probe.png", title=picture_title(config), references=known
+    )
+    if as_json:
+        print(json.dumps(report))
+    say = listener(as_json=as_json)
+    say(_table(experiments.measure, results))
+    say("")
+    for line in _notes(experiments, results, config, known):
+        say(line)
+    say(f"{folder / 'probe.png'} and {folder / 'probe.json'}; one episode: memrl watch {path}")
+
+
+def _played(experiments: Experiments) -> list[Result]:
+    """All results, with a word on the last one while the next is played."""
+    console, results = Console(stderr=True), []
+    with console.status("the first experiments") as status:
+        for result in experiments.results():
+            results.append(result)
+            status.update(f"{len(results)} experiments so far, the last: {result.name}")
+    return results
+
+
+def _table(measure: str, results: Sequence[Result]) -> str:
+    headings = ["experiment", "when", measure, "interval", "change", "other cue", "again"]
+    rows = [
+        [
+            result.name,
+            when_as_text(result.when),
+            f"{result.score.mean:.3g}",
+            f"{result.score.low:.2f}–{result.score.high:.2f}",
+            f"{result.change.mean:+.3g}" if result.change else "",
+            f"{result.other.mean:.3g}" if result.other else "",
+            f"{result.again.mean:.3g}" if result.again else "",
+        ]
+        for result in results
+    ]
+    return table(headings, rows, right=headings[2:])
+
+
+def _notes(
+    experiments: Experiments, results: Sequence[Result], config: Config, known: dict[str, float]
+) -> Iterator[str]:
+    """What the table does not say."""
+    counted = int(experiments.rows.sum())
+    yield f"{counted:,} of {len(experiments.rows):,} episodes, in which the moment comes"
+    first = next((result for result in results if result.name == OTHER), None)
+    if first is not None and first.again and first.again.mean > 0 and first.unaided_other:
+        yield (
+            f"{first.again.mean:.0%} see their own cue again after they were given the state of "
+            f"another cue; of the others {first.unaided_other} end with it"
+        )
+    cut_off = {r.name: r.cut_off for r in reversed(results) if r.cut_off}
+    if cut_off:
+        yield (
+            f"cut off after {experiments.longest} env steps, twice the longest, and failed: "
+            + ", ".join(f"{name} {count}" for name, count in reversed(cut_off.items()))
+        )
+    if (level := known.get("memoryless")) is not None:
+        yield f"{experiments.measure} without a memory, at best: {level:.3g}"
+    if experiments.plain.cue is None:
+        yield f"{config.env.id} tells of no cue: without one, nothing is transplanted or read off"
+    for name, readout in experiments.readouts.items():
+        if readout.after:
+            yield (
+                f"{name}, read off the memory {readout.after[-1]} steps after the cue was first "
+                f"seen: {readout.memory[-1]}, off the observation {readout.observation[-1]}"
+            )
+    if (reads := experiments.reads) is not None:
+        yield (
+            f"share of the last read from steps that saw the cue: {reads.last} (evenly: "
+            f"{reads.even:.3g}); {METHODS[reads.example.method]}"
+        )
