@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Options of `make train`, for example: make train ARGS="memory=dnc seed=3"
 ARGS ?=
 
-.PHONY: install train test test-slow test-nightly test-lowest check fmt-check lint types docs fix wheel clean
+.PHONY: install train test test-slow test-nightly test-browser test-lowest check fmt-check lint types docs fix wheel clean
 
 install: $(VENV)/.installed
 
@@ -27,6 +27,10 @@ test-slow: $(VENV)/.installed-dev
 
 test-nightly: $(VENV)/.installed-dev
 	$(BIN)/pytest -n auto --dist worksteal $(SHAPES) -m nightly
+
+# The page of memrl inspect in Chromium; skipped, and said so, where there is none.
+test-browser: $(VENV)/.installed-dev
+	$(BIN)/pytest -m browser tests/inspector
 
 # The oldest versions that pyproject.toml declares, in an environment of their own.
 test-lowest:

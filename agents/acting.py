@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
@@ -13,9 +14,10 @@ from torch import Tensor
 from memrl.agents.base import BaseAgent
 from memrl.memory.parts.slots import Slotted
 from memrl.memory.state import leaves
+from memrl.nn.actions import Categorical
 from memrl.options import checked_seed
 from memrl.policies.actor_critic import Policy, PolicyStep
-from memrl.policies.q_network import QNetwork
+from memrl.policies.q_network import QNetwork, QStep
 from memrl.rollout.arrays import Form, read_observation
 from memrl.rollout.env import BatchedEnv, Obs, Transition
 
@@ -113,6 +115,7 @@ class Actor:
         self._generator = torch.Generator(self.observer.device).manual_seed(checked_seed(seed))
         self._greedy, self._reset_state = greedy, ablate == ABLATE_STATE
         self._state: Any = None
+        self._out: PolicyStep | QStep | None = None
         self.observer.begin()
 
     @torch.no_grad()
@@ -124,7 +127,7 @@ class Actor:
         if self._reset_state:
             start = torch.ones_like(start)
         out = self.policy.step(obs, self._state, start)
-        self._state = out.state
+        self._state, self._out = out.state, out
         return form.give(self.choose(out, obs, self._greedy, self._generator))
 
     def carry_over(self, core: Slotted) -> None:
@@ -139,6 +142,22 @@ class Actor:
     def memory_state(self) -> Any:
         """The core's state after the last ``act``, leaves [B, ...]; None before the first."""
         return self._state
+
+    def outputs(self) -> dict[str, Tensor]:
+        """What the network said at the last ``act``; see ``memrl.run.agent.TellsOutputs``."""
+        if self._out is None:
+            return {}
+        if isinstance(self._out, QStep):
+            q = self._out.q
+            known = q.masked_fill(q == torch.finfo(q.dtype).min, math.nan)
+            return {"action_values": known, "value": q.amax(dim=-1)}
+        chosen_from = self._out.actions
+        probabilities = (
+            {"probabilities": chosen_from.log_probs.exp()}
+            if isinstance(chosen_from, Categorical)
+            else {}
+        )
+        return {**probabilities, "value": self._out.value}
 
     def replace_memory(self, state: Any) -> None:
         """Act on from another state; see ``memrl.run.agent.Remembering``.
@@ -173,6 +192,10 @@ class ActsWithMemory(BaseAgent):
     def memory_state(self) -> Any:
         """See ``memrl.run.agent.Agent.memory_state``."""
         return self.actor.memory_state()
+
+    def outputs(self) -> dict[str, Tensor]:
+        """See ``memrl.run.agent.TellsOutputs``."""
+        return self.actor.outputs()
 
     def replace_memory(self, state: Any) -> None:
         """See ``memrl.run.agent.Remembering.replace_memory``."""

@@ -200,6 +200,7 @@ class EpisodicControl(BaseAgent):
             raise ValueError(f"{name} cannot ablate {ablate!r} (allowed: state)")
         drawn = torch.Generator(self.env.device).manual_seed(checked_seed(seed))
         self._acting = None if greedy else drawn
+        self._seen: Obs = {}
         self._values: ActionValues | None = None
         self.observer.begin()
 
@@ -207,7 +208,7 @@ class EpisodicControl(BaseAgent):
     def act(self, given: Any, start: Any = None) -> Any:
         """See ``memrl.run.agent.Agent.act``; actions depend on the present observation only."""
         obs, _, form = self.observer.read(given, start)
-        self._values = self.method.action_values(obs, mark=False)
+        self._seen, self._values = copied(obs), self.method.action_values(obs, mark=False)
         mask = allowed_actions(obs, self._values.q)
         if self._acting is None:
             return form.give(greedy_action(self._values, mask))
@@ -218,6 +219,26 @@ class EpisodicControl(BaseAgent):
     def memory(self) -> dict[str, Tensor]:
         """See ``memrl.run.agent.Agent.memory``: the values of all actions."""
         return {} if self._values is None else {"action_values": self._values.q}
+
+    @torch.no_grad()
+    def outputs(self) -> dict[str, Tensor]:
+        """See ``memrl.run.agent.TellsOutputs``; beside them the neighbours of the last keys.
+
+        ``neighbour_values`` and ``neighbour_distances`` [B, A, p]: NaN where there are fewer.
+        """
+        if self._values is None:
+            return {}
+        said = {"value": best_value(self._values, allowed_actions(self._seen, self._values.q))}
+        dictionaries = self.method.dictionaries
+        if dictionaries.empty:
+            return said
+        keys = self.method.policy(self._seen)
+        queries = keys.expand(self._values.q.shape[1], -1, -1)
+        near = dictionaries.near(queries, self.config.neighbours, mark=False)
+        far = (near.keys - keys.unsqueeze(1)).norm(dim=-1)  # [A, B, p]
+        found = {"neighbour_values": near.values, "neighbour_distances": far}
+        told = {name: x.masked_fill(~near.found, torch.nan) for name, x in found.items()}
+        return said | {name: x.transpose(0, 1) for name, x in told.items()}
 
     def memory_state(self) -> None:
         """See ``memrl.run.agent.Agent.memory_state``: there is no state."""

@@ -11,6 +11,7 @@ import typer
 
 from memrl.cli.bench_app import Json, Words, bench
 from memrl.cli.error_text import one_sentence
+from memrl.errors import RankLost
 
 # Every command imports what it needs when it is called: ``memrl --help`` answers at once.
 
@@ -70,9 +71,11 @@ def train(
     memrl train --resume runs/NAME total_steps=2_000_000
 
     run.dir=PATH names the run directory (of a sweep, the folder of its runs); total_steps=N is the
-    length in env steps. `memrl config` prints every key; `memrl memories` and `memrl envs` list
-    what can be chosen. Your own, from the folder of their files: memory=MODULE:CLASS,
-    env=MODULE:ID; --config-dir DIR adds YAML files.
+    length in env steps; workers=N trains by N processes. A sweep that was stopped goes on with the
+    same command; with hydra/launcher=joblib its jobs share the cores, and +sweep=ppo searches.
+    `memrl config` prints every key; `memrl memories` and `memrl envs` list what can be chosen;
+    env=[ID,ID] are several tasks at once. Your own, from the folder of their files:
+    memory=MODULE:CLASS, env=MODULE:ID; --config-dir DIR adds YAML files.
     """
     from memrl.cli.train import resume_run, start_runs
 
@@ -136,13 +139,34 @@ def continual(words: Words = None, json: Json = False) -> None:
     memrl continual tasks=[MiniGrid-MemoryS7-v0,MiniGrid-MemoryS9-v0] methods=[finetune,clear]
 
     Keys: tasks (ids of equal spaces, each with its options after blanks: [ID,ID env.delay=4]),
-    methods=[finetune,clear,distil], root=FOLDER (continual), alone=true (each task is learned from
-    its beginning, too: forward transfer needs it). All others are those of `memrl train`, for each
-    task. The same command goes on with what was stopped.
+    methods=[finetune,clear,distil,progressive], root=FOLDER (continual), alone=true (each task is
+    learned from its beginning, too: forward transfer needs it). All others are those of `memrl
+    train`, for each task. The same command goes on with what was stopped.
     """
     from memrl.cli.continual import run_course
 
     run_course(words or [], as_json=json)
+
+
+@app.command(context_settings=PASS_ON, epilog=OWN_MODULE)
+def tune(words: Words = None, json: Json = False) -> None:
+    """Search for good values of keys: trials with Ray Tune, of which ASHA stops the worse early.
+
+    memrl tune memory=gru memory.hidden_dim=64,128 'agent.lr=tag(log,interval(1e-4,3e-3))' trials=8
+
+    What is drawn is written as Hydra's sweeps are: a,b or choice(a,b), range(a,b), interval(a,b),
+    int(interval(a,b)), tag(log,interval(a,b)). All other words are those of `memrl train`, for each
+    trial.
+
+    Keys: trials=16, root=FOLDER (tune/TASK-MEMORY; of the runs), grace=STEPS (env steps that no
+    trial is stopped before; a ninth of total_steps), reduction=3 (of so many trials, one goes on
+    there, and again after so many times the env steps), cpus=1 and gpus (of each trial),
+    cluster=auto|HOST:PORT (of Ray; this machine alone). Ctrl-C stops all trials, and the same
+    command goes on.
+    """
+    from memrl.cli.tune import start_search
+
+    start_search(words or [], as_json=json)
 
 
 @app.command(epilog=OWN_MODULE)
@@ -163,17 +187,49 @@ def evaluate(run: RunPath, options: Words = None, json: Json = False) -> None:
 
 
 @app.command(epilog=OWN_MODULE)
-def watch(run: RunPath, options: Words = None) -> None:
+def watch(
+    run: RunPath,
+    options: Words = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Serve the page of `memrl inspect` while a run trains.")
+    ] = False,
+) -> None:
     """One episode as a GIF, or in a window: what the agent sees, and its memory at that step.
 
     Keys: ablate=state|reads|PART (silence a part that the memory names; prints the change in
     success), window=false|true, out=PATH.gif|PATH.png|FOLDER, checkpoint=last|best,
     greedy=false|true, seed, device, bank, max_steps (at most 1000 are filmed), episodes (of each
     evaluation that an ablation compares), memory.slots=N.
+
+    With --live: on this machine alone, made anew for each checkpoint, until Ctrl-C. Keys: port
+    (a free one), and those of `memrl inspect` but out; episodes=16.
     """
+    if live:
+        from memrl.cli.live import follow_run
+
+        follow_run(run, options or [])
+        return
     from memrl.cli.runs import watch_run
 
     watch_run(run, options or [])
+
+
+@app.command(epilog=OWN_MODULE)
+def inspect(
+    words: Annotated[
+        list[str], typer.Argument(metavar="RUN", help="Run directories, then KEY=VALUE.")
+    ],
+) -> None:
+    """Fresh episodes as one HTML page: a slider moves what was seen, decided and remembered.
+
+    Keys: episodes=64, out=PATH.html|FOLDER (inspect.html in the first RUN), browser=true|false
+    (open it), max_steps=500 (at most 2000), source_steps=200 (in episodes of which it is worked out
+    where reads come from), checkpoint=last|best, greedy=false|true, seed, device,
+    ablate=state|reads|PART, bank, memory.slots=N.
+    """
+    from memrl.cli.inspect import inspect_runs
+
+    inspect_runs(words)
 
 
 @app.command(epilog=OWN_MODULE)
@@ -358,7 +414,7 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
-        sys.exit(_say(one_sentence(error), getattr(error, "exit_code", 1)))
+        sys.exit(_say(error))
 
 
 def _import_plugins(arguments: list[str]) -> list[str]:
@@ -392,6 +448,12 @@ def _import_plugins(arguments: list[str]) -> list[str]:
     return rest
 
 
-def _say(sentence: str, code: int) -> int:
-    print(f"memrl: {sentence}", file=sys.stderr)
+def _say(error: Exception) -> int:
+    """Print the sentence of an error, or hand it to whoever started this rank; the exit code."""
+    from memrl.distributed.sentence import write_sentence
+
+    sentence, code = one_sentence(error), int(getattr(error, "exit_code", 1))
+    lost = isinstance(error, RankLost)
+    if not write_sentence(sentence, code, lost=lost):
+        print(f"memrl: {sentence}", file=sys.stderr)
     return code

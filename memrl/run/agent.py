@@ -88,6 +88,17 @@ class Agent(Learner, Protocol):
 
 
 @runtime_checkable
+class TellsOutputs(Protocol):
+    """An agent that tells what its network said, for those who look at its decisions."""
+
+    def outputs(self) -> dict[str, Tensor]:
+        """After the last ``act``: ``probabilities``, ``action_values`` [B, A], ``value`` [B].
+
+        Entries that the network does not have are left out; all are before the first ``act``.
+        """
+
+
+@runtime_checkable
 class Remembering(Agent, Protocol):
     """An agent whose acting memory is a state that can be replaced between two steps."""
 

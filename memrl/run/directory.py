@@ -39,6 +39,7 @@ class RunDirectory:
         self.groups = self.path / "groups.png"
         self.alignment = self.path / "alignment.png"
         self.memory = self.path / "memory.png"
+        self.page = self.path / "inspect.html"
         self.summary = self.path / "summary.json"
 
     def __fspath__(self) -> str:
@@ -101,6 +102,11 @@ class RunDirectory:
         if not run.config.is_file():
             raise RunError(f"{run} is not a run: it has no {_CONFIG}")
         return run
+
+    def pictures(self) -> dict[str, Path]:
+        """The pictures that have been drawn, and the page of ``memrl inspect``, by name."""
+        drawn = [self.curve, self.episode, self.memory, self.lengths, self.groups, self.alignment]
+        return {path.stem: path for path in [*drawn, self.page] if path.exists()}
 
     def resume_command(self) -> str:
         """The shell command that continues this run."""

@@ -22,9 +22,13 @@ from suites import slow
 from memrl import __version__
 from memrl.bench.learner_process import POSITION_ONLY, LearnerProcess, LearnerSpec
 from memrl.cli.app import app, main
+from memrl.cli.arguments import parse
+from memrl.cli.live import LiveOptions, refresh
 from memrl.cli.train import words_of
 from memrl.config.composition import compose
+from memrl.inspector.server import PageServer
 from memrl.memory import NTM, registry
+from memrl.run.directory import RunDirectory
 from memrl.tasks import REGISTRY
 
 SMOKE = ["+run=smoke", "threads=1", "total_steps=512", "evaluate.episodes=8"]
@@ -94,11 +98,11 @@ def test_a_value_out_of_range_is_told_alone_without_the_config(memrl, words):
 
 @pytest.mark.parametrize(
     "command",
-    [[], *[[name] for name in ("train", "fit", "distil", "continual", "evaluate", "watch", "export",
-                               "probe", "compare", "memories", "envs", "play", "tasks", "plugins",
-                               "config", "check", "bench")],
+    [[], *[[name] for name in ("train", "fit", "distil", "continual", "evaluate", "watch",
+                               "inspect", "probe", "export", "compare", "memories", "envs", "play",
+                               "tasks", "plugins", "config", "check", "bench")],
      *[["bench", name] for name in ("train", "env", "cores", "dnc", "sb3", "cartpole", "sam", "nec",
-                                      "nec-dqn", "parity")]],
+                                      "nec-dqn", "parity", "store")]],
     ids=" ".join,
 )  # fmt: skip
 def test_every_command_has_help(memrl, command):
@@ -558,7 +562,7 @@ def test_a_directory_that_exists(memrl, trained):
     assert sorted(trained.rglob("*")) == before
 
 
-@pytest.mark.parametrize("command", ["evaluate", "watch", "export", "compare"])
+@pytest.mark.parametrize("command", ["evaluate", "watch", "inspect", "export", "compare"])
 def test_a_run_that_is_not_there(memrl, command):
     assert "there is no run at nowhere" in sentence(memrl(command, "nowhere"))
 
@@ -572,6 +576,76 @@ def test_an_option_that_is_not_known(memrl, trained):
     assert "cannot ablate 'read'; did you mean reads? (allowed: reads, state)" in sentence(outcome)
     assert "with its memory" not in outcome.out  # told before anything is measured
     assert "allowed: .onnx and .pt2" in sentence(memrl("export", trained, "to=policy.pth"))
+
+
+def test_inspect_writes_one_page_of_several_runs(memrl, trained, tmp_path):
+    other, _ = copied(trained, tmp_path)
+    outcome = memrl("inspect", trained, other, trained, "episodes=3", f"out={tmp_path}")
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.endswith("inspect.html\n")
+    assert outcome.out.startswith(f"{trained}: 3 episodes, ")
+    page = (tmp_path / "inspect.html").read_text()
+    assert page.count('"cue":') == 6
+    assert '"array":"sources"' in page
+
+
+def test_the_live_page_follows_the_checkpoints(trained, tmp_path):
+    run, last = copied(trained, tmp_path)
+    options = parse(LiveOptions, ["episodes=2"])
+    with PageServer() as server:
+        assert refresh(server, RunDirectory(run), options)
+        assert server.served.version == last.name
+        assert f'"version":"{last.name}"'.encode() in server.served.page
+        assert not refresh(server, RunDirectory(run), options)
+        shutil.copy(last, last.with_name(last.name.replace("512", "999")))
+        assert refresh(server, RunDirectory(run), options)
+        shutil.rmtree(run / "checkpoints")
+        assert not refresh(server, RunDirectory(run), options)
+
+
+def test_a_live_page_needs_a_checkpoint_and_a_port(memrl, trained, tmp_path):
+    run, _ = copied(trained, tmp_path)
+    shutil.rmtree(run / "checkpoints")
+    assert "has no last checkpoint yet" in sentence(memrl("watch", run, "--live"))
+    with PageServer() as other:
+        taken = memrl("watch", trained, "--live", f"port={other.port}")
+        assert f"port={other.port} cannot be used" in sentence(taken)
+    assert "port=70000" in sentence(memrl("watch", trained, "--live", "port=70000"))
+
+
+@pytest.mark.slow
+def test_a_run_ends_with_a_page_where_one_is_asked_for(memrl):
+    short = [word for word in QUICK if not word.startswith("total_steps")]
+    words = ["memory=gru", "total_steps=256", "evaluate.inspect=2", "run.dir=here"]
+    assert memrl("train", *short, *words).code == 0
+    assert Path("here/inspect.html").read_text().count('"cue":') == 2
+
+
+def test_inspect_says_where_episodes_were_cut_off(memrl, trained, tmp_path):
+    outcome = memrl("inspect", trained, "episodes=2", "max_steps=2", f"out={tmp_path}")
+    told = "2 longer than the limit and cut off there (max_steps=2, at most 2000)"
+    assert told in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "inspect asks for at least one run directory"),
+        (["RUN", "max_steps=2001"], "max_steps=2001"),
+        (["RUN", "episode=3"], "did you mean episodes?"),
+        (["RUN", "ablate=read"], "did you mean reads?"),
+        (["RUN", "out=page.pdf"], "out=page.pdf ends in '.pdf', allowed: .html and .htm"),
+    ],
+)
+def test_inspect_refuses_what_it_cannot_do(memrl, trained, words, said):
+    words = [str(trained) if word == "RUN" else word for word in words]
+    assert said in sentence(memrl("inspect", "out=page.html", *words))
+
+
+def test_a_run_without_a_checkpoint_has_nothing_to_inspect(memrl, trained, tmp_path):
+    run, _ = copied(trained, tmp_path)
+    shutil.rmtree(run / "checkpoints")
+    assert "has no last checkpoint yet" in sentence(memrl("inspect", run))
 
 
 def copied(trained: Path, folder: Path) -> tuple[Path, Path]:
@@ -614,7 +688,7 @@ def test_a_config_that_was_broken_by_hand(memrl, trained, tmp_path):
 
 def test_resume_refuses_what_is_no_greater_length(memrl, trained, tmp_path):
     run, _ = copied(trained, tmp_path)
-    assert "only total_steps may change, not seed" in sentence(
+    assert "only total_steps and workers may change, not seed" in sentence(
         memrl("train", "--resume", run, "seed=9")
     )
     assert "'total_steps' is no option" in sentence(memrl("train", "--resume", run, "total_steps"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Bool, Float
@@ -28,11 +29,15 @@ class RelativeAttention(nn.Module):
         dim: D, width of queries, keys and output.
         heads: H.
         head_dim: K; D need not be H K.
+
+    Attributes:
+        watch: receives the weights [B, H, S] of one query a row, oldest key first; for pictures.
     """
 
     def __init__(self, dim: int, *, heads: int, head_dim: int) -> None:
         super().__init__()
         self.heads, self.dim = heads, dim
+        self.watch: Callable[[Tensor], None] | None = None
         self.query = nn.Linear(dim, heads * head_dim, bias=False)
         self.key_value = nn.Linear(dim, 2 * heads * head_dim, bias=False)
         self.position = nn.Linear(dim, heads * head_dim, bias=False)  # W_r
@@ -82,15 +87,16 @@ class RelativeAttention(nn.Module):
         weight = self.key_value.weight.chunk(2)[0]
         p = self._backproject(weight, queries + self.content_bias * self._scale) * norm.weight
         positions = self.by_position(queries, ring.size).squeeze(2)  # [B, H, M + 1]
-        if not torch.is_grad_enabled() and runs_kernels(x):
+        if self.watch is None and not torch.is_grad_enabled() and runs_kernels(x):
             kernel = importlib.import_module("memrl.memory.kernels.ring")
             found: Tensor = kernel.read(p, positions, x, *ring)
         else:
             found = self._found(p, positions, x.unsqueeze(1), ring)
         return self._values(torch.addcmul(norm.bias, norm.weight, found)).squeeze(1)
 
-    @staticmethod
-    def _found(p: Tensor, positions: Tensor, now: Tensor, ring: Ring) -> Float[Tensor, "B H D"]:
+    def _found(
+        self, p: Tensor, positions: Tensor, now: Tensor, ring: Ring
+    ) -> Float[Tensor, "B H D"]:
         """Σ w_j m_j over the ring and the step itself."""
         size, distances, inputs = ring.size, ring.distances(), ring.inputs
         column = (size - distances).long().unsqueeze(1).expand(-1, p.shape[1], -1)
@@ -99,6 +105,8 @@ class RelativeAttention(nn.Module):
         own = positions[..., -1:] + torch.matmul(p, now.mT)
         together = torch.cat([logits.masked_fill(hidden, -torch.inf), own], dim=-1)
         weights = together.softmax(dim=-1)
+        if self.watch is not None:
+            self.watch(weights.scatter(-1, column, weights[..., :size]))
         return torch.baddbmm(weights[..., size:] * now, weights[..., :size], inputs)
 
     @staticmethod
@@ -149,6 +157,8 @@ class RelativeAttention(nn.Module):
         """
         weight, weights = self.key_value.weight.chunk(2)[1], softmax_of(logits, visible)
         if logits.shape[2] == 1:
+            if self.watch is not None:
+                self.watch(weights.squeeze(2))
             found = self._values(torch.matmul(weights.squeeze(2), seen))
         else:
             values = torch.matmul(weights, self._heads(F.linear(seen, weight))).transpose(1, 2)
