@@ -7,8 +7,8 @@ import torch
 from random_cores import draw
 
 from memrl.memory import build
-from memrl.supervised.alignment_picture import draw_alignment
 from memrl.probing.attention import attended_steps
+from memrl.supervised.alignment_picture import draw_alignment
 from memrl.supervised.config import compose_fit
 from memrl.supervised.fitting import fit_task
 from memrl.supervised.model import build_model
