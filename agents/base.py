@@ -55,6 +55,11 @@ class BaseAgent(ABC):
         """See ``memrl.run.agent.Learner.experience``."""
         return self.env_steps
 
+    @property
+    def common(self) -> frozenset[str]:
+        """The parts of ``state_dict`` that all ranks have alike, by dotted path."""
+        return frozenset()
+
     @abstractmethod
     def learn(self, total_steps: int, on_iteration: Callable[[Metrics], None], /) -> None:
         """See ``memrl.run.agent.Learner.learn``."""

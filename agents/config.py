@@ -23,6 +23,7 @@ class AgentConfig(Strict):
     """
 
     any_memory: ClassVar[bool] = True  # whether it learns with any memory, or with none only
+    data_parallel: ClassVar[bool] = False  # whether several processes can train it together
 
     kind: str
 

@@ -8,6 +8,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from memrl.distributed.collectives import mean_over_ranks, ranks
 from memrl.rollout.env import BatchedEnv, Transition
 
 
@@ -26,8 +27,10 @@ class EpisodeStatistics:
 
     def _begin(self) -> None:
         device = self._running.device
-        # Sums over episodes: their count, then the values named in `_names`.
+        # Sums over episodes: their count, then the values named in `_names`; and how many of these
+        # are known: NaN means that an episode has no such value.
         self._sums = torch.zeros(1 + len(self._names), dtype=torch.float64, device=device)
+        self._known = torch.zeros_like(self._sums)
         self._reward = torch.zeros((), dtype=torch.float64, device=device)
         self.steps = torch.zeros((), dtype=torch.int64, device=device)
 
@@ -38,18 +41,27 @@ class EpisodeStatistics:
         ended = step.ended & valid
         metrics = [step.metrics[name] for name in self._names[2:]]
         values = torch.stack([torch.ones_like(reward), *self._running, *metrics])
-        self._sums = self._sums + torch.where(ended, values, 0.0).sum(1)
+        known = ended & ~values.isnan()
+        self._sums = self._sums + torch.where(known, values, 0.0).sum(1)
+        self._known = self._known + known.sum(1)
         self._running = torch.where(ended | ~valid, 0.0, self._running)
         self._reward = self._reward + reward.sum()
         self.steps = self.steps + valid.sum()
 
     def read(self) -> dict[str, Tensor]:
-        """Return the means, named as in docs/metrics.md, and reset; NaN when no episode ended."""
-        count, *sums = self._sums.unbind()
-        means = {f"episode/{name}": s / count for name, s in zip(self._names, sums, strict=True)}
-        reward = self._reward / self.steps
+        """Return the means, named as in docs/metrics.md, and reset; NaN when no episode ended.
+
+        With several ranks these are a rank's parts, as those of `masked_mean`.
+        """
+        _, *sums = self._sums.unbind()
+        count, *known = mean_over_ranks(self._known).unbind()
+        means = {
+            f"episode/{name}": total / number
+            for name, total, number in zip(self._names, sums, known, strict=True)
+        }
+        reward = self._reward / mean_over_ranks(self.steps)
         self._begin()
-        return {"episode/count": count, **means, "rollout/reward": reward}
+        return {"episode/count": count * ranks(), **means, "rollout/reward": reward}
 
     def forget(self) -> None:
         """Drop the running episodes: they will not be counted."""
@@ -60,6 +72,7 @@ class EpisodeStatistics:
         return {
             "running": self._running,
             "sums": self._sums,
+            "known": self._known,
             "reward": self._reward,
             "steps": self.steps,
         }
@@ -68,5 +81,8 @@ class EpisodeStatistics:
         """Continue from ``state_dict``."""
         self._running = saved["running"].to(self._running)
         self._sums = saved["sums"].to(self._sums)
+        # Older states count episodes alone.
+        known = saved.get("known", self._sums[:1].expand_as(self._sums))
+        self._known = known.to(self._known, copy=True)
         self._reward = saved["reward"].to(self._reward)
         self.steps = saved["steps"].to(self.steps)

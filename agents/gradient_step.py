@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TypeAlias
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 
+from memrl.distributed.collectives import mean_gradients
 from memrl.policies.backbone import Backbone
 
 Groups: TypeAlias = dict[str, list[nn.Parameter]]
@@ -32,8 +34,11 @@ def gradient_step(
     *,
     max_norm: float,
     failed: Tensor | None = None,
+    waiting: AbstractContextManager[None] | None = None,
 ) -> dict[str, Tensor]:
     """Backpropagate ``total``, clip the gradient norm to ``max_norm`` and step the optimiser.
+
+    Gradients are averaged over ranks first, so that every rank makes the same step.
 
     Args:
         optimizer: of all parameters in ``groups``.
@@ -43,6 +48,7 @@ def gradient_step(
         max_norm: largest norm of the gradient of all groups together.
         failed: bool [], for a fused optimiser, in place of the error: nothing is read on the host.
             It becomes True where something is not finite, and while it is, nothing is changed.
+        waiting: measures the time in which ranks wait for each other; None: nothing does.
 
     Returns:
         Gradient norms before clipping: one for each group, and that of ``all``.
@@ -52,15 +58,17 @@ def gradient_step(
     """
     optimizer.zero_grad(set_to_none=True)
     total.backward()  # type: ignore[no-untyped-call]
+    everything = [p for group in groups.values() for p in group]
+    with waiting or nullcontext():
+        total = mean_gradients(everything, total)
     grads = {name: [p.grad for p in group if p.grad is not None] for name, group in groups.items()}
     norms = {name: get_total_norm(group) for name, group in grads.items() if group}
     norm = torch.stack(list(norms.values())).norm()
-    finite = norm.isfinite() & total.detach().isfinite()
+    finite = norm.isfinite() & total.isfinite()
     if failed is not None:
         failed.logical_or_(~finite)
     elif not finite:
         raise FloatingPointError(name_non_finite(losses, norms))
-    everything = [p for group in groups.values() for p in group]
     clip_grads_with_norm_(everything, max_norm, norm)
     _step(optimizer, unless=failed)
     return {name: value.detach() for name, value in (norms | {"all": norm}).items()}

@@ -1,16 +1,20 @@
-"""Metrics of an iteration: averages over minibatches, episode statistics, memory diagnostics."""
+"""Metrics of an iteration: averages over minibatches, episode statistics, memory diagnostics.
+
+With several ranks the loop reports their means over ranks.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from memrl.distributed.collectives import mean_over_ranks, ranks
 from memrl.policies.backbone import Backbone
 from memrl.rollout.storage import Rollout
 
 
 class Averages:
-    """Means of named scalars. Sums stay on the device until ``means`` or ``last`` is called."""
+    """Means of named scalars. Sums stay on the device."""
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
@@ -36,9 +40,9 @@ class Averages:
         """The number of values in a mean."""
         return self._counts[name]
 
-    def last(self, name: str) -> float:
-        """The latest value, on the host."""
-        return float(self._last[name])
+    def last(self, name: str) -> Tensor:
+        """The latest value."""
+        return self._last[name]
 
     def means(self) -> dict[str, Tensor]:
         """All means."""
@@ -46,15 +50,20 @@ class Averages:
 
 
 def episode_metrics(rollout: Rollout) -> dict[str, Tensor]:
-    """Means over the episodes that ended in the rollout; NaN when none did."""
+    """Means over the episodes that ended in the rollout and have such a value; NaN if none.
+
+    With several ranks these are a rank's parts, as those of `masked_mean`.
+    """
     done = (rollout.terminated | rollout.truncated) & rollout.valid
-    count = done.sum()
     per_episode = {"return": rollout.episode_return, "length": rollout.episode_length}
+    values = per_episode | rollout.metrics
+    known = [done & ~value.isnan() for value in values.values()]
+    count, *numbers = mean_over_ranks(torch.stack([done.sum(), *(k.sum() for k in known)])).unbind()
     means = {
-        f"episode/{name}": torch.where(done, values, 0.0).sum() / count
-        for name, values in (per_episode | rollout.metrics).items()
+        f"episode/{name}": torch.where(there, value, 0.0).sum() / number
+        for (name, value), there, number in zip(values.items(), known, numbers, strict=True)
     }
-    return {"episode/count": count} | means
+    return {"episode/count": count * ranks()} | means
 
 
 def memory_metrics(policy: Backbone, state: object) -> dict[str, Tensor]:

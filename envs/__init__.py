@@ -11,12 +11,14 @@ from memrl.envs.adapters.export import TensorEnv, TensorVectorEnv
 from memrl.envs.adapters.gymnasium_env import GymnasiumAdapter
 from memrl.envs.adapters.trial import Trial
 from memrl.envs.make import envs, family_of, make
+from memrl.envs.multitask import MultiTask
 from memrl.envs.registration import register
 from memrl.envs.trials import Trials
 from memrl.envs.wrappers import Previous
 
 __all__ = [
     "GymnasiumAdapter",
+    "MultiTask",
     "Previous",
     "TensorEnv",
     "TensorVectorEnv",

@@ -43,6 +43,25 @@ class CheckpointError(RunError):
         self.another = another
 
 
+class RankLost(RunError):
+    """Another process of this training ended; that one says why."""
+
+    def __init__(self, rank: int) -> None:
+        super().__init__(f"rank {rank} stops, since another rank has ended; that one says why")
+
+
+class RanksFailed(RunError):
+    """A training by several processes failed; the message is that of one of them.
+
+    Attributes:
+        exit_code: of that process.
+    """
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 class Interrupted(RunError):
     """A signal ended training after a checkpoint was saved.
 

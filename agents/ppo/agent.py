@@ -29,6 +29,7 @@ from memrl.agents.state_checks import check_keys, check_num_envs, check_parts, c
 from memrl.agents.training_metrics import Averages, episode_metrics, memory_metrics
 from memrl.bonus.bonus import Bonus, Experience
 from memrl.checkpoint.optimizer import load_moments, moments
+from memrl.distributed.collectives import broadcast_, max_over_ranks, sum_over_ranks
 from memrl.losses.ppo import masked_mean
 from memrl.memory.parts.growth import growth_of
 from memrl.memory.parts.slots import Slotted, limit_of
@@ -83,6 +84,7 @@ class PPO(ActsWithMemory):
             config,
             torch.Generator().manual_seed(batch_seed),
             auxiliary=make_auxiliary(policy, env.observation_space, config.auxiliary),
+            times=self.collector.times,
         )
         self.growth = growth_of(policy.core, self.learner.optimizer)
         self.return_norm = (
@@ -161,24 +163,31 @@ class PPO(ActsWithMemory):
         self.learner.teachers = Teachers(teachers, self.rollout, self.return_norm)
 
     def rehearse(self, rollouts: Sequence[Rollout]) -> None:
-        """Clone these sequences of earlier tasks, too: see ``Rehearsal``."""
+        """Learn from these sequences of earlier tasks, too: see ``Rehearsal``."""
         generator = torch.Generator().manual_seed(self._rehearsal_seed)
         self.learner.rehearsal = Rehearsal(
-            self.policy, rollouts, self.config.rehearsal, generator, self.return_norm
+            self.policy, rollouts, self.config, generator, self.return_norm
         )
 
     def learn(self, total_steps: int, on_iteration: Callable[[Metrics], None]) -> None:
         """See ``memrl.run.agent.Agent.learn``; ``total_steps`` also ends the schedules."""
+        broadcast_(self.policy, self.learner.auxiliary)
+        times = self.collector.times
+        times.read()  # what was before is no part of an iteration
         while self.env_steps < total_steps:
             progress = self.env_steps / total_steps
             self.policy.core.silence(None)
-            self.collect()
-            self._normalise_bonus()
-            bonus_scale, averages = self.improve(progress)
-            self.env_steps += int(self.rollout.valid.sum())
-            self.iteration += 1
-            self._update_normalisation()
-            self._train_bonus(averages)
+            with times.of("acting"):
+                self.collect()
+            with times.of("waiting"):
+                steps = int(sum_over_ranks(self.rollout.valid.sum()))
+            with times.of("learning"):
+                self._normalise_bonus()
+                bonus_scale, averages = self.improve(progress)
+                self.env_steps += steps
+                self.iteration += 1
+                self._update_normalisation()
+                self._train_bonus(averages)
             metrics = self._metrics(averages, bonus_scale)
             on_iteration({**metrics, **self._grow()})
 
@@ -246,7 +255,7 @@ class PPO(ActsWithMemory):
         metrics["rollout/bonus"] = bonus_scale * masked_mean(r.bonus, r.valid)
         metrics["rollout/bonus_scale"] = torch.tensor(bonus_scale)
         metrics |= averages.means() | memory_metrics(self.policy, self.collector.state)
-        metrics |= self._diagnose()
+        metrics |= self._diagnose() | self.collector.times.read()
         return {name: float(value) for name, value in metrics.items()}
 
     def _diagnose(self) -> dict[str, Tensor]:
@@ -267,7 +276,8 @@ class PPO(ActsWithMemory):
         if self.growth is None:
             return {}
         core = self.growth.core
-        used, slots = float(core.fullness(self.collector.state).amax()), core.slots
+        fullest = max_over_ranks(core.fullness(self.collector.state).amax())
+        used, slots = float(fullest), core.slots
         if self.growth.update(used):
             self.collector.state = core.carry_over(self.collector.state)
             self._hold_states(core)
@@ -277,6 +287,16 @@ class PPO(ActsWithMemory):
         """Make room for the collector's states, whose number of slots may have changed."""
         self.rollout.hold(self.collector.state)
         self.actor.carry_over(core)
+
+    @property
+    def common(self) -> frozenset[str]:
+        """See ``memrl.agents.base.BaseAgent.common``."""
+        parts = {"env_steps", "iteration", "policy", "optimizer"}
+        parts |= {"return_norm", "auxiliary", "growth"}
+        bonus = self.collector.bonus
+        if bonus is not None:
+            parts |= {f"collector.bonus.{part}" for part in bonus.common}
+        return frozenset(parts)
 
     def state_dict(self) -> dict[str, Any]:
         """See ``memrl.run.agent.Agent.state_dict``."""

@@ -7,10 +7,12 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from torch import nn
 
 from memrl.agents.ppo.config import BonusConfig
 from memrl.bonus import BONUSES, Bonus, BonusContext
 from memrl.bonus.registry import NONE
+from memrl.distributed.collectives import broadcast_
 from memrl.rollout.env import BatchedEnv
 
 IMAGE = "image"
@@ -19,6 +21,8 @@ NOT_SEEN = ("prev_action", "prev_reward", "prev_done", "is_t0", "action_mask")
 
 def make_bonus(env: BatchedEnv, config: BonusConfig, seed: int) -> Bonus | None:
     """The bonus of ``config``, whose networks are drawn from ``seed``; None for kind=none.
+
+    Ranks begin with the networks of rank 0.
 
     By default a bonus compares the entry ``image`` of observations, as in MiniGrid. Without one it
     compares all entries but the previous action and reward, which would make everything new.
@@ -34,7 +38,9 @@ def make_bonus(env: BatchedEnv, config: BonusConfig, seed: int) -> Bonus | None:
         env.num_envs, env.observation_space, env.action_space, env.device, keys, order_seed
     )
     with _seeded(net_seed, env.device):
-        return BONUSES.build(config.kind, context, options=config.options)
+        bonus = BONUSES.build(config.kind, context, options=config.options)
+    broadcast_(*(part for part in vars(bonus).values() if isinstance(part, nn.Module)))
+    return bonus
 
 
 @contextmanager

@@ -115,16 +115,19 @@ class TeacherConfig(ImitationConfig):
 
 
 class RehearsalConfig(ImitationConfig):
-    """Agents whose sequences, each in its own task, this one clones."""
+    """Agents whose sequences, each in its own task, this one clones, and may learn from."""
 
     steps: Count = 256  # env steps per environment that are recorded of each run
     chunks: Count = 16  # in each minibatch
+    vtrace: NonNegative = 0.0  # of V-trace's losses, which learn from the old rewards; 0: cloning
 
     KEY: ClassVar[str] = "agent.rehearsal"
 
 
 class PPOConfig(AgentConfig):
     """Proximal policy optimisation on whole chunks."""
+
+    data_parallel: ClassVar[bool] = True
 
     kind: Literal["ppo"] = "ppo"
     steps: Count = 64  # env steps per environment and rollout

@@ -16,13 +16,15 @@ from memrl.agents.ppo.rates import Rates
 from memrl.agents.ppo.rehearsal import Rehearsal
 from memrl.agents.ppo.teachers import ImitationLoss, Teachers
 from memrl.agents.training_metrics import Averages
-from memrl.losses.ppo import PPOLoss, masked_mean, normalise, ppo_loss
+from memrl.distributed.collectives import max_over_ranks, mean_over_ranks
+from memrl.losses.ppo import PPOLoss, masked_mean, mean_count, normalise, ppo_loss
 from memrl.memory import state as states
 from memrl.memory.ops.host import without_host
 from memrl.policies.actor_critic import Policy, PolicyUnrolled
 from memrl.rollout.minibatches import equal_shares, of_size
 from memrl.rollout.packing import by_episode
 from memrl.rollout.storage import Chunk, Rollout
+from memrl.rollout.times import Times
 
 
 class Learner:
@@ -34,6 +36,7 @@ class Learner:
         shuffler: shuffles the chunks.
         optimizer: of all parameters of the policy; Adam if None.
         auxiliary: a further loss, whose heads Adam trains, too; None: there is none.
+        times: measures the waiting for other ranks.
 
     Attributes:
         batch_size: steps of a minibatch; None: ``config.minibatches`` equal shares of the chunks.
@@ -50,9 +53,10 @@ class Learner:
         shuffler: torch.Generator,
         optimizer: Optimizer | None = None,
         auxiliary: Auxiliary | None = None,
+        times: Times | None = None,
     ) -> None:
         self.policy, self.config, self.shuffler = policy, config, shuffler
-        self.auxiliary = auxiliary
+        self.auxiliary, self.times = auxiliary, times or Times()
         self.batch_size: int | None = None
         self.epochs = 0
         self.captured: CapturedMinibatch | None = None
@@ -114,11 +118,11 @@ class Learner:
             for metrics, stepped in self._steps(rollout, rates):
                 ratio_error = metrics.pop("train/ratio_error")
                 if not averages:
-                    averages.set("train/ratio_error", ratio_error)
+                    averages.set("train/ratio_error", max_over_ranks(ratio_error))
                 averages.add(metrics)
                 if not stepped:
                     return
-            if config.target_kl is not None and averages.last("train/kl") > config.target_kl:
+            if config.target_kl is not None and _kl(averages.last("train/kl")) > config.target_kl:
                 return
 
     def _steps(self, rollout: Rollout, rates: Rates) -> Iterator[tuple[dict[str, Tensor], bool]]:
@@ -146,7 +150,7 @@ class Learner:
         loss, total, others = self._loss(chunk, rates)
         losses = loss._asdict() | others
         metrics = {f"train/{name}": x.detach() for name, x in losses.items()}
-        if rates.max_kl is not None and float(loss.kl) > rates.max_kl:
+        if rates.max_kl is not None and _kl(loss.kl) > rates.max_kl:
             return metrics, False
         norms = self.step(total, losses, failed)
         return metrics | {f"grad_norm/{name}": x for name, x in norms.items()}, True
@@ -157,9 +161,9 @@ class Learner:
         device = chunk.start.device.type
         with torch.autocast(device, torch.bfloat16, enabled=config.precision == "bf16"):
             out = self.policy(chunk.obs, chunk.state, chunk.start)
-        advantage = chunk.advantage
+        advantage, count = chunk.advantage, mean_count(chunk.valid)
         if config.normalise_advantages:
-            advantage = normalise(advantage, chunk.valid)
+            advantage = normalise(advantage, chunk.valid, count)
         loss = ppo_loss(
             out.actions.log_prob(chunk.action),
             chunk.log_prob,
@@ -171,29 +175,34 @@ class Learner:
             chunk.valid,
             clip=rates.clip,
             value_clip=rates.value_clip,
+            count=count,
         )
         cost = torch.zeros_like(loss.value)
         if out.cost is not None:
-            cost = masked_mean(out.cost, chunk.valid)
+            cost = masked_mean(out.cost, chunk.valid, count)
         total = config.policy_coef * loss.policy + config.value_coef * loss.value
         total = total - rates.entropy * loss.entropy + config.core_cost * cost
         others = {"core_cost": cost}
         if self.auxiliary is not None:
             extra = self.auxiliary(out.memory, chunk.obs, chunk.start, chunk.valid)
             total, others = total + self.auxiliary.weight * extra.loss, others | extra.named()
-        for name, far, weights in self._imitated(chunk, out):
-            total = total + weights.weight * far.kl + weights.value_weight * far.value
-            others |= {f"{name}_kl": far.kl, f"{name}_value": far.value}
+        for name, term, weight in self._of_others(chunk, out):
+            total, others[name] = total + weight * term, term
         return loss, total, others
 
-    def _imitated(
-        self, chunk: Chunk, out: PolicyUnrolled
-    ) -> Iterator[tuple[str, ImitationLoss, ImitationConfig]]:
-        """The distances from what others do, each with its name and its weights."""
+    def _of_others(self, chunk: Chunk, out: PolicyUnrolled) -> Iterator[tuple[str, Tensor, float]]:
+        """Losses by what other agents do or did, each with its name and its weight."""
+        config = self.config
         if self.teachers is not None:
-            yield "teacher", self.teachers.loss(self.policy.actor, chunk, out), self.config.teacher
+            far = self.teachers.loss(self.policy.actor, chunk, out)
+            yield from _imitation("teacher", far, config.teacher)
         if self.rehearsal is not None:
-            yield "rehearsal", self.rehearsal.loss(), self.config.rehearsal
+            cloning, learned = self.rehearsal.loss()
+            yield from _imitation("rehearsal", cloning, config.rehearsal)
+            if learned is not None:
+                weight = config.rehearsal.vtrace
+                yield "vtrace_policy", learned.policy, weight
+                yield "vtrace_value", learned.value, weight * config.value_coef
 
     def step(
         self, total: Tensor, losses: Mapping[str, Tensor], failed: Tensor | None = None
@@ -206,6 +215,7 @@ class Learner:
             losses,
             max_norm=self.config.max_grad_norm,
             failed=failed,
+            waiting=self.times.of("waiting"),
         )
 
     def _minibatches(self, rollout: Rollout) -> Iterator[Chunk]:
@@ -238,3 +248,16 @@ class Learner:
                 group["lr"].fill_(lr * multiple)  # a graph reads this tensor
             else:
                 group["lr"] = lr * multiple
+
+
+def _kl(part: Tensor) -> float:
+    """The KL of all ranks, which stop together, on the host."""
+    return float(mean_over_ranks(part))
+
+
+def _imitation(
+    name: str, far: ImitationLoss, weights: ImitationConfig
+) -> Iterator[tuple[str, Tensor, float]]:
+    """The terms of a distance from other agents."""
+    yield f"{name}_kl", far.kl, weights.weight
+    yield f"{name}_value", far.value, weights.value_weight

@@ -1,34 +1,45 @@
-"""Rehearsal: what earlier policies did in earlier tasks is cloned while a new one is learned."""
+"""Rehearsal: what earlier policies did in earlier tasks is learned again beside a new one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, final
+from typing import Any, Final, NamedTuple, final
 
 import torch
 
-from memrl.agents.ppo.config import RehearsalConfig
+from memrl.agents.ppo.config import PPOConfig
 from memrl.agents.ppo.teachers import VALUE, ImitationLoss, imitation_loss
-from memrl.nn.normalise import RunningNorm, standardised
-from memrl.policies.actor_critic import Policy
+from memrl.losses.ppo import normalise
+from memrl.losses.vtrace import VTraceLoss, vtrace, vtrace_loss
+from memrl.nn.normalise import RunningNorm, standardised, unstandardised
+from memrl.policies.actor_critic import Policy, PolicyUnrolled
 from memrl.rollout.packing import by_episode
-from memrl.rollout.storage import Rollout
+from memrl.rollout.storage import Chunk, Rollout
 
 _VALUE: Final = f"0.{VALUE}"
+_REWARD, _TERMINATED = "reward", "terminated"  # further entries that chunks need
+
+
+class Rehearsed(NamedTuple):
+    """The losses on sequences of an earlier task."""
+
+    cloning: ImitationLoss
+    vtrace: VTraceLoss | None  # None if the old rewards are not learned from
 
 
 @final
 class Rehearsal:
-    """Sequences of earlier tasks, and the distance of a policy from what was done there.
+    """Sequences of earlier tasks, and losses of a policy on them.
 
-    The losses are those of CLEAR (Rolnick et al. 2019, eqs. 2 and 3): behavioural and value
-    cloning. The sequences are not learned from by their rewards, as CLEAR does with V-trace.
+    The losses are those of CLEAR (Rolnick et al. 2019): behavioural and value cloning, and, if
+    ``rehearsal.vtrace`` weights them, policy gradient and value loss with V-trace's targets, which
+    correct for the policy that acted by the log-probabilities of its actions.
 
     Args:
         policy: of the agent; its memory may be another one than that of the earlier policies.
         rollouts: one for each earlier task, with what its policy would do as ``taught``; values
             are in units of reward.
-        config: its options of rehearsal.
+        config: its options.
         generator: draws the sequences.
         return_norm: standardises the returns that the agent's critic predicts; None: nothing does.
     """
@@ -37,13 +48,15 @@ class Rehearsal:
         self,
         policy: Policy,
         rollouts: Sequence[Rollout],
-        config: RehearsalConfig,
+        config: PPOConfig,
         generator: torch.Generator,
         return_norm: RunningNorm | None,
     ) -> None:
         self.policy, self.rollouts, self.config = policy, rollouts, config
         self.generator, self.return_norm = generator, return_norm
         self.values = [rollout.taught[_VALUE].clone() for rollout in rollouts]
+        for rollout in rollouts:
+            rollout.taught |= {_REWARD: rollout.reward, _TERMINATED: rollout.terminated}
 
     def refresh(self, refresh_states: Callable[[Rollout], object]) -> None:
         """Before an iteration: memory states, and values, as the present networks have them."""
@@ -53,15 +66,37 @@ class Rehearsal:
             refresh_states(rollout)
             rollout.taught[_VALUE].copy_(standardised(value, self.return_norm))
 
-    def loss(self) -> ImitationLoss:
-        """The distance on some sequences of one earlier task, each as likely as the others."""
+    def loss(self) -> Rehearsed:
+        """The losses on some sequences of one earlier task, each as likely as the others."""
+        config = self.config.rehearsal
         which = int(torch.randint(len(self.rollouts), (), generator=self.generator))
         rollout = self.rollouts[which]
-        size = (min(self.config.chunks, rollout.num_chunks()),)
+        size = (min(config.chunks, rollout.num_chunks()),)
         index = torch.randint(rollout.num_chunks(), size, generator=self.generator)
         chunk = by_episode(rollout.chunks(index))
         out = self.policy(chunk.obs, chunk.state, chunk.start)
-        return imitation_loss(self.policy.actor, chunk, out)
+        cloning = imitation_loss(self.policy.actor, chunk, out)
+        return Rehearsed(cloning, self._vtrace(chunk, out) if config.vtrace else None)
+
+    def _vtrace(self, chunk: Chunk, out: PolicyUnrolled) -> VTraceLoss:
+        """Policy gradient and value loss by the rewards of a chunk, in units of the critic."""
+        terminated, log_prob = chunk.taught[_TERMINATED], out.actions.log_prob(chunk.action)
+        follows = torch.zeros_like(chunk.valid)  # the next step is there and of the same episode
+        follows[:-1] = chunk.valid[1:] & ~chunk.start[1:]
+        cut = ~follows & ~terminated
+        found = vtrace(
+            torch.where(chunk.valid, log_prob.detach() - chunk.log_prob, 0.0),
+            chunk.taught[_REWARD],
+            unstandardised(out.value.detach(), self.return_norm),
+            terminated,
+            cut,
+            gamma=self.config.gamma,
+        )
+        valid, advantage = chunk.valid & ~cut, found.advantage
+        if self.config.normalise_advantages:
+            advantage = normalise(advantage, valid)
+        target = standardised(found.target, self.return_norm)
+        return vtrace_loss(log_prob, out.value, target, advantage, valid)
 
     def state_dict(self) -> dict[str, Any]:
         """The generator; the sequences are not in it."""

@@ -12,6 +12,8 @@ from torch import Tensor
 from memrl.agents.ppo.config import SelfImitationConfig
 from memrl.agents.ppo.learner import Learner
 from memrl.agents.training_metrics import Averages
+from memrl.distributed.collectives import sum_over_ranks
+from memrl.losses.ppo import masked_mean
 from memrl.losses.self_imitation import self_imitation_loss
 from memrl.nn.normalise import RunningNorm
 from memrl.replay.episodes import BestEpisodes
@@ -94,15 +96,20 @@ class SelfImitation:
         Raises:
             FloatingPointError: a loss or a gradient is not finite; that step changed nothing.
         """
-        stored = len(self.best)
-        averages.set("self_imitation/episodes", torch.tensor(float(stored)))
+        stored = sum_over_ranks(torch.tensor(float(len(self.best))))
+        averages.set("self_imitation/episodes", stored)
         if not stored:
             for name in REPORTED:
                 averages.set(f"self_imitation/{name}", torch.tensor(math.nan))
             return
         for _ in range(self.config.updates):
-            drawn = self.best.sample(self.config.batch, self.config.exponent, self.generator)
-            self._imitate(drawn, averages)
+            self._imitate(self._draw(), averages)
+
+    def _draw(self) -> Tensor:
+        """Slots of episodes [batch]; a rank that has none takes empty slots beside the others."""
+        if not len(self.best):
+            return torch.zeros(self.config.batch, dtype=torch.int64, device=self.best.length.device)
+        return self.best.sample(self.config.batch, self.config.exponent, self.generator)
 
     def _imitate(self, slots: Tensor, averages: Averages) -> None:
         """One optimiser step on these episodes, each from its start."""
@@ -117,8 +124,10 @@ class SelfImitation:
         losses = {"self-imitation policy": loss.policy, "self-imitation value": loss.value}
         config = self.config
         self.learner.step(config.weight * (loss.policy + config.value_weight * loss.value), losses)
-        self.best.set_priority(slots, _mean(loss.gain, valid))
-        report = loss.policy, loss.value, loss.positive, returns[0].mean()
+        if len(self.best):
+            self.best.set_priority(slots, _mean(loss.gain, valid))
+        first = masked_mean(returns[:1], valid[:1])
+        report = loss.policy, loss.value, loss.positive, first
         averages.add({f"self_imitation/{n}": x for n, x in zip(REPORTED, report, strict=True)})
 
     def _standardise(self, returns: Tensor) -> Tensor:

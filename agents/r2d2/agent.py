@@ -22,6 +22,7 @@ from memrl.agents.r2d2.replay_buffer import ReplayBuffer
 from memrl.agents.state_checks import check_keys, check_parts, check_weights
 from memrl.agents.training_metrics import Averages, memory_metrics
 from memrl.checkpoint.optimizer import load_moments, moments
+from memrl.distributed.collectives import broadcast_, ranks, sum_over_ranks
 from memrl.policies.q_network import QNetwork, QStep, build_q_network
 from memrl.replay.steps import observed
 from memrl.rollout.env import BatchedEnv, Obs
@@ -37,7 +38,8 @@ LEARNING: Final = (
 class R2D2(ActsWithMemory):
     """Collects steps into a replay buffer and learns from sequences of it; with memory=none, DQN.
 
-    Environments, exploration and replay draw from generators seeded by ``seed``.
+    Environments, exploration and replay draw from generators seeded by ``seed``. Of several ranks
+    each has a replay buffer of its own.
 
     Raises:
         ValueError: the replay buffer is too small or too large (see ``ReplayBuffer``), or the
@@ -58,7 +60,7 @@ class R2D2(ActsWithMemory):
             env, config, self.collector.example(), self.collector.state, drawing
         )
         auxiliary = make_auxiliary(network, env.observation_space, config.auxiliary)
-        self.learner = QLearner(network, config, auxiliary)
+        self.learner = QLearner(network, config, auxiliary, self.collector.times)
         self._learning = LEARNING if auxiliary is None else (*LEARNING, *auxiliary.metrics)
         self._steps_due = 0.0  # env steps still to learn from, by the replay ratio
         self.actor = Actor(network, env, self._choose)
@@ -73,15 +75,22 @@ class R2D2(ActsWithMemory):
 
     def learn(self, total_steps: int, on_iteration: Callable[[Metrics], None]) -> None:
         """See ``memrl.run.agent.Agent.learn``; ``total_steps`` also ends the schedule of β."""
+        broadcast_(self.policy, self.learner.target, self.learner.auxiliary)
+        times = self.collector.times
+        times.read()  # what was before is no part of an iteration
         while self.env_steps < total_steps:
             beta = self.config.schedules(self.env_steps / total_steps)["replay.beta"]
             self.policy.core.silence(None)
             averages = Averages()
             for _ in range(self.config.steps):
-                self.collector.step(self.replay)
-                self._improve(averages, beta)
-            self.env_steps += int(self.collector.episodes.steps)
-            self._update_normalisation()
+                with times.of("acting"):
+                    self.collector.step(self.replay)
+                with times.of("learning"):
+                    self._improve(averages, beta)
+            with times.of("waiting"):
+                self.env_steps += int(sum_over_ranks(self.collector.episodes.steps))
+            with times.of("learning"):
+                self._update_normalisation()
             on_iteration(self._metrics(averages))
 
     def weights_replaced(self) -> None:
@@ -125,8 +134,15 @@ class R2D2(ActsWithMemory):
         metrics |= {name: torch.tensor(math.nan) for name in self._learning} | averages.means()
         metrics |= memory_metrics(self.policy, self.collector.state)
         metrics["train/updates"] = torch.tensor(self.learner.updates)
-        metrics["replay/steps"] = torch.tensor(len(stored.steps) * stored.num_envs)
+        metrics["replay/steps"] = torch.tensor(len(stored.steps) * stored.num_envs * ranks())
+        metrics |= self.collector.times.read()
         return {name: float(value) for name, value in metrics.items()}
+
+    @property
+    def common(self) -> frozenset[str]:
+        """See ``memrl.agents.base.BaseAgent.common``."""
+        counters = {"env_steps", "owed", "updates"}
+        return frozenset(counters | {"policy", "target", "optimizer", "auxiliary"})
 
     def state_dict(self) -> dict[str, Any]:
         """See ``memrl.run.agent.Agent.state_dict``."""

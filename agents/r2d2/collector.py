@@ -16,11 +16,15 @@ from memrl.policies.q_network import QNetwork
 from memrl.replay.hindsight import ACHIEVED
 from memrl.replay.steps import named
 from memrl.rollout.env import BatchedEnv, copied
+from memrl.rollout.times import Times
 
 
 @final
 class ReplayCollector:
-    """Acts ε-greedily in B environments; ``generator`` is used for exploration only."""
+    """Acts ε-greedily in B environments; ``generator`` is used for exploration only.
+
+    ``times`` measures the environments' steps.
+    """
 
     def __init__(
         self,
@@ -41,7 +45,7 @@ class ReplayCollector:
         self.obs = env.reset(seed)
         self.start = torch.ones(B, dtype=torch.bool, device=device)
         self.state = states.clone(network.initial_state(B))
-        self.episodes = EpisodeStatistics(env)
+        self.episodes, self.times = EpisodeStatistics(env), Times()
 
     def example(self) -> dict[str, Tensor]:
         """A step as it will be stored, for names, shapes and dtypes: each [B, ...]."""
@@ -66,7 +70,8 @@ class ReplayCollector:
         out = self.network.step(self.obs, self.state, self.start, donate=True)
         mask = allowed_actions(self.obs, out.q)
         action = epsilon_greedy_action(all_estimated(out.q), mask, self.epsilon, self.generator)
-        after = self.env.step(action)
+        with self.times.of("env"):
+            after = self.env.step(action)
         valid = torch.ones_like(self.start) if after.valid is None else after.valid
         entries |= {
             "action": action,

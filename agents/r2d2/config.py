@@ -67,6 +67,8 @@ class HindsightConfig(Strict):
 class R2D2Config(AgentConfig):
     """Recurrent Q-learning with prioritised replay of sequences."""
 
+    data_parallel: ClassVar[bool] = True
+
     kind: Literal["r2d2"] = "r2d2"
     steps: Count = 64  # env steps per environment between two reports
     burn_in: Annotated[int, Ge(0)] = 20  # env steps before `unroll` that only compute the state

@@ -14,11 +14,12 @@ from memrl.agents.auxiliary import Auxiliary
 from memrl.agents.gradient_step import gradient_step, parameter_groups
 from memrl.agents.r2d2.config import R2D2Config
 from memrl.agents.r2d2.replay_buffer import Batch, ReplayBuffer
-from memrl.losses.ppo import masked_mean
+from memrl.losses.ppo import masked_mean, mean_count
 from memrl.losses.q import Targets, n_step_targets, rescale, sequence_priority, unscale
 from memrl.memory import state as states
 from memrl.policies.q_network import QNetwork
 from memrl.rollout.env import Obs
+from memrl.rollout.times import Times
 
 
 class OnlineValues(NamedTuple):
@@ -32,12 +33,20 @@ class OnlineValues(NamedTuple):
 
 @final
 class QLearner:
-    """Improves a network on sequences (Kapturowski et al. 2019), with an auxiliary loss or none."""
+    """Improves a network on sequences (Kapturowski et al. 2019), with an auxiliary loss or none.
+
+    ``times`` measures the waiting for other ranks.
+    """
 
     def __init__(
-        self, network: QNetwork, config: R2D2Config, auxiliary: Auxiliary | None = None
+        self,
+        network: QNetwork,
+        config: R2D2Config,
+        auxiliary: Auxiliary | None = None,
+        times: Times | None = None,
     ) -> None:
         self.network, self.config, self.auxiliary = network, config, auxiliary
+        self.times = times or Times()
         self.target = copy.deepcopy(network).requires_grad_(False)
         self.updates = 0
         self.groups = parameter_groups(network)
@@ -61,10 +70,11 @@ class QLearner:
         q = out.q[: config.unroll].gather(-1, action).squeeze(-1)
         valid = batch.steps["valid"][learned] & targets.known
         error = torch.where(valid, targets.value - q, 0.0)
-        loss = masked_mean(0.5 * batch.weight.to(q.dtype) * error.square(), valid)
+        count = mean_count(valid)
+        loss = masked_mean(0.5 * batch.weight.to(q.dtype) * error.square(), valid, count)
         cost = torch.zeros_like(loss)
         if out.cost is not None:
-            cost = masked_mean(out.cost[: config.unroll], valid)
+            cost = masked_mean(out.cost[: config.unroll], valid, count)
         total, losses = loss + config.core_cost * cost, {"Q": loss, "core": cost}
         extra: dict[str, Tensor] = {}
         if self.auxiliary is not None:
@@ -78,8 +88,8 @@ class QLearner:
         )
         scalars = {
             "train/loss": loss,
-            "train/q": masked_mean(q, valid),
-            "train/td_error": masked_mean(error.abs(), valid),
+            "train/q": masked_mean(q, valid, count),
+            "train/td_error": masked_mean(error.abs(), valid, count),
             "train/core_cost": cost,
             "memory/state_drift": self._refresh(replay, batch, out.states_at),
             **extra,
@@ -123,7 +133,10 @@ class QLearner:
     def _step(self, total: Tensor, losses: dict[str, Tensor]) -> dict[str, Tensor]:
         """One optimiser step; a loss or gradient that is not finite raises before any change."""
         norm = self.config.max_grad_norm
-        norms = gradient_step(self.optimizer, self.groups, total, losses, max_norm=norm)
+        waiting = self.times.of("waiting")
+        norms = gradient_step(
+            self.optimizer, self.groups, total, losses, max_norm=norm, waiting=waiting
+        )
         self.updates += 1
         if self.updates % self.config.target_every == 0:
             self.target.load_state_dict(self.network.state_dict())

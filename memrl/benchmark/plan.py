@@ -180,7 +180,9 @@ def read_plan(name: str) -> Plan:
 def _with_levels(plan: Plan, name: str, task: TaskPlan) -> TaskPlan:
     """What the plan leaves out of score, low and high, from the card of the environment."""
     env = composed((*plan.words, *task.words)).env
-    levels = card(env.id, family=env.family, trial=env.trial, **(env.model_extra or {})).levels
+    levels = None
+    if not env.tasks:
+        levels = card(env.id, family=env.family, trial=env.trial, **(env.model_extra or {})).levels
     known: dict[str, Any] = {}
     if levels is not None:
         low = levels.memoryless if levels.memoryless is not None else levels.guess
@@ -189,8 +191,8 @@ def _with_levels(plan: Plan, name: str, task: TaskPlan) -> TaskPlan:
     filled = task.model_copy(update={**told, **task.model_dump(exclude_unset=True)})
     if math.isnan(filled.low) or math.isnan(filled.high):
         raise ValueError(
-            f"benchmark {plan.name}, task {name}: the levels of {env.id} are not known: give low "
-            "(the best without a memory) and high"
+            f"benchmark {plan.name}, task {name}: the levels of {env.title} are not known: "
+            "give low (the best without a memory) and high"
         )
     return filled
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from gymnasium import spaces
@@ -51,6 +51,10 @@ class Bonus(ABC):
     rollout to rollout. ``reward`` does not synchronise with the host and edits tensors in place, so
     that a CUDA graph can capture it.
     """
+
+    # The parts of ``state_dict``, by dotted path, that all ranks have alike; the others are a
+    # rank's own, and begin anew where another number of ranks goes on.
+    common: ClassVar[frozenset[str]] = frozenset()
 
     @abstractmethod
     def begin(self, obs: Obs) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, final
+from typing import Annotated, Any, ClassVar, final
 
 import torch
 from annotated_types import Ge, Gt
@@ -37,6 +37,8 @@ class Elliptical(Bonus):
         lr: Adam's step size.
         updates: Adam steps for each rollout.
     """
+
+    common: ClassVar[frozenset[str]] = frozenset({"spread", "guess.module", "guess.optimizer"})
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from memrl.checkpoint.optimizer import load_moments, moments
+from memrl.distributed.collectives import mean_gradients, mean_over_ranks
 from memrl.nn.init import linear
 from memrl.nn.normalise import RunningNorm
 from memrl.nn.observation import ObsEncoder
@@ -63,21 +64,27 @@ class Trainer:
     def train(self, loss_of: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
         """Minimise ``loss_of`` minibatches of ``rows`` [n]; the mean loss, NaN without rows.
 
+        A minibatch is the rows of all ranks; ``loss_of`` is a mean over those of this one.
+
         Raises:
             FloatingPointError: a loss is not finite; it changes no parameter.
         """
         order = torch.randperm(len(rows), generator=self.shuffler).to(rows.device)
         losses = []
         for share in rows[order].tensor_split(self.updates):
-            if not len(share):
+            size = float(mean_over_ranks(torch.tensor(float(len(share)), device=rows.device)))
+            if not size:
                 continue
-            loss = loss_of(share)
-            if not math.isfinite(float(loss.detach())):
-                raise FloatingPointError("the bonus loss became NaN or infinite")
             self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss = torch.zeros((), device=rows.device)
+            if len(share):
+                loss = loss_of(share) * (len(share) / size)
+                loss.backward()  # type: ignore[no-untyped-call]
+            mean = mean_gradients(self.module.parameters(), loss)
+            if not math.isfinite(float(mean)):
+                raise FloatingPointError("the bonus loss became NaN or infinite")
             self.optimizer.step()
-            losses.append(loss.detach())
+            losses.append(mean)
         return torch.stack(losses).mean() if losses else torch.tensor(math.nan)
 
     def state_dict(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, final
+from typing import Annotated, Any, ClassVar, final
 
 import torch
 from annotated_types import Ge, Gt, Le
@@ -32,6 +32,10 @@ class NoveltyDifference(Bonus):
         lr: Adam's step size for f̂.
         updates: Adam steps for each rollout.
     """
+
+    common: ClassVar[frozenset[str]] = frozenset(
+        {"spread", "target", "predictor.module", "predictor.optimizer"}
+    )
 
     def __init__(
         self,

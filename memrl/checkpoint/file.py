@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -35,6 +35,7 @@ class Header(NamedTuple):
     fingerprint: dict[str, Any]  # the configuration that the state belongs to
     state: Any  # the encoded tree, with names in place of tensors
     checksum: int
+    shares: list[int]  # checksums of the files of ranks 1, 2, …, which belong to this one of rank 0
 
 
 def save(
@@ -44,7 +45,8 @@ def save(
     experience: int,
     score: float | None = None,
     fingerprint: Mapping[str, Any] | None = None,
-) -> None:
+    shares: Sequence[int] = (),
+) -> int:
     """Write ``state`` atomically.
 
     Args:
@@ -54,6 +56,10 @@ def save(
         experience: env steps or sequences seen so far.
         score: success, or return if the task has no success.
         fingerprint: the values that a configuration must share to load this checkpoint.
+        shares: checksums of the files that belong to this one.
+
+    Returns:
+        The checksum.
 
     Raises:
         TypeError: a value cannot be stored; the message names its place.
@@ -65,11 +71,13 @@ def save(
         "score": encoder.encode(score, "score"),
         "fingerprint": encoder.encode(fingerprint or {}, "fingerprint"),
         "state": encoder.encode(state, ""),
+        **({"shares": list(shares)} if shares else {}),
     }
     text = json.dumps(content, allow_nan=False)
     checksum = _checksum(text, encoder.tensors)
     metadata = {"memrl": text, "format": str(FORMAT), "checksum": str(checksum)}
     write_atomically(path, tensors_to_bytes(encoder.tensors, metadata))
+    return checksum
 
 
 def load(
@@ -124,6 +132,7 @@ def read_header(path: Path) -> Header:
             fingerprint=decode(content["fingerprint"], {}),
             state=content["state"],
             checksum=int(metadata["checksum"]),
+            shares=content.get("shares", []),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"checkpoint {path} is damaged: {error!r} in its header") from error

@@ -11,6 +11,7 @@ import typer
 
 from memrl.cli.bench_app import Json, Words, bench
 from memrl.cli.error_text import one_sentence
+from memrl.errors import RankLost
 
 # Every command imports what it needs when it is called: ``memrl --help`` answers at once.
 
@@ -70,9 +71,10 @@ def train(
     memrl train --resume runs/NAME total_steps=2_000_000
 
     run.dir=PATH names the run directory (of a sweep, the folder of its runs); total_steps=N is the
-    length in env steps. `memrl config` prints every key; `memrl memories` and `memrl envs` list
-    what can be chosen. Your own, from the folder of their files: memory=MODULE:CLASS,
-    env=MODULE:ID; --config-dir DIR adds YAML files.
+    length in env steps. A sweep that was stopped goes on with the same command; with
+    hydra/launcher=joblib its jobs share the cores, and +sweep=ppo searches. `memrl config` prints
+    every key; `memrl memories` and `memrl envs` list what can be chosen. Your own, from the folder
+    of their files: memory=MODULE:CLASS, env=MODULE:ID; --config-dir DIR adds YAML files.
     """
     from memrl.cli.train import resume_run, start_runs
 
@@ -143,6 +145,27 @@ def continual(words: Words = None, json: Json = False) -> None:
     from memrl.cli.continual import run_course
 
     run_course(words or [], as_json=json)
+
+
+@app.command(context_settings=PASS_ON, epilog=OWN_MODULE)
+def tune(words: Words = None, json: Json = False) -> None:
+    """Search for good values of keys: trials with Ray Tune, of which ASHA stops the worse early.
+
+    memrl tune memory=gru memory.hidden_dim=64,128 'agent.lr=tag(log,interval(1e-4,3e-3))' trials=8
+
+    What is drawn is written as Hydra's sweeps are: a,b or choice(a,b), range(a,b), interval(a,b),
+    int(interval(a,b)), tag(log,interval(a,b)). All other words are those of `memrl train`, for each
+    trial.
+
+    Keys: trials=16, root=FOLDER (tune/TASK-MEMORY; of the runs), grace=STEPS (env steps that no
+    trial is stopped before; a ninth of total_steps), reduction=3 (of so many trials, one goes on
+    there, and again after so many times the env steps), cpus=1 and gpus (of each trial),
+    cluster=auto|HOST:PORT (of Ray; this machine alone). Ctrl-C stops all trials, and the same
+    command goes on.
+    """
+    from memrl.cli.tune import start_search
+
+    start_search(words or [], as_json=json)
 
 
 @app.command(epilog=OWN_MODULE)
@@ -390,7 +413,7 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
-        sys.exit(_say(one_sentence(error), getattr(error, "exit_code", 1)))
+        sys.exit(_say(error))
 
 
 def _import_plugins(arguments: list[str]) -> list[str]:
@@ -424,6 +447,12 @@ def _import_plugins(arguments: list[str]) -> list[str]:
     return rest
 
 
-def _say(sentence: str, code: int) -> int:
-    print(f"memrl: {sentence}", file=sys.stderr)
+def _say(error: Exception) -> int:
+    """Print the sentence of an error, or hand it to whoever started this rank; the exit code."""
+    from memrl.distributed.sentence import write_sentence
+
+    sentence, code = one_sentence(error), int(getattr(error, "exit_code", 1))
+    lost = isinstance(error, RankLost)
+    if not write_sentence(sentence, code, lost=lost):
+        print(f"memrl: {sentence}", file=sys.stderr)
     return code

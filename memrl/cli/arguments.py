@@ -41,17 +41,18 @@ def values(words: Sequence[str]) -> dict[str, Any]:
     return dict(said)
 
 
-def changes_of(words: Sequence[str], allowed: str, path: object) -> dict[str, Any]:
+def changes_of(words: Sequence[str], allowed: Sequence[str], path: object) -> dict[str, Any]:
     """What the words of a ``--resume`` change.
 
     Raises:
-        ValueError: a key other than the one that may change, or a word without a value.
+        ValueError: a key other than those that may change, or a word without a value.
     """
     changes = values(words)
-    if changes.keys() - {allowed}:
-        other = ", ".join(sorted(changes.keys() - {allowed}))
+    if changes.keys() - set(allowed):
+        other = ", ".join(sorted(changes.keys() - set(allowed)))
         raise ValueError(
-            f"--resume continues {path} as configured: only {allowed} may change, not {other}"
+            f"--resume continues {path} as configured: only {' and '.join(allowed)} may change, "
+            f"not {other}"
         )
     return changes
 

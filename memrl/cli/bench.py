@@ -21,8 +21,10 @@ from memrl.bench.gpu import bench_gpu
 from memrl.bench.nec import bench_nec
 from memrl.bench.nec_dqn import MARKS, bench_nec_dqn
 from memrl.bench.parity import bench_parity
+from memrl.bench.ranks import bench_ranks
 from memrl.bench.sam import PAPER, bench_sam
 from memrl.bench.sb3 import bench_sb3
+from memrl.bench.store import bench_store
 from memrl.bench.train import bench_train
 from memrl.cli.arguments import call
 from memrl.envs.providers import provider_of
@@ -48,6 +50,21 @@ def measure_environments(words: Sequence[str], *, as_json: bool) -> None:
     Console().print(table)
     for line in unmeasured(results):
         print(line)
+
+
+def measure_ranks(words: Sequence[str], *, as_json: bool) -> None:
+    """Env steps per second of several processes beside one."""
+    row = call(bench_ranks, words)
+    if as_json:
+        print(json.dumps(row))
+        return
+    print(
+        f"{row['ranks']} processes  {row['ranks_env_steps_per_s']:,.0f} env steps/s, "
+        f"{row['ratio']:.2f} × the {row['env_steps_per_s']:,.0f} of one; "
+        f"{row['waiting']:.1%} of the time they wait and exchange gradients\n"
+        f"one in a group of its own  {row['grouped_env_steps_per_s']:,.0f} env steps/s, "
+        f"{-row['overhead']:+.1%}"
+    )
 
 
 def unmeasured(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -183,6 +200,19 @@ def measure_nec(words: Sequence[str], *, as_json: bool) -> None:
         numbers = f"{1e3 * row['seconds']:,.1f}", f"{row['ratio']:.1f} ×", f"{row['recall']:.3f}"
         built = f"{row['build_seconds']:.2f}" if "build_seconds" in row else "–"
         table.add_row(name, *numbers, built)
+    Console().print(table)
+
+
+def measure_store(words: Sequence[str], *, as_json: bool) -> None:
+    """Look-ups of a batch in a dictionary that ranks share, beside one process."""
+    rows = call(bench_store, words)
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table("ranks", "ms a batch", "MB received", "MB stored", "equal neighbours", box=None)
+    for name, row in rows.items():
+        megabytes = (f"{row[key] / 1e6:,.1f}" for key in ("received_bytes", "stored_bytes"))
+        table.add_row(name, f"{1e3 * row['seconds']:,.1f}", *megabytes, f"{100 * row['equal']:g} %")
     Console().print(table)
 
 

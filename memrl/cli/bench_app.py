@@ -24,6 +24,17 @@ def bench_train(options: Words = None, json: Json = False) -> None:
     measure_training(options or [], as_json=json)
 
 
+@bench.command("ranks")
+def bench_ranks(options: Words = None, json: Json = False) -> None:
+    """Training by several processes beside one, and what waiting for each other takes.
+
+    Keys: env, memory, num (environments of each), ranks, iterations, windows.
+    """
+    from memrl.cli.bench import measure_ranks
+
+    measure_ranks(options or [], as_json=json)
+
+
 @bench.command("env")
 def bench_env(
     words: Annotated[list[str] | None, typer.Argument(metavar="[ID] [KEY=VALUE]")] = None,
@@ -144,6 +155,17 @@ def bench_nec(options: Words = None, json: Json = False) -> None:
     from memrl.cli.bench import measure_nec
 
     measure_nec(options or [], as_json=json)
+
+
+@bench.command("store")
+def bench_store(options: Words = None, json: Json = False) -> None:
+    """Look-ups in a dictionary of NEC that several processes share, beside the same in one.
+
+    Keys: keys, key_dim, queries, neighbours, ranks, repeats.
+    """
+    from memrl.cli.bench import measure_store
+
+    measure_store(options or [], as_json=json)
 
 
 @bench.command("nec-dqn")

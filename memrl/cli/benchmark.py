@@ -26,6 +26,7 @@ from memrl.benchmark.width import matched_width
 from memrl.cli.arguments import parse
 from memrl.cli.output import Say, listener
 from memrl.config.models import LaxPath
+from memrl.distributed.group import need_one_process
 from memrl.errors import RunError
 from memrl.options import Strict
 from memrl.run.machine import usable_cores
@@ -71,6 +72,7 @@ def start_benchmark(
         RunError: runs failed, have another recipe, a cell came out otherwise, or nothing is
             finished.
     """
+    need_one_process("memrl benchmark")
     if check + show + tune > 1:
         raise ValueError("--check, --show and --tune exclude each other: give one of them")
     if page is not None and (page.suffix != ".md" or check or tune):

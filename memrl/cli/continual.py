@@ -10,7 +10,7 @@ from typing import Any
 from memrl.checkpoint.atomic import write_atomically
 from memrl.cli.output import Say, listener, table
 from memrl.config.models import check
-from memrl.continual.course import conclude, evaluate_all, learn, matrix
+from memrl.continual.course import Rows, conclude, evaluate_all, learn, learn_alone, matrix
 from memrl.continual.scores import Transfer
 from memrl.continual.stages import (
     GROUPS,
@@ -22,6 +22,7 @@ from memrl.continual.stages import (
     split_tasks,
     stages,
 )
+from memrl.distributed.group import need_one_process
 from memrl.errors import nearest
 from memrl.options import Strict
 from memrl.run.summary import standard
@@ -45,29 +46,37 @@ def run_course(words: Sequence[str], *, as_json: bool) -> None:
         ValueError: no tasks, tasks with different spaces, an unknown method or word.
         RunError: as ``memrl.train``.
     """
+    need_one_process("memrl continual")
     options, rest = _split(words)
     methods, tasks = _methods(options.methods), split_tasks(options.tasks)
     root, say = Path(options.root), listener(as_json=as_json)
     _refuse_unread(rest, methods)
     courses = {method: stages(tasks, rest, method, root) for method in methods}
     refuse_other_tasks(courses[methods[0]])
-    base = alone(tasks, rest, root, courses[methods[0]][0]) if options.alone else None
-    for stage in base or ():
-        learn(stage, say)
+    singles = alone(tasks, rest, root, courses[methods[0]][0]) if options.alone else None
+    played = {method: _play(made, say) for method, made in courses.items()}
+    base = None if singles is None else learn_alone(singles, played[methods[0]], say)
     results: dict[str, dict[str, Any]] = {
-        method: _play(made, base, say) for method, made in courses.items()
+        method: _result(played[method], made, base) for method, made in courses.items()
     }
     text = json.dumps(standard(results), indent=2)
     write_atomically(root / "continual.json", f"{text}\n".encode())
     print(text if as_json else _table(results))
 
 
-def _play(made: Sequence[Stage], base: Sequence[Stage] | None, say: Say) -> dict[str, Any]:
-    """Learn all tasks by one method; its scores, forgetting and transfer."""
-    configs, rows = [stage.config for stage in made], []
+def _play(made: Sequence[Stage], say: Say) -> Rows:
+    """Learn all tasks by one method; the scores on all of them after each."""
+    configs, rows = [stage.config for stage in made], list[list[dict[str, Any]]]()
     for stage in made:
         learn(stage, say)
-        rows.append(evaluate_all(stage, configs, say))
+        # A task is played with its own column, which no later task changes.
+        frozen = [row[i] for i, row in enumerate(rows)] if stage.config.policy.columns else []
+        rows.append(evaluate_all(stage, configs, say, frozen))
+    return rows
+
+
+def _result(rows: Rows, made: Sequence[Stage], base: Sequence[Stage] | None) -> dict[str, Any]:
+    """What one method kept: its scores, forgetting and transfer."""
     measure, scores = matrix(rows)
     found = conclude(rows, made, base)
     return {"measure": measure, "scores": scores.tolist(), **found._asdict()}
@@ -101,6 +110,8 @@ def _split(words: Sequence[str]) -> tuple[Options, list[str]]:
     for word in rest:
         if word.startswith("-") or word.partition("=")[0] in ("env", "init", "run.dir"):
             raise ValueError(f"memrl continual takes no {word}: tasks, root and methods choose it")
+        if word.startswith("workers=") and word != "workers=1":
+            raise ValueError(f"memrl continual takes no {word}: it learns in one process")
     return check(known, Options), rest
 
 

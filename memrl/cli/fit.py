@@ -9,7 +9,8 @@ from pathlib import Path
 
 from memrl.cli.arguments import changes_of
 from memrl.cli.output import config_lines, listener
-from memrl.cli.sweep import Composed, play
+from memrl.cli.sweep import Composed, Made, play
+from memrl.distributed.group import need_one_process
 from memrl.pipeline.directories import refuse_taken
 from memrl.pipeline.job import Result
 from memrl.pipeline.job import run as run_job
@@ -23,15 +24,20 @@ from memrl.supervised.learner import SupervisedLearner
 
 def start_fits(overrides: Sequence[str], *, as_json: bool) -> None:
     """Learn a task once, or with ``-m`` once for each job of a sweep."""
+    need_one_process("memrl fit")
     say = listener(as_json=as_json)
 
-    def job(composed: Composed) -> Result[SupervisedLearner]:
+    def job(composed: Composed) -> Made:
         config = composed.resolve(FitConfig)
+        earlier = composed.earlier(config)
+        if earlier is not None and earlier.summary.exists():
+            return composed.skip(earlier, say)
         refuse_taken(config)
         built = FitJob(config)  # before anything is printed: a wrong value is told alone
-        built.take_weights()
+        if earlier is None:
+            built.take_weights()
         composed.announce(config_lines(config), say)
-        run = run_job(built, say=say)
+        run = run_job(built, earlier, style=composed.style, say=say)
         if composed.place is None:
             report(run, overrides, as_json=as_json)
         else:
@@ -48,8 +54,9 @@ def resume_fit(path: Path, overrides: Sequence[str], *, as_json: bool) -> None:
         ValueError: another key was given.
         RunError: there is no run to continue.
     """
+    need_one_process("memrl fit")
     directory, say = RunDirectory.open(path, command="fit"), listener(as_json=as_json)
-    config = read_config_as(FitConfig, directory, **changes_of(overrides, "sequences", path))
+    config = read_config_as(FitConfig, directory, **changes_of(overrides, ["sequences"], path))
     built = FitJob(config)
     for line in config_lines(config):
         say(line)

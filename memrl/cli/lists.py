@@ -18,13 +18,14 @@ from memrl.bonus import BONUSES
 from memrl.cli.output import NO_BREAK, table
 from memrl.config.composition import compose
 from memrl.config.models import Config
-from memrl.envs.make import check, envs, options
+from memrl.envs.make import envs, options
 from memrl.envs.options import REQUIRED
 from memrl.memory import registry
 from memrl.memory.kernels.choice import torch_only
 from memrl.memory.state import nbytes
 from memrl.nn.encoder import ENCODERS
 from memrl.options import what_is_read
+from memrl.pipeline.build import check_env
 from memrl.policies.backbone import PolicyConfig
 from memrl.registry import Registry
 from memrl.supervised.config import compose_fit
@@ -211,7 +212,7 @@ def show_config(overrides: Sequence[str], *, fit: bool) -> None:
         print(OmegaConf.to_yaml(what_is_read(compose_fit(overrides))), end="")
         return
     config = compose(overrides)
-    check(config.env.id, family=config.env.family, **(config.env.model_extra or {}))
+    check_env(config.env)
     print(OmegaConf.to_yaml(what_is_read(config)), end="")
     if further := further_options(config):
         print(f"# options of {config.env.id} that no file holds, with their defaults: {further}")

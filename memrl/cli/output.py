@@ -18,8 +18,10 @@ _SIDE: Final = 11  # characters for the name of a group
 _NARROW: Final = 20  # a terminal is never taken to be narrower
 
 
-def listener(*, as_json: bool) -> Say:
-    """Where sentences go: stdout, unless one JSON value shall be all that it holds."""
+def listener(*, as_json: bool, silent: bool = False) -> Say:
+    """Where sentences go: stdout, unless one JSON value shall be all that it holds, or nothing."""
+    if silent:
+        return lambda _: None
     return _to_stderr if as_json else print
 
 

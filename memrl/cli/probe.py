@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -88,7 +88,9 @@ def probe_run(path: Path, words: Sequence[str], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(report))
     say = listener(as_json=as_json)
-    for line in _lines(experiments, results, config, known):
+    say(_table(experiments.measure, results))
+    say("")
+    for line in _notes(experiments, results, config, known):
         say(line)
     say(f"{folder / 'probe.png'} and {folder / 'probe.json'}; one episode: memrl watch {path}")
 
@@ -96,26 +98,15 @@ def probe_run(path: Path, words: Sequence[str], *, as_json: bool) -> None:
 def _played(experiments: Experiments) -> list[Result]:
     """All results, with a word on the last one while the next is played."""
     console, results = Console(stderr=True), []
-    with console.status("undisturbed") as status:
+    with console.status("the first experiments") as status:
         for result in experiments.results():
             results.append(result)
             status.update(f"{len(results)} experiments so far, the last: {result.name}")
     return results
 
 
-def _lines(
-    experiments: Experiments, results: Sequence[Result], config: Config, known: dict[str, float]
-) -> list[str]:
-    """What is printed."""
-    headings = [
-        "experiment",
-        "when",
-        experiments.measure,
-        "interval",
-        "change",
-        "other cue",
-        "again",
-    ]
+def _table(measure: str, results: Sequence[Result]) -> str:
+    headings = ["experiment", "when", measure, "interval", "change", "other cue", "again"]
     rows = [
         [
             result.name,
@@ -128,36 +119,39 @@ def _lines(
         ]
         for result in results
     ]
-    told: list[str] = [table(headings, rows, right=headings[2:]), ""]
+    return table(headings, rows, right=headings[2:])
+
+
+def _notes(
+    experiments: Experiments, results: Sequence[Result], config: Config, known: dict[str, float]
+) -> Iterator[str]:
+    """What the table does not say."""
     counted = int(experiments.rows.sum())
-    told.append(f"{counted:,} of {len(experiments.rows):,} episodes, in which the moment comes")
+    yield f"{counted:,} of {len(experiments.rows):,} episodes, in which the moment comes"
     first = next((result for result in results if result.name == OTHER), None)
     if first is not None and first.again and first.again.mean > 0 and first.unaided_other:
-        told.append(
+        yield (
             f"{first.again.mean:.0%} see their own cue again after they were given the state of "
             f"another cue; of the others {first.unaided_other} end with it"
         )
     cut_off = {r.name: r.cut_off for r in reversed(results) if r.cut_off}
     if cut_off:
-        told.append(
+        yield (
             f"cut off after {experiments.longest} env steps, twice the longest, and failed: "
             + ", ".join(f"{name} {count}" for name, count in reversed(cut_off.items()))
         )
     if (level := known.get("memoryless")) is not None:
-        told.append(f"{experiments.measure} without a memory, at best: {level:.3g}")
+        yield f"{experiments.measure} without a memory, at best: {level:.3g}"
     if experiments.plain.cue is None:
-        told.append(
-            f"{config.env.id} tells of no cue: without one, nothing is transplanted or read off"
-        )
+        yield f"{config.env.id} tells of no cue: without one, nothing is transplanted or read off"
     for name, readout in experiments.readouts.items():
         if readout.after:
-            told.append(
+            yield (
                 f"{name}, read off the memory {readout.after[-1]} steps after the cue was first "
                 f"seen: {readout.memory[-1]}, off the observation {readout.observation[-1]}"
             )
     if (reads := experiments.reads) is not None:
-        told.append(
+        yield (
             f"share of the last read from steps that saw the cue: {reads.last} (evenly: "
             f"{reads.even:.3g}); {METHODS[reads.example.method]}"
         )
-    return told

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Lt
 from pydantic import model_validator
@@ -13,11 +13,12 @@ from pydantic import model_validator
 from memrl.cli.arguments import MemoryOptions, file_to_write, parse
 from memrl.cli.fit_evaluation import evaluate_fit
 from memrl.config.models import Config, Count, LaxPath
-from memrl.evaluation.evaluate import Evaluation, evaluate
+from memrl.evaluation.evaluate import Evaluation
 from memrl.evaluation.recording import record_episode
 from memrl.options import Strict
 from memrl.pipeline.build import make_env
 from memrl.pipeline.env_card import draw_view
+from memrl.pipeline.evaluating import evaluate_agent
 from memrl.pipeline.loading import command_of, read_config, read_plain
 from memrl.pipeline.report import (
     draw_episode_memory,
@@ -169,29 +170,24 @@ def recall(path: Path, options: RecallOptions) -> tuple[Config, Agent]:
 
 def play(config: Config, agent: Agent, options: EvaluateOptions) -> Evaluation:
     """Evaluate as the run is configured, unless ``options`` say otherwise."""
-    episodes = options.episodes or config.evaluate.episodes
-    greedy = config.evaluate.greedy if options.greedy is None else options.greedy
-    seed = options.seed if options.seed is not None else seed_for(config.seed, "evaluate")
-    env = make_env(config, num=min(options.num or config.env.num, episodes))
-    try:
-        return evaluate(
-            agent,
-            env,
-            episodes,
-            seed,
-            greedy=greedy,
-            ablate=options.ablate,
-            max_steps=options.max_steps or config.evaluate.max_steps,
-        )
-    finally:
-        env.close()
+    return evaluate_agent(
+        config,
+        agent,
+        episodes=options.episodes,
+        num=options.num,
+        seed=options.seed,
+        greedy=options.greedy,
+        ablate=options.ablate,
+        max_steps=options.max_steps,
+    )
 
 
-def plain(result: Evaluation) -> dict[str, float | int | None]:
-    """What scripts read: means, and the number of episodes."""
-    return {
+def plain(result: Evaluation) -> dict[str, Any]:
+    """What scripts read: means, and the number of episodes; of several tasks those of each."""
+    means = {
         "success": None if result.success is None else result.success.mean,
         "return": result.return_.mean,
         "length": result.length.mean,
         "episodes": result.episodes,
     }
+    return means | ({"tasks": result.tasks_as_dict()} if result.tasks else {})

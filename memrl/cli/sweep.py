@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import prod
+from pathlib import Path
 from signal import SIGINT
-from typing import Any, NamedTuple, NoReturn, TypeAlias, TypeVar
+from tempfile import TemporaryDirectory
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -19,17 +21,34 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from memrl.cli.output import Say
-from memrl.cli.sweep_axes import Axes, again, axes_of, commands_after, job_words
-from memrl.cli.sweep_report import Outcome, print_outcomes, raise_failures
-from memrl.config.composer import CONFIGS
+from memrl.cli.sweep_axes import Axes, axes_of, is_sweep
+from memrl.cli.sweep_launcher import Sweep, prepare_sweep
+from memrl.cli.sweep_report import Outcome, print_outcomes, raise_failures, read_outcomes
+from memrl.config.composer import CONFIGS, hydra_compose
 from memrl.config.composition import resolve, sentence, words_for_hydra
 from memrl.config.models import Common
-from memrl.config.quoting import with_quotes
-from memrl.errors import Interrupted
+from memrl.errors import Interrupted, RunError, disk_errors_explained, shortened
+from memrl.pipeline.earlier import earlier_run
 from memrl.pipeline.job import Result
+from memrl.pipeline.loading import import_plugins
 from memrl.pipeline.trained import Run
+from memrl.plugins import NAMED
+from memrl.run.directory import RunDirectory
+from memrl.run.progress import Style
+from memrl.run.summary import read_summary
 
 C = TypeVar("C", bound=Common)
+_AGAIN: Final = "the same command goes on with the sweep"
+
+
+class Finished(NamedTuple):
+    """A run that was made before."""
+
+    path: Path
+    summary: dict[str, Any]
+
+
+Made: TypeAlias = Run | Result[Any] | Finished
 
 
 class Place(NamedTuple):
@@ -38,6 +57,7 @@ class Place(NamedTuple):
     number: int  # from 1
     jobs: int | None  # None where only the sweeper knows
     words: list[str]  # what sets it apart
+    here: bool  # in the process that began the sweep; else beside others, or on another machine
 
     @property
     def numbers(self) -> str:
@@ -50,7 +70,6 @@ class Composed:
     """One job: a config as Hydra composed it."""
 
     plain: DictConfig
-    words: list[str]  # the overrides that made it
     place: Place | None  # None outside of a sweep
 
     def resolve(self, model: type[C]) -> C:
@@ -65,6 +84,25 @@ class Composed:
         run = config.run.model_copy(update={"root": config.run.dir, "dir": None})
         return config.model_copy(update={"run": run})
 
+    def earlier(self, config: Common) -> RunDirectory | None:
+        """The run of this job, if the sweep was begun before."""
+        return None if self.place is None else earlier_run(config)
+
+    def skip(self, earlier: RunDirectory, say: Say) -> Made:
+        """Say that this job need not run again, and give what it came to.
+
+        Raises:
+            RunError: its summary is damaged.
+        """
+        self.announce(iter(()), say)
+        say(f"finished before: {earlier}")
+        return Finished(earlier.path, read_summary(earlier.summary))
+
+    @property
+    def style(self) -> Style:
+        """Of the progress display: of several at once none can be read."""
+        return "auto" if self.place is None or self.place.here else "quiet"
+
     def announce(self, lines: Iterator[str], say: Say) -> None:
         """Say what runs: its place in the sweep, and the config once."""
         if self.place is not None:
@@ -74,7 +112,7 @@ class Composed:
                 say(line)
 
 
-Job: TypeAlias = Callable[[Composed], Run | Result[Any]]
+Job: TypeAlias = Callable[[Composed], Made | None]  # None where other processes train
 
 
 def play(words: Sequence[str], job: Job, *, model: type[Common], as_json: bool) -> None:
@@ -82,7 +120,8 @@ def play(words: Sequence[str], job: Job, *, model: type[Common], as_json: bool) 
 
     Args:
         words: overrides, and flags of Hydra.
-        job: learns, evaluates and draws; its exception fails this job only.
+        job: learns, evaluates and draws; its exception fails this job only. In a sweep it returns
+            the run.
         model: of the config.
         as_json: whether a sweep ends with one JSON value instead of a table.
 
@@ -92,65 +131,130 @@ def play(words: Sequence[str], job: Job, *, model: type[Common], as_json: bool) 
         RunError: jobs of a sweep failed.
         Interrupted: a signal arrived; the jobs that were left did not begin.
     """
-    command = f"memrl {model.command}"
-    jobs = _Jobs(job, axes_of(with_quotes(words)), again(model.command, words))
     words = words_for_hydra(words, model)
+    sweep = _sweep_of(words, model)
+    if sweep is None:
+        one = _One(job)
+        _call(one, model, words)
+        if one.failed is not None:
+            raise one.failed
+        return
+    with _folder_of_outcomes(sweep.folder / ".sweep") as kept:
+        ended = _end_of(_Jobs(job, sweep.axes, kept), model, [*words, *sweep.words])
+        outcomes = read_outcomes(kept)
+    if outcomes:
+        print_outcomes(outcomes, searched=sweep.search, as_json=as_json)
+    if ended is not None:
+        raise ended
+    raise_failures(outcomes)
+
+
+def _sweep_of(words: Sequence[str], model: type[Common]) -> Sweep | None:
+    """How the jobs of a sweep are launched; None if these words are of one run.
+
+    Raises:
+        ValueError: words that Hydra refuses, or more threads than this machine has cores.
+    """
+    flag = is_sweep(words)
+    if not flag and not any(re.match(r"\+*(hydra|sweep)\b", word) for word in words):
+        return None
+    try:
+        composed = hydra_compose(model.root, axes_of(words).first, settings=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ValueError(sentence(error, model, words)) from None
+    if not flag and composed.hydra.mode is not RunMode.MULTIRUN:
+        if chosen := [word for word in words if re.match(r"hydra/(launcher|sweeper)=", word)]:
+            raise ValueError(f"{chosen[0]} is for the jobs of a sweep: add -m")
+        return None
+    return prepare_sweep(composed, words)
+
+
+def _end_of(jobs: _Jobs, model: type[Common], words: Sequence[str]) -> Exception | None:
+    """Play all jobs; what ended the sweep early, if anything did."""
+    try:
+        _call(jobs, model, words)
+    except _Stop as stop:
+        return stop.why
+    except KeyboardInterrupt:
+        return Interrupted(f"stopped; {_AGAIN}", SIGINT)
+    except ValueError as error:
+        return error
+    except RuntimeError as error:  # of a launcher: a process of its own died, or there is no Slurm
+        text = " ".join(str(error).split())
+        return RunError(f"the launcher of the sweep failed: {shortened(text)}; {_AGAIN}")
+    return None
+
+
+def _call(
+    player: Callable[[DictConfig], object], model: type[Common], words: Sequence[str]
+) -> None:
+    """Have Hydra call ``player`` with every config that it composes.
+
+    Raises:
+        ValueError: words that Hydra refuses.
+    """
 
     @hydra.main(version_base="1.3", config_path=f"pkg://{CONFIGS}", config_name=model.root)
-    def main(plain: DictConfig) -> None:
-        asked = HydraConfig.get()
-        made_of = list(asked.overrides.task)
-        if asked.mode is RunMode.MULTIRUN:
-            jobs.play_next(plain, made_of, int(asked.job.num))
-        else:
-            jobs.play_one(plain, made_of)
+    def main(plain: DictConfig) -> object:
+        return player(plain)
 
-    stopped: Interrupted | None = None
-    with _as_hydra_is_called(command, words):
+    with _as_hydra_is_called(f"memrl {model.command}", words):
         try:
             main()
         except (HydraException, OmegaConfBaseException) as error:
             raise ValueError(sentence(error, model, words)) from None
-        except _Stop as stop:
-            stopped = stop.why
-    jobs.finish(stopped, as_json=as_json)
+
+
+class _One:
+    """Plays one run, and keeps its error: Hydra would tell it in its own way."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self.failed: Exception | None = None
+
+    def __call__(self, plain: DictConfig) -> None:
+        try:
+            self._job(Composed(plain, None))
+        except Exception as error:
+            self.failed = error
 
 
 class _Jobs:
-    """Plays what Hydra composes, and keeps what came of it: Hydra would tell it in its own way."""
+    """Plays the jobs of a sweep, here or wherever a launcher has sent a copy of this.
 
-    def __init__(self, job: Job, axes: Axes | None, command: str) -> None:
-        self._job, self._axes, self._command = job, axes, command
-        self._failed: Exception | None = None
-        self._outcomes: list[Outcome] = []
-        self._process = os.getpid()
+    Args:
+        job: of the command.
+        axes: of the sweep.
+        kept: the folder to which each job's outcome is written.
+    """
 
-    def play_one(self, plain: DictConfig, made_of: list[str]) -> None:
+    def __init__(self, job: Job, axes: Axes, kept: Path) -> None:
+        self._job, self._axes, self._kept = job, axes, kept.absolute()
+        self._process, self._plugins = os.getpid(), [*NAMED]
+
+    def __call__(self, plain: DictConfig) -> float | None:
+        """Play a job; its score, for a sweeper that searches, or None if it failed."""
+        asked = HydraConfig.get()
+        here = os.getpid() == self._process
+        words = self._axes.varying(asked.overrides.task)
+        place = Place(int(asked.job.num) + 1, self._axes.jobs, words, here)
         try:
-            self._job(Composed(plain, made_of, None))
-        except Exception as error:
-            self._failed = error
-
-    def play_next(self, plain: DictConfig, made_of: list[str], index: int) -> None:
-        place = _place(self._axes, made_of, index)
-        try:
-            run = self._job(Composed(plain, made_of, place))
-            self._outcomes.append(Outcome(place.words, run.path, run.summary, None))
+            if not here:
+                NAMED[:] = self._plugins
+                import_plugins(self._plugins)
+            run = self._job(Composed(plain, place))
+            assert run is not None  # a sweep's jobs train in this process
+            outcome = Outcome(words, run.path, run.summary, None)
         except (Interrupted, KeyboardInterrupt) as error:
-            _stop(error, place, self._axes, self._command)
+            if here:
+                raise _stop(error, place) from None
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            outcome = Outcome.of_error(words, error)
         except Exception as error:
-            if os.getpid() != self._process:
-                raise  # in a launcher's own process, only Hydra can pass it on
-            self._outcomes.append(Outcome(place.words, None, None, error))
-
-    def finish(self, stopped: Interrupted | None, *, as_json: bool) -> None:
-        if self._failed is not None:
-            raise self._failed
-        if self._outcomes:
-            print_outcomes(self._outcomes, as_json=as_json)
-        if stopped is not None:
-            raise stopped
-        raise_failures(self._outcomes)
+            outcome = Outcome.of_error(words, error)
+        outcome.write(self._kept, place.number)
+        return outcome.score
 
 
 class _Stop(BaseException):
@@ -161,26 +265,22 @@ class _Stop(BaseException):
         self.why = why
 
 
-def _place(axes: Axes | None, made_of: list[str], index: int) -> Place:
-    if axes is None:
-        return Place(index + 1, None, made_of)
-    return Place(index + 1, prod(map(len, axes.values())), job_words(axes, index))
-
-
-def _stop(
-    error: Interrupted | KeyboardInterrupt, place: Place, axes: Axes | None, command: str
-) -> NoReturn:
-    """End the sweep and say how to go on with it."""
+def _stop(error: Interrupted | KeyboardInterrupt, place: Place) -> _Stop:
+    """The end of a sweep within a job; the sentence says how to go on with it."""
+    said, code = "stopped", 128 + SIGINT
     if isinstance(error, Interrupted):  # its sentence ends with the command that continues the run
-        said, code, done = f"{error}", error.exit_code, place.number
-    else:
-        said, code, done = "stopped", 128 + SIGINT, place.number - 1
-    if axes is None:
-        said += "; the other jobs of the sweep did not begin"
-    elif rest := commands_after(axes, done, command):
-        said += " && " if isinstance(error, Interrupted) else "; continue with: "
-        said += " && ".join(rest)
-    raise _Stop(Interrupted(f"{place.numbers} {said}", code - 128)) from None
+        said, code = str(error).partition("; continue with:")[0], error.exit_code
+    return _Stop(Interrupted(f"{place.numbers} {said}; {_AGAIN}", code - 128))
+
+
+@contextmanager
+def _folder_of_outcomes(folder: Path) -> Iterator[Path]:
+    """A folder for the outcomes of the jobs that are played now, on all machines that play them."""
+    with disk_errors_explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = TemporaryDirectory(prefix="outcomes-", dir=folder)
+    with kept:
+        yield Path(kept.name)
 
 
 @contextmanager

@@ -4,60 +4,135 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from memrl.cli.arguments import changes_of
 from memrl.cli.output import config_lines, listener
-from memrl.cli.sweep import Composed, play
+from memrl.cli.sweep import Composed, Made, play
+from memrl.cluster.connection import need_ray
+from memrl.cluster.training import train_on_cluster
 from memrl.config.composition import compose
 from memrl.config.env_overrides import expand
 from memrl.config.models import Config
-from memrl.envs.make import check, family_of
+from memrl.distributed.collectives import rank
+from memrl.distributed.group import is_started_as_rank, joined
+from memrl.distributed.launch import launch
+from memrl.envs.make import family_of
 from memrl.evaluation.run_labels import dotted_items
+from memrl.pipeline.build import check_env
 from memrl.pipeline.directories import refuse_taken
 from memrl.pipeline.loading import read_config
+from memrl.pipeline.ranks import need_data_parallel
 from memrl.pipeline.trained import Run
 from memrl.pipeline.training import TrainJob, train_job
 from memrl.plugins import plugin_words
 from memrl.run.directory import RunDirectory
 
+RESUMED: Final = ("total_steps", "workers")
+
 
 def start_runs(overrides: Sequence[str], *, as_json: bool) -> None:
     """Train once, or with ``-m`` once for each job of a sweep."""
-    say = listener(as_json=as_json)
 
-    def job(composed: Composed) -> Run:
+    def job(composed: Composed) -> Made | None:
         config = composed.resolve(Config)
-        check(config.env.id, family=config.env.family, **(config.env.model_extra or {}))
-        refuse_taken(config)
-        built = TrainJob(config)  # before anything is printed: a wrong value is told alone
-        built.take_weights()
-        composed.announce(config_lines(config), say)
-        run = train_job(built, say=say)
-        if composed.place is None:
-            report(run, config, overrides, as_json=as_json)
-        else:
+        check_env(config.env)
+        if is_started_as_rank() or config.workers > 1 or config.launcher == "ray":
+            refuse_sweep(composed)
+        earlier = composed.earlier(config)
+        if earlier is not None and earlier.summary.exists():
+            return composed.skip(earlier, listener(as_json=as_json))
+        if not is_started_as_rank():
+            refuse_taken(config)
+            if config.launcher == "ray":
+                start_on_ray(config, None, overrides, as_json=as_json)
+                return None
+            if config.workers > 1:
+                start_ranks(config, overrides, as_json=as_json)
+                return None
+        with joined(config.device) as membership:
+            say = listener(as_json=as_json, silent=rank() > 0)
+            built = TrainJob(config)  # before anything is printed: a wrong value is told alone
+            if rank() == 0 and earlier is None:
+                built.take_weights()
+            composed.announce(config_lines(config), say)
+            first = rank() == 0
+            run = train_job(built, earlier, style=composed.style, say=say, learned=membership.leave)
+        if composed.place is not None:
             say(f"all files: {run.path}")
+        elif first:
+            report(run, config, overrides, as_json=as_json)
         return run
 
     play(expand(overrides), job, model=Config, as_json=as_json)
 
 
 def resume_run(path: Path, overrides: Sequence[str], *, as_json: bool) -> None:
-    """Continue a run; the only key that may change is ``total_steps``.
+    """Continue a run; of its keys only those of ``RESUMED`` may change.
 
     Raises:
         ValueError: another key was given.
         RunError: there is no run to continue.
     """
-    directory, say = RunDirectory.open(path), listener(as_json=as_json)
-    config = read_config(directory, **changes_of(overrides, "total_steps", path))
-    check(config.env.id, family=config.env.family, **(config.env.model_extra or {}))
-    built = TrainJob(config)
+    directory = RunDirectory.open(path)
+    config = read_config(directory, **changes_of(overrides, RESUMED, path))
+    check_env(config.env)
+    if config.launcher == "ray" and not is_started_as_rank():
+        start_on_ray(config, directory, words_of(config), as_json=as_json)
+        return
+    if config.workers > 1 and not is_started_as_rank():
+        start_ranks(config, ["--resume", str(path), *overrides], as_json=as_json)
+        return
+    with joined(config.device) as membership:
+        say, first = listener(as_json=as_json, silent=rank() > 0), rank() == 0
+        built = TrainJob(config)
+        for line in config_lines(config):
+            say(line)
+        run = train_job(built, directory, say=say, learned=membership.leave)
+    if first:
+        report(run, config, words_of(config), as_json=as_json)
+
+
+def start_ranks(config: Config, words: Sequence[str], *, as_json: bool) -> None:
+    """Start ``config.workers`` processes that train together, with the words of this one.
+
+    Raises:
+        ValueError: the agent cannot be trained so.
+        RanksFailed: one of them failed, or all were stopped.
+    """
+    need_data_parallel(config, config.workers)
+    flags = ["--json"] * as_json + ["--debug"] * ("--debug" in sys.argv)
+    launch(["train", *words, *flags, *plugin_words()], config.workers)
+
+
+def start_on_ray(
+    config: Config, directory: RunDirectory | None, words: Sequence[str], *, as_json: bool
+) -> None:
+    """Train on a cluster of Ray, and report.
+
+    Raises:
+        ValueError: the agent cannot be trained so, or Ray is not installed.
+        RunError: no cluster answers, or training failed.
+    """
+    need_data_parallel(config, config.workers)
+    need_ray("ray.train.torch")
+    say = listener(as_json=as_json)
     for line in config_lines(config):
         say(line)
-    report(train_job(built, directory, say=say), config, words_of(config), as_json=as_json)
+    run = train_on_cluster(config, directory)
+    report(Run(run, config), config, words, as_json=as_json)
+
+
+def refuse_sweep(composed: Composed) -> None:
+    """Raise ValueError in a sweep: its runs would begin in several processes at once."""
+    if composed.place is not None:
+        raise ValueError(
+            "a sweep (-m) trains each run in one process (allowed: workers=1 and launcher=local, "
+            "without torchrun)"
+        )
 
 
 def report(run: Run, config: Config, words: Sequence[str], *, as_json: bool) -> None:

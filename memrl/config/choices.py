@@ -91,3 +91,5 @@ def _chosen(config: Mapping[str, Any], menus: Menus) -> Iterator[Choice]:
             node = node.get(part) if isinstance(node, Mapping) else None
         if isinstance(node, str) and (menu is None or node != menu.nothing):
             yield Choice(key, node, menu)
+        elif menu is None and isinstance(node, list):  # tasks: an id, then options
+            yield from (Choice(key, text.split()[0], menu) for text in node if str(text).split())

@@ -14,8 +14,13 @@ CONFIGS: Final = "memrl.configs"
 _ONE_AT_A_TIME: Final = RLock()
 
 
-def hydra_compose(root: str, words: Sequence[str]) -> DictConfig:
+def hydra_compose(root: str, words: Sequence[str], *, settings: bool = False) -> DictConfig:
     """What Hydra makes of a root config and overrides; also in threads and in a Hydra app.
+
+    Args:
+        root: the name of the root config.
+        words: the overrides.
+        settings: whether Hydra's own are among it, as ``hydra``.
 
     Raises:
         HydraException: an override that Hydra refuses.
@@ -26,6 +31,6 @@ def hydra_compose(root: str, words: Sequence[str]) -> DictConfig:
         outer, hydra.hydra = hydra.hydra, None
         try:
             with initialize_config_module(CONFIGS, version_base="1.3"):
-                return compose(root, [*words])
+                return compose(root, [*words], return_hydra_config=settings)
         finally:
             GlobalHydra.instance().hydra = outer

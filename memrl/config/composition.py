@@ -17,7 +17,7 @@ from memrl.config.env_overrides import expand
 from memrl.config.models import Common, Config, check
 from memrl.config.nodes import add_nodes, with_options
 from memrl.config.quoting import with_quotes
-from memrl.errors import nearest
+from memrl.errors import install_command, nearest
 from memrl.plugins import hint_for
 from memrl.run.directory import Command
 
@@ -29,6 +29,16 @@ _OF_OTHERS: Final[dict[Command, dict[str, str]]] = {  # groups that a command ha
     "train": {"task": _TRAIN},
     "fit": dict.fromkeys(("env", "agent", "run"), _FIT),
 }
+
+
+def _of_hydra() -> dict[str, dict[str, str]]:
+    """Choices of Hydra's groups that come with packages, and how these are installed."""
+    sweep = install_command("sweep")
+    launchers = dict.fromkeys(("joblib", "submitit_local", "submitit_slurm"), sweep)
+    return {
+        "hydra/launcher": {**launchers, "ray": "pip install hydra-ray-launcher"},
+        "hydra/sweeper": {"optuna": sweep},
+    }
 
 
 def compose(overrides: Iterable[str] = ()) -> Config:
@@ -123,8 +133,10 @@ def sentence(error: Exception, model: type[Common], words: Iterable[str] = ()) -
     """What a user did wrong with ``words``, out of an error of Hydra or OmegaConf."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, choice = error.missing_cfg_file.rpartition("/")
+        if (plugins := _of_hydra().get(group)) and choice in plugins:
+            return f"{group}={choice} needs a package: {plugins[choice]}"
         menu = model.menus.get(f"{group}.name") or model.menus.get(f"{group}.kind")
-        known = sorted({*error.options, *(menu.words() if menu else ())})
+        known = sorted({*error.options, *(menu.words() if menu else ()), *(plugins or ())})
         hint = hint_for(group, choice, known)
         return f"unknown {group} {choice!r}{hint} (known: {', '.join(known)})"
     if isinstance(error, OverrideParseException):

@@ -12,6 +12,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from memrl.config.composer import hydra_compose
 from memrl.config.models import TRAIN, EnvConfig
+from memrl.config.quoting import list_of_texts
+from memrl.config.task_lists import is_list, listed_tasks
 from memrl.envs.make import GYMNASIUM, family_of, options
 from memrl.errors import nearest
 
@@ -25,14 +27,16 @@ def expand(overrides: Iterable[str]) -> list[str]:
     """Write overrides of ``memrl train`` as Hydra wants them.
 
     ``env=ID`` becomes ``env=<family> env.id=ID``; a sweep ``env=ID,ID`` stays a sweep. An ID has a
-    capital, a version, or names its module; other words are files of ``configs/env``.
+    capital, a version, or names its module; other words are files of ``configs/env``. Several
+    tasks ``env=[ID,ID env.NAME=VALUE]`` become ``env.tasks``, and the first is ``env.id``.
     ``env.NAME=VALUE`` gets the ``+`` that Hydra asks for where NAME is an option that the task
     takes and the file of its family leaves out; and with ``env.family=gymnasium`` options are
     dropped that the file holds for the tensor implementation alone.
 
     Raises:
-        ValueError: the ids of a sweep belong to several families of environments; an option that
-            the task does not take, or one of a task that does not exist.
+        ValueError: the ids of a sweep or a list belong to several families of environments; a list
+            of fewer than two; an option that the task does not take, or one of a task that does not
+            exist.
     """
     words = _with_families(overrides)
     named = [word for word in words if word.startswith("env.") and _name(word) not in _COMMON]
@@ -50,15 +54,26 @@ def _with_families(overrides: Iterable[str]) -> list[str]:
     expanded: list[str] = []
     for override in overrides:
         key, _, value = override.partition("=")
+        if key == "env" and is_list(value):
+            tasks = listed_tasks("env", value)
+            ids = [id for id, *_ in tasks]
+            expanded += [f"env={_family(value, ids)}", f"env.id={ids[0]}"]
+            expanded.append(list_of_texts("env.tasks", map(" ".join, tasks)))
+            continue
         ids = value.split(",")
         if key != "env" or not all(_ID.search(word) for word in ids):
             expanded.append(override)
             continue
-        found = sorted({family_of(task) for task in ids})
-        if len(found) > 1:
-            raise ValueError(f"env={value} sweeps over several families: {', '.join(found)}")
-        expanded += [f"env={found[0]}", f"env.id={value}"]
+        expanded += [f"env={_family(value, ids)}", f"env.id={value}"]
     return expanded
+
+
+def _family(value: str, ids: Iterable[str]) -> str:
+    """The family of all ids of ``env=value``."""
+    found = sorted({family_of(id) for id in ids})
+    if len(found) > 1:
+        raise ValueError(f"env={value} names tasks of several families: {', '.join(found)}")
+    return found[0]
 
 
 def _composed(words: Sequence[str]) -> Mapping[str, Any] | None:

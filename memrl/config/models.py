@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, TypeVar, cast
 
 from annotated_types import Ge, Gt, Le, Lt
+from omegaconf import OmegaConf
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -63,6 +64,49 @@ class EnvConfig(Strict):
     prev_reward: bool
     antialias: bool = False
     trial: Annotated[int, Ge(1)] | None = None  # episodes
+    # Several tasks in one batch: ``ID env.NAME=VALUE``; ``id`` is that of the first
+    tasks: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    task_id: bool = False  # whether observations say which task it is
+
+    def unread(self) -> set[str]:
+        return set() if self.tasks else {"task_id"}
+
+    @property
+    def title(self) -> str:
+        """What is played, for titles: an id, or those of all tasks with their options."""
+        return ", ".join(self.tasks) or self.id
+
+    @model_validator(mode="after")
+    def _tasks_fit(self) -> EnvConfig:
+        if self.task_id and not self.tasks:
+            raise ValueError(
+                "env.task_id=True is not read by one task (it is by a list: env=[ID,ID])"
+            )
+        if self.tasks:
+            if len({*self.tasks}) < max(len(self.tasks), 2):
+                told = ", ".join(self.tasks)
+                raise ValueError(f"env.tasks=[{told}]: two tasks or more are wanted, none twice")
+            if self.num < len(self.tasks):
+                raise ValueError(
+                    f"env.num={self.num} leaves a task without environments, allowed: at least "
+                    f"{len(self.tasks)}, one for each"
+                )
+            if (first := self.each()[0].id) != self.id:
+                raise ValueError(
+                    f"env.tasks begins with {first}, and env.id is {self.id}: write env=[{first},…]"
+                )
+        return self
+
+    def each(self) -> tuple[EnvConfig, ...]:
+        """The configs of the single tasks; of one task itself.
+
+        Raises:
+            ValueError: a task has a word that is no option of its own.
+        """
+        if not self.tasks:
+            return (self,)
+        common = self.model_dump(exclude={"id", "tasks", "task_id"})
+        return tuple(EnvConfig(**{**common, **_task(text)}) for text in self.tasks)
 
 
 class RunConfig(Strict):
@@ -72,6 +116,21 @@ class RunConfig(Strict):
     root: LaxPath
     checkpoint_seconds: Annotated[float, Ge(0)]
     pictures: bool = True  # of learning, an episode and the memory, at the end
+
+
+def _task(text: str) -> dict[str, Any]:
+    """The id and the options of one of several tasks."""
+    id, *words = text.split()
+    for word in words:
+        name, equals, value = word.removeprefix("env.").partition("=")
+        if not (word.startswith("env.") and equals and value):
+            raise ValueError(f"env.tasks: {text!r} has {word!r}, allowed: options env.NAME=VALUE")
+        if name in EnvConfig.model_fields:
+            raise ValueError(
+                f"env.tasks: {text!r} has {word!r}, which all tasks share: write it after the list"
+            )
+    options = OmegaConf.from_dotlist([word.removeprefix("env.") for word in words])
+    return {"id": id, **cast("dict[str, Any]", OmegaConf.to_container(options))}
 
 
 class EvaluateConfig(Strict):
@@ -150,9 +209,12 @@ class Config(Common):
 
     command = "train"
     root = TRAIN
+    CHOOSER: ClassVar[str] = "launcher"
+    READ_BY: ClassVar[dict[str, tuple[str, ...]]] = {"cluster": ("ray",)}
     menus: ClassVar[Menus] = {
         **Common.menus,
         "env.id": None,
+        "env.tasks": None,
         "policy.encoder": ENCODERS,
         "agent.kind": AGENTS,
         "agent.bonus.kind": BONUSES,
@@ -161,11 +223,39 @@ class Config(Common):
     total_key = "total_steps"
 
     total_steps: Count
+    workers: Annotated[int, Ge(1)] = 1  # processes
+    launcher: Literal["local", "ray"] = "local"  # who starts them: memrl on this machine, or Ray
+    cluster: str | None = None  # of Ray: auto, or HOST:PORT of its head; null = this machine alone
     capture: bool = False
     evaluate: EvaluateConfig
     env: EnvConfig
     policy: PolicyConfig
     agent: Annotated[SerializeAsAny[AgentConfig], BeforeValidator(_as_its_kind)]
+
+    @model_validator(mode="after")
+    def _cluster_is_read(self) -> Config:
+        if self.cluster is not None and self.launcher != "ray":
+            raise ValueError(
+                f"cluster={self.cluster} is not read by launcher={self.launcher} (it is by ray)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _every_task_is_evaluated(self) -> Config:
+        if self.evaluate.episodes < (tasks := len(self.env.each())):
+            raise ValueError(
+                f"evaluate.episodes={self.evaluate.episodes} leaves a task out, allowed: at least "
+                f"{tasks}, one for each"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _columns_are_there(self) -> Config:
+        if self.policy.columns and self.init is None:
+            raise ValueError(
+                f"policy.columns={self.policy.columns} needs init=RUN, which has those columns"
+            )
+        return self
 
     @property
     def total(self) -> int:
@@ -176,7 +266,7 @@ class Config(Common):
 
     @property
     def subject(self) -> str:
-        return self.env.id
+        return self.env.title
 
     @property
     def learner_name(self) -> str:

@@ -22,6 +22,11 @@ def with_quotes(words: Iterable[str]) -> list[str]:
     return [_quoted(word, parser) for word in words]
 
 
+def text_word(key: str, text: str) -> str:
+    """The word that sets a key to a text, whatever characters it holds."""
+    return f"{key}={_in_quotes(text)}"
+
+
 def list_of_texts(key: str, texts: Iterable[str]) -> str:
     """The word that sets a key to a list of texts, whatever characters these hold."""
     return f"{key}=[{','.join(map(_in_quotes, texts))}]"
@@ -31,7 +36,7 @@ def _quoted(word: str, parser: OverridesParser) -> str:
     key, equals, value = word.partition("=")
     if not equals or word.startswith(("-", "~")) or value[:1] in ("'", '"') or "${" in value:
         return word
-    quoted = f"{key}={_in_quotes(value)}"
+    quoted = text_word(key, value)
     if not _parses(quoted, parser):
         return word  # it is the key that Hydra does not understand, and says so
     is_path = key.lstrip("+") in _PATHS

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -17,17 +16,16 @@ from memrl.config.models import Config
 from memrl.continual.scores import Transfer, area, transfer
 from memrl.continual.stages import Stage
 from memrl.errors import RunError
-from memrl.evaluation.evaluate import evaluate
 from memrl.evaluation.learning_curve import read_curve
-from memrl.pipeline.build import make_env
+from memrl.pipeline.evaluating import evaluate_agent
 from memrl.pipeline.loading import read_config
-from memrl.pipeline.setup import seed_for
 from memrl.pipeline.trained import open_run
 from memrl.pipeline.training import train
 from memrl.run.directory import RunDirectory
 from memrl.run.summary import standard
 
 Say: TypeAlias = Callable[[str], None]
+Rows: TypeAlias = Sequence[Sequence[dict[str, Any]]]  # after each task, the scores on all tasks
 SCORES: Final = "tasks.json"  # of a run: tasks, and success and return on each, after this one
 
 
@@ -53,25 +51,34 @@ def learn(stage: Stage, say: Say) -> None:
         train(there, directory, say=say)
 
 
-def evaluate_all(stage: Stage, tasks: Sequence[Config], say: Say) -> list[dict[str, Any]]:
-    """Success and return on each task of the agent that a stage left; kept in its directory."""
-    file = stage.path / SCORES
+def learn_alone(stages: Sequence[Stage], rows: Rows, say: Say) -> Sequence[Stage] | None:
+    """Learn each task alone; None where a task has no success, which forward transfer is of.
+
+    ``rows`` are scores of these tasks, which tell.
+    """
+    if without := [score["env"] for score in rows[-1] if score["success"] is None]:
+        say(f"alone=true trains nothing: forward transfer is of successes, {without[0]} has none")
+        return None
+    for stage in stages:
+        learn(stage, say)
+    return stages
+
+
+def evaluate_all(
+    stage: Stage, tasks: Sequence[Config], say: Say, kept: Sequence[dict[str, Any]] = ()
+) -> list[dict[str, Any]]:
+    """Success and return on each task of the agent that a stage left; saved in its directory.
+
+    ``kept`` are the scores of the first tasks, where these are known to stay as they were.
+    """
+    file, tasks = stage.path / SCORES, tasks[len(kept) :]
     asked = [config.env.model_dump(mode="json") for config in tasks]
-    if file.exists() and (kept := json.loads(file.read_text()))["tasks"] == asked:
-        return list(kept["scores"])
+    if file.exists() and (saved := json.loads(file.read_text()))["tasks"] == asked:
+        return [*kept, *saved["scores"]]
     agent = open_run(stage.path, device=stage.config.device).agent
     rows = []
     for config in tasks:
-        how = config.evaluate
-        with closing(make_env(config, num=min(config.env.num, how.episodes))) as env:
-            found = evaluate(
-                agent,
-                env,
-                how.episodes,
-                seed_for(config.seed, "evaluate"),
-                greedy=how.greedy,
-                max_steps=how.max_steps,
-            )
+        found = evaluate_agent(config, agent)
         success = None if found.success is None else found.success.mean
         rows.append({"env": config.env.id, "success": success, "return": found.return_.mean})
         say(f"after task {stage.number}: {config.env.id} return {found.return_.mean:.3g}"
@@ -79,19 +86,17 @@ def evaluate_all(stage: Stage, tasks: Sequence[Config], say: Say) -> list[dict[s
     write_atomically(
         file, json.dumps(standard({"tasks": asked, "scores": rows}), indent=2).encode()
     )
-    return rows
+    return [*kept, *rows]
 
 
-def matrix(rows: Sequence[Sequence[dict[str, Any]]]) -> tuple[str, Float[np.ndarray, "N N"]]:
+def matrix(rows: Rows) -> tuple[str, Float[np.ndarray, "N N"]]:
     """The measure that all tasks have, success before return, and its scores after each task."""
     known = all(row["success"] is not None for task in rows for row in task)
     measure = "success" if known else "return"
     return measure, np.array([[row[measure] for row in task] for task in rows], dtype=np.float64)
 
 
-def conclude(
-    rows: Sequence[Sequence[dict[str, Any]]], made: Sequence[Stage], alone: Sequence[Stage] | None
-) -> Transfer:
+def conclude(rows: Rows, made: Sequence[Stage], alone: Sequence[Stage] | None) -> Transfer:
     """Forgetting and transfer; forward transfer needs successes, and runs ``alone``."""
     measure, scores = matrix(rows)
     if alone is None or measure != "success":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -11,15 +10,15 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from memrl.config.composition import compose
 from memrl.config.models import Config
 from memrl.config.quoting import list_of_texts
+from memrl.config.task_lists import listed_tasks
+from memrl.envs.equal_spaces import refuse_other_spaces
 from memrl.pipeline.build import make_env
 from memrl.pipeline.directories import path_name
-from memrl.pipeline.spaces import refuse_other_spaces
 
-Method: TypeAlias = Literal["finetune", "clear", "distil"]
-METHODS: Final[tuple[Method, ...]] = ("finetune", "clear", "distil")
+Method: TypeAlias = Literal["finetune", "clear", "distil", "progressive"]
+METHODS: Final[tuple[Method, ...]] = ("finetune", "clear", "distil", "progressive")
 GROUPS: Final[dict[Method, str]] = {"clear": "agent.rehearsal.", "distil": "agent.teacher."}
 ALONE: Final = "alone"  # the folder of agents that learn one task only
-_LIST: Final = re.compile(r"\[(.*)\]", re.DOTALL)
 
 
 class Stage(NamedTuple):
@@ -36,14 +35,7 @@ def split_tasks(text: str) -> list[list[str]]:
     Raises:
         ValueError: it is no list, or one of fewer than two tasks.
     """
-    inside = _LIST.fullmatch(text.strip())
-    tasks = [part.split() for part in (inside[1] if inside else "").split(",")]
-    if len(tasks) < 2 or not all(tasks):
-        raise ValueError(
-            f"tasks={text}: a list of two tasks or more is wanted, as in tasks=[ID,ID], each with "
-            "its options after blanks"
-        )
-    return [[f"env={id}", *options] for id, *options in tasks]
+    return [[f"env={id}", *options] for id, *options in listed_tasks("tasks", text)]
 
 
 def stages(
@@ -100,6 +92,8 @@ def _words(method: Method, earlier: Sequence[str]) -> list[str]:
         words.append(list_of_texts("agent.rehearsal.runs", earlier))
     elif method == "distil":
         words.append(list_of_texts("agent.teacher.runs", earlier[-1:]))
+    elif method == "progressive":
+        words.append(f"policy.columns={len(earlier)}")
     return words
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,8 +15,22 @@ from rich.progress import Progress
 from torch import Tensor
 
 from memrl.evaluation.statistics import Estimate, are_shares, mean, wilson
-from memrl.rollout.env import BatchedEnv, Obs, Transition
+from memrl.rollout.env import BatchedEnv, Obs, Transition, of_task
 from memrl.run.agent import Agent
+
+
+class TaskScore(NamedTuple):
+    """How an agent did in one of several tasks; episodes that were cut off are left out."""
+
+    success: Estimate | None  # None where the task has no share of successes
+    return_: Estimate
+
+    def as_dict(self) -> dict[str, Any]:
+        """Means with their intervals, as plain values."""
+        return {
+            "success": None if self.success is None else self.success._asdict(),
+            "return": self.return_._asdict(),
+        }
 
 
 class Evaluation(NamedTuple):
@@ -31,6 +46,7 @@ class Evaluation(NamedTuple):
     per_episode: dict[str, NDArray[np.float64]]  # return, length and each metric, [episodes]
     first_return: Estimate | None = None  # of the first episode of a trial; only trials have one
     last_return: Estimate | None = None  # of its last episode
+    tasks: Mapping[str, TaskScore] = MappingProxyType({})  # of several tasks, by their names
 
     def as_dict(self) -> dict[str, Any]:
         """Means, intervals, extreme returns and the number of episodes as plain values."""
@@ -46,7 +62,12 @@ class Evaluation(NamedTuple):
             "success_number": self.success_number,
             "least_return": float(returns.min()),
             "greatest_return": float(returns.max()),
+            **({"tasks": self.tasks_as_dict()} if self.tasks else {}),
         }
+
+    def tasks_as_dict(self) -> dict[str, Any]:
+        """The scores of several tasks as plain values."""
+        return {name: score.as_dict() for name, score in self.tasks.items()}
 
 
 @torch.no_grad()
@@ -157,7 +178,19 @@ def _conclude(results: Mapping[str, NDArray[np.float64]], cut_off: int) -> Evalu
         per_episode=dict(results),
         first_return=_mean(results.get("first_return")),
         last_return=_mean(results.get("last_return")),
+        tasks=_by_task(results),
     )
+
+
+def _by_task(results: Mapping[str, NDArray[np.float64]]) -> dict[str, TaskScore]:
+    """The scores of each task that has ended an episode, if there are several tasks."""
+    prefix = of_task("return", "")
+    names = [name.removeprefix(prefix) for name in results if name.startswith(prefix)]
+    found = {
+        name: (_rate(results.get(of_task("success", name))), _mean(results[prefix + name]))
+        for name in names
+    }
+    return {name: TaskScore(rate, return_) for name, (rate, return_) in found.items() if return_}
 
 
 def _mean(returns: NDArray[np.float64] | None) -> Estimate | None:

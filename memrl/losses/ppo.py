@@ -1,4 +1,4 @@
-"""PPO's losses (Schulman et al. 2017) over the valid steps of a minibatch."""
+"""PPO's losses (Schulman et al. 2017) over the valid steps of a minibatch, on all ranks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+from memrl.distributed.collectives import mean_over_ranks, ranks, sum_over_ranks
 
 
 class PPOLoss(NamedTuple):
@@ -20,19 +22,39 @@ class PPOLoss(NamedTuple):
     ratio_error: Tensor  # max |r - 1|: rounding on the first minibatch of an iteration
 
 
-def masked_mean(x: Float[Tensor, "*N"], valid: Bool[Tensor, "*N"]) -> Float[Tensor, ""]:
-    """The mean over valid entries; 0 when there is none."""
-    weight = valid.to(x.dtype)
-    return torch.where(valid, x, 0.0).sum() / weight.sum().clamp(min=1.0)
+def mean_count(valid: Bool[Tensor, "*N"]) -> Float[Tensor, ""]:
+    """The number of valid entries, the mean over ranks; at least one on all ranks together."""
+    count = mean_over_ranks(valid.sum(dtype=torch.float64))
+    return count.clamp(min=1.0 / ranks())
 
 
-def normalise(advantage: Float[Tensor, "*N"], valid: Bool[Tensor, "*N"]) -> Float[Tensor, "*N"]:
-    """Standardise over the valid steps; fewer than two are only centred."""
-    centred = advantage - masked_mean(advantage, valid)
-    count = valid.sum()
-    squares = torch.where(valid, centred.square(), 0.0).sum()
-    spread = (squares / (count - 1).clamp(min=1)).sqrt()
-    return torch.where(count > 1, centred / (spread + 1e-8), centred)
+def masked_mean(
+    x: Float[Tensor, "*N"], valid: Bool[Tensor, "*N"], count: Float[Tensor, ""] | None = None
+) -> Float[Tensor, ""]:
+    """This rank's part in the mean over valid entries: the mean over ranks is that of all of them.
+
+    With one rank it is the mean, and 0 when no entry is valid. ``count`` is `mean_count` of
+    ``valid``, which is computed if it is not given.
+    """
+    count = mean_count(valid) if count is None else count
+    return torch.where(valid, x, 0.0).sum() / count.to(x.dtype)
+
+
+def normalise(
+    advantage: Float[Tensor, "*N"],
+    valid: Bool[Tensor, "*N"],
+    count: Float[Tensor, ""] | None = None,
+) -> Float[Tensor, "*N"]:
+    """Standardise over the valid steps of all ranks; fewer than two are only centred.
+
+    ``count`` is as for `masked_mean`.
+    """
+    count = mean_count(valid) if count is None else count
+    centred = advantage - mean_over_ranks(masked_mean(advantage, valid, count))
+    total = (count * ranks()).to(advantage.dtype)
+    squares = sum_over_ranks(torch.where(valid, centred.square(), 0.0).sum())
+    spread = (squares / (total - 1).clamp(min=1)).sqrt()
+    return torch.where(total > 1, centred / (spread + 1e-8), centred)
 
 
 def ppo_loss(
@@ -47,8 +69,13 @@ def ppo_loss(
     *,
     clip: float | Float[Tensor, ""],
     value_clip: float | Float[Tensor, ""] | None,
+    count: Float[Tensor, ""] | None = None,
 ) -> PPOLoss:
-    """The terms of the loss; the caller weights and adds them."""
+    """The terms of the loss; the caller weights and adds them.
+
+    They are this rank's parts in the means over ``valid``, as those of `masked_mean`.
+    """
+    count = mean_count(valid) if count is None else count
     log_ratio = torch.where(valid, log_prob - old_log_prob, 0.0)
     ratio = log_ratio.exp()
     surrogate = torch.minimum(ratio * advantage, _within(ratio, 1.0, clip) * advantage)
@@ -58,11 +85,11 @@ def ppo_loss(
         error = torch.maximum(error, (near - target).square())
     drift = (ratio.detach() - 1).abs()
     return PPOLoss(
-        policy=-masked_mean(surrogate, valid),
-        value=0.5 * masked_mean(error, valid),
-        entropy=masked_mean(entropy, valid),
-        kl=masked_mean(ratio.detach() - 1 - log_ratio.detach(), valid),
-        clipped=masked_mean((drift > clip).to(value.dtype), valid),
+        policy=-masked_mean(surrogate, valid, count),
+        value=0.5 * masked_mean(error, valid, count),
+        entropy=masked_mean(entropy, valid, count),
+        kl=masked_mean(ratio.detach() - 1 - log_ratio.detach(), valid, count),
+        clipped=masked_mean((drift > clip).to(value.dtype), valid, count),
         ratio_error=drift.max(),
     )
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from memrl.losses.ppo import masked_mean
+from memrl.losses.ppo import masked_mean, mean_count
 
 
 class SelfImitationLoss(NamedTuple):
@@ -31,10 +31,10 @@ def self_imitation_loss(
     The policy's term treats V as a constant.
     """
     gain = torch.where(valid, returns - value, 0.0).clamp(min=0.0)
-    fixed = gain.detach()
+    fixed, count = gain.detach(), mean_count(valid)
     return SelfImitationLoss(
-        policy=masked_mean(torch.where(valid, -log_prob, 0.0) * fixed, valid),
-        value=0.5 * masked_mean(gain.square(), valid),
-        positive=masked_mean((fixed > 0).to(value.dtype), valid),
+        policy=masked_mean(torch.where(valid, -log_prob, 0.0) * fixed, valid, count),
+        value=0.5 * masked_mean(gain.square(), valid, count),
+        positive=masked_mean((fixed > 0).to(value.dtype), valid, count),
         gain=fixed,
     )

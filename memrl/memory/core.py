@@ -57,6 +57,8 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
         context: how many of the last features the core reads as a context, such as the entries
             ``policy.beside``; None if it does not.
         paper: author, year and title, for tables and citations.
+        not_reset: leaves of the state that a reset leaves as they are, since other leaves say what
+            an episode sees of them: it would write all of a large memory.
         autocasts: ``forward`` supports autocast and keeps its state in full precision; other cores
             run without autocast.
         ablations: the parts that ``silence`` can ablate.
@@ -66,6 +68,7 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
 
     paper: ClassVar[str] = ""
     ablations: frozenset[str] = frozenset()
+    not_reset: ClassVar[tuple[str, ...]] = ()
     autocasts: ClassVar[bool] = False
     horizon: int | None = None
     reads_first: ClassVar[bool] = False
@@ -184,7 +187,11 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
             mask = start.view(-1, *[1] * (old.dim() - 1))
             return torch.where(mask, new, old, out=old) if donate else torch.where(mask, new, old)
 
-        return map_state(choose, state, initial)
+        if not self.not_reset:
+            return map_state(choose, state, initial)
+        kept = {name: getattr(state, name) for name in self.not_reset}
+        bare: list[Any] = [each._replace(**dict.fromkeys(kept, ())) for each in (state, initial)]  # type: ignore[attr-defined]
+        return map_state(choose, *bare)._replace(**kept)  # type: ignore[no-any-return]
 
     def step(
         self,

@@ -28,9 +28,6 @@ class HCAMState(NamedTuple):
     read_weights: Tensor  # [B, K]  relevance at the last step, the oldest chunk first; for plots
 
 
-LARGE = ("ring", "summaries")  # not reset: ``age`` says what is seen of them
-
-
 @final
 @register("hcam")
 class HCAM(MemoryCore[HCAMState]):
@@ -60,6 +57,7 @@ class HCAM(MemoryCore[HCAMState]):
     """
 
     paper = "Lampinen et al. 2021, Towards mental time travel: a hierarchical memory for RL agents"
+    not_reset = ("ring", "summaries")  # ``age`` says what is seen of them
 
     def __init__(
         self,
@@ -98,14 +96,6 @@ class HCAM(MemoryCore[HCAMState]):
             local=self.local.initial_state(batch_size),
             read_weights=zeros(batch_size, self.chunks),
         )
-
-    def reset(
-        self, state: HCAMState, initial: HCAMState, start: Tensor, *, donate: bool = False
-    ) -> HCAMState:
-        large = {name: getattr(state, name) for name in LARGE}
-        empty = dict.fromkeys(LARGE, ())
-        bare, opening = state._replace(**empty), initial._replace(**empty)  # type: ignore[arg-type]
-        return super().reset(bare, opening, start, donate=donate)._replace(**large)
 
     def step(
         self, x: Tensor, state: HCAMState, start: Tensor, *, donate: bool = False

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from memrl.distributed.collectives import sum_over_ranks
+
 
 class RunningNorm(nn.Module):
     """Standardise features by the statistics of all values so far (parallel variance, Chan 1979).
@@ -43,13 +45,15 @@ class RunningNorm(nn.Module):
 
     @torch.no_grad()
     def update(self, x: Float[Tensor, "N D"], valid: Bool[Tensor, " N"]) -> None:
-        """Add the valid rows of a batch to the statistics."""
+        """Add the valid rows of a batch, on all ranks, to the statistics."""
         weight = valid.to(torch.float64).unsqueeze(1)
         x64 = torch.where(valid.unsqueeze(1), x.to(torch.float64), 0.0)
-        n = weight.sum()
-        safe = n.clamp(min=1.0)
-        mean = (x64 * weight).sum(0) / safe
-        var = ((x64 - mean).square() * weight).sum(0) / safe
+        n, sums = sum_over_ranks(torch.cat([weight.sum(0), (x64 * weight).sum(0)])).tensor_split(
+            [1]
+        )
+        n, safe = n.squeeze(0), n.clamp(min=1.0)
+        mean = sums / safe
+        var = sum_over_ranks(((x64 - mean).square() * weight).sum(0)) / safe
         total = (self.count + n).clamp(min=1.0)
         delta = mean - self.mean
         merged = (self.var * self.count + var * n + delta.square() * self.count * n / total) / total

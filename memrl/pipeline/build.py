@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack, closing
+
+import torch
 
 from memrl.agents import Parts, registry
 from memrl.agents.ppo.agent import PPO
-from memrl.config.models import Config
-from memrl.envs.make import make
+from memrl.config.models import Config, EnvConfig
+from memrl.envs.make import check, make
+from memrl.envs.multitask import MultiTask
 from memrl.memory.core import MemoryCore
 from memrl.pipeline.setup import find_device, seed_for
 from memrl.rollout.env import BatchedEnv
@@ -17,15 +21,51 @@ from memrl.run.agent import Agent
 def make_env(config: Config, *, num: int | None = None, seed: int | None = None) -> BatchedEnv:
     """The environments of a config, ``config.env.num`` unless ``num`` is given.
 
+    Several tasks share them out; if there are fewer than tasks, the first tasks have one each.
+
     Raises:
-        ValueError: the environment or an option is unknown.
+        ValueError: an environment or an option is unknown, or several tasks do not fit together.
     """
-    task = config.env
+    task, device = config.env, find_device(config.device)
+    num = task.num if num is None else num
+    if not task.tasks:
+        return _make_one(task, num, device, seed)
+    with ExitStack() as opened:
+        parts = [
+            opened.enter_context(closing(_make_one(one, rows, device)))
+            for one, rows in zip(task.each(), _shares(num, len(task.tasks)), strict=True)
+            if rows
+        ]
+        env = MultiTask(parts, names=task.tasks, task_id=task.task_id)
+        opened.pop_all()
+    if seed is not None:
+        env.reset(seed)
+    return env
+
+
+def check_env(task: EnvConfig) -> None:
+    """Check the ids and options of a config's environment without making it.
+
+    Raises:
+        ValueError: an unknown id, family or option.
+    """
+    for one in task.each():
+        check(one.id, family=one.family, **(one.model_extra or {}))
+
+
+def _shares(num: int, tasks: int) -> list[int]:
+    return [num // tasks + (number < num % tasks) for number in range(tasks)]
+
+
+def _make_one(
+    task: EnvConfig, num: int, device: torch.device, seed: int | None = None
+) -> BatchedEnv:
+    """The environments of a single task."""
     try:
         return make(
             task.id,
-            task.num if num is None else num,
-            find_device(config.device),
+            num,
+            device,
             seed,
             family=task.family,
             prev_action=task.prev_action,

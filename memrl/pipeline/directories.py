@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,8 +16,10 @@ from memrl.checkpoint.atomic import write_atomically
 from memrl.checkpoint.folder import Checkpoint
 from memrl.config.choices import modules_of
 from memrl.config.models import Common
+from memrl.distributed.restart import forget, remember, remembered
 from memrl.errors import RunError, disk_errors_explained
 from memrl.pipeline.loading import checkpoints_of, read_plain
+from memrl.pipeline.ranks import same_directory
 from memrl.run.directory import RunDirectory
 from memrl.run.lock import locked
 from memrl.tracking.metrics_file import unit_as_text
@@ -36,6 +39,8 @@ def open_directory(
 ) -> Iterator[tuple[RunDirectory, Checkpoint | None]]:
     """The directory of a run, locked, and the checkpoint to continue from.
 
+    Of several ranks, rank 0 opens it; the others take it from ``same_directory``.
+
     Args:
         config: of the run.
         target: where a new run goes, by default ``run.dir`` or a new directory under ``run.root``;
@@ -50,14 +55,38 @@ def open_directory(
     """
     if isinstance(target, RunDirectory):
         with locked(target.path):
+            same_directory(target, continued=True)
             yield target, _resumed(config, target, unit, say, data)
         return
     path = target or config.run.dir or make_directory(config.run.root, name_of(config))
     RunDirectory(path).make()
     with locked(Path(path)):
+        remember(_restart_key(config), str(Path(path).absolute()))
         directory = RunDirectory.create(path, dump(config), command=config.command)
         directory.write_plugins(modules_of(config.model_dump(mode="json"), config.menus))
+        same_directory(directory)
         yield directory, None
+
+
+def restarted(config: Common) -> Path | RunDirectory | None:
+    """The run of this config that the launcher of these ranks has begun and not finished.
+
+    torchrun starts all ranks anew, with the same command, when one has ended. The directory was
+    chosen by the first of them; None: there were none.
+    """
+    if (place := remembered(_restart_key(config))) is None:
+        return None
+    directory = RunDirectory(place, command=config.command)
+    return directory if directory.config.is_file() else directory.path
+
+
+def finished(config: Common) -> None:
+    """Forget where this config was trained: the next run of it is another."""
+    forget(_restart_key(config))
+
+
+def _restart_key(config: Common) -> str:
+    return hashlib.sha256(dump(config).encode()).hexdigest()
 
 
 def _resumed(
@@ -68,7 +97,7 @@ def _resumed(
     data: Mapping[str, str] | None,
 ) -> Checkpoint | None:
     """The last checkpoint of a run that is continued as ``config`` says; None if there is none."""
-    resume = checkpoints_of(run, config, data=data, warn=say).last()
+    resume = checkpoints_of(run, config, data=data, warn=say).resumable()
     if resume is None:
         say(f"{run} has no checkpoint yet: it starts anew from its config.yaml")
     else:

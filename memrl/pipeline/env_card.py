@@ -15,11 +15,13 @@ from memrl.rollout.env import Obs
 
 
 def card_of(config: Config) -> EnvCard:
-    """The card of a config's environment."""
-    task = config.env
+    """The card of a config's environment; of several tasks that of the first, without levels."""
+    task = config.env.each()[0]
     options = task.model_extra or {}
     shown = {"prev_action": task.prev_action, "trial": task.trial}
     found = card(task.id, family=task.family, **shown, **options)
+    if config.env.tasks:
+        return found._replace(memory=None, levels=None)
     if task.prev_reward and found.levels is not None and found.levels.score == "return":
         # The previous reward carries information, so the level without a memory does not apply.
         return found._replace(levels=found.levels._replace(memoryless=None))

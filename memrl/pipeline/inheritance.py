@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from memrl.checkpoint.folder import Checkpoints
 from memrl.errors import CheckpointError, RunError
 from memrl.pipeline.loading import command_of, read_plain
+from memrl.policies.columns import as_columns, earlier_columns
 from memrl.run.directory import RunDirectory
 
 _PARTS: Final = {"encoder": "encoder", "core": "memory"}
 _REST: Final = "heads"
+_CRITIC: Final = "critic.weight"
 _TOLD: Final = 2  # tensors of another shape that are named in a part
 
 
@@ -24,6 +26,7 @@ class Weights(NamedTuple):
 
     path: Path
     tensors: Mapping[str, Tensor]  # by name: ``encoder.…``, ``core.…``, and those of the heads
+    return_norm: Mapping[str, Tensor] | None = None  # standardised what its critic predicts
 
 
 def weights_of(path: Path) -> Weights:
@@ -49,19 +52,24 @@ def weights_of(path: Path) -> Weights:
             f"init={path} was made by agent={plain['agent']['kind']}, whose weights nothing else "
             "takes (allowed: runs of agent=ppo and agent=r2d2, and of memrl fit)"
         )
-    return Weights(path, tensors)
+    return Weights(path, tensors, learner.get("return_norm"))
 
 
 @torch.no_grad()
-def fill(network: nn.Module, weights: Weights) -> str:
+def fill(network: nn.Module, weights: Weights, return_norm: nn.Module | None = None) -> str:
     """Copy what has the same name and shape; a line says what was taken of each part.
 
-    Parameters are taken, and buffers, such as the running statistics of an encoder.
+    Parameters are taken, and buffers, such as the running statistics of an encoder. A network of
+    several columns (``policy.columns``) takes all of its earlier ones, and nothing else. If the
+    critic is taken, what standardises the returns that it predicts is taken, too, into
+    ``return_norm``.
 
     Raises:
-        RunError: nothing fits.
+        RunError: nothing fits, or not all of an earlier column.
     """
-    own, there = network.state_dict(), weights.tensors
+    own, there, columns = network.state_dict(), weights.tensors, earlier_columns(network)
+    if columns:
+        there = as_columns(there)
     fitting = [name for name in own if name in there and there[name].shape == own[name].shape]
     parts = {
         part: [name for name in own if _part(name) == part] for part in (*_PARTS.values(), _REST)
@@ -69,10 +77,15 @@ def fill(network: nn.Module, weights: Weights) -> str:
     told = ", ".join(
         _told(part, names, own, there, fitting) for part, names in parts.items() if names
     )
+    if not {*columns} <= {*fitting}:
+        raise RunError(f"init={weights.path} lacks an earlier column of policy.columns: {told}")
     if not fitting:
         raise RunError(f"init={weights.path} has no weights that fit: {told}")
     for name in fitting:
         own[name].copy_(there[name])  # a state dict shares its tensors with the network
+    if return_norm is not None and weights.return_norm is not None and _CRITIC in fitting:
+        return_norm.load_state_dict(dict(weights.return_norm))
+        told += ", statistics of returns"
     return f"init={weights.path}: {told}"
 
 

@@ -15,17 +15,21 @@ import torch
 
 from memrl.checkpoint.folder import Checkpoint
 from memrl.config.models import Common
-from memrl.errors import Interrupted, RunError
+from memrl.distributed.collectives import rank
+from memrl.errors import Interrupted, RankLost, RunError
 from memrl.pipeline.build import compile_memory
-from memrl.pipeline.directories import open_directory
+from memrl.pipeline.directories import finished, open_directory, restarted
 from memrl.pipeline.inheritance import Weights, weights_of
+from memrl.pipeline.labels import group_of, headline, tags_of
 from memrl.pipeline.loading import checkpoints_of
+from memrl.pipeline.ranks import same_directory
 from memrl.run.agent import Learner
 from memrl.run.directory import RunDirectory
 from memrl.run.loop import TrainingResult, fit
-from memrl.run.progress import Style, progress_bar
+from memrl.run.progress import SilentProgress, Style, progress_bar
+from memrl.run.reporter import Reporter
 from memrl.run.summary import provenance, write_summary
-from memrl.tracking.tracker import Tracker
+from memrl.tracking.tracker import SilentTracker, Tracker
 
 Say: TypeAlias = Callable[[str], None]
 C = TypeVar("C", bound=Common)
@@ -128,6 +132,8 @@ def run(
     *,
     style: Style = "auto",
     say: Say = print,
+    reporter: Reporter | None = None,
+    learned: Callable[[], None] = lambda: None,
 ) -> Result[L]:
     """Learn, evaluate, draw and write a summary.
 
@@ -137,6 +143,10 @@ def run(
             ``run.root``; an opened ``RunDirectory`` is continued from its last checkpoint.
         style: of the progress display: auto, bar, lines or quiet.
         say: receives messages for the terminal.
+        reporter: hears of each checkpoint.
+        learned: called when learning has ended.
+
+    With several ranks, rank 0 alone writes, speaks, and does what follows learning.
 
     Raises:
         RunError: the directory is not empty or is being trained, the disk is full, learning
@@ -145,8 +155,11 @@ def run(
         Interrupted: a signal arrived; a checkpoint was saved first.
     """
     config, learner = job.config, job.learner
+    if rank():
+        return _follow(job, reporter, learned)
     if config.compile:
         compile_memory(job.core, say)
+    target = target or restarted(config)
     new = not isinstance(target, RunDirectory)
     if new:
         _inherit(job, say)  # before a directory is made: what does not fit leaves nothing behind
@@ -154,7 +167,45 @@ def run(
     with open_directory(config, target, learner.unit, say, data=data) as (directory, resume):
         if resume is None and not new:
             _inherit(job, say)  # it was stopped before its first checkpoint
-        return _run_in(directory, resume, job, data, style=style, say=say)
+        try:
+            result = _run_in(
+                directory,
+                resume,
+                job,
+                data,
+                style=style,
+                say=say,
+                reporter=reporter,
+                learned=learned,
+            )
+        except RankLost:
+            say(f"a rank is missing; if nothing starts it anew: {directory.resume_command()}")
+            raise
+    finished(config)
+    return result
+
+
+def _follow(job: Job[C, L], reporter: Reporter | None, learned: Callable[[], None]) -> Result[L]:
+    """Learn with rank 0, in the directory that it has opened."""
+    config, learner = job.config, job.learner
+    if config.compile:
+        compile_memory(job.core, lambda _: None)
+    job.take_weights()
+    directory, continued = same_directory(None)
+    checkpoints = checkpoints_of(directory, config, data=job.data, warn=lambda _: None)
+    fit(
+        learner,
+        directory,
+        checkpoints,
+        total=config.total,
+        tracker=SilentTracker(),
+        progress=SilentProgress(lambda _: None),
+        resume=checkpoints.resumable() if continued else None,
+        checkpoint_seconds=config.run.checkpoint_seconds,
+        reporter=reporter,
+    )
+    learned()
+    return Result(directory, {}, learner)
 
 
 def _inherit(job: Job[C, L], say: Say) -> None:
@@ -171,6 +222,8 @@ def _run_in(
     *,
     style: Style,
     say: Say,
+    reporter: Reporter | None,
+    learned: Callable[[], None],
 ) -> Result[L]:
     """Learn in an open directory, from a checkpoint or from the beginning, and conclude."""
     config, learner = job.config, job.learner
@@ -181,6 +234,8 @@ def _run_in(
         tensorboard=config.track.tensorboard,
         wandb=config.track.wandb,
         project=config.track.project,
+        group=group_of(config),
+        tags=tags_of(config),
         unit=learner.unit,
         resume=resume,
         say=say,
@@ -197,7 +252,9 @@ def _run_in(
                 progress=progress,
                 resume=resume,
                 checkpoint_seconds=config.run.checkpoint_seconds,
+                reporter=reporter,
             )
+        learned()
         try:
             result = job.conclude(directory, trained, say)
         except KeyboardInterrupt:
@@ -208,7 +265,7 @@ def _run_in(
             ) from None
         told = {**result, **provenance(trained, learner.unit, job.device)}
         summary = write_summary(directory.summary, told)
-        episode = directory.episode if directory.episode.exists() else None
-        page = directory.page if directory.page.exists() else None
-        tracker.finish(episode=episode, checkpoint=trained.checkpoint, page=page)
+        tracker.finish(
+            pictures=directory.pictures(), checkpoint=trained.checkpoint, summary=headline(result)
+        )
     return Result(directory, summary, learner)

@@ -26,7 +26,7 @@ _LONGEST_FILM: Final = 1000  # env steps
 def picture_title(config: Config, *, ablate: str | None = None) -> str:
     """The title of a run's pictures: its memory, the ablated part of it, its task."""
     ablated = {None: "", "state": ", without its state"}.get(ablate, f", {ablate} silenced")
-    return f"{config.learner_name} on {config.env.id}{ablated}"
+    return f"{config.learner_name} on {config.env.title}{ablated}"
 
 
 def film_steps(max_steps: int) -> int:
@@ -79,7 +79,7 @@ def _is_told(part: spaces.Space[Any]) -> bool:
 
 
 def evaluation_line(evaluation: Evaluation) -> str:
-    """One line: success, return and length with their 95 % intervals."""
+    """One line: success, return and length with their 95 % intervals; and one for each task."""
     cut, many = evaluation.cut_off, "s" * (evaluation.episodes > 1)
     told = (
         f" ({cut:,} cut off after evaluate.max_steps, counted as far as they went)" if cut else ""
@@ -98,4 +98,8 @@ def evaluation_line(evaluation: Evaluation) -> str:
     if evaluation.success_number is not None:
         number = evaluation.success_number
         parts.append(f"success {number:.3g} on average (not a share: values lie outside of 0 … 1)")
-    return "  ".join(parts)
+    lines = ["  ".join(parts)]
+    for name, score in evaluation.tasks.items():
+        rate = "" if score.success is None else f"success {score.success}  "
+        lines.append(f"  {name}: {rate}return {score.return_}")
+    return "\n".join(lines)

@@ -13,8 +13,10 @@ import torch
 from torch import nn
 
 from memrl.config.models import Common
+from memrl.distributed.collectives import rank
+from memrl.distributed.group import local_rank, local_ranks
 from memrl.run.allocator import keep_freed_memory
-from memrl.run.machine import usable_cores
+from memrl.run.machine import usable_cores, usable_threads
 
 _TRAINING: Final = RLock()
 # A step's products and additions that a thread is worth; a step of fewer waits for its threads.
@@ -29,11 +31,14 @@ def prepare(config: Common) -> None:
     """
     find_device(config.device)
     allow_tf32(config.tf32)
-    torch.set_num_threads(config.threads or usable_cores())
+    torch.set_num_threads(config.threads or own_threads())
     keep_freed_memory()
-    random.seed(config.seed)
-    np.random.seed(config.seed)
-    torch.manual_seed(config.seed)
+    _seed_globally(config.seed)
+
+
+def own_threads() -> int:
+    """The threads of this process: its share of the cores, or as many as OMP_NUM_THREADS says."""
+    return min(usable_threads(), max(1, usable_cores() // local_ranks()))
 
 
 def allow_tf32(allowed: bool) -> None:
@@ -52,11 +57,11 @@ def suit_threads(threads: int | None, rows: int, network: nn.Module) -> None:
     A step multiplies each parameter once a row; networks with convolutions multiply far more often
     and get a thread for each core.
     """
-    cores = usable_cores()
+    most = own_threads()
     if not any(isinstance(module, nn.Conv2d) for module in network.modules()):
         parameters = sum(weight.numel() for weight in network.parameters())
-        cores = max(1, min(cores, rows * parameters // THREAD_WORK))
-    torch.set_num_threads(threads or cores)
+        most = max(1, min(most, rows * parameters // THREAD_WORK))
+    torch.set_num_threads(threads or most)
 
 
 @contextmanager
@@ -76,11 +81,12 @@ def alone(say: Callable[[str], None]) -> Iterator[None]:
 
 
 def find_device(name: str) -> torch.device:
-    """A device of this machine.
+    """A device of this machine; of several ranks each has a CUDA device of its own.
 
     Raises:
         ValueError: torch has no such device, or this machine has none.
     """
+    name = f"cuda:{local_rank()}" if name == "cuda" and local_ranks() > 1 else name
     here = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
     try:
         device = torch.device(name)
@@ -93,6 +99,25 @@ def find_device(name: str) -> torch.device:
 
 
 def seed_for(seed: int, purpose: Literal["train", "evaluate", "watch", "inspect"]) -> int:
-    """A seed for one purpose; different purposes and different seeds get different episodes."""
+    """A seed for one purpose; different purposes and different seeds get different episodes.
+
+    So do different ranks; rank 0 has the seed of a process that trains alone.
+    """
     key = ("train", "evaluate", "watch", "inspect").index(purpose)
-    return int(np.random.SeedSequence(seed, spawn_key=(key,)).generate_state(1)[0])
+    own = (key, rank()) if rank() else (key,)
+    return int(np.random.SeedSequence(seed, spawn_key=own).generate_state(1)[0])
+
+
+def part_ranks(seed: int) -> None:
+    """Seed the global generators of a rank other than 0 anew, once all have the same weights.
+
+    Dropout and third-party environments draw from them.
+    """
+    if rank():
+        _seed_globally(seed_for(seed, "train"))
+
+
+def _seed_globally(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)

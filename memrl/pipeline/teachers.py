@@ -9,9 +9,9 @@ import torch
 from memrl.agents.ppo.agent import PPO
 from memrl.agents.ppo.config import ImitationConfig, PPOConfig
 from memrl.agents.ppo.teachers import Teacher, teach
+from memrl.envs.equal_spaces import refuse_other_spaces
 from memrl.nn.normalise import unstandardised
 from memrl.pipeline.setup import seed_for
-from memrl.pipeline.spaces import refuse_other_spaces
 from memrl.pipeline.trained import Run, open_run
 from memrl.rollout.collect import Collector
 from memrl.rollout.storage import Rollout

@@ -97,10 +97,18 @@ class Run:
             env: your own environment, to which the run's wrappers are added (previous action and
                 reward, trials, text as tokens, action masks); by default the run's environment.
             render_mode: None, or ``rgb_array`` if the environment has pictures.
+
+        Raises:
+            ValueError: an environment of your own cannot say which of several tasks it is.
         """
         if env is None:
             return TensorEnv(self.env(), render_mode=render_mode)
         task = self.config.env
+        if task.task_id:
+            raise ValueError(
+                "this agent sees which task it plays (env.task_id), which an environment of your "
+                "own does not say: leave env out"
+            )
         if task.trial is not None:
             env = Trial(env, episodes=task.trial, previous=False)
         wrapped = with_previous(

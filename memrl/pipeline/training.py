@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, final
@@ -12,17 +12,21 @@ from gymnasium import spaces
 from torch import Tensor
 
 from memrl.agents.base import BaseAgent
+from memrl.agents.ppo.agent import PPO
 from memrl.agents.ppo.config import PPOConfig
 from memrl.config.models import Config
-from memrl.evaluation.evaluate import Evaluation, evaluate
+from memrl.distributed.collectives import ranks
+from memrl.evaluation.evaluate import Evaluation
 from memrl.evaluation.recording import Recording, record_episode
 from memrl.inspector.page import write_page
 from memrl.memory.state import nbytes
 from memrl.pipeline.build import capture_graphs, make_agent, make_env
 from memrl.pipeline.env_card import draw_view, references
+from memrl.pipeline.evaluating import evaluate_agent
 from memrl.pipeline.inheritance import Weights, fill
 from memrl.pipeline.inspection import inspect_run
 from memrl.pipeline.job import Job, Say, faults_told, run, whole_parts
+from memrl.pipeline.ranks import check_ranks
 from memrl.pipeline.report import (
     draw_episode_memory,
     draw_film,
@@ -30,7 +34,14 @@ from memrl.pipeline.report import (
     film_steps,
     picture_title,
 )
-from memrl.pipeline.setup import alone, find_device, prepare, seed_for, suit_threads
+from memrl.pipeline.setup import (
+    alone,
+    find_device,
+    part_ranks,
+    prepare,
+    seed_for,
+    suit_threads,
+)
 from memrl.pipeline.teachers import give_teachers
 from memrl.pipeline.trained import Run
 from memrl.plots.curve import draw_curve
@@ -40,6 +51,7 @@ from memrl.run.directory import RunDirectory
 from memrl.run.global_generators import drawing
 from memrl.run.loop import TrainingResult
 from memrl.run.progress import Style
+from memrl.run.reporter import Reporter
 
 UNTRAINED: Final = "what is evaluated is an agent that has not been trained"
 
@@ -82,13 +94,16 @@ def train_job(
     *,
     style: Style = "auto",
     say: Say = print,
+    reporter: Reporter | None = None,
+    learned: Callable[[], None] = lambda: None,
 ) -> Run:
     """`train` with an agent that is built already, so that all of its config is known to fit.
 
-    At the end the environments that it learned in are closed.
+    At the end the environments that it learned in are closed. ``reporter`` hears of each
+    checkpoint; ``learned`` is called when all ranks have learned: the rest is rank 0's.
     """
     with closing(job.env):
-        result = run(job, target, style=style, say=say)
+        result = run(job, target, style=style, say=say, reporter=reporter, learned=learned)
     return Run(result.directory, job.config, agent=result.learner)
 
 
@@ -101,7 +116,8 @@ class TrainJob(Job[Config, Agent]):
     """
 
     def __init__(self, config: Config) -> None:
-        self.config = config
+        self.config, self.ranks = config, ranks()
+        check_ranks(config)
         with drawing():
             prepare(config)
             self.env = make_env(config)
@@ -111,6 +127,7 @@ class TrainJob(Job[Config, Agent]):
             except BaseException:
                 self.env.close()
                 raise
+            part_ranks(config.seed)
         suit_threads(config.threads, config.agent.rows(config.env.num), self.learner.policy)
         self._initial = first_weights(self.learner)
         self.core = getattr(self.learner.policy, "core", None)
@@ -119,7 +136,8 @@ class TrainJob(Job[Config, Agent]):
             capture_graphs(self.learner)
 
     def inherit(self, weights: Weights) -> str:
-        said = fill(self.learner.policy, weights)
+        return_norm = self.learner.return_norm if isinstance(self.learner, PPO) else None
+        said = fill(self.learner.policy, weights, return_norm)
         if isinstance(self.learner, BaseAgent):
             self.learner.weights_replaced()
         self._initial = first_weights(self.learner)
@@ -133,24 +151,13 @@ class TrainJob(Job[Config, Agent]):
     ) -> dict[str, Any]:
         if not has_learned(self.learner, self._initial):
             say(f"nothing was learned in {trained.experience:,} env steps: {UNTRAINED}")
-        evaluation = self._evaluate()
+        evaluation = evaluate_agent(self.config, self.learner)
         say(evaluation_line(evaluation))
         if self.config.run.pictures:
             self._draw(directory, evaluation, say)
         if self.config.evaluate.inspect:
             self._inspect(directory, say)
-        return summarize(self.config, self.learner, evaluation)
-
-    def _evaluate(self) -> Evaluation:
-        config, episodes = self.config, self.config.evaluate.episodes
-        env = make_env(config, num=min(config.env.num, episodes))
-        try:
-            seed, how = seed_for(config.seed, "evaluate"), config.evaluate
-            return evaluate(
-                self.learner, env, episodes, seed, greedy=how.greedy, max_steps=how.max_steps
-            )
-        finally:
-            env.close()
+        return {**summarize(self.config, self.learner, evaluation), "ranks": self.ranks}
 
     def _draw(self, directory: RunDirectory, evaluation: Evaluation, say: Say) -> None:
         config, title = self.config, picture_title(self.config)
@@ -220,7 +227,7 @@ def has_learned(agent: Agent, initial: Sequence[Tensor]) -> bool:
 
 def idle(config: Config) -> str | None:
     """A sentence if a run of this config is too short to learn anything, else None."""
-    options = config.agent.idle(config.total_steps, config.env.num)
+    options = config.agent.idle(-(-config.total_steps // ranks()), config.env.num)
     if options is None:
         return None
     return (
@@ -236,7 +243,7 @@ def whole_rollouts(config: Config, start: int = 0) -> str | None:
     """
     if not isinstance(config.agent, PPOConfig):  # other agents do not learn from whole rollouts
         return None
-    size = config.env.num * config.agent.steps
+    size = config.env.num * config.agent.steps * ranks()
     return whole_parts("total_steps", config.total_steps, start, "rollout", size, "env steps")
 
 
@@ -252,7 +259,7 @@ def summarize(config: Config, agent: Agent, evaluation: Evaluation) -> dict[str,
     return {
         "agent": config.agent.kind,
         "memory": config.memory["name"],
-        "env": config.env.id,
+        "env": config.env.title,
         "seed": config.seed,
         "success": evaluation.success.mean if evaluation.success else None,
         "return": evaluation.return_.mean,

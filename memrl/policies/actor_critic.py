@@ -19,7 +19,7 @@ from memrl.policies.backbone import (
     Backbone,
     PolicyConfig,
     build_core,
-    build_encoder,
+    build_parts,
     head_body,
 )
 from memrl.policies.critic import SEPARATE, Critic, TwoEncoders, TwoMemories
@@ -126,8 +126,12 @@ def build_policy(
     Raises:
         ValueError: a space is unsupported, or a memory or an option is unknown.
     """
-    one, *others = encoders or [build_encoder(observation_space, config)]
-    core = build_core(one, memory, config)
+    if encoders:
+        one, *others = encoders
+        core = build_core(one, memory, config)
+    else:
+        others = []
+        one, core = build_parts(observation_space, memory, config)
     encoder: Encoder = one
     if config.critic in SEPARATE:
         two = others[0] if others else one

@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from memrl.memory import registry
 from memrl.memory.core import MemoryCore, Unrolled, common_horizon
 from memrl.memory.ops.autocast import autocasting
+from memrl.memory.parts.slots import limit_of
 from memrl.nn.encoder import ENCODERS, Encoder
 from memrl.nn.init import linear
 from memrl.nn.observation import ObsEncoder
 from memrl.options import Strict
+from memrl.policies.columns import with_columns
 from memrl.policies.critic import Critic
 from memrl.rollout.env import Obs
 from memrl.rollout.spaces import tensor_dtype
@@ -35,6 +37,7 @@ class PolicyConfig(Strict):
     # Features of all discrete entries and bits together; None: as many as values, 32 to 256.
     discrete_dim: Annotated[int, Ge(1)] | None = None
     layers: Annotated[int, Ge(1)] = 1  # cores stacked on each other
+    columns: Annotated[int, Ge(0)] = 0  # frozen networks of `init` that this one reads
     skip: bool = False  # the heads also see what the core saw
     critic: Critic = "shared"  # what memory it reads: the actor's (detached: and does not train it)
     head_dim: Annotated[int, Ge(0)] = 0  # hidden layer of actor and critic, each its own; 0: none
@@ -56,6 +59,18 @@ class PolicyConfig(Strict):
                 "by an encoder of your own: policy.encoder=module:Name)"
             )
         return given
+
+    @model_validator(mode="after")
+    def _columns_fit(self) -> PolicyConfig:
+        for name, allowed in (("critic", ("shared", "detached")), ("beside", ((),))):
+            value = getattr(self, name)
+            if self.columns and value not in allowed:
+                told = ", ".join("[]" if each == () else str(each) for each in allowed)
+                given = [*value] if isinstance(value, tuple) else value
+                raise ValueError(
+                    f"policy.{name}={given} with policy.columns={self.columns} (allowed: {told})"
+                )
+        return self
 
     @model_validator(mode="after")
     def _what_is_set_is_read(self) -> PolicyConfig:
@@ -234,8 +249,14 @@ def build_parts(
     observation_space: spaces.Dict, memory: Mapping[str, Any], config: PolicyConfig
 ) -> tuple[Encoder, MemoryCore[Any]]:
     """Encoder and core of a backbone; raises as ``build_policy``."""
-    encoder = build_encoder(observation_space, config)
-    return encoder, build_core(encoder, memory, config)
+    if config.columns and (grow := limit_of(memory)) is not None:
+        raise ValueError(
+            f"memory.grow={grow} with policy.columns={config.columns}: columns have one size "
+            "(allowed: null)"
+        )
+    encoders = [build_encoder(observation_space, config) for _ in range(config.columns + 1)]
+    cores = [build_core(encoder, memory, config) for encoder in encoders]
+    return with_columns(encoders, cores) if config.columns else (encoders[0], cores[0])
 
 
 def build_core(

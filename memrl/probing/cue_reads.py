@@ -17,6 +17,7 @@ from memrl.probing.provenance import Sources, sources
 from memrl.rollout.env import Obs
 
 EXAMPLES: Final = 10  # episodes
+LONGEST: Final = 200  # env steps of such an episode: gradients take a time that grows as its square
 
 
 class CueReads(NamedTuple):
@@ -42,12 +43,21 @@ class Inputs:
         self.features: list[Tensor] = []  # at each step [M, I]
 
     def __call__(self, t: int, obs: Obs, state: Any, running: Tensor) -> None:
+        if not len(self.rows):
+            return
         here = torch.from_numpy(self.rows).to(running.device)
         self.features.append(self._encode({key: value[here] for key, value in obs.items()}))
 
 
-def reads_of_cue(core: MemoryCore[Any], inputs: Inputs, played: Played) -> CueReads:
-    """Where the reads of these rows come from; each has seen its cue."""
+def examples(played: Played, rows: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The first of these rows that are short enough: at most ``EXAMPLES`` indices."""
+    return np.flatnonzero(rows & (played.length <= LONGEST))[:EXAMPLES]
+
+
+def reads_of_cue(core: MemoryCore[Any], inputs: Inputs, played: Played) -> CueReads | None:
+    """Where the reads of these rows come from; each has seen its cue. None: there are no rows."""
+    if not len(inputs.rows):
+        return None
     x, found, shares, even = torch.stack(inputs.features), [], [], []
     for i, row in enumerate(inputs.rows):
         first, last, length = (

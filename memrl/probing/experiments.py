@@ -23,7 +23,7 @@ from memrl.probing.changes import (
     wipe,
     wipe_from,
 )
-from memrl.probing.cue_reads import EXAMPLES, CueReads, Inputs, reads_of_cue
+from memrl.probing.cue_reads import CueReads, Inputs, examples, reads_of_cue
 from memrl.probing.moments import donors, moments, moments_at
 from memrl.probing.play import NEVER, Change, Played, play
 from memrl.probing.readout import Features, Readout, steps_to_probe
@@ -77,7 +77,8 @@ class Experiments:
         rows: bool [B]; the episodes that have the moment.
         readouts: of the cue, and of the success that an episode will have: what probes read off the
             memory. Empty before ``results``, and where there is no cue.
-        reads: how much of what is read comes from the steps that saw the cue; None likewise.
+        reads: how much of what is read comes from the steps that saw the cue; None likewise, and
+            where all episodes are too long for it.
 
     Raises:
         ValueError: the agent has no memory state, an undisturbed episode is longer than ``limit``,
@@ -116,10 +117,10 @@ class Experiments:
         self.rows = self._moments[self._first] != NEVER
         if not self.rows.any():
             what = "its first" if plain.cue is None else "the cue was in view"
+            least = f"{gap} step{'s' * (gap > 1)}" if step is None else f"a step={step}"
             raise ValueError(
-                f"none of {env.num_envs} episodes has {gap} step{'s' * (gap > 1)} after {what}: "
-                "there is nothing to remember (allowed: a task with such steps, an agent that "
-                "reaches them, a smaller gap)"
+                f"none of {env.num_envs} episodes has {least} after {what}: there is nothing to "
+                "remember (allowed: a task with such steps, an agent that reaches them)"
             )
         self._donor = None if plain.cue is None else donors(plain.cue, self.rows, seed, same=False)
         self.readouts: dict[str, Readout] = {}
@@ -153,9 +154,8 @@ class Experiments:
         captured = {when: Capture(self._here(moment)) for when, moment in self._moments.items()}
         first_seen, steps = self._here(self.plain.first_seen), steps_to_probe(self.plain)
         features = Features(self._encode, first_seen, steps)
-        inputs = Inputs(self._encode, np.flatnonzero(self.rows)[:EXAMPLES])
-        watches = (features, inputs)
-        self._play(change=all_of(captured.values()), watch=watches)
+        inputs = Inputs(self._encode, examples(self.plain, self.rows))
+        self._play(change=all_of(captured.values()), watch=(features, inputs))
         self.readouts = {"cue": features.readout(cue)}
         if self.measure == "success":
             self.readouts["success"] = features.readout(self.plain.success.astype(np.int64))

@@ -25,7 +25,7 @@ def moments(played: Played, share: float, *, gap: int = 1) -> NDArray[np.int64]:
 
 
 def moments_at(played: Played, step: int) -> NDArray[np.int64]:
-    """``step`` in each episode that has it, [B]; else NEVER.
+    """``step`` in each episode that has it, and has seen its cue before it, [B]; else NEVER.
 
     Raises:
         ValueError: it is the first step, before which there is nothing to change, or no episode
@@ -37,7 +37,10 @@ def moments_at(played: Played, step: int) -> NDArray[np.int64]:
             f"step={step}: the longest of {len(played.length)} episodes has the steps 0 to "
             f"{longest} (allowed: 1 to {longest})"
         )
-    return np.where(played.length > step, step, NEVER)
+    there = played.length > step
+    if played.cue is not None:
+        there &= (played.first_seen != NEVER) & (played.first_seen < step)
+    return np.where(there, step, NEVER)
 
 
 def donors(

@@ -82,8 +82,8 @@ class BestEpisodes:
         return slots.to(self.length.device)
 
     def take(self, slots: Int64[Tensor, " n"]) -> dict[str, Tensor]:
-        """The steps of these episodes: each [T, n, ...], T the length of the longest."""
-        T = int(self.length[slots].max())
+        """Their steps: each [T, n, ...], T the length of the longest of them, at least 1."""
+        T = max(1, int(self.length[slots].max()))
         return {name: array[slots, :T].transpose(0, 1) for name, array in self.arrays.items()}
 
     def set_priority(self, slots: Int64[Tensor, " n"], priority: Float[Tensor, " n"]) -> None:

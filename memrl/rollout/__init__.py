@@ -3,6 +3,6 @@
 An environment of tensors derives from `BatchedEnv` and answers steps with a `Transition`.
 """
 
-from memrl.rollout.env import BatchedEnv, Obs, Transition
+from memrl.rollout.env import BatchedEnv, Cue, Obs, Transition
 
-__all__ = ["BatchedEnv", "Obs", "Transition"]
+__all__ = ["BatchedEnv", "Cue", "Obs", "Transition"]

@@ -12,6 +12,7 @@ from memrl.memory import state as states
 from memrl.policies.actor_critic import Policy
 from memrl.rollout.env import BatchedEnv, Obs, Transition
 from memrl.rollout.storage import Rollout
+from memrl.rollout.times import Times
 
 
 class Collector:
@@ -19,7 +20,7 @@ class Collector:
 
     ``generator`` samples the actions and nothing else. With ``asks_host`` the host checks whether
     an episode was truncated. Without it the critic evaluates the final observation of every step;
-    the result is the same.
+    the result is the same. ``times`` measures the environments' steps.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Collector:
     ) -> None:
         self.env, self.policy, self.generator = env, policy, generator
         self.bonus = bonus
+        self.times = Times()
         self.asks_host = True
         self.begin(env.reset(seed))
 
@@ -69,7 +71,10 @@ class Collector:
 
     def step(self, rollout: Rollout, t: int) -> None:
         """Act once in every environment and store the transition as step ``t``."""
-        self.take(rollout, t, self.env.step(self.act(rollout, t)))
+        action = self.act(rollout, t)
+        with self.times.of("env"):
+            transition = self.env.step(action)
+        self.take(rollout, t, transition)
 
     @torch.no_grad()
     def act(self, rollout: Rollout, t: int) -> Tensor:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import torch
 from gymnasium import spaces
 from torch import Tensor
 
 Obs: TypeAlias = dict[str, Tensor]
+PER_TASK: Final = ("return", "success")  # what a batch of several tasks tells of each, see of_task
 
 
 class Transition(NamedTuple):
@@ -49,6 +50,11 @@ class Cue(NamedTuple):
 
     identity: Tensor  # int64 [B]: which cue, from 0
     visible: Tensor  # bool [B]: the present observation shows it
+
+
+def of_task(metric: str, task: str) -> str:
+    """The name of a metric of one task among several: ``success/NAME``."""
+    return f"{metric}/{task}"
 
 
 def copied(entries: Mapping[str, Tensor]) -> Obs:

@@ -48,7 +48,8 @@ class Rollout:
     Attributes:
         bptt: steps of the longest chunk: at most T.
         chunk_starts: the first step of each chunk of a row.
-        taught: by name, each [T, B, ...]: what others would do at these steps; chunks hold it, too.
+        taught: by name, each [T, B, ...]: what others would do at these steps, or what else is
+            learned from; chunks hold it, too.
 
     Raises:
         ValueError: ``burn_in`` leaves no step of a chunk with a loss.

@@ -103,6 +103,11 @@ class RunDirectory:
             raise RunError(f"{run} is not a run: it has no {_CONFIG}")
         return run
 
+    def pictures(self) -> dict[str, Path]:
+        """The pictures that have been drawn, and the page of ``memrl inspect``, by name."""
+        drawn = [self.curve, self.episode, self.memory, self.lengths, self.groups, self.alignment]
+        return {path.stem: path for path in [*drawn, self.page] if path.exists()}
+
     def resume_command(self) -> str:
         """The shell command that continues this run."""
         return f"memrl {self.command} --resume {shlex.quote(str(self))}{self.plugin_options()}"

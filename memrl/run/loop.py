@@ -11,15 +11,18 @@ from typing import Any, Final, NamedTuple, final
 
 import torch
 
+from memrl.checkpoint.common import with_common
 from memrl.checkpoint.folder import Checkpoint, Checkpoints
+from memrl.distributed.collectives import mean_over_ranks, rank, ranks
 from memrl.errors import EnvError, Interrupted, RunError
 from memrl.run.agent import Learner, Metrics
 from memrl.run.directory import RunDirectory
 from memrl.run.global_generators import randomness_state, restore_randomness
 from memrl.run.progress import Progress, SilentProgress
-from memrl.run.signals import StopRequest, stop_on_signals
-from memrl.tracking.metrics_file import SECONDS, unit_as_text
-from memrl.tracking.tracker import Tracker
+from memrl.run.reporter import NoReporter, Reporter, Saved
+from memrl.run.signals import SIGNALS, StopRequest, stop_on_signals
+from memrl.tracking.metrics_file import SECONDS, Row, unit_as_text
+from memrl.tracking.tracker import SilentTracker, Tracker
 
 _SCORES: Final = ("episode/success", "episode/return")  # the first that is known counts
 
@@ -38,10 +41,11 @@ def fit(
     checkpoints: Checkpoints,
     *,
     total: int,
-    tracker: Tracker,
+    tracker: Tracker | SilentTracker,
     progress: Progress | None = None,
     resume: Checkpoint | None = None,
     checkpoint_seconds: float = 60.0,
+    reporter: Reporter | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> TrainingResult:
     """Train ``learner`` until its experience reaches ``total``; write metrics and checkpoints.
@@ -60,6 +64,7 @@ def fit(
         progress: shows the progress on the terminal.
         resume: the checkpoint to continue from.
         checkpoint_seconds: seconds between checkpoints.
+        reporter: hears of each checkpoint, and may ask for more of them.
         clock: returns seconds, monotonic.
 
     Raises:
@@ -74,6 +79,7 @@ def fit(
             tracker=tracker,
             progress=progress or SilentProgress(),
             checkpoint_seconds=checkpoint_seconds,
+            reporter=reporter or NoReporter(),
             stop=stop,
             clock=clock,
         )
@@ -90,9 +96,10 @@ class _Training:
     learner: Learner
     directory: RunDirectory
     checkpoints: Checkpoints
-    tracker: Tracker
+    tracker: Tracker | SilentTracker
     progress: Progress
     checkpoint_seconds: float
+    reporter: Reporter
     stop: StopRequest
     clock: Callable[[], float]
 
@@ -101,6 +108,7 @@ class _Training:
         self._unsaved: list[Metrics] = []  # of the iterations since the last checkpoint
         self._last: Path | None = None
         self._last_seen = -1
+        self._row: Row = {}
 
     def _begin(self, seconds_before: float) -> None:
         now = self.clock()
@@ -109,9 +117,18 @@ class _Training:
         self._began = now - seconds_before
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        self.learner.load_state_dict(checkpoint.state["agent"])
-        restore_randomness(checkpoint.state["randomness"])
-        run = checkpoint.state["run"]
+        saved, run = checkpoint.state, checkpoint.state["run"]
+        if checkpoint.ranks == ranks():
+            self.learner.load_state_dict(saved["agent"])
+            restore_randomness(saved["randomness"])
+        else:
+            fresh = self.learner.state_dict()
+            self.learner.load_state_dict(with_common(fresh, saved["agent"], self._common()))
+            self.progress.say(
+                f"saved by {_processes(checkpoint.ranks)}, continued by {_processes(ranks())}: "
+                "what was learned and counted goes on, and environments, memories and replay "
+                "begin anew"
+            )
         if run["threads"] != torch.get_num_threads():
             self.progress.say(
                 f"The run began with {run['threads']} threads and continues with "
@@ -119,6 +136,10 @@ class _Training:
             )
         self._begin(run["wall_seconds"])
         self._last, self._last_seen = checkpoint.path, checkpoint.experience
+
+    def _common(self) -> frozenset[str]:
+        """The parts of the learner's state that all ranks have alike; of most learners none."""
+        return getattr(self.learner, "common", frozenset())
 
     def run(self, total: int) -> TrainingResult:
         try:
@@ -137,6 +158,9 @@ class _Training:
 
     def _on_iteration(self, metrics: Metrics) -> None:
         now, seen = self.clock(), self.learner.experience
+        timed = now - self._saved_at >= self.checkpoint_seconds
+        wanted = timed or self.reporter.is_due(max(self._last_seen, 0), seen)
+        metrics, signum, due = self._agreed(metrics, self.stop.signum, rank() == 0 and wanted)
         before, seen_before = self._row_at
         speed = (seen - seen_before) / (now - before) if now > before else math.nan
         self._row_at = (now, seen)
@@ -145,22 +169,43 @@ class _Training:
         self.tracker.log(row)
         self.progress.update(row)
         self._unsaved.append(metrics)
-        if self.stop.signum is not None:
+        self._row = row
+        if signum is not None:
             self._save()
-            raise self._interrupted(self.stop.signum)
-        if now - self._saved_at >= self.checkpoint_seconds:
+            raise self._interrupted(signum)
+        if due:
             self._save()
+
+    def _agreed(
+        self, metrics: Metrics, signum: int | None, due: bool
+    ) -> tuple[Metrics, int | None, bool]:
+        """What all ranks do after this iteration, in one reduction.
+
+        Metrics are means over ranks; a signal to one is a signal to all; rank 0's clock says when
+        a checkpoint is due. A signal that arrives later counts after the next iteration.
+        """
+        if ranks() == 1:
+            return metrics, signum, due
+        asked = [float(signum == each) for each in SIGNALS]
+        said = torch.tensor([*metrics.values(), *asked, float(due)], dtype=torch.float64)
+        means = mean_over_ranks(said).tolist()
+        *stops, save = (share > 0 for share in means[len(metrics) :])
+        agreed = next((each for each, stop in zip(SIGNALS, stops, strict=True) if stop), None)
+        return dict(zip(metrics, means, strict=False)), agreed, save
 
     def _save(self) -> None:
         self.tracker.sync()
         self._last_seen = self.learner.experience
+        score = _score(self._unsaved)
         self._last = self.checkpoints.save(
             self._state(),
             experience=self._last_seen,
-            score=_score(self._unsaved),
+            score=score,
+            common={"run", "tracker", *(f"agent.{part}" for part in self._common())},
         )
         self._unsaved = []
         self._saved_at = self.clock()
+        self.reporter.saved(Saved(self._last, self._last_seen, score, self._row))
 
     def _interrupted(self, signum: int) -> Interrupted:
         seen, unit = max(self._last_seen, 0), unit_as_text(self.learner.unit)
@@ -186,6 +231,10 @@ class _Training:
 
     def _seconds(self) -> float:
         return self.clock() - self._began
+
+
+def _processes(number: int) -> str:
+    return "one process" if number == 1 else f"{number} ranks"
 
 
 def _score(rows: Sequence[Metrics]) -> float | None:

@@ -63,6 +63,12 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def usable_threads() -> int:
+    """A thread for each usable core, or as many as OMP_NUM_THREADS says: other jobs have theirs."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return min(usable_cores(), int(asked)) if asked.isdigit() and int(asked) else usable_cores()
+
+
 def peak_rss_bytes() -> int | None:
     """Peak resident memory of this process; None on Windows."""
     if sys.platform == "win32":

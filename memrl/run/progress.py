@@ -61,9 +61,7 @@ def progress_bar(
     if style == "quiet":
         yield SilentProgress()
     elif style == "lines":
-        yield LineProgress(
-            total, start, lambda line: print(line, file=sys.stderr, flush=True), unit=unit
-        )
+        yield LineProgress(total, start, _to_stderr, unit=unit)
     else:
         columns = (
             BarColumn(bar_width=24),
@@ -76,13 +74,16 @@ def progress_bar(
 
 @final
 class SilentProgress:
-    """Shows nothing; sentences are still printed to stderr."""
+    """Shows nothing; sentences are still written, to stderr unless ``write`` takes them."""
+
+    def __init__(self, write: Callable[[str], None] | None = None) -> None:
+        self._write = write or _to_stderr
 
     def update(self, row: Row) -> None:
         pass
 
     def say(self, sentence: str) -> None:
-        print(sentence, file=sys.stderr, flush=True)
+        self._write(sentence)
 
 
 @final
@@ -142,6 +143,10 @@ class BarProgress:
 
     def say(self, sentence: str) -> None:
         self._bar.console.print(sentence, markup=False, highlight=False)
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def describe(row: Row, rate: float, total: int, unit: str = STEPS) -> str:

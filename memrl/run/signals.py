@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final, final
 
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 @final
@@ -34,7 +34,7 @@ def stop_on_signals() -> Iterator[StopRequest]:
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    before: dict[int, Any] = {signum: signal.getsignal(signum) for signum in _SIGNALS}
+    before: dict[int, Any] = {signum: signal.getsignal(signum) for signum in SIGNALS}
 
     def restore() -> None:
         for signum, handler in before.items():
@@ -47,7 +47,7 @@ def stop_on_signals() -> Iterator[StopRequest]:
             restore()
             signal.raise_signal(signum)
 
-    for signum in _SIGNALS:
+    for signum in SIGNALS:
         signal.signal(signum, handle)
     try:
         yield request

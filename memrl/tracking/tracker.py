@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, final
@@ -31,6 +31,8 @@ class Tracker:
         tensorboard: whether to write TensorBoard files.
         wandb: ``online``, ``offline`` or ``disabled``.
         project: name of the W&B project.
+        group: name under which W&B shows the run with those that differ by their seed.
+        tags: of the run at W&B, of 1 to 64 characters.
         unit: the column that counts experience.
         resume: the checkpoint that training continues from.
         say: receives sentences for the person at the terminal.
@@ -44,6 +46,8 @@ class Tracker:
         tensorboard: bool = True,
         wandb: Mode = "disabled",
         project: str = "memrl",
+        group: str | None = None,
+        tags: Sequence[str] = (),
         unit: str = STEPS,
         resume: Checkpoint | None = None,
         say: Callable[[str], None] = print,
@@ -58,6 +62,8 @@ class Tracker:
             directory.path,
             mode=wandb,
             project=project,
+            group=group,
+            tags=tags,
             name=directory.path.name,
             config=config,
             unit=unit,
@@ -97,12 +103,18 @@ class Tracker:
     def finish(
         self,
         *,
-        episode: Path | None = None,
+        pictures: Mapping[str, Path] | None = None,
         checkpoint: Path | None = None,
-        page: Path | None = None,
+        summary: Mapping[str, float] | None = None,
     ) -> None:
-        """Send an episode, a checkpoint and a page to W&B and close all; once is enough."""
-        self._wandb.finish(episode, checkpoint, page)
+        """Send what a run ends with to W&B and close all; a second call does nothing.
+
+        Args:
+            pictures: files by name; a GIF is a film, an HTML file a page.
+            checkpoint: the last one.
+            summary: the final evaluation.
+        """
+        self._wandb.finish(pictures or {}, checkpoint, summary or {})
         if self._tensorboard is not None:
             self._guard(self._tensorboard.close)
         self._tensorboard = None
@@ -123,6 +135,20 @@ class Tracker:
             self._tensorboard = None
             self._say(f"TensorBoard failed and is off for the rest of this run: {error}")
             return None
+
+
+@final
+class SilentTracker:
+    """Writes nothing: of several ranks one tracks."""
+
+    def log(self, row: Row) -> None:
+        pass
+
+    def sync(self) -> None:
+        pass
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"wandb_run_id": None}
 
 
 def _open_tensorboard(folder: Path, experience: int) -> Any:

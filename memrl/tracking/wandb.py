@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import netrc
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, final, get_args
 from urllib.parse import urlparse
@@ -27,6 +27,8 @@ class WandbTracker:
         folder: of W&B's files.
         mode: ``online``, ``offline`` or ``disabled``.
         project: name of the W&B project.
+        group: name under which W&B shows the run with those that differ by their seed.
+        tags: of the run, of 1 to 64 characters.
         name: name of the run there.
         config: the resolved configuration.
         run_id: of the run to continue; None starts a new one.
@@ -43,6 +45,8 @@ class WandbTracker:
         *,
         mode: Mode,
         project: str,
+        group: str | None = None,
+        tags: Sequence[str] = (),
         name: str,
         config: Mapping[str, Any],
         run_id: str | None,
@@ -57,7 +61,8 @@ class WandbTracker:
             say("No W&B key is present: this run is tracked offline (`wandb login` adds a key)")
             mode = "offline"
         if mode != "disabled":
-            options = {"project": project, "name": name, "config": dict(config), "id": run_id}
+            options = {"project": project, "group": group, "tags": [*tags], "name": name,
+                       "config": dict(config), "id": run_id}  # fmt: skip
             self._guard(self._begin, folder, mode, options)
         self.run_id: str | None = self._run.id if self._run is not None else run_id
 
@@ -66,10 +71,15 @@ class WandbTracker:
         if self._run is not None:
             self._guard(self._run.log, dict(row))
 
-    def finish(self, episode: Path | None, checkpoint: Path | None, page: Path | None) -> None:
-        """Send an episode's GIF, the last checkpoint and the HTML page, if there; end the run."""
+    def finish(
+        self, pictures: Mapping[str, Path], checkpoint: Path | None, summary: Mapping[str, float]
+    ) -> None:
+        """Send pictures, the last checkpoint and the final evaluation, and end the run.
+
+        Files that do not exist are left out; a GIF is sent as a film, an HTML file as a page.
+        """
         if self._run is not None:
-            self._guard(self._finish, episode, checkpoint, page)
+            self._guard(self._finish, pictures, checkpoint, summary)
         self._run = None
 
     def _begin(self, folder: Path, mode: Mode, options: Mapping[str, Any]) -> None:
@@ -92,19 +102,23 @@ class WandbTracker:
         self._run.define_metric(self._unit)
         self._run.define_metric("*", step_metric=self._unit)
 
-    def _finish(self, episode: Path | None, checkpoint: Path | None, page: Path | None) -> None:
+    def _finish(
+        self, pictures: Mapping[str, Path], checkpoint: Path | None, summary: Mapping[str, float]
+    ) -> None:
         import wandb
 
-        if episode is not None and episode.exists():
-            self._run.log({"episode": wandb.Video(str(episode), format="gif")})
-        if page is not None and page.exists():
-            # W&B would add a style from its server, which the page's policy forbids.
-            self._run.log({"inspect": wandb.Html(str(page), inject=False)})
-        for kind, path in (("checkpoint", checkpoint), ("inspect", page)):
-            if path is not None and path.exists():
-                artifact = wandb.Artifact(f"{kind}-{self.run_id}", type=kind)
-                artifact.add_file(str(path))
-                self._run.log_artifact(artifact)
+        there = {name: path for name, path in pictures.items() if path.exists()}
+        if there:
+            self._run.log({name: _shown(path) for name, path in there.items()})
+        if summary:
+            self._run.summary.update(dict(summary))
+        kept = {name: path for name, path in there.items() if path.suffix == ".html"}
+        if checkpoint is not None and checkpoint.exists():
+            kept["checkpoint"] = checkpoint
+        for kind, path in kept.items():
+            artifact = wandb.Artifact(f"{kind}-{self.run_id}", type=kind)
+            artifact.add_file(str(path))
+            self._run.log_artifact(artifact)
         self._run.finish()
 
     def _guard(self, call: Callable[..., Any], *arguments: Any) -> None:
@@ -113,6 +127,17 @@ class WandbTracker:
         except Exception as error:
             self._run = None
             self._say(f"W&B failed and is off for the rest of this run: {_first_line(error)}")
+
+
+def _shown(path: Path) -> Any:
+    """A file as W&B shows it: a film, a page or a picture."""
+    import wandb
+
+    if path.suffix == ".gif":
+        return wandb.Video(str(path), format="gif")
+    if path.suffix == ".html":  # W&B would add a style from its server, which the page forbids
+        return wandb.Html(str(path), inject=False)
+    return wandb.Image(str(path))
 
 
 def has_key() -> bool:

@@ -102,7 +102,7 @@ def test_a_value_out_of_range_is_told_alone_without_the_config(memrl, words):
                                "inspect", "probe", "export", "compare", "memories", "envs", "play",
                                "tasks", "plugins", "config", "check", "bench")],
      *[["bench", name] for name in ("train", "env", "cores", "dnc", "sb3", "cartpole", "sam", "nec",
-                                      "nec-dqn", "parity")]],
+                                      "nec-dqn", "parity", "store")]],
     ids=" ".join,
 )  # fmt: skip
 def test_every_command_has_help(memrl, command):
@@ -688,7 +688,7 @@ def test_a_config_that_was_broken_by_hand(memrl, trained, tmp_path):
 
 def test_resume_refuses_what_is_no_greater_length(memrl, trained, tmp_path):
     run, _ = copied(trained, tmp_path)
-    assert "only total_steps may change, not seed" in sentence(
+    assert "only total_steps and workers may change, not seed" in sentence(
         memrl("train", "--resume", run, "seed=9")
     )
     assert "'total_steps' is no option" in sentence(memrl("train", "--resume", run, "total_steps"))

@@ -54,6 +54,14 @@ def test_clear_clones_what_was_done_in_the_earlier_task(memrl):  # noqa: F811
     assert "train/rehearsal_kl" in (run / "metrics.csv").read_text()
 
 
+def test_progressive_networks_play_each_task_with_its_own_column(memrl):  # noqa: F811
+    outcome = memrl(*COURSE, "methods=[progressive]", "root=here", "--json", *NO_CLEAR)
+    assert outcome.code == 0, outcome.err
+    found = json.loads(outcome.out)["progressive"]
+    assert found["scores"][1][0] == found["scores"][0][0]
+    assert found["forgetting"] == 0
+
+
 def test_a_course_made_with_other_words_is_not_mixed(memrl):  # noqa: F811
     assert memrl(*COURSE, "root=here", *NO_CLEAR).code == 0
     said = sentence(memrl(*COURSE, "root=here", *NO_CLEAR, "memory.hidden_dim=5"))
@@ -64,7 +72,10 @@ def test_a_course_made_with_other_words_is_not_mixed(memrl):  # noqa: F811
     ("words", "expected"),
     [
         (["tasks=[probe/Recall-v0,CartPole-v1]"], "CartPole-v1 has other observations: obs is"),
-        (["methods=[claer]"], "'claer', allowed: finetune, clear, distil; did you mean clear?"),
+        (
+            ["methods=[claer]"],
+            "'claer', allowed: finetune, clear, distil, progressive; did you mean clear?",
+        ),
         (["env=probe"], "takes no env=probe: tasks, root and methods choose it"),
         (["-m"], "takes no -m"),
         (["agent.teacher.weight=2"], "is not read by finetune (it is by distil)"),

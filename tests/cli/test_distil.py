@@ -12,8 +12,8 @@ from gymnasium import spaces
 from test_app import memrl, sentence  # noqa: F401  a fixture
 
 import memrl as library
+from memrl.envs.equal_spaces import refuse_other_spaces
 from memrl.pipeline.loading import read_config
-from memrl.pipeline.spaces import refuse_other_spaces
 from memrl.run.directory import RunDirectory
 from memrl.tracking.metrics_file import is_time
 

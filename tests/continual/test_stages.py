@@ -35,8 +35,14 @@ def test_clear_rehearses_all_earlier_tasks_and_distil_is_taught_by_the_last_agen
     assert taught[2].config.agent.teacher.runs == (str(taught[1].path),)
 
 
+def test_a_progressive_network_has_a_column_for_each_earlier_task():
+    columns = [(stage.config.policy.columns, stage.config.init) for stage in made("progressive")]
+    paths = [stage.path for stage in made("progressive")]
+    assert columns == [(0, None), (1, paths[0]), (2, paths[1])]
+
+
 def test_all_methods_share_the_first_run_which_is_also_that_of_the_first_task_alone():
-    firsts = {made(method)[0].path for method in ("finetune", "clear", "distil")}
+    firsts = {made(method)[0].path for method in ("finetune", "clear", "progressive")}
     assert firsts == {Path("root/first/0-probe-Recall-v0-env.delay-1")}
     base = alone(TASKS, ["memory=gru"], ROOT, made("finetune")[0])
     assert base[0].path in firsts

@@ -1,9 +1,9 @@
 """Every code block of the README and of docs/ runs.
 
 Python blocks run on every page. Of shell lines the configuration is composed and the names are
-checked; ``pytest -m slow`` runs them, shortened. ``make``, ``pip``, ``pytest`` and ``source`` are
-held against the files that they speak of. ``memrl bench``, ``benchmark`` and ``play`` take minutes
-or a person: they are checked and never run.
+checked; ``pytest -m slow`` runs them, shortened. ``make``, ``pip``, ``pytest``, ``source`` and
+``wandb`` are held against the files that they speak of. ``memrl bench``, ``benchmark``, ``play``
+and ``tune`` take minutes, a person or an extra: they are checked and never run.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ from own_folder import own_folder
 
 import memrl
 from memrl.cli.app import app, bench
+from memrl.cli.arguments import parse
+from memrl.cli.sweep_axes import axes_of
+from memrl.cli.tune import Options, split_words
+from memrl.config.search_space import split_space
 from memrl.supervised.config import compose_fit
 
 __all__ = ["own_folder"]  # a fixture
@@ -34,7 +38,10 @@ LONG = {
 ELSEWHERE = dict.fromkeys(  # pages whose blocks run there
     ("docs/acting.md", "docs/export.md"), "tests/pipeline/test_trained.py"
 )
-NEVER_RUN = {"bench", "benchmark", "play"}
+NEVER_RUN = {"bench", "benchmark", "play", "tune"}
+NEEDS = {
+    "docs/sweeps.md": ("hydra_joblib_launcher", "hydra_submitit_launcher", "hydra_optuna_sweeper")
+}
 LANGUAGES = {"python", "bash", "yaml", "toml", "text", ""}
 
 
@@ -53,6 +60,12 @@ def place(tmp_path):
     here = Place(tmp_path)
     yield here
     here.close()
+
+
+def need(page: Path) -> None:
+    """Skip a page whose commands need plug-ins of Hydra's that are not installed."""
+    for plugin in NEEDS.get(name(page), ()):
+        pytest.importorskip(f"hydra_plugins.{plugin}", reason="pip install 'memrl[sweep]'")
 
 
 def play(page: Path, place: Place, *, shell: bool) -> None:
@@ -87,11 +100,13 @@ def test_the_python_blocks_of_a_page_run(page, place):
     "page", [page for page in PAGES if blocks(page) and name(page) not in ELSEWHERE], ids=name
 )
 def test_the_blocks_of_a_page_run(page, place):
+    need(page)
     play(page, place, shell=True)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if any(commands(page))], ids=name)
 def test_the_commands_of_a_page_exist(page, own_folder):
+    need(page)
     for block in blocks(page):
         if block.file:
             Place(own_folder).write(block)
@@ -104,6 +119,8 @@ def check(words: list[str], said: str) -> None:
     match words:
         case ["memrl", *rest]:
             check_memrl(rest, said)
+        case ["torchrun", *flags]:
+            check_memrl(flags[flags.index("memrl") + 1 :], said)
         case ["make", target, *_]:
             assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.M), said
         case ["pip", "install", *rest]:
@@ -112,7 +129,9 @@ def check(words: list[str], said: str) -> None:
             assert set(extras) <= project["optional-dependencies"].keys(), said
         case ["pytest", *rest]:
             assert all((ROOT / word).exists() for word in rest if word.startswith("tests/")), said
-        case ["source", ".venv/bin/activate"]:
+        case ["wandb", "sweep", file]:
+            assert (ROOT / file).exists(), said
+        case ["source", ".venv/bin/activate"] | ["wandb", "agent", _]:
             pass
         case _:
             pytest.fail(f"{said}: teach this test what to do with it")
@@ -133,8 +152,12 @@ def check_memrl(words: list[str], said: str) -> None:
     assert command in known, said
     if "--plugin" in rest or "--resume" in rest or "--config-dir" in rest:
         return
-    overrides = [first(word) for word in rest if word != "-m"]
-    if command == "play":
+    overrides = rest if command == "tune" else [first(word) for word in rest if word != "-m"]
+    if command == "tune":
+        own, words = split_words(overrides)
+        parse(Options, own)
+        assert [*map(memrl.compose, split_space(words).corners())], said
+    elif command == "play":
         memrl.compose([f"env={overrides[0]}", *overrides[1:]])
     elif command in ("train", "config") and "--fit" not in rest:
         memrl.compose(overrides)
@@ -144,9 +167,7 @@ def check_memrl(words: list[str], said: str) -> None:
 
 def first(word: str) -> str:
     """The first of the values that a sweep goes through."""
-    key, equals, value = word.partition("=")
-    value = value.removeprefix("range(").rstrip(")") if value.startswith("range") else value
-    return f"{key}{equals}{value.split(',')[0] if not value.startswith('[') else value}"
+    return axes_of([word]).first[0]
 
 
 @pytest.mark.parametrize("page", ELSEWHERE)
@@ -157,7 +178,9 @@ def test_pages_that_run_elsewhere_are_read_there(page):
 def test_blocks_that_do_not_run_say_why():
     found = [(name(page), block.reason) for page in PAGES for block in blocks(page) if block.reason]
     assert found == [
+        ("docs/sweeps.md", "it needs Slurm."),
         ("docs/tasks.md", "bAbI's files are not part of memrl."),
+        ("docs/tune.md", "Ray is an extra."),
     ]
 
 

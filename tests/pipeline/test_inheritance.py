@@ -12,6 +12,7 @@ from torch import nn
 
 import memrl
 from memrl.errors import CheckpointError, RunError
+from memrl.nn.normalise import RunningNorm
 from memrl.pipeline.inheritance import Weights, fill, weights_of
 from memrl.pipeline.loading import read_config
 from memrl.pipeline.training import TrainJob
@@ -58,6 +59,20 @@ def test_all_weights_of_an_equal_network_are_taken(tmp_path):
     assert same(job.learner.policy, first.agent.policy) == {*first.agent.policy.state_dict()}
     parts = "encoder 2 of 2 tensors, memory 4 of 4 tensors, heads 4 of 4 tensors"
     assert said == f"init={first.path}: {parts}"
+
+
+def test_a_critics_returns_keep_their_scale(tmp_path):
+    norm = RunningNorm(1, clip=None)
+    norm.update(torch.tensor([[2.0], [6.0]]), torch.tensor([True, True]))
+    critic, own = nn.ModuleDict({"critic": nn.Linear(3, 1)}), RunningNorm(1, clip=None)
+    weights = Weights(tmp_path, critic.state_dict(), norm.state_dict())
+    other = nn.ModuleDict({"critic": nn.Linear(3, 1), "core": nn.Linear(2, 1)})
+    assert fill(other, weights, own).endswith("heads 2 of 2 tensors, statistics of returns")
+    assert own.mean.item() == 4
+    wider = nn.ModuleDict({"critic": nn.Linear(5, 1)})
+    new = RunningNorm(1, clip=None)
+    fill(wider, weights, new)  # its bias fits, but what it predicts is new
+    assert new.count.item() == 0
 
 
 def test_a_fits_memory_is_taken_and_the_rest_of_the_policy_stays_new(tmp_path):

@@ -50,7 +50,7 @@ def test_ctrl_c_in_the_evaluation_says_how_to_finish_the_run(tmp_path, monkeypat
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("memrl.pipeline.training.evaluate", interrupted)
+    monkeypatch.setattr("memrl.pipeline.training.evaluate_agent", interrupted)
     folder = tmp_path / "a b"
     config = memrl.compose(["+run=smoke", "memory=none", "total_steps=256", f"run.dir={folder}"])
     with pytest.raises(Interrupted, match=rf"continue with: memrl train --resume '{folder}'$"):

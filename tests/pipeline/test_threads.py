@@ -15,7 +15,7 @@ from memrl.pipeline.setup import alone, prepare
 from memrl.pipeline.training import TrainJob
 from memrl.run.directory import RunDirectory
 from memrl.run.global_generators import drawing
-from memrl.run.machine import machine
+from memrl.run.machine import machine, usable_threads
 
 WORDS = ["env=probe", "env.num=3", "agent.steps=8", "agent.bptt=8", "agent.minibatches=1",
          "threads=1", "track=off", "run.pictures=false"]  # fmt: skip
@@ -113,6 +113,7 @@ def test_float32_is_rounded_to_tf32_only_where_that_is_asked_for():
 def test_torch_has_a_thread_for_each_core_that_the_process_may_use(monkeypatch):
     """Other cores may belong to other containers: threads on the same core wait for each other."""
     before = torch.get_num_threads()
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {3, 5, 7}, raising=False)
     monkeypatch.setattr("os.cpu_count", lambda: 11)
     monkeypatch.setattr("sys.platform", "linux")
@@ -127,6 +128,13 @@ def test_torch_has_a_thread_for_each_core_that_the_process_may_use(monkeypatch):
         torch.set_num_threads(before)
 
 
+@pytest.mark.parametrize(("asked", "threads"), [("2", 2), ("11", 7), ("", 7), ("0", 7), ("x", 7)])
+def test_the_environment_can_ask_for_fewer_threads_than_cores(asked, threads, monkeypatch):
+    monkeypatch.setattr("memrl.run.machine.usable_cores", lambda: 7)
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert usable_threads() == threads
+
+
 @pytest.mark.parametrize(
     ("words", "threads"),
     [
@@ -139,7 +147,7 @@ def test_torch_has_a_thread_for_each_core_that_the_process_may_use(monkeypatch):
 def test_a_run_has_as_many_threads_as_its_steps_can_use(words, threads, monkeypatch):
     """Threads wait for each other at every product, longer than a small one takes."""
     before = torch.get_num_threads()
-    monkeypatch.setattr("memrl.pipeline.setup.usable_cores", lambda: 8)
+    monkeypatch.setattr("memrl.pipeline.setup.usable_threads", lambda: 8)
     small = ["env=probe/Recall-v0", "memory=gru", *words]
     job = TrainJob(memrl.compose([*small, "agent.steps=4", "agent.bptt=4"]))
     try:

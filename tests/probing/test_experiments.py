@@ -8,9 +8,13 @@ import torch
 from rememberer import Rememberer
 from run_fakes import Countdown, WalkAgent
 from small_agents import make_agent
+from suites import MEMORIES, slow
 
 from memrl.envs.make import make
+from memrl.probing.changes import Capture, transplant
+from memrl.probing.cue_reads import LONGEST, Inputs, examples, reads_of_cue
 from memrl.probing.experiments import OTHER, OTHER_SLOTS, SAME, SWEPT, WIPED, Experiments
+from memrl.probing.play import play
 from memrl.probing.report import as_dict, when_as_text
 from memrl.rollout.env import Cue
 
@@ -194,6 +198,13 @@ def test_who_sees_the_cue_again_after_the_change_is_told_apart(monkeypatch):
     assert results[0].again is None
 
 
+def test_episodes_that_are_too_long_are_not_asked_where_reads_come_from(run):
+    here, _ = run
+    long = here.plain._replace(length=np.where(np.arange(B) < 50, LONGEST + 1, LONGEST))
+    assert examples(long, here.rows).tolist() == list(range(50, 60))
+    assert reads_of_cue(here._core, Inputs(here._encode, np.empty(0, np.int64)), long) is None
+
+
 def test_episodes_of_one_step_leave_nothing_to_remember():
     env = make("probe/Bandit-v0", 3)
     with pytest.raises(ValueError, match="none of 3 episodes has 1 step after its first"):
@@ -216,3 +227,23 @@ def test_a_task_without_success_is_scored_by_its_return():
     here = Experiments(make_agent("gru", env), env, seed=5, limit=999)
     assert here.measure == "return"
     assert next(here.results()).score.samples == 7
+
+
+@pytest.mark.parametrize("memory", [name for name in MEMORIES if name != "none"])
+def test_an_episode_that_is_given_its_own_state_goes_on_as_before(memory):
+    env = make("probe/Recall-v0", 7, cues=3, delay=3, prev_action=True, prev_reward=True)
+    agent = make_agent(memory, env)
+    capture, at = Capture(torch.full((7,), 2)), torch.full((7,), 2)
+    plain = play(agent, env, seed=5, limit=9, change=capture)
+    again = play(agent, env, seed=5, limit=9, change=transplant(at, capture.states))
+    np.testing.assert_array_equal(again.choice, plain.choice)
+    np.testing.assert_array_equal(again.returns, plain.returns)
+
+
+@pytest.mark.parametrize(
+    "policy", [{"critic": "own"}, slow({"layers": 2})], ids=["two memories", "two layers"]
+)
+def test_memories_beside_and_above_each_other_are_changed_together(policy):
+    env = make("probe/Recall-v0", 11, cues=2, delay=2)
+    results = [*Experiments(make_agent("dnc", env, policy=policy), env, seed=5, limit=9).results()]
+    assert {result.name for result in results} >= {OTHER, OTHER_SLOTS, "slots frozen"}

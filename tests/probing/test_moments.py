@@ -39,8 +39,14 @@ def test_without_cues_the_way_begins_at_step_1():
 
 
 def test_a_step_is_the_moment_of_all_episodes_that_have_it():
-    assert moments_at(ROWS, 6).tolist() == [6, -1, 6, -1]
-    assert moments_at(ROWS, 9).tolist() == [9, -1, -1, -1]
+    seen = ROWS._replace(cue=None)
+    assert moments_at(seen, 6).tolist() == [6, -1, 6, -1]
+    assert moments_at(seen, 9).tolist() == [9, -1, -1, -1]
+
+
+def test_a_step_is_the_moment_only_after_the_cue_was_seen():
+    assert moments_at(ROWS, 1).tolist() == [1, -1, -1, 1]
+    assert moments_at(ROWS, 5).tolist() == [5, 5, -1, -1]
 
 
 @pytest.mark.parametrize("step", [0, 10])

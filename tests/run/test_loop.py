@@ -105,9 +105,9 @@ def test_checkpoints_are_written_by_the_clock(tmp_path):
     def in_iteration():
         run.clock.now += 20.0
 
-    def note(state, *, experience, score):
+    def note(state, *, experience, **said):
         saved.append(experience)
-        return save(state, experience=experience, score=score)
+        return save(state, experience=experience, **said)
 
     run.agent.in_iteration = in_iteration
     run.checkpoints.save = note

@@ -95,7 +95,7 @@ def shortened(words: list[str]) -> list[str]:
     if "--resume" in rest:
         rest = [word for word in rest if not word.startswith(("total_steps=", "sequences="))]
         return [command, *rest, "total_steps=320" if command == "train" else "sequences=24"]
-    if "-m" in rest:
+    if "-m" in rest or any(word.startswith("+sweep=") for word in rest):
         rest = [_first_two(word) for word in rest]
     added = [*SHORTER.get(command, [])]
     if command == "watch" and not any(word.startswith("ablate=") for word in rest):
@@ -117,7 +117,9 @@ def shortened(words: list[str]) -> list[str]:
 def _first_two(word: str) -> str:
     """One or two of the values that a sweep goes through: ``seed`` and ids once, others twice."""
     key, equals, value = word.partition("=")
-    if "," not in value or value.startswith(("[", "range")):
+    if key.endswith("n_trials"):
+        return f"{key}=2"
+    if "," not in value or value.startswith(("[", "range", "tag")):
         return word
     values = value.split(",")
     return f"{key}{equals}{','.join(values[: 1 if key in ('seed', 'env') else 2])}"

@@ -13,6 +13,8 @@ from memrl.memory.registry import schema
 from memrl.policies.actor_critic import build_policy
 from memrl.policies.backbone import PolicyConfig
 from memrl.rollout.env import BatchedEnv
+from memrl.run.agent import Metrics
+from memrl.tracking.metrics_file import is_time
 
 SMALL = {"hidden_dim": 11, "slots": 5, "word_dim": 3, "frames": 3, "neighbours": 2}
 
@@ -46,8 +48,15 @@ def make_agent(
 
 
 def learn(agent: PPO, iterations: int) -> list[dict[str, float]]:
-    """The metrics of some iterations."""
+    """The metrics of some iterations, without times."""
     rows: list[dict[str, float]] = []
     per_iteration = agent.rollout.start.numel()
-    agent.learn(agent.env_steps + iterations * per_iteration, lambda row: rows.append(dict(row)))
+    agent.learn(
+        agent.env_steps + iterations * per_iteration, lambda row: rows.append(without_times(row))
+    )
     return rows
+
+
+def without_times(row: Metrics) -> dict[str, float]:
+    """The metrics that are the same whenever a run is repeated."""
+    return {name: value for name, value in row.items() if not is_time(name)}

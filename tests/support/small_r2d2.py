@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from small_agents import options
+from small_agents import options, without_times
 
 from memrl.agents.r2d2.agent import R2D2
 from memrl.agents.r2d2.config import R2D2Config
@@ -43,8 +43,10 @@ def make_r2d2(
 
 
 def learn_r2d2(agent: R2D2, iterations: int) -> list[dict[str, float]]:
-    """The metrics of some iterations."""
+    """The metrics of some iterations, without times."""
     rows: list[dict[str, float]] = []
     per_iteration = agent.config.steps * agent.collector.env.num_envs
-    agent.learn(agent.env_steps + iterations * per_iteration, lambda row: rows.append(dict(row)))
+    agent.learn(
+        agent.env_steps + iterations * per_iteration, lambda row: rows.append(without_times(row))
+    )
     return rows

@@ -5,6 +5,7 @@ import types
 
 import pytest
 from jaxtyping import TypeCheckError
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from memrl.checkpoint.folder import Checkpoint
@@ -18,6 +19,7 @@ class FakeRun:
     def __init__(self, options):
         self.options, self.id = options, options["id"] or "fresh"
         self.rows, self.metrics, self.finished, self.artifacts = [], [], False, []
+        self.summary = {}
         self.broken = False
 
     def define_metric(self, name, step_metric=None):
@@ -58,6 +60,7 @@ def wandb(monkeypatch):
     module.init, module.Artifact = init, FakeArtifact
     module.Settings = lambda **options: options
     module.Video = lambda path, format: ("video", path)
+    module.Image = lambda path: ("image", path)
     module.Html = lambda path, inject: ("html", path, inject)
     monkeypatch.setitem(sys.modules, "wandb", module)
     monkeypatch.setattr(tracking_wandb, "has_key", lambda: True)
@@ -153,22 +156,34 @@ def test_an_unknown_mode_is_a_mistake_of_the_user(tmp_path):
         tracking_wandb.WandbTracker(tmp_path, mode="on", **options)
 
 
-def test_the_end_sends_the_episode_and_the_checkpoint(tmp_path, wandb):
+def test_the_end_sends_pictures_the_checkpoint_and_the_evaluation(tmp_path, wandb):
     log = tracker(tmp_path / "run", [], wandb="online")
-    for name in ("e.gif", "c.safetensors"):
-        (tmp_path / name).touch()
-    log.finish(episode=tmp_path / "e.gif", checkpoint=tmp_path / "c.safetensors")
+    names = ("episode.gif", "curve.png", "memory.png", "c.safetensors")
+    episode, curve, memory, checkpoint = files = [tmp_path / name for name in names]
+    for file in files:
+        file.touch()
+    pictures = {"episode": episode, "curve": curve, "memory": memory}
+    log.finish(pictures=pictures, checkpoint=checkpoint, summary={"evaluation/success": 0.7})
     run = wandb.runs[0]
-    assert run.rows == [{"episode": ("video", str(tmp_path / "e.gif"))}]
-    assert run.artifacts[0].files == [str(tmp_path / "c.safetensors")]
+    shown = {"episode": ("video", str(episode)), "curve": ("image", str(curve)),
+             "memory": ("image", str(memory))}  # fmt: skip
+    assert run.rows == [shown]
+    assert run.artifacts[0].files == [str(checkpoint)]
+    assert run.summary == {"evaluation/success": 0.7}
     assert run.finished
+
+
+def test_a_run_carries_its_group_and_tags(tmp_path, wandb):
+    tracker(tmp_path / "run", [], wandb="online", group="maze-gru-1a2b", tags=("gru", "maze"))
+    assert wandb.runs[0].options["group"] == "maze-gru-1a2b"
+    assert wandb.runs[0].options["tags"] == ["gru", "maze"]
 
 
 def test_the_end_sends_the_page_of_memrl_inspect(tmp_path, wandb):
     log = tracker(tmp_path / "run", [], wandb="online")
     page = tmp_path / "inspect.html"
     page.touch()
-    log.finish(page=page)
+    log.finish(pictures={"inspect": page})
     run = wandb.runs[0]
     assert run.rows == [{"inspect": ("html", str(page), False)}]
     assert [(each.type, each.files) for each in run.artifacts] == [("inspect", [str(page)])]
@@ -176,7 +191,8 @@ def test_the_end_sends_the_page_of_memrl_inspect(tmp_path, wandb):
 
 def test_a_run_without_a_picture_ends_all_the_same(tmp_path, wandb):
     said = []
-    tracker(tmp_path / "run", said, wandb="online").finish(episode=tmp_path / "none.gif")
+    pictures = {"episode": tmp_path / "none.gif"}
+    tracker(tmp_path / "run", said, wandb="online").finish(pictures=pictures)
     assert said == []
     assert wandb.runs[0].rows == []
     assert wandb.runs[0].finished
@@ -232,3 +248,24 @@ def test_starting_anew_sets_old_rows_aside_and_says_where(tmp_path):
     tracker(tmp_path / "run", said)
     assert "metrics.cut-1.csv" in said[0]
     assert not (tmp_path / "run" / "metrics.csv").exists()
+
+
+@pytest.mark.slow
+def test_wandb_itself_keeps_what_a_run_ends_with(tmp_path):
+    picture, film = tmp_path / "curve.png", tmp_path / "episode.gif"
+    frames = [Image.new("RGB", (13, 7), color) for color in ("red", "blue")]
+    frames[0].save(picture)
+    frames[0].save(film, save_all=True, append_images=frames[1:])
+    said = []
+    log = tracker(tmp_path / "run", said, wandb="offline", group="maze-gru-1a2b", tags=["gru"])
+    log.log(row(7))
+    pictures = {"curve": picture, "episode": film}
+    log.finish(pictures=pictures, summary={"evaluation/success": 0.75})
+    assert said == []
+    (kept,) = (tmp_path / "run" / "wandb").glob("offline-run-*")
+    media = kept / "files" / "media"
+    assert len([*media.glob("images/curve_*.png")]) == 1
+    assert len([*media.glob("videos/episode_*.gif")]) == 1
+    (record,) = kept.glob("*.wandb")
+    for word in (b"maze-gru-1a2b", b"gru", b"evaluation/success"):
+        assert word in record.read_bytes()

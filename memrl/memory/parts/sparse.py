@@ -20,7 +20,7 @@ from memrl.memory.ops.recency import block_shape, oldest_of_blocks
 from memrl.memory.parts.controlled import ControlledMemory, ControllerState, MemorySizes
 from memrl.memory.parts.slots import GROW_ABOVE, Slotted, fit
 from memrl.memory.parts.sparse_access import ACCESS, note_accesses, write_words
-from memrl.memory.parts.sparse_state import LARGE, Interface, SparseState, Written
+from memrl.memory.parts.sparse_state import Interface, SparseState, Written
 from memrl.memory.state import clone, detach, leaves, map_state
 from memrl.memory.stores.cache import IndexCache
 from memrl.memory.stores.index import Indexes, import_faiss
@@ -63,6 +63,7 @@ class SparseMemory(ControlledMemory[SparseState], Slotted):
     extra: ClassVar[int] = 0
     rows: ClassVar[str]
     partners: int = 0
+    not_reset = ("memory", "links", "last_access", "oldest")  # edited in place
 
     def __init__(
         self,
@@ -138,14 +139,6 @@ class SparseMemory(ControlledMemory[SparseState], Slotted):
             precedence=(),
             controller=self._initial_controller(batch_size),
         )
-
-    def reset(
-        self, state: SparseState, initial: SparseState, start: Tensor, *, donate: bool = False
-    ) -> SparseState:
-        empty: dict[str, Any] = dict.fromkeys(LARGE, ())
-        large = {name: getattr(state, name) for name in LARGE}
-        bare, opening = state._replace(**empty), initial._replace(**empty)
-        return super().reset(bare, opening, start, donate=donate)._replace(**large)
 
     def step(
         self, x: Tensor, state: SparseState, start: Tensor, *, donate: bool = False

@@ -31,9 +31,6 @@ class SparseState(NamedTuple):
     controller: ControllerState
 
 
-LARGE = ("memory", "links", "last_access", "oldest")  # edited in place, not reset
-
-
 class Interface(NamedTuple):
     """The parts of the interface vector at one step."""
 

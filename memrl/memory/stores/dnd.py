@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Literal, NamedTuple, TypeAlias, final
 
 import torch
@@ -14,6 +15,7 @@ from memrl.memory.stores.entries import Entries
 from memrl.memory.stores.grouping import first_alike, group_by, rows_by
 from memrl.memory.stores.index import Indexes
 from memrl.memory.stores.search import Neighbours, nearest
+from memrl.memory.stores.share import Share
 
 # Computes the new values of G slots from their values and n writes in order: for each write the
 # target, the slot, and how many later writes have the same slot. A new slot comes with its first
@@ -66,6 +68,10 @@ class Dictionaries:
     Keys and values are learned. Retrieving or writing an entry counts as a use. A full dictionary
     replaces the least recently used entry.
 
+    Several ranks can share dictionaries that are too large for one. Each holds a part of the keys
+    and values, and all make the same calls in the same order, with queries and writes of their own:
+    every rank gets what one store would answer to the queries of all ranks, by rank, at once.
+
     Args:
         actions: A.
         key_dim: W.
@@ -74,6 +80,7 @@ class Dictionaries:
         tolerance: two keys within this distance are the same.
         find: ``exact``, or the kind of an index, which may miss some of the nearest.
         device: of all tensors.
+        share: the part of the entries that is here, as ``Share.of_group()``; None: all.
 
     Raises:
         ValueError: faiss is needed and not installed.
@@ -89,8 +96,11 @@ class Dictionaries:
         tolerance: float,
         find: Find = "exact",
         device: torch.device | str = "cpu",
+        share: Share | None = None,
     ) -> None:
-        self.entries = Entries(actions, key_dim, capacity=capacity, device=device)
+        size = actions, key_dim
+        self._new = partial(Entries, *size, capacity=capacity, device=device, share=share)
+        self.entries = self._new()
         self.rule, self.tolerance, self.find = rule, tolerance, find
         self._indexes = None if find == "exact" else self._build()
 
@@ -104,14 +114,18 @@ class Dictionaries:
 
         The choice of entries has no gradient. ``mark`` counts the lookup as a use.
         """
+        joint, own = self.entries.share.gather(queries.detach().transpose(0, 1))
+        return Near(*(x[:, own] for x in self._near(joint[0].transpose(0, 1), p, mark)))
+
+    def _near(self, queries: Tensor, p: int, mark: bool) -> Near:
+        """``near`` for the queries of all ranks."""
         entries = self.entries
-        hits = self._search(queries.detach(), min(p, entries.most))
+        hits = self._search(queries, min(p, entries.most))
         action = torch.arange(len(queries), device=hits.slot.device).view(-1, 1, 1)
         place = action * entries.room + hits.slot
         if mark:
             self._mark(place, hits.found)
-        keys, values = entries.keys.flatten(0, 1)[place], entries.values.flatten()[place]
-        return Near(place, hits.found, keys, values)
+        return Near(place, hits.found, entries.read("keys", place), entries.read("values", place))
 
     def near_of(
         self,
@@ -122,8 +136,13 @@ class Dictionaries:
         mark: bool = True,
     ) -> Near:
         """Like ``near``, with each query in the dictionary of its action: [n, 1, …]."""
-        table, rank = rows_by(action, queries.detach(), len(self.entries.held))
-        near = Near(*(x[action, rank].unsqueeze(1) for x in self.near(table, p, mark=False)))
+        joint, own = self.entries.share.gather(queries.detach(), action)
+        return Near(*(x[own] for x in self._near_of(*joint, p, mark)))
+
+    def _near_of(self, queries: Tensor, action: Tensor, p: int, mark: bool) -> Near:
+        """``near_of`` for the queries of all ranks."""
+        table, rank = rows_by(action, queries, len(self.entries.held))
+        near = Near(*(x[action, rank].unsqueeze(1) for x in self._near(table, p, False)))
         if mark:
             self._mark(near.place, near.found)
         return near
@@ -134,10 +153,17 @@ class Dictionaries:
         self.entries.clock.view(-1)[torch.where(found, place, place[..., :1])] = self.entries.now
 
     def _search(self, queries: Tensor, k: int) -> Neighbours:
+        share, held = self.entries.share, self.entries.share.size(self.entries.most)
+        near = self._search_own(queries, min(k, held)) if held else None
+        return share.merge(near, queries, k)
+
+    def _search_own(self, queries: Tensor, k: int) -> Neighbours:
+        """The nearest entries among those that are here."""
         entries = self.entries
         if self.find == "exact":
-            held = entries.keys[:, : entries.most]
-            return nearest(queries, held, k, metric="l2", count=entries.count, block=BLOCK)
+            count = entries.share.size(entries.count)
+            keys = entries.keys[:, : entries.share.size(entries.most)]
+            return nearest(queries, keys, k, metric="l2", count=count, block=BLOCK)
         if self._indexes is None:
             self._indexes = self._build()
         return self._indexes.nearest(queries, k)
@@ -152,8 +178,9 @@ class Dictionaries:
         """Write in order: update the values of existing keys, and add the others.
 
         Large batches are written in chunks. A chunk looks up all of its keys first, so that none of
-        its writes replaces an entry that it updates.
+        its writes replaces an entry that it updates. The counts are those of all ranks.
         """
+        (action, keys, targets), _ = self.entries.share.gather(action, keys, targets)
         size, done = min(self.entries.capacity, CHUNK), Written(0, 0, 0)
         for low in range(0, len(keys), size):
             part = slice(low, low + size)
@@ -181,7 +208,7 @@ class Dictionaries:
         """The slot of each key's entry, or −1; compares exact differences, not rounded products."""
         if self.empty:
             return torch.full_like(action, -1)
-        near = self.near_of(keys, action, CANDIDATES, mark=False)
+        near = self._near_of(keys, action, CANDIDATES, False)
         distance = (near.keys.squeeze(1) - keys.unsqueeze(1)).norm(dim=-1)  # [n, p]
         distance = torch.where(near.found.squeeze(1), distance, math.inf)
         best, which = distance.min(dim=1)
@@ -191,15 +218,14 @@ class Dictionaries:
     def _put(self, action: Tensor, slot: Tensor, targets: Tensor, new: Tensor) -> None:
         """Update the values, in order; a new entry starts with its first target."""
         groups = group_by(action * self.entries.room + slot)
-        values = self.entries.values.view(-1)
-        old, first = values[groups.number], groups.rank == 0
+        old, first = self.entries.read("values", groups.number), groups.rank == 0
         opening = torch.empty_like(old)
         opening[groups.group[first]] = targets[first]
         fresh = torch.zeros_like(old, dtype=torch.bool)
         fresh[groups.group[new]] = True
         later = groups.size[groups.group] - 1 - groups.rank
         old = torch.where(fresh, opening, old)
-        values[groups.number] = self.rule(old, targets, groups.group, later)
+        self.entries.put("values", groups.number, self.rule(old, targets, groups.group, later))
 
     @torch.no_grad()
     def descend(
@@ -210,34 +236,45 @@ class Dictionaries:
         s ← decay s + (1 − decay) g²,  x ← x − lr g / (√s + ε). The gradients of an entry that was
         read several times are added. Other entries do not change.
         """
-        entries, dim = self.entries, self.entries.keys.shape[2]
-        place, inverse = near.place[near.found].unique(return_inverse=True)  # type: ignore[no-untyped-call]
-        for learned, squares, grads in (
-            (entries.keys.view(-1, dim), entries.key_squares.view(-1, dim), key_grads),
-            (entries.values.view(-1), entries.value_squares.view(-1), value_grads),
+        entries, found = self.entries, near.found
+        (place, key_grads, value_grads), _ = entries.share.gather(
+            near.place[found], key_grads[found], value_grads[found]
+        )
+        place, inverse = place.unique(return_inverse=True)  # type: ignore[no-untyped-call]
+        here, there = entries.locate(place)
+        for learned, squares, each in (
+            (entries.keys, entries.key_squares, key_grads),
+            (entries.values, entries.value_squares, value_grads),
         ):
-            each = grads[near.found]
-            g = each.new_zeros(len(place), *each.shape[1:]).index_add(0, inverse, each)
-            mean = decay * squares[place] + (1 - decay) * g.square()
-            squares[place] = mean
-            learned[place] -= lr * g / (mean.sqrt() + EPSILON)
+            learned, squares = learned.flatten(0, 1), squares.flatten(0, 1)  # views
+            g = each.new_zeros(len(place), *each.shape[1:]).index_add(0, inverse, each)[here]
+            mean = decay * squares[there] + (1 - decay) * g.square()
+            squares[there] = mean
+            learned[there] -= lr * g / (mean.sqrt() + EPSILON)
         self._reindex(place // entries.room, place % entries.room)
 
     def _build(self) -> Indexes:
-        """An index of all entries for every action."""
+        """An index of the entries that are here, for every action."""
         entries, kind = self.entries, self.find
         assert kind != "exact"
-        size = len(entries.held), entries.capacity, entries.keys.shape[2]
-        indexes = Indexes(*size, metric="l2", kind=kind)
-        indexes.fill(entries.keys, entries.count)
+        slots = entries.share.size(entries.capacity)
+        indexes = Indexes(
+            *(len(entries.held), slots, entries.keys.shape[2]), metric="l2", kind=kind
+        )
+        indexes.fill(entries.keys, entries.share.size(entries.count))
         return indexes
 
     def _reindex(self, action: Tensor, slot: Tensor) -> None:
         if self._indexes is not None:
+            here = self.entries.share.holds(slot)
+            action, slot = action[here], slot[here] // self.entries.share.ranks
             self._indexes.put_each(action, slot, self.entries.keys[action, slot])
 
     def state_dict(self) -> dict[str, Any]:
-        """All entries. The index is not saved; it is rebuilt after saving and after loading."""
+        """The entries that are here.
+
+        The index is not saved; it is rebuilt after saving and after loading.
+        """
         self._indexes = None
         return self.entries.state_dict()
 
@@ -245,7 +282,17 @@ class Dictionaries:
         """Continue from ``state_dict``; after an error nothing is changed.
 
         Raises:
-            ValueError: entries are missing or have other sizes.
+            ValueError: entries are missing or have other sizes, or lie at another rank.
         """
         self.entries.load_state_dict(state)
         self._indexes = None
+
+    def load_shares(self, states: Iterable[Mapping[str, Any]]) -> None:
+        """Continue from the states of all ranks of another number of ranks, read one by one.
+
+        Raises:
+            ValueError: see ``load_state_dict``, or a state is missing. Nothing is changed then.
+        """
+        entries = self._new()
+        entries.load_shares(states)
+        self.entries, self._indexes = entries, None

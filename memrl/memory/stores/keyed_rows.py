@@ -147,12 +147,12 @@ class KeyedRows:
         saved = len(state["key"]) - self.reserved
         if saved > self.capacity:
             raise ValueError(f"the saved state has {saved:,} rows, allowed: {self.capacity:,}")
-        for name, value in self.first.items():
-            shape = tuple(state[name].shape[1:])
-            if shape != tuple(value.shape):
-                raise ValueError(
-                    f"rows of {name} are {shape} in the saved state, {tuple(value.shape)} here"
-                )
+        rows: dict[str, tuple[int, ...]] = {"key": (), "clock": ()}
+        rows |= {name: tuple(value.shape) for name, value in self.first.items()}
+        for name, row in rows.items():
+            shape, wanted = tuple(state[name].shape), (len(state["key"]), *row)
+            if shape != wanted:
+                raise ValueError(f"{name} is {shape} in the saved state, allowed: {wanted}")
         self.now, self.count = state["now"], len(state["key"])
         self._allocate(self.count)
         self.key[: self.count], self.clock[: self.count] = state["key"], state["clock"]

@@ -77,6 +77,18 @@ def nearest(
     return Neighbours(score, slot, score > -math.inf)
 
 
+def merged(score: Float[Tensor, "*B n"], slot: Int[Tensor, "*B n"], k: int) -> Neighbours:
+    """The k nearest of n candidates from several parts of the keys, nearest first.
+
+    Of equally near keys the lower slot comes first, as in ``nearest``; -inf: no candidate.
+    """
+    by_slot = slot.argsort(dim=-1)
+    order = score.gather(-1, by_slot).argsort(dim=-1, descending=True, stable=True)[..., :k]
+    chosen = by_slot.gather(-1, order)
+    best = score.gather(-1, chosen)
+    return Neighbours(best, slot.gather(-1, chosen), best > -math.inf)
+
+
 def _candidates(score: Tensor, best: Tensor) -> int:
     """An upper bound of how many keys of a block are among the k nearest, given the k ``best``.
 

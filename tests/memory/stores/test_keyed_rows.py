@@ -116,13 +116,32 @@ def test_saved_rows_go_on_as_the_own_ones():
     assert torch.equal(one.key[: one.count], other.key[: other.count])
 
 
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("key", torch.zeros(4, 1, dtype=torch.int64)),
+        ("clock", torch.zeros(3, dtype=torch.int64)),
+        ("color", torch.zeros(5)),
+        ("point", torch.zeros(3, 3)),
+    ],
+)
+def test_saved_rows_of_another_number_or_shape_are_refused_before_anything_changes(name, wrong):
+    one, other = rows(), rows()
+    put(one, [3, 7]), put(other, [5])
+    with pytest.raises(ValueError, match=rf"{name} is \(.* in the saved state, allowed: \(4,"):
+        other.load_state_dict({**one.state_dict(), name: wrong})
+    assert held(other) == {5}
+
+
 def test_saved_rows_that_do_not_fit_are_refused():
     many, few = rows(capacity=9), rows(capacity=2)
     put(many, [1, 2, 3])
     with pytest.raises(ValueError, match="saved state has 3 rows, allowed: 2"):
         few.load_state_dict(many.state_dict())
     state = {**many.state_dict(), "point": torch.zeros(5, 2)}
-    with pytest.raises(ValueError, match=r"rows of point are \(2,\) .* \(3,\) here"):
+    with pytest.raises(
+        ValueError, match=r"point is \(5, 2\) in the saved state, allowed: \(5, 3\)"
+    ):
         many.load_state_dict(state)
     del state["clock"]
     with pytest.raises(ValueError, match="the saved rows lack clock"):

@@ -1,0 +1,1 @@
+"""Training by several processes, the ranks: what they sum, average and share."""
