@@ -102,13 +102,14 @@ def test_the_wheel_holds_only_memrl(wheel):
     assert len(names) == len(set(names))
 
 
-def test_the_wheel_holds_every_module_and_config(wheel):
+def test_the_wheel_holds_every_module_config_and_part_of_the_page(wheel):
+    kinds = (".py", ".yaml", ".html", ".css", ".js")
     with zipfile.ZipFile(wheel) as archive:
-        packed = {n for n in archive.namelist() if n.endswith((".py", ".yaml"))}
+        packed = {n for n in archive.namelist() if n.endswith(kinds)}
     here = {
         path.relative_to(ROOT).as_posix().removeprefix("memrl/")
         for root in ("memrl", *LINKED)
-        for pattern in ("**/*.py", "**/*.yaml")
+        for pattern in (f"**/*{kind}" for kind in kinds)
         for path in (ROOT / root).glob(pattern)
         if root != "memrl" or path.relative_to(ROOT / "memrl").parts[0] not in LINKED
     }
