@@ -102,13 +102,14 @@ def test_the_wheel_holds_only_memrl(wheel):
     assert len(names) == len(set(names))
 
 
-def test_the_wheel_holds_every_module_and_config(wheel):
+def test_the_wheel_holds_every_module_config_and_part_of_the_page(wheel):
+    kinds = (".py", ".yaml", ".html", ".css", ".js")
     with zipfile.ZipFile(wheel) as archive:
-        packed = {n for n in archive.namelist() if n.endswith((".py", ".yaml"))}
+        packed = {n for n in archive.namelist() if n.endswith(kinds)}
     here = {
         path.relative_to(ROOT).as_posix().removeprefix("memrl/")
         for root in ("memrl", *LINKED)
-        for pattern in ("**/*.py", "**/*.yaml")
+        for pattern in (f"**/*{kind}" for kind in kinds)
         for path in (ROOT / root).glob(pattern)
         if root != "memrl" or path.relative_to(ROOT / "memrl").parts[0] not in LINKED
     }
@@ -196,7 +197,7 @@ def test_a_memory_of_ones_own_beside_the_wheel_does_all_that_a_built_in_one_does
     in_folder(home, site, COMMANDS + AT_HOME)
     made = {path.name for path in home.iterdir()}
     assert made >= {"one", "sweep", "offered", "one.pt2", "class.zip", "word.zip"}
-    assert sorted(path.name for path in (home / "sweep").iterdir()) == [
+    assert sorted(path.name for path in (home / "sweep").glob("[!.]*")) == [
         "probe-Recall-v0-leaky-Leaky-seed1", "probe-Recall-v0-leaky-Leaky-seed1-2",
     ]  # fmt: skip
     said = in_folder(elsewhere, site, COMMANDS + ELSEWHERE, home)

@@ -21,7 +21,7 @@ from memrl.run.directory import Command, RunDirectory
 C = TypeVar("C", bound=Common)
 Which: TypeAlias = Literal["last", "best"]
 _USES: Final[dict[Command, str]] = {
-    "train": "memrl evaluate, watch, probe, export, compare and memrl train --resume take it",
+    "train": "memrl evaluate, watch, inspect, probe, export, compare and train --resume take it",
     "fit": "memrl evaluate, compare and memrl fit --resume take it",
 }
 

@@ -60,7 +60,7 @@ class Panel {
   /** What the ends of the colours mean, where there are colours, and how it was computed. */
   scale() {
     const { kind, low, high, note } = this.spec;
-    const ends = ["map", "matrix", "sources"].includes(kind) ? `${brief(low)} … ${brief(high)}` : "";
+    const ends = ["map", "matrix", "sources"].includes(kind) ? `${brief(low)}\u00a0…\u00a0${brief(high)}` : "";
     return `  ${[ends, note].filter(Boolean).join(" · ")}`;
   }
 
