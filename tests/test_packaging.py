@@ -197,7 +197,7 @@ def test_a_memory_of_ones_own_beside_the_wheel_does_all_that_a_built_in_one_does
     in_folder(home, site, COMMANDS + AT_HOME)
     made = {path.name for path in home.iterdir()}
     assert made >= {"one", "sweep", "offered", "one.pt2", "class.zip", "word.zip"}
-    assert sorted(path.name for path in (home / "sweep").iterdir()) == [
+    assert sorted(path.name for path in (home / "sweep").glob("[!.]*")) == [
         "probe-Recall-v0-leaky-Leaky-seed1", "probe-Recall-v0-leaky-Leaky-seed1-2",
     ]  # fmt: skip
     said = in_folder(elsewhere, site, COMMANDS + ELSEWHERE, home)

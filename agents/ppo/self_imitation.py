@@ -96,7 +96,8 @@ class SelfImitation:
         Raises:
             FloatingPointError: a loss or a gradient is not finite; that step changed nothing.
         """
-        stored = sum_over_ranks(torch.tensor(float(len(self.best))))
+        device = self.best.length.device
+        stored = sum_over_ranks(torch.tensor(float(len(self.best)), device=device))
         averages.set("self_imitation/episodes", stored)
         if not stored:
             for name in REPORTED:

@@ -77,7 +77,7 @@ def bench_store(
 def _measured(task: _Task, ranks: int) -> list[dict[str, Any]]:
     """The rows of all ranks."""
     with TemporaryDirectory() as folder:
-        spawn(_measure, (ranks, folder, task), nprocs=ranks)
+        spawn(_measure, (ranks, folder, task), nprocs=ranks)  # type: ignore[no-untyped-call]
         return [torch.load(Path(folder, f"{rank}.pt")) for rank in range(ranks)]
 
 

@@ -154,9 +154,9 @@ class Checkpoints:
             found = self._load_own(path)
         except CheckpointError as error:
             own = error
-        for error in of_all_ranks(own):
-            if error is not None:
-                raise error
+        for fault in of_all_ranks(own):
+            if fault is not None:
+                raise fault
         assert found is not None
         return found
 

@@ -71,10 +71,11 @@ def train(
     memrl train --resume runs/NAME total_steps=2_000_000
 
     run.dir=PATH names the run directory (of a sweep, the folder of its runs); total_steps=N is the
-    length in env steps. A sweep that was stopped goes on with the same command; with
-    hydra/launcher=joblib its jobs share the cores, and +sweep=ppo searches. `memrl config` prints
-    every key; `memrl memories` and `memrl envs` list what can be chosen. Your own, from the folder
-    of their files: memory=MODULE:CLASS, env=MODULE:ID; --config-dir DIR adds YAML files.
+    length in env steps; workers=N trains by N processes. A sweep that was stopped goes on with the
+    same command; with hydra/launcher=joblib its jobs share the cores, and +sweep=ppo searches.
+    `memrl config` prints every key; `memrl memories` and `memrl envs` list what can be chosen;
+    env=[ID,ID] are several tasks at once. Your own, from the folder of their files:
+    memory=MODULE:CLASS, env=MODULE:ID; --config-dir DIR adds YAML files.
     """
     from memrl.cli.train import resume_run, start_runs
 
@@ -138,9 +139,9 @@ def continual(words: Words = None, json: Json = False) -> None:
     memrl continual tasks=[MiniGrid-MemoryS7-v0,MiniGrid-MemoryS9-v0] methods=[finetune,clear]
 
     Keys: tasks (ids of equal spaces, each with its options after blanks: [ID,ID env.delay=4]),
-    methods=[finetune,clear,distil], root=FOLDER (continual), alone=true (each task is learned from
-    its beginning, too: forward transfer needs it). All others are those of `memrl train`, for each
-    task. The same command goes on with what was stopped.
+    methods=[finetune,clear,distil,progressive], root=FOLDER (continual), alone=true (each task is
+    learned from its beginning, too: forward transfer needs it). All others are those of `memrl
+    train`, for each task. The same command goes on with what was stopped.
     """
     from memrl.cli.continual import run_course
 

@@ -152,6 +152,7 @@ def _notes(
             )
     if (reads := experiments.reads) is not None:
         yield (
-            f"share of the last read from steps that saw the cue: {reads.last} (evenly: "
-            f"{reads.even:.3g}); {METHODS[reads.example.method]}"
+            f"share of reads from steps that saw the cue: {reads.later} of all later reads "
+            f"(evenly: {reads.later_even:.3g}), {reads.last} of the last ({reads.last_even:.3g}); "
+            f"{METHODS[reads.example.method]}"
         )

@@ -48,7 +48,7 @@ def prepare_sweep(composed: DictConfig, changes: Sequence[str]) -> Sweep:
     words = [text_word("hydra.sweep.dir", str(folder / ".sweep"))]
     at_once = 1
     if launcher in ("joblib", "submitit_local"):
-        asked, key = _asked(hydra, launcher, optuna=optuna)
+        asked, key = _asked(hydra, launcher, changes, optuna=optuna)
         at_once, share = jobs_at_once(asked, threads, usable_cores(), key, jobs=axes.jobs)
         words.append(_share(min(share, threads or usable_threads())))
     elif threads is not None and launcher != "basic":
@@ -104,15 +104,23 @@ def _quiet_optuna() -> None:
     optuna.logging.set_verbosity(logging.WARNING)
 
 
-def _asked(hydra: DictConfig, launcher: str, *, optuna: bool) -> tuple[int | None, str]:
+def _asked(
+    hydra: DictConfig, launcher: str, changes: Sequence[str], *, optuna: bool
+) -> tuple[int | None, str]:
     """The number of jobs at once that somebody asked for, and the key that says it."""
     if launcher == "joblib":
         key, number = "hydra.launcher.n_jobs", hydra.launcher.n_jobs
         return (None if number < 1 else number), key
     if optuna:
-        number = hydra.sweeper.n_jobs
-        return (None if number == _TWO else number), "hydra.sweeper.n_jobs"
+        return _trials_at_once(hydra, changes), "hydra.sweeper.n_jobs"
     return OmegaConf.select(hydra, "sweeper.max_batch_size"), "hydra.sweeper.max_batch_size"
+
+
+def _trials_at_once(hydra: DictConfig, changes: Sequence[str]) -> int | None:
+    """The jobs that the Optuna sweeper chooses together; None where nobody said how many."""
+    number = int(hydra.sweeper.n_jobs)
+    said = any(word.startswith("hydra.sweeper.n_jobs=") for word in changes)
+    return number if said or number != _TWO else None
 
 
 def _cores_of_job(hydra: DictConfig, launcher: str) -> int | None:
@@ -144,7 +152,8 @@ def _search_words(
     hydra: DictConfig, at_once: int, launcher: str, changes: Sequence[str]
 ) -> Iterator[str]:
     """A search for high scores that repeats: what it asks for again has been run already."""
-    if launcher in ("basic", "joblib", "submitit_local") and hydra.sweeper.n_jobs == _TWO:
+    here = launcher in ("basic", "joblib", "submitit_local")
+    if here and _trials_at_once(hydra, changes) is None:
         yield f"hydra.sweeper.n_jobs={at_once}"
     if not any(word.startswith("hydra.sweeper.direction=") for word in changes):
         yield "hydra.sweeper.direction=maximize"

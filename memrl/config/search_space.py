@@ -12,6 +12,7 @@ from hydra.errors import HydraException
 
 from memrl.errors import nearest
 
+Number: TypeAlias = int | float
 _WORDS: Final = ("choice", "interval", "range", "tag", "int", "float")
 _SHARED: Final = ("env", "env.id", "env.family", "+run", "total_steps", "device")
 
@@ -19,17 +20,17 @@ _SHARED: Final = ("env", "env.id", "env.family", "+run", "total_steps", "device"
 class Interval(NamedTuple):
     """Numbers from ``low`` to ``high``; of whole numbers both ends are drawn, too."""
 
-    low: float
-    high: float
+    low: Number
+    high: Number
     log: bool  # whether each order of magnitude is as likely as another
     whole: bool
 
     def examples(self) -> list[str]:
         return [self.text(self.low), self.text(self.high)]
 
-    def text(self, value: float) -> str:
-        """A number that was drawn, as a word has it: whole, or with four digits."""
-        return str(round(value)) if self.whole else f"{value:.4g}"
+    def text(self, value: Number) -> str:
+        """A number that was drawn, as a word has it: whole, or with six digits."""
+        return str(round(value)) if self.whole else f"{value:.6g}"
 
 
 class Choice(NamedTuple):
@@ -54,7 +55,7 @@ class Space(NamedTuple):
     fixed: list[str]
     axes: dict[str, Axis]
 
-    def words(self, drawn: Mapping[str, float | str]) -> list[str]:
+    def words(self, drawn: Mapping[str, Number | str]) -> list[str]:
         """What sets a trial apart."""
         return [f"{key}={axis.text(drawn[key])}" for key, axis in self.axes.items()]  # type: ignore[arg-type]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import torch.distributed as dist
 
@@ -38,10 +38,12 @@ def _name(key: str) -> str:
     return f"memrl/{key}"
 
 
-def _store() -> dist.TCPStore | None:
+def _store() -> Any:
     """The launcher's store, for rank 0; None where a rank holds it, or there are no ranks."""
     told = {"TORCHELASTIC_USE_AGENT_STORE": "True", "RANK": "0"}
     if not dist.is_available() or any(os.environ.get(k) != v for k, v in told.items()):
         return None
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    return dist.TCPStore(address, port, is_master=False, timeout=_TIME_LIMIT)
+    return dist.TCPStore(  # type: ignore[attr-defined]
+        address, port, is_master=False, timeout=_TIME_LIMIT
+    )

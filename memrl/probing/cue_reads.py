@@ -21,10 +21,15 @@ LONGEST: Final = 200  # env steps of such an episode: gradients take a time that
 
 
 class CueReads(NamedTuple):
-    """Of a few episodes, and of one of them in full."""
+    """Shares of reads that come from the steps from the cue's first to its last view.
 
-    last: Estimate  # share of the last step's read from the steps from the cue's first to last view
-    even: float  # what it would be if each step had the same share
+    Of a few episodes. ``…_even`` is what the share would be if each earlier step had the same.
+    """
+
+    later: Estimate  # mean over the steps after the last view
+    later_even: float
+    last: Estimate  # of the last step
+    last_even: float
     example: Sources  # of the first of these episodes
     cue: tuple[int, int]  # … and the first and last step that saw its cue
 
@@ -58,15 +63,23 @@ def reads_of_cue(core: MemoryCore[Any], inputs: Inputs, played: Played) -> CueRe
     """Where the reads of these rows come from; each has seen its cue. None: there are no rows."""
     if not len(inputs.rows):
         return None
-    x, found, shares, even = torch.stack(inputs.features), [], [], []
+    x, found, shares = torch.stack(inputs.features), [], []
     for i, row in enumerate(inputs.rows):
         first, last, length = (
             int(each[row]) for each in (played.first_seen, played.last_seen, played.length)
         )
         found.append(sources(core, x[:length, i]))
-        shares.append(float(found[-1].weights[-1, first : last + 1].sum()))
-        even.append((last + 1 - first) / length)
+        readers = np.arange(min(last + 1, length - 1), length)
+        of_cue = found[-1].weights[readers, first : last + 1].sum(axis=1)
+        even = (last + 1 - first) / (readers + 1)
+        shares.append((of_cue.mean(), even.mean(), of_cue[-1], even[-1]))
     row = inputs.rows[0]
-    cue = int(played.first_seen[row]), int(played.last_seen[row])
-    last_reads = mean(shares, least=0.0, greatest=1.0)
-    return CueReads(last_reads, float(np.mean(even)), found[0], cue)
+    later, later_even, of_last, last_even = np.array(shares).T
+    return CueReads(
+        mean(later, least=0.0, greatest=1.0),
+        float(later_even.mean()),
+        mean(of_last, least=0.0, greatest=1.0),
+        float(last_even.mean()),
+        found[0],
+        (int(played.first_seen[row]), int(played.last_seen[row])),
+    )

@@ -48,8 +48,10 @@ def as_dict(experiments: Experiments, results: Sequence[Result]) -> dict[str, An
         and {
             "method": reads.example.method,
             "meaning": METHODS[reads.example.method],
+            "later": _plain(reads.later),
+            "later_even": reads.later_even,
             "last": _plain(reads.last),
-            "even": reads.even,
+            "last_even": reads.last_even,
             "example": reads.example.weights.tolist(),
             "cue": list(reads.cue),
         },

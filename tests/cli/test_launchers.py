@@ -66,6 +66,16 @@ def test_a_job_of_slurm_has_as_many_threads_as_slurm_gives_it_cores():
     assert "++hydra.job.env_set.OMP_NUM_THREADS='5'" in five.words
 
 
+@pytest.mark.parametrize(("said", "told"), [([], True), (["hydra.sweeper.n_jobs=2"], False)])
+def test_a_search_chooses_one_job_after_the_other_unless_it_is_told(said, told):
+    need("optuna")
+    search = prepared("hydra/sweeper=optuna", "agent.lr=interval(0.1, 0.7)", *said)
+    assert ("hydra.sweeper.n_jobs=1" in search.words) is told
+    assert "hydra.sweeper.direction=maximize" in search.words
+    assert "hydra.sweeper.sampler.seed=1" in search.words
+    assert (search.axes.jobs, search.search) == (20, True)
+
+
 def sweep(folder, *words):
     done = subprocess.run(
         [sys.executable, "-m", "memrl", "train", "-m", *SMALL, *words],

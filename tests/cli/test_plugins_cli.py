@@ -114,7 +114,7 @@ def test_a_yaml_of_ones_own_folder_names_a_memory(call, folder):
 @pytest.mark.slow
 def test_a_sweep_goes_over_memories_and_leaves_names_without_a_colon(call, folder):
     call("train", "-m", *SMALL, "memory=none,leaky:Leaky", "run.dir=sweep")
-    names = sorted(path.name for path in (folder / "sweep").iterdir())
+    names = sorted(path.name for path in (folder / "sweep").glob("[!.]*"))
     assert names == ["probe-Recall-v0-leaky-Leaky-seed1", "probe-Recall-v0-none-seed1"]
 
 

@@ -191,14 +191,14 @@ def test_ctrl_c_stops_a_sweep_and_the_same_command_goes_on(tmp_path):
     line = err.splitlines()[-1]
     assert line.startswith("memrl: job 2 of 6 stopped after ")
     assert line.endswith("; the same command goes on with the sweep")
-    assert len([*tmp_path.glob("s w/*")]) == 2
+    assert len([*tmp_path.glob("s w/probe-*")]) == 2
     assert "seed=1 total_steps=256  " in out  # the table of what was done
     rows = metrics.read_text().count("\n")
     process, _ = start(words, tmp_path)
     out, _ = interrupted(process, metrics, rows)
     assert "finished before: s w/probe-Recall-v0-none-seed1\n" in out
     assert "continuing s w/probe-Recall-v0-none-seed1-2 after " in out
-    assert len([*tmp_path.glob("s w/*")]) == 2
+    assert len([*tmp_path.glob("s w/probe-*")]) == 2
 
 
 def test_a_launcher_without_a_sweep_is_a_mistake(monkeypatch, capfd):

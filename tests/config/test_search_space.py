@@ -29,11 +29,11 @@ def test_words_that_are_no_sweep_stay_as_they_are():
     assert split_space([*words, "memory=gru,lstm"]).fixed == words
 
 
-def test_a_drawn_number_has_four_digits_and_is_a_word():
+def test_a_drawn_number_has_six_digits_and_is_a_word():
     space = split_space(["agent.lr=interval(0,1)", "env.num=int(interval(1,9))", "memory=gru,lstm"])
-    drawn = {"agent.lr": 0.000123456, "env.num": 7, "memory": "lstm"}
-    assert space.words(drawn) == ["agent.lr=0.0001235", "env.num=7", "memory=lstm"]
-    assert compose(space.words(drawn)).agent.lr == 0.0001235
+    drawn = {"agent.lr": 0.00012345678, "env.num": 7, "memory": "lstm"}
+    assert space.words(drawn) == ["agent.lr=0.000123457", "env.num=7", "memory=lstm"]
+    assert compose(space.words(drawn)).agent.lr == 0.000123457
 
 
 def test_every_end_and_choice_is_in_a_corner():

@@ -152,12 +152,13 @@ def check_memrl(words: list[str], said: str) -> None:
     assert command in known, said
     if "--plugin" in rest or "--resume" in rest or "--config-dir" in rest:
         return
-    overrides = rest if command == "tune" else [first(word) for word in rest if word != "-m"]
     if command == "tune":
-        own, words = split_words(overrides)
+        own, words = split_words(rest)
         parse(Options, own)
         assert [*map(memrl.compose, split_space(words).corners())], said
-    elif command == "play":
+        return
+    overrides = [first(word) if "=" in word else word for word in rest if word != "-m"]
+    if command == "play":
         memrl.compose([f"env={overrides[0]}", *overrides[1:]])
     elif command in ("train", "config") and "--fit" not in rest:
         memrl.compose(overrides)

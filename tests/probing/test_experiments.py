@@ -113,8 +113,9 @@ def test_a_success_that_is_certain_leaves_nothing_to_read_off(run):
 
 def test_what_it_reads_comes_from_the_step_that_saw_the_cue(run):
     reads = run[0].reads
-    assert reads.last.mean == pytest.approx(1)
-    assert reads.even == pytest.approx(1 / 5)
+    assert reads.last.mean == reads.later.mean == pytest.approx(1)
+    assert reads.last_even == pytest.approx(1 / 5)
+    assert reads.later_even == pytest.approx((1 / 2 + 1 / 3 + 1 / 4 + 1 / 5) / 4)
     assert reads.cue == (0, 0)
     np.testing.assert_allclose(reads.example.weights[:, 0], 1)
 

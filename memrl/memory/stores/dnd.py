@@ -114,8 +114,8 @@ class Dictionaries:
 
         The choice of entries has no gradient. ``mark`` counts the lookup as a use.
         """
-        joint, own = self.entries.share.gather(queries.detach().transpose(0, 1))
-        return Near(*(x[:, own] for x in self._near(joint[0].transpose(0, 1), p, mark)))
+        (joint,), own = self.entries.share.gather(queries.detach().transpose(0, 1))
+        return Near(*(x[:, own] for x in self._near(joint.transpose(0, 1), p, mark)))
 
     def _near(self, queries: Tensor, p: int, mark: bool) -> Near:
         """``near`` for the queries of all ranks."""
@@ -136,8 +136,8 @@ class Dictionaries:
         mark: bool = True,
     ) -> Near:
         """Like ``near``, with each query in the dictionary of its action: [n, 1, …]."""
-        joint, own = self.entries.share.gather(queries.detach(), action)
-        return Near(*(x[own] for x in self._near_of(*joint, p, mark)))
+        (joint, actions), own = self.entries.share.gather(queries.detach(), action)
+        return Near(*(x[own] for x in self._near_of(joint, actions, p, mark)))
 
     def _near_of(self, queries: Tensor, action: Tensor, p: int, mark: bool) -> Near:
         """``near_of`` for the queries of all ranks."""
