@@ -18,7 +18,17 @@ from memrl.inspector.pack import pack
 from memrl.inspector.tiles import TileSheet
 
 # Concatenated in this order; each may use what those before it declare.
-SCRIPTS: Final = ("data", "colours", "plots", "panels", "view", "episodes", "main")
+SCRIPTS: Final = (
+    "data",
+    "colours",
+    "plots",
+    "panel",
+    "panels_over_time",
+    "panels_at_step",
+    "view",
+    "episodes",
+    "main",
+)
 _FOLDER: Final = files("memrl.inspector") / "page"
 
 
