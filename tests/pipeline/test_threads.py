@@ -148,6 +148,7 @@ def test_a_run_has_as_many_threads_as_its_steps_can_use(words, threads, monkeypa
     """Threads wait for each other at every product, longer than a small one takes."""
     before = torch.get_num_threads()
     monkeypatch.setattr("memrl.pipeline.setup.usable_threads", lambda: 8)
+    monkeypatch.setattr("memrl.pipeline.setup.usable_cores", lambda: 8)
     small = ["env=probe/Recall-v0", "memory=gru", *words]
     job = TrainJob(memrl.compose([*small, "agent.steps=4", "agent.bptt=4"]))
     try:
