@@ -299,6 +299,27 @@ def test_that_kernels_are_compiled_is_said_once_on_a_machine(tmp_path):
     assert all(compile._room_digest() in name for name in names)
 
 
+LRU_SAYS = """
+import sys
+import torch
+from memrl.memory import registry
+torch.set_num_threads(1)
+torch.manual_seed(0)
+core = registry.build("lru", 7, {"hidden_dim": 23})
+x, start = torch.randn(11, 5, 7), torch.rand(11, 5) < 0.1
+print(core(x, core.initial_state(5), start).y.double().sum().item().hex(), file=sys.stderr)
+"""
+
+
+@pytest.mark.slow
+def test_the_process_that_compiles_a_kernel_computes_as_later_ones(tmp_path):
+    """Numba may have two compiled copies of what a kernel calls, which round in other places."""
+    first, second = (
+        in_a_new_process(LRU_SAYS, NUMBA_CACHE_DIR=str(tmp_path)).splitlines()[-1] for _ in "ab"
+    )
+    assert first == second
+
+
 @pytest.mark.parametrize(("rows", "least"), [(1, 1), (2, 1), (7, 2), (31, 8), (3, 64)])
 def test_every_row_is_given_to_one_thread(rows, least):
     from memrl.memory.kernels.threads import divide
