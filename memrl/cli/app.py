@@ -222,6 +222,8 @@ def inspect(
 ) -> None:
     """Fresh episodes as one HTML page: a slider moves what was seen, decided and remembered.
 
+    The results of `memrl probe RUN` stand below the episodes.
+
     Keys: episodes=64, out=PATH.html|FOLDER (inspect.html in the first RUN), browser=true|false
     (open it), max_steps=500 (at most 2000), source_steps=200 (in episodes of which it is worked out
     where reads come from), checkpoint=last|best, greedy=false|true, seed, device,

@@ -13,10 +13,12 @@ from annotated_types import Ge, Le
 from memrl.cli.arguments import file_to_write, parse
 from memrl.cli.runs import RecallOptions, recall
 from memrl.config.models import LaxPath
+from memrl.errors import RunError
 from memrl.inspector.model import RunPage
 from memrl.inspector.page import write_page
 from memrl.pipeline.inspection import EPISODE_STEPS, SOURCE_STEPS, inspect_run
 from memrl.pipeline.setup import seed_for
+from memrl.probing.report import Report, read_report
 from memrl.run.directory import RunDirectory
 
 LONGEST: Final = 2000  # env steps of an episode: more is slow to draw and hard to look through
@@ -52,7 +54,7 @@ def inspect_runs(words: Sequence[str]) -> None:
     out = RunDirectory(runs[0]).page
     if options.out is not None:
         out = file_to_write("out", options.out, suffixes=(".html", ".htm"), name=out.name)
-    pages = [page_of(run, options) for run in runs]
+    pages = [page_of(run, options)._replace(experiments=experiments_on(run)) for run in runs]
     write_page(out, pages, title=" and ".join(dict.fromkeys(page.title for page in pages)))
     for run, page in zip(runs, pages, strict=True):
         print(_summary(run, page, options))
@@ -81,6 +83,19 @@ def page_of(run: Path, options: EpisodeOptions) -> RunPage:
         source_steps=options.source_steps,
         facts=facts | ({"greedy": "true"} if greedy else {}),
     )
+
+
+def experiments_on(run: Path) -> Report | None:
+    """What ``memrl probe`` found of a run; None, with a sentence, where its file is unreadable."""
+    file = RunDirectory(run).probe
+    if not file.exists():
+        return None
+    try:
+        return read_report(file)
+    except RunError as error:
+        again = f"memrl probe {run} writes it anew"
+        print(f"{error}: the page shows no experiments; {again}", file=sys.stderr)
+        return None
 
 
 def _summary(run: Path, page: RunPage, options: InspectOptions) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -25,7 +24,7 @@ from memrl.pipeline.trained import load
 from memrl.plots.probe import draw_probe
 from memrl.probing.experiments import OTHER, Experiments, Result
 from memrl.probing.provenance import METHODS
-from memrl.probing.report import as_dict, when_as_text
+from memrl.probing.report import report_of, when_as_text
 from memrl.run.directory import RunDirectory
 
 _FEWEST: Final = 10  # episodes
@@ -79,20 +78,21 @@ def probe_run(path: Path, words: Sequence[str], *, as_json: bool) -> None:
     finally:
         env.close()
     known = references(config, success=experiments.measure == "success")
-    report = {"run": str(path), "known": known, **as_dict(experiments, results)}
+    report = report_of(experiments, results, run=str(path), known=known)
+    file, picture = RunDirectory(folder).probe, folder / "probe.png"
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / "probe.json", (json.dumps(report, indent=1) + "\n").encode())
-    draw_probe(
-        experiments, results, folder / "probe.png", title=picture_title(config), references=known
-    )
+    write_atomically(file, f"{report.model_dump_json(indent=1)}\n".encode())
+    draw_probe(experiments, results, picture, title=picture_title(config), references=known)
     if as_json:
-        print(json.dumps(report))
+        print(report.model_dump_json())
     say = listener(as_json=as_json)
     say(_table(experiments.measure, results))
     say("")
     for line in _notes(experiments, results, config, known):
         say(line)
-    say(f"{folder / 'probe.png'} and {folder / 'probe.json'}; one episode: memrl watch {path}")
+    say(f"{picture} and {file}; one episode: memrl watch {path}")
+    if folder == path:
+        say(f"these results beside episodes, step by step: memrl inspect {path}")
 
 
 def _played(experiments: Experiments) -> list[Result]:

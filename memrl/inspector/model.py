@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from numpy.typing import NDArray
 
 from memrl.inspector.tiles import TileSheet
+from memrl.probing.report import Report
 
 Kind: TypeAlias = Literal["picture", "bars", "line", "map", "matrix", "graph", "sources"]
 
@@ -57,3 +58,4 @@ class RunPage(NamedTuple):
     episodes: Sequence[Episode]
     panels: Sequence[Panel]
     sheets: Mapping[str, TileSheet]  # of the pictures, by their key
+    experiments: Report | None = None  # what ``memrl probe`` found

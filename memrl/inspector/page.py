@@ -16,6 +16,7 @@ from memrl.checkpoint.atomic import write_atomically
 from memrl.inspector.model import Episode, RunPage
 from memrl.inspector.pack import pack
 from memrl.inspector.tiles import TileSheet
+from memrl.probing.report import Report, when_as_text
 
 # Concatenated in this order; each may use what those before it declare.
 SCRIPTS: Final = (
@@ -27,6 +28,7 @@ SCRIPTS: Final = (
     "panels_at_step",
     "view",
     "episodes",
+    "experiments",
     "main",
 )
 _FOLDER: Final = files("memrl.inspector") / "page"
@@ -97,7 +99,16 @@ def _run(run: RunPage) -> dict[str, Any]:
         "episodes": [_episode(episode) for episode in run.episodes],
         "panels": [panel._asdict() for panel in run.panels],
         "sheets": {name: _sheet(sheet) for name, sheet in run.sheets.items()},
+        "experiments": None if run.experiments is None else _experiments(run.experiments),
     }
+
+
+def _experiments(report: Report) -> dict[str, Any]:
+    """As they were found; the episodes of the page show more than the report's example."""
+    told = report.model_dump(exclude={"reads": {"example"}})
+    for experiment in told["experiments"]:
+        experiment["when"] = when_as_text(experiment["when"])
+    return told
 
 
 def _sheet(sheet: TileSheet) -> dict[str, Any]:

@@ -1,61 +1,143 @@
-"""The results of experiments as plain values, for files and other programs."""
+"""The results of experiments as plain values: what ``probe.json`` holds, written and read."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from memrl.errors import RunError
 from memrl.evaluation.statistics import Estimate
+from memrl.probing.cue_reads import CueReads
 from memrl.probing.experiments import Experiments, Result, When
 from memrl.probing.provenance import METHODS
 
 
-def as_dict(experiments: Experiments, results: Sequence[Result]) -> dict[str, Any]:
-    """Everything that was found, as numbers, texts, lists and dicts.
+class _Record(BaseModel):
+    """A part of the file: every number is finite; what a later version adds is not read."""
 
-    ``when`` is a share of the way from the cue to the end, a step, or None. Where there is no cue,
-    ``readouts`` is empty and ``reads`` None.
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+
+class Interval(_Record):
+    """A mean with its 95 % interval."""
+
+    mean: float
+    low: float | None  # None: unbounded, as of a single episode
+    high: float | None
+    samples: int
+
+
+class Experiment(_Record):
+    """As ``Result``."""
+
+    name: str
+    when: When  # a share of the way from the cue to the end, a step, or None: from the beginning
+    score: Interval
+    change: Interval | None
+    other: Interval | None
+    again: Interval | None
+    unaided_score: Interval | None
+    unaided_other: Interval | None
+    cut_off: int
+
+
+class ReadOff(_Record):
+    """As ``memrl.probing.readout.Readout``: four lists of one length."""
+
+    after: list[int]
+    memory: list[Interval]
+    observation: list[Interval]
+    commonest: list[float]
+
+    @model_validator(mode="after")
+    def _of_one_length(self) -> ReadOff:
+        lengths = {len(self.after), len(self.memory), len(self.observation), len(self.commonest)}
+        if len(lengths) > 1:
+            raise ValueError("lists of different lengths")
+        return self
+
+
+class Reads(_Record):
+    """As ``CueReads``."""
+
+    method: str
+    meaning: str  # the method in words
+    later: Interval
+    later_even: float
+    last: Interval
+    last_even: float
+    example: list[list[float]]  # [T, T]
+    cue: tuple[int, int]
+
+
+class Report(_Record):
+    """Everything that was found. Without a cue ``readouts`` is empty and ``reads`` None."""
+
+    run: str
+    known: dict[str, float]  # levels of the score by name
+    measure: str  # "success" or "return"
+    episodes: int
+    counted: int
+    experiments: list[Experiment] = Field(min_length=1)
+    readouts: dict[str, ReadOff]
+    reads: Reads | None
+
+
+def report_of(
+    experiments: Experiments, results: Sequence[Result], *, run: str, known: Mapping[str, float]
+) -> Report:
+    """The report on a run.
+
+    Args:
+        experiments: that were run.
+        results: of them, at least one.
+        run: its path.
+        known: levels of the score by name.
     """
-    reads = experiments.reads
-    return {
-        "measure": experiments.measure,
-        "episodes": len(experiments.rows),
-        "counted": int(experiments.rows.sum()),
-        "experiments": [
-            {
-                "name": result.name,
-                "when": result.when,
-                "score": _plain(result.score),
-                "change": _plain(result.change),
-                "other": _plain(result.other),
-                "again": _plain(result.again),
-                "unaided_score": _plain(result.unaided_score),
-                "unaided_other": _plain(result.unaided_other),
-                "cut_off": result.cut_off,
-            }
-            for result in results
-        ],
-        "readouts": {
-            name: {
-                "after": readout.after,
-                "memory": [_plain(each) for each in readout.memory],
-                "observation": [_plain(each) for each in readout.observation],
-                "commonest": readout.commonest,
-            }
+    return Report(
+        run=run,
+        known=dict(known),
+        measure=experiments.measure,
+        episodes=len(experiments.rows),
+        counted=int(experiments.rows.sum()),
+        experiments=[_experiment(result) for result in results],
+        readouts={
+            name: ReadOff(
+                after=readout.after,
+                memory=[interval_of(each) for each in readout.memory],
+                observation=[interval_of(each) for each in readout.observation],
+                commonest=readout.commonest,
+            )
             for name, readout in experiments.readouts.items()
         },
-        "reads": reads
-        and {
-            "method": reads.example.method,
-            "meaning": METHODS[reads.example.method],
-            "later": _plain(reads.later),
-            "later_even": reads.later_even,
-            "last": _plain(reads.last),
-            "last_even": reads.last_even,
-            "example": reads.example.weights.tolist(),
-            "cue": list(reads.cue),
-        },
-    }
+        reads=None if experiments.reads is None else _reads(experiments.reads),
+    )
+
+
+def read_report(path: Path) -> Report:
+    """What ``memrl probe`` wrote.
+
+    Raises:
+        RunError: the file cannot be read, is damaged, or is of another version of memrl.
+    """
+    try:
+        return Report.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error.strerror or error})") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        why = f"{place}: {first['msg']}" if place else first["msg"]
+        raise RunError(f"{path} is damaged or of another version of memrl ({why})") from error
+
+
+def interval_of(estimate: Estimate) -> Interval:
+    """An estimate as the file has it."""
+    low, high = (bound if math.isfinite(bound) else None for bound in (estimate.low, estimate.high))
+    return Interval(mean=estimate.mean, low=low, high=high, samples=estimate.samples)
 
 
 def when_as_text(when: When) -> str:
@@ -67,12 +149,32 @@ def when_as_text(when: When) -> str:
     return {0.0: "after cue", 1.0: "at the end"}.get(when, f"{when:.0%}")
 
 
-def _plain(estimate: Estimate | None) -> dict[str, float] | None:
-    if estimate is None:
-        return None
-    return {
-        "mean": estimate.mean,
-        "low": estimate.low,
-        "high": estimate.high,
-        "samples": estimate.samples,
-    }
+def _experiment(result: Result) -> Experiment:
+    return Experiment(
+        name=result.name,
+        when=result.when,
+        score=interval_of(result.score),
+        change=_known(result.change),
+        other=_known(result.other),
+        again=_known(result.again),
+        unaided_score=_known(result.unaided_score),
+        unaided_other=_known(result.unaided_other),
+        cut_off=result.cut_off,
+    )
+
+
+def _reads(reads: CueReads) -> Reads:
+    return Reads(
+        method=reads.example.method,
+        meaning=METHODS[reads.example.method],
+        later=interval_of(reads.later),
+        later_even=reads.later_even,
+        last=interval_of(reads.last),
+        last_even=reads.last_even,
+        example=reads.example.weights.tolist(),
+        cue=reads.cue,
+    )
+
+
+def _known(estimate: Estimate | None) -> Interval | None:
+    return None if estimate is None else interval_of(estimate)

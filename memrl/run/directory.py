@@ -40,6 +40,7 @@ class RunDirectory:
         self.alignment = self.path / "alignment.png"
         self.memory = self.path / "memory.png"
         self.page = self.path / "inspect.html"
+        self.probe = self.path / "probe.json"
         self.summary = self.path / "summary.json"
 
     def __fspath__(self) -> str:

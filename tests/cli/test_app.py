@@ -17,6 +17,7 @@ from types import ModuleType
 import pytest
 import torch
 import yaml
+from made_up_report import made_up_report
 from suites import slow
 
 from memrl import __version__
@@ -587,6 +588,27 @@ def test_inspect_writes_one_page_of_several_runs(memrl, trained, tmp_path):
     page = (tmp_path / "inspect.html").read_text()
     assert page.count('"cue":') == 6
     assert '"array":"sources"' in page
+
+
+def test_inspect_shows_what_probe_found(memrl, trained, tmp_path):
+    run, _ = copied(trained, tmp_path)
+    (run / "probe.json").write_text(made_up_report("reads put out").model_dump_json())
+    outcome = memrl("inspect", run, trained, "episodes=2")
+    assert (outcome.code, outcome.err) == (0, "")
+    page = (run / "inspect.html").read_text()
+    assert page.count('"name":"reads put out"') == 1
+    assert page.count('"experiments":null') == 1
+
+
+def test_inspect_writes_its_page_without_experiments_that_it_cannot_read(memrl, trained, tmp_path):
+    run, _ = copied(trained, tmp_path)
+    (run / "probe.json").write_text('{"experiments": []}')
+    outcome = memrl("inspect", run, "episodes=2")
+    assert outcome.code == 0
+    (said,) = outcome.err.splitlines()
+    assert "probe.json is damaged or of another version of memrl" in said
+    assert f"memrl probe {run} writes it anew" in said
+    assert '"experiments":null' in (run / "inspect.html").read_text()
 
 
 def test_the_live_page_follows_the_checkpoints(trained, tmp_path):

@@ -39,6 +39,7 @@ def test_it_prints_a_table_and_leaves_a_file_and_a_picture(memrl, run, tmp_path)
     assert told["experiments"][0]["name"] == "undisturbed"
     assert told["reads"]["method"] == "writes"
     assert not (run / "probe.json").exists()
+    assert "memrl inspect" not in outcome.out  # which shows the results of the run's folder
 
 
 def test_its_success_is_that_of_the_same_episodes_undisturbed(memrl, run):  # noqa: F811
@@ -90,6 +91,13 @@ def test_an_agent_that_carries_no_state(memrl, tmp_path):  # noqa: F811
         style="quiet", say=lambda line: None,
     )  # fmt: skip
     assert "carries no memory state from step to step" in sentence(memrl("probe", "mfec"))
+
+
+def test_inspect_shows_the_results(memrl, run):  # noqa: F811
+    outcome = memrl("probe", run, "episodes=13", "step=2")
+    assert outcome.out.splitlines()[-1].endswith(f"memrl inspect {run}")
+    assert memrl("inspect", run, "episodes=1").code == 0
+    assert '"meaning":"exact: what each step wrote' in (run / "inspect.html").read_text()
 
 
 @pytest.mark.slow  # as above

@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+from made_up_report import made_up_report
 from made_up_run import EVIL, LENGTHS, made_up_run
 
 from memrl.inspector.model import Episode, RunPage
@@ -36,7 +37,8 @@ def browser():
 
 @pytest.fixture(scope="module")
 def runs():
-    return [made_up_run(), made_up_run("gru on made-up/Task-v0", seed=4)]
+    first, second = made_up_run(), made_up_run("gru on made-up/Task-v0", seed=4)
+    return [first._replace(experiments=made_up_report(EVIL)), second]
 
 
 @pytest.fixture(scope="module")
@@ -289,6 +291,55 @@ def test_a_served_page_loads_itself_again_and_stays_where_it_was(browser, runs):
         assert page.inner_text("#step") == "step 5 of 22"
     page.close()
     assert faults == []
+
+
+def test_experiments_stand_below_the_episodes_of_their_run(show):
+    page = show()
+    (section,) = page.query_selector_all(".experiments")
+    assert "dnc" in section.query_selector("h2").inner_text()
+    rows = [row.inner_text().split("\t") for row in section.query_selector_all("tbody tr")]
+    assert [row[0] for row in rows] == ["undisturbed", EVIL, "wiped once"]
+    assert rows[2][1] == "25%"
+    assert rows[2][3:] == ["0.73 [0.667, 0.792]", "−0.25", "0.27"]
+    assert "0.75 [0.688, 0.813] was written by steps that saw it" in section.inner_text()
+    assert f"by {EVIL}" in section.inner_text()
+    heading = section.query_selector("h2")
+    assert heading.bounding_box()["y"] > WIDE["height"]
+    page.click("#to-experiments")
+    settle(page)
+    assert 0 < heading.bounding_box()["y"] < WIDE["height"]
+
+
+def test_bars_and_curve_of_experiments_tell_their_numbers(show):
+    page = show(size=NARROW)
+    page.locator(".experiments .bar canvas").nth(2).hover()
+    assert page.inner_text("#tip") == (
+        "success 0.73 [0.667, 0.792] · change −0.25 [−0.313, −0.188]"
+    )
+    page.locator("figure canvas").hover(position={"x": 370 - 46, "y": 50})
+    assert page.inner_text("#tip") == (
+        "step 2 · memory 0.875 [0.813, 0.938] · observation 0.625 [0.563, 0.688] · commonest 0.5"
+    )
+
+
+def test_a_longer_bar_is_a_higher_success_in_both_themes(show):
+    script = """() => [...document.querySelectorAll(".bar canvas")].map(canvas => {
+        const middle = Math.round(canvas.height / 3);
+        const row = canvas.getContext("2d").getImageData(0, middle, canvas.width, 1).data;
+        const translucent = (opacity, i) => i % 4 === 3 && opacity > 60 && opacity < 220;
+        return row.filter(translucent).length / canvas.width;
+    })"""
+    for scheme in ("light", "dark"):
+        undisturbed, silenced, wiped = show(scheme=scheme).evaluate(script)
+        assert silenced + 0.1 < wiped < undisturbed - 0.1
+
+
+def test_a_page_without_experiments_does_not_speak_of_them(show, tmp_path):
+    path = tmp_path / "inspect.html"
+    write_page(path, [made_up_run()], title="dnc")
+    page = show(path=path)
+    assert page.locator(".experiments").count() == 0
+    assert page.locator("#to-experiments").is_hidden()
 
 
 def long_run(steps=500, slots=64, width=32):

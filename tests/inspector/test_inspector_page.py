@@ -8,6 +8,7 @@ import json
 import re
 
 import pytest
+from made_up_report import STEPS, made_up_report
 
 from memrl.inspector.model import RunPage
 from memrl.inspector.page import page_script, page_text, write_page
@@ -22,7 +23,14 @@ def run(recorded):
         episode._replace(words={"mission": [EVIL] * episode.length})
         for episode in recorded.episodes
     ]
-    return RunPage(EVIL, {"run": EVIL}, episodes, choose_panels(episodes), recorded.sheets)
+    return RunPage(
+        EVIL,
+        {"run": EVIL},
+        episodes,
+        choose_panels(episodes),
+        recorded.sheets,
+        experiments=made_up_report(EVIL),
+    )
 
 
 @pytest.fixture
@@ -36,14 +44,31 @@ def test_what_comes_from_outside_is_no_markup(text):
     assert "&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt;&amp;amp;</title>" in text
 
 
-def test_the_data_come_back(run, text):
+def data_of(text):
     (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text)
-    page = json.loads(data)
+    return json.loads(data)
+
+
+def test_the_data_come_back(run, text):
+    page = data_of(text)
     assert page["title"] == page["runs"][0]["facts"]["run"] == EVIL
     first = page["runs"][0]["episodes"][0]
     assert first["words"]["mission"] == {"texts": [EVIL], "at": [0, 0, 0, 0]}
     assert first["length"] == 4
     assert first["outcome"] is run.episodes[0].success
+
+
+def test_experiments_come_back_without_the_episode_that_the_page_shows_anyway(run, text):
+    told = data_of(text)["runs"][0]["experiments"]
+    assert [each["name"] for each in told["experiments"]] == ["undisturbed", EVIL, "wiped once"]
+    assert [each["when"] for each in told["experiments"]] == ["", "", "25%"]
+    assert told["experiments"][1]["score"] == run.experiments.experiments[1].score.model_dump()
+    assert told["readouts"]["cue"]["after"] == [*STEPS]
+    assert "example" not in told["reads"]
+    assert (
+        data_of(page_text([run._replace(experiments=None)], title=""))["runs"][0]["experiments"]
+        is None
+    )
 
 
 def test_the_policy_allows_the_page_its_own_script_and_style_alone(text):

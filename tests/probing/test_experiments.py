@@ -15,7 +15,7 @@ from memrl.probing.changes import Capture, transplant
 from memrl.probing.cue_reads import LONGEST, Inputs, examples, reads_of_cue
 from memrl.probing.experiments import OTHER, OTHER_SLOTS, SAME, SWEPT, WIPED, Experiments
 from memrl.probing.play import play
-from memrl.probing.report import as_dict, when_as_text
+from memrl.probing.report import report_of, when_as_text
 from memrl.rollout.env import Cue
 
 B = 61
@@ -121,11 +121,13 @@ def test_what_it_reads_comes_from_the_step_that_saw_the_cue(run):
 
 
 def test_everything_is_told_in_plain_values(run):
-    told = as_dict(*run)
-    assert told["measure"] == "success"
-    assert (told["episodes"], told["counted"]) == (B, B)
-    assert len(told["experiments"]) == len(run[1])
-    assert told["reads"]["method"] == "gradient"
+    told = report_of(*run, run="runs/here", known={"memoryless": 0.3})
+    assert told.measure == "success"
+    assert (told.episodes, told.counted) == (B, B)
+    assert [each.name for each in told.experiments] == [result.name for result in run[1]]
+    assert told.reads.method == "gradient"
+    assert len(told.reads.example) == len(run[0].reads.example.weights)
+    assert told.readouts["cue"].after == [0, 1, 2, 3, 4]
     assert [when_as_text(when) for when in (None, 0.0, 0.25, 1.0, 3)] == [
         "", "after cue", "25%", "at the end", "step 3"]  # fmt: skip
 
@@ -215,12 +217,13 @@ def test_episodes_of_one_step_leave_nothing_to_remember():
 def test_without_cues_nothing_is_transplanted_or_read_off():
     env = make("probe/Counting-v0", 7)
     here = Experiments(make_agent("dnc", env), env, seed=5, limit=999)
-    names = {result.name for result in here.results()}
+    results = [*here.results()]
+    names = {result.name for result in results}
     assert names >= {WIPED, "slots frozen", "reads silenced"}
     assert not names & {OTHER, SAME, OTHER_SLOTS}
     assert here.readouts == {}
     assert here.reads is None
-    assert as_dict(here, [])["reads"] is None
+    assert report_of(here, results, run="here", known={}).reads is None
 
 
 def test_a_task_without_success_is_scored_by_its_return():

@@ -12,8 +12,19 @@
  *   cue: number | null, words: Object<string, Words>, packed: Packed}} Episode
  * @typedef {{kind: string, array: string, title: string, group: string, low: number, high: number,
  *   rows: string, names: string[], order: number[], note: string}} PanelSpec
+ * @typedef {{mean: number, low: number | null, high: number | null, samples: number}} Interval
+ *   null: unbounded
+ * @typedef {{name: string, when: string, score: Interval, change: Interval | null,
+ *   other: Interval | null, again: Interval | null}} Experiment
+ * @typedef {{after: number[], memory: Interval[], observation: Interval[],
+ *   commonest: number[]}} ReadOff
+ * @typedef {{meaning: string, later: Interval, later_even: number, last: Interval,
+ *   last_even: number}} Reads
+ * @typedef {{known: Object<string, number>, measure: string, episodes: number, counted: number,
+ *   experiments: Experiment[], readouts: Object<string, ReadOff>, reads: Reads | null}} Experiments
  * @typedef {{title: string, facts: Object<string, string>, episodes: Episode[],
- *   panels: PanelSpec[], sheets: Object<string, {side: number, packed: Packed}>}} Run
+ *   panels: PanelSpec[], sheets: Object<string, {side: number, packed: Packed}>,
+ *   experiments: Experiments | null}} Run
  * @typedef {{title: string, version: string | null, runs: Run[]}} Page
  */
 

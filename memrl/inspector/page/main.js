@@ -17,12 +17,19 @@ class App {
       .flatMap((run) => Object.entries(run.facts).map(([name, fact]) => `${name} ${fact}`))
       .join(" · ");
     this.list = new EpisodeList(this);
+    this.experiments = page.runs.flatMap((run) =>
+      run.experiments ? [new ExperimentsView(this, run, run.experiments, element("experiments"))] : [],
+    );
+    element("to-experiments").hidden = !this.experiments.length;
     this.listen();
   }
 
   listen() {
     this.slider.addEventListener("input", () => this.go(Number(this.slider.value)));
     element("play").addEventListener("click", () => this.play(!this.playing));
+    element("to-experiments").addEventListener("click", () => {
+      element("experiments").scrollIntoView();
+    });
     element("theme").addEventListener("click", () => {
       setTheme(!isDark());
       this.layout();
@@ -107,6 +114,7 @@ class App {
 
   layout() {
     for (const view of this.views) view.layout();
+    for (const each of this.experiments) each.layout();
     this.draw();
   }
 
@@ -188,7 +196,7 @@ class App {
   /**
    * @param {string} text
    * @param {PointerEvent} event
-   * @param {View} view
+   * @param {View} [view] of what is told
    * @param {number} [step] whose sources are lit
    */
   showTip(text, event, view, step) {
@@ -198,7 +206,7 @@ class App {
     const right = event.clientX + 14 + tip.offsetWidth > window.innerWidth;
     tip.style.left = `${right ? event.clientX - 14 - tip.offsetWidth : event.clientX + 14}px`;
     tip.style.top = `${Math.min(event.clientY + 14, window.innerHeight - tip.offsetHeight - 4)}px`;
-    this.light(view, step ?? null);
+    if (view) this.light(view, step ?? null);
   }
 
   hideTip() {

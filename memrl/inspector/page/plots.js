@@ -109,6 +109,26 @@ function frame(sheet, box) {
 }
 
 /**
+ * A path through points.
+ * @param {CanvasRenderingContext2D} context
+ * @param {number[][]} points x and y of each
+ */
+function trace(context, points) {
+  context.beginPath();
+  for (const [x, y] of points) context.lineTo(x, y);
+}
+
+/**
+ * A line through points.
+ * @param {CanvasRenderingContext2D} context
+ * @param {number[][]} points x and y of each
+ */
+function stroke(context, points) {
+  trace(context, points);
+  context.stroke();
+}
+
+/**
  * Some of the whole numbers below count, about as many as there is room for.
  * @param {number} count
  * @param {number} room how many fit
