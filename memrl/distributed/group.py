@@ -11,11 +11,11 @@ from typing import Final
 
 import torch.distributed as dist
 
+from memrl.distributed.meeting import agreed_name
 from memrl.errors import RunError
 
 # What torchrun tells each process; torch.distributed reads it.
 _TOLD: Final = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-_ATTEMPT: Final = "TORCHELASTIC_RESTART_COUNT"
 TIME_LIMIT: Final = timedelta(minutes=10)  # that a rank waits for another
 
 
@@ -91,10 +91,8 @@ def _join(device: str) -> None:
     backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
     try:
         store, rank, ranks = next(dist.rendezvous("env://", timeout=TIME_LIMIT))  # type: ignore[attr-defined]
-        # torchrun's store outlives ranks that it starts anew, and holds the addresses of the old.
-        attempt = dist.PrefixStore(  # type: ignore[attr-defined]
-            f"attempt-{os.environ.get(_ATTEMPT, 0)}", store
-        )
+        name = agreed_name(store, rank, ranks, TIME_LIMIT)
+        attempt = dist.PrefixStore(name, store)  # type: ignore[attr-defined]
         dist.init_process_group(
             backend, store=attempt, rank=rank, world_size=ranks, timeout=TIME_LIMIT
         )
