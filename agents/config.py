@@ -6,8 +6,9 @@ import math
 from typing import Annotated, ClassVar
 
 from annotated_types import Ge, Gt, Le
+from pydantic import Field, model_validator
 
-from memrl.options import Strict
+from memrl.options import Strict, need_reader
 
 Share = Annotated[float, Ge(0.0), Le(1.0)]
 NonNegative = Annotated[float, Ge(0.0)]
@@ -38,6 +39,23 @@ class AgentConfig(Strict):
     def idle(self, total_steps: int, num_envs: int) -> str | None:
         """The options by which nothing is learned in ``total_steps``, as words; None if some is."""
         return None
+
+
+class EarlierRunsConfig(Strict):
+    """What an agent takes from earlier runs; without any, no other option is read."""
+
+    runs: Annotated[tuple[str, ...], Field(strict=False)] = ()  # their directories
+
+    KEY: ClassVar[str]
+
+    def unread(self) -> set[str]:
+        return set() if self.runs else {*type(self).model_fields} - {"runs"}
+
+    @model_validator(mode="after")
+    def _what_is_set_is_read(self) -> EarlierRunsConfig:
+        read_by = dict.fromkeys(sorted(self.unread()), ("a list of runs",))
+        need_reader(self, "[]", self.KEY, read_by, chooser="runs")
+        return self
 
 
 def interpolate(begin: float, end: float | None, progress: float) -> float:

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, model_validator
 
 from memrl.agents.auxiliary import AuxiliaryConfig
 from memrl.agents.config import (
     AgentConfig,
     Count,
+    EarlierRunsConfig,
     NonNegative,
     Positive,
     Share,
@@ -89,23 +90,11 @@ class SelfImitationConfig(Strict):
         return self
 
 
-class ImitationConfig(Strict):
+class ImitationConfig(EarlierRunsConfig):
     """Trained agents that an agent imitates beside its own learning."""
 
-    runs: Annotated[tuple[str, ...], Field(strict=False)] = ()  # their directories
     weight: NonNegative = 1.0  # of KL(theirs ‖ its own)
     value_weight: NonNegative = 0.5  # of half the squared distance of values
-
-    KEY: ClassVar[str]
-
-    def unread(self) -> set[str]:
-        return set() if self.runs else {*type(self).model_fields} - {"runs"}
-
-    @model_validator(mode="after")
-    def _what_is_set_is_read(self) -> ImitationConfig:
-        read_by = dict.fromkeys(sorted(self.unread()), ("a list of runs",))
-        need_reader(self, "[]", self.KEY, read_by, chooser="runs")
-        return self
 
 
 class TeacherConfig(ImitationConfig):

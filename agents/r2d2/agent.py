@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final, final
 
 import numpy as np
@@ -18,12 +18,14 @@ from memrl.agents.epsilon_greedy import all_estimated, allowed_actions, epsilon_
 from memrl.agents.r2d2.collector import ReplayCollector
 from memrl.agents.r2d2.config import R2D2Config
 from memrl.agents.r2d2.learner import QLearner
+from memrl.agents.r2d2.rehearsal import Rehearsal
 from memrl.agents.r2d2.replay_buffer import ReplayBuffer
 from memrl.agents.state_checks import check_keys, check_parts, check_weights
 from memrl.agents.training_metrics import Averages, memory_metrics
 from memrl.checkpoint.optimizer import load_moments, moments
 from memrl.distributed.collectives import broadcast_, ranks, sum_over_ranks
 from memrl.policies.q_network import QNetwork, QStep, build_q_network
+from memrl.replay.ring import Items
 from memrl.replay.steps import observed
 from memrl.rollout.env import BatchedEnv, Obs
 from memrl.run.agent import Metrics
@@ -53,7 +55,8 @@ class R2D2(ActsWithMemory):
     ) -> None:
         self.policy, self.config, self.env_steps = network, config, 0
         device = env.device
-        env_seed, act_seed, draw_seed = np.random.SeedSequence(seed).generate_state(3).tolist()
+        seeds = np.random.SeedSequence(seed).generate_state(4).tolist()
+        env_seed, act_seed, draw_seed, self._rehearsal_seed = seeds
         acting, drawing = (torch.Generator(device).manual_seed(s) for s in (act_seed, draw_seed))
         self.collector = ReplayCollector(env, network, config, acting, seed=env_seed)
         self.replay = ReplayBuffer(
@@ -73,6 +76,12 @@ class R2D2(ActsWithMemory):
         network = build_q_network(*spaces, parts.memory, parts.policy, dueling=config.dueling)
         return cls(env, network.to(env.device), config, seed=parts.seed)
 
+    def rehearse(self, recordings: Sequence[Items]) -> None:
+        """Learn from these recordings of earlier tasks, too: see ``Rehearsal``."""
+        generator = torch.Generator(self.collector.env.device).manual_seed(self._rehearsal_seed)
+        self.learner.rehearsal = Rehearsal(recordings, self.config, generator)
+        self._learning = (*self._learning, "train/rehearsal_value")
+
     def learn(self, total_steps: int, on_iteration: Callable[[Metrics], None]) -> None:
         """See ``memrl.run.agent.Agent.learn``; ``total_steps`` also ends the schedule of β."""
         broadcast_(self.policy, self.learner.target, self.learner.auxiliary)
@@ -81,6 +90,9 @@ class R2D2(ActsWithMemory):
         while self.env_steps < total_steps:
             beta = self.config.schedules(self.env_steps / total_steps)["replay.beta"]
             self.policy.core.silence(None)
+            if self.learner.rehearsal is not None:
+                with times.of("learning"):
+                    self.learner.rehearsal.refresh(self.policy)
             averages = Averages()
             for _ in range(self.config.steps):
                 with times.of("acting"):
@@ -146,7 +158,7 @@ class R2D2(ActsWithMemory):
 
     def state_dict(self) -> dict[str, Any]:
         """See ``memrl.run.agent.Agent.state_dict``."""
-        auxiliary = self.learner.auxiliary
+        auxiliary, rehearsal = self.learner.auxiliary, self.learner.rehearsal
         return {
             "env_steps": self.env_steps,
             "owed": self._steps_due,
@@ -157,12 +169,14 @@ class R2D2(ActsWithMemory):
             "player": self.collector.state_dict(),
             "replay": self.replay.state_dict(),
             "auxiliary": None if auxiliary is None else dict(auxiliary.state_dict()),
+            "rehearsal": None if rehearsal is None else rehearsal.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """See ``memrl.run.agent.Agent.load_state_dict``; an error leaves the agent unchanged."""
         auxiliary, heads = self.learner.auxiliary, state.get("auxiliary")  # none in older states
-        check_keys(state, (k for k in self.state_dict() if k != "auxiliary"), self.config.kind)
+        newer = {"auxiliary", "rehearsal"}
+        check_keys(state, (k for k in self.state_dict() if k not in newer), self.config.kind)
         check_weights(state["policy"], self.policy, "network")
         check_weights(state["target"], self.learner.target, "target network")
         check_parts({"agent.auxiliary": (auxiliary, heads)})
@@ -176,5 +190,7 @@ class R2D2(ActsWithMemory):
         load_moments(self.learner.optimizer, state["optimizer"])
         self.collector.load_state_dict(state["player"])
         self.replay.load_state_dict(state["replay"])
+        if self.learner.rehearsal is not None:  # an agent that only acts has none
+            self.learner.rehearsal.load_state_dict(state["rehearsal"])
         self.env_steps, self._steps_due = state["env_steps"], state["owed"]
         self.learner.updates = state["updates"]

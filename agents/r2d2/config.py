@@ -6,13 +6,14 @@ import math
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 from pydantic import Field, model_validator
 
 from memrl.agents.auxiliary import AuxiliaryConfig
 from memrl.agents.config import (
     AgentConfig,
     Count,
+    EarlierRunsConfig,
     NonNegative,
     Positive,
     Share,
@@ -64,6 +65,16 @@ class HindsightConfig(Strict):
         return self
 
 
+class RehearsalConfig(EarlierRunsConfig):
+    """Agents whose sequences, each in its own task, this one learns from as from its own."""
+
+    steps: Count = 256  # env steps per environment that are recorded of each run
+    share: Annotated[float, Gt(0.0), Lt(1.0)] = 0.5  # of a minibatch's sequences
+    value_weight: NonNegative = 0.5  # of half the squared distance of action values
+
+    KEY: ClassVar[str] = "agent.rehearsal"
+
+
 class R2D2Config(AgentConfig):
     """Recurrent Q-learning with prioritised replay of sequences."""
 
@@ -92,11 +103,17 @@ class R2D2Config(AgentConfig):
     replay: ReplayConfig = ReplayConfig()
     hindsight: HindsightConfig = HindsightConfig()
     auxiliary: AuxiliaryConfig = AuxiliaryConfig()
+    rehearsal: RehearsalConfig = RehearsalConfig()
 
     @property
     def length(self) -> int:
         """Env steps of a sequence."""
         return self.burn_in + self.unroll + self.n_step
+
+    @property
+    def rehearsed(self) -> int:
+        """Sequences of earlier tasks in a minibatch."""
+        return round(self.rehearsal.share * self.batch) if self.rehearsal.runs else 0
 
     @model_validator(mode="after")
     def _what_is_set_is_read(self) -> R2D2Config:
@@ -104,6 +121,18 @@ class R2D2Config(AgentConfig):
             f"a sequence has {self.length} env steps (agent.burn_in, agent.unroll, agent.n_step)"
         )
         self.auxiliary.need_within(self.length, sequence)
+        if not self.rehearsal.runs:
+            return self
+        if self.rehearsal.steps < self.length:
+            raise ValueError(
+                f"agent.rehearsal.steps is {self.rehearsal.steps}, but {sequence}; allowed: at "
+                f"least {self.length}"
+            )
+        if not 0 < self.rehearsed < self.batch:
+            raise ValueError(
+                f"agent.rehearsal.share={self.rehearsal.share:g} of agent.batch={self.batch} is "
+                f"{self.rehearsed} sequences, allowed: at least 1, and 1 less than the batch"
+            )
         return self
 
     def schedules(self, progress: float) -> dict[str, float]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from memrl.agents.auxiliary import Auxiliary
 from memrl.agents.gradient_step import gradient_step, parameter_groups
 from memrl.agents.r2d2.config import R2D2Config
+from memrl.agents.r2d2.rehearsal import Rehearsal, cloning_loss
 from memrl.agents.r2d2.replay_buffer import Batch, ReplayBuffer
 from memrl.losses.ppo import masked_mean, mean_count
 from memrl.losses.q import Targets, n_step_targets, rescale, sequence_priority, unscale
@@ -36,6 +37,9 @@ class QLearner:
     """Improves a network on sequences (Kapturowski et al. 2019), with an auxiliary loss or none.
 
     ``times`` measures the waiting for other ranks.
+
+    Attributes:
+        rehearsal: has sequences of earlier tasks; None: there are none.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class QLearner:
         self.times = times or Times()
         self.target = copy.deepcopy(network).requires_grad_(False)
         self.updates = 0
+        self.rehearsal: Rehearsal | None = None
         self.groups = parameter_groups(network)
         parameters = list(network.parameters())
         if auxiliary is not None:
@@ -63,6 +68,9 @@ class QLearner:
             FloatingPointError: a loss or a gradient is not finite; no parameter was changed.
         """
         config, batch = self.config, replay.draw(beta)
+        own = len(batch.drawn.number)
+        if self.rehearsal is not None:
+            batch = self.rehearsal.beside(batch)
         out = self._unroll(batch)
         targets = self._targets(batch, out.q.detach())
         learned = slice(config.burn_in, config.burn_in + config.unroll)
@@ -82,9 +90,16 @@ class QLearner:
             also = self.auxiliary(out.memory, batch.obs, steps["start"], steps["valid"])
             total, losses["auxiliary"] = total + self.auxiliary.weight * also.loss, also.loss
             extra = {f"train/{name}": x for name, x in also.named().items()}
+        if batch.taught is not None:
+            cloning = cloning_loss(
+                out.q[: config.unroll, own:], batch.taught[learned], valid[:, own:]
+            )
+            total, losses["cloning"] = total + config.rehearsal.value_weight * cloning, cloning
+            extra["train/rehearsal_value"] = cloning
         norms = self._step(total, losses)
         replay.sequences.update(
-            batch.drawn.number, sequence_priority(error.detach(), valid, eta=config.replay.eta)
+            batch.drawn.number,
+            sequence_priority(error.detach()[:, :own], valid[:, :own], eta=config.replay.eta),
         )
         scalars = {
             "train/loss": loss,
@@ -155,9 +170,15 @@ class QLearner:
         """
         if not self.config.refresh_states:
             return torch.full((), math.nan)
-        true = ~batch.replaced
+        own = len(batch.drawn.number)
+        true = ~batch.replaced[:, :own]
         changes = [
-            replay.sequences.refresh(batch.drawn, offset, states_at[offset], true[offset - 1])
+            replay.sequences.refresh(
+                batch.drawn,
+                offset,
+                states.map_state(lambda leaf: leaf[:own], states_at[offset]),
+                true[offset - 1],
+            )
             for offset in self._stored_offsets()
         ]
         return torch.stack(changes).mean() if changes else torch.full((), math.nan)

@@ -26,7 +26,8 @@ class Batch(NamedTuple):
     state: Any  # of the core before the first step, leaves [M, ...]
     weight: Tensor  # [M]
     replaced: Tensor  # bool [L, M]  steps of a goal replaced in hindsight
-    drawn: SampledSequences
+    drawn: SampledSequences  # the first of them: those of the replay buffer
+    taught: Tensor | None = None  # [L, R, A]  action values that the last R are taught
 
 
 @final
@@ -66,8 +67,9 @@ class ReplayBuffer:
             self.episodes.add(step["start"], ended)
 
     def draw(self, beta: float) -> Batch:
-        """Sample a minibatch; the buffer must contain a sequence."""
-        drawn = self.sequences.sample(self.config.batch, self.generator, beta=beta)
+        """Sample a minibatch without what is rehearsed; the buffer must contain a sequence."""
+        count = self.config.batch - self.config.rehearsed
+        drawn = self.sequences.sample(count, self.generator, beta=beta)
         steps, replaced = drawn.steps, torch.zeros_like(drawn.steps["start"])
         hindsight = self.config.hindsight
         if self.episodes is not None and hindsight.kind != "none":

@@ -54,6 +54,28 @@ def test_clear_clones_what_was_done_in_the_earlier_task(memrl):  # noqa: F811
     assert "train/rehearsal_kl" in (run / "metrics.csv").read_text()
 
 
+@pytest.mark.slow
+def test_r2d2_learns_from_sequences_of_the_earlier_task(memrl):  # noqa: F811
+    agent = ["agent=r2d2", "agent.steps=8", "agent.burn_in=2", "agent.unroll=4", "agent.n_step=1",
+             "agent.batch=4", "agent.replay.fill=8", "agent.replay.capacity=200"]  # fmt: skip
+    small = [word for word in NO_CLEAR if not word.startswith("agent.")]
+    words = [*COURSE, "methods=[finetune,clear]", "root=here", "--json", *agent, *small]
+    outcome = memrl(*words, "agent.rehearsal.steps=16")
+    assert outcome.code == 0, outcome.err
+    assert list(json.loads(outcome.out)) == ["finetune", "clear"]
+    (clear, finetune) = (next(Path("here", name).glob("1-*")) for name in ("clear", "finetune"))
+    assert "train/rehearsal_value" in (clear / "metrics.csv").read_text()
+    assert "train/rehearsal_value" not in (finetune / "metrics.csv").read_text()
+    ppo = [*NO_CLEAR, "env=probe/Recall-v0", f"agent.rehearsal.runs=[{clear}]"]
+    said = sentence(memrl("train", *ppo))
+    assert "was made by agent=r2d2, which has no distribution of actions (allowed: runs of" in said
+    assert memrl("train", "env=probe/Recall-v0", *NO_CLEAR, "run.dir=ppo").code == 0
+    said = sentence(
+        memrl("train", *agent, "env=probe/Recall-v0", *small, "agent.rehearsal.runs=[ppo]")
+    )
+    assert "ppo was made by agent=ppo, which has no recurrent Q-network (allowed: runs of" in said
+
+
 def test_progressive_networks_play_each_task_with_its_own_column(memrl):  # noqa: F811
     outcome = memrl(*COURSE, "methods=[progressive]", "root=here", "--json", *NO_CLEAR)
     assert outcome.code == 0, outcome.err

@@ -21,6 +21,7 @@ from memrl.agents.ppo.config import (
     TeacherConfig,
 )
 from memrl.agents.r2d2.config import HindsightConfig, R2D2Config, ReplayConfig
+from memrl.agents.r2d2.config import RehearsalConfig as R2D2RehearsalConfig
 from memrl.benchmark.plan import names as benchmark_names
 from memrl.config.env_overrides import expand
 from memrl.config.models import Config, check
@@ -132,6 +133,7 @@ def test_yaml_keys_are_the_models_fields():
     assert list(r2d2) == list(R2D2Config.model_fields)
     assert list(r2d2.replay) == list(ReplayConfig.model_fields)
     assert list(r2d2.hindsight) == list(HindsightConfig.model_fields)
+    assert set(r2d2.rehearsal) == set(R2D2RehearsalConfig.model_fields)
     assert {"defaults", "hydra", *Config.model_fields} == {
         *root, "env", "memory", "agent", "track",
     }  # fmt: skip
