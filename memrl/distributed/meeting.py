@@ -47,11 +47,11 @@ def _call(store: Any, ranks: int, limit: timedelta) -> str:
 
 
 def _answer(store: Any, rank: int, limit: timedelta) -> str:
-    token, answered, name = uuid.uuid4().hex, "", ""
+    token, answered = uuid.uuid4().hex, ""
     end = time.monotonic() + limit.total_seconds()
     store.wait(["memrl/call"], limit)
     while True:
-        name = store.get("memrl/call").decode()
+        name = str(store.get("memrl/call").decode())
         if name != answered:
             store.set(f"memrl/answer/{name}/{rank}", token)
             answered = name
