@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from memrl.cli.output import Say
 from memrl.cli.sweep_axes import Axes, axes_of, is_sweep
-from memrl.cli.sweep_launcher import Sweep, prepare_sweep
+from memrl.cli.sweep_launcher import Sweep, dismiss_workers, prepare_sweep
 from memrl.cli.sweep_report import Outcome, print_outcomes, raise_failures, read_outcomes
 from memrl.config.composer import CONFIGS, hydra_compose
 from memrl.config.composition import resolve, sentence, words_for_hydra
@@ -140,7 +140,10 @@ def play(words: Sequence[str], job: Job, *, model: type[Common], as_json: bool) 
             raise one.failed
         return
     with _folder_of_outcomes(sweep.folder / ".sweep") as kept:
-        ended = _end_of(_Jobs(job, sweep.axes, kept), model, [*words, *sweep.words])
+        try:
+            ended = _end_of(_Jobs(job, sweep.axes, kept), model, [*words, *sweep.words])
+        finally:
+            dismiss_workers()
         outcomes = read_outcomes(kept)
     if outcomes:
         print_outcomes(outcomes, searched=sweep.search, as_json=as_json)

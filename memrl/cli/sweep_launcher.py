@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -163,3 +164,14 @@ def _search_words(
 
 def _share(threads: int) -> str:
     return text_word("++hydra.job.env_set.OMP_NUM_THREADS", str(threads))
+
+
+def dismiss_workers() -> None:
+    """End the processes of joblib's launcher: they wait for more jobs, and whoever began them too.
+
+    They end by themselves where Python runs its exit handlers, which a process of multiprocessing
+    does not.
+    """
+    loky: Any = sys.modules.get("joblib.externals.loky.reusable_executor")
+    if loky is not None and loky._executor is not None:
+        loky._executor.shutdown(wait=True)

@@ -54,5 +54,5 @@ def headline(result: Mapping[str, Any]) -> dict[str, float]:
         told[f"evaluation/{name}"] = float(result[name])
         if interval := intervals.get(name):
             told |= {f"evaluation/{name}_{end}": float(interval[end]) for end in ("low", "high")}
-    told |= {name: result[name] for name in ("parameters", "state_bytes") if name in result}
+    told |= {name: float(result[name]) for name in ("parameters", "state_bytes") if name in result}
     return told
