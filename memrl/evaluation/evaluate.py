@@ -145,7 +145,7 @@ class _Tally:
         cut = open_ & valid & ~ended & (self._running[1] >= self._max_steps)
         counted = (open_ & ended) | cut
         unknown = {name: torch.where(cut, math.nan, x) for name, x in step.metrics.items()}
-        values = {"return": self._running[0], "length": self._running[1], **unknown}
+        values = {**unknown, "return": self._running[0], "length": self._running[1]}
         for name, results in self._results.items():
             self._put(results, values[name].double(), counted)
         self._taken += counted

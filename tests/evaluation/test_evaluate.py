@@ -117,3 +117,17 @@ def test_a_limit_that_no_episode_reaches_changes_nothing():
     )
     assert plain.cut_off == limited.cut_off == 0
     assert plain.as_dict() == limited.as_dict()
+
+
+def test_a_cut_off_episode_has_its_length_where_the_environment_reports_one_too():
+    """MiniGrid's own is of ended episodes."""
+
+    class Told(Countdown):
+        metric_names = (*Countdown.metric_names, "length")
+
+        def step(self, action):
+            step = super().step(action)
+            return step._replace(metrics={**step.metrics, "length": torch.full((5,), 99.0)})
+
+    result = evaluate(WalkAgent(), Told(5), episodes=5, seed=3, max_steps=1)
+    assert result.per_episode["length"].tolist() == [1.0] * 5
