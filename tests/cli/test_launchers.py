@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from memrl.cli.sweep_axes import axes_of
-from memrl.cli.sweep_launcher import prepare_sweep
+from memrl.cli.sweep_launcher import dismiss_workers, prepare_sweep
 from memrl.config.composer import hydra_compose
 from memrl.run.machine import usable_cores
 
@@ -146,3 +146,12 @@ def test_a_job_that_fails_on_a_launcher_is_told_and_the_others_run(tmp_path):
     last = done.stderr.splitlines()[-1]
     assert last.startswith("memrl: 1 of 2 jobs failed: agent.burn_in=16: ")
     assert len(summaries(tmp_path)) == 1
+
+
+def test_joblibs_processes_end_with_the_sweep():
+    """They wait five minutes for more, and a process of multiprocessing waits for them."""
+    loky = pytest.importorskip("joblib.externals.loky", reason='pip install "memrl[sweep]"')
+    executor = loky.get_reusable_executor(max_workers=1)
+    dismiss_workers()
+    with pytest.raises(loky.process_executor.ShutdownExecutorError):
+        executor.submit(abs, -1)
