@@ -23,6 +23,7 @@ from memrl.nn.observation import ObsEncoder
 from memrl.options import Strict
 from memrl.policies.columns import with_columns
 from memrl.policies.critic import Critic
+from memrl.policies.several_cores import SeveralCores
 from memrl.rollout.env import Obs
 from memrl.rollout.spaces import tensor_dtype
 
@@ -139,7 +140,7 @@ class Backbone(nn.Module, ABC):
 
 
 @final
-class Stacked(MemoryCore[tuple[Any, ...]]):
+class Stacked(SeveralCores):
     """Cores on top of each other, each reads the output of the one below; a tuple of states."""
 
     def __init__(self, cores: list[MemoryCore[Any]]) -> None:
@@ -148,35 +149,18 @@ class Stacked(MemoryCore[tuple[Any, ...]]):
         self.horizon = common_horizon(cores, sum)
         self.ablations = frozenset[str]().union(*(core.ablations for core in cores))
 
-    def initial_state(self, batch_size: int) -> tuple[Any, ...]:
-        return tuple(core.initial_state(batch_size) for core in self._layers())
-
-    def _update(self, x: Tensor, state: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
-        return self.step(x, state, torch.zeros(len(x), dtype=torch.bool, device=x.device))
-
     def step(
         self, x: Tensor, state: tuple[Any, ...], start: Tensor, *, donate: bool = False
     ) -> tuple[Tensor, tuple[Any, ...]]:
         states = []
-        for core, below in zip(self._layers(), state, strict=True):
+        for core, below in zip(self._cores(), state, strict=True):
             x, after = core.step(x, below, start, donate=donate)
             states.append(after)
         return x, tuple(states)
 
-    def reset(
-        self,
-        state: tuple[Any, ...],
-        initial: tuple[Any, ...],
-        start: Tensor,
-        *,
-        donate: bool = False,
-    ) -> tuple[Any, ...]:
-        layers = zip(self._layers(), state, initial, strict=True)
-        return tuple(core.reset(old, new, start, donate=donate) for core, old, new in layers)
-
     def forward(self, x: Tensor, state: tuple[Any, ...], start: Tensor) -> Unrolled:
         states, cost = [], None
-        for core, below in zip(self._layers(), state, strict=True):
+        for core, below in zip(self._cores(), state, strict=True):
             x, after, own = core(x, below, start)
             states.append(after)
             if own is not None:
@@ -186,28 +170,24 @@ class Stacked(MemoryCore[tuple[Any, ...]]):
     def diagnostics(self, state: tuple[Any, ...]) -> dict[str, Tensor]:
         return {
             f"{i}.{name}": value
-            for i, (core, own) in enumerate(zip(self._layers(), state, strict=True))
+            for i, (core, own) in enumerate(zip(self._cores(), state, strict=True))
             for name, value in core.diagnostics(own).items()
         }
 
     def silence(self, part: str | None) -> None:
         super().silence(part)
-        for core in self._layers():
+        for core in self._cores():
             core.silence(part if part in core.ablations else None)
 
     @property
     def loops(self) -> bool:
-        return all(core.loops for core in self._layers())
+        return all(core.loops for core in self._cores())
 
     @property
     def nothing_to_compile(self) -> str:
-        return self._layers()[0].nothing_to_compile
+        return self._cores()[0].nothing_to_compile
 
-    def compile_update(self) -> None:
-        for core in self._layers():
-            core.compile_update()
-
-    def _layers(self) -> list[MemoryCore[Any]]:
+    def _cores(self) -> list[MemoryCore[Any]]:
         return [core for core in self.cores if isinstance(core, MemoryCore)]
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from memrl.memory.core import MemoryCore, Unrolled, common_horizon
 from memrl.nn.encoder import Encoder
 from memrl.nn.init import linear
+from memrl.policies.several_cores import SeveralCores
 from memrl.rollout.env import Obs
 
 
@@ -52,7 +53,7 @@ class ColumnEncoders(Encoder):
 
 
 @final
-class ColumnMemories(MemoryCore[tuple[Any, ...]]):
+class ColumnMemories(SeveralCores):
     """The memories of all columns; the features are the new one's, which is the last.
 
     Each memory reads the features of its column's encoder and, through a lateral connection, those
@@ -73,12 +74,6 @@ class ColumnMemories(MemoryCore[tuple[Any, ...]]):
         self.horizon = common_horizon(cores, max)
         self.ablations = own.ablations
 
-    def initial_state(self, batch_size: int) -> tuple[Any, ...]:
-        return tuple(core.initial_state(batch_size) for core in self._cores())
-
-    def _update(self, x: Tensor, state: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
-        return self.step(x, state, torch.zeros(len(x), dtype=torch.bool, device=x.device))
-
     def step(
         self, x: Tensor, state: tuple[Any, ...], start: Tensor, *, donate: bool = False
     ) -> tuple[Tensor, tuple[Any, ...]]:
@@ -91,17 +86,6 @@ class ColumnMemories(MemoryCore[tuple[Any, ...]]):
         made = [core(inputs, below, start) for core, inputs, below in columns]
         y = self._read([each.y for each in made])
         return Unrolled(y, tuple(each.state for each in made), made[-1].cost)
-
-    def reset(
-        self,
-        state: tuple[Any, ...],
-        initial: tuple[Any, ...],
-        start: Tensor,
-        *,
-        donate: bool = False,
-    ) -> tuple[Any, ...]:
-        columns = zip(self._cores(), state, initial, strict=True)
-        return tuple(core.reset(old, new, start, donate=donate) for core, old, new in columns)
 
     def diagnostics(self, state: tuple[Any, ...]) -> dict[str, Tensor]:
         """Those of the new column's memory."""
@@ -117,10 +101,6 @@ class ColumnMemories(MemoryCore[tuple[Any, ...]]):
     @property
     def nothing_to_compile(self) -> str:
         return self._cores()[-1].nothing_to_compile
-
-    def compile_update(self) -> None:
-        for core in self._cores():
-            core.compile_update()
 
     def _inputs(self, x: Tensor) -> list[Tensor]:
         """What each memory reads of the features of all encoders."""
