@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from importlib import import_module
 from typing import Final
 
 import torch.distributed as dist
@@ -89,6 +90,10 @@ def _join(device: str) -> None:
             "(allowed: device=cpu)"
         )
     backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
+    # Its functions take the group of the moment they are defined in as a default, and torch's
+    # compiler imports them. Imported within a group they keep it, and its threads, past its end:
+    # some of them then met the end of the interpreter, and the rank was ended by SIGABRT.
+    import_module("torch.distributed.nn.functional")
     try:
         store, rank, ranks = next(dist.rendezvous("env://", timeout=TIME_LIMIT))  # type: ignore[attr-defined]
         name = agreed_name(store, rank, ranks, TIME_LIMIT)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 
 import pytest
 import torch.distributed as dist
@@ -48,6 +51,34 @@ def test_a_group_of_one_is_joined_and_left(told, monkeypatch):
         assert (rank(), ranks()) == (0, 1)
         membership.leave()
         assert not dist.is_initialized()
+
+
+A_TRAINED_GROUP = """
+from pathlib import Path
+from torch import distributed as dist, nn, optim
+from memrl.distributed.group import joined
+
+def threads():
+    return {comm.read_text().strip() for comm in Path("/proc/self/task").glob("*/comm")}
+
+with joined("cpu") as membership:
+    weight = nn.Linear(2, 3).weight
+    optim.Adam([weight]).zero_grad()  # as every step does: it imports torch's compiler
+    dist.all_reduce(weight.detach())
+    assert any("gloo" in name for name in threads()), threads()
+    membership.leave()
+    assert not any("gloo" in name for name in threads()), threads()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of threads are read from Linux's /proc")
+def test_no_thread_of_a_group_lives_on_after_it_was_left():
+    alone = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+    command = [sys.executable, "-c", A_TRAINED_GROUP]
+    done = subprocess.run(
+        command, env={**os.environ, **alone}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_port_that_is_taken_is_named(told):
