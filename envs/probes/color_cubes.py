@@ -197,9 +197,9 @@ class ColorCubes(Probe):
     def render(self, index: int = 0) -> NDArray[np.uint8] | None:
         if self._setups is None:
             return None
-        cubes, agent = (self._state[name][index].tolist() for name in ("cubes", "agent"))
-        target = int(self._target(self._setups, self._state)[index])
-        return draw_cubes(self.size, cubes, agent, target)
+        state = self._state
+        agent, target = state["agent"][index], self._target(self._setups, state)[index]
+        return draw_cubes(self.size, state["cubes"][index].tolist(), int(agent), int(target))
 
     def _walk(self, agent: Tensor, action: Tensor) -> Tensor:
         row, column = agent // self.size, agent % self.size
