@@ -76,18 +76,19 @@ def record_episodes(
     obs = env.reset(seed)
     given: Obs | Transition = obs
     rows = [_Row() for _ in range(env.num_envs)]
-    camera, steps, inputs = _Camera(env, view), _Steps(), MemoryInputs(agent)
+    camera, steps = _Camera(env, view), _Steps()
+    inputs = MemoryInputs(agent, forgets=ablate == "state")
     attention = Attention(agent.policy)
     if bonus is not None:
         bonus.begin(obs)
     for _ in range(max_steps):
         running = [index for index, row in enumerate(rows) if not row.over]
         pictures = {index: camera.take(obs, index) for index in running}
-        inputs.add(obs)
+        during = inputs.add(obs)
         action = agent.act(given)
         said = {name: obs[name] for name in numbers} | outputs(agent)
         cue = env.cue()
-        held = {**agent.memory(), **attention.weights()}
+        held = {**agent.memory(), **during, **attention.weights()}
         visible = None if cue is None else np.array(cue.visible.cpu().numpy())
         seen, done = _numpy(obs), np.array(action.cpu().numpy())
         step = env.step(action)

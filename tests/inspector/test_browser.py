@@ -173,6 +173,18 @@ def test_a_hover_tells_what_was_recorded(show, runs):
     assert number(text) == pytest.approx(arrays["probabilities"][4, 1], rel=1e-3)
 
 
+def test_a_hover_tells_gates_and_allocation(show, runs):
+    page, arrays = show("#episode=0&step=4"), runs[0].episodes[0].arrays
+    at = (6 + 0.5) / LENGTHS[0]
+    for name in ("write_gate", "allocation_gate"):
+        text = hover(page, name, at, 0.5)
+        assert text.startswith("step 6 · ")
+        assert number(text) == pytest.approx(arrays[name][6, 0], rel=1e-3)
+    text = hover(page, "allocation_weights", at, (2 + 0.5) / 7)
+    assert text.startswith("step 6 · slot 2 · ")
+    assert number(text) == pytest.approx(arrays["allocation_weights"][6, 2], rel=1e-3, abs=1e-6)
+
+
 def test_a_hover_over_units_names_the_unit_and_not_its_row(show, runs):
     page = show("#episode=0&step=4")
     (panel,) = (each for each in runs[0].panels if each.array == "hidden")

@@ -71,6 +71,31 @@ def test_what_a_memory_stores_is_kept_beside_its_diagnostics(recorded):
     assert arrays["usage"].shape == (4, 5)
 
 
+def test_gates_and_allocation_are_those_of_the_writes(recorded):
+    for episode in recorded.episodes:
+        arrays = episode.arrays
+        free, gate = arrays["allocation_weights"].sum(-1), arrays["allocation_gate"][:, 0]
+        sought = 1.0  # content-based weights sum to one
+        want = arrays["write_gate"][:, 0] * (gate * free + (1 - gate) * sought)
+        np.testing.assert_allclose(arrays["write_strength"], want, atol=1e-6)
+
+
+def test_layers_tell_the_gates_of_their_own_inputs():
+    agent = make_agent("dnc", policy={"layers": 2})
+    arrays = record_episodes(agent, recall(1), seed=5).episodes[0].arrays
+    for layer in range(2):
+        strength, gate = arrays[f"{layer}.write_strength"], arrays[f"{layer}.write_gate"][:, 0]
+        assert (strength <= gate + 1e-6).all()
+        assert (strength > 0.9 * gate).all()
+
+
+def test_a_memory_that_is_reset_at_every_step_allocates_its_first_slot():
+    agent = make_agent("dnc")
+    episode = record_episodes(agent, recall(1), seed=5, ablate="state").episodes[0]
+    allocation = episode.arrays["allocation_weights"]
+    np.testing.assert_allclose(allocation, np.eye(5)[[0] * 4], atol=1e-5)
+
+
 def test_the_contents_of_layers_have_their_numbers():
     state = make_agent("ntm", policy={"layers": 2}).policy.initial_state(3)
     assert {name: tuple(x.shape) for name, x in contents(state).items()} == {
