@@ -75,7 +75,7 @@ def record_episodes(
     agent.begin(seed, greedy=greedy, ablate=ablate)
     obs = env.reset(seed)
     given: Obs | Transition = obs
-    rows = [_Row() for _ in range(env.num_envs)]
+    rows = [_Row(cue) for cue in _cues(env)]
     camera, steps = _Camera(env, view), _Steps()
     inputs = MemoryInputs(agent, forgets=ablate == "state")
     attention = Attention(agent.policy)
@@ -107,6 +107,12 @@ def record_episodes(
     kept = steps.stacked()
     episodes = [row.episode(kept, index, gamma) for index, row in enumerate(rows)]
     return Recorded(inputs.with_sources(episodes, source_steps), camera.sheets())
+
+
+def _cues(env: BatchedEnv) -> list[int | None]:
+    """Which cue each present episode has; None where the environment does not tell."""
+    cue = env.cue()
+    return [None] * env.num_envs if cue is None else cue.identity.tolist()
 
 
 def outputs(agent: Agent) -> dict[str, Tensor]:
@@ -195,8 +201,9 @@ class _Steps:
 class _Row:
     """The episode of one environment while it runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, cue: int | None) -> None:
         self.over = False
+        self._cue = cue
         self._pictures: list[dict[str, NDArray[np.uint16]]] = []
         self._words: list[dict[str, str]] = []
         self._cue_step: int | None = None
@@ -246,6 +253,7 @@ class _Row:
             success=self._success,
             ended=self.over,
             length=length,
+            cue=self._cue,
         )
 
 

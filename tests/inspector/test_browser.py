@@ -37,7 +37,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def runs():
-    first, second = made_up_run(), made_up_run("gru on made-up/Task-v0", seed=4)
+    first, second = made_up_run(cues=True), made_up_run("gru on made-up/Task-v0", seed=4)
     return [first._replace(experiments=made_up_report(EVIL)), second]
 
 
@@ -193,6 +193,32 @@ def test_a_hover_over_units_names_the_unit_and_not_its_row(show, runs):
     assert text.startswith(f"step 6 · unit {unit} · ")
     want = runs[0].episodes[0].arrays["hidden"][6, unit]
     assert number(text) == pytest.approx(want, abs=1e-3)
+
+
+def test_units_are_sorted_by_the_cue_where_that_is_chosen(show, runs):
+    page = show("#episode=0&step=4")
+    (panel,) = (each for each in runs[0].panels if each.array == "hidden")
+    before = pixels(page)
+    page.select_option("#sorted", "cue")
+    after = pixels(page)
+    assert [name for name in before if before[name] != after[name]] == ["hidden map"]
+    text = hover(page, "hidden", (6 + 0.5) / LENGTHS[0], (5 + 0.5) / 37)
+    unit = panel.by_cue[5]
+    share = float(f"{100 * panel.of_cue[unit]:.2g}")
+    assert text.startswith(f"step 6 · unit {unit} · the cue explains {share:g}\u00a0% · ")
+    want = runs[0].episodes[0].arrays["hidden"][6, unit]
+    assert number(text) == pytest.approx(want, abs=1e-3)
+    head = page.inner_text('.panel[data-array="hidden"] h4')
+    assert f"by chance {float(f'{100 * panel.chance:.2g}'):g}\u00a0%" in head
+    again = show("#" + page.url.partition("#")[2])
+    assert again.eval_on_selector("#sorted", "select => select.value") == "cue"
+    assert pixels(again)["hidden map"] == after["hidden map"]
+
+
+def test_nothing_is_sorted_by_a_cue_that_nobody_knows(show, tmp_path):
+    path = tmp_path / "inspect.html"
+    write_page(path, [made_up_run()], title="dnc")
+    assert show(path=path).locator("#sorting").is_hidden()
 
 
 def test_a_hover_over_a_step_lights_up_its_sources(show):

@@ -161,6 +161,12 @@ def test_the_cue_is_dated_where_the_environment_shows_it(recorded):
     assert [episode.cue_step for episode in recorded.episodes] == [0, 0, 0]
 
 
+def test_an_episode_knows_which_cue_it_has(recorded):
+    env = recall(3)
+    env.reset(5)
+    assert [episode.cue for episode in recorded.episodes] == env.cue().identity.tolist()
+
+
 def test_without_a_cue_of_the_environment_its_metrics_date_it():
     env = recall(1)
     env.cue = lambda: None

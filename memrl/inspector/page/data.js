@@ -11,7 +11,8 @@
  * @typedef {{length: number, returned: number, outcome: boolean | null, ended: boolean,
  *   cue: number | null, words: Object<string, Words>, packed: Packed}} Episode
  * @typedef {{kind: string, array: string, title: string, group: string, low: number, high: number,
- *   rows: string, names: string[], order: number[], note: string}} PanelSpec
+ *   rows: string, names: string[], order: number[], by_cue: number[], of_cue: number[],
+ *   chance: number, note: string}} PanelSpec
  * @typedef {{mean: number, low: number | null, high: number | null, samples: number}} Interval
  *   null: unbounded
  * @typedef {{name: string, when: string, score: Interval, change: Interval | null,
@@ -96,6 +97,11 @@ function told(value) {
 function short(value) {
   const tiny = value !== 0 && Math.abs(value) < 0.001;
   return tiny ? value.toExponential(1) : told(Number(value.toPrecision(3)));
+}
+
+/** @param {number} share */
+function percent(share) {
+  return `${Number((100 * share).toPrecision(2))}\u00a0%`;
 }
 
 /**
