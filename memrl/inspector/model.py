@@ -50,7 +50,7 @@ class Panel(NamedTuple):
     order: Sequence[int] = ()  # the entries from top to bottom; empty: as they are
     by_cue: Sequence[int] = ()  # another order: the cue explains most of the first; or empty
     of_cue: Sequence[float] = ()  # how much it explains of each entry, η²
-    chance: float = 0.0  # the η² to expect of one that has nothing to do with the cue
+    chance: float = 0.0  # the most η² to expect of one that has nothing to do with the cue
     note: str = ""  # beside the title, such as how it was computed
 
 

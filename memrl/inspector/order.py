@@ -18,7 +18,7 @@ class Explained(NamedTuple):
     """What the cue explains of N units."""
 
     shares: NDArray[np.float64]  # [N]  η² in [0, 1]
-    chance: float  # the η² to expect of a unit that has nothing to do with the cue
+    chance: float  # the most to expect of a unit that has nothing to do with the cue
 
     @property
     def order(self) -> list[int]:
@@ -27,11 +27,12 @@ class Explained(NamedTuple):
 
 
 def explained_by_cue(episodes: Sequence[Episode], name: str) -> Explained | None:
-    """The share of each unit's variance between episodes that their cue explains (η²).
+    """The share of each unit's variance that the cue of the episode explains (η²).
 
-    At equal numbers of steps after the cue was first seen, the values of a unit differ between
-    episodes. Of their sum of squares, pooled over these steps, it is the part between cues. Steps
-    count that at least half of the episodes have.
+    The variance is that over all episodes and all steps after the cue was first seen; explained
+    is, of the differences at an equal number of steps after it, the part between cues. What a unit
+    does in all episodes alike is not explained. Steps count that at least half of the episodes
+    have.
 
     Args:
         episodes: of one agent.
@@ -43,19 +44,23 @@ def explained_by_cue(episodes: Sequence[Episode], name: str) -> Explained | None
     known = [each for each in episodes if None not in (each.cue, each.cue_step)]
     if len(known) < FEWEST_EPISODES:
         return None
-    between, total, chances = 0.0, 0.0, []
-    for values, cues in _by_steps_after_cue(known, name):
-        different = np.unique(cues)
-        mean = values.mean(axis=0)
-        total += ((values - mean) ** 2).sum(axis=0)
-        for cue in different:
-            of_cue = values[cues == cue]
-            between += len(of_cue) * (of_cue.mean(axis=0) - mean) ** 2
-        chances.append((len(different) - 1) / (len(cues) - 1))
-    if not chances or not any(chances):
+    steps = list(_by_steps_after_cue(known, name))
+    chances = [(len(np.unique(cues)) - 1) / (len(cues) - 1) for _, cues in steps]
+    if not any(chances):
         return None
-    shares = np.divide(between, total, out=np.zeros_like(total), where=np.asarray(total) > 0)
+    values = np.concatenate([values for values, _ in steps])
+    total = ((values - values.mean(axis=0)) ** 2).sum(axis=0)
+    between = sum(_between(*step) for step in steps)
+    shares = np.divide(between, total, out=np.zeros_like(total), where=total > 0)
     return Explained(shares, float(np.mean(chances)))
+
+
+def _between(values: NDArray[np.float64], cues: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The sum of squares [N] of the cues' means about the mean of values [M, N]."""
+    mean = values.mean(axis=0)
+    of_cues = [values[cues == cue] for cue in np.unique(cues)]
+    means = np.stack([len(own) ** 0.5 * (own.mean(axis=0) - mean) for own in of_cues])
+    return np.asarray((means**2).sum(axis=0))
 
 
 def _by_steps_after_cue(

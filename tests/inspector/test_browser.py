@@ -209,7 +209,7 @@ def test_units_are_sorted_by_the_cue_where_that_is_chosen(show, runs):
     want = runs[0].episodes[0].arrays["hidden"][6, unit]
     assert number(text) == pytest.approx(want, abs=1e-3)
     head = page.inner_text('.panel[data-array="hidden"] h4')
-    assert f"by chance {float(f'{100 * panel.chance:.2g}'):g}\u00a0%" in head
+    assert f"by chance up to {float(f'{100 * panel.chance:.2g}'):g}\u00a0%" in head
     again = show("#" + page.url.partition("#")[2])
     assert again.eval_on_selector("#sorted", "select => select.value") == "cue"
     assert pixels(again)["hidden map"] == after["hidden map"]

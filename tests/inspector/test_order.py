@@ -20,17 +20,16 @@ def episodes(lengths, cues, units, *, seen=1):
 
 
 def three_units(cue, t, draws):
-    """Noise; the cue itself, which drifts with time; half of each. Before step 2 all is noise."""
+    """Noise; the cue itself; half of each. Before step 2 all is noise."""
     noise = draws.normal(size=3)
-    known = cue + 7.0 * t
-    return noise if t < 2 else np.array([noise[0], known, 2 * cue - 1 + noise[2]])
+    return noise if t < 2 else np.array([noise[0], cue, 2 * cue - 1 + noise[2]])
 
 
 CUES = [0, 1] * 17
 LENGTHS = [5, 7, 11] * 11 + [5]
 
 
-def test_a_unit_that_is_the_cue_is_explained_whatever_else_it_does_with_time():
+def test_the_unit_that_is_the_cue_is_the_first():
     found = explained_by_cue(episodes(LENGTHS, CUES, three_units), "hidden")
     assert found.order == [1, 2, 0]
     assert found.shares[1] == pytest.approx(1)
@@ -40,15 +39,26 @@ def test_a_unit_that_is_the_cue_is_explained_whatever_else_it_does_with_time():
 
 def test_the_share_is_that_of_plain_loops():
     made = episodes(LENGTHS, CUES, three_units)
-    between, total = np.zeros(3), np.zeros(3)
+    between, values = np.zeros(3), []
     for t in range(2, 7):  # more than half last 7 steps, fewer 11
         rows = [(each.arrays["hidden"][t], each.cue) for each in made if each.length > t]
         mean = sum(row for row, _ in rows) / len(rows)
         for cue in (0, 1):
             own = [row for row, its in rows if its == cue]
             between += len(own) * (sum(own) / len(own) - mean) ** 2
-        total += sum((row - mean) ** 2 for row, _ in rows)
+        values += [row for row, _ in rows]
+    mean = sum(values) / len(values)
+    total = sum((row - mean) ** 2 for row in values)
     np.testing.assert_allclose(explained_by_cue(made, "hidden").shares, between / total)
+
+
+def test_what_a_unit_does_in_all_episodes_alike_is_not_explained():
+    def clock(cue, t, draws):
+        return np.array([cue, cue + t, t], dtype=np.float64)
+
+    shares = explained_by_cue(episodes([6] * 34, CUES, clock), "hidden").shares
+    time = np.arange(2, 6).var()
+    np.testing.assert_allclose(shares, [1, 0.25 / (0.25 + time), 0], atol=1e-12)
 
 
 def test_chance_explains_what_it_is_said_to():

@@ -73,7 +73,7 @@ class Panel {
     const { kind, low, high, note, of_cue: shares, chance } = this.spec;
     const ends = ["map", "matrix", "sources"].includes(kind) ? `${brief(low)}\u00a0…\u00a0${brief(high)}` : "";
     const sorted = this.byCue
-      ? `the cue explains ${percent(Math.max(...shares))} … ${percent(Math.min(...shares))}, by chance ${percent(chance)}`
+      ? `the cue explains ${percent(Math.max(...shares))} … ${percent(Math.min(...shares))}, by chance up to ${percent(chance)}`
       : "";
     return `  ${[ends, note, sorted].filter(Boolean).join(" · ")}`;
   }
