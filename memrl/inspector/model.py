@@ -62,4 +62,5 @@ class RunPage(NamedTuple):
     episodes: Sequence[Episode]
     panels: Sequence[Panel]
     sheets: Mapping[str, TileSheet]  # of the pictures, by their key
+    env_steps: int = 0  # at which its checkpoint was saved
     experiments: Report | None = None  # what ``memrl probe`` found

@@ -89,10 +89,11 @@ def inspect_run(
     names = action_names(card, env.action_space)
     return RunPage(
         title=picture_title(config, ablate=ablate),
-        facts=facts or {},
+        facts={**(facts or {}), "env steps": f"{agent.env_steps:,}"},
         episodes=recorded.episodes,
         panels=choose_panels(recorded.episodes, actions=names, seen=numbers),
         sheets=recorded.sheets,
+        env_steps=agent.env_steps,
     )
 
 

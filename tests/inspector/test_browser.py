@@ -38,7 +38,7 @@ def browser():
 @pytest.fixture(scope="module")
 def runs():
     first, second = made_up_run(cues=True), made_up_run("gru on made-up/Task-v0", seed=4)
-    return [first._replace(experiments=made_up_report(EVIL)), second]
+    return [first._replace(experiments=made_up_report(EVIL), env_steps=1013), second]
 
 
 @pytest.fixture(scope="module")
@@ -338,7 +338,16 @@ def test_experiments_stand_below_the_episodes_of_their_run(show):
     rows = [row.inner_text().split("\t") for row in section.query_selector_all("tbody tr")]
     assert [row[0] for row in rows] == ["undisturbed", EVIL, "wiped once"]
     assert rows[2][1] == "25%"
-    assert rows[2][3:] == ["0.73 [0.667, 0.792]", "−0.25", "0.27"]
+    assert rows[2][3:6] == ["0.73 [0.667, 0.792]", "−0.25", "0.27"]
+    assert rows[2][6:] == ["0.875 [0.813, 0.938]", "0.375 [0.313, 0.438]"]
+    assert rows[1][6:] == ["", ""]
+    head = section.query_selector("thead").inner_text()
+    assert head.rstrip().endswith("sees its cue again\tsuccess of the others")
+    assert (
+        f"the last checkpoint, at 1,013 env steps · memrl 1.7 · commit {EVIL}"
+        in section.inner_text()
+    )
+    assert section.query_selector(".marked") is None
     assert "0.75 [0.688, 0.813] was written by steps that saw it" in section.inner_text()
     assert f"by {EVIL}" in section.inner_text()
     heading = section.query_selector("h2")
@@ -370,6 +379,20 @@ def test_a_longer_bar_is_a_higher_success_in_both_themes(show):
     for scheme in ("light", "dark"):
         undisturbed, silenced, wiped = show(scheme=scheme).evaluate(script)
         assert silenced + 0.1 < wiped < undisturbed - 0.1
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "told"),
+    [
+        (made_up_report().checkpoint, "another checkpoint, at 1,013 env steps; the episodes above"),
+        (None, "does not say of which checkpoint"),
+    ],
+)  # fmt: skip
+def test_results_of_another_checkpoint_are_marked(show, tmp_path, checkpoint, told):
+    path = tmp_path / "inspect.html"
+    report = made_up_report().model_copy(update={"checkpoint": checkpoint})
+    write_page(path, [made_up_run()._replace(experiments=report, env_steps=2027)], title="dnc")
+    assert told in show(path=path).inner_text(".experiments .marked")
 
 
 def test_a_page_without_experiments_does_not_speak_of_them(show, tmp_path):

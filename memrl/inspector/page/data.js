@@ -16,14 +16,16 @@
  * @typedef {{mean: number, low: number | null, high: number | null, samples: number}} Interval
  *   null: unbounded
  * @typedef {{name: string, when: string, score: Interval, change: Interval | null,
- *   other: Interval | null, again: Interval | null}} Experiment
+ *   other: Interval | null, again: Interval | null, unaided_score: Interval | null}} Experiment
+ * @typedef {{which: string, env_steps: number, version: string | null,
+ *   commit: string | null}} Checkpoint
  * @typedef {{after: number[], memory: Interval[], observation: Interval[],
  *   commonest: number[]}} ReadOff
  * @typedef {{meaning: string, later: Interval, later_even: number, last: Interval,
  *   last_even: number}} Reads
- * @typedef {{known: Object<string, number>, measure: string, episodes: number, counted: number,
+ * @typedef {{checkpoint: Checkpoint | null, known: Object<string, number>, measure: string, episodes: number, counted: number,
  *   experiments: Experiment[], readouts: Object<string, ReadOff>, reads: Reads | null}} Experiments
- * @typedef {{title: string, facts: Object<string, string>, episodes: Episode[],
+ * @typedef {{title: string, facts: Object<string, string>, env_steps: number, episodes: Episode[],
  *   panels: PanelSpec[], sheets: Object<string, {side: number, packed: Packed}>,
  *   experiments: Experiments | null}} Run
  * @typedef {{title: string, version: string | null, runs: Run[]}} Page
