@@ -228,6 +228,16 @@ def test_without_cues_nothing_is_transplanted_or_read_off():
     assert report_of(here, results, run="here", checkpoint=CHECKPOINT, known={}).reads is None
 
 
+def test_where_no_choice_is_told_nothing_is_said_of_the_other_cue():
+    env = make("probe/DelayedMatch-v0", 23, cues=3)
+    here = Experiments(make_agent("gru", env), env, seed=5, limit=9)
+    results = [*here.results()]
+    (given, *_) = (result for result in results if result.name == OTHER)
+    assert given.other is given.unaided_other is None
+    assert given.change.samples == 23
+    report_of(here, results, run="here", checkpoint=CHECKPOINT, known={})
+
+
 def test_a_task_without_success_is_scored_by_its_return():
     env = make("popgym-RepeatFirstEasy-v0", 7)
     here = Experiments(make_agent("gru", env), env, seed=5, limit=999)
