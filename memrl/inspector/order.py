@@ -74,7 +74,11 @@ def _by_steps_after_cue(
         there = lasts > k
         if 2 * there.sum() < len(episodes):
             return
-        units = [episodes[i].arrays[name][first[i] + k].ravel() for i in np.flatnonzero(there)]
+        units = [
+            episode.arrays[name][begin + k].ravel()
+            for episode, begin, lasts_on in zip(episodes, first, there, strict=True)
+            if lasts_on
+        ]
         yield np.nan_to_num(np.stack(units, dtype=np.float64, casting="unsafe")), cues[there]
 
 

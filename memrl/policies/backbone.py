@@ -175,7 +175,8 @@ class Stacked(SeveralCores):
         }
 
     def step_diagnostics(self, x: Tensor, state: tuple[Any, ...]) -> dict[str, Tensor]:
-        told, start = {}, torch.zeros(len(x), dtype=torch.bool, device=x.device)
+        told: dict[str, Tensor] = {}
+        start = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         for i, (core, own) in enumerate(zip(self._cores(), state, strict=True)):
             told |= {f"{i}.{name}": v for name, v in core.step_diagnostics(x, own).items()}
             x, _ = core.step(x, own, start)
