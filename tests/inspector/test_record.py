@@ -82,13 +82,20 @@ def test_gates_and_allocation_are_those_of_the_writes(recorded):
         np.testing.assert_allclose(arrays["write_strength"], want, atol=1e-6)
 
 
-def test_layers_tell_the_gates_of_their_own_inputs():
-    agent = make_agent("dnc", policy={"layers": 2})
+@pytest.mark.parametrize(
+    ("policy", "memories"), [({"layers": 2}, ("0.", "1.")), ({"critic": "own"}, ("", "critic."))]
+)
+def test_each_of_several_memories_tells_the_gates_of_its_own_inputs(policy, memories):
+    agent = make_agent("dnc", policy=policy)
     arrays = record_episodes(agent, recall(1), Acting(5)).episodes[0].arrays
-    for layer in range(2):
-        strength, gate = arrays[f"{layer}.write_strength"], arrays[f"{layer}.write_gate"][:, 0]
-        assert (strength <= gate + 1e-6).all()
-        assert (strength > 0.9 * gate).all()
+    for memory in memories:
+        told = {
+            name: arrays[f"{memory}{name}"]
+            for name in ("write_strength", "write_gate", "allocation_gate", "allocation_weights")
+        }
+        free, gate = told["allocation_weights"].sum(-1), told["allocation_gate"][:, 0]
+        want = told["write_gate"][:, 0] * (gate * free + 1 - gate)
+        np.testing.assert_allclose(told["write_strength"], want, atol=1e-6)
 
 
 def test_a_memory_that_is_reset_at_every_step_allocates_its_first_slot():
