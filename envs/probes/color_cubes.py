@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple, final
 
+import numpy as np
 import torch
 from gymnasium import spaces
+from numpy.typing import NDArray
 from torch import Tensor
 
 from memrl.envs.catalogue import Levels
 from memrl.envs.episodic_env import Outcome, State
+from memrl.envs.probes.cubes_picture import draw_cubes
 from memrl.envs.probes.probe import Probe
 from memrl.envs.setups import Setups, Tensors
 from memrl.rollout.env import Obs
@@ -190,6 +193,13 @@ class ColorCubes(Probe):
             "view": reached | strays,
         }
         return Outcome(after, reached.float(), success, late, {"success": success.float()})
+
+    def render(self, index: int = 0) -> NDArray[np.uint8] | None:
+        if self._setups is None:
+            return None
+        state = self._state
+        agent, target = state["agent"][index], self._target(self._setups, state)[index]
+        return draw_cubes(self.size, state["cubes"][index].tolist(), int(agent), int(target))
 
     def _walk(self, agent: Tensor, action: Tensor) -> Tensor:
         row, column = agent // self.size, agent % self.size

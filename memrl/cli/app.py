@@ -288,7 +288,9 @@ def compare(
 
 @app.command(epilog=OWN_MODULE)
 def benchmark(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="quick, full, or a YAML file.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="quick, rewriting, full, or a YAML file.")
+    ],
     options: Words = None,
     check: Annotated[
         bool, typer.Option("--check", help="Run three finished cells again and compare.")

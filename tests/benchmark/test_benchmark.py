@@ -27,7 +27,7 @@ from memrl.pipeline.build import make_env
 __all__ = ["no_processes", "tiny"]  # fixtures
 
 
-LONG = {"full"}  # half a second a task
+LONG = {"full", "rewriting"}  # half a second a task
 
 
 @pytest.mark.parametrize(

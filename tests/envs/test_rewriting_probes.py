@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from memrl.envs.probes import ColorCubes, EndlessTMaze, probe_card
+from memrl.envs.probes.cubes_picture import cube_colour
 
 B = 2003
 
@@ -337,6 +338,23 @@ def test_every_colour_is_asked_for_and_every_cell_is_a_start():
     assert (np.bincount(setups["agent"]) / B).min() > 0.04
     first = np.take_along_axis(setups["cubes"], setups["target"][:, :1], axis=1)[:, 0]
     assert (first != setups["agent"]).all()
+
+
+def test_a_picture_shows_every_cube_the_agent_and_the_target_also_where_no_view_is():
+    env = ColorCubes(3, level="extreme", size=5)
+    assert env.render() is None
+    env.reset(0)
+    env.step(torch.zeros(3, dtype=torch.int64))  # the look is over
+    loop = Grid({name: each[1] for name, each in drawn(env).items()}, env)
+    picture = env.render(1)
+    assert picture[0, 0].tolist() == list(cube_colour(loop.target, 4))
+    centres = picture[16::24, 16::24]  # a frame of 4 pixels, and half a cell of 24
+    corners = picture[9::24, 9::24][:5, :5]  # of cubes, outside of the agent's disc
+    for cell in range(25):
+        there = [cube for cube, place in enumerate(loop.cubes) if place == cell]
+        colour = list(cube_colour(there[0], 4)) if there else [255, 255, 255]
+        assert corners[divmod(cell, 5)].tolist() == colour
+        assert centres[divmod(cell, 5)].tolist() == ([0, 0, 0] if cell == loop.agent else colour)
 
 
 @pytest.mark.parametrize(
