@@ -16,7 +16,7 @@ from memrl.errors import RankLost
 # Every command imports what it needs when it is called: ``memrl --help`` answers at once.
 
 app = typer.Typer(
-    epilog="Any command: --plugin MODULE imports a module of your own, with which a run was made; "
+    epilog="Any command: --plugin MODULE imports a module of your own that a run needs; "
     "--debug shows the traceback of an error.",
     no_args_is_help=True,
     add_completion=False,
@@ -47,7 +47,7 @@ def options(
     """Reinforcement-learning agents that remember."""
 
 
-OWN_MODULE = "A run that was made with a module of your own: add --plugin MODULE."
+OWN_MODULE = "If a run needs a module of your own, add --plugin MODULE."
 PASS_ON = {"ignore_unknown_options": True}  # -m and other flags of Hydra are among the words
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
 
@@ -60,7 +60,7 @@ def train(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Train an agent, evaluate it on fresh episodes and draw what it does.
+    """Train an agent, evaluate it on fresh episodes, and draw pictures of it.
 
     KEY=VALUE changes the config and -m sweeps, as in Hydra:
 
@@ -70,12 +70,15 @@ def train(
 
     memrl train --resume runs/NAME total_steps=2_000_000
 
-    run.dir=PATH names the run directory (of a sweep, the folder of its runs); total_steps=N is the
-    length in env steps; workers=N trains by N processes. A sweep that was stopped goes on with the
-    same command; with hydra/launcher=joblib its jobs share the cores, and +sweep=ppo searches.
-    `memrl config` prints every key; `memrl memories` and `memrl envs` list what can be chosen;
-    env=[ID,ID] are several tasks at once. Your own, from the folder of their files:
-    memory=MODULE:CLASS, env=MODULE:ID; --config-dir DIR adds YAML files.
+    Keys: run.dir=PATH (the run directory; in a sweep, the folder of its runs), total_steps=N (the
+    length in env steps), workers=N (train with N processes), env=[ID,ID] (several tasks at once).
+    `memrl config` prints every key; `memrl memories` and `memrl envs` list what you can choose.
+
+    To continue a sweep that was stopped, give the same command again. hydra/launcher=joblib runs
+    its jobs side by side; +sweep=ppo searches.
+
+    Your own code, in the current folder: memory=MODULE:CLASS, env=MODULE:ID. --config-dir DIR adds
+    YAML files.
     """
     from memrl.cli.train import resume_run, start_runs
 
@@ -93,7 +96,7 @@ def fit(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Teach a memory a supervised task, and evaluate it at lengths it was not trained on.
+    """Train a memory on a supervised task, and evaluate it at lengths it was not trained on.
 
     KEY=VALUE changes the config and -m sweeps, as in Hydra:
 
@@ -103,8 +106,8 @@ def fit(
 
     memrl fit --resume runs/NAME sequences=1_000_000
 
-    `memrl config --fit` prints every key; `memrl memories` and `memrl tasks` list what can be
-    chosen. Your own, from the folder of their files: memory=MODULE:CLASS, task=MODULE:CLASS.
+    `memrl config --fit` prints every key; `memrl memories` and `memrl tasks` list what you can
+    choose. Your own code, in the current folder: memory=MODULE:CLASS, task=MODULE:CLASS.
     """
     from memrl.cli.fit import resume_fit, start_fits
 
@@ -116,16 +119,17 @@ def fit(
 
 @app.command(context_settings=PASS_ON, epilog=OWN_MODULE)
 def distil(words: Words = None, json: Json = False) -> None:
-    """Teach an agent with any memory what trained agents do, in their environment.
+    """Train an agent with any memory to act as trained agents do, in their environment.
 
-    The new agent acts; the others say what they would have done. It is a run of `memrl train`.
+    The new agent acts; it learns what the trained ones would have done. It is a run of `memrl
+    train`.
 
     memrl distil runs/dnc memory=gru
 
     memrl distil runs/gru-1 runs/gru-2 memory=lstm total_steps=500_000
 
-    KEY=VALUE are those of `memrl train`; agent.teacher.weight and agent.teacher.value_weight weigh
-    what is learned from the teachers, agent.policy_coef=1 adds what is learned from rewards.
+    KEY=VALUE are those of `memrl train`. agent.teacher.weight and agent.teacher.value_weight are
+    the weights of the teachers' policy and values; agent.policy_coef=1 also learns from rewards.
     """
     from memrl.cli.distil import distil_runs
 
@@ -134,14 +138,14 @@ def distil(words: Words = None, json: Json = False) -> None:
 
 @app.command(context_settings=PASS_ON, epilog=OWN_MODULE)
 def continual(words: Words = None, json: Json = False) -> None:
-    """Learn tasks one after the other, evaluate all of them after each, and say what is forgotten.
+    """Learn tasks one after another, evaluate all of them after each, and measure forgetting.
 
     memrl continual tasks=[MiniGrid-MemoryS7-v0,MiniGrid-MemoryS9-v0] methods=[finetune,clear]
 
     Keys: tasks (ids of equal spaces, each with its options after blanks: [ID,ID env.delay=4]),
-    methods=[finetune,clear,distil,progressive], root=FOLDER (continual), alone=true (each task is
-    learned from its beginning, too: forward transfer needs it). All others are those of `memrl
-    train`, for each task. The same command goes on with what was stopped.
+    methods=[finetune,clear,distil,progressive], root=FOLDER (continual), alone=true (also learn
+    each task from scratch: forward transfer needs it). All other keys are those of `memrl train`,
+    for each task. The same command continues what was stopped.
     """
     from memrl.cli.continual import run_course
 
@@ -150,19 +154,19 @@ def continual(words: Words = None, json: Json = False) -> None:
 
 @app.command(context_settings=PASS_ON, epilog=OWN_MODULE)
 def tune(words: Words = None, json: Json = False) -> None:
-    """Search for good values of keys: trials with Ray Tune, of which ASHA stops the worse early.
+    """Search for good hyperparameters with Ray Tune; ASHA stops the worse trials early.
 
     memrl tune memory=gru memory.hidden_dim=64,128 'agent.lr=tag(log,interval(1e-4,3e-3))' trials=8
 
-    What is drawn is written as Hydra's sweeps are: a,b or choice(a,b), range(a,b), interval(a,b),
+    Write a search space as in Hydra's sweeps: a,b or choice(a,b), range(a,b), interval(a,b),
     int(interval(a,b)), tag(log,interval(a,b)). All other words are those of `memrl train`, for each
     trial.
 
-    Keys: trials=16, root=FOLDER (tune/TASK-MEMORY; of the runs), grace=STEPS (env steps that no
-    trial is stopped before; a ninth of total_steps), reduction=3 (of so many trials, one goes on
-    there, and again after so many times the env steps), cpus=1 and gpus (of each trial),
-    cluster=auto|HOST:PORT (of Ray; this machine alone). Ctrl-C stops all trials, and the same
-    command goes on.
+    Keys: trials=16, root=FOLDER (of the runs; tune/TASK-MEMORY), grace=STEPS (no trial is stopped
+    before; a ninth of total_steps), reduction=3 (one in 3 trials continues after grace, and one in
+    3 of these after 3 times as many steps, and so on), cpus=1 and gpus (of each trial),
+    cluster=auto|HOST:PORT (of Ray; default: this machine). Ctrl-C stops all trials; the same
+    command continues.
     """
     from memrl.cli.tune import start_search
 
@@ -171,12 +175,12 @@ def tune(words: Words = None, json: Json = False) -> None:
 
 @app.command(epilog=OWN_MODULE)
 def evaluate(run: RunPath, options: Words = None, json: Json = False) -> None:
-    """Success, return and length of a trained agent over fresh episodes; accuracy of a fit.
+    """Evaluate a trained agent on fresh episodes, or a run of `memrl fit` on fresh sequences.
 
     Keys: episodes=1000, checkpoint=last|best, greedy=false|true, seed, device, num
     (environments at once), max_steps (env steps after which an episode is cut off),
-    ablate=state|reads|PART (a part that the memory names), bank (the seed of levels that training
-    did not see), memory.slots=N (another number of slots, where the memory allows it).
+    ablate=state|reads|PART (a part of the memory to switch off), bank (the seed of levels that
+    training did not see), memory.slots=N (another number of slots, if the memory allows it).
 
     Of a run of `memrl fit`: lengths=[10,20], sequences (of each length), seed, device,
     memory.slots=N.
@@ -194,15 +198,15 @@ def watch(
         bool, typer.Option("--live", help="Serve the page of `memrl inspect` while a run trains.")
     ] = False,
 ) -> None:
-    """One episode as a GIF, or in a window: what the agent sees, and its memory at that step.
+    """Draw one episode as a GIF: what the agent sees, and its memory at each step.
 
-    Keys: ablate=state|reads|PART (silence a part that the memory names; prints the change in
+    Keys: ablate=state|reads|PART (switch off a part of the memory, and print the change in
     success), window=false|true, out=PATH.gif|PATH.png|FOLDER, checkpoint=last|best,
-    greedy=false|true, seed, device, bank, max_steps (at most 1000 are filmed), episodes (of each
+    greedy=false|true, seed, device, bank, max_steps (at most 1000 are drawn), episodes (of each
     evaluation that an ablation compares), memory.slots=N.
 
-    With --live: on this machine alone, made anew for each checkpoint, until Ctrl-C. Keys: port
-    (a free one), and those of `memrl inspect` but out; episodes=16.
+    With --live: serve a page on this machine only, updated with each checkpoint, until Ctrl-C.
+    Keys: port (default: a free one), and those of `memrl inspect` except out; episodes=16.
     """
     if live:
         from memrl.cli.live import follow_run
@@ -220,14 +224,14 @@ def inspect(
         list[str], typer.Argument(metavar="RUN", help="Run directories, then KEY=VALUE.")
     ],
 ) -> None:
-    """Fresh episodes as one HTML page: a slider moves what was seen, decided and remembered.
+    """Show fresh episodes as one HTML page: observations, decisions and memory at each step.
 
-    The results of `memrl probe RUN` stand below the episodes.
+    The page also shows the results of `memrl probe RUN`, below the episodes.
 
     Keys: episodes=64, out=PATH.html|FOLDER (inspect.html in the first RUN), browser=true|false
-    (open it), max_steps=500 (at most 2000), source_steps=200 (in episodes of which it is worked out
-    where reads come from), checkpoint=last|best, greedy=false|true, seed, device,
-    ablate=state|reads|PART, bank, memory.slots=N.
+    (open it), max_steps=500 (at most 2000), source_steps=200 (show where reads come from in the
+    first episodes with this many steps in all), checkpoint=last|best, greedy=false|true, seed,
+    device, ablate=state|reads|PART, bank, memory.slots=N.
     """
     from memrl.cli.inspect import inspect_runs
 
@@ -238,14 +242,14 @@ def inspect(
 def probe(run: RunPath, options: Words = None, json: Json = False) -> None:
     """Experiments on the memory of a trained agent: is it used, when, and what does it hold?
 
-    Success with reads silenced, the state wiped, frozen, or taken from an episode with another cue;
-    how well the cue can be read off the memory at each step; from which steps its reads come.
-    Writes probe.json and probe.png into the run.
+    Measures success with reads switched off and with the state reset, frozen, or taken from an
+    episode with another cue; how well the cue can be decoded from the memory at each step; and from
+    which steps its reads come. Writes probe.json and probe.png into the run.
 
-    Keys: episodes=500, step=T (when the memory is changed: a step from 1 on; by default several
-    moments between the cue and the end), gap=N (leave out episodes that end in fewer than N steps
-    after the cue was last in view), out=FOLDER, checkpoint=last|best, greedy=false|true, seed,
-    device, max_steps (env steps that an undisturbed episode may have).
+    Keys: episodes=500, step=T (change the memory at step T, from 1 on; default: several steps
+    between the cue and the end), gap=N (leave out episodes that end fewer than N steps after the
+    cue was last visible), out=FOLDER, checkpoint=last|best, greedy=false|true, seed,
+    device, max_steps (env steps of an undisturbed episode).
     """
     from memrl.cli.probe import probe_run
 
@@ -254,12 +258,13 @@ def probe(run: RunPath, options: Words = None, json: Json = False) -> None:
 
 @app.command(epilog=OWN_MODULE)
 def export(run: RunPath, options: Words = None) -> None:
-    """One step of a trained policy, memory included, as ONNX or torch.export: runs without memrl.
+    """Write one step of a policy with its memory as ONNX or torch.export; it runs without memrl.
 
     Keys: to=PATH.onnx|PATH.pt2 (RUN/policy.onnx), checkpoint=last|best.
 
-    Feed each observation, `start` (True where an episode opens) and `state.*`; take `action` and
-    feed `next_state.*` as the next `state.*`. Where `start` is True any `state.*` will do.
+    Inputs: each observation, `start` (True at the first step of an episode) and `state.*`.
+    Outputs: `action`, and `next_state.*` for the next step. Where `start` is True, any `state.*`
+    will do.
     """
     from memrl.cli.export import export_run
 
@@ -274,10 +279,10 @@ def compare(
     json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print the table as CSV.")] = False,
 ) -> None:
-    """Learning curves and a table; runs that differ by their seed only are averaged.
+    """Draw learning curves and print a table; runs that differ only by seed are averaged.
 
-    Takes runs of `memrl train`, or of `memrl fit`. Of one or two seeds each is a thin line; more
-    are a mean with a confidence band.
+    Takes runs of `memrl train`, or of `memrl fit`. One or two seeds are drawn as thin lines, more
+    as a mean with a confidence band.
 
     Keys: out=PATH.png|PATH.pdf|PATH.svg|FOLDER (compare.png).
     """
@@ -304,15 +309,15 @@ def benchmark(
     ] = None,
     json: Json = False,
 ) -> None:
-    """A table of memories by tasks: run what it lacks, go on with what was stopped, write it.
+    """Make a table of memories by tasks: run what is missing, continue what was stopped.
 
-    Every run is a process with one thread; Ctrl-C stops all, and the same command goes on. It ends
-    with table.json, .csv, .md, .tex, table.png and curves.png: scores with 95 % intervals over
-    seeds beside parameters, state and speed, and over all tasks the interquartile mean.
+    Every run is a process with one thread. Ctrl-C stops all; the same command continues. It writes
+    table.json, .csv, .md, .tex, table.png and curves.png: scores with 95 % intervals over seeds,
+    parameters, state and speed, and the interquartile mean over all tasks.
 
     Keys: root=FOLDER (benchmarks/NAME), workers, runs (new ones at most), memories, tasks and seeds
-    (that are run, some of the benchmark's, separated by commas), table=FILE.json (a table.json that
-    was written elsewhere: its runs count as made).
+    (run only these of the benchmark's, separated by commas), table=FILE.json (a table.json from
+    elsewhere: its runs count as done).
     """
     from memrl.cli.benchmark import start_benchmark
 
@@ -326,7 +331,7 @@ def play(
     env: Annotated[str, typer.Argument(metavar="ENV", help="An id, as in `memrl envs`.")],
     words: Words = None,
 ) -> None:
-    """Act in the agent's place, in this terminal: you see what it would see, and nothing else.
+    """Play a task yourself in this terminal: you see what the agent would see, and nothing else.
 
     KEY=VALUE are those of `memrl train`: env.prev_action=true, seed=3. Q quits.
     """
@@ -337,7 +342,7 @@ def play(
 
 @app.command()
 def memories(json: Json = False) -> None:
-    """The memories that can be chosen, with their papers and state sizes."""
+    """List the memories, with their papers and state sizes."""
     from memrl.cli.lists import list_memories
 
     list_memories(as_json=json)
@@ -346,14 +351,14 @@ def memories(json: Json = False) -> None:
 @app.command()
 def envs(
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="[WORD]", help="Only ids that hold these.")
+        list[str] | None, typer.Argument(metavar="[WORD]", help="Only ids that contain these.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """The environments that can be chosen: is a memory needed, what can be reached, what is seen.
+    """List the environments: is a memory needed, which scores are known, what is observed.
 
-    memory: strict (what decides is out of sight when it counts), search (it helps to remember where
-    one has been), not needed; empty: nobody measured it. The levels are a success or a return.
+    memory: strict (the deciding observation is out of sight when it is needed), search (it helps to
+    remember where one has been), not needed; empty: not measured. Scores are success or return.
     """
     from memrl.cli.lists import list_envs
 
@@ -362,7 +367,7 @@ def envs(
 
 @app.command()
 def tasks(json: Json = False) -> None:
-    """The supervised tasks that a memory can be taught."""
+    """List the supervised tasks of `memrl fit`."""
     from memrl.cli.lists import list_tasks
 
     list_tasks(as_json=json)
@@ -370,7 +375,7 @@ def tasks(json: Json = False) -> None:
 
 @app.command()
 def plugins(json: Json = False) -> None:
-    """What installed packages offer: memories, tasks, encoders, bonuses and agents."""
+    """List what installed packages add: memories, tasks, encoders, bonuses and agents."""
     from memrl.cli.lists import list_plugins
 
     list_plugins(as_json=json)
@@ -383,7 +388,7 @@ def config(
 ) -> None:
     """Print the config that `memrl train` would run with, after KEY=VALUE changes.
 
-    Keys that change nothing beside the values of the others are left out.
+    Keys that the other values make irrelevant are left out.
     """
     from memrl.cli.lists import show_config
 
@@ -397,8 +402,8 @@ def check(
 ) -> None:
     """Check a memory, task, encoder, bonus or agent of your own; KEY=VALUE are its options.
 
-    A memory is held to the contract. Anything else is tried in a short run: it is built, learned
-    with, saved, continued bit for bit, and evaluated; env=ID says in which environment.
+    A memory is tested against the contract. Anything else is tried in a short run: build, train,
+    save, continue bit for bit, evaluate. env=ID chooses the environment.
     """
     from memrl.cli.check import check_class
 

@@ -75,7 +75,7 @@ def finished_runs(path: Path) -> Iterator[RunDirectory]:
     finished = [run for run in map(RunDirectory, found) if run.summary.exists()]
     if len(finished) < len(found):
         left_out = ", ".join(str(run) for run in found if not RunDirectory(run).summary.exists())
-        print(f"left out, for they have not come to their end: {left_out}", file=sys.stderr)
+        print(f"not finished, so left out: {left_out}", file=sys.stderr)
     if not finished:
         raise RunError(f"there is no finished run in {path}: give the directory of a run")
     yield from finished

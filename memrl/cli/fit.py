@@ -78,7 +78,7 @@ def report(run: Result[SupervisedLearner], words: Sequence[str] | None, *, as_js
 def next_commands(run: Result[SupervisedLearner], words: Sequence[str] | None) -> list[str]:
     """What to try after a run: go on with it, and put another memory beside it."""
     longer = 2 * run.summary["sequences"]
-    commands = [f"learn on             {run.directory.resume_command()} sequences={longer}"]
+    commands = [f"train longer         {run.directory.resume_command()} sequences={longer}"]
     if words is not None:
         other = "lstm" if run.summary["memory"] == "ntm" else "ntm"
         same = [word for word in words if not word.startswith(("memory", "run.dir="))]

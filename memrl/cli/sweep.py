@@ -38,7 +38,7 @@ from memrl.run.progress import Style
 from memrl.run.summary import read_summary
 
 C = TypeVar("C", bound=Common)
-_AGAIN: Final = "the same command goes on with the sweep"
+_AGAIN: Final = "the same command continues the sweep"
 
 
 class Finished(NamedTuple):

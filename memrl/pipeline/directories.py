@@ -99,7 +99,7 @@ def _resumed(
     """The last checkpoint of a run that is continued as ``config`` says; None if there is none."""
     resume = checkpoints_of(run, config, data=data, warn=say).resumable()
     if resume is None:
-        say(f"{run} has no checkpoint yet: it starts anew from its config.yaml")
+        say(f"{run} has no checkpoint yet: it starts from the beginning, with its config.yaml")
     else:
         _check_total(config, run, resume.experience, unit_as_text(unit), say)
         say(f"continuing {run} after {resume.experience:,} {unit_as_text(unit)}")

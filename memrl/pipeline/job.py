@@ -179,7 +179,7 @@ def run(
                 learned=learned,
             )
         except RankLost:
-            say(f"a rank is missing; if nothing starts it anew: {directory.resume_command()}")
+            say(f"a rank is missing; unless it is restarted: {directory.resume_command()}")
             raise
     finished(config)
     return result

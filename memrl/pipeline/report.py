@@ -81,9 +81,7 @@ def _is_told(part: spaces.Space[Any]) -> bool:
 def evaluation_line(evaluation: Evaluation) -> str:
     """One line: success, return and length with their 95 % intervals; and one for each task."""
     cut, many = evaluation.cut_off, "s" * (evaluation.episodes > 1)
-    told = (
-        f" ({cut:,} cut off after evaluate.max_steps, counted as far as they went)" if cut else ""
-    )
+    told = f" ({cut:,} cut off after evaluate.max_steps, counted up to that step)" if cut else ""
     parts = [f"{evaluation.episodes:,} episode{many}{told}:"]
     for name, estimate in (
         ("success", evaluation.success),

@@ -72,7 +72,7 @@ def alone(say: Callable[[str], None]) -> Iterator[None]:
     and so may third-party environments and a memory's dropout draw.
     """
     if not _TRAINING.acquire(blocking=False):
-        say("this run waits for another one of this process, whose random generators it shares")
+        say("this run waits for another run in this process: both use its random generators")
         _TRAINING.acquire()
     try:
         yield

@@ -54,7 +54,7 @@ from memrl.run.loop import TrainingResult
 from memrl.run.progress import Style
 from memrl.run.reporter import Reporter
 
-UNTRAINED: Final = "what is evaluated is an agent that has not been trained"
+UNTRAINED: Final = "the evaluation is that of an untrained agent"
 
 
 def train(

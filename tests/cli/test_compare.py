@@ -76,7 +76,7 @@ def test_a_run_of_a_folder_that_has_not_ended_is_left_out_and_named(compare, fol
     code, out, err = compare(runs, "--json")
     assert code == 0
     assert json.loads(out)[0]["seeds"] == [2]
-    assert err == f"left out, for they have not come to their end: {runs / 'one'}\n"
+    assert err == f"not finished, so left out: {runs / 'one'}\n"
     (runs / "deep" / "two" / "summary.json").unlink()
     assert f"memrl: there is no finished run in {runs}" in compare(runs)[2]
     assert "has not finished yet" in compare(runs / "one")[2]

@@ -190,7 +190,7 @@ def test_ctrl_c_stops_a_sweep_and_the_same_command_goes_on(tmp_path):
     out, err = interrupted(process, metrics, 1)
     line = err.splitlines()[-1]
     assert line.startswith("memrl: job 2 of 6 stopped after ")
-    assert line.endswith("; the same command goes on with the sweep")
+    assert line.endswith("; the same command continues the sweep")
     assert len([*tmp_path.glob("s w/probe-*")]) == 2
     assert "seed=1 total_steps=256  " in out  # the table of what was done
     rows = metrics.read_text().count("\n")

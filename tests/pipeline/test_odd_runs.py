@@ -108,7 +108,7 @@ def test_a_success_in_percent_is_a_number_and_no_share(agent):
 def test_a_run_without_an_end_is_drawn_evaluated_and_watched(tmp_path, capsys):
     call("train", *odd_words("Endless", tmp_path))
     said = capsys.readouterr().out
-    assert "2 episodes (2 cut off after evaluate.max_steps, counted as far as they went)" in said
+    assert "2 episodes (2 cut off after evaluate.max_steps, counted up to that step)" in said
     call("evaluate", str(tmp_path / "run"), "max_steps=7", "num=1")
     assert "1 episode (1 cut off" in capsys.readouterr().out
     call("watch", str(tmp_path / "run"), "max_steps=9")

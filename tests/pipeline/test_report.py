@@ -11,7 +11,7 @@ from memrl.pipeline.report import evaluation_line
 def test_episodes_that_were_cut_off_are_told():
     result = evaluate(WalkAgent(), Countdown(3), episodes=9, seed=1, max_steps=5)
     assert result.cut_off > 0
-    said = f"({result.cut_off} cut off after evaluate.max_steps, counted as far as they went)"
+    said = f"({result.cut_off} cut off after evaluate.max_steps, counted up to that step)"
     assert f"{result.episodes} episodes {said}:" in evaluation_line(result)
 
 

@@ -37,8 +37,9 @@ def test_a_run_waits_for_the_one_of_another_thread_and_says_so():
         order.append("first")
     thread.join()
     assert order == ["first", "other"]
-    assert said == ["this run waits for another one of this process, whose random generators it "
-                    "shares"]  # fmt: skip
+    assert said == [
+        "this run waits for another run in this process: both use its random generators"
+    ]
 
 
 def test_a_run_may_train_another_within_itself():
