@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, TypeVar,
 
 from annotated_types import Ge, Gt, Le, Lt
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -18,6 +19,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from yaml import YAMLError  # type: ignore[import-untyped]
 
 from memrl.agents.config import AgentConfig
 from memrl.agents.registry import AGENTS
@@ -129,8 +131,11 @@ def _task(text: str) -> dict[str, Any]:
             raise ValueError(
                 f"env.tasks: {text!r} has {word!r}, which all tasks share: write it after the list"
             )
-    options = OmegaConf.from_dotlist([word.removeprefix("env.") for word in words])
-    return {"id": id, **cast("dict[str, Any]", OmegaConf.to_container(options))}
+    try:
+        options = OmegaConf.from_dotlist([word.removeprefix("env.") for word in words])
+        return {"id": id, **cast("dict[str, Any]", OmegaConf.to_container(options))}
+    except (OmegaConfBaseException, YAMLError):
+        raise ValueError(f"env.tasks: {text!r} has a value that cannot be read") from None
 
 
 class EvaluateConfig(Strict):
