@@ -194,6 +194,11 @@ def _with_levels(plan: Plan, name: str, task: TaskPlan) -> TaskPlan:
             f"benchmark {plan.name}, task {name}: the levels of {env.title} are not known: "
             "give low (the best without a memory) and high"
         )
+    if filled.low >= filled.high:
+        raise ValueError(
+            f"benchmark {plan.name}, task {name}: low={filled.low:g} counts as 0 and "
+            f"high={filled.high:g} as 1 (allowed: low below high)"
+        )
     return filled
 
 
