@@ -76,6 +76,9 @@ class Plan(Strict):
 
     @model_validator(mode="after")
     def _fits(self) -> Plan:
+        for word in (self.name, *self.tasks):
+            if Path(word).name != word or word == "..":
+                raise ValueError(f"{word!r} is no name: benchmarks and tasks are called as folders")
         for key in ("memories", "seeds", "sizes", "tune_seeds"):
             values = getattr(self, key)
             if len(set(values)) < len(values):

@@ -76,6 +76,15 @@ def test_the_first_seed_of_everything_comes_first(tiny):
         ("seeds: [3, 5]", "seeds: [3]\nsizes: [matched]", "matched needs a number of parameters"),
         ("seeds: [3, 5]", "seeds: [3]\nparameters: 9\nsizes: [default]", "nothing else reads it"),
         ("seeds: [3, 5]", "seeds: [3]\nsizes: [big]", "sizes"),
+        ("low: 0.2", "low: abc", r"tasks\.long\.low='abc': it should be a valid number"),
+        ("[env.delay=2]", "[3]", r"tasks\.short\.words\.0=3: it should be a valid string"),
+        ("low: 0.2", "lo: 0.2", r"unknown key tasks\.long\.lo; did you mean low\? \(known: words"),
+        (
+            "low: 0.2",
+            "grid: {agent.lr: 3}",
+            r"tasks\.long\.grid\.agent\.lr=3: it should be a valid",
+        ),
+        ("  short:", "  ../short:", r"'\.\./short' is no name: benchmarks and tasks are called as"),
         ("low: 0.2", "low: 1.0", r"task long: low=1 counts as 0 and high=1 as 1 \(allowed: low"),
     ],
 )
