@@ -146,7 +146,11 @@ def key_path(model: type[BaseModel], loc: Iterable[int | str]) -> list[str]:
 
 def model_at(model: type[BaseModel], loc: Iterable[int | str]) -> type[BaseModel]:
     """The innermost model that holds the key that an error of pydantic is about."""
-    return [model, *(inside for _, inside in _walk(model, loc) if _is_model(inside))][-1]
+    found = model
+    for _, inside in _walk(model, loc):
+        if _is_model(inside):
+            found = inside
+    return found
 
 
 def _walk(model: type[BaseModel], loc: Iterable[int | str]) -> Iterator[tuple[int | str, Any]]:
