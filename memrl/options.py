@@ -6,10 +6,11 @@ module of each class that derives from it.
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from inspect import Parameter
 from numbers import Integral
-from typing import Annotated, Any, ClassVar, get_type_hints
+from types import NoneType
+from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -140,16 +141,40 @@ def check_options(owner: str, model: type[BaseModel], options: Mapping[str, Any]
 
 def key_path(model: type[BaseModel], loc: Iterable[int | str]) -> list[str]:
     """The key that an error of pydantic is about, without the names of a union's members."""
-    path: list[str] = []
+    return [str(part) for part, _ in _walk(model, loc)]
+
+
+def model_at(model: type[BaseModel], loc: Iterable[int | str]) -> type[BaseModel]:
+    """The innermost model that holds the key that an error of pydantic is about."""
+    found = model
+    for _, inside in _walk(model, loc):
+        if _is_model(inside):
+            found = inside
+    return found
+
+
+def _walk(model: type[BaseModel], loc: Iterable[int | str]) -> Iterator[tuple[int | str, Any]]:
+    """The parts of a key, each with the annotation of what lies there."""
     inside: Any = model
     for part in loc:
-        fields = inside.model_fields if _is_model(inside) else None
-        if fields is not None:
+        if _is_model(inside):
+            fields = inside.model_fields
             inside = fields[part].annotation if part in fields else None
         elif isinstance(part, str):
-            continue
-        path.append(str(part))
-    return path
+            values = _values(inside)
+            if values is None:
+                continue
+            inside = values
+        yield part, inside
+
+
+def _values(annotation: Any) -> Any:
+    """The annotation of a dict's values, where a dict is annotated (or one and None), else None."""
+    if get_origin(annotation) is dict:
+        return get_args(annotation)[1]
+    others = [each for each in get_args(annotation) if each is not NoneType]
+    optional = len(others) == 1 and get_origin(others[0]) is dict
+    return get_args(others[0])[1] if optional else None
 
 
 def _is_model(value: Any) -> bool:

@@ -325,7 +325,8 @@ class PPO(ActsWithMemory):
             self.growth.load_state_dict(state["growth"])  # sizes of weights and states follow
         self._check(state)
         self.collector.load_state_dict(state["collector"])  # first: a bonus may refuse its state
-        if self.growth is not None:
+        if self.growth is not None:  # memories that begin anew have the slots of before
+            self.collector.state = self.growth.core.carry_over(self.collector.state)
             self._hold_states(self.growth.core)
         self.policy.load_state_dict(state["policy"])
         if self.learner.auxiliary is not None:

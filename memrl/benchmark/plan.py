@@ -76,6 +76,9 @@ class Plan(Strict):
 
     @model_validator(mode="after")
     def _fits(self) -> Plan:
+        for word in (self.name, *self.tasks):
+            if Path(word).name != word or word == "..":
+                raise ValueError(f"{word!r} is no name: benchmarks and tasks are called as folders")
         for key in ("memories", "seeds", "sizes", "tune_seeds"):
             values = getattr(self, key)
             if len(set(values)) < len(values):
@@ -193,6 +196,11 @@ def _with_levels(plan: Plan, name: str, task: TaskPlan) -> TaskPlan:
         raise ValueError(
             f"benchmark {plan.name}, task {name}: the levels of {env.title} are not known: "
             "give low (the best without a memory) and high"
+        )
+    if filled.low >= filled.high:
+        raise ValueError(
+            f"benchmark {plan.name}, task {name}: low={filled.low:g} counts as 0 and "
+            f"high={filled.high:g} as 1 (allowed: low below high)"
         )
     return filled
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -13,18 +12,24 @@ from typing import Any
 
 from memrl.benchmark.plan import Cell, Plan
 from memrl.benchmark.recipe import Widths, made_with
+from memrl.config.quoting import text_word
 from memrl.run.directory import RunDirectory
+from memrl.run.summary import read_summary
 
 
 def finished(cells: Sequence[Cell], root: Path) -> dict[Cell, dict[str, Any]]:
-    """The summaries of the runs that are done, with ``bptt``, env steps, of their configs."""
+    """The summaries of the runs that are done, with ``bptt``, env steps, of their configs.
+
+    Raises:
+        RunError: a file is damaged.
+    """
     done = {}
     for cell in cells:
         run = RunDirectory(cell.path(root))
         if run.summary.exists():
             config = made_with(run)
             bptt = config.get("agent.bptt", config.get("agent.unroll"))  # PPO's and R2D2's word
-            done[cell] = {**json.loads(run.summary.read_text()), "bptt": bptt}
+            done[cell] = {**read_summary(run.summary), "bptt": bptt}
     return done
 
 
@@ -66,7 +71,7 @@ def _words(plan: Plan, cell: Cell, root: Path, widths: Widths) -> list[str]:
         f"memory={cell.memory}",
         *([] if width is None else [f"memory.hidden_dim={width}"]),
         f"seed={cell.seed}",
-        f"run.dir={cell.path(root)}",
+        text_word("run.dir", str(cell.path(root))),
         *("run.pictures=false", "threads=1"),
     ]
 

@@ -16,6 +16,7 @@ from scipy.stats import bootstrap, mannwhitneyu, trim_mean  # type: ignore[impor
 
 from memrl.benchmark.plan import CONTROLS, Cell, Plan, Size, TaskPlan
 from memrl.benchmark.recipe import Key
+from memrl.errors import RunError
 from memrl.evaluation.statistics import CONFIDENCE, Estimate, mean
 
 Summaries: TypeAlias = Mapping[Cell, Mapping[str, Any]]
@@ -54,7 +55,11 @@ class Total(NamedTuple):
 
 
 def rows_of(plan: Plan, summaries: Summaries) -> list[Row]:
-    """A row for each task, size and memory that has a run."""
+    """A row for each task, size and memory that has a run.
+
+    Raises:
+        RunError: a run has no such score as its task's.
+    """
     rows = [
         _row(plan, key, runs)
         for key in product(plan.tasks, plan.memories, plan.sizes)
@@ -136,6 +141,11 @@ def _samples(plan: Plan, rows: Sequence[Row], memory: str, size: Size) -> list[N
 
 def _row(plan: Plan, key: Key, by_seed: Mapping[int, Mapping[str, Any]]) -> Row:
     score, runs = plan.tasks[key[0]].score, list(by_seed.values())
+    if any(run[score] is None for run in runs):
+        raise RunError(
+            f"task {key[0]} of {plan.name} has score: {score}, and a run of {key[1]} has none "
+            "(success: of tasks that say what one is; return: of any)"
+        )
     scores = [float(run[score]) for run in runs]
     speeds = [float(run["env_steps_per_s"]) for run in runs]
     bounds = {"least": 0.0, "greatest": 1.0} if score == "success" else {}
@@ -166,6 +176,8 @@ def _remembers(row: Row, rows: Sequence[Row]) -> bool | None:
     """Whether a memory is ahead of every control, intervals apart; None if there is no saying."""
     alike = [other for other in rows if (other.task, other.size) == (row.task, row.size)]
     controls = [other for other in alike if other.memory in CONTROLS]
-    if row.memory in CONTROLS or not controls or len(row.scores) < 2:
+    if row.memory in CONTROLS or not controls:
+        return None
+    if min(len(one.scores) for one in (row, *controls)) < 2:  # an interval that is open
         return None
     return all(row.score.low > control.score.high for control in controls)

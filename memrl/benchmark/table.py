@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -150,12 +151,13 @@ def _or_empty(value: int | bool | None) -> str:
 
 
 def _plain(row: Row) -> str:
-    reach = (row.score.high - row.score.low) / 2
+    # An interval may end early at 0 or 1: the farther end is Student's.
+    reach = max(row.score.high - row.score.mean, row.score.mean - row.score.low)
     return f"${row.score.mean:.2f}" + (rf" \pm {reach:.2f}$" if row.score.samples > 1 else "$")
 
 
 def _escaped(text: str) -> str:
-    return text.replace("_", r"\_")
+    return re.sub(r"[_&%#$]", r"\\\g<0>", text)
 
 
 def _finite(value: Any) -> Any:

@@ -75,9 +75,9 @@ def start_benchmark(
     need_one_process("memrl benchmark")
     if check + show + tune > 1:
         raise ValueError("--check, --show and --tune exclude each other: give one of them")
-    if page is not None and (page.suffix != ".md" or check or tune):
-        raise ValueError(f"--page {page}: a file.md is wanted, without --check and --tune")
-    plan, options, say = read_plan(name), parse(Options, words), listener(as_json=as_json_value)
+    options, say = parse(Options, words), listener(as_json=as_json_value)
+    _refuse_unread(options, page, check=check, tune=tune)
+    plan = read_plan(name)
     narrowed = _narrowed(plan, options)
     root = options.root or Path("benchmarks") / plan.name
     workers = options.workers or usable_cores()
@@ -101,6 +101,8 @@ def start_benchmark(
     failed = _run(plan, missing, root, workers, say)
     own = finished(cells(plan), root)
     done = {cell: run for cell in cells(plan) if (run := own.get(cell) or earlier.get(cell))}
+    if not done:
+        _raise_failures(failed)
     if not done and page is None:
         raise RunError(f"{root} holds no finished run of {plan.name}")
     rows = rows_of(plan, done)
@@ -114,6 +116,14 @@ def start_benchmark(
         say(f"leader board: {page}")
     print(table if as_json_value else as_markdown(plan, rows, totals), end="")
     _raise_failures(failed)
+
+
+def _refuse_unread(options: Options, page: Path | None, *, check: bool, tune: bool) -> None:
+    """Raise ValueError for what ``--check`` and ``--tune`` do not read."""
+    if page is not None and (page.suffix != ".md" or check or tune):
+        raise ValueError(f"--page {page}: a file.md is wanted, without --check and --tune")
+    if options.table is not None and (check or tune):
+        raise ValueError(f"table={options.table} is not read with --check or --tune")
 
 
 def _write(
@@ -202,7 +212,7 @@ def _chosen(plan: Plan, key: str, words: Sequence[str]) -> list[Any]:
             raise ValueError(
                 f"{key}={','.join(words)}: {plan.name} has no {word!r} (it has {', '.join(known)})"
             )
-    return [known[word] for word in words]
+    return [known[word] for word in dict.fromkeys(words)]
 
 
 def _widths(plan: Plan, missing: Sequence[Cell]) -> dict[Key, int | None]:

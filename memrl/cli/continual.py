@@ -28,6 +28,10 @@ from memrl.options import Strict
 from memrl.run.summary import standard
 
 _OWN = ("tasks", "methods", "root", "alone")
+_CHOSEN = (  # by tasks, root and methods
+    *("env", "env.id", "env.tasks", "init", "run.dir", "run.root"),
+    *("agent.rehearsal.runs", "agent.teacher.runs", "policy.columns"),
+)
 
 
 class Options(Strict):
@@ -108,7 +112,7 @@ def _split(words: Sequence[str]) -> tuple[Options, list[str]]:
     known: dict[str, Any] = {**own, "alone": own.get("alone") == "true"}
     rest = [word for word in words if word.partition("=")[0] not in _OWN]
     for word in rest:
-        if word.startswith("-") or word.partition("=")[0] in ("env", "init", "run.dir"):
+        if word.startswith("-") or word.partition("=")[0].lstrip("+") in _CHOSEN:
             raise ValueError(f"memrl continual takes no {word}: tasks, root and methods choose it")
         if word.startswith("workers=") and word != "workers=1":
             raise ValueError(f"memrl continual takes no {word}: it learns in one process")

@@ -7,7 +7,7 @@ from math import prod
 from typing import Final, NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.core.override_parser.types import Glob, IntervalSweep, Override
 from hydra.errors import HydraException
 
 _FLAGS: Final = ("-m", "--multirun")
@@ -17,8 +17,8 @@ class Axes(NamedTuple):
     """The words of a sweep, told apart."""
 
     fixed: frozenset[str]  # keys that have one value in all jobs
-    jobs: int | None  # None where a search decides
-    first: list[str]  # the words of a first job
+    jobs: int | None  # None where a search decides, or glob(…)
+    first: list[str]  # the words of a first job, but for glob(…): Hydra knows what that matches
 
     def varying(self, words: Iterable[str]) -> list[str]:
         """What sets a job apart: those of its words whose keys vary."""
@@ -44,12 +44,14 @@ def axes_of(words: Iterable[str]) -> Axes:
     return Axes(
         frozenset(fixed),
         prod(known) if len(known) == len(sizes) else None,
-        [_first(override) for override in parsed],
+        [_first(override) for override in parsed if not isinstance(override.value(), Glob)],
     )
 
 
 def _size(override: Override) -> int | None:
-    return len([*override.sweep_string_iterator()]) if override.is_discrete_sweep() else None
+    if isinstance(override.value(), Glob) or not override.is_discrete_sweep():
+        return None
+    return len([*override.sweep_string_iterator()])
 
 
 def _first(override: Override) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from memrl.config.composition import compose
+from memrl.config.quoting import text_word
 from memrl.config.search_space import Space
 from memrl.errors import RunError
 from memrl.pipeline.loading import import_plugins, read_config
@@ -99,7 +100,7 @@ def _trained(search: Search, path: Path, drawn: Mapping[str, Any]) -> dict[str, 
     if run.config.exists():
         job, target = TrainJob(read_config(run)), run
     else:
-        own = [f"run.dir={path}", f"threads={search.cpus}"]
+        own = [text_word("run.dir", str(path)), f"threads={search.cpus}"]
         job, target = (
             TrainJob(compose([*search.space.fixed, *search.space.words(drawn), *own])),
             None,

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, TypeVar,
 
 from annotated_types import Ge, Gt, Le, Lt
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -18,6 +19,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from yaml import YAMLError  # type: ignore[import-untyped]
 
 from memrl.agents.config import AgentConfig
 from memrl.agents.registry import AGENTS
@@ -26,7 +28,7 @@ from memrl.config.choices import Menus
 from memrl.errors import choices, nearest
 from memrl.memory import registry
 from memrl.nn.encoder import ENCODERS
-from memrl.options import Strict, alternatives, key_path, need_reader
+from memrl.options import Strict, alternatives, key_path, model_at, need_reader
 from memrl.policies.backbone import PolicyConfig
 from memrl.run.directory import Command
 from memrl.tracking.wandb import Mode
@@ -129,8 +131,11 @@ def _task(text: str) -> dict[str, Any]:
             raise ValueError(
                 f"env.tasks: {text!r} has {word!r}, which all tasks share: write it after the list"
             )
-    options = OmegaConf.from_dotlist([word.removeprefix("env.") for word in words])
-    return {"id": id, **cast("dict[str, Any]", OmegaConf.to_container(options))}
+    try:
+        options = OmegaConf.from_dotlist([word.removeprefix("env.") for word in words])
+        return {"id": id, **cast("dict[str, Any]", OmegaConf.to_container(options))}
+    except (OmegaConfBaseException, YAMLError):
+        raise ValueError(f"env.tasks: {text!r} has a value that cannot be read") from None
 
 
 class EvaluateConfig(Strict):
@@ -296,7 +301,7 @@ def explain(error: ValidationError, model: type[BaseModel], within: str = "") ->
     key = ".".join([within, *path] if within else path)
     match first["type"]:
         case "extra_forbidden":
-            known = list(_model_at(model, path[:-1]).model_fields)
+            known = list(model_at(model, first["loc"]).model_fields)
             inner = first["input"]  # of a key that belongs to no group here, such as evaluate.num
             named = [part for part in inner if part in known] if isinstance(inner, dict) else []
             hint = f"; did you mean {named[0]}?" if named else nearest(path[-1], known)
@@ -311,11 +316,3 @@ def explain(error: ValidationError, model: type[BaseModel], within: str = "") ->
             of_key = [each for each in error.errors() if key_path(model, each["loc"]) == path]
             hint = nearest(str(first["input"]), choices(first))
             return f"{key}={first['input']!r}: {alternatives(of_key)}{hint}"
-
-
-def _model_at(model: type[BaseModel], path: list[str]) -> type[BaseModel]:
-    for part in path:
-        inner = model.model_fields[part].annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            model = inner
-    return model

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.core.override_parser.types import Glob, IntervalSweep, Override
 from hydra.errors import HydraException
 
 from memrl.errors import nearest
@@ -76,7 +76,7 @@ def split_space(words: Sequence[str]) -> Space:
     magnitude, ``int(interval(16,256))`` one of whole numbers.
 
     Raises:
-        ValueError: no word varies, or one varies what cannot be drawn from.
+        ValueError: no word varies, two are of one key, or one varies what cannot be drawn from.
     """
     parser, fixed, axes = OverridesParser.create(), list[str](), dict[str, Axis]()
     for word in words:
@@ -87,7 +87,12 @@ def split_space(words: Sequence[str]) -> Space:
         key = override.get_key_element()
         if key in _SHARED:
             raise ValueError(f"{word}: all trials of a search have the same {key.lstrip('+')}")
+        if key in axes:
+            raise ValueError(f"{word}: {key} is drawn from another word already")
         axes[key] = _axis(word, override)
+    for word in fixed:
+        if (key := word.partition("=")[0]) in axes:
+            raise ValueError(f"{word}: another word draws {key}")
     if not axes:
         raise ValueError(
             "a search varies nothing yet: write memory.hidden_dim=64,128, or "
@@ -116,6 +121,8 @@ def _parsed(word: str, parser: OverridesParser) -> Override | None:
 
 def _axis(word: str, override: Override) -> Axis:
     swept = override.value()
+    if isinstance(swept, Glob):
+        raise ValueError(f"{word}: write what is drawn from, as in memory=lstm,gru")
     if not isinstance(swept, IntervalSweep):
         return Choice(tuple(dict.fromkeys(override.sweep_string_iterator())))
     if other := swept.tags - {"log"}:

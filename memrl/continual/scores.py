@@ -33,12 +33,12 @@ def transfer(
             transfer is known with both, and is the mean over the tasks after the first.
     """
     last, own = scores[-1], np.diagonal(scores)
-    lost = own - last
-    earlier = lost[:-1]
+    gained = last - own
+    earlier = gained[:-1]
     return Transfer(
         average=float(last.mean()),
-        forgetting=float(lost.mean()),
-        backward=float(-earlier.mean()) if len(earlier) else 0.0,
+        forgetting=float((own - last).mean()),
+        backward=float(earlier.mean()) if len(earlier) else 0.0,
         forward=None if areas is None or alone is None else _forward(areas, alone),
     )
 

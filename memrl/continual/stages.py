@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from memrl.config.composition import compose
 from memrl.config.models import Config
-from memrl.config.quoting import list_of_texts
+from memrl.config.quoting import list_of_texts, text_word
 from memrl.config.task_lists import listed_tasks
 from memrl.envs.equal_spaces import refuse_other_spaces
 from memrl.pipeline.build import make_env
@@ -51,7 +51,8 @@ def stages(
         folder = method if number else "first"
         earlier = [str(stage.path) for stage in made]
         path = root / folder / _name(number, task)
-        composed = compose([*task, *_read(words, method, earlier), *_words(method, earlier)])
+        common = _read(words, method, earlier)
+        composed = compose([*_one_of(task, common), *_words(method, earlier)])
         made.append(Stage(number, path, _at(composed, path)))
     return made
 
@@ -64,7 +65,7 @@ def alone(
     return [
         first,
         *(
-            Stage(number, path, _at(compose([*task, *_read(words, "finetune", [])]), path))
+            Stage(number, path, _at(compose(_one_of(task, _read(words, "finetune", []))), path))
             for number, task in enumerate(tasks[1:], 1)
             for path in [folder / _name(number, task)]
         ),
@@ -87,7 +88,7 @@ def _words(method: Method, earlier: Sequence[str]) -> list[str]:
     """What a run has beside its task and the words of all: where it begins, what it keeps."""
     if not earlier:
         return []
-    words = [f"init={earlier[-1]}"]
+    words = [text_word("init", earlier[-1])]
     if method == "clear":
         words.append(list_of_texts("agent.rehearsal.runs", earlier))
     elif method == "distil":
@@ -95,6 +96,12 @@ def _words(method: Method, earlier: Sequence[str]) -> list[str]:
     elif method == "progressive":
         words.append(f"policy.columns={len(earlier)}")
     return words
+
+
+def _one_of(task: Sequence[str], common: Sequence[str]) -> list[str]:
+    """The words of one task: its own options count before those of all."""
+    own = {word.partition("=")[0] for word in task}
+    return [*task, *(word for word in common if word.partition("=")[0] not in own)]
 
 
 def _read(words: Sequence[str], method: Method, earlier: Sequence[str]) -> list[str]:

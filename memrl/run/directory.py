@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, final
 
-from memrl.checkpoint.atomic import write_atomically
+from memrl.checkpoint.atomic import TEMPORARY, write_atomically
 from memrl.errors import RunError, disk_errors_explained, nearest
 from memrl.run.lock import LOCK
 
@@ -81,7 +81,7 @@ class RunDirectory:
         """
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"run.dir={self} is a file: choose another run.dir")
-        if self.path.is_dir() and any(file.name != LOCK for file in self.path.iterdir()):
+        if self.path.is_dir() and not all(map(_is_left_over, self.path.iterdir())):
             there = "a run" if self.config.is_file() else "other files"
             remedy = ", or continue that run with --resume" if self.config.is_file() else ""
             raise RunError(
@@ -135,6 +135,11 @@ class RunDirectory:
             return {}
         except (ValueError, AttributeError) as error:
             raise RunError(f"{self.plugins} is damaged: {error}") from error
+
+
+def _is_left_over(file: Path) -> bool:
+    """Whether a process left a file that was killed before it had begun its run."""
+    return file.name == LOCK or (file.name.startswith(".") and file.suffix == TEMPORARY)
 
 
 def runs_in(folder: Path) -> Iterator[Path]:

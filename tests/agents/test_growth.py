@@ -11,6 +11,8 @@ from test_resume import assert_equal_trees, task, words
 
 from memrl.agents import Parts, registry
 from memrl.agents.ppo.config import PPOConfig
+from memrl.checkpoint.common import with_common
+from memrl.memory.state import leaves
 from memrl.policies.backbone import PolicyConfig
 
 GROWS = {"grow": 20, "grow_above": 0.01, "slots": 5}
@@ -34,6 +36,15 @@ def test_a_run_that_grew_goes_on_bit_for_bit(saved_at, memory):
     second.load_state_dict(deepcopy(first.state_dict()))
     assert words(learn(first, 4)) == words(learn(second, 4))
     assert_equal_trees(first.state_dict(), second.state_dict())
+
+
+def test_memories_that_begin_anew_have_the_slots_of_the_run():
+    """Of what was saved by another number of ranks, each rank takes what all have in common."""
+    first, second = growing(), growing(seed=99)
+    learn(first, 7)
+    second.load_state_dict(with_common(second.state_dict(), first.state_dict(), second.common))
+    both = ([leaf.shape for leaf in leaves(agent.collector.state)] for agent in (first, second))
+    assert next(both) == next(both)
 
 
 def test_acting_goes_on_across_a_growth():

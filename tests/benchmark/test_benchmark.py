@@ -76,6 +76,16 @@ def test_the_first_seed_of_everything_comes_first(tiny):
         ("seeds: [3, 5]", "seeds: [3]\nsizes: [matched]", "matched needs a number of parameters"),
         ("seeds: [3, 5]", "seeds: [3]\nparameters: 9\nsizes: [default]", "nothing else reads it"),
         ("seeds: [3, 5]", "seeds: [3]\nsizes: [big]", "sizes"),
+        ("low: 0.2", "low: abc", r"tasks\.long\.low='abc': it should be a valid number"),
+        ("[env.delay=2]", "[3]", r"tasks\.short\.words\.0=3: it should be a valid string"),
+        ("low: 0.2", "lo: 0.2", r"unknown key tasks\.long\.lo; did you mean low\? \(known: words"),
+        (
+            "low: 0.2",
+            "grid: {agent.lr: 3}",
+            r"tasks\.long\.grid\.agent\.lr=3: it should be a valid",
+        ),
+        ("  short:", "  ../short:", r"'\.\./short' is no name: benchmarks and tasks are called as"),
+        ("low: 0.2", "low: 1.0", r"task long: low=1 counts as 0 and high=1 as 1 \(allowed: low"),
     ],
 )
 def test_a_wrong_plan_is_one_sentence(tiny, tmp_path, old, new, sentence):
@@ -118,6 +128,20 @@ def test_a_memory_remembers_only_where_its_interval_is_above_the_controls(tiny):
     assert rows["short", "none"].remembers is None
     assert rows["short", "gru"].score.mean == pytest.approx(0.99)
     assert rows["short", "gru"].env_steps_per_s == 100.5
+
+
+def test_beside_a_control_of_one_seed_nobody_can_say_whether_a_memory_remembers(tiny):
+    few = summaries(tiny)
+    del few["short", "none", "default", 5]
+    rows = {(row.task, row.memory): row for row in rows_of(tiny, few)}
+    assert rows["short", "gru"].remembers is None
+    assert rows["long", "gru"].remembers is False
+
+
+def test_a_score_that_a_task_does_not_have_is_told(tiny):
+    runs = {cell: {**run, "success": None} for cell, run in summaries(tiny).items()}
+    with pytest.raises(RunError, match="task short of tiny has score: success, and a run of none"):
+        rows_of(tiny, runs)
 
 
 def test_totals_are_the_middle_half_of_runs_and_shares_of_pairs(tiny):
@@ -172,7 +196,7 @@ def test_the_table_says_the_same_in_every_form(tiny, tmp_path):
     markdown, latex = as_markdown(tiny, rows, totals), as_latex(tiny, rows, totals)
     assert "| gru | 0.99 [0.863, 1] | 7 | 512 | 16 | 100 | yes |" in markdown
     assert "### All tasks" in markdown
-    assert r"gru & $0.99 \pm 0.07$ & $0.60 \pm 0.50$ \\" in latex
+    assert r"gru & $0.99 \pm 0.13$ & $0.60 \pm 0.60$ \\" in latex  # cut off at 0 and 1
 
 
 def test_only_what_is_missing_is_run_with_the_recipe_of_its_task(tiny, tmp_path, no_processes):
@@ -184,7 +208,7 @@ def test_only_what_is_missing_is_run_with_the_recipe_of_its_task(tiny, tmp_path,
     assert len({path for _, path in made}) == 8
     words, path = made[0]
     assert words[:5] == [*tiny.words, "env.delay=2"]
-    assert {"memory=none", "seed=3", f"run.dir={path}", "threads=1"} <= set(words)
+    assert {"memory=none", "seed=3", f"run.dir='{path}'", "threads=1"} <= set(words)
     start_benchmark("tiny.yaml", [], show=True)
     assert len(made) == 8
 
@@ -210,6 +234,12 @@ def test_some_tasks_are_run_and_the_table_still_shows_all(tiny, no_processes, ca
     start_benchmark("tiny.yaml", words)
     assert len(made) == 8
     assert "### short" in capsys.readouterr().out
+
+
+def test_a_seed_that_is_named_twice_is_run_once(tiny, no_processes):
+    made, _ = no_processes
+    start_benchmark("tiny.yaml", ["seeds=5,5", "tasks=short"])
+    assert len(made) == 2
 
 
 def test_some_seeds_are_run_alone(tiny, no_processes):
@@ -259,6 +289,26 @@ def test_a_run_that_fails_is_named_and_the_others_are_made(tiny, tmp_path, no_pr
         start_benchmark("tiny.yaml", options)
     assert len(finished(cells(tiny), tmp_path / "runs")) == 7
     assert "7 of 8 runs" in capsys.readouterr().out
+
+
+def test_where_all_runs_fail_the_reason_is_told(tiny, tmp_path, no_processes):
+    no_processes[1].update(cell.path(tmp_path / "runs") for cell in cells(tiny))
+    with pytest.raises(RunError, match=r"2 runs failed; .*: memrl: it diverged"):
+        start_benchmark("tiny.yaml", [f"root={tmp_path / 'runs'}", "runs=2"])
+
+
+def test_a_damaged_summary_is_named(tiny, tmp_path, no_processes):
+    start_benchmark("tiny.yaml", ["runs=1"])
+    (summary,) = tmp_path.rglob("summary.json")
+    summary.write_text("{")
+    with pytest.raises(RunError, match=r"seed-3/summary\.json cannot be read"):
+        start_benchmark("tiny.yaml", [], show=True)
+
+
+def test_a_check_and_a_grid_read_no_table(tiny):
+    for flag in ("check", "tune"):
+        with pytest.raises(ValueError, match=r"table=t\.json is not read with --check or --tune"):
+            start_benchmark("tiny.yaml", ["table=t.json"], **{flag: True})
 
 
 def test_a_check_runs_three_cells_again_and_compares_them(tiny, tmp_path, no_processes, capsys):

@@ -100,6 +100,7 @@ def test_a_course_made_with_other_words_is_not_mixed(memrl):  # noqa: F811
         ),
         (["env=probe"], "takes no env=probe: tasks, root and methods choose it"),
         (["-m"], "takes no -m"),
+        (["agent.rehearsal.runs=[x]"], "takes no agent.rehearsal.runs=[x]: tasks, root and"),
         (["agent.teacher.weight=2"], "is not read by finetune (it is by distil)"),
         (["alone=yes"], "alone=yes, allowed: true, false"),
         (["memori=gru"], "memori"),

@@ -56,6 +56,12 @@ def test_how_many_jobs_a_search_has_is_not_in_its_words():
     assert axes.first == ["agent.lr=0.1", "seed=3"]
 
 
+def test_what_a_pattern_matches_is_left_to_hydra():
+    axes = axes_of(["memory=glob(ls*)", "seed=1,2"])
+    assert (axes.jobs, axes.first) == (None, ["seed=1"])
+    assert axes.varying(["memory=lstm", "seed=1"]) == ["memory=lstm", "seed=1"]
+
+
 def test_words_that_hydra_refuses_are_left_to_it():
     assert axes_of(["no change"]).first == ["no change"]
 

@@ -19,6 +19,11 @@ def test_forgetting_is_what_tasks_lose_from_their_own_end_to_the_end():
     assert found.forward is None
 
 
+def test_what_neither_gains_nor_loses_is_zero_without_a_sign():
+    found = transfer(np.array([[0.5, 0.0], [0.5, 0.6]]))
+    assert (f"{found.forgetting:.3f}", f"{found.backward:.3f}") == ("0.000", "0.000")
+
+
 def test_a_task_that_gains_forgets_less_than_nothing():
     found = transfer(np.array([[0.5, 0.0], [0.7, 0.6]]))
     assert (found.forgetting, found.backward) == (pytest.approx(-0.1), pytest.approx(0.2))

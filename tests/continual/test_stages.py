@@ -59,6 +59,22 @@ def test_options_of_a_method_reach_the_runs_that_read_them():
     assert alone(TASKS, words, ROOT, clear[0])[1].config.agent.rehearsal.chunks == 16
 
 
+def test_options_of_one_task_count_before_those_of_all():
+    tasks = split_tasks("[probe/Recall-v0 env.delay=1,probe/Recall-v0]")
+    both = stages(tasks, ["env.delay=5"], "finetune", ROOT)
+    assert [stage.config.env.model_extra["delay"] for stage in both] == [1, 5]
+    assert alone(tasks[::-1], ["env.delay=5"], ROOT, both[0])[1].config.env.model_extra == {
+        **both[0].config.env.model_extra, "delay": 1
+    }  # fmt: skip
+
+
+def test_a_root_may_have_any_name():
+    """With a comma Hydra would read a sweep."""
+    first, second, _ = stages(TASKS, ["memory=gru"], "clear", Path("a,b (1)/c=d"))
+    assert second.config.init == first.path
+    assert second.config.agent.rehearsal.runs == (str(first.path),)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "[A]", "A,B", "[A,,B]"])
 def test_a_course_has_two_tasks_or_more(text):
     with pytest.raises(ValueError, match="a list of two tasks or more is wanted"):

@@ -162,6 +162,7 @@ def test_a_task_with_goals_is_refused():
         (["env=[probe/Recall-v0,probe/Recall-v0]"], "two tasks or more are wanted, none twice"),
         (["env=[probe/Recall-v0,probe/TMaze-v0]", "env.num=1"], "allowed: at least 2, one for"),
         (["env=[probe/Recall-v0,probe/TMaze-v0 env.num=3]"], "which all tasks share: write it"),
+        (["env=[probe/Recall-v0,probe/Recall-v0 env.delay={a]"], "has a value that cannot be read"),
         (["env=[probe/Recall-v0,probe/TMaze-v0 length=3]"], "allowed: options env.NAME=VALUE"),
         ([*WORDS, "evaluate.episodes=1"], "evaluate.episodes=1 leaves a task out, allowed: at"),
         (["env=probe/Recall-v0", "env.task_id=true"], "is not read by one task"),

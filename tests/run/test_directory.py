@@ -37,6 +37,13 @@ def test_a_directory_of_other_files_is_not_taken(tmp_path):
         RunDirectory.create(tmp_path, "")
 
 
+def test_a_run_that_was_killed_before_it_began_begins_anew(tmp_path):
+    """A sweep, a course and a benchmark choose the directory, and try again."""
+    for name in ("run.lock", ".config.yaml.17.tmp"):
+        (tmp_path / name).touch()
+    assert RunDirectory.create(tmp_path, "seed: 3\n").config.exists()
+
+
 def test_a_file_is_no_directory(tmp_path):
     (tmp_path / "x").touch()
     with pytest.raises(RunError, match="is a file"):
