@@ -164,7 +164,7 @@ class Learner:
         device = chunk.start.device.type
         with torch.autocast(device, torch.bfloat16, enabled=config.precision == "bf16"):
             out = self.policy(chunk.obs, chunk.state, chunk.start)
-        advantage, count = chunk.advantage, of_all.count
+        advantage, count = chunk.advantage, of_all.steps
         if config.normalise_advantages:
             advantage = of_all.standardise(advantage)
         loss = ppo_loss(

@@ -44,7 +44,7 @@ def masked_mean(
 class Moments(NamedTuple):
     """Of the valid advantages of a minibatch, on all ranks; float64 scalars."""
 
-    count: Tensor  # as `mean_count`
+    steps: Tensor  # their number, as `mean_count`
     mean: Tensor
     spread: Tensor  # standard deviation; 1 of fewer than two
 
