@@ -11,7 +11,7 @@ from torch import Tensor
 from memrl.envs.episodic_env import State
 from memrl.envs.popgym.cards import SUITS, CardGame, symbols
 from memrl.envs.setups import Setups, Tensors
-from memrl.rollout.env import Obs
+from memrl.rollout.env import Cue, Obs
 
 
 class _Repeat(CardGame):
@@ -79,6 +79,13 @@ class RepeatFirst(_Repeat):
         decks: number of decks of 52 cards, shuffled together.
         device: of all tensors.
     """
+
+    def cue(self) -> Cue:
+        first = self._current_setups()["suit"][:, 0].long()
+        return Cue(first, self._state["t"] == 0)
+
+    def choice(self, action: Tensor) -> Tensor:
+        return torch.where(self._state["t"] == self.length - 1, action, -1)
 
     def _pay(self, setups: Setups, t: Tensor, action: Tensor) -> Tensor:
         right = action == setups.at("suit", torch.zeros_like(t))

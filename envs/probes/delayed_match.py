@@ -6,12 +6,13 @@ from typing import final
 
 import torch
 from gymnasium import spaces
+from torch import Tensor
 
 from memrl.envs.catalogue import Levels
 from memrl.envs.episodic_env import State
 from memrl.envs.probes.question import CueQuestion
 from memrl.envs.setups import Setups, Tensors
-from memrl.rollout.env import Obs
+from memrl.rollout.env import Cue, Obs
 
 
 @final
@@ -58,6 +59,17 @@ class DelayedMatch(CueQuestion):
     def symbol_names(self) -> tuple[str, ...]:
         samples = tuple(f"sample {cue}" for cue in range(self.cues))
         return (*samples, "wait", *(f"test {cue}" for cue in range(self.cues)))
+
+    def cue(self) -> Cue:
+        return Cue(self._current_setups()["sample"], self._state["t"] == 0)
+
+    def choice(self, action: Tensor) -> Tensor | None:
+        """The sample that the answer is right for; of more than two, "different" fits several."""
+        if self.cues > 2:
+            return None
+        test = self._current_setups()["test"]
+        fitting = torch.where(action == 1, test, 1 - test)
+        return torch.where(self._state["t"] == self.length - 1, fitting, -1)
 
     def _draw(self, num: int) -> Tensors:
         sample, same = self._integers(self.cues, num), self._integers(2, num)

@@ -11,13 +11,13 @@ from typing import Annotated, Final
 from annotated_types import Ge, Le
 
 from memrl.cli.arguments import file_to_write, parse
-from memrl.cli.runs import RecallOptions, recall
+from memrl.cli.runs import RecallOptions, acting, recall
 from memrl.config.models import LaxPath
 from memrl.errors import RunError
+from memrl.evaluation.acting import Acting
 from memrl.inspector.model import RunPage
 from memrl.inspector.page import write_page
-from memrl.pipeline.inspection import EPISODE_STEPS, SOURCE_STEPS, inspect_run
-from memrl.pipeline.setup import seed_for
+from memrl.pipeline.inspection import SOURCE_STEPS, inspect_run
 from memrl.probing.report import Report, read_report
 from memrl.run.directory import RunDirectory
 
@@ -28,7 +28,7 @@ class EpisodeOptions(RecallOptions):
     """Which episodes a page shows, and whether it is opened."""
 
     episodes: Annotated[int, Ge(1), Le(1024)] = 64
-    max_steps: Annotated[int, Ge(1), Le(LONGEST)] = EPISODE_STEPS
+    max_steps: Annotated[int, Ge(1), Le(LONGEST)] = Acting.max_steps
     source_steps: Annotated[int, Ge(0)] = SOURCE_STEPS
     browser: bool | None = None  # None: where a person and a browser are
 
@@ -69,19 +69,15 @@ def page_of(run: Path, options: EpisodeOptions) -> RunPage:
         RunError: there is no such run, it has no checkpoint, or its agent shows no memory.
     """
     config, agent = recall(run, options)
-    seed = options.seed if options.seed is not None else seed_for(config.seed, "inspect")
-    greedy = config.evaluate.greedy if options.greedy is None else options.greedy
-    facts = {"run": str(run), "checkpoint": options.checkpoint, "seed": str(seed)}
+    how = acting(config, options, "inspect", max_steps=options.max_steps)
+    facts = {"run": str(run), "checkpoint": options.checkpoint, "seed": str(how.seed)}
     return inspect_run(
         config,
         agent,
+        how,
         episodes=options.episodes,
-        seed=seed,
-        greedy=greedy,
-        max_steps=options.max_steps,
-        ablate=options.ablate,
         source_steps=options.source_steps,
-        facts=facts | ({"greedy": "true"} if greedy else {}),
+        facts=facts | ({"greedy": "true"} if how.greedy else {}),
     )
 
 

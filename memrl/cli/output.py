@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from memrl.config.models import Common
+from memrl.options import what_is_read
 
 Say: TypeAlias = Callable[[str], None]
 NO_BREAK: Final = "\u00a0"  # a space at which a cell of a table is never broken; printed as " "
@@ -26,8 +27,8 @@ def listener(*, as_json: bool, silent: bool = False) -> Say:
 
 
 def config_lines(config: Common) -> Iterator[str]:
-    """The config, a line for each group, in the words that change it."""
-    plain = config.model_dump(mode="json")
+    """The keys of a config that are read, a line for each group, in the words that change them."""
+    plain = what_is_read(config)
     yield from _hanging("", _words({k: v for k, v in plain.items() if type(v) is not dict}))
     for key, group in plain.items():
         if isinstance(group, dict):

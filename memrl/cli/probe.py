@@ -22,9 +22,9 @@ from memrl.pipeline.report import picture_title
 from memrl.pipeline.setup import prepare, seed_for
 from memrl.pipeline.trained import load
 from memrl.plots.probe import draw_probe
-from memrl.probing.experiments import OTHER, Experiments, Result
+from memrl.probing.experiments import OTHER, WIPED, Experiments, Result
 from memrl.probing.provenance import METHODS
-from memrl.probing.report import report_of, when_as_text
+from memrl.probing.report import checkpoint_of, report_of, when_as_text
 from memrl.run.directory import RunDirectory
 
 _FEWEST: Final = 10  # episodes
@@ -78,7 +78,8 @@ def probe_run(path: Path, words: Sequence[str], *, as_json: bool) -> None:
     finally:
         env.close()
     known = references(config, success=experiments.measure == "success")
-    report = report_of(experiments, results, run=str(path), known=known)
+    checkpoint = checkpoint_of(agent, options.checkpoint)
+    report = report_of(experiments, results, run=str(path), checkpoint=checkpoint, known=known)
     file, picture = RunDirectory(folder).probe, folder / "probe.png"
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(file, f"{report.model_dump_json(indent=1)}\n".encode())
@@ -88,7 +89,7 @@ def probe_run(path: Path, words: Sequence[str], *, as_json: bool) -> None:
     say = listener(as_json=as_json)
     say(_table(experiments.measure, results))
     say("")
-    for line in _notes(experiments, results, config, known):
+    for line in notes(experiments, results, config, known):
         say(line)
     say(f"{picture} and {file}; one episode: memrl watch {path}")
     if folder == path:
@@ -122,12 +123,19 @@ def _table(measure: str, results: Sequence[Result]) -> str:
     return table(headings, rows, right=headings[2:])
 
 
-def _notes(
+def notes(
     experiments: Experiments, results: Sequence[Result], config: Config, known: dict[str, float]
 ) -> Iterator[str]:
     """What the table does not say."""
     counted = int(experiments.rows.sum())
     yield f"{counted:,} of {len(experiments.rows):,} episodes, in which the moment comes"
+    for result in results:
+        if result.name == WIPED and result.again and result.again.mean > 0:
+            others = result.unaided_score or "none"
+            yield (
+                f"{WIPED}, {when_as_text(result.when)}: {result.again.mean:.0%} see their own cue "
+                f"again; {experiments.measure} of the others: {others}"
+            )
     first = next((result for result in results if result.name == OTHER), None)
     if first is not None and first.again and first.again.mean > 0 and first.unaided_other:
         yield (

@@ -13,6 +13,7 @@ from pydantic import model_validator
 from memrl.cli.arguments import MemoryOptions, file_to_write, parse
 from memrl.cli.fit_evaluation import evaluate_fit
 from memrl.config.models import Config, Count, LaxPath
+from memrl.evaluation.acting import Acting
 from memrl.evaluation.evaluate import Evaluation
 from memrl.evaluation.recording import record_episode
 from memrl.options import Strict
@@ -92,18 +93,10 @@ def watch_run(path: Path, words: Sequence[str]) -> None:
     if options.ablate is not None:
         compare_ablation(config, agent, options)
     env = make_env(config, num=1)
-    seed = options.seed if options.seed is not None else seed_for(config.seed, "watch")
-    greedy = config.evaluate.greedy if options.greedy is None else options.greedy
+    steps = film_steps(options.max_steps or config.evaluate.max_steps)
+    how = acting(config, options, "watch", max_steps=steps)
     try:
-        recording = record_episode(
-            agent,
-            env,
-            seed=seed,
-            greedy=greedy,
-            ablate=options.ablate,
-            view=draw_view,
-            max_steps=film_steps(options.max_steps or config.evaluate.max_steps),
-        )
+        recording = record_episode(agent, env, how, view=draw_view)
     finally:
         env.close()
     title, space = picture_title(config, ablate=options.ablate), env.observation_space
@@ -166,6 +159,18 @@ def recall(path: Path, options: RecallOptions) -> tuple[Config, Agent]:
         config = config.model_copy(update={"env": env})
     slots = options.memory.slots
     return config, load(path, options.checkpoint, device=options.device, slots=slots)
+
+
+def acting(
+    config: Config, options: RecallOptions, purpose: Literal["watch", "inspect"], *, max_steps: int
+) -> Acting:
+    """How an agent acts: as the run is configured, unless ``options`` say otherwise."""
+    return Acting(
+        seed_for(config.seed, purpose) if options.seed is None else options.seed,
+        greedy=config.evaluate.greedy if options.greedy is None else options.greedy,
+        ablate=options.ablate,
+        max_steps=max_steps,
+    )
 
 
 def play(config: Config, agent: Agent, options: EvaluateOptions) -> Evaluation:

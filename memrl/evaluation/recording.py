@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from memrl.evaluation.acting import Acting
 from memrl.rollout.env import BatchedEnv, Obs, Transition
 from memrl.run.agent import Agent
 
@@ -50,12 +51,9 @@ def ending(recording: Recording) -> str:
 def record_episode(
     agent: Agent,
     env: BatchedEnv,
+    acting: Acting,
     *,
-    seed: int,
-    greedy: bool = False,
-    ablate: str | None = None,
     view: Callable[[Obs], Picture | None] | None = None,
-    max_steps: int = 1000,
 ) -> Recording:
     """Play one episode in environment 0 and keep what happened.
 
@@ -66,17 +64,14 @@ def record_episode(
     Args:
         agent: its acting memory is used, its training state is untouched.
         env: a batch of one suffices; it is reset.
-        seed: of the environment and of acting.
-        greedy: take the likeliest action instead of a sampled one.
-        ablate: the part of the memory to silence, as in ``Agent.begin``.
+        acting: how, and for how long.
         view: draws what the agent sees, from a batch of observations; None leaves views out.
-        max_steps: an episode that has not ended by then is kept as far as it went.
     """
-    agent.begin(seed, greedy=greedy, ablate=ablate)
-    obs = env.reset(seed)
+    acting.begin(agent)
+    obs = env.reset(acting.seed)
     given: Obs | Transition = obs
     kept = _Kept()
-    for t in range(max_steps):
+    for t in range(acting.max_steps):
         kept.frames.append(_picture(env.render(0)))
         kept.views.append(view(obs) if view is not None else None)
         kept.observations.append(_first(obs))
@@ -90,9 +85,9 @@ def record_episode(
         if kept.cue_step is None and float(step.metrics.get("cue_seen", _NEVER)[0]) == 1:
             kept.cue_step = t + 1
         if bool(step.ended[0]):
-            return kept.recording(seed, step.metrics, ended=True)
+            return kept.recording(acting.seed, step.metrics, ended=True)
         obs, given = step.obs, step
-    return kept.recording(seed, {}, ended=False)
+    return kept.recording(acting.seed, {}, ended=False)
 
 
 _NEVER = torch.zeros(1)

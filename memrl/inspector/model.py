@@ -24,6 +24,7 @@ class Episode(NamedTuple):
     ended: bool  # False: it was cut off
     length: int  # T
     sources_method: str = ""  # how arrays["sources"] [T, T] was computed; empty without them
+    cue: int | None = None  # which cue it has, where the environment tells
 
     @property
     def returned(self) -> float:
@@ -47,6 +48,9 @@ class Panel(NamedTuple):
     rows: str = ""  # what the N entries are, such as "slot"
     names: Sequence[str] = ()  # of the N entries, where they have names
     order: Sequence[int] = ()  # the entries from top to bottom; empty: as they are
+    by_cue: Sequence[int] = ()  # another order: the cue explains most of the first; or empty
+    of_cue: Sequence[float] = ()  # how much it explains of each entry, η²
+    chance: float = 0.0  # the most η² to expect of one that has nothing to do with the cue
     note: str = ""  # beside the title, such as how it was computed
 
 
@@ -58,4 +62,5 @@ class RunPage(NamedTuple):
     episodes: Sequence[Episode]
     panels: Sequence[Panel]
     sheets: Mapping[str, TileSheet]  # of the pictures, by their key
+    env_steps: int = 0  # at which its checkpoint was saved
     experiments: Report | None = None  # what ``memrl probe`` found

@@ -96,6 +96,7 @@ def _run(run: RunPage) -> dict[str, Any]:
     return {
         "title": run.title,
         "facts": dict(run.facts),
+        "env_steps": run.env_steps,
         "episodes": [_episode(episode) for episode in run.episodes],
         "panels": [panel._asdict() for panel in run.panels],
         "sheets": {name: _sheet(sheet) for name, sheet in run.sheets.items()},

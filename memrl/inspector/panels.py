@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from memrl.inspector.attention import ATTENTION
 from memrl.inspector.model import Episode, Kind, Panel
+from memrl.inspector.order import alike, explained_by_cue
 from memrl.plots.memory import counted, plain_name
 
 SEEN, DECIDED, HELD = "Seen", "Decision", "Memory"
@@ -28,7 +29,6 @@ _TITLES: Final = {
 _DECIDED: Final = ("probabilities", "action_values", "value", "reward", "bonus", "surprise")
 _PER_ACTION: Final = ("probabilities", "action_values", "neighbour_values", "neighbour_distances")
 _FEW: Final = 12  # entries that are bars with names
-_LEAST_CLUSTERED: Final = 3
 _MOST_SHOWN: Final = 0.99  # quantile of what is stored at which its colours end
 
 
@@ -77,7 +77,8 @@ def _panel(episodes: Sequence[Episode], name: str, group: str, actions: Sequence
     low, high = _range(name, all_values)
     per_action = last in _PER_ACTION
     rows = "action" if per_action else _counted(last, kind)
-    order = _alike(all_values) if kind == "map" and rows == "unit" else []
+    order = alike(all_values) if kind == "map" and rows == "unit" else []
+    cue = explained_by_cue(episodes, name) if order else None
     title = _TITLES.get(last, plain_name(last))
     return Panel(
         kind,
@@ -89,6 +90,9 @@ def _panel(episodes: Sequence[Episode], name: str, group: str, actions: Sequence
         rows=rows,
         names=tuple(actions) if per_action else (),
         order=order,
+        by_cue=cue.order if cue else (),
+        of_cue=cue.shares.round(4).tolist() if cue else (),
+        chance=round(cue.chance, 4) if cue else 0.0,
     )
 
 
@@ -121,17 +125,3 @@ def _range(name: str, values: Sequence[NDArray[Any]]) -> tuple[float, float]:
         largest = float(np.quantile(spread[spread > 0], _MOST_SHOWN)) if largest else 0.0
     largest = largest or 1.0
     return (-largest if low < 0 else 0.0), largest
-
-
-def _alike(values: Sequence[NDArray[Any]]) -> list[int]:
-    """An order of units [T, N] in which those that move together stand side by side."""
-    steps = np.concatenate([each.reshape(len(each), -1) for each in values]).astype(np.float64)
-    if steps.shape[1] < _LEAST_CLUSTERED or len(steps) < _LEAST_CLUSTERED:
-        return []
-    centred = np.nan_to_num(steps - steps.mean(axis=0))
-    length = np.linalg.norm(centred, axis=0)
-    # Here, since it takes a fifth of a second and every run imports this module.
-    from scipy.cluster.hierarchy import leaves_list, linkage  # type: ignore[import-untyped]
-
-    courses = (centred / np.where(length > 0, length, 1.0)).T  # [N, T]
-    return [int(unit) for unit in leaves_list(linkage(courses, "average"))]

@@ -1,4 +1,4 @@
-"""Where the reads of recorded episodes come from, for as many steps as one can wait for."""
+"""What follows from the inputs of a memory: its gates, and where its reads come from."""
 
 from __future__ import annotations
 
@@ -21,18 +21,26 @@ class MemoryInputs:
 
     Args:
         agent: one without a memory core gets no sources.
+        forgets: its state is reset before each step.
     """
 
-    def __init__(self, agent: Agent) -> None:
+    def __init__(self, agent: Agent, *, forgets: bool = False) -> None:
+        self._agent, self._forgets = agent, forgets
         encoder, core = (getattr(agent.policy, name, None) for name in ("encoder", "core"))
         self._encoder = encoder
         self._core = core if encoder is not None and isinstance(core, MemoryCore) else None
         self._features: list[Tensor] = []  # of each step [B, I]
 
-    def add(self, obs: Obs) -> None:
-        """Keep a step, before the agent acts."""
-        if self._core is not None and self._encoder is not None:
-            self._features.append(self._encoder(obs))
+    def add(self, obs: Obs) -> dict[str, Tensor]:
+        """Keep a step, before the agent acts; returns what only that step will know: [B, ...]."""
+        if self._core is None or self._encoder is None:
+            return {}
+        features: Tensor = self._encoder(obs)
+        self._features.append(features)
+        state = None if self._forgets else self._agent.memory_state()
+        if state is None:
+            state = self._core.initial_state(len(features))
+        return self._core.step_diagnostics(features, state)
 
     def with_sources(self, episodes: Sequence[Episode], steps: int) -> list[Episode]:
         """The episodes, with ``sources`` [T, T] in those that fit into ``steps`` altogether."""

@@ -115,6 +115,10 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
         """Quantities to plot and log: weights over slots, usage, gates, all [B, ...]."""
         return {}
 
+    def step_diagnostics(self, x: Tensor, state: S) -> dict[str, Tensor]:
+        """What only the step knows that reads x [B, I] in ``state``: gates, all [B, ...]."""
+        return {}
+
     def edit(self, x: Tensor, before: S, after: S) -> Edit | None:
         """What the step from ``before`` to ``after`` did to the slots, for x [B, I].
 

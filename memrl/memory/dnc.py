@@ -258,3 +258,14 @@ class DNC(ControlledMemory[DNCState], Slotted):
             "write_strength": state.write_weights.sum(dim=-1),
             "read_entropy": entropy(state.read_weights),
         }
+
+    def step_diagnostics(self, x: Tensor, state: DNCState) -> dict[str, Tensor]:
+        hidden, _ = self._hidden(self._project(x), state)
+        ask = self._interface(self.interface(hidden))
+        usage = update_usage(state.usage, state.write_weights, state.read_weights, ask.free_gates)
+        return {
+            "allocation_weights": allocation_weights(usage),
+            "write_gate": ask.write_gate,
+            "allocation_gate": ask.allocation_gate,
+            "free_gates": ask.free_gates,
+        }

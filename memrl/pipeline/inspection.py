@@ -16,6 +16,7 @@ from memrl.config.models import Config
 from memrl.envs.catalogue import EnvCard
 from memrl.envs.description import action_text, entry_text
 from memrl.errors import RunError
+from memrl.evaluation.acting import Acting
 from memrl.inspector.model import RunPage
 from memrl.inspector.panels import choose_panels
 from memrl.inspector.record import Row, record_episodes
@@ -26,7 +27,6 @@ from memrl.rollout.tokens import Tokens
 from memrl.run.agent import Agent
 
 ACTION: Final = "action"
-EPISODE_STEPS: Final = 500  # at which an episode is cut off
 SOURCE_STEPS: Final = 200  # in episodes of which it is worked out where reads come from
 _TOLD_TWICE: Final = ("prev_action", "prev_reward")
 
@@ -34,12 +34,9 @@ _TOLD_TWICE: Final = ("prev_action", "prev_reward")
 def inspect_run(
     config: Config,
     agent: Agent,
+    acting: Acting,
     *,
     episodes: int,
-    seed: int,
-    greedy: bool,
-    max_steps: int = EPISODE_STEPS,
-    ablate: str | None = None,
     source_steps: int = SOURCE_STEPS,
     facts: Mapping[str, str] | None = None,
 ) -> RunPage:
@@ -48,11 +45,8 @@ def inspect_run(
     Args:
         config: of the run.
         agent: as it was trained.
+        acting: how, and for how long.
         episodes: how many.
-        seed: of the environments and of acting.
-        greedy: take the likeliest action instead of a sampled one.
-        max_steps: an episode is cut off there.
-        ablate: the part of the memory to silence, as in ``Agent.begin``.
         source_steps: see ``record_episodes``.
         facts: shown beside the run.
 
@@ -72,15 +66,12 @@ def inspect_run(
         recorded = record_episodes(
             agent,
             env,
-            seed=seed,
-            greedy=greedy,
-            ablate=ablate,
+            acting,
             view=draw_view,
             tell=tell,
             numbers=numbers,
             bonus=agent.bonus_for(env) if isinstance(agent, PPO) else None,
             gamma=float(getattr(config.agent, "gamma", 1.0)),
-            max_steps=max_steps,
             source_steps=source_steps,
         )
         if not agent.memory():
@@ -88,11 +79,12 @@ def inspect_run(
             raise RunError(f"{name} shows no diagnostics: there is no memory to inspect")
     names = action_names(card, env.action_space)
     return RunPage(
-        title=picture_title(config, ablate=ablate),
-        facts=facts or {},
+        title=picture_title(config, ablate=acting.ablate),
+        facts={**(facts or {}), "env steps": f"{agent.env_steps:,}"},
         episodes=recorded.episodes,
         panels=choose_panels(recorded.episodes, actions=names, seen=numbers),
         sheets=recorded.sheets,
+        env_steps=agent.env_steps,
     )
 
 

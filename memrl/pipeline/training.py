@@ -17,6 +17,7 @@ from memrl.agents.ppo.config import PPOConfig
 from memrl.config.models import Config
 from memrl.distributed.collectives import ranks
 from memrl.distributed.group import Joined
+from memrl.evaluation.acting import Acting
 from memrl.evaluation.evaluate import Evaluation
 from memrl.evaluation.recording import Recording, record_episode
 from memrl.inspector.page import write_page
@@ -192,9 +193,8 @@ class TrainJob(Job[Config, Agent]):
             page = inspect_run(
                 self.config,
                 self.learner,
+                Acting(seed_for(self.config.seed, "inspect"), greedy=how.greedy),
                 episodes=how.inspect,
-                seed=seed_for(self.config.seed, "inspect"),
-                greedy=how.greedy,
                 facts={"run": str(directory)},
             )
             write_page(directory.page, [page], title=page.title)
@@ -204,14 +204,12 @@ class TrainJob(Job[Config, Agent]):
         config = self.config
         env = make_env(config, num=1)
         try:
-            recording = record_episode(
-                self.learner,
-                env,
-                seed=seed_for(config.seed, "watch"),
+            acting = Acting(
+                seed_for(config.seed, "watch"),
                 greedy=config.evaluate.greedy,
-                view=draw_view,
                 max_steps=film_steps(config.evaluate.max_steps),
             )
+            recording = record_episode(self.learner, env, acting, view=draw_view)
         finally:
             env.close()
         return recording, env.observation_space

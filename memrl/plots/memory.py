@@ -116,6 +116,8 @@ def counted(name: str) -> str:
     """What the entries of a diagnostic are."""
     if name == "action_values":
         return "action"
+    if name.endswith("_gates"):
+        return "head"
     return "slot" if "weights" in name or "usage" in name else "unit"
 
 

@@ -174,6 +174,14 @@ class Stacked(SeveralCores):
             for name, value in core.diagnostics(own).items()
         }
 
+    def step_diagnostics(self, x: Tensor, state: tuple[Any, ...]) -> dict[str, Tensor]:
+        told: dict[str, Tensor] = {}
+        start = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+        for i, (core, own) in enumerate(zip(self._cores(), state, strict=True)):
+            told |= {f"{i}.{name}": v for name, v in core.step_diagnostics(x, own).items()}
+            x, _ = core.step(x, own, start)
+        return told
+
     def silence(self, part: str | None) -> None:
         super().silence(part)
         for core in self._cores():

@@ -79,6 +79,12 @@ class TwoMemories(MemoryCore[TwoStates]):
         critics = self.critic.diagnostics(state.critic)
         return self.actor.diagnostics(state.actor) | {f"critic.{k}": v for k, v in critics.items()}
 
+    def step_diagnostics(self, x: Tensor, state: TwoStates) -> dict[str, Tensor]:
+        one, two = self._inputs(x)
+        critics = self.critic.step_diagnostics(two, state.critic)
+        told = self.actor.step_diagnostics(one, state.actor)
+        return told | {f"critic.{name}": value for name, value in critics.items()}
+
     def silence(self, part: str | None) -> None:
         self.actor.silence(part)
         self.critic.silence(part if part in self.critic.ablations else None)

@@ -45,7 +45,7 @@ class Result(NamedTuple):
     when: When
     score: Estimate  # success, or return where the task has no success
     change: Estimate | None  # of the score, episode by episode; None: nothing was changed
-    other: Estimate | None  # rate of ending with the paired episode's cue; None: there are no cues
+    other: Estimate | None  # rate of ending with the paired episode's cue; None: that is not told
     again: Estimate | None  # rate of seeing the own cue again after the moment; None likewise
     unaided_score: Estimate | None  # of the episodes that did not; None: there are none
     unaided_other: Estimate | None
@@ -214,7 +214,7 @@ class Experiments:
 
     def _other(self, played: Played, rows: NDArray[np.bool_]) -> Estimate | None:
         """How often an episode ends with the cue of the episode that it is paired with."""
-        if self._donor is None or self.plain.cue is None:
+        if self._donor is None or self.plain.cue is None or played.choice is None:
             return None
         paired = rows & (self._donor != NEVER)
         if not paired.any():

@@ -31,7 +31,8 @@ class Played(NamedTuple):
     length: NDArray[np.int64]  # [B]  env steps
     ended: NDArray[np.bool_]  # [B]; False: cut off
     cue: NDArray[np.int64] | None  # [B]; None: the environment tells of no cue
-    choice: NDArray[np.int64]  # [B]; the cue that the last action chose, or NEVER
+    # [B]; the cue that the last action chose, or NEVER; None: the environment does not tell
+    choice: NDArray[np.int64] | None
     first_seen: NDArray[np.int64]  # [B]; the first step that saw the cue, or NEVER
     last_seen: NDArray[np.int64]  # [B]; the last one
 
@@ -98,7 +99,8 @@ class _Kept:
         self._success = torch.full_like(self._returns, 0.0 if has_success else math.nan)
         self._length = torch.zeros_like(self.running, dtype=torch.int64)
         never = torch.full_like(self._length, NEVER)
-        self._choice, self._first, self._last = never, never, never
+        self._first, self._last = never, never
+        self._choice: Tensor | None = None
         self._cue = None if cue is None else cue.identity
 
     def see(self, t: int) -> None:
@@ -118,7 +120,8 @@ class _Kept:
             success = step.metrics["success"].double()
             self._success = torch.where(ends, success, self._success)
         if choice is not None:
-            self._choice = torch.where(ends, choice, self._choice)
+            before = self._first.new_full((), NEVER) if self._choice is None else self._choice
+            self._choice = torch.where(ends, choice, before)
         self.running = self.running & ~ends
         return bool(self.running.any())
 
@@ -129,7 +132,7 @@ class _Kept:
             length=self._length.cpu().numpy(),
             ended=(~self.running).cpu().numpy(),
             cue=None if self._cue is None else self._cue.cpu().numpy(),
-            choice=self._choice.cpu().numpy(),
+            choice=None if self._choice is None else self._choice.cpu().numpy(),
             first_seen=self._first.cpu().numpy(),
             last_seen=self._last.cpu().numpy(),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -13,6 +14,8 @@ from memrl.evaluation.statistics import Estimate
 from memrl.probing.cue_reads import CueReads
 from memrl.probing.experiments import Experiments, Result, When
 from memrl.probing.provenance import METHODS
+from memrl.run.agent import Agent
+from memrl.run.machine import commit, versions
 
 
 class _Record(BaseModel):
@@ -73,10 +76,20 @@ class Reads(_Record):
     cue: tuple[int, int]
 
 
+class Checkpoint(_Record):
+    """What was experimented on, and by which memrl."""
+
+    which: Literal["last", "best"]
+    env_steps: int  # at which it was saved
+    version: str | None  # of the installed memrl
+    commit: str | None  # of its source, with a word if files differ from it; None: no checkout
+
+
 class Report(_Record):
     """Everything that was found. Without a cue ``readouts`` is empty and ``reads`` None."""
 
     run: str
+    checkpoint: Checkpoint | None = None  # None: the file is older than this entry
     known: dict[str, float]  # levels of the score by name
     measure: str  # "success" or "return"
     episodes: int
@@ -87,7 +100,12 @@ class Report(_Record):
 
 
 def report_of(
-    experiments: Experiments, results: Sequence[Result], *, run: str, known: Mapping[str, float]
+    experiments: Experiments,
+    results: Sequence[Result],
+    *,
+    run: str,
+    checkpoint: Checkpoint,
+    known: Mapping[str, float],
 ) -> Report:
     """The report on a run.
 
@@ -95,10 +113,12 @@ def report_of(
         experiments: that were run.
         results: of them, at least one.
         run: its path.
+        checkpoint: of the agent.
         known: levels of the score by name.
     """
     return Report(
         run=run,
+        checkpoint=checkpoint,
         known=dict(known),
         measure=experiments.measure,
         episodes=len(experiments.rows),
@@ -115,6 +135,14 @@ def report_of(
         },
         reads=None if experiments.reads is None else _reads(experiments.reads),
     )
+
+
+def checkpoint_of(agent: Agent, which: Literal["last", "best"]) -> Checkpoint:
+    """The entry on an agent's checkpoint, and on this memrl."""
+    source = commit()
+    told = None if source is None else source["sha"] + " with changes" * source["dirty"]
+    version = versions()["memrl"]
+    return Checkpoint(which=which, env_steps=agent.env_steps, version=version, commit=told)
 
 
 def read_report(path: Path) -> Report:

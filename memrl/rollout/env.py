@@ -158,7 +158,8 @@ class BatchedEnv(ABC):
     def choice(self, action: Tensor) -> Tensor | None:
         """The cue that an episode ends with if ``action`` [B] is taken now, int64 [B].
 
-        It is numbered as ``Cue.identity``, and -1 where the action chooses none. None without cues.
+        It is numbered as ``Cue.identity``, and -1 where the action chooses none. None without cues,
+        and where the right action does not tell which cue it was chosen for.
         """
         return None
 

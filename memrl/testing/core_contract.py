@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import torch
 from safetensors.torch import load, save
+from torch import Tensor
 
 from memrl.memory import state as states
 from memrl.memory.core import MemoryCore
@@ -203,10 +204,14 @@ def every_parameter_learns(core: Core) -> None:
 
 
 def diagnostics_are_plain_numbers(core: Core) -> None:
-    """Diagnostics are [B, ...], keep their shape and are detached."""
-    first, later = (
-        core.diagnostics(state) for state in (core.initial_state(ROWS), used_state(core))
-    )
+    """Diagnostics are [B, ...], keep their shape and are detached; those of a step likewise."""
+
+    def told(state: Any) -> dict[str, Tensor]:
+        with torch.no_grad():
+            of_step = core.step_diagnostics(inputs(core)[0], state)
+        return core.diagnostics(state) | of_step
+
+    first, later = told(core.initial_state(ROWS)), told(used_state(core))
     require(first.keys() == later.keys(), f"diagnostics are first {[*first]}, later {[*later]}")
     for name, value in later.items():
         shape = list(value.shape)

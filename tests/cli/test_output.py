@@ -1,10 +1,11 @@
-"""Tables fit the terminal, and lose nothing."""
+"""Tables fit the terminal, and lose nothing; a config is shown as far as it is read."""
 
 from __future__ import annotations
 
 import pytest
 
-from memrl.cli.output import NO_BREAK, table
+from memrl.cli.output import NO_BREAK, config_lines, table
+from memrl.config.composition import compose
 
 HEADINGS = ["memory", "seeds", "success", "where"]
 ROWS = [
@@ -51,3 +52,13 @@ def test_a_narrow_terminal_gets_a_block_for_each_row():
 def test_what_belongs_together_is_not_broken():
     lines = table(["a"], [[f"60.0% [0%,{NO_BREAK}100%]"]], width=12).splitlines()
     assert lines == ["a", "60.0%", "[0%, 100%]"]
+
+
+def test_a_run_shows_no_key_that_it_does_not_read():
+    shown = " ".join(
+        config_lines(compose(["agent.bonus.kind=none", "agent.auxiliary.kind=predict"]))
+    )
+    assert "bonus.kind=none" in shown
+    assert "bonus.scale" not in shown
+    assert "auxiliary.weight=0.1" in shown
+    assert "auxiliary.distance" not in shown

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from test_app import memrl, sentence  # noqa: F401  a fixture
 
 import memrl as library
+from memrl.cli.probe import notes
+from memrl.evaluation.statistics import mean
+from memrl.probing.experiments import WIPED, Result
 
 SMALL = ["env.num=2", "agent.steps=8", "agent.bptt=4", "agent.minibatches=1", "total_steps=64",
          "evaluate.episodes=3", "threads=1", "track=off", "run.pictures=false"]  # fmt: skip
@@ -36,6 +41,8 @@ def test_it_prints_a_table_and_leaves_a_file_and_a_picture(memrl, run, tmp_path)
     assert (tmp_path / "new" / "probe.png").read_bytes().startswith(b"\x89PNG")
     told = json.loads((tmp_path / "new" / "probe.json").read_text())
     assert told["known"]["memoryless"] == 0.5
+    assert (told["checkpoint"]["which"], told["checkpoint"]["env_steps"]) == ("last", 64)
+    assert told["checkpoint"]["version"] == library.__version__
     assert told["experiments"][0]["name"] == "undisturbed"
     assert told["reads"]["method"] == "writes"
     assert not (run / "probe.json").exists()
@@ -100,7 +107,19 @@ def test_inspect_shows_the_results(memrl, run):  # noqa: F811
     assert '"meaning":"exact: what each step wrote' in (run / "inspect.html").read_text()
 
 
-@pytest.mark.slow  # as above
+def test_those_that_do_not_look_again_are_told_apart():
+    again, others = (mean(values) for values in ([1, 1, 1, 0], [0, 1, 0, 1]))
+    result = Result(WIPED, 0.75, mean([1.0]), None, None, again, others, None, 0)
+    unseen = result._replace(when=1.0, again=mean([0, 0, 0, 0]))
+    here = SimpleNamespace(rows=np.ones(4, bool), measure="success", plain=SimpleNamespace(cue=1),
+                           readouts={}, reads=None)  # fmt: skip
+    _, line = notes(here, [result, unseen], None, {})
+    assert line == (
+        f"wiped once, 75%: 75% see their own cue again; success of the others: {others}"
+    )
+
+
+@pytest.mark.slow  # cues are missed in tests/probing, too
 def test_an_environment_that_tells_of_no_cue(memrl, tmp_path):  # noqa: F811
     trained(tmp_path / "counting", "env=probe/Counting-v0", "memory=gru", "memory.hidden_dim=7")
     outcome = memrl("probe", "counting", "episodes=11")

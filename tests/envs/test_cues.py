@@ -11,6 +11,7 @@ TASKS = [
     ("probe/TMaze-v0", {"length": 2}),
     ("probe/PassiveTMaze-v0", {"length": 2}),
     ("probe/Recall-v0", {"cues": 3, "delay": 1}),
+    ("probe/DelayedMatch-v0", {"cues": 2, "delay": 1}),
     ("MiniGrid-MemoryS7-v0", {}),
 ]
 
@@ -39,6 +40,23 @@ def test_an_episode_is_a_success_exactly_if_it_ends_with_its_cue(id, options):
     assert 0 < successes < ended
 
 
+def test_the_last_card_that_is_named_is_the_choice_of_repeat_first():
+    ended = 0
+    for cue, choice, step in stepped(make("popgym-RepeatFirstEasy-v0", 31), 103):
+        right = choice == cue.identity
+        assert right[step.ended].equal(step.reward[step.ended] > 0)
+        assert choice[~step.ended].eq(-1).all()
+        ended += int(step.ended.sum())
+    assert ended == 62
+
+
+def test_of_many_samples_different_tells_none():
+    env = make("probe/DelayedMatch-v0", 7, cues=3)
+    env.reset(5)
+    assert env.cue().identity.max() == 2
+    assert env.choice(torch.zeros(7, dtype=torch.int64)) is None
+
+
 @pytest.mark.parametrize(("id", "options"), TASKS)
 def test_the_cue_stays_the_same_for_an_episode_and_there_are_several(id, options):
     before, over, seen = None, None, set()
@@ -55,6 +73,8 @@ def test_the_cue_stays_the_same_for_an_episode_and_there_are_several(id, options
     [
         ("probe/TMaze-v0", lambda obs: obs["obs"]),
         ("probe/Recall-v0", lambda obs: obs["obs"]),
+        ("probe/DelayedMatch-v0", lambda obs: obs["obs"]),
+        ("popgym-RepeatFirstEasy-v0", lambda obs: obs["obs"]),
         ("probe/PassiveTMaze-v0", lambda obs: (obs["obs"][:, 1].long() + 1) // 2),
     ],
 )

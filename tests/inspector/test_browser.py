@@ -37,8 +37,8 @@ def browser():
 
 @pytest.fixture(scope="module")
 def runs():
-    first, second = made_up_run(), made_up_run("gru on made-up/Task-v0", seed=4)
-    return [first._replace(experiments=made_up_report(EVIL)), second]
+    first, second = made_up_run(cues=True), made_up_run("gru on made-up/Task-v0", seed=4)
+    return [first._replace(experiments=made_up_report(EVIL), env_steps=1013), second]
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +173,18 @@ def test_a_hover_tells_what_was_recorded(show, runs):
     assert number(text) == pytest.approx(arrays["probabilities"][4, 1], rel=1e-3)
 
 
+def test_a_hover_tells_gates_and_allocation(show, runs):
+    page, arrays = show("#episode=0&step=4"), runs[0].episodes[0].arrays
+    at = (6 + 0.5) / LENGTHS[0]
+    for name in ("write_gate", "allocation_gate"):
+        text = hover(page, name, at, 0.5)
+        assert text.startswith("step 6 · ")
+        assert number(text) == pytest.approx(arrays[name][6, 0], rel=1e-3)
+    text = hover(page, "allocation_weights", at, (2 + 0.5) / 7)
+    assert text.startswith("step 6 · slot 2 · ")
+    assert number(text) == pytest.approx(arrays["allocation_weights"][6, 2], rel=1e-3, abs=1e-6)
+
+
 def test_a_hover_over_units_names_the_unit_and_not_its_row(show, runs):
     page = show("#episode=0&step=4")
     (panel,) = (each for each in runs[0].panels if each.array == "hidden")
@@ -181,6 +193,32 @@ def test_a_hover_over_units_names_the_unit_and_not_its_row(show, runs):
     assert text.startswith(f"step 6 · unit {unit} · ")
     want = runs[0].episodes[0].arrays["hidden"][6, unit]
     assert number(text) == pytest.approx(want, abs=1e-3)
+
+
+def test_units_are_sorted_by_the_cue_where_that_is_chosen(show, runs):
+    page = show("#episode=0&step=4")
+    (panel,) = (each for each in runs[0].panels if each.array == "hidden")
+    before = pixels(page)
+    page.select_option("#sorted", "cue")
+    after = pixels(page)
+    assert [name for name in before if before[name] != after[name]] == ["hidden map"]
+    text = hover(page, "hidden", (6 + 0.5) / LENGTHS[0], (5 + 0.5) / 37)
+    unit = panel.by_cue[5]
+    share = float(f"{100 * panel.of_cue[unit]:.2g}")
+    assert text.startswith(f"step 6 · unit {unit} · the cue explains {share:g}\u00a0% · ")
+    want = runs[0].episodes[0].arrays["hidden"][6, unit]
+    assert number(text) == pytest.approx(want, abs=1e-3)
+    head = page.inner_text('.panel[data-array="hidden"] h4')
+    assert f"by chance up to {float(f'{100 * panel.chance:.2g}'):g}\u00a0%" in head
+    again = show("#" + page.url.partition("#")[2])
+    assert again.eval_on_selector("#sorted", "select => select.value") == "cue"
+    assert pixels(again)["hidden map"] == after["hidden map"]
+
+
+def test_nothing_is_sorted_by_a_cue_that_nobody_knows(show, tmp_path):
+    path = tmp_path / "inspect.html"
+    write_page(path, [made_up_run()], title="dnc")
+    assert show(path=path).locator("#sorting").is_hidden()
 
 
 def test_a_hover_over_a_step_lights_up_its_sources(show):
@@ -300,7 +338,16 @@ def test_experiments_stand_below_the_episodes_of_their_run(show):
     rows = [row.inner_text().split("\t") for row in section.query_selector_all("tbody tr")]
     assert [row[0] for row in rows] == ["undisturbed", EVIL, "wiped once"]
     assert rows[2][1] == "25%"
-    assert rows[2][3:] == ["0.73 [0.667, 0.792]", "−0.25", "0.27"]
+    assert rows[2][3:6] == ["0.73 [0.667, 0.792]", "−0.25", "0.27"]
+    assert rows[2][6:] == ["0.875 [0.813, 0.938]", "0.375 [0.313, 0.438]"]
+    assert rows[1][6:] == ["", ""]
+    head = section.query_selector("thead").inner_text()
+    assert head.rstrip().endswith("sees its cue again\tsuccess of the others")
+    assert (
+        f"the last checkpoint, at 1,013 env steps · memrl 1.7 · commit {EVIL}"
+        in section.inner_text()
+    )
+    assert section.query_selector(".marked") is None
     assert "0.75 [0.688, 0.813] was written by steps that saw it" in section.inner_text()
     assert f"by {EVIL}" in section.inner_text()
     heading = section.query_selector("h2")
@@ -332,6 +379,20 @@ def test_a_longer_bar_is_a_higher_success_in_both_themes(show):
     for scheme in ("light", "dark"):
         undisturbed, silenced, wiped = show(scheme=scheme).evaluate(script)
         assert silenced + 0.1 < wiped < undisturbed - 0.1
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "told"),
+    [
+        (made_up_report().checkpoint, "another checkpoint, at 1,013 env steps; the episodes above"),
+        (None, "does not say of which checkpoint"),
+    ],
+)  # fmt: skip
+def test_results_of_another_checkpoint_are_marked(show, tmp_path, checkpoint, told):
+    path = tmp_path / "inspect.html"
+    report = made_up_report().model_copy(update={"checkpoint": checkpoint})
+    write_page(path, [made_up_run()._replace(experiments=report, env_steps=2027)], title="dnc")
+    assert told in show(path=path).inner_text(".experiments .marked")
 
 
 def test_a_page_without_experiments_does_not_speak_of_them(show, tmp_path):

@@ -8,6 +8,7 @@ from small_agents import make_agent
 from torch import nn
 
 from memrl.envs.make import make
+from memrl.evaluation.acting import Acting
 from memrl.inspector.attention import Attention
 from memrl.inspector.record import record_episodes
 from memrl.memory.ops.attention import Ring, rotate, window
@@ -37,7 +38,7 @@ def test_both_ways_of_reading_the_past_tell_the_same_weights(age):
 @pytest.mark.parametrize("memory", ["gtrxl", "compressive"])
 def test_attention_is_recorded_newest_first_and_sums_to_one(memory):
     agent = make_agent(memory, memory_options={"layers": 2, "memory_len": 5, "heads": 2})
-    arrays = record_episodes(agent, recall(2), seed=5).episodes[0].arrays
+    arrays = record_episodes(agent, recall(2), Acting(5)).episodes[0].arrays
     assert {"0.attention", "1.attention"} <= set(arrays)
     weights = torch.from_numpy(arrays["1.attention"])
     torch.testing.assert_close(weights.sum(-1), torch.ones(4, 2))

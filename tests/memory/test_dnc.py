@@ -9,6 +9,7 @@ import torch
 
 from memrl.memory import DNC, MemoryCore
 from memrl.memory.ops.addressing import content_weights, masked_content_weights
+from memrl.memory.ops.allocation import allocation_weights
 from memrl.memory.state import leaves, map_state
 
 T, B, IN, N, W, R = 5, 3, 2, 7, 11, 2
@@ -282,3 +283,18 @@ def test_extreme_inputs_stay_finite_with_their_gradients():
     x = 1e6 * torch.randn(T, B, IN, dtype=torch.float64)
     run(core, x=x).y.sum().backward()
     assert all(p.grad.isfinite().all() for p in core.parameters())
+
+
+@pytest.mark.parametrize("options", [{}, {"controller": "feedforward"}])
+def test_step_diagnostics_are_what_the_step_writes_with(options):
+    core = build(**options)
+    before = run(core).state
+    x = torch.randn(1, B, IN, dtype=torch.float64)
+    after = run(core, before, x=x).state
+    told = core.step_diagnostics(x[0], before)
+    torch.testing.assert_close(told["allocation_weights"], allocation_weights(after.usage))
+    by_content = after.write_weights / told["write_gate"]
+    by_content = by_content - told["allocation_gate"] * told["allocation_weights"]
+    by_content = by_content / (1 - told["allocation_gate"])
+    torch.testing.assert_close(by_content.sum(-1), torch.ones(B, dtype=torch.float64))
+    assert (by_content > 0).all()

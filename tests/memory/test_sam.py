@@ -195,6 +195,20 @@ def test_a_closed_interpolation_gate_replaces_the_least_recent_word_by_the_new_o
         assert after.memory[b, rest].equal(state.memory[b, rest])
 
 
+def test_step_diagnostics_tell_the_slot_that_is_allocated_and_the_gates():
+    core = certain(with_gates(build(), alpha=1, gamma=0))
+    state = core.initial_state(B)
+    for step in range(2 * N):
+        x = draw(B, IN)
+        told = core.step_diagnostics(x, state)
+        after = run(core, 1, state, x=x[None]).state
+        changed = (after.memory != state.memory).any(dim=-1)
+        assert changed.equal(told["allocation_weights"] == 1), step
+        state = after
+    assert told["write_gates"].tolist() == [[1.0] * R] * B
+    assert told["interpolation_gates"].tolist() == [[0.0] * R] * B
+
+
 def test_an_open_interpolation_gate_leaves_the_least_recent_word_alone():
     core = certain(with_gates(build(), alpha=1, gamma=1))
     state = run(build(), 3 * N).state

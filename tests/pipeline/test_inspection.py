@@ -8,6 +8,7 @@ import pytest
 
 from memrl.config.composition import compose
 from memrl.errors import RunError
+from memrl.evaluation.acting import Acting
 from memrl.pipeline.build import make_agent, make_env
 from memrl.pipeline.inspection import inspect_run
 
@@ -18,8 +19,7 @@ def page_of(*words, **more):
     config = compose([*TASK, *words])
     with closing(make_env(config)) as env:
         agent = make_agent(config, env)
-    how = {"episodes": 2, "seed": 5, "greedy": False, "max_steps": 50} | more
-    return inspect_run(config, agent, **how)
+    return inspect_run(config, agent, Acting(5, max_steps=50, **more), episodes=2)
 
 
 def test_observations_and_actions_are_words():
@@ -41,7 +41,7 @@ def test_the_nearest_keys_of_an_episodic_agent_are_shown():
     with closing(make_env(config)) as env:
         agent = make_agent(config, env)
         agent.learn(3 * 256, lambda metrics: None)
-    page = inspect_run(config, agent, episodes=2, seed=5, greedy=True, max_steps=50)
+    page = inspect_run(config, agent, Acting(5, greedy=True, max_steps=50), episodes=2)
     (panel,) = (panel for panel in page.panels if panel.array == "neighbour_values")
     actions = page.episodes[0].arrays["action_values"].shape[1]
     assert (panel.kind, panel.rows, len(panel.names)) == ("matrix", "action", actions)

@@ -11,6 +11,7 @@ from run_fakes import Countdown, WalkAgent
 from small_agents import make_agent
 
 from memrl.errors import RunError
+from memrl.evaluation.acting import Acting
 from memrl.evaluation.learning_curve import moving_mean, read_curve
 from memrl.evaluation.recording import record_episode
 from memrl.evaluation.statistics import Estimate
@@ -34,9 +35,9 @@ def labels(axes):
     return [text.get_text() for text in axes.get_legend().get_texts()]
 
 
-def record(seed_of_length, **kwargs):
+def record(seed_of_length, view=None, **how):
     for seed in range(50):
-        recording = record_episode(WalkAgent(), Countdown(1), seed=seed, **kwargs)
+        recording = record_episode(WalkAgent(), Countdown(1), Acting(seed, **how), view=view)
         if recording.length == seed_of_length:
             return recording
     raise AssertionError("no such episode")
@@ -149,7 +150,7 @@ def test_smoothing_is_right_when_the_window_is_wider_than_the_run():
 
 def test_a_recording_keeps_what_was_seen_even_where_an_environment_writes_over_it():
     recording = record_episode(
-        make_agent("none", Overwriting()), Overwriting(), seed=0, max_steps=5
+        make_agent("none", Overwriting()), Overwriting(), Acting(0, max_steps=5)
     )
     assert [int(o["obs"]) for o in recording.observations] == [0, 1, 2, 3, 4]
 

@@ -15,10 +15,11 @@ from memrl.probing.changes import Capture, transplant
 from memrl.probing.cue_reads import LONGEST, Inputs, examples, reads_of_cue
 from memrl.probing.experiments import OTHER, OTHER_SLOTS, SAME, SWEPT, WIPED, Experiments
 from memrl.probing.play import play
-from memrl.probing.report import report_of, when_as_text
+from memrl.probing.report import Checkpoint, report_of, when_as_text
 from memrl.rollout.env import Cue
 
 B = 61
+CHECKPOINT = Checkpoint(which="best", env_steps=13, version=None, commit=None)
 
 
 def experiments(**options):
@@ -121,7 +122,8 @@ def test_what_it_reads_comes_from_the_step_that_saw_the_cue(run):
 
 
 def test_everything_is_told_in_plain_values(run):
-    told = report_of(*run, run="runs/here", known={"memoryless": 0.3})
+    told = report_of(*run, run="runs/here", checkpoint=CHECKPOINT, known={"memoryless": 0.3})
+    assert told.checkpoint == CHECKPOINT
     assert told.measure == "success"
     assert (told.episodes, told.counted) == (B, B)
     assert [each.name for each in told.experiments] == [result.name for result in run[1]]
@@ -223,7 +225,17 @@ def test_without_cues_nothing_is_transplanted_or_read_off():
     assert not names & {OTHER, SAME, OTHER_SLOTS}
     assert here.readouts == {}
     assert here.reads is None
-    assert report_of(here, results, run="here", known={}).reads is None
+    assert report_of(here, results, run="here", checkpoint=CHECKPOINT, known={}).reads is None
+
+
+def test_where_no_choice_is_told_nothing_is_said_of_the_other_cue():
+    env = make("probe/DelayedMatch-v0", 23, cues=3)
+    here = Experiments(make_agent("gru", env), env, seed=5, limit=9)
+    results = [*here.results()]
+    (given, *_) = (result for result in results if result.name == OTHER)
+    assert given.other is given.unaided_other is None
+    assert given.change.samples == 23
+    report_of(here, results, run="here", checkpoint=CHECKPOINT, known={})
 
 
 def test_a_task_without_success_is_scored_by_its_return():

@@ -39,6 +39,13 @@ def test_an_interval_without_bounds_is_written_as_json_has_it():
     assert json.loads(told.model_dump_json())["low"] is None
 
 
+def test_a_file_that_is_older_than_the_entry_on_its_checkpoint_is_read(file):
+    told = json.loads(file.read_text())
+    del told["checkpoint"]
+    file.write_text(json.dumps(told))
+    assert read_report(file) == made_up_report().model_copy(update={"checkpoint": None})
+
+
 def test_what_a_later_version_adds_is_not_read(file):
     told = {**json.loads(file.read_text()), "new": [{"in": "a later version"}]}
     file.write_text(json.dumps(told))

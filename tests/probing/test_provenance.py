@@ -11,6 +11,7 @@ from small_agents import make_agent
 from suites import slow_but
 
 from memrl.envs.make import make
+from memrl.evaluation.acting import Acting
 from memrl.evaluation.recording import record_episode
 from memrl.memory import build
 from memrl.memory.registry import names
@@ -116,7 +117,7 @@ def test_of_every_memory_no_step_reads_what_comes_later(name):
 def test_the_reads_of_a_recorded_episode_are_those_of_its_observations():
     env = make("probe/Recall-v0", 1, delay=2, prev_action=True, prev_reward=True)
     agent = make_agent("dnc", env)
-    recording = record_episode(agent, env, seed=3)
+    recording = record_episode(agent, env, Acting(3))
     got = sources_of(agent, recording)
     obs = {
         key: torch.as_tensor(np.stack([entry[key] for entry in recording.observations]))
@@ -131,6 +132,6 @@ def test_the_reads_of_a_recorded_episode_are_those_of_its_observations():
 
 def test_an_agent_without_a_core_has_no_reads():
     env = Countdown(1)
-    recording = record_episode(WalkAgent(), env, seed=3)
+    recording = record_episode(WalkAgent(), env, Acting(3))
     with pytest.raises(ValueError, match="WalkAgent has no memory core that reads"):
         sources_of(WalkAgent(), recording)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memrl.probing.report import Experiment, Interval, ReadOff, Reads, Report
+from memrl.probing.report import Checkpoint, Experiment, Interval, ReadOff, Reads, Report
 
 STEPS = (-1, 0, 2)
 
@@ -11,6 +11,7 @@ def made_up_report(name: str = "reads silenced") -> Report:
     """Three experiments, a readout at ``STEPS``, and where reads come from."""
     return Report(
         run="runs/made-up",
+        checkpoint=Checkpoint(which="last", env_steps=1013, version="1.7", commit=name),
         known={"memoryless": 0.5},
         measure="success",
         episodes=53,
@@ -18,7 +19,7 @@ def made_up_report(name: str = "reads silenced") -> Report:
         experiments=[
             _experiment("undisturbed", None, 0.98),
             _experiment(name, None, 0.51, changed=True),
-            _experiment("wiped once", 0.25, 0.73, changed=True),
+            _experiment("wiped once", 0.25, 0.73, changed=True, again=0.875),
         ],
         readouts={
             "cue": ReadOff(
@@ -42,7 +43,12 @@ def made_up_report(name: str = "reads silenced") -> Report:
 
 
 def _experiment(
-    name: str, when: float | None, score: float, *, changed: bool = False
+    name: str,
+    when: float | None,
+    score: float,
+    *,
+    changed: bool = False,
+    again: float | None = None,
 ) -> Experiment:
     return Experiment(
         name=name,
@@ -50,8 +56,8 @@ def _experiment(
         score=_interval(score),
         change=_interval(score - 0.98) if changed else None,
         other=_interval(1 - score),
-        again=None,
-        unaided_score=None,
+        again=None if again is None else _interval(again),
+        unaided_score=None if again is None else _interval(0.375),
         unaided_other=None,
         cut_off=0,
     )

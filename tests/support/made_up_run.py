@@ -16,11 +16,14 @@ EVIL = "<img src=x onerror=alert(1)>"
 ACTIONS = ("left", "right", "forward")
 
 
-def made_up_run(title: str = "dnc on made-up/Task-v0", seed: int = 3) -> RunPage:
-    """Five episodes, as ``LENGTHS`` and ``OUTCOMES`` say."""
+def made_up_run(
+    title: str = "dnc on made-up/Task-v0", seed: int = 3, *, cues: bool = False
+) -> RunPage:
+    """Five episodes, as ``LENGTHS`` and ``OUTCOMES`` say; units are sorted by ``cues``, too."""
     draws, tiler = np.random.default_rng(seed), Tiler()
     episodes = [_episode(draws, tiler, *facts) for facts in zip(LENGTHS, OUTCOMES, strict=True)]
-    panels = choose_panels(episodes, actions=ACTIONS)
+    known = [each._replace(cue=i % 2) for i, each in enumerate(2 * episodes)]  # enough for a share
+    panels = choose_panels(known if cues else episodes, actions=ACTIONS)
     return RunPage(title, {"run": EVIL}, episodes, panels, {"frame": tiler.sheet()})
 
 
@@ -38,6 +41,9 @@ def _episode(
         "surprise": np.append(draws.normal(size=length - 1), np.nan),
         "read_weights": draws.dirichlet(np.full(7, 0.3), (length, 2)),
         "usage": draws.random((length, 7)),
+        "allocation_weights": draws.dirichlet(np.full(7, 0.2), length),
+        "allocation_gate": draws.random((length, 1)),
+        "write_gate": draws.random((length, 1)),
         "hidden": draws.normal(size=(length, 37)),
         "memory": draws.normal(size=(length, 7, 5)),
         "link": draws.dirichlet(np.full(7, 0.1), (length, 7)),

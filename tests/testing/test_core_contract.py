@@ -202,6 +202,11 @@ class ShowsWhatItHas(Good):
         return {"trace": state.trace[:, state.trace[0] > 0]}
 
 
+class ShowsASumOfItsStep(Good):
+    def step_diagnostics(self, x, state):
+        return {"size": (x.sum() + state.trace.sum()).reshape(1)}
+
+
 class LeadsWithSlots(Good):
     def initial_state(self, batch_size):
         return Trace(super().initial_state(batch_size).trace.t())
@@ -278,6 +283,7 @@ FAULTS = [
     (ShowsAParameter, testing.diagnostics_are_plain_numbers),
     (ShowsSlotsFirst, testing.diagnostics_are_plain_numbers),
     (ShowsWhatItHas, testing.diagnostics_are_plain_numbers),
+    (ShowsASumOfItsStep, testing.diagnostics_are_plain_numbers),
     (LeadsWithSlots, testing.shapes_and_types_are_as_promised),
     (ChangesItsDtype, testing.shapes_and_types_are_as_promised),
     (MakesTensorsAnywhere, testing.tensors_are_made_where_the_parameters_are),

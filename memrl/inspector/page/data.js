@@ -11,18 +11,21 @@
  * @typedef {{length: number, returned: number, outcome: boolean | null, ended: boolean,
  *   cue: number | null, words: Object<string, Words>, packed: Packed}} Episode
  * @typedef {{kind: string, array: string, title: string, group: string, low: number, high: number,
- *   rows: string, names: string[], order: number[], note: string}} PanelSpec
+ *   rows: string, names: string[], order: number[], by_cue: number[], of_cue: number[],
+ *   chance: number, note: string}} PanelSpec
  * @typedef {{mean: number, low: number | null, high: number | null, samples: number}} Interval
  *   null: unbounded
  * @typedef {{name: string, when: string, score: Interval, change: Interval | null,
- *   other: Interval | null, again: Interval | null}} Experiment
+ *   other: Interval | null, again: Interval | null, unaided_score: Interval | null}} Experiment
+ * @typedef {{which: string, env_steps: number, version: string | null,
+ *   commit: string | null}} Checkpoint
  * @typedef {{after: number[], memory: Interval[], observation: Interval[],
  *   commonest: number[]}} ReadOff
  * @typedef {{meaning: string, later: Interval, later_even: number, last: Interval,
  *   last_even: number}} Reads
- * @typedef {{known: Object<string, number>, measure: string, episodes: number, counted: number,
+ * @typedef {{checkpoint: Checkpoint | null, known: Object<string, number>, measure: string, episodes: number, counted: number,
  *   experiments: Experiment[], readouts: Object<string, ReadOff>, reads: Reads | null}} Experiments
- * @typedef {{title: string, facts: Object<string, string>, episodes: Episode[],
+ * @typedef {{title: string, facts: Object<string, string>, env_steps: number, episodes: Episode[],
  *   panels: PanelSpec[], sheets: Object<string, {side: number, packed: Packed}>,
  *   experiments: Experiments | null}} Run
  * @typedef {{title: string, version: string | null, runs: Run[]}} Page
@@ -96,6 +99,11 @@ function told(value) {
 function short(value) {
   const tiny = value !== 0 && Math.abs(value) < 0.001;
   return tiny ? value.toExponential(1) : told(Number(value.toPrecision(3)));
+}
+
+/** @param {number} share */
+function percent(share) {
+  return `${Number((100 * share).toPrecision(2))}\u00a0%`;
 }
 
 /**

@@ -45,7 +45,7 @@ class ExperimentsView {
     /** @type {{sheet: Sheet, score: Interval}[]} */
     this.bars = [];
     this.root = made("section", "", "experiments");
-    this.root.append(made("h2", `Experiments · ${run.title}`), this.facts(run), this.table());
+    this.root.append(made("h2", `Experiments · ${run.title}`), this.facts(run), this.origin(run), this.table());
     this.curves = Object.entries(found.readouts)
       .filter(([, readout]) => readout.after.length)
       .map(([name, readout]) => new Curve(app, name, readout, this.root));
@@ -62,11 +62,31 @@ class ExperimentsView {
     return made("p", [run.facts.run, counts, ...dashed].filter(Boolean).join(" · "), "faint");
   }
 
+  /**
+   * Of which checkpoint the results are; marked where the episodes are of another.
+   * @param {Run} run
+   */
+  origin(run) {
+    const { checkpoint } = this.found;
+    if (!checkpoint) {
+      return made("p", "The file does not say of which checkpoint these results are.", "marked");
+    }
+    const steps = `${checkpoint.env_steps.toLocaleString("en")} env steps`;
+    if (checkpoint.env_steps !== run.env_steps) {
+      const shown = run.env_steps.toLocaleString("en");
+      const other = `These results are of another checkpoint, at ${steps}; the episodes above are of ${shown}.`;
+      return made("p", `${other} memrl probe makes them anew.`, "marked");
+    }
+    const software = [checkpoint.version && `memrl ${checkpoint.version}`, checkpoint.commit && `commit ${checkpoint.commit}`];
+    return made("p", [`the ${checkpoint.which} checkpoint, at ${steps}`, ...software].filter(Boolean).join(" · "), "faint");
+  }
+
   table() {
     const again = this.found.experiments.some((each) => each.again && each.again.mean > 0);
     const names = ["experiment", "when", this.found.measure, "", "change", "other cue"];
     const head = made("tr");
-    for (const name of [...names, ...(again ? ["again"] : [])]) head.append(made("th", name));
+    const seen = again ? ["sees its cue again", `${this.found.measure} of the others`] : [];
+    for (const name of [...names, ...seen]) head.append(made("th", name));
     const body = made("tbody");
     for (const each of this.found.experiments) {
       const row = made("tr");
@@ -75,7 +95,7 @@ class ExperimentsView {
       this.bars.push({ sheet: this.bar(bar, each), score: each.score });
       row.append(made("td", signed(each.change)));
       row.append(made("td", each.other ? rounded(each.other.mean) : ""));
-      if (again) row.append(made("td", each.again ? rounded(each.again.mean) : ""));
+      if (again) row.append(this.number(each.again), this.number(each.again && each.unaided_score));
       body.append(row);
     }
     const table = made("table");
@@ -87,11 +107,12 @@ class ExperimentsView {
     return place;
   }
 
-  /** @param {Interval} score */
-  number(score) {
-    const mean = rounded(score.mean);
+  /** @param {Interval | null} estimate */
+  number(estimate) {
+    if (!estimate) return made("td");
+    const mean = rounded(estimate.mean);
     const cell = made("td", mean);
-    cell.append(made("span", interval(score).slice(mean.length), "interval"));
+    cell.append(made("span", interval(estimate).slice(mean.length), "interval"));
     return cell;
   }
 

@@ -11,6 +11,8 @@ class App {
     this.views = [];
     this.opening = 0;
     this.drawn = false;
+    /** How units are sorted: "alike" or "cue". */
+    this.sorting = "alike";
     this.slider = /** @type {HTMLInputElement} */ (element("slider"));
     element("title").textContent = page.title;
     element("runs").textContent = page.runs
@@ -21,6 +23,8 @@ class App {
       run.experiments ? [new ExperimentsView(this, run, run.experiments, element("experiments"))] : [],
     );
     element("to-experiments").hidden = !this.experiments.length;
+    const cued = page.runs.some((run) => run.panels.some((panel) => panel.by_cue.length));
+    element("sorting").hidden = !cued;
     this.listen();
   }
 
@@ -29,6 +33,12 @@ class App {
     element("play").addEventListener("click", () => this.play(!this.playing));
     element("to-experiments").addEventListener("click", () => {
       element("experiments").scrollIntoView();
+    });
+    const sorted = /** @type {HTMLSelectElement} */ (element("sorted"));
+    sorted.addEventListener("change", () => {
+      this.sort(sorted.value);
+      this.remember();
+      this.layout();
     });
     element("theme").addEventListener("click", () => {
       setTheme(!isDark());
@@ -127,6 +137,12 @@ class App {
     this.draw();
   }
 
+  /** @param {string} order of units: "cue", or they stand as alike ones do */
+  sort(order) {
+    this.sorting = order === "cue" ? "cue" : "alike";
+    /** @type {HTMLSelectElement} */ (element("sorted")).value = this.sorting;
+  }
+
   /** Draw once before the screen's next picture, however often it is asked for. */
   draw() {
     if (this.drawn) return;
@@ -168,7 +184,8 @@ class App {
     if (!first) return;
     const run = this.page.runs.length > 1 ? `run=${first.runIndex}&` : "";
     const beside = second ? `&beside=${second.runIndex}.${second.index}` : "";
-    const link = `#${run}episode=${first.index}&step=${this.step}${beside}`;
+    const sorted = this.sorting === "cue" ? "&sorted=cue" : "";
+    const link = `#${run}episode=${first.index}&step=${this.step}${beside}${sorted}`;
     if (location.hash !== link) history.replaceState(null, "", link);
   }
 
@@ -182,6 +199,7 @@ class App {
       const other = this.clamped(besideRun, this.page.runs.length);
       pairs.push([other, this.clamped(beside, this.page.runs[other].episodes.length)]);
     }
+    this.sort(words.get("sorted") || "");
     return this.open(pairs, Number(words.get("step")) || 0);
   }
 

@@ -30,7 +30,8 @@ class Panel {
     this.root.dataset.array = spec.array;
     this.root.dataset.kind = spec.kind;
     const head = made("h4", spec.title);
-    head.append(made("span", this.scale(), "faint"));
+    this.facts = made("span", this.scale(), "faint");
+    head.append(this.facts);
     this.root.append(head);
     parent.append(this.root);
     this.sheet = new Sheet(this.root, spec.title);
@@ -45,6 +46,16 @@ class Panel {
     return /** @type {Values} */ (this.view.values.get(this.spec.array));
   }
 
+  /** The entries from top to bottom; empty: as they are. */
+  get order() {
+    return this.byCue ? this.spec.by_cue : this.spec.order;
+  }
+
+  /** Whether the entries stand in the order of what the cue explains of them. */
+  get byCue() {
+    return this.view.app.sorting === "cue" && this.spec.by_cue.length > 0;
+  }
+
   /**
    * Of the rows of every head those that are shown.
    * @param {number} rows of all heads
@@ -52,16 +63,19 @@ class Panel {
    */
   shown(rows, heads) {
     const count = rows / heads;
-    if (count <= MANY || this.spec.order.length) return { first: 0, count };
+    if (count <= MANY || this.order.length) return { first: 0, count };
     const { first, end } = usedRows(this.values, count, heads, 0.01 * this.spec.high);
     return { first, count: end - first };
   }
 
   /** What the ends of the colours mean, where there are colours, and how it was computed. */
   scale() {
-    const { kind, low, high, note } = this.spec;
+    const { kind, low, high, note, of_cue: shares, chance } = this.spec;
     const ends = ["map", "matrix", "sources"].includes(kind) ? `${brief(low)}\u00a0…\u00a0${brief(high)}` : "";
-    return `  ${[ends, note].filter(Boolean).join(" · ")}`;
+    const sorted = this.byCue
+      ? `the cue explains ${percent(Math.max(...shares))} … ${percent(Math.min(...shares))}, by chance up to ${percent(chance)}`
+      : "";
+    return `  ${[ends, note, sorted].filter(Boolean).join(" · ")}`;
   }
 
   /** Lay the panel out, and take as many rows of the grid as it is high. */

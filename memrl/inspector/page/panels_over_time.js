@@ -55,6 +55,7 @@ class LinePanel extends TimePanel {
 class MapPanel extends TimePanel {
   layout() {
     const shape = this.values.shape;
+    this.facts.textContent = this.scale();
     this.heads = shape.length > 2 ? shape[1] : 1;
     this.first = 0;
     this.count = this.values.width / this.heads;
@@ -71,9 +72,9 @@ class MapPanel extends TimePanel {
     for (let head = 0; head < this.heads; head++) {
       if (head) this.line(head * height);
       const where = { first: this.first, from: head * height, height };
-      if (!this.spec.order.length) rowAxis(this.sheet, this.box, this.count, where);
+      if (!this.order.length) rowAxis(this.sheet, this.box, this.count, where);
     }
-    if (this.spec.order.length) this.sheet.write("alike", LEFT - 5, this.box.top + 8, "right");
+    if (this.order.length) this.sheet.write(this.byCue ? "cue" : "alike", LEFT - 5, this.box.top + 8, "right");
     this.keep();
   }
 
@@ -86,7 +87,7 @@ class MapPanel extends TimePanel {
 
   /** The number of a row among those of a step. @param {number} row */
   indexOf(row) {
-    if (this.spec.order.length) return this.spec.order[row];
+    if (this.order.length) return this.order[row];
     const [heads, count] = [this.heads || 1, this.count || 1];
     const whole = this.values.width / heads;
     return Math.floor(row / count) * whole + (this.first || 0) + (row % count);
@@ -104,7 +105,9 @@ class MapPanel extends TimePanel {
     const i = this.indexOf(row);
     const head = heads > 1 ? `head ${Math.floor(row / count)} · ` : "";
     const entry = this.entry(i % (this.values.width / heads));
-    return { text: `step ${step} · ${head}${entry} · ${told(valueAt(this.values, step, i))}`, step };
+    const cue = this.byCue ? `the cue explains ${percent(this.spec.of_cue[i])} · ` : "";
+    const value = told(valueAt(this.values, step, i));
+    return { text: `step ${step} · ${head}${entry} · ${cue}${value}`, step };
   }
 }
 

@@ -19,7 +19,7 @@ from memrl.memory.ops.host import steps_with_start
 from memrl.memory.ops.recency import block_shape, oldest_of_blocks
 from memrl.memory.parts.controlled import ControlledMemory, ControllerState, MemorySizes
 from memrl.memory.parts.slots import GROW_ABOVE, Slotted, fit
-from memrl.memory.parts.sparse_access import ACCESS, note_accesses, write_words
+from memrl.memory.parts.sparse_access import ACCESS, allocated, note_accesses, write_words
 from memrl.memory.parts.sparse_state import Interface, SparseState, Written
 from memrl.memory.state import clone, detach, leaves, map_state
 from memrl.memory.stores.cache import IndexCache
@@ -268,6 +268,15 @@ class SparseMemory(ControlledMemory[SparseState], Slotted):
             "read_weights": weights.scatter_add(-1, state.slots, state.weights),
             "read_entropy": entropy(state.weights),
             "written": state.written / self.slots,
+        }
+
+    def step_diagnostics(self, x: Tensor, state: SparseState) -> dict[str, Tensor]:
+        ask = self._interface(self._control(self._project(x), state.reads, state.controller).h)
+        slots = nn.functional.one_hot(allocated(state), self.slots)
+        return {
+            "allocation_weights": slots.to(x.dtype),  # I^U
+            "write_gates": ask.write_gates.squeeze(-1),
+            "interpolation_gates": ask.interpolation_gates.squeeze(-1),
         }
 
 

@@ -18,9 +18,7 @@ BLOCK = 2**15  # scores of a row that an exact search computes at a time; they f
 
 def write_words(ask: Interface, state: SparseState, words: Edits) -> Written:
     """M_t = (1 − R_t) ∘ M_{t−1} + w^W aᵀ with w^W = α (γ w̃^R_{t−1} + (1 − γ) I^U)."""
-    oldest = least_recent(state.last_access, state.oldest)
-    empty = state.used < state.last_access.shape[1]
-    slot = torch.where(empty, state.used, oldest)  # where I^U is 1
+    slot = allocated(state)
     again = ask.write_gates * ask.interpolation_gates * state.weights  # [B, R, K]
     anew = (ask.write_gates * (1 - ask.interpolation_gates)).squeeze(-1)  # [B, R]
     add = torch.cat(
@@ -38,6 +36,12 @@ def write_words(ask: Interface, state: SparseState, words: Edits) -> Written:
     words.write(slots, add, keep, fresh)
     weights = torch.cat([again.flatten(1), anew.sum(dim=1, keepdim=True)], dim=1)
     return Written(slots, weights, fresh)
+
+
+def allocated(state: SparseState) -> Int[Tensor, " B"]:
+    """The slot that I^U is 1 at: the next empty one, or the least recently accessed."""
+    oldest = least_recent(state.last_access, state.oldest)
+    return torch.where(state.used < state.last_access.shape[1], state.used, oldest)
 
 
 def look(
