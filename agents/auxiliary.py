@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from memrl.agents.config import Count, Positive
 from memrl.losses.auxiliary import has_partner
-from memrl.losses.ppo import masked_mean
+from memrl.losses.ppo import masked_mean, mean_count
 from memrl.nn.observation_heads import ObservationHeads
 from memrl.options import Strict, need_reader
 from memrl.policies.actor_critic import Policy
@@ -117,9 +117,9 @@ class Auxiliary(nn.Module):
         features = memory[begin - warm : end - warm].to(next(self.parameters()).dtype)
         errors = self.heads(features, {key: value[then] for key, value in obs.items()})
         known = has_partner(start, valid, self.offset)[now]
-        right = errors.right
-        accuracy = None if right is None else masked_mean(right, known).detach()
-        return AuxiliaryLoss(masked_mean(errors.loss, known), accuracy)
+        right, count = errors.right, mean_count(known)
+        accuracy = None if right is None else masked_mean(right, known, count).detach()
+        return AuxiliaryLoss(masked_mean(errors.loss, known, count), accuracy)
 
 
 def make_auxiliary(

@@ -30,7 +30,7 @@ from memrl.agents.training_metrics import Averages, episode_metrics, memory_metr
 from memrl.bonus.bonus import Bonus, Experience
 from memrl.checkpoint.optimizer import load_moments, moments
 from memrl.distributed.collectives import broadcast_, max_over_ranks, sum_over_ranks
-from memrl.losses.ppo import masked_mean
+from memrl.losses.ppo import masked_mean, mean_count
 from memrl.memory.parts.growth import growth_of
 from memrl.memory.parts.slots import Slotted, limit_of
 from memrl.nn.normalise import RunningNorm
@@ -250,9 +250,9 @@ class PPO(ActsWithMemory):
 
     def _metrics(self, averages: Averages, bonus_scale: float) -> Metrics:
         r = self.rollout
-        metrics = episode_metrics(r)
-        metrics["rollout/reward"] = masked_mean(r.reward, r.valid)
-        metrics["rollout/bonus"] = bonus_scale * masked_mean(r.bonus, r.valid)
+        metrics, count = episode_metrics(r), mean_count(r.valid)
+        metrics["rollout/reward"] = masked_mean(r.reward, r.valid, count)
+        metrics["rollout/bonus"] = bonus_scale * masked_mean(r.bonus, r.valid, count)
         metrics["rollout/bonus_scale"] = torch.tensor(bonus_scale)
         metrics |= averages.means() | memory_metrics(self.policy, self.collector.state)
         metrics |= self._diagnose() | self.collector.times.read()

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from memrl.agents.gradient_step import name_non_finite
 from memrl.agents.ppo.rates import Rates
 from memrl.agents.training_metrics import Averages
+from memrl.losses.ppo import Moments, moments
 from memrl.rollout.capture import Replayed
 from memrl.rollout.minibatches import spans_of_shares
 from memrl.rollout.storage import Chunk, Rollout, Spans
@@ -23,7 +24,7 @@ class Learns(Protocol):
     """One optimiser step on a chunk: see ``Learner.minibatch``."""
 
     def __call__(
-        self, chunk: Chunk, rates: Rates, failed: Tensor
+        self, chunk: Chunk, of_all: Moments, rates: Rates, failed: Tensor
     ) -> tuple[dict[str, Tensor], bool]: ...
 
 
@@ -60,6 +61,7 @@ class CapturedMinibatch:
             group["lr"] = torch.as_tensor(group["lr"], dtype=torch.float32, device=self._device)
         size = -(-rollout.num_chunks() // count)
         self._spans = torch.zeros(5, size, dtype=torch.int64, device=self._device)
+        self._moments = torch.zeros(3, dtype=torch.float64, device=self._device)
         # Clips in double precision: they are rounded where they are used, as Python's numbers are.
         clip, other = torch.zeros(2, dtype=torch.float64, device=self._device).unbind()
         self._rates = Rates(
@@ -84,8 +86,11 @@ class CapturedMinibatch:
         spans = spans_of_shares(self._rollout, self._count, shuffler)
         if self._device.type == "cuda":
             spans = spans.pin_memory()  # else the copy would wait for the device
-        for share in spans.to(self._device, non_blocking=True):
+        shares, steps = spans.to(self._device, non_blocking=True), self._rollout.bptt
+        of_all = moments([self._rollout.advantages(Spans(*each), steps) for each in shares])
+        for share, each in zip(shares, of_all, strict=True):
             self._spans.copy_(share)
+            self._moments.copy_(torch.stack(each))
             self._replayed()
             # A copy: the next replay overwrites the values.
             yield dict(zip(self._names, self._values.clone().unbind(), strict=True)), True
@@ -116,7 +121,8 @@ class CapturedMinibatch:
         already = self._failed.clone()
         recording = self._device.type == "cuda" and torch.cuda.is_current_stream_capturing()
         with _capturable(self._optimizer, recording):
-            metrics, _ = self._minibatch(chunk, self._rates, self._failed)
+            of_all = Moments(*self._moments.unbind())
+            metrics, _ = self._minibatch(chunk, of_all, self._rates, self._failed)
         self._names = tuple(metrics)
         # Zeros after a failure: means then show what the failed step computed.
         self._values = torch.where(already, 0.0, torch.stack(list(metrics.values())))

@@ -17,7 +17,7 @@ from memrl.agents.ppo.rehearsal import Rehearsal
 from memrl.agents.ppo.teachers import ImitationLoss, Teachers
 from memrl.agents.training_metrics import Averages
 from memrl.distributed.collectives import max_over_ranks, mean_over_ranks
-from memrl.losses.ppo import PPOLoss, masked_mean, mean_count, normalise, ppo_loss
+from memrl.losses.ppo import Moments, PPOLoss, masked_mean, moments, ppo_loss
 from memrl.memory import state as states
 from memrl.memory.ops.host import without_host
 from memrl.policies.actor_critic import Policy, PolicyUnrolled
@@ -129,15 +129,16 @@ class Learner:
         """An epoch; yields what ``minibatch`` returns."""
         if self.captured is not None:
             return self.captured.epoch(self.shuffler)
-        return (self.minibatch(chunk, rates) for chunk in self._minibatches(rollout))
+        return (self.minibatch(*each, rates) for each in self._minibatches(rollout))
 
     def minibatch(
-        self, chunk: Chunk, rates: Rates, failed: Tensor | None = None
+        self, chunk: Chunk, of_all: Moments, rates: Rates, failed: Tensor | None = None
     ) -> tuple[dict[str, Tensor], bool]:
         """One optimiser step on a minibatch, directly or as part of a graph.
 
         Args:
             chunk: the minibatch.
+            of_all: the moments of its advantages, on all ranks.
             rates: those of this iteration.
             failed: in a graph, see ``gradient_step``; None: an error is raised.
 
@@ -147,7 +148,7 @@ class Learner:
         Raises:
             FloatingPointError: a loss or a gradient is not finite; no parameter was changed.
         """
-        loss, total, others = self._loss(chunk, rates)
+        loss, total, others = self._loss(chunk, of_all, rates)
         losses = loss._asdict() | others
         metrics = {f"train/{name}": x.detach() for name, x in losses.items()}
         if rates.max_kl is not None and _kl(loss.kl) > rates.max_kl:
@@ -155,15 +156,17 @@ class Learner:
         norms = self.step(total, losses, failed)
         return metrics | {f"grad_norm/{name}": x for name, x in norms.items()}, True
 
-    def _loss(self, chunk: Chunk, rates: Rates) -> tuple[PPOLoss, Tensor, dict[str, Tensor]]:
+    def _loss(
+        self, chunk: Chunk, of_all: Moments, rates: Rates
+    ) -> tuple[PPOLoss, Tensor, dict[str, Tensor]]:
         """PPO's terms, the sum to minimise, and further terms and shares by name."""
         config = self.config
         device = chunk.start.device.type
         with torch.autocast(device, torch.bfloat16, enabled=config.precision == "bf16"):
             out = self.policy(chunk.obs, chunk.state, chunk.start)
-        advantage, count = chunk.advantage, mean_count(chunk.valid)
+        advantage, count = chunk.advantage, of_all.steps
         if config.normalise_advantages:
-            advantage = normalise(advantage, chunk.valid, count)
+            advantage = of_all.standardise(advantage)
         loss = ppo_loss(
             out.actions.log_prob(chunk.action),
             chunk.log_prob,
@@ -218,12 +221,15 @@ class Learner:
             waiting=self.times.of("waiting"),
         )
 
-    def _minibatches(self, rollout: Rollout) -> Iterator[Chunk]:
+    def _minibatches(self, rollout: Rollout) -> Iterator[tuple[Chunk, Moments]]:
+        """Those of an epoch; ranks exchange the moments of all of them before the first."""
         if self.batch_size is None:
-            chunks = equal_shares(rollout, self.config.minibatches, self.shuffler)
+            shares = equal_shares(rollout, self.config.minibatches, self.shuffler)
         else:
-            chunks = of_size(rollout, self.batch_size, self.shuffler)
-        yield from map(by_episode, chunks)
+            shares = of_size(rollout, self.batch_size, self.shuffler)
+        of_all = moments([rollout.advantages(spans, spans.longest()) for spans in shares])
+        for spans, each in zip(shares, of_all, strict=True):
+            yield by_episode(rollout.gather(spans, spans.longest())), each
 
     @torch.no_grad()
     def refresh_states(self, r: Rollout) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, final
 import torch
 from torch import Tensor
 
-from memrl.losses.ppo import masked_mean
+from memrl.losses.ppo import masked_mean, mean_count
 from memrl.memory import state as states
 from memrl.nn.actions import ActionHead
 from memrl.nn.normalise import RunningNorm, standardised, unstandardised
@@ -93,7 +93,7 @@ def imitation_loss(
 
     ``head`` is that of a policy over the same actions.
     """
-    kl, value = [], []
+    kl, value, count = list[Tensor](), list[Tensor](), mean_count(chunk.valid)
     for i in range(teachers):
         prefix = f"{i}."
         taught = {
@@ -102,6 +102,7 @@ def imitation_loss(
             if name.startswith(prefix)
         }
         error = out.value.to(taught[VALUE].dtype) - taught.pop(VALUE)
-        kl.append(masked_mean(head.distribution(taught).kl(out.actions), chunk.valid))
-        value.append(0.5 * masked_mean(error.square(), chunk.valid))
+        far = head.distribution(taught).kl(out.actions)
+        kl.append(masked_mean(far, chunk.valid, count))
+        value.append(0.5 * masked_mean(error.square(), chunk.valid, count))
     return ImitationLoss(torch.stack(kl).mean(), torch.stack(value).mean())

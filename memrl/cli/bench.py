@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
-from typing import Any, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from rich.console import Console
 from rich.progress import track
@@ -31,24 +31,25 @@ from memrl.envs.providers import provider_of
 from memrl.errors import install_command
 
 T = TypeVar("T")
+Row: TypeAlias = Mapping[str, Any]
+Cells: TypeAlias = Iterator[str]
+_WIDE: Final = 110  # characters of a table with long cells
 
 
 def measure_environments(words: Sequence[str], *, as_json: bool) -> None:
     """Env steps per second of tensor environments, by default one of every kind."""
+
+    def cells(name: str, row: Row) -> Cells:
+        rates = (*row["env_steps_per_s"].values(), *(row[f"{o}_env_steps_per_s"] for o in OTHERS))
+        yield from (name, *("–" if rate is None else f"{rate:,.0f}" for rate in rates))
+
     ids = [word for word in words if "=" not in word] or IDS
     options = [word for word in words if "=" in word]
     results = {id: call(bench_env, options, id=id) for id in _shown(ids)}
-    if as_json:
-        print(json.dumps(results))
-        return
     sizes = next(iter(results.values()))["env_steps_per_s"]
-    heads = (*(f"{size:,} environments" for size in sizes), "package", "EnvPool")
-    table = Table("env steps/s", *heads, box=None)
-    for name, row in results.items():
-        rates = (*row["env_steps_per_s"].values(), *(row[f"{o}_env_steps_per_s"] for o in OTHERS))
-        table.add_row(name, *("–" if rate is None else f"{rate:,.0f}" for rate in rates))
-    Console().print(table)
-    for line in unmeasured(results):
+    heads = ("env steps/s", *(f"{size:,} environments" for size in sizes), "package", "EnvPool")
+    _print(results, heads, cells, as_json=as_json)
+    for line in () if as_json else unmeasured(results):
         print(line)
 
 
@@ -95,59 +96,48 @@ def measure_training(words: Sequence[str], *, as_json: bool) -> None:
 
 def measure_sb3(words: Sequence[str], *, as_json: bool) -> None:
     """MemoryPPO's speed and storage beside RecurrentPPO's."""
-    rows = call(bench_sb3, words)
-    if as_json:
-        print(json.dumps(rows))
-        return
-    table = Table("learner", "env steps/s", "ms a minibatch", "MB a rollout", "speed-up", box=None)
-    for name, row in rows.items():
-        cells = (f"{row['env_steps_per_s']:,.0f}", f"{row['minibatch_ms']:.3g}")
-        table.add_row(name, *cells, f"{row['rollout_bytes'] / 1e6:.3g}", f"{row['ratio']:.3g} ×")
-    Console().print(table)
+
+    def cells(name: str, row: Row) -> Cells:
+        yield from (name, f"{row['env_steps_per_s']:,.0f}", f"{row['minibatch_ms']:.3g}")
+        yield from (f"{row['rollout_bytes'] / 1e6:.3g}", f"{row['ratio']:.3g} ×")
+
+    heads = ("learner", "env steps/s", "ms a minibatch", "MB a rollout", "speed-up")
+    _print(call(bench_sb3, words), heads, cells, as_json=as_json)
 
 
 def measure_cartpole(words: Sequence[str], *, as_json: bool) -> None:
     """What MemoryPPO and RecurrentPPO learn on CartPole without velocities."""
-    told = partial(Console(stderr=True, highlight=False).print, soft_wrap=True)
-    rows = call(bench_cartpole, words, say=told)
-    if as_json:
-        print(json.dumps(rows))
-        return
-    table = Table("learner", "return", "95 % interval", "seconds", box=None)
-    for name, row in rows.items():
+
+    def cells(name: str, row: Row) -> Cells:
         known = row["low"] is not None
         interval = f"{row['low']:.1f} … {row['high']:.1f}" if known else "one seed"
-        table.add_row(name, f"{row['mean']:.1f}", interval, f"{row['seconds']:,.0f}")
-    Console().print(table)
+        yield from (name, f"{row['mean']:.1f}", interval, f"{row['seconds']:,.0f}")
+
+    heads = ("learner", "return", "95 % interval", "seconds")
+    _print(call(bench_cartpole, words, say=_to_stderr()), heads, cells, as_json=as_json)
 
 
 def measure_bandit(words: Sequence[str], *, as_json: bool) -> None:
     """The regret of a run on bandits beside that of other players."""
-    rows = call(bench_bandit, words)
-    if as_json:
-        print(json.dumps(rows))
-        return
-    table = Table("player", "regret", "95 % interval", "earned", "last pull best", box=None)
-    for name, row in rows.items():
-        interval = f"{row['low']:.2f} … {row['high']:.2f}"
-        shares = (f"{row['earned']:.1f}", f"{row['last_best']:.3f}")
-        table.add_row(name, f"{row['regret']:.2f}", interval, *shares)
-    Console().print(table)
+
+    def cells(name: str, row: Row) -> Cells:
+        yield from (name, f"{row['regret']:.2f}", f"{row['low']:.2f} … {row['high']:.2f}")
+        yield from (f"{row['earned']:.1f}", f"{row['last_best']:.3f}")
+
+    heads = ("player", "regret", "95 % interval", "earned", "last pull best")
+    _print(call(bench_bandit, words), heads, cells, as_json=as_json)
 
 
 def measure_parity(words: Sequence[str], *, as_json: bool) -> None:
     """What MemoryPPO and its peers learn with equal options."""
-    told = partial(Console(stderr=True, highlight=False).print, soft_wrap=True)
-    rows = call(bench_parity, words, say=told)
-    if as_json:
-        print(json.dumps(rows))
-        return
-    table = Table("task", "memory", "return", "peer", "its return", "", box=None)
-    for row in rows.values():
-        ours, theirs = (_reached(row[side]) for side in ("ours", "theirs"))
-        verdict = "behind" if row["behind"] else ""
-        table.add_row(row["task"], row["memory"], ours, row["peer"], theirs, verdict)
-    Console(soft_wrap=True, highlight=False, width=110).print(table)
+
+    def cells(name: str, row: Row) -> Cells:
+        yield from (row["task"], row["memory"], _reached(row["ours"]))
+        yield from (row["peer"], _reached(row["theirs"]), "behind" if row["behind"] else "")
+
+    heads = ("task", "memory", "return", "peer", "its return", "")
+    rows = call(bench_parity, words, say=_to_stderr())
+    _print(rows, heads, cells, as_json=as_json, width=_WIDE)
 
 
 def _reached(side: Mapping[str, Any]) -> str:
@@ -161,81 +151,63 @@ def _interval(side: Mapping[str, Any]) -> str:
 
 def measure_cores(words: Sequence[str], *, as_json: bool) -> None:
     """Every memory's speed beside the LSTM's."""
-    rows = call(bench_cores, words, show=_shown)
-    if as_json:
-        print(json.dumps(rows))
-        return
-    heads = ("learning", "/ lstm", "acting", "/ lstm", "parameters", "state", "")
-    table = Table("memory", *heads, box=None, title="env steps/s")
-    for name, row in rows.items():
-        cells = []
+
+    def cells(name: str, row: Row) -> Cells:
+        yield name
         for verb in ("learn", "act"):
-            cells += [f"{row[f'{verb}_steps_per_s']:,.0f}", f"{row[f'{verb}_ratio']:.2f}"]
-        cells += [f"{row['parameters']:,}", f"{row['state_bytes']:,} B"]
-        table.add_row(name, *cells, "compiled" if row["compiled"] else "")
-    Console().print(table)
+            yield from (f"{row[f'{verb}_steps_per_s']:,.0f}", f"{row[f'{verb}_ratio']:.2f}")
+        yield from (f"{row['parameters']:,}", f"{row['state_bytes']:,} B")
+        yield "compiled" if row["compiled"] else ""
+
+    heads = ("memory", "learning", "/ lstm", "acting", "/ lstm", "parameters", "state", "")
+    rows = call(bench_cores, words, show=_shown)
+    _print(rows, heads, cells, as_json=as_json, title="env steps/s")
 
 
 def measure_dnc(words: Sequence[str], *, as_json: bool) -> None:
     """The DNC's speed beside the package's."""
-    rows = call(bench_dnc, words, show=_shown)
-    if as_json:
-        print(json.dumps(rows))
-        return
-    table = Table("dnc", "ms", "forward", "speed-up", box=None)
-    for name, row in rows.items():
-        numbers = (f"{row[key]:,.1f}" for key in ("ms", "forward_ms"))
-        table.add_row(name, *numbers, f"{row['speedup']:.2f} ×")
-    Console().print(table)
+
+    def cells(name: str, row: Row) -> Cells:
+        yield from (name, f"{row['ms']:,.1f}", f"{row['forward_ms']:,.1f}")
+        yield f"{row['speedup']:.2f} ×"
+
+    heads = ("dnc", "ms", "forward", "speed-up")
+    _print(call(bench_dnc, words, show=_shown), heads, cells, as_json=as_json)
 
 
 def measure_nec(words: Sequence[str], *, as_json: bool) -> None:
     """Look-ups of a batch in one of NEC's dictionaries: one by one, at once, by indexes."""
-    rows = call(bench_nec, words)
-    if as_json:
-        print(json.dumps(rows))
-        return
-    table = Table("look-up", "ms", "speed-up", "recall", "seconds to build", box=None)
-    for name, row in rows.items():
-        numbers = f"{1e3 * row['seconds']:,.1f}", f"{row['ratio']:.1f} ×", f"{row['recall']:.3f}"
-        built = f"{row['build_seconds']:.2f}" if "build_seconds" in row else "–"
-        table.add_row(name, *numbers, built)
-    Console().print(table)
+
+    def cells(name: str, row: Row) -> Cells:
+        yield from (name, f"{1e3 * row['seconds']:,.1f}", f"{row['ratio']:.1f} ×")
+        yield f"{row['recall']:.3f}"
+        yield f"{row['build_seconds']:.2f}" if "build_seconds" in row else "–"
+
+    heads = ("look-up", "ms", "speed-up", "recall", "seconds to build")
+    _print(call(bench_nec, words), heads, cells, as_json=as_json)
 
 
 def measure_store(words: Sequence[str], *, as_json: bool) -> None:
     """Look-ups of a batch in a dictionary that ranks share, beside one process."""
-    rows = call(bench_store, words)
-    if as_json:
-        print(json.dumps(rows))
-        return
-    table = Table("ranks", "ms a batch", "MB received", "MB stored", "equal neighbours", box=None)
-    for name, row in rows.items():
-        megabytes = (f"{row[key] / 1e6:,.1f}" for key in ("received_bytes", "stored_bytes"))
-        table.add_row(name, f"{1e3 * row['seconds']:,.1f}", *megabytes, f"{100 * row['equal']:g} %")
-    Console().print(table)
+
+    def cells(name: str, row: Row) -> Cells:
+        yield from (name, f"{1e3 * row['seconds']:,.1f}")
+        yield from (f"{row[f'{key}_bytes'] / 1e6:,.1f}" for key in ("received", "stored"))
+        yield f"{100 * row['equal']:g} %"
+
+    heads = ("ranks", "ms a batch", "MB received", "MB stored", "equal neighbours")
+    _print(call(bench_store, words), heads, cells, as_json=as_json)
 
 
 def measure_nec_dqn(words: Sequence[str], *, as_json: bool) -> None:
     """What NEC and DQN earn after few env steps."""
-    told = partial(Console(stderr=True, highlight=False).print, soft_wrap=True)
-    rows = call(bench_nec_dqn, words, say=told)
-    if as_json:
-        print(json.dumps(rows))
-        return
-    table = Table("return after", "seeds", *(f"{mark:,}" for mark in MARKS), box=None)
-    for name, row in rows.items():
-        cells = []
-        for mark in MARKS:
-            cells.append(_interval(row[str(mark)]))
-        table.add_row(name, str(row["seeds"]), *cells)
-    Console(soft_wrap=True, highlight=False, width=110).print(table)
 
+    def cells(name: str, row: Row) -> Cells:
+        yield from (name, str(row["seeds"]), *(_interval(row[str(mark)]) for mark in MARKS))
 
-def _shown(turns: Sequence[T]) -> Iterable[T]:
-    """A bar on a terminal, nothing elsewhere."""
-    console = Console(stderr=True)
-    return track(turns, "measuring", console=console, disable=not console.is_terminal)
+    heads = ("return after", "seeds", *(f"{mark:,}" for mark in MARKS))
+    rows = call(bench_nec_dqn, words, say=_to_stderr())
+    _print(rows, heads, cells, as_json=as_json, width=_WIDE)
 
 
 def measure_gpu(words: Sequence[str], *, as_json: bool) -> None:
@@ -284,3 +256,37 @@ def measure_sam(words: Sequence[str], *, as_json: bool) -> None:
     console.print(
         f"÷: times less than the dense memory; ≈: which was measured at fewer slots. {PAPER}."
     )
+
+
+def _print(
+    rows: Mapping[str, Row],
+    heads: Sequence[str],
+    cells: Callable[[str, Row], Cells],
+    *,
+    as_json: bool,
+    title: str | None = None,
+    width: int | None = None,
+) -> None:
+    """One JSON value, or a table with a line of ``cells`` for each row.
+
+    ``width`` of the table in characters; as wide as the terminal by default.
+    """
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table(*heads, box=None, title=title)
+    for name, row in rows.items():
+        table.add_row(*cells(name, row))
+    wide = width is not None
+    Console(width=width, soft_wrap=wide, highlight=not wide).print(table)
+
+
+def _to_stderr() -> Callable[[str], None]:
+    """Prints lines that are longer than the terminal whole."""
+    return partial(Console(stderr=True, highlight=False).print, soft_wrap=True)
+
+
+def _shown(turns: Sequence[T]) -> Iterable[T]:
+    """A bar on a terminal, nothing elsewhere."""
+    console = Console(stderr=True)
+    return track(turns, "measuring", console=console, disable=not console.is_terminal)

@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 from annotated_types import Ge
 from rich.console import Console
@@ -31,6 +31,7 @@ from memrl.errors import RunError
 from memrl.options import Strict
 from memrl.run.machine import usable_cores
 
+Runs: TypeAlias = dict[Cell, dict[str, Any]]  # the summaries of finished ones
 CHECKED = 3  # cells that --check runs again
 
 
@@ -79,43 +80,76 @@ def start_benchmark(
     _refuse_unread(options, page, check=check, tune=tune)
     plan = read_plan(name)
     narrowed = _narrowed(plan, options)
-    root = options.root or Path("benchmarks") / plan.name
-    workers = options.workers or usable_cores()
+    place = _Place(
+        options.root or Path("benchmarks") / plan.name, options.workers or usable_cores(), say
+    )
     if tune:
-        _tune(plan, narrowed, options, root, workers, say)
+        _tune(plan, narrowed, options.runs, place)
         return
-    plan = with_recipes(plan, root)
-    earlier = earlier_runs(plan, options.table) if options.table else {}
-    own = finished(cells(plan), root)
+    plan = with_recipes(plan, place.root)
     if check:
-        refuse_mixtures(plan, root, {})
-        _check(plan, rows_of(plan, own), own, root, workers, say)
+        _check(plan, place)
         return
-    wanted = [cell for cell in cells(narrowed) if cell not in {**earlier, **own}]
-    missing = [] if show else wanted[: options.runs]
-    if open_ := {cell.task for cell in missing}.intersection(untuned(plan, root)):
+    earlier = earlier_runs(plan, options.table) if options.table else {}
+    failed = _run_wanted(plan, cells(narrowed), earlier, 0 if show else options.runs, place)
+    _report(plan, earlier, place, page=page, as_json_value=as_json_value)
+    _raise_failures(failed)
+
+
+class _Place(NamedTuple):
+    """Where runs are, and how they are made."""
+
+    root: Path
+    workers: int  # runs at once
+    say: Say
+
+
+def _run_wanted(
+    plan: Plan, wanted: Sequence[Cell], earlier: Runs, most: int | None, place: _Place
+) -> dict[Cell, str]:
+    """Run those of the wanted cells that are not made yet; no more than ``most`` unless it is None.
+
+    Returns:
+        The cells that failed, and why.
+
+    Raises:
+        ValueError: a task has no recipe yet.
+        RunError: runs that are there have another recipe.
+    """
+    made = {**earlier, **finished(cells(plan), place.root)}
+    missing = [cell for cell in wanted if cell not in made][:most]
+    if open_ := {cell.task for cell in missing}.intersection(untuned(plan, place.root)):
         raise ValueError(
             f"no recipe is chosen yet for {', '.join(sorted(open_))}: memrl benchmark "
             f"{plan.called} --tune goes through the grid"
         )
-    failed = _run(plan, missing, root, workers, say)
-    own = finished(cells(plan), root)
+    return _run(plan, missing, place)
+
+
+def _report(
+    plan: Plan, earlier: Runs, place: _Place, *, page: Path | None, as_json_value: bool
+) -> None:
+    """Write what the finished runs come to, and print the table.
+
+    Raises:
+        RunError: nothing is finished, and no ``page`` is wanted.
+    """
+    own = finished(cells(plan), place.root)
     done = {cell: run for cell in cells(plan) if (run := own.get(cell) or earlier.get(cell))}
     if not done:
         _raise_failures(failed)
     if not done and page is None:
-        raise RunError(f"{root} holds no finished run of {plan.name}")
+        raise RunError(f"{place.root} holds no finished run of {plan.name}")
     rows = rows_of(plan, done)
     totals = totals_of(plan, rows)
     table = as_json(plan, rows, totals)
     if done:
-        _write(plan, rows, totals, own, root)
-        say(f"{len(done)} of {len(cells(plan))} runs; tables and figures: {root}/")
+        _write(plan, rows, totals, own, place.root)
+        place.say(f"{len(done)} of {len(cells(plan))} runs; tables and figures: {place.root}/")
     if page is not None:
         write_page(page, plan.name, table)
-        say(f"leader board: {page}")
+        place.say(f"leader board: {page}")
     print(table if as_json_value else as_markdown(plan, rows, totals), end="")
-    _raise_failures(failed)
 
 
 def _refuse_unread(options: Options, page: Path | None, *, check: bool, tune: bool) -> None:
@@ -130,7 +164,7 @@ def _write(
     plan: Plan,
     rows: Sequence[Row],
     totals: Sequence[Total],
-    own: dict[Cell, dict[str, object]],
+    own: Runs,
     root: Path,
 ) -> None:
     """The table and its figures; learning curves, of the runs in ``root``, are ``curves.png``."""
@@ -143,15 +177,13 @@ def _write(
             draw_curves(plan, curves, size, root / f"curves{of}.png")
 
 
-def _run(
-    plan: Plan, missing: Sequence[Cell], root: Path, workers: int, say: Say
-) -> dict[Cell, str]:
+def _run(plan: Plan, missing: Sequence[Cell], place: _Place) -> dict[Cell, str]:
     """Run cells; returns those that failed, and why.
 
     Raises:
         RunError: runs that are there have another recipe.
     """
-    widths = _widths(plan, missing)
+    widths, (root, workers, say) = _widths(plan, missing), place
     refuse_mixtures(plan, root, widths)
     if not missing:
         return {}
@@ -159,23 +191,26 @@ def _run(
     return run_missing(plan, missing, root, widths, workers, say)
 
 
-def _tune(plan: Plan, narrowed: Plan, options: Options, root: Path, workers: int, say: Say) -> None:
+def _tune(plan: Plan, narrowed: Plan, most: int | None, place: _Place) -> None:
     """Run what the grid lacks, and write the recipes of tasks of which all is there.
+
+    ``most``: no more new runs than that; None: all.
 
     Raises:
         ValueError: the plan has no grid.
         RunError: runs failed.
     """
+    root, _, say = place
     trial, folder = trials(plan), root / "tune"
     if not trial.tasks:
         raise ValueError(f"{plan.name} has no grid: {plan.called} needs grid: and tune_seeds:")
     done = finished(cells(trial), folder)
-    missing = [cell for cell in cells(trials(narrowed)) if cell not in done][: options.runs]
+    missing = [cell for cell in cells(trials(narrowed)) if cell not in done][:most]
     for task in dict.fromkeys(cell.task for cell in missing):
         composed(
             (*plan.words, *trial.tasks[task].words)
         )  # a wrong key is told before anything runs
-    failed = _run(trial, missing, folder, workers, say)
+    failed = _run(trial, missing, place._replace(root=folder))
     recipes = choose(plan, rows_of(trial, finished(cells(trial), folder)))
     write_recipes(root, recipes)
     for task, recipe in recipes.items():
@@ -229,19 +264,17 @@ def _widths(plan: Plan, missing: Sequence[Cell]) -> dict[Key, int | None]:
     }
 
 
-def _check(
-    plan: Plan,
-    rows: Sequence[Row],
-    done: dict[Cell, dict[str, object]],
-    root: Path,
-    workers: int,
-    say: Say,
-) -> None:
+def _check(plan: Plan, place: _Place) -> None:
     """Run some finished cells again, elsewhere.
 
     Raises:
-        RunError: nothing is finished, a run failed, or a score lies outside of its interval.
+        RunError: nothing is finished, runs have another recipe, one failed, or a score lies outside
+            of its interval.
     """
+    root, workers, say = place
+    done = finished(cells(plan), root)
+    refuse_mixtures(plan, root, {})
+    rows = rows_of(plan, done)
     if not done:
         raise RunError(f"{root} holds no finished run of {plan.name}")
     chosen = random.Random().sample(sorted(done), min(CHECKED, len(done)))

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGINT
@@ -21,8 +21,9 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from memrl.cli.output import Say
-from memrl.cli.sweep_axes import Axes, axes_of, is_sweep
-from memrl.cli.sweep_launcher import Sweep, dismiss_workers, prepare_sweep
+from memrl.cli.sweep_axes import axes_of, is_sweep
+from memrl.cli.sweep_launcher import Sweep, prepare_sweep
+from memrl.cli.sweep_processes import as_job, dismiss_workers, signals_to_jobs, stopped
 from memrl.cli.sweep_report import Outcome, print_outcomes, raise_failures, read_outcomes
 from memrl.config.composer import CONFIGS, hydra_compose
 from memrl.config.composition import resolve, sentence, words_for_hydra
@@ -35,6 +36,7 @@ from memrl.pipeline.trained import Run
 from memrl.plugins import NAMED
 from memrl.run.directory import RunDirectory
 from memrl.run.progress import Style
+from memrl.run.signals import StopRequest
 from memrl.run.summary import read_summary
 
 C = TypeVar("C", bound=Common)
@@ -141,12 +143,15 @@ def play(words: Sequence[str], job: Job, *, model: type[Common], as_json: bool) 
         return
     with _folder_of_outcomes(sweep.folder / ".sweep") as kept:
         try:
-            ended = _end_of(_Jobs(job, sweep.axes, kept), model, [*words, *sweep.words])
+            with signals_to_jobs(kept) if sweep.beside else nullcontext(StopRequest()) as stop:
+                ended = _end_of(_Jobs(job, sweep, kept), model, [*words, *sweep.words])
         finally:
             dismiss_workers()
         outcomes = read_outcomes(kept)
     if outcomes:
         print_outcomes(outcomes, searched=sweep.search, as_json=as_json)
+    if stop.signum is not None:
+        raise Interrupted(f"stopped; {_AGAIN}", stop.signum)
     if ended is not None:
         raise ended
     raise_failures(outcomes)
@@ -227,13 +232,14 @@ class _Jobs:
 
     Args:
         job: of the command.
-        axes: of the sweep.
+        sweep: how they are launched.
         kept: the folder to which each job's outcome is written.
     """
 
-    def __init__(self, job: Job, axes: Axes, kept: Path) -> None:
-        self._job, self._axes, self._kept = job, axes, kept.absolute()
-        self._process, self._plugins = os.getpid(), [*NAMED]
+    def __init__(self, job: Job, sweep: Sweep, kept: Path) -> None:
+        self._job, self._axes, self._kept = job, sweep.axes, kept.absolute()
+        self._process, self._beside = os.getpid(), sweep.beside
+        self._plugins = [*NAMED]
 
     def __call__(self, plain: DictConfig) -> float | None:
         """Play a job; its score, for a sweeper that searches, or None if it failed."""
@@ -242,15 +248,18 @@ class _Jobs:
         words = self._axes.varying(asked.overrides.task)
         place = Place(int(asked.job.num) + 1, self._axes.jobs, words, here)
         try:
-            if not here:
-                NAMED[:] = self._plugins
-                import_plugins(self._plugins)
-            run = self._job(Composed(plain, place))
+            with as_job(self._kept, self._process) if self._beside else nullcontext():
+                if not here:
+                    NAMED[:] = self._plugins
+                    import_plugins(self._plugins)
+                run = self._job(Composed(plain, place))
             assert run is not None  # a sweep's jobs train in this process
             outcome = Outcome(words, run.path, run.summary, None)
         except (Interrupted, KeyboardInterrupt) as error:
             if here:
                 raise _stop(error, place) from None
+            if stopped(self._kept):
+                return None
             if isinstance(error, KeyboardInterrupt):
                 raise
             outcome = Outcome.of_error(words, error)

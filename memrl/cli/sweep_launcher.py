@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ class Sweep(NamedTuple):
     axes: Axes  # those of configs included
     words: list[str]  # settings of Hydra that the person left to their defaults
     search: bool  # a sweeper chooses the jobs by their scores
+    beside: bool  # jobs run in processes of joblib, which this process has
 
 
 def prepare_sweep(composed: DictConfig, changes: Sequence[str]) -> Sweep:
@@ -58,7 +58,7 @@ def prepare_sweep(composed: DictConfig, changes: Sequence[str]) -> Sweep:
     if optuna:
         _quiet_optuna()
         words += _search_words(hydra, at_once, launcher, changes)
-    return Sweep(folder, axes, words, search=sweeper != "basic")
+    return Sweep(folder, axes, words, search=sweeper != "basic", beside=launcher == "joblib")
 
 
 def jobs_at_once(
@@ -164,14 +164,3 @@ def _search_words(
 
 def _share(threads: int) -> str:
     return text_word("++hydra.job.env_set.OMP_NUM_THREADS", str(threads))
-
-
-def dismiss_workers() -> None:
-    """End the processes of joblib's launcher: they wait for more jobs, and whoever began them too.
-
-    They end by themselves where Python runs its exit handlers, which a process of multiprocessing
-    does not.
-    """
-    loky: Any = sys.modules.get("joblib.externals.loky.reusable_executor")
-    if loky is not None and loky._executor is not None:
-        loky._executor.shutdown(wait=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from signal import SIGTERM
 from typing import Final
 
 from memrl.cli.arguments import changes_of
@@ -18,8 +21,8 @@ from memrl.config.composition import compose
 from memrl.config.env_overrides import expand
 from memrl.config.models import Config
 from memrl.distributed.collectives import rank
-from memrl.distributed.group import is_started_as_rank, joined
-from memrl.distributed.launch import launch
+from memrl.distributed.group import Joined, is_started_as_rank, joined
+from memrl.distributed.launch import LAUNCHER, launch
 from memrl.envs.make import family_of
 from memrl.evaluation.run_labels import dotted_items
 from memrl.pipeline.build import check_env
@@ -30,6 +33,7 @@ from memrl.pipeline.trained import Run
 from memrl.pipeline.training import TrainJob, train_job
 from memrl.plugins import plugin_words
 from memrl.run.directory import RunDirectory
+from memrl.run.parent import watch_parent
 
 RESUMED: Final = ("total_steps", "workers")
 
@@ -53,14 +57,16 @@ def start_runs(overrides: Sequence[str], *, as_json: bool) -> None:
             if config.workers > 1:
                 start_ranks(config, overrides, as_json=as_json)
                 return None
-        with joined(config.device) as membership:
+        with as_rank(config) as membership:
             say = listener(as_json=as_json, silent=rank() > 0)
-            built = TrainJob(config)  # before anything is printed: a wrong value is told alone
+            built = TrainJob(
+                config, membership
+            )  # before anything is printed: a wrong value is told alone
             if rank() == 0 and earlier is None:
                 built.take_weights()
             composed.announce(config_lines(config), say)
             first = rank() == 0
-            run = train_job(built, earlier, style=composed.style, say=say, learned=membership.leave)
+            run = train_job(built, earlier, style=composed.style, say=say)
         if composed.place is not None:
             say(f"all files: {run.path}")
         elif first:
@@ -86,14 +92,27 @@ def resume_run(path: Path, overrides: Sequence[str], *, as_json: bool) -> None:
     if config.workers > 1 and not is_started_as_rank():
         start_ranks(config, ["--resume", str(path), *overrides], as_json=as_json)
         return
-    with joined(config.device) as membership:
+    with as_rank(config) as membership:
         say, first = listener(as_json=as_json, silent=rank() > 0), rank() == 0
-        built = TrainJob(config)
+        built = TrainJob(config, membership)
         for line in config_lines(config):
             say(line)
-        run = train_job(built, directory, say=say, learned=membership.leave)
+        run = train_job(built, directory, say=say)
     if first:
         report(run, config, words_of(config), as_json=as_json)
+
+
+@contextmanager
+def as_rank(config: Config) -> Iterator[Joined]:
+    """Be one of the ranks, where this process was started as one: see `joined`.
+
+    When the launcher of the ranks has ended, which could pass signals on, they stop by themselves.
+    """
+    launcher = os.environ.pop(LAUNCHER, None)
+    if launcher is not None:
+        watch_parent(int(launcher), lambda: os.kill(os.getpid(), SIGTERM))
+    with joined(config.device) as membership:
+        yield membership
 
 
 def start_ranks(config: Config, words: Sequence[str], *, as_json: bool) -> None:

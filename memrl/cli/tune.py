@@ -6,6 +6,7 @@ import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from signal import SIGINT
 from typing import Annotated, Final
 
 from annotated_types import Ge, Gt
@@ -49,7 +50,7 @@ def start_search(words: Sequence[str], *, as_json: bool) -> None:
     Raises:
         ValueError: a key or a value that is not allowed, nothing to vary, or Ray is missing.
         RunError: no cluster answers, the folder holds another search, or no trial was finished.
-        Interrupted: Ctrl-C; the same command goes on.
+        Interrupted: Ctrl-C, or SIGTERM; the same command goes on.
     """
     own, rest = split_words(words)
     options = parse(Options, own)
@@ -61,10 +62,10 @@ def start_search(words: Sequence[str], *, as_json: bool) -> None:
     for line in config_lines(config):
         say(line)
     say(f"{search.trials} trials in {search.root}")
-    with connected(options.cluster):
+    with connected(options.cluster) as stop:
         trials = run_search(search, say)
     again = shlex.join(["memrl", "tune", *plugin_words(), *words])
-    conclude(search, trials, again, as_json=as_json)
+    conclude(search, trials, again, signum=stop.signum or SIGINT, as_json=as_json)
 
 
 def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:

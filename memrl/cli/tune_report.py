@@ -6,7 +6,6 @@ import json
 import math
 import shlex
 from collections.abc import Sequence
-from signal import SIGINT
 from typing import Final
 
 from memrl.checkpoint.atomic import write_atomically
@@ -23,13 +22,16 @@ _ORDER: Final = ("finished", "stopped", "left", "failed")
 _MEASURES: Final = {"success": "success", "returns": "return"}  # with their headings
 
 
-def conclude(search: Search, trials: Sequence[Trial], again: str, *, as_json: bool) -> None:
+def conclude(
+    search: Search, trials: Sequence[Trial], again: str, *, signum: int, as_json: bool
+) -> None:
     """Write and print what became of the trials, and the commands that could be next.
 
     Args:
         search: what was searched for.
         trials: those that were drawn so far.
         again: the command that goes on.
+        signum: of the signal that stopped it, if some trials have not ended.
         as_json: print one JSON value.
 
     Raises:
@@ -45,7 +47,7 @@ def conclude(search: Search, trials: Sequence[Trial], again: str, *, as_json: bo
     ended = sum(trial.state != "left" for trial in trials)
     if ended < search.trials:
         raise Interrupted(
-            f"stopped after {ended} of {search.trials} trials; continue with: {again}", SIGINT
+            f"stopped after {ended} of {search.trials} trials; continue with: {again}", signum
         )
     finished = [trial for trial in trials if trial.state == "finished"]
     if not finished:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 from memrl.errors import RunError, install_command
 from memrl.run.machine import usable_cores
+from memrl.run.signals import StopRequest
 
 HEAD_SECONDS: Final = 30.0  # in which the head node of a cluster must answer
 _OBJECT_STORE: Final = 128 * 2**20  # bytes: runs exchange a few numbers
@@ -43,8 +45,10 @@ def need_ray(part: str) -> None:
 
 
 @contextmanager
-def connected(address: str | None) -> Iterator[None]:
+def connected(address: str | None) -> Iterator[StopRequest]:
     """Be connected to Ray; what was started for it ends with the context.
+
+    Ray stops well at Ctrl-C alone, so SIGTERM acts as one; it is told apart by what is yielded.
 
     Args:
         address: ``auto`` for the cluster that this machine is a node of, or ``HOST:PORT`` of its
@@ -66,9 +70,17 @@ def connected(address: str | None) -> Iterator[None]:
     else:
         _need_answer(address)
         ray.init(address=address, **_QUIET)
+    request = StopRequest()
+
+    def interrupt(signum: int, frame: object) -> None:
+        request.signum = signum
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGTERM, interrupt)
     try:
-        yield
+        yield request
     finally:
+        signal.signal(signal.SIGTERM, before)
         ray.shutdown()
 
 

@@ -45,11 +45,11 @@ def train_on_cluster(config: Config, run: RunDirectory | None = None) -> RunDire
 
     Raises:
         RunError: no cluster answers, or training failed again and again.
-        Interrupted: Ctrl-C.
+        Interrupted: Ctrl-C, or SIGTERM.
     """
     from ray import train
 
-    with connected(config.cluster):
+    with connected(config.cluster) as stop:
         path = run.path if run else config.run.dir
         path = path or make_directory(config.run.root, name_of(config))
         run = RunDirectory(path.absolute())
@@ -67,7 +67,8 @@ def train_on_cluster(config: Config, run: RunDirectory | None = None) -> RunDire
             with printed(log):
                 _trainer(config, told, run.path.name, records).fit()
         except KeyboardInterrupt:
-            raise Interrupted(f"stopped; continue with: {run.resume_command()}", SIGINT) from None
+            said = f"stopped; continue with: {run.resume_command()}"
+            raise Interrupted(said, stop.signum or SIGINT) from None
         except train.TrainingFailedError as error:
             raise _cause(error) from None
     if fault.exists():

@@ -24,6 +24,7 @@ from memrl.errors import RanksFailed
 
 _HOST: Final = "127.0.0.1"
 _POLL: Final = 0.05  # seconds
+LAUNCHER: Final = "MEMRL_LAUNCHER"  # the environment variable that names this process to a rank
 PATIENCE: Final = 60.0  # seconds that other ranks have after a failure before they are ended
 
 
@@ -45,6 +46,7 @@ def launch(words: Sequence[str], ranks: int) -> None:
         "TORCHELASTIC_USE_AGENT_STORE": "True",
         "WORLD_SIZE": str(ranks),
         "LOCAL_WORLD_SIZE": str(ranks),
+        LAUNCHER: str(os.getpid()),
     }
     if sys.platform == "linux":
         shared["GLOO_SOCKET_IFNAME"] = "lo"

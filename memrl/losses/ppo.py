@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from memrl.distributed.collectives import mean_over_ranks, ranks, sum_over_ranks
+from memrl.distributed.collectives import mean_over_ranks, ranks, tensors_of_all_ranks
 
 
 class PPOLoss(NamedTuple):
@@ -40,21 +41,45 @@ def masked_mean(
     return torch.where(valid, x, 0.0).sum() / count.to(x.dtype)
 
 
-def normalise(
-    advantage: Float[Tensor, "*N"],
-    valid: Bool[Tensor, "*N"],
-    count: Float[Tensor, ""] | None = None,
-) -> Float[Tensor, "*N"]:
-    """Standardise over the valid steps of all ranks; fewer than two are only centred.
+class Moments(NamedTuple):
+    """Of the valid advantages of a minibatch, on all ranks; float64 scalars."""
 
-    ``count`` is as for `masked_mean`.
+    steps: Tensor  # their number, as `mean_count`
+    mean: Tensor
+    spread: Tensor  # standard deviation; 1 of fewer than two
+
+    def standardise(self, advantage: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:
+        """The advantages of that minibatch with a mean of 0 and a standard deviation of 1."""
+        mean, spread = (x.to(advantage.dtype) for x in (self.mean, self.spread))
+        return (advantage - mean) / (spread + 1e-8)
+
+
+def moments(minibatches: Sequence[tuple[Tensor, Tensor]]) -> list[Moments]:
+    """The moments of each minibatch; ranks exchange their parts of all of them at once.
+
+    Args:
+        minibatches: advantages [*N] and which of them are valid; every rank has as many.
     """
-    count = mean_count(valid) if count is None else count
-    centred = advantage - mean_over_ranks(masked_mean(advantage, valid, count))
-    total = (count * ranks()).to(advantage.dtype)
-    squares = sum_over_ranks(torch.where(valid, centred.square(), 0.0).sum())
-    spread = (squares / (total - 1).clamp(min=1)).sqrt()
-    return torch.where(total > 1, centred / (spread + 1e-8), centred)
+    own = torch.stack([_own_moments(*each) for each in minibatches], dim=1)
+    count, mean, squares = torch.stack(tensors_of_all_ranks(own), dim=1)  # each [ranks, K]
+    total = count.sum(0)
+    whole = (count * mean).sum(0) / total.clamp(min=1)
+    squares = (squares + count * (mean - whole).square()).sum(0)  # Chan et al. 1979
+    spread = torch.where(total > 1, (squares / (total - 1).clamp(min=1)).sqrt(), 1.0)
+    counts = total.clamp(min=1) / ranks()
+    return [Moments(*each) for each in zip(counts, whole, spread, strict=True)]
+
+
+def _own_moments(x: Float[Tensor, "*N"], valid: Bool[Tensor, "*N"]) -> Float[Tensor, " 3"]:
+    """This rank's number of valid entries, their mean and their squared deviations from it."""
+    x, count = x.to(torch.float64), valid.sum(dtype=torch.float64)
+    mean = torch.where(valid, x, 0.0).sum() / count.clamp(min=1)
+    return torch.stack([count, mean, torch.where(valid, x - mean, 0.0).square().sum()])
+
+
+def normalise(advantage: Float[Tensor, "*N"], valid: Bool[Tensor, "*N"]) -> Float[Tensor, "*N"]:
+    """Standardise over the valid steps of all ranks; fewer than two are only centred."""
+    return moments([(advantage, valid)])[0].standardise(advantage)
 
 
 def ppo_loss(

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from memrl.losses.ppo import masked_mean
+from memrl.losses.ppo import masked_mean, mean_count
 
 
 class VTrace(NamedTuple):
@@ -77,5 +77,5 @@ def vtrace_loss(
 ) -> VTraceLoss:
     """The terms of the loss, with constant targets and advantages; the caller weights them."""
     gain = torch.where(valid, log_prob, 0.0) * advantage
-    error = 0.5 * (value - target).square()
-    return VTraceLoss(-masked_mean(gain, valid), masked_mean(error, valid))
+    error, count = 0.5 * (value - target).square(), mean_count(valid)
+    return VTraceLoss(-masked_mean(gain, valid, count), masked_mean(error, valid, count))

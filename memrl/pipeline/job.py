@@ -133,7 +133,6 @@ def run(
     style: Style = "auto",
     say: Say = print,
     reporter: Reporter | None = None,
-    learned: Callable[[], None] = lambda: None,
 ) -> Result[L]:
     """Learn, evaluate, draw and write a summary.
 
@@ -144,7 +143,6 @@ def run(
         style: of the progress display: auto, bar, lines or quiet.
         say: receives messages for the terminal.
         reporter: hears of each checkpoint.
-        learned: called when learning has ended.
 
     With several ranks, rank 0 alone writes, speaks, and does what follows learning.
 
@@ -156,7 +154,7 @@ def run(
     """
     config, learner = job.config, job.learner
     if rank():
-        return _follow(job, reporter, learned)
+        return _follow(job, reporter)
     if config.compile:
         compile_memory(job.core, say)
     target = target or restarted(config)
@@ -176,7 +174,6 @@ def run(
                 style=style,
                 say=say,
                 reporter=reporter,
-                learned=learned,
             )
         except RankLost:
             say(f"a rank is missing; unless it is restarted: {directory.resume_command()}")
@@ -185,7 +182,7 @@ def run(
     return result
 
 
-def _follow(job: Job[C, L], reporter: Reporter | None, learned: Callable[[], None]) -> Result[L]:
+def _follow(job: Job[C, L], reporter: Reporter | None) -> Result[L]:
     """Learn with rank 0, in the directory that it has opened."""
     config, learner = job.config, job.learner
     if config.compile:
@@ -204,7 +201,6 @@ def _follow(job: Job[C, L], reporter: Reporter | None, learned: Callable[[], Non
         checkpoint_seconds=config.run.checkpoint_seconds,
         reporter=reporter,
     )
-    learned()
     return Result(directory, {}, learner)
 
 
@@ -223,7 +219,6 @@ def _run_in(
     style: Style,
     say: Say,
     reporter: Reporter | None,
-    learned: Callable[[], None],
 ) -> Result[L]:
     """Learn in an open directory, from a checkpoint or from the beginning, and conclude."""
     config, learner = job.config, job.learner
@@ -254,7 +249,6 @@ def _run_in(
                 checkpoint_seconds=config.run.checkpoint_seconds,
                 reporter=reporter,
             )
-        learned()
         try:
             result = job.conclude(directory, trained, say)
         except KeyboardInterrupt:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, final
@@ -16,6 +16,7 @@ from memrl.agents.ppo.agent import PPO
 from memrl.agents.ppo.config import PPOConfig
 from memrl.config.models import Config
 from memrl.distributed.collectives import ranks
+from memrl.distributed.group import Joined
 from memrl.evaluation.acting import Acting
 from memrl.evaluation.evaluate import Evaluation
 from memrl.evaluation.recording import Recording, record_episode
@@ -96,15 +97,14 @@ def train_job(
     style: Style = "auto",
     say: Say = print,
     reporter: Reporter | None = None,
-    learned: Callable[[], None] = lambda: None,
 ) -> Run:
     """`train` with an agent that is built already, so that all of its config is known to fit.
 
     At the end the environments that it learned in are closed. ``reporter`` hears of each
-    checkpoint; ``learned`` is called when all ranks have learned: the rest is rank 0's.
+    checkpoint.
     """
     with closing(job.env):
-        result = run(job, target, style=style, say=say, reporter=reporter, learned=learned)
+        result = run(job, target, style=style, say=say, reporter=reporter)
     return Run(result.directory, job.config, agent=result.learner)
 
 
@@ -112,12 +112,17 @@ def train_job(
 class TrainJob(Job[Config, Agent]):
     """The steps of ``memrl train``.
 
+    Args:
+        config: of the run.
+        membership: in the group of the ranks, which rank 0 leaves when all have learned: the rest
+            it does alone.
+
     Raises:
         ValueError: parts of the config do not fit each other, or this machine.
     """
 
-    def __init__(self, config: Config) -> None:
-        self.config, self.ranks = config, ranks()
+    def __init__(self, config: Config, membership: Joined | None = None) -> None:
+        self.config, self.ranks, self._membership = config, ranks(), membership or Joined()
         check_ranks(config)
         with drawing():
             prepare(config)
@@ -150,6 +155,7 @@ class TrainJob(Job[Config, Agent]):
     def conclude(
         self, directory: RunDirectory, trained: TrainingResult, say: Say
     ) -> dict[str, Any]:
+        self._membership.leave()
         if not has_learned(self.learner, self._initial):
             say(f"nothing was learned in {trained.experience:,} env steps: {UNTRAINED}")
         evaluation = evaluate_agent(self.config, self.learner)

@@ -35,7 +35,15 @@ class Spans(NamedTuple):
     row: Tensor  # int64 [M]
     begin: Tensor  # int64 [M]
     length: Tensor  # int64 [M]  steps, those of the burn-in among them
-    warm: Tensor  # int64 [M]  steps of the burn-in, which have no loss
+    warm: Tensor  # int64 [M]  the first steps, which have no loss
+
+    def longest(self) -> int:
+        """The steps of the longest."""
+        return int(self.length.max())
+
+    def to(self, device: torch.device) -> Spans:
+        """The same on a device."""
+        return Spans(*(part.to(device) for part in self))
 
 
 class Rollout:
@@ -128,33 +136,45 @@ class Rollout:
 
         What follows the end of a shorter one repeats its last step and is marked invalid.
         """
-        spans, device = self.spans(index), self.start.device
-        return self.gather(Spans(*(part.to(device) for part in spans)), int(spans.length.max()))
+        spans = self.spans(index)
+        return self.gather(spans, spans.longest())
 
     def gather(self, spans: Spans, steps: int) -> Chunk:
-        """The chunks at ``spans``, tensors on the rollout's device, padded to ``steps`` as above.
+        """The chunks at ``spans``, padded to ``steps`` as above.
 
-        It does not synchronise with the device.
+        It does not synchronise with the device if ``spans`` are there.
         """
-        offset = torch.arange(steps, device=self.start.device).unsqueeze(1)
-        t = (spans.begin + offset).clamp(max=len(self.start) - 1)  # [L, M]
-        there = offset < spans.length
+        spans = spans.to(self.start.device)
+        offset, at = self._places(spans, steps)
+        advantage, valid = self.advantages(spans, steps)
 
         def cut(x: Tensor) -> Tensor:
-            return x[t, spans.row]
+            return x[at]
 
         return Chunk(
             obs={key: cut(value) for key, value in self.obs.items()},
-            start=cut(self.start) & there,
+            start=cut(self.start) & (offset < spans.length),
             action=cut(self.action),
             log_prob=cut(self.log_prob),
             value=cut(self.value),
-            advantage=cut(self.advantage),
+            advantage=advantage,
             target=cut(self.target),
-            valid=cut(self.valid) & there & (offset >= spans.warm),
+            valid=valid,
             state=map_state(lambda kept: kept[spans.position, spans.row], self.states),
             taught={name: cut(value) for name, value in self.taught.items()},
         )
+
+    def advantages(self, spans: Spans, steps: int) -> tuple[Tensor, Tensor]:
+        """What ``gather`` cuts of the advantages [L, M], and whether each is valid."""
+        spans = spans.to(self.start.device)
+        offset, at = self._places(spans, steps)
+        has_loss = (offset >= spans.warm) & (offset < spans.length)
+        return self.advantage[at], self.valid[at] & has_loss
+
+    def _places(self, spans: Spans, steps: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """The number [L, 1] of each step in its chunk, and its indices [L, M] and [M]."""
+        offset = torch.arange(steps, device=self.start.device).unsqueeze(1)
+        return offset, ((spans.begin + offset).clamp(max=len(self.start) - 1), spans.row)
 
     def spans(self, index: Tensor) -> Spans:
         """Where the chunks with indices [M] lie, on the host."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final, final
@@ -25,10 +25,11 @@ class StopRequest:
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[StopRequest]:
+def stop_on_signals(at_first: Callable[[int], None] | None = None) -> Iterator[StopRequest]:
     """Handle SIGINT and SIGTERM; the second signal restores the previous handlers.
 
-    Outside the main thread, where Python allows no handlers, signals are not handled.
+    ``at_first`` is called with the number of the first one. Outside the main thread, where Python
+    allows no handlers, signals are not handled.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
@@ -43,6 +44,8 @@ def stop_on_signals() -> Iterator[StopRequest]:
     def handle(signum: int, frame: FrameType | None) -> None:
         if request.signum is None:
             request.signum = signum
+            if at_first is not None:
+                at_first(signum)
         else:
             restore()
             signal.raise_signal(signum)

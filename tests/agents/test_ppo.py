@@ -14,6 +14,7 @@ from memrl.agents.ppo.agent import PPO
 from memrl.agents.ppo.config import BonusConfig, PPOConfig
 from memrl.agents.ppo.rates import Rates
 from memrl.envs.make import make
+from memrl.losses.ppo import moments
 from memrl.memory.state import map_state
 from memrl.nn.encoder import Encoder
 from memrl.policies.actor_critic import build_policy
@@ -204,7 +205,8 @@ def test_losses_of_unequal_chunks_are_those_of_a_loop_over_their_steps():
     r, policy = agent.rollout, agent.policy
     cut = r.chunks(torch.arange(r.num_chunks()))
     assert cut.valid.sum(0).tolist() == [7] * 10 + [6] * 5
-    _, total, _ = agent.learner._loss(cut, Rates(lr=1e-3, entropy=0.01, clip=0.2, value_clip=None))
+    rates = Rates(lr=1e-3, entropy=0.01, clip=0.2, value_clip=None)
+    _, total, _ = agent.learner._loss(cut, *moments([(cut.advantage, cut.valid)]), rates)
     found = torch.autograd.grad(total, list(policy.parameters()))
 
     wanted_total = torch.zeros((), dtype=torch.float64)

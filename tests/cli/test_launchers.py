@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
 from memrl.cli.sweep_axes import axes_of
-from memrl.cli.sweep_launcher import dismiss_workers, prepare_sweep
+from memrl.cli.sweep_launcher import prepare_sweep
+from memrl.cli.sweep_processes import dismiss_workers
 from memrl.config.composer import hydra_compose
 from memrl.run.machine import usable_cores
 
@@ -146,6 +149,35 @@ def test_a_job_that_fails_on_a_launcher_is_told_and_the_others_run(tmp_path):
     last = done.stderr.splitlines()[-1]
     assert last.startswith("memrl: 1 of 2 jobs failed: agent.burn_in=16: ")
     assert len(summaries(tmp_path)) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("signum", "to_all", "code"),
+    [(signal.SIGINT, True, 130), (signal.SIGTERM, False, 143), (signal.SIGKILL, False, -9)],
+)
+def test_a_signal_to_a_sweep_lets_its_jobs_save_and_no_process_behind(
+    signum, to_all, code, tmp_path
+):
+    """Ctrl-C goes to all processes, as a terminal sends it; the others to the command alone."""
+    need("joblib")
+    words = [*SMALL, SEEDS, "total_steps=1000000000", "hydra/launcher=joblib"]
+    sweep = subprocess.Popen(
+        [sys.executable, "-m", "memrl", "train", "-m", *words, "hydra.launcher.n_jobs=2"],
+        cwd=tmp_path, start_new_session=True, text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    while sum(path.stat().st_size > 0 for path in tmp_path.glob("s w/*/metrics.csv")) < 2:
+        assert sweep.poll() is None
+        time.sleep(0.05)
+    (os.killpg if to_all else os.kill)(sweep.pid, signum)
+    said = sweep.communicate(timeout=300)[1]  # until the jobs have ended, which write there, too
+    assert sweep.returncode == code
+    runs = [*tmp_path.glob("s w/probe-*")]
+    assert len(runs) == 2
+    assert all([*run.glob("checkpoints/steps-*.safetensors")] for run in runs)
+    if code > 0:
+        assert said.splitlines()[-1] == "memrl: stopped; the same command goes on with the sweep"
 
 
 def test_joblibs_processes_end_with_the_sweep():

@@ -102,7 +102,7 @@ def test_the_best_trial_is_told_as_a_command():
 def test_a_search_that_was_stopped_says_how_to_go_on(tmp_path, capsys):
     left = [*ENDED[:3], trial(4, "left")]
     with pytest.raises(Interrupted, match="stopped after 3 of 4 trials; continue with: again"):
-        conclude(search(tmp_path), left, "again", as_json=True)
+        conclude(search(tmp_path), left, "again", signum=15, as_json=True)
     written = json.loads((tmp_path / "trials.json").read_text())
     assert json.loads(capsys.readouterr().out) == written
     assert [one["state"] for one in written] == ["finished", "stopped", "finished", "left"]
@@ -110,7 +110,7 @@ def test_a_search_that_was_stopped_says_how_to_go_on(tmp_path, capsys):
 
 def test_a_search_without_a_finished_trial_says_why(tmp_path):
     with pytest.raises(RunError, match="no trial came to its end; trial-4: bptt=5: no"):
-        conclude(search(tmp_path), [ENDED[3]] * 4, "again", as_json=True)
+        conclude(search(tmp_path), [ENDED[3]] * 4, "again", signum=15, as_json=True)
 
 
 def test_trials_count_from_one():
@@ -187,6 +187,19 @@ def test_a_trial_whose_process_is_killed_goes_on(tmp_path):
     assert code == 0, error
     (one,) = json.loads((tmp_path / "s" / "trials.json").read_text())
     assert (one["state"], one["env_steps"]) == ("finished", 20032)
+
+
+@needs_ray
+@pytest.mark.slow
+def test_sigterm_stops_a_search_as_ctrl_c_does(tmp_path):
+    process = tune(tmp_path, "trials=2", "total_steps=20000", "run.checkpoint_seconds=0.1")
+    trial = lock_of(tmp_path, "trial-1")
+    process.send_signal(signal.SIGTERM)
+    code, _, error = ended(process)
+    assert code == 143, error
+    assert "stopped after 0 of 2 trials; continue with: memrl tune +run=smoke" in error
+    with pytest.raises(ProcessLookupError):
+        os.kill(trial, 0)
 
 
 @needs_ray

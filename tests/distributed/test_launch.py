@@ -101,3 +101,17 @@ def _wait_for(file, process):
     while not (file.exists() and file.stat().st_size):
         assert process.poll() is None
         time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_ranks_whose_launcher_was_killed_save_and_end(tmp_path):
+    path = tmp_path / "run"
+    process = subprocess.Popen(
+        [*MEMRL, *WORDS, "workers=2", "total_steps=100000000", f"run.dir={path}"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    _wait_for(path / "metrics.csv", process)
+    process.kill()
+    process.communicate(timeout=300)  # until the ranks have ended, which write to the same pipe
+    seen = int(float(rows(path)["env_steps"][-1]))
+    assert (path / "checkpoints" / f"steps-{seen:012}.safetensors").exists()

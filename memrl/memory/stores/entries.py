@@ -128,11 +128,14 @@ class Entries:
         room = self.room
         while room < self.most:
             room = min(self.capacity, 2 * room)
-        if room > self.room:
-            old = self.arrays()
-            self._allocate(len(self.held), room, self.keys.shape[2], self.keys.device)
-            for name, array in self.arrays().items():
-                array[:, : old[name].shape[1]] = old[name]
+        if room == self.room:
+            return
+        for name in ARRAYS:  # one after the other: of the largest alone there are two for a moment
+            old = getattr(self, name)
+            slots = self.share.size(room) if name in SPLIT else room
+            array = old.new_zeros(len(old), slots, *old.shape[2:])
+            array[:, : old.shape[1]] = old
+            setattr(self, name, array)
 
     def arrays(self) -> dict[str, Tensor]:
         """All arrays, each [A, N, ...]; of those in ``SPLIT`` the slots that are here."""

@@ -27,9 +27,9 @@ def test_any_sizes_are_learned_from(n_steps, batch_size, minibatches, bptt):
     model = make_model(n_steps=n_steps, batch_size=batch_size, n_epochs=1)
     sizes, step = [], model.learner._loss
 
-    def spy(chunk, rates):
+    def spy(chunk, *others):
         sizes.append(int(chunk.valid.sum()))
-        return step(chunk, rates)
+        return step(chunk, *others)
 
     model.learner._loss = spy
     model.learn(2 * n_steps)
