@@ -92,8 +92,7 @@ def start_benchmark(
         return
     earlier = earlier_runs(plan, options.table) if options.table else {}
     failed = _run_wanted(plan, cells(narrowed), earlier, 0 if show else options.runs, place)
-    _report(plan, earlier, place, page=page, as_json_value=as_json_value)
-    _raise_failures(failed)
+    _report(plan, earlier, failed, place, page=page, as_json_value=as_json_value)
 
 
 class _Place(NamedTuple):
@@ -127,12 +126,18 @@ def _run_wanted(
 
 
 def _report(
-    plan: Plan, earlier: Runs, place: _Place, *, page: Path | None, as_json_value: bool
+    plan: Plan,
+    earlier: Runs,
+    failed: dict[Cell, str],
+    place: _Place,
+    *,
+    page: Path | None,
+    as_json_value: bool,
 ) -> None:
     """Write what the finished runs come to, and print the table.
 
     Raises:
-        RunError: nothing is finished, and no ``page`` is wanted.
+        RunError: runs failed, or nothing is finished and no ``page`` is wanted.
     """
     own = finished(cells(plan), place.root)
     done = {cell: run for cell in cells(plan) if (run := own.get(cell) or earlier.get(cell))}
@@ -150,6 +155,7 @@ def _report(
         write_page(page, plan.name, table)
         place.say(f"leader board: {page}")
     print(table if as_json_value else as_markdown(plan, rows, totals), end="")
+    _raise_failures(failed)
 
 
 def _refuse_unread(options: Options, page: Path | None, *, check: bool, tune: bool) -> None:
