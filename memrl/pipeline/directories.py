@@ -62,8 +62,8 @@ def open_directory(
     RunDirectory(path).make()
     with locked(Path(path)):
         remember(_restart_key(config), str(Path(path).absolute()))
-        directory = RunDirectory.create(path, dump(config), command=config.command)
-        directory.write_plugins(modules_of(config.model_dump(mode="json"), config.menus))
+        plugins = modules_of(config.model_dump(mode="json"), config.menus)
+        directory = RunDirectory.create(path, dump(config), command=config.command, plugins=plugins)
         same_directory(directory)
         yield directory, None
 

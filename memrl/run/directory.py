@@ -14,6 +14,7 @@ from memrl.errors import RunError, disk_errors_explained, nearest
 from memrl.run.lock import LOCK
 
 _CONFIG: Final = "config.yaml"
+_PLUGINS: Final = "plugins.json"
 Command: TypeAlias = Literal["train", "fit"]
 
 
@@ -29,7 +30,7 @@ class RunDirectory:
     def __init__(self, path: str | os.PathLike[str], *, command: Command = "train") -> None:
         self.path, self.command = Path(path), command
         self.config = self.path / _CONFIG
-        self.plugins = self.path / "plugins.json"
+        self.plugins = self.path / _PLUGINS
         self.metrics = self.path / "metrics.csv"
         self.checkpoints = self.path / "checkpoints"
         self.tensorboard = self.path / "tensorboard"
@@ -51,15 +52,29 @@ class RunDirectory:
 
     @classmethod
     def create(
-        cls, path: str | os.PathLike[str], config: str, *, command: Command = "train"
+        cls,
+        path: str | os.PathLike[str],
+        config: str,
+        *,
+        command: Command = "train",
+        plugins: Mapping[str, str] | None = None,
     ) -> RunDirectory:
-        """Make the directory of a new run and write ``config`` (YAML text) to it.
+        """Make the directory of a new run and write to it what opens it again.
+
+        Args:
+            path: of the directory.
+            config: YAML text. It is written last, since a directory that has it is a run.
+            command: the command that makes the run.
+            plugins: the user's modules that the run uses, with the folder of each.
 
         Raises:
             RunError: as ``refuse_taken``; or the disk is full.
         """
         run = cls(path, command=command)
         run.make()
+        run.plugins.unlink(missing_ok=True)
+        if plugins:
+            write_atomically(run.plugins, f"{json.dumps(plugins, indent=2)}\n".encode())
         write_atomically(run.config, config.encode())
         return run
 
@@ -117,11 +132,6 @@ class RunDirectory:
         """The options that a command needs to open this run: `` --plugin leaky``, or nothing."""
         return "".join(f" --plugin {module}" for module in self.read_plugins())
 
-    def write_plugins(self, places: Mapping[str, str]) -> None:
-        """Record the user's modules that this run uses, with the folder of each."""
-        if places:
-            write_atomically(self.plugins, f"{json.dumps(places, indent=2)}\n".encode())
-
     def read_plugins(self) -> dict[str, str]:
         """The user's modules that this run uses, with the folder of each.
 
@@ -139,7 +149,7 @@ class RunDirectory:
 
 def _is_left_over(file: Path) -> bool:
     """Whether a process left a file that was killed before it had begun its run."""
-    return file.name == LOCK or (file.name.startswith(".") and file.suffix == TEMPORARY)
+    return file.name in (LOCK, _PLUGINS) or (file.name.startswith(".") and file.suffix == TEMPORARY)
 
 
 def runs_in(folder: Path) -> Iterator[Path]:

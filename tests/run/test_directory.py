@@ -39,9 +39,26 @@ def test_a_directory_of_other_files_is_not_taken(tmp_path):
 
 def test_a_run_that_was_killed_before_it_began_begins_anew(tmp_path):
     """A sweep, a course and a benchmark choose the directory, and try again."""
-    for name in ("run.lock", ".config.yaml.17.tmp"):
+    for name in ("run.lock", ".config.yaml.17.tmp", "plugins.json"):
         (tmp_path / name).touch()
-    assert RunDirectory.create(tmp_path, "seed: 3\n").config.exists()
+    run = RunDirectory.create(tmp_path, "seed: 3\n")
+    assert run.config.exists()
+    assert run.read_plugins() == {}
+
+
+def test_a_run_has_its_plugins_as_soon_as_it_is_a_run(tmp_path, monkeypatch):
+    """A kill between the two files would leave a run that no command can open."""
+    plugins = {"leaky": str(tmp_path)}
+
+    def killed_at_config(path, content):
+        if path.name == "config.yaml":
+            raise KeyboardInterrupt
+        write_atomically(path, content)
+
+    monkeypatch.setattr("memrl.run.directory.write_atomically", killed_at_config)
+    with pytest.raises(KeyboardInterrupt):
+        RunDirectory.create(tmp_path / "run", "seed: 3\n", plugins=plugins)
+    assert RunDirectory(tmp_path / "run").read_plugins() == plugins
 
 
 def test_a_file_is_no_directory(tmp_path):
