@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from memrl.errors import RunError
 
 
 def one_sentence(error: Exception) -> str:
     """What happened; an error that is not a user's mistake names its code, theirs or memrl's."""
     text = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.filename is not None:
+        return _about_file(error)
     if isinstance(error, ValueError | OSError | RunError):
         return text
     from memrl.plugins import own_error, own_line
@@ -16,3 +21,13 @@ def one_sentence(error: Exception) -> str:
         return f"{own_error(error)}; --debug shows how it came there"
     name = type(error).__name__
     return f"{name}: {text} (this looks like a defect of memrl; --debug shows where it happened)"
+
+
+def _about_file(error: OSError) -> str:
+    """What the system said of a file; without its number, and of a file that should be a folder."""
+    path = Path(os.fsdecode(error.filename))
+    file = next((place for place in (path, *path.parents) if place.is_file()), None)
+    if isinstance(error, NotADirectoryError | FileExistsError) and file is not None:
+        return f"{file} is a file, where a folder is wanted: choose another place"
+    said = (error.strerror or type(error).__name__).lower()
+    return f"{path}: {said}"

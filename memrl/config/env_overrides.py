@@ -1,4 +1,4 @@
-"""What may be left out on the command line when a task is named: its family, and ``+``."""
+"""What may be left out on the command line when a task is named: its family, and ``++``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def expand(overrides: Iterable[str]) -> list[str]:
     ``env=ID`` becomes ``env=<family> env.id=ID``; a sweep ``env=ID,ID`` stays a sweep. An ID has a
     capital, a version, or names its module; other words are files of ``configs/env``. Several
     tasks ``env=[ID,ID env.NAME=VALUE]`` become ``env.tasks``, and the first is ``env.id``.
-    ``env.NAME=VALUE`` gets the ``+`` that Hydra asks for where NAME is an option that the task
+    ``env.NAME=VALUE`` gets the ``++`` that Hydra asks for where NAME is an option that the task
     takes and the file of its family leaves out; and with ``env.family=gymnasium`` options are
     dropped that the file holds for the tensor implementation alone.
 
@@ -45,7 +45,7 @@ def expand(overrides: Iterable[str]) -> list[str]:
     task = _composed(words)
     if task is None:
         return words
-    added = {word: f"+{word}" for word in named if _is_added(_name(word), task)}
+    added = {word: f"++{word}" for word in named if _is_added(_name(word), task)}
     dropped = [word for word in _dropped(task, named) if word not in words]
     return [added.get(word, word) for word in words] + dropped
 

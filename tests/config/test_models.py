@@ -214,8 +214,14 @@ def test_words_that_were_expanded_once_stay_as_they_are(words):
     assert expand(once) == once
 
 
+def test_an_option_that_is_given_twice_has_its_last_value():
+    assert memrl.compose(["env=probe", "env.delay=5", "env.delay=2"]).env.model_extra == {
+        "delay": 2
+    }
+
+
 def test_an_option_may_be_swept():
-    assert expand(["-m", "env=probe", "env.delay=2,3"])[-1] == "+env.delay=2,3"
+    assert expand(["-m", "env=probe", "env.delay=2,3"])[-1] == "++env.delay=2,3"
 
 
 def test_a_sweep_over_files_is_left_to_hydra():

@@ -1,0 +1,31 @@
+"""Errors as the one sentence that a person reads."""
+
+from __future__ import annotations
+
+import pytest
+
+from memrl.cli.error_text import one_sentence
+
+
+def error_of(action):
+    try:
+        action()
+    except OSError as error:
+        return one_sentence(error)
+    pytest.fail("no error was raised")
+
+
+@pytest.mark.parametrize("below", ["", "runs", "runs/gru"])
+def test_a_file_where_a_folder_is_wanted_is_named(tmp_path, below):
+    file = tmp_path / "taken"
+    file.touch()
+    said = error_of(lambda: (file / below).mkdir(parents=True))
+    assert said == f"{file} is a file, where a folder is wanted: choose another place"
+
+
+def test_what_the_system_says_of_a_file_comes_without_its_number(tmp_path):
+    assert error_of((tmp_path / "x").read_text) == f"{tmp_path / 'x'}: no such file or directory"
+
+
+def test_what_the_system_says_of_no_file_is_left_as_it_is():
+    assert one_sentence(OSError("the line is busy")) == "the line is busy"
