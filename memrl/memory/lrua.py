@@ -136,3 +136,12 @@ class LRUA(ControlledMemory[LRUAState]):
             "usage": state.usage,
             "read_entropy": entropy(state.read_weights),
         }
+
+    def step_diagnostics(self, x: Tensor, state: LRUAState) -> dict[str, Tensor]:
+        _, gates = self._interface(self._control(self._project(x), state.reads, state.controller).h)
+        least, write_weights = self._write_weights(gates, state)
+        return {
+            "allocation_weights": least,
+            "write_weights": write_weights,
+            "write_gates": gates,
+        }

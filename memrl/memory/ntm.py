@@ -246,6 +246,10 @@ class NTM(ControlledMemory[NTMState], Slotted):
             "write_entropy": entropy(state.write_weights),
         }
 
+    def step_diagnostics(self, x: Tensor, state: NTMState) -> dict[str, Tensor]:
+        ask = self._interface(self._control(self._project(x), state.reads, state.controller).h)
+        return {"interpolation_gates": ask.gates.squeeze(-1)}
+
 
 def _need_room(slots: int, shifts: int) -> None:
     """Raise ValueError if a shift kernel is larger than the memory."""

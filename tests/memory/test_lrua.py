@@ -189,3 +189,16 @@ def test_no_slot_gets_more_than_e_squared_times_the_attention_of_another():
 def test_as_many_heads_as_slots_are_refused():
     with pytest.raises(ValueError, match="read_heads is 7; allowed: below slots, 7"):
         build(read_heads=7)
+
+
+def test_step_diagnostics_are_what_the_step_writes_with():
+    core = build()
+    before, x = run(core).state, draw(1, B, IN)
+    after = core(x, before, torch.zeros(1, B, dtype=torch.bool)).state
+    told, edit = core.step_diagnostics(x[0], before), core.edit(x[0], before, after)
+    torch.testing.assert_close(
+        edit.keep[..., 0], 1 - told["allocation_weights"], check_dtype=False, **EXACT
+    )
+    by_usage = told["write_gates"][..., None] * before.read_weights
+    least = (1 - told["write_gates"][..., None]) * told["allocation_weights"][:, None]
+    torch.testing.assert_close(told["write_weights"], by_usage + least, check_dtype=False, **EXACT)

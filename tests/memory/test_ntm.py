@@ -93,3 +93,17 @@ def test_extreme_inputs_stay_finite_with_their_gradients():
     x = 1e6 * torch.randn(T, B, IN, dtype=torch.float64)
     core(x, core.initial_state(B), torch.zeros(T, B, dtype=torch.bool)).y.sum().backward()
     assert all(p.grad.isfinite().all() for p in core.parameters())
+
+
+def test_a_closed_interpolation_gate_is_told_and_keeps_the_head_where_it_was():
+    core = build(shift_range=0)
+    with torch.no_grad():
+        core.interface.weight.zero_()
+        core.interface.bias.zero_()  # γ = 1 + ln 2
+        gates = sum(core.split[:-1])
+        core.interface.bias[gates] = -1e4  # clipped to −20
+    before, x = run(core).state, torch.randn(B, IN, dtype=torch.float64)
+    told = core.step_diagnostics(x, before)["interpolation_gates"]
+    assert told.shape == (B, 2)  # the read head's, the write head's
+    assert (told[:, 0] < 1e-8).all()
+    assert (told[:, 1] == 0.5).all()
