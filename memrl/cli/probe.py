@@ -128,39 +128,45 @@ def notes(
 ) -> Iterator[str]:
     """What the table does not say."""
     counted = int(experiments.rows.sum())
-    yield f"{counted:,} of {len(experiments.rows):,} episodes, in which the moment comes"
+    yield f"{counted:,} of {len(experiments.rows):,} episodes count: those that reach every moment"
     for result in results:
         if result.name == WIPED and result.again and result.again.mean > 0:
             others = result.unaided_score or "none"
             yield (
-                f"{WIPED}, {when_as_text(result.when)}: {result.again.mean:.0%} see their own cue "
-                f"again; {experiments.measure} of the others: {others}"
+                f"{WIPED}, {when_as_text(result.when)}: {result.again.mean:.0%} see the cue again "
+                f"afterwards; {experiments.measure} of the others: {others}"
             )
     first = next((result for result in results if result.name == OTHER), None)
     if first is not None and first.again and first.again.mean > 0 and first.unaided_other:
         yield (
-            f"{first.again.mean:.0%} see their own cue again after they were given the state of "
-            f"another cue; of the others {first.unaided_other} end with it"
+            f"with the state of another cue, {first.again.mean:.0%} see their own cue again; of "
+            f"the others, {first.unaided_other} act on the other cue"
         )
     cut_off = {r.name: r.cut_off for r in reversed(results) if r.cut_off}
     if cut_off:
         yield (
-            f"cut off after {experiments.longest} env steps, twice the longest, and failed: "
+            f"cut off after {experiments.longest} env steps (twice the longest episode), counted "
+            "as failed: "
             + ", ".join(f"{name} {count}" for name, count in reversed(cut_off.items()))
         )
     if (level := known.get("memoryless")) is not None:
-        yield f"{experiments.measure} without a memory, at best: {level:.3g}"
+        yield f"{experiments.measure} of the best policy without a memory: {level:.3g}"
     if experiments.plain.cue is None:
-        yield f"{config.env.id} tells of no cue: without one, nothing is transplanted or read off"
+        yield (
+            f"{config.env.id} has no cue that experiments know of: no state is exchanged, and no "
+            "cue is decoded"
+        )
     for name, readout in experiments.readouts.items():
         if readout.after:
             yield (
-                f"{name}, read off the memory {readout.after[-1]} steps after the cue was first "
-                f"seen: {readout.memory[-1]}, off the observation {readout.observation[-1]}"
+                f"{name}, decoded {readout.after[-1]} steps after the cue was first seen: "
+                f"{readout.memory[-1]} from the memory, {readout.observation[-1]} from the "
+                "observation"
             )
     if (reads := experiments.reads) is not None:
         yield (
-            f"share of reads from steps that saw the cue: {reads.later} of all later reads "
-            f"(evenly: {reads.later_even:.3g}), {reads.last} of the last ({reads.last_even:.3g}); "
+            f"written by steps that saw the cue: {reads.later} of what later steps read "
+            f"({reads.later_even:.3g} if spread evenly), {reads.last} of what the last step reads "
+            f"({reads.last_even:.3g}); "
             f"{METHODS[reads.example.method]}"
         )

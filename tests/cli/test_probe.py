@@ -35,8 +35,8 @@ def test_it_prints_a_table_and_leaves_a_file_and_a_picture(memrl, run, tmp_path)
     outcome = memrl("probe", run, "episodes=53", f"out={tmp_path / 'new'}")
     assert outcome.code == 0, outcome.err
     assert outcome.out.splitlines()[0].split()[:2] == ["experiment", "when"]
-    for told in ("reads silenced", "slots of another cue", "success without a memory, at best: 0.5",
-                 "53 of 53 episodes", "exact: what each step wrote", "memrl watch"):  # fmt: skip
+    for told in ("reads silenced", "slots of another cue",
+                 "success of the best policy without a memory: 0.5", "53 of 53 episodes", "exact: what each step wrote", "memrl watch"):  # fmt: skip
         assert told in outcome.out
     assert (tmp_path / "new" / "probe.png").read_bytes().startswith(b"\x89PNG")
     told = json.loads((tmp_path / "new" / "probe.json").read_text())
@@ -115,7 +115,7 @@ def test_those_that_do_not_look_again_are_told_apart():
                            readouts={}, reads=None)  # fmt: skip
     _, line = notes(here, [result, unseen], None, {})
     assert line == (
-        f"wiped once, 75%: 75% see their own cue again; success of the others: {others}"
+        f"wiped once, 75%: 75% see the cue again afterwards; success of the others: {others}"
     )
 
 
@@ -124,7 +124,7 @@ def test_an_environment_that_tells_of_no_cue(memrl, tmp_path):  # noqa: F811
     trained(tmp_path / "counting", "env=probe/Counting-v0", "memory=gru", "memory.hidden_dim=7")
     outcome = memrl("probe", "counting", "episodes=11")
     assert outcome.code == 0, outcome.err
-    assert "probe/Counting-v0 tells of no cue" in outcome.out
+    assert "probe/Counting-v0 has no cue" in outcome.out
     told = json.loads((tmp_path / "counting" / "probe.json").read_text())
     assert told["readouts"] == {}
     assert not any("another cue" in entry["name"] for entry in told["experiments"])

@@ -57,7 +57,7 @@ class ExperimentsView {
   facts(run) {
     const { counted, episodes, known, measure } = this.found;
     const levels = Object.entries(known).map(([name, level]) => `${name} ${rounded(level)}`);
-    const counts = `${counted} of ${episodes} episodes, in which the moment comes`;
+    const counts = `${counted} of ${episodes} episodes count: those that reach every moment`;
     const dashed = levels.length ? [`dashed, ${measure}: ${levels.join(", ")}`] : [];
     return made("p", [run.facts.run, counts, ...dashed].filter(Boolean).join(" · "), "faint");
   }
