@@ -35,8 +35,14 @@ def test_it_prints_a_table_and_leaves_a_file_and_a_picture(memrl, run, tmp_path)
     outcome = memrl("probe", run, "episodes=53", f"out={tmp_path / 'new'}")
     assert outcome.code == 0, outcome.err
     assert outcome.out.splitlines()[0].split()[:2] == ["experiment", "when"]
-    for told in ("reads silenced", "slots of another cue",
-                 "success of the best policy without a memory: 0.5", "53 of 53 episodes", "exact: what each step wrote", "memrl watch"):  # fmt: skip
+    for told in (
+        "reads silenced",
+        "slots of another cue",
+        "success of the best policy without a memory: 0.5",
+        "53 of 53 episodes",
+        "exact: what each step wrote",
+        "memrl watch",
+    ):
         assert told in outcome.out
     assert (tmp_path / "new" / "probe.png").read_bytes().startswith(b"\x89PNG")
     told = json.loads((tmp_path / "new" / "probe.json").read_text())
