@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from memrl.cli.bench_app import Json, Words, bench
-from memrl.cli.error_text import one_sentence
+from memrl.cli.error_text import one_sentence, warning_text
 from memrl.errors import RankLost
 
 # Every command imports what it needs when it is called: ``memrl --help`` answers at once.
@@ -418,6 +419,8 @@ def main() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     debug = "--debug" in sys.argv
+    if not debug:
+        warnings.formatwarning = warning_text
     try:
         app(_import_plugins(arguments))
     except Exception as error:

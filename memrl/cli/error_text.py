@@ -1,11 +1,16 @@
-"""An error as the one sentence that a person reads."""
+"""An error, or a warning, as the one sentence that a person reads."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
+from warnings import formatwarning as _python_text
 
+import memrl
 from memrl.errors import RunError
+
+_ROOM: Final = Path(memrl.__path__[0])
 
 
 def one_sentence(error: Exception) -> str:
@@ -21,6 +26,19 @@ def one_sentence(error: Exception) -> str:
         return f"{own_error(error)}; --debug shows how it came there"
     name = type(error).__name__
     return f"{name}: {text} (this looks like a defect of memrl; --debug shows where it happened)"
+
+
+def warning_text(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    """A warning of memrl without the line of code that gave it; others as Python prints them."""
+    if issubclass(category, UserWarning) and Path(filename).is_relative_to(_ROOM):
+        return f"{message}\n"
+    return _python_text(message, category, filename, lineno, line)
 
 
 def _about_file(error: OSError) -> str:

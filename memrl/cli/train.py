@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shlex
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,9 +61,8 @@ def start_runs(overrides: Sequence[str], *, as_json: bool) -> None:
                 return None
         with as_rank(config) as membership:
             say = listener(as_json=as_json, silent=rank() > 0)
-            built = TrainJob(
-                config, membership
-            )  # before anything is printed: a wrong value is told alone
+            # Before anything is printed: a wrong value is told alone.
+            built = TrainJob(config, membership)
             if rank() == 0 and earlier is None:
                 built.take_weights()
             composed.announce(config_lines(config), say)
@@ -107,11 +108,15 @@ def as_rank(config: Config) -> Iterator[Joined]:
     """Be one of the ranks, where this process was started as one: see `joined`.
 
     When the launcher of the ranks has ended, which could pass signals on, they stop by themselves.
+    Rank 0 warns for all of them: they have the same config.
     """
     launcher = os.environ.pop(LAUNCHER, None)
     if launcher is not None:
         watch_parent(int(launcher), lambda: os.kill(os.getpid(), SIGTERM))
-    with joined(config.device) as membership:
+    with joined(config.device) as membership, warnings.catch_warnings():
+        if rank() > 0:
+            warnings.simplefilter("ignore")
+            logging.getLogger("memrl").setLevel(logging.ERROR)
         yield membership
 
 

@@ -1,10 +1,13 @@
-"""Errors as the one sentence that a person reads."""
+"""Errors and warnings as the one sentence that a person reads."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from memrl.cli.error_text import one_sentence
+import memrl
+from memrl.cli.error_text import one_sentence, warning_text
 
 
 def error_of(action):
@@ -29,3 +32,10 @@ def test_what_the_system_says_of_a_file_comes_without_its_number(tmp_path):
 
 def test_what_the_system_says_of_no_file_is_left_as_it_is():
     assert one_sentence(OSError("the line is busy")) == "the line is busy"
+
+
+def test_a_warning_of_memrl_is_a_sentence_and_others_tell_their_line():
+    own = Path(memrl.__file__).with_name("registry.py")
+    assert warning_text("it is slow", UserWarning, str(own), 3) == "it is slow\n"
+    other = warning_text("it is slow", UserWarning, "agent.py", 3, "act()")
+    assert other == "agent.py:3: UserWarning: it is slow\n  act()\n"

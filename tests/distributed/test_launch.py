@@ -60,6 +60,15 @@ def test_workers_and_torchrun_make_the_same_run(tmp_path):
 
 
 @pytest.mark.slow
+def test_ranks_warn_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("MEMRL_KERNELS", "1")
+    words = ["memory=dnc", "memory.controller=feedforward", "total_steps=128"]
+    made = run(MEMRL, "workers=2", *words, f"run.dir={tmp_path / 'run'}")
+    assert made.returncode == 0, made.stderr
+    assert made.stderr.count("has no kernel yet") == 1
+
+
+@pytest.mark.slow
 def test_a_mistake_is_told_once(tmp_path):
     path = tmp_path / "run"
     failed = run(MEMRL, "workers=2", "total_steps=512", "agent.minibatches=9", f"run.dir={path}")
