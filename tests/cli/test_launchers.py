@@ -177,7 +177,7 @@ def test_a_signal_to_a_sweep_lets_its_jobs_save_and_no_process_behind(
     assert len(runs) == 2
     assert all([*run.glob("checkpoints/steps-*.safetensors")] for run in runs)
     if code > 0:
-        assert said.splitlines()[-1] == "memrl: stopped; the same command goes on with the sweep"
+        assert said.splitlines()[-1] == "memrl: stopped; the same command continues the sweep"
 
 
 def test_joblibs_processes_end_with_the_sweep():

@@ -5,7 +5,6 @@ import types
 
 import pytest
 from jaxtyping import TypeCheckError
-from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from memrl.checkpoint.folder import Checkpoint
@@ -248,24 +247,3 @@ def test_starting_anew_sets_old_rows_aside_and_says_where(tmp_path):
     tracker(tmp_path / "run", said)
     assert "metrics.cut-1.csv" in said[0]
     assert not (tmp_path / "run" / "metrics.csv").exists()
-
-
-@pytest.mark.slow
-def test_wandb_itself_keeps_what_a_run_ends_with(tmp_path):
-    picture, film = tmp_path / "curve.png", tmp_path / "episode.gif"
-    frames = [Image.new("RGB", (13, 7), color) for color in ("red", "blue")]
-    frames[0].save(picture)
-    frames[0].save(film, save_all=True, append_images=frames[1:])
-    said = []
-    log = tracker(tmp_path / "run", said, wandb="offline", group="maze-gru-1a2b", tags=["gru"])
-    log.log(row(7))
-    pictures = {"curve": picture, "episode": film}
-    log.finish(pictures=pictures, summary={"evaluation/success": 0.75})
-    assert said == []
-    (kept,) = (tmp_path / "run" / "wandb").glob("offline-run-*")
-    media = kept / "files" / "media"
-    assert len([*media.glob("images/curve_*.png")]) == 1
-    assert len([*media.glob("videos/episode_*.gif")]) == 1
-    (record,) = kept.glob("*.wandb")
-    for word in (b"maze-gru-1a2b", b"gru", b"evaluation/success"):
-        assert word in record.read_bytes()
