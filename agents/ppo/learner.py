@@ -189,15 +189,17 @@ class Learner:
         if self.auxiliary is not None:
             extra = self.auxiliary(out.memory, chunk.obs, chunk.start, chunk.valid)
             total, others = total + self.auxiliary.weight * extra.loss, others | extra.named()
-        for name, term, weight in self._of_others(chunk, out):
+        for name, term, weight in self._of_others(chunk, out, count):
             total, others[name] = total + weight * term, term
         return loss, total, others
 
-    def _of_others(self, chunk: Chunk, out: PolicyUnrolled) -> Iterator[tuple[str, Tensor, float]]:
+    def _of_others(
+        self, chunk: Chunk, out: PolicyUnrolled, count: Tensor
+    ) -> Iterator[tuple[str, Tensor, float]]:
         """Losses by what other agents do or did, each with its name and its weight."""
         config = self.config
         if self.teachers is not None:
-            far = self.teachers.loss(self.policy.actor, chunk, out)
+            far = self.teachers.loss(self.policy.actor, chunk, out, count)
             yield from _imitation("teacher", far, config.teacher)
         if self.rehearsal is not None:
             cloning, learned = self.rehearsal.loss()

@@ -64,9 +64,14 @@ class Teachers:
             value = standardised(unstandardised(out.value, norm), self.return_norm)
             teach(rollout, i, out._replace(value=value))
 
-    def loss(self, head: ActionHead, chunk: Chunk, out: PolicyUnrolled) -> ImitationLoss:
-        """The distance of a policy's outputs for a chunk from what the teachers would do."""
-        return imitation_loss(head, chunk, out, len(self.teachers))
+    def loss(
+        self, head: ActionHead, chunk: Chunk, out: PolicyUnrolled, count: Tensor | None = None
+    ) -> ImitationLoss:
+        """The distance of a policy's outputs for a chunk from what the teachers would do.
+
+        ``count`` [] is ``mean_count(chunk.valid)``, if it is known: ranks exchange it.
+        """
+        return imitation_loss(head, chunk, out, len(self.teachers), count)
 
     def state_dict(self) -> dict[str, Any]:
         """The states of the teachers' memories."""
@@ -87,13 +92,18 @@ def teach(rollout: Rollout, number: int, out: PolicyUnrolled) -> None:
 
 
 def imitation_loss(
-    head: ActionHead, chunk: Chunk, out: PolicyUnrolled, teachers: int = 1
+    head: ActionHead,
+    chunk: Chunk,
+    out: PolicyUnrolled,
+    teachers: int = 1,
+    count: Tensor | None = None,
 ) -> ImitationLoss:
     """The distance of outputs for a chunk from what is taught there by so many ``teachers``.
 
-    ``head`` is that of a policy over the same actions.
+    ``head`` is that of a policy over the same actions; ``count`` as in ``Teachers.loss``.
     """
-    kl, value, count = list[Tensor](), list[Tensor](), mean_count(chunk.valid)
+    count = mean_count(chunk.valid) if count is None else count
+    kl, value = list[Tensor](), list[Tensor]()
     for i in range(teachers):
         prefix = f"{i}."
         taught = {

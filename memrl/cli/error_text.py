@@ -16,7 +16,7 @@ _ROOM: Final = Path(memrl.__path__[0])
 def one_sentence(error: Exception) -> str:
     """What happened; an error that is not a user's mistake names its code, theirs or memrl's."""
     text = " ".join(str(error).split())
-    if isinstance(error, OSError) and error.filename is not None:
+    if isinstance(error, OSError) and isinstance(error.filename, str | bytes | os.PathLike):
         return _about_file(error)
     if isinstance(error, ValueError | OSError | RunError):
         return text

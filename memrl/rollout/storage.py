@@ -146,7 +146,6 @@ class Rollout:
         """
         spans = spans.to(self.start.device)
         offset, at = self._places(spans, steps)
-        advantage, valid = self.advantages(spans, steps)
 
         def cut(x: Tensor) -> Tensor:
             return x[at]
@@ -157,9 +156,9 @@ class Rollout:
             action=cut(self.action),
             log_prob=cut(self.log_prob),
             value=cut(self.value),
-            advantage=advantage,
+            advantage=cut(self.advantage),
             target=cut(self.target),
-            valid=valid,
+            valid=cut(self.valid) & _has_loss(spans, offset),
             state=map_state(lambda kept: kept[spans.position, spans.row], self.states),
             taught={name: cut(value) for name, value in self.taught.items()},
         )
@@ -168,8 +167,7 @@ class Rollout:
         """What ``gather`` cuts of the advantages [L, M], and whether each is valid."""
         spans = spans.to(self.start.device)
         offset, at = self._places(spans, steps)
-        has_loss = (offset >= spans.warm) & (offset < spans.length)
-        return self.advantage[at], self.valid[at] & has_loss
+        return self.advantage[at], self.valid[at] & _has_loss(spans, offset)
 
     def _places(self, spans: Spans, steps: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """The number [L, 1] of each step in its chunk, and its indices [L, M] and [M]."""
@@ -184,3 +182,8 @@ class Rollout:
         length = (begin + self.bptt).clamp(max=len(self.start)) - begin
         warm = torch.where(begin > 0, self.burn_in, 0)
         return Spans(position, index % B, begin, length, warm)
+
+
+def _has_loss(spans: Spans, offset: Tensor) -> Tensor:
+    """Whether the step with a number [L, 1] in each chunk has a loss, bool [L, M]."""
+    return (offset >= spans.warm) & (offset < spans.length)

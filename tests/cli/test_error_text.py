@@ -39,3 +39,7 @@ def test_a_warning_of_memrl_is_a_sentence_and_others_tell_their_line():
     assert warning_text("it is slow", UserWarning, str(own), 3) == "it is slow\n"
     other = warning_text("it is slow", UserWarning, "agent.py", 3, "act()")
     assert other == "agent.py:3: UserWarning: it is slow\n  act()\n"
+
+
+def test_what_the_system_says_of_an_open_file_has_no_name():
+    assert one_sentence(OSError(9, "Bad file descriptor", 3)).endswith("Bad file descriptor: 3")
