@@ -403,6 +403,6 @@ def test_runs_are_made_and_interrupted_ones_go_on(tiny, tmp_path):
     log = few[0].path(tmp_path / "a").with_suffix(".log").read_text()
     assert "--resume" not in log
     words = ["+run=smoke", "env.num=-1"]
-    broken = Plan(name="b", memories=["gru"], seeds=[1], tasks=tiny.tasks, words=words)
+    broken = Plan(name="b", called="b", memories=["gru"], seeds=[1], tasks=tiny.tasks, words=words)
     failed = run_missing(broken, few[:1], tmp_path / "b", {}, 1, lambda line: None)
     assert "env.num=-1" in failed[few[0]]
