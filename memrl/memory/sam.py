@@ -28,7 +28,7 @@ class SAM(SparseMemory):
     This differs from the paper in R_t, which erases the least recently accessed word: it keeps
     Π (1 − α (1 − γ)) of it, the product over the heads. In the paper every step erases that word
     completely, even a step that writes nothing there, and the memory loses its oldest word at every
-    step. As in the NTM, a strength β = 1 + softplus sharpens the attention.
+    step. The paper has no strength; here β = 1 + softplus sharpens the attention.
 
     A slot is empty until it is written, and empty slots are never read. So a start needs no
     initialisation, and empty slots cause no ties. The choice of the nearest words has no gradient;
