@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, SupportsIndex, TypeAlias
 
 import numpy as np
 import torch
@@ -109,7 +109,9 @@ class Actor:
         self.observer = ObservationReader(env.observation_space, env.device)
         self.begin()
 
-    def begin(self, seed: int = 0, *, greedy: bool = False, ablate: str | None = None) -> None:
+    def begin(
+        self, seed: SupportsIndex = 0, *, greedy: bool = False, ablate: str | None = None
+    ) -> None:
         """Reset the state and seed the sampling; see ``memrl.run.agent.Agent.begin``."""
         self.policy.core.silence(None if ablate == ABLATE_STATE else ablate)
         self._generator = torch.Generator(self.observer.device).manual_seed(checked_seed(seed))
@@ -177,7 +179,9 @@ class ActsWithMemory(BaseAgent):
 
     actor: Actor
 
-    def begin(self, seed: int = 0, *, greedy: bool = False, ablate: str | None = None) -> None:
+    def begin(
+        self, seed: SupportsIndex = 0, *, greedy: bool = False, ablate: str | None = None
+    ) -> None:
         """See ``memrl.run.agent.Agent.begin``."""
         self.actor.begin(seed, greedy=greedy, ablate=ablate)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, Protocol, SupportsIndex, runtime_checkable
 
 import numpy as np
 import torch
@@ -193,7 +193,9 @@ class EpisodicControl(BaseAgent):
         reward[at] += self.config.gamma * best_value(estimates, mask)
         return reward
 
-    def begin(self, seed: int = 0, *, greedy: bool = False, ablate: str | None = None) -> None:
+    def begin(
+        self, seed: SupportsIndex = 0, *, greedy: bool = False, ablate: str | None = None
+    ) -> None:
         """See ``memrl.run.agent.Agent.begin``; unless ``greedy``, ε is the config's."""
         if ablate not in (None, "state"):  # "state" changes nothing: there is none
             name = type(self.method).__name__

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple, final
+from typing import Any, ClassVar, NamedTuple, SupportsIndex, final
 
 import numpy as np
 import torch
@@ -129,7 +129,9 @@ class PlanAgent(BaseAgent):
         self.obs = step.obs
         return steps, valid
 
-    def begin(self, seed: int = 0, *, greedy: bool = False, ablate: str | None = None) -> None:
+    def begin(
+        self, seed: SupportsIndex = 0, *, greedy: bool = False, ablate: str | None = None
+    ) -> None:
         """See ``memrl.run.agent.Agent.begin``; unless ``greedy``, ε is the config's."""
         if ablate not in (None, ABLATE_STATE):
             raise ValueError(f"{type(self).__name__} cannot ablate {ablate!r} (allowed: state)")

@@ -229,6 +229,8 @@ class Learner:
             shares = equal_shares(rollout, self.config.minibatches, self.shuffler)
         else:
             shares = of_size(rollout, self.batch_size, self.shuffler)
+        if self.rehearsal is not None:
+            self.rehearsal.draw(len(shares))
         of_all = moments([rollout.advantages(spans, spans.longest()) for spans in shares])
         for spans, each in zip(shares, of_all, strict=True):
             yield by_episode(rollout.gather(spans, spans.longest())), each

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, final
 
 import torch
+from torch import Tensor
 
 from memrl.agents.ppo.config import PPOConfig
 from memrl.agents.ppo.teachers import VALUE, ImitationLoss, imitation_loss
-from memrl.losses.ppo import normalise
+from memrl.losses.ppo import moments
 from memrl.losses.vtrace import VTraceLoss, vtrace, vtrace_loss
 from memrl.nn.normalise import RunningNorm, standardised, unstandardised
 from memrl.policies.actor_critic import Policy, PolicyUnrolled
 from memrl.rollout.packing import by_episode
-from memrl.rollout.storage import Chunk, Rollout
+from memrl.rollout.storage import Chunk, Rollout, Spans
 
 _VALUE: Final = f"0.{VALUE}"
 _REWARD, _TERMINATED = "reward", "terminated"  # further entries that chunks need
+
+
+class _Drawn(NamedTuple):
+    """Sequences of an earlier task."""
+
+    rollout: Rollout
+    spans: Spans
+    steps: Tensor  # [], as `memrl.losses.ppo.mean_count` of those with a loss
 
 
 class Rehearsed(NamedTuple):
@@ -57,6 +67,7 @@ class Rehearsal:
         self.values = [rollout.taught[_VALUE].clone() for rollout in rollouts]
         for rollout in rollouts:
             rollout.taught |= {_REWARD: rollout.reward, _TERMINATED: rollout.terminated}
+        self._drawn = deque[_Drawn]()
 
     def refresh(self, refresh_states: Callable[[Rollout], object]) -> None:
         """Before an iteration: memory states, and values, as the present networks have them."""
@@ -66,17 +77,32 @@ class Rehearsal:
             refresh_states(rollout)
             rollout.taught[_VALUE].copy_(standardised(value, self.return_norm))
 
-    def loss(self) -> Rehearsed:
-        """The losses on some sequences of one earlier task, each as likely as the others."""
-        config = self.config.rehearsal
+    def draw(self, minibatches: int) -> None:
+        """Draw the sequences of as many calls of ``loss``: of each, some of one earlier task.
+
+        Each task is as likely as the others. Ranks exchange the numbers of steps of all at once.
+        """
+        drawn = [self._one() for _ in range(minibatches)]
+        of_all = moments([r.advantages(spans, spans.longest()) for r, spans in drawn])
+        steps = [each.steps for each in of_all]
+        self._drawn = deque(_Drawn(*each, n) for each, n in zip(drawn, steps, strict=True))
+
+    def _one(self) -> tuple[Rollout, Spans]:
         which = int(torch.randint(len(self.rollouts), (), generator=self.generator))
         rollout = self.rollouts[which]
-        size = (min(config.chunks, rollout.num_chunks()),)
+        size = (min(self.config.rehearsal.chunks, rollout.num_chunks()),)
         index = torch.randint(rollout.num_chunks(), size, generator=self.generator)
-        chunk = by_episode(rollout.chunks(index))
+        return rollout, rollout.spans(index)
+
+    def loss(self) -> Rehearsed:
+        """The losses on the next sequences that ``draw`` drew."""
+        rollout, spans, count = self._drawn.popleft()
+        chunk = by_episode(rollout.gather(spans, spans.longest()))
         out = self.policy(chunk.obs, chunk.state, chunk.start)
-        cloning = imitation_loss(self.policy.actor, chunk, out)
-        return Rehearsed(cloning, self._vtrace(chunk, out) if config.vtrace else None)
+        cloning = imitation_loss(self.policy.actor, chunk, out, count=count)
+        return Rehearsed(
+            cloning, self._vtrace(chunk, out) if self.config.rehearsal.vtrace else None
+        )
 
     def _vtrace(self, chunk: Chunk, out: PolicyUnrolled) -> VTraceLoss:
         """Policy gradient and value loss by the rewards of a chunk, in units of the critic."""
@@ -93,10 +119,11 @@ class Rehearsal:
             gamma=self.config.gamma,
         )
         valid, advantage = chunk.valid & ~cut, found.advantage
+        (of_all,) = moments([(advantage, valid)])
         if self.config.normalise_advantages:
-            advantage = normalise(advantage, valid)
+            advantage = of_all.standardise(advantage)
         target = standardised(found.target, self.return_norm)
-        return vtrace_loss(log_prob, out.value, target, advantage, valid)
+        return vtrace_loss(log_prob, out.value, target, advantage, valid, of_all.steps)
 
     def state_dict(self) -> dict[str, Any]:
         """The generator; the sequences are not in it."""

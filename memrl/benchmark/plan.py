@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
@@ -46,6 +47,7 @@ class Plan(Strict):
     """A benchmark, as its YAML holds it."""
 
     name: str
+    called: str  # as an argument of `memrl benchmark`: the path that was given, else the name
     memories: Annotated[list[str], MinLen(1)]
     seeds: Annotated[list[Annotated[int, Ge(0)]], MinLen(1)]
     tasks: Annotated[dict[str, TaskPlan], MinLen(1)]
@@ -69,10 +71,11 @@ class Plan(Strict):
 
     @model_validator(mode="before")
     @classmethod
-    def _parameters_are_matched(cls, given: Any) -> Any:
-        if isinstance(given, Mapping) and given.get("parameters") is not None:
-            return {"sizes": ["matched"], **given}
-        return given
+    def _what_follows(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        sizes = {"sizes": ["matched"]} if given.get("parameters") is not None else {}
+        return {"called": given.get("name"), **sizes, **given}
 
     @model_validator(mode="after")
     def _fits(self) -> Plan:
@@ -109,11 +112,6 @@ class Plan(Strict):
     def label(self, memory: str, size: Size) -> str:
         """A memory in a table; its size is named where it is not the plan's first."""
         return memory if size == self.sizes[0] else f"{memory}, {size} size"
-
-    @property
-    def called(self) -> str:
-        """The benchmark as an argument of ``memrl benchmark``."""
-        return self.name if self.name in names() else f"{self.name}.yaml"
 
 
 class Cell(NamedTuple):
@@ -175,7 +173,7 @@ def read_plan(name: str) -> Plan:
         raise ValueError(f"{name} is no YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise ValueError(f"{name} holds no keys; see configs/benchmark/quick.yaml")
-    plan = check({"name": path.stem, **content}, Plan)
+    plan = check({"name": path.stem, "called": shlex.quote(name), **content}, Plan)
     tasks = {name: _with_levels(plan, name, task) for name, task in plan.tasks.items()}
     return plan.model_copy(update={"tasks": tasks})
 

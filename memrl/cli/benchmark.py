@@ -18,6 +18,7 @@ from memrl.benchmark.page import write_page
 from memrl.benchmark.picture import draw_table
 from memrl.benchmark.plan import Cell, Plan, cells, composed, read_plan
 from memrl.benchmark.recipe import Key, refuse_mixtures
+from memrl.benchmark.repeats import verdict
 from memrl.benchmark.runs import finished, run_missing
 from memrl.benchmark.scores import Row, Total, rows_of, totals_of
 from memrl.benchmark.table import as_json, as_markdown, write_table
@@ -274,8 +275,8 @@ def _check(plan: Plan, place: _Place) -> None:
     """Run some finished cells again, elsewhere.
 
     Raises:
-        RunError: nothing is finished, runs have another recipe, one failed, or a score lies outside
-            of its interval.
+        RunError: nothing is finished, runs have another recipe, one failed, or a score does not
+            agree with the table's (``memrl.benchmark.repeats``).
     """
     root, workers, say = place
     done = finished(cells(plan), root)
@@ -284,7 +285,7 @@ def _check(plan: Plan, place: _Place) -> None:
     if not done:
         raise RunError(f"{root} holds no finished run of {plan.name}")
     chosen = random.Random().sample(sorted(done), min(CHECKED, len(done)))
-    outside = []
+    otherwise = []
     with TemporaryDirectory(prefix="check-", dir=root) as folder:
         failed = run_missing(plan, chosen, Path(folder), _widths(plan, chosen), workers, say)
         if failed:
@@ -293,8 +294,9 @@ def _check(plan: Plan, place: _Place) -> None:
     for cell, summary in again.items():
         (row,) = [row for row in rows if row[:3] == cell[:3]]
         score = float(summary[plan.tasks[cell.task].score])
-        inside = row.score.low <= score <= row.score.high
-        say(f"{cell}: {score:.4g}, the table has {row.score} ({'inside' if inside else 'outside'})")
-        outside += [] if inside else [str(cell)]
-    if outside:
-        raise RunError(f"outside of the table's interval: {', '.join(outside)}")
+        agrees, reason = verdict(row, cell.seed, score)
+        line = f"{cell}: {score:.4g}, the table has {row.score}: {reason}"
+        say(line)
+        otherwise += [] if agrees else [line]
+    if otherwise:
+        raise RunError(f"{len(otherwise)} cells came out otherwise; {otherwise[0]}")

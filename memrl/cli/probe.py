@@ -14,6 +14,7 @@ from memrl.checkpoint.atomic import write_atomically
 from memrl.cli.arguments import parse
 from memrl.cli.output import listener, table
 from memrl.config.models import Config, Count, LaxPath
+from memrl.evaluation.acting import Acting
 from memrl.options import Strict
 from memrl.pipeline.build import make_env
 from memrl.pipeline.env_card import references
@@ -68,9 +69,7 @@ def probe_run(path: Path, words: Sequence[str], *, as_json: bool) -> None:
         experiments = Experiments(
             agent,
             env,
-            seed=seed_for(config.seed, "evaluate") if options.seed is None else options.seed,
-            limit=options.max_steps or config.evaluate.max_steps,
-            greedy=config.evaluate.greedy if options.greedy is None else options.greedy,
+            _acting(config, options),
             step=options.step,
             gap=options.gap or 1,
         )
@@ -94,6 +93,15 @@ def probe_run(path: Path, words: Sequence[str], *, as_json: bool) -> None:
     say(f"{picture} and {file}; one episode: memrl watch {path}")
     if folder == path:
         say(f"these results beside episodes, step by step: memrl inspect {path}")
+
+
+def _acting(config: Config, options: ProbeOptions) -> Acting:
+    """How the agent acts: as the run is evaluated, unless ``options`` say otherwise."""
+    return Acting(
+        seed_for(config.seed, "evaluate") if options.seed is None else options.seed,
+        greedy=config.evaluate.greedy if options.greedy is None else options.greedy,
+        max_steps=options.max_steps or config.evaluate.max_steps,
+    )
 
 
 def _played(experiments: Experiments) -> list[Result]:

@@ -24,7 +24,7 @@ from memrl.config.env_overrides import expand
 from memrl.config.models import Config
 from memrl.distributed.collectives import rank
 from memrl.distributed.group import Joined, is_started_as_rank, joined
-from memrl.distributed.launch import LAUNCHER, launch
+from memrl.distributed.launch import launch, launcher_of_this_rank
 from memrl.envs.make import family_of
 from memrl.evaluation.run_labels import dotted_items
 from memrl.pipeline.build import check_env
@@ -110,9 +110,9 @@ def as_rank(config: Config) -> Iterator[Joined]:
     When the launcher of the ranks has ended, which could pass signals on, they stop by themselves.
     Rank 0 warns for all of them: they have the same config.
     """
-    launcher = os.environ.pop(LAUNCHER, None)
+    launcher = launcher_of_this_rank()
     if launcher is not None:
-        watch_parent(int(launcher), lambda: os.kill(os.getpid(), SIGTERM))
+        watch_parent(launcher, lambda: os.kill(os.getpid(), SIGTERM))
     with joined(config.device) as membership, warnings.catch_warnings():
         if rank() > 0:
             warnings.simplefilter("ignore")

@@ -25,6 +25,7 @@ from memrl.errors import RanksFailed
 _HOST: Final = "127.0.0.1"
 _POLL: Final = 0.05  # seconds
 LAUNCHER: Final = "MEMRL_LAUNCHER"  # the environment variable that names this process to a rank
+_OF_TORCHRUN: Final = "TORCHELASTIC_RUN_ID"  # torchrun gives it to the processes it starts
 PATIENCE: Final = 60.0  # seconds that other ranks have after a failure before they are ended
 
 
@@ -59,6 +60,17 @@ def launch(words: Sequence[str], ranks: int) -> None:
         codes = [process.returncode for process in processes]
         if any(codes):
             raise _failure(codes, files)
+
+
+def launcher_of_this_rank() -> int | None:
+    """The process that started this rank and passes signals on to it; None if that is not known.
+
+    torchrun does not name itself, so ask while it can be thought to live. The answer for a rank of
+    `launch` is given once: what the rank starts has another parent.
+    """
+    if (named := os.environ.pop(LAUNCHER, None)) is not None:
+        return int(named)
+    return os.getppid() if _OF_TORCHRUN in os.environ else None
 
 
 def _start(words: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:

@@ -1,4 +1,4 @@
-"""How an agent acts in episodes that are recorded."""
+"""How an agent acts in episodes that are recorded or experimented on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Acting:
         seed: of the environments and of acting.
         greedy: take the likeliest action instead of a sampled one.
         ablate: the part of the memory to silence, as in ``Agent.begin``.
-        max_steps: an episode that has not ended by then is kept as far as it went.
+        max_steps: an episode that has not ended by then is cut off: kept as far as it went.
     """
 
     seed: int

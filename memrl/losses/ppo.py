@@ -49,7 +49,10 @@ class Moments(NamedTuple):
     spread: Tensor  # standard deviation; 1 of fewer than two
 
     def standardise(self, advantage: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:
-        """The advantages of that minibatch with a mean of 0 and a standard deviation of 1."""
+        """The advantages of that minibatch with a mean of 0 and a standard deviation of 1.
+
+        Fewer than two are only centred.
+        """
         mean, spread = (x.to(advantage.dtype) for x in (self.mean, self.spread))
         return (advantage - mean) / (spread + 1e-8)
 
@@ -75,11 +78,6 @@ def _own_moments(x: Float[Tensor, "*N"], valid: Bool[Tensor, "*N"]) -> Float[Ten
     x, count = x.to(torch.float64), valid.sum(dtype=torch.float64)
     mean = torch.where(valid, x, 0.0).sum() / count.clamp(min=1)
     return torch.stack([count, mean, torch.where(valid, x - mean, 0.0).square().sum()])
-
-
-def normalise(advantage: Float[Tensor, "*N"], valid: Bool[Tensor, "*N"]) -> Float[Tensor, "*N"]:
-    """Standardise over the valid steps of all ranks; fewer than two are only centred."""
-    return moments([(advantage, valid)])[0].standardise(advantage)
 
 
 def ppo_loss(

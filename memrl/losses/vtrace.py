@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from memrl.losses.ppo import masked_mean, mean_count
+from memrl.losses.ppo import masked_mean
 
 
 class VTrace(NamedTuple):
@@ -74,8 +74,12 @@ def vtrace_loss(
     target: Float[Tensor, "*N"],
     advantage: Float[Tensor, "*N"],
     valid: Bool[Tensor, "*N"],
+    count: Float[Tensor, ""],
 ) -> VTraceLoss:
-    """The terms of the loss, with constant targets and advantages; the caller weights them."""
+    """The terms of the loss, with constant targets and advantages; the caller weights them.
+
+    ``count`` is `mean_count` of ``valid``.
+    """
     gain = torch.where(valid, log_prob, 0.0) * advantage
-    error, count = 0.5 * (value - target).square(), mean_count(valid)
+    error = 0.5 * (value - target).square()
     return VTraceLoss(-masked_mean(gain, valid, count), masked_mean(error, valid, count))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from memrl.checkpoint.folder import Checkpoints
 from memrl.errors import CheckpointError, RunError
 from memrl.pipeline.loading import command_of, read_plain
-from memrl.policies.columns import as_columns, earlier_columns
+from memrl.policies.columns import as_columns, count_columns, earlier_columns
 from memrl.run.directory import RunDirectory
 
 _PARTS: Final = {"encoder": "encoder", "core": "memory"}
@@ -65,11 +65,13 @@ def fill(network: nn.Module, weights: Weights, return_norm: nn.Module | None = N
     ``return_norm``.
 
     Raises:
-        RunError: nothing fits, or not all of an earlier column.
+        RunError: nothing fits, not all of an earlier column, or the run has more or fewer columns
+            than the network has earlier ones.
     """
     own, there, columns = network.state_dict(), weights.tensors, earlier_columns(network)
     if columns:
         there = as_columns(there)
+        _refuse_another_number(weights.path, count_columns(there), count_columns(own) - 1)
     fitting = [name for name in own if name in there and there[name].shape == own[name].shape]
     parts = {
         part: [name for name in own if _part(name) == part] for part in (*_PARTS.values(), _REST)
@@ -87,6 +89,14 @@ def fill(network: nn.Module, weights: Weights, return_norm: nn.Module | None = N
         return_norm.load_state_dict(dict(weights.return_norm))
         told += ", statistics of returns"
     return f"init={weights.path}: {told}"
+
+
+def _refuse_another_number(path: Path, there: int, wanted: int) -> None:
+    if there != wanted:
+        raise RunError(
+            f"init={path} has {there} column{'s' * (there != 1)}, and policy.columns={wanted} "
+            f"(allowed: policy.columns={there}, or another run)"
+        )
 
 
 def _part(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, final
 
 import torch
@@ -136,6 +136,12 @@ def earlier_columns(network: nn.Module) -> list[str]:
     frozen = tuple(f"{part}.columns.{k}." for k in earlier for part in ("encoder", "core"))
     lateral = tuple(f"core.inputs.{k}." for k in earlier[:-1])
     return [name for name in network.state_dict() if name.startswith((*frozen, *lateral))]
+
+
+def count_columns(names: Iterable[str]) -> int:
+    """How many columns weights of these names are of; 0 where the network has none."""
+    parts = ("encoder.columns.", "core.columns.")
+    return len({name.split(".")[2] for name in names if name.startswith(parts)})
 
 
 def as_columns(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final, NamedTuple, TypeAlias, cast, final
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from memrl.evaluation.acting import Acting
 from memrl.evaluation.statistics import Estimate, are_shares, mean, wilson
 from memrl.memory.core import MemoryCore
 from memrl.memory.state import leaves, select
@@ -25,7 +26,7 @@ from memrl.probing.changes import (
 )
 from memrl.probing.cue_reads import CueReads, Inputs, examples, reads_of_cue
 from memrl.probing.moments import donors, moments, moments_at
-from memrl.probing.play import NEVER, Change, Played, play
+from memrl.probing.play import NEVER, Change, Played, Watch, play
 from memrl.probing.readout import Features, Readout, steps_to_probe
 from memrl.rollout.env import BatchedEnv, Obs
 from memrl.run.agent import Agent, Remembering
@@ -62,10 +63,8 @@ class Experiments:
     Args:
         agent: a trained agent.
         env: one environment for each episode.
-        seed: of the environments, of acting, and of who is paired with whom.
-        limit: env steps that an undisturbed episode may have; others may have twice as many as the
-            longest of these.
-        greedy: take the likeliest action instead of a sampled one.
+        acting: how. Its ``seed`` also decides who is paired with whom. Its ``max_steps`` are those
+            of undisturbed episodes; others may have twice as many as the longest of these.
         step: the moment in every episode, a step from 1 on; None: several moments, see ``SWEPT``.
         gap: fewest steps from the cue's last view to the end; episodes with fewer have no moment.
             Without ``step`` only.
@@ -81,31 +80,29 @@ class Experiments:
             where all episodes are too long for it.
 
     Raises:
-        ValueError: the agent has no memory state, an undisturbed episode is longer than ``limit``,
-            or no episode has such a moment.
+        ValueError: the agent has no memory state, an undisturbed episode is longer than
+            ``acting.max_steps``, or no episode has such a moment.
     """
 
     def __init__(
         self,
         agent: Agent,
         env: BatchedEnv,
+        acting: Acting,
         *,
-        seed: int,
-        limit: int,
-        greedy: bool = False,
         step: int | None = None,
         gap: int = 1,
     ) -> None:
         able, self._core, self._encode = need_memory(agent)
-        self._env, self._seed = env, seed
-        self.plain = plain = play(able, env, seed=seed, limit=limit, greedy=greedy)
+        self._agent, self._env = able, env
+        self.plain = plain = play(able, env, acting)
         if plain.cut_off:
             raise ValueError(
-                f"{plain.cut_off} of {env.num_envs} episodes are longer than max_steps={limit} "
-                "(allowed: a limit that none reaches)"
+                f"{plain.cut_off} of {env.num_envs} episodes are longer than "
+                f"max_steps={acting.max_steps} (allowed: a limit that none reaches)"
             )
         self.longest = 2 * int(plain.length.max())
-        self._play = partial(play, able, env, seed=seed, limit=self.longest, greedy=greedy)
+        self._acting = replace(acting, max_steps=self.longest)
         known = not np.isnan(plain.success).any() and are_shares(plain.success)
         self.measure = "success" if known else "return"
         self._moments: dict[When, NDArray[np.int64]] = (
@@ -122,7 +119,9 @@ class Experiments:
                 f"none of {env.num_envs} episodes has {least} after {what}: there is nothing to "
                 "remember (allowed: a task with such steps, an agent that reaches them)"
             )
-        self._donor = None if plain.cue is None else donors(plain.cue, self.rows, seed, same=False)
+        self._donor = None
+        if plain.cue is not None:
+            self._donor = donors(plain.cue, self.rows, acting.seed, same=False)
         self.readouts: dict[str, Readout] = {}
         self.reads: CueReads | None = None
 
@@ -130,11 +129,17 @@ class Experiments:
         """Play every experiment that this agent and environment allow, one after the other."""
         yield self._result("undisturbed", None, self.plain)
         for part in sorted(self._core.ablations):
-            yield self._result(f"{part} silenced", None, self._play(ablate=part))
-        yield self._result("wiped at every step", None, self._play(ablate="state"))
+            yield self._result(f"{part} silenced", None, self._silenced(part))
+        yield self._result("wiped at every step", None, self._silenced("state"))
         yield from self._changed()
         if self.plain.cue is not None:
             yield from self._transplanted(self.plain.cue)
+
+    def _silenced(self, part: str) -> Played:
+        return play(self._agent, self._env, replace(self._acting, ablate=part))
+
+    def _play(self, change: Change, watch: Sequence[Watch] = ()) -> Played:
+        return play(self._agent, self._env, self._acting, change=change, watch=watch)
 
     def _changed(self) -> Iterator[Result]:
         initial = self._core.initial_state(self._env.num_envs)
@@ -160,7 +165,7 @@ class Experiments:
         if self.measure == "success":
             self.readouts["success"] = features.readout(self.plain.success.astype(np.int64))
         self.reads = reads_of_cue(self._core, inputs, self.plain)
-        same = donors(cue, self.rows, self._seed, same=True)
+        same = donors(cue, self.rows, self._acting.seed, same=True)
         assert self._donor is not None
         plans = [*((OTHER, when, self._donor) for when in captured), (SAME, self._first, same)]
         if has_slots(captured[self._first].states):

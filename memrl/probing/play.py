@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from memrl.evaluation.acting import Acting
 from memrl.rollout.env import BatchedEnv, Obs, Transition
 from memrl.run.agent import Remembering
 
@@ -46,11 +47,8 @@ class Played(NamedTuple):
 def play(
     agent: Remembering,
     env: BatchedEnv,
+    acting: Acting,
     *,
-    seed: int,
-    limit: int,
-    greedy: bool = False,
-    ablate: str | None = None,
     change: Change | None = None,
     watch: Sequence[Watch] = (),
 ) -> Played:
@@ -62,18 +60,15 @@ def play(
     Args:
         agent: its acting memory is used, its training state is untouched.
         env: B environments; they are reset.
-        seed: of the environments and of acting.
-        limit: env steps after which an episode is cut off, and has failed.
-        greedy: take the likeliest action instead of a sampled one.
-        ablate: the part of the memory to silence, as in ``Agent.begin``.
+        acting: how, and for how long; an episode that is cut off has failed.
         change: replaces the state before each observation but the first.
         watch: they see what is observed, and what the memory holds then.
     """
-    agent.begin(seed, greedy=greedy, ablate=ablate)
-    obs = env.reset(seed)
+    acting.begin(agent)
+    obs = env.reset(acting.seed)
     given: Obs | Transition = obs
     kept = _Kept(env)
-    for t in range(limit):
+    for t in range(acting.max_steps):
         if change is not None and t > 0:
             agent.replace_memory(change(t, agent.memory_state()))
         kept.see(t)

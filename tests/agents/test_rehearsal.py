@@ -6,10 +6,9 @@ from copy import deepcopy
 
 import pytest
 import torch
-from small_agents import learn, make_agent
+from small_agents import learn, make_agent, sequences
 
 from memrl.agents.ppo.config import RehearsalConfig
-from memrl.agents.ppo.teachers import teach
 from memrl.memory import state as states
 from memrl.nn.normalise import RunningNorm
 
@@ -17,22 +16,15 @@ REHEARSES = RehearsalConfig(runs=("somewhere",), chunks=4)
 LEARNS = REHEARSES.model_copy(update={"vtrace": 1.0})
 
 
-def sequences(memory="gru", seed=11, dtype=torch.float32):
-    """A rollout of another agent, with what it would do."""
-    agent = make_agent(memory, seed=seed, dtype=dtype)
-    agent.policy.actor.layer.weight.data.mul_(100)  # a new policy is close to uniform
-    agent.collect()
-    rollout = agent.rollout
-    with torch.no_grad():
-        out = agent.policy(rollout.obs, agent.policy.initial_state(5), rollout.start)
-    teach(rollout, 0, out)
-    return rollout
-
-
 def rehearsing(*rollouts, dtype=torch.float32, rehearsal=REHEARSES, **options):
     agent = make_agent("gru", dtype=dtype, rehearsal=rehearsal, **options)
     agent.rehearse(rollouts)
     return agent
+
+
+def drawn_loss(agent):
+    agent.learner.rehearsal.draw(1)
+    return agent.learner.rehearsal.loss()
 
 
 @pytest.mark.parametrize("memory", ["gru", "dnc"])
@@ -75,7 +67,7 @@ def test_every_earlier_task_is_rehearsed():
     for i, rollout in enumerate(old):
         rollout.taught["0.value"].fill_(1000.0 * i)
     for _ in range(20):
-        drawn.add(agent.learner.rehearsal.loss().cloning.value.item() > 1000)
+        drawn.add(drawn_loss(agent).cloning.value.item() > 1000)
     assert drawn == {False, True}
 
 
@@ -96,7 +88,7 @@ def test_old_rewards_are_learned_from_by_the_present_values_and_the_actions_of_t
     )
     agent.learner.rehearsal.refresh(agent.learner.refresh_states)
     agent.learner.rehearsal.generator.manual_seed(1)
-    found = agent.learner.rehearsal.loss().vtrace
+    found = drawn_loss(agent).vtrace
     generator = torch.Generator().manual_seed(1)
     torch.randint(1, (), generator=generator)
     index = torch.randint(rollout.num_chunks(), (4,), generator=generator)
@@ -142,7 +134,7 @@ def test_values_of_old_rewards_are_on_the_scale_of_the_present_critic():
     found = []
     for agent in (plain, scaled):
         agent.learner.rehearsal.refresh(agent.learner.refresh_states)
-        found.append(agent.learner.rehearsal.loss().vtrace)
+        found.append(drawn_loss(agent).vtrace)
     torch.testing.assert_close(found[0].value, 4 * found[1].value)
     torch.testing.assert_close(found[0].policy, found[1].policy)
 

@@ -15,6 +15,7 @@ from tiny_benchmark import SCORES, TINY, no_processes, summaries, tiny
 import memrl
 from memrl.benchmark.picture import draw_table
 from memrl.benchmark.plan import Cell, Plan, cells, names, read_plan
+from memrl.benchmark.repeats import verdict
 from memrl.benchmark.runs import finished, run_missing
 from memrl.benchmark.scores import rows_of, totals_of
 from memrl.benchmark.table import as_csv, as_json, as_latex, as_markdown, write_table
@@ -316,24 +317,41 @@ def test_a_check_runs_three_cells_again_and_compares_them(tiny, tmp_path, no_pro
     start_benchmark("tiny.yaml", [])
     start_benchmark("tiny.yaml", [], check=True)
     assert len(made) == 8 + 3
-    assert capsys.readouterr().out.count("(inside)") == 3
+    assert capsys.readouterr().out.count(": repeated, seed ") == 3
     start_benchmark("tiny.yaml", [], check=True)
     assert len({path for _, path in made}) == 8 + 3 + 3  # made anew, elsewhere
 
 
-def test_a_check_that_comes_out_otherwise_is_an_error(tiny, no_processes, monkeypatch):
-    start_benchmark("tiny.yaml", [])
-    real = benchmark.finished
-
-    def other(some, root):
-        moved = 0.5 if root.name.startswith("check") else 0.0
-        return {
-            c: {**run, "success": run["success"] - moved} for c, run in real(some, root).items()
-        }
-
-    monkeypatch.setattr(benchmark, "finished", other)
-    with pytest.raises(RunError, match="outside of the table's interval"):
+@pytest.mark.parametrize(
+    ("seeds", "sentence"),
+    [
+        ("seeds=3,5", r"3 cells came out otherwise; .* had 0\.\d+; outside of the interval"),
+        ("seeds=3", "one seed has no interval, so its score must repeat exactly"),
+    ],
+)
+def test_a_check_of_scores_that_no_run_reached_fails(tiny, tmp_path, no_processes, seeds, sentence):
+    start_benchmark("tiny.yaml", [seeds])
+    for path in (tmp_path / "benchmarks").rglob("summary.json"):
+        doctored = json.loads(path.read_text())
+        doctored["success"] += 0.05
+        path.write_text(json.dumps(doctored))
+    with pytest.raises(RunError, match=sentence):
         start_benchmark("tiny.yaml", [], check=True)
+
+
+def test_a_score_that_is_repeated_agrees_though_the_interval_of_the_mean_lacks_it(tiny):
+    plan = tiny.model_copy(update={"seeds": [3, 5, 7, 11, 13]})
+    (run, *_) = summaries(tiny).values()
+    scores = dict(zip(plan.seeds, [0.2, 0.8, 0.8, 0.8, 0.8], strict=True))
+    runs = {
+        Cell("short", "gru", "default", seed): {**run, "success": score}
+        for seed, score in scores.items()
+    }
+    (row,) = rows_of(plan, runs)
+    assert row.score.low > 0.2
+    assert verdict(row, 3, 0.2).agrees
+    assert not verdict(row, 5, 0.2).agrees
+    assert verdict(row, 5, 0.79).agrees
 
 
 @pytest.mark.parametrize(
@@ -385,6 +403,6 @@ def test_runs_are_made_and_interrupted_ones_go_on(tiny, tmp_path):
     log = few[0].path(tmp_path / "a").with_suffix(".log").read_text()
     assert "--resume" not in log
     words = ["+run=smoke", "env.num=-1"]
-    broken = Plan(name="b", memories=["gru"], seeds=[1], tasks=tiny.tasks, words=words)
+    broken = Plan(name="b", called="b", memories=["gru"], seeds=[1], tasks=tiny.tasks, words=words)
     failed = run_missing(broken, few[:1], tmp_path / "b", {}, 1, lambda line: None)
     assert "env.num=-1" in failed[few[0]]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 import yaml
-from tiny_benchmark import no_processes, summaries, tiny
+from tiny_benchmark import TINY, no_processes, summaries, tiny
 
 from memrl.benchmark.page import TABLES, as_page, read_tables, write_page
 from memrl.benchmark.plan import Cell, names, read_plan
@@ -101,6 +102,15 @@ def test_what_was_not_run_has_its_command(tiny, tmp_path):
     page = page_of(tiny, some, tmp_path)
     assert "Not yet run: gru (`memrl benchmark tiny.yaml tasks=long memories=gru`)." in page
     assert "1 of 2" in page
+
+
+def test_a_command_names_the_file_that_was_given(tiny, tmp_path):
+    (tmp_path / "my plans").mkdir()
+    given = "my plans/tiny.yaml"
+    (tmp_path / given).write_text(f"name: quick\n{TINY}")
+    page = page_of(read_plan(given), {}, tmp_path)
+    (command,) = re.findall(r"`(memrl benchmark .*) tasks=short", page)
+    assert shlex.split(command) == ["memrl", "benchmark", given]
 
 
 def test_a_page_holds_every_table_beside_it(tiny, tmp_path):

@@ -7,17 +7,25 @@ from unittest.mock import patch
 import pytest
 import torch.distributed as dist
 from ranks import on_ranks
-from small_agents import make_agent
+from small_agents import make_agent, sequences
+
+from memrl.agents.ppo.config import RehearsalConfig
 
 EPOCHS, MINIBATCHES = 5, 3
 STEPS = EPOCHS * MINIBATCHES
 # Beside the gradients of each step and, once an epoch, the moments of all its advantages: the
 # number of env steps, the first ratio, and two numbers of steps that metrics are means over.
 USUAL = STEPS + EPOCHS + 4
+REHEARSES = RehearsalConfig(runs=("somewhere",), chunks=4)
 OPTIONS = {
     "": ({}, USUAL),
     "auxiliary": ({"auxiliary": {"kind": "predict"}}, USUAL + STEPS),
     "target_kl": ({"target_kl": 100.0}, USUAL + EPOCHS),
+    "rehearsal": ({"rehearsal": REHEARSES}, USUAL + EPOCHS),
+    "rehearsal with vtrace": (
+        {"rehearsal": REHEARSES.model_copy(update={"vtrace": 1.0})},
+        USUAL + EPOCHS + STEPS,
+    ),
     "normalise_returns": ({"normalise_returns": True}, USUAL + 2),
 }
 
@@ -29,6 +37,8 @@ def exchanges():
 
 def counted(options):
     agent = make_agent(epochs=EPOCHS, minibatches=MINIBATCHES, **options)
+    if "rehearsal" in options:
+        agent.rehearse([sequences()])
     calls, at_reports = [], []
 
     def counting(name):

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from memrl.distributed.launch import _failure
+from memrl.distributed.launch import LAUNCHER, _failure, launcher_of_this_rank
 from memrl.tracking.metrics_file import is_time, read_metrics
 
 WORDS = ["env=probe/Recall-v0", "env.num=4", "agent.steps=16", "agent.bptt=16", "agent.epochs=1",
@@ -44,6 +44,15 @@ def test_a_rank_that_was_killed_is_named(tmp_path):
     error = _failure([1, -9], files)
     assert str(error) == "rank 1 was ended by SIGKILL, and the others with it"
     assert error.exit_code == 137
+
+
+def test_a_rank_knows_the_process_that_started_it(monkeypatch):
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    assert launcher_of_this_rank() is None
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "any")
+    assert launcher_of_this_rank() == os.getppid()
+    monkeypatch.setenv(LAUNCHER, "13")
+    assert launcher_of_this_rank() == 13
 
 
 @pytest.mark.slow
@@ -113,10 +122,11 @@ def _wait_for(file, process):
 
 
 @pytest.mark.slow
-def test_ranks_whose_launcher_was_killed_save_and_end(tmp_path):
+@pytest.mark.parametrize("command", [[*MEMRL, "workers=2"], TORCHRUN], ids=["memrl", "torchrun"])
+def test_ranks_whose_launcher_was_killed_save_and_end(tmp_path, command):
     path = tmp_path / "run"
     process = subprocess.Popen(
-        [*MEMRL, *WORDS, "workers=2", "total_steps=100000000", f"run.dir={path}"],
+        [*command, *WORDS, "total_steps=100000000", f"run.dir={path}"],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     )  # fmt: skip
     _wait_for(path / "metrics.csv", process)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from run_fakes import WalkAgent
 from small_agents import learn, make_agent
 from suites import slow_but
 from test_make import TENSOR_IDS, few_levels, sampled, scribble, tensors
@@ -225,14 +226,14 @@ def test_levels_of_one_episode_are_not_claimed_of_a_trial():
 
 
 def test_an_evaluation_tells_the_first_and_last_returns_of_trials():
-    class Best:
+    class Best(WalkAgent):
         """Pulls an arm until it does not pay, then the next one."""
 
-        def begin(self, seed, *, greedy=False, ablate=None):
+        def begin(self, seed=0, *, greedy=False, ablate=None):
             self.arm = torch.zeros(7, dtype=torch.long)
 
-        def act(self, step):
-            obs = step if isinstance(step, dict) else step.obs
+        def act(self, given, start=None):
+            obs = given if isinstance(given, dict) else given.obs
             lost = (obs["prev_done"] == 1) & (obs["prev_reward"][:, 0] == 0)
             self.arm = (self.arm + lost) % 5
             return self.arm.clone()

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from memrl.losses.ppo import mean_count
 from memrl.losses.returns import gae
 from memrl.losses.vtrace import vtrace, vtrace_loss
 
@@ -77,7 +78,7 @@ def test_losses_are_means_over_valid_steps():
         torch.randn(T, B, generator=drawn, dtype=torch.float64) for _ in range(4)
     )
     valid = torch.rand(T, B, generator=drawn) < 0.5
-    loss = vtrace_loss(log_prob, value, target, advantage, valid)
+    loss = vtrace_loss(log_prob, value, target, advantage, valid, mean_count(valid))
     steps = [(t, b) for t in range(T) for b in range(B) if valid[t, b]]
     gains = [float(log_prob[t, b] * advantage[t, b]) for t, b in steps]
     errors = [0.5 * float(value[t, b] - target[t, b]) ** 2 for t, b in steps]

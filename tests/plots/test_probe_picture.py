@@ -6,6 +6,7 @@ import pytest
 from rememberer import Rememberer
 
 from memrl.envs.make import make
+from memrl.evaluation.acting import Acting
 from memrl.plots.probe import draw_probe
 from memrl.probing.experiments import Experiments
 
@@ -14,7 +15,7 @@ def drawn(tmp_path, *, cues=True, step=None):
     env = make("probe/Recall-v0", 41, cues=2, delay=2)
     if not cues:
         env.cue = lambda: None
-    here = Experiments(Rememberer(env), env, seed=5, limit=9, step=step)
+    here = Experiments(Rememberer(env), env, Acting(5, max_steps=9), step=step)
     found, known = list(here.results()), {"memoryless": 0.5, "blind guess": 0.5}
     picture = draw_probe(here, found, tmp_path / "probe.png", title="held", references=known)
     assert (tmp_path / "probe.png").read_bytes().startswith(b"\x89PNG")

@@ -141,10 +141,19 @@ def test_all_columns_are_taken_and_the_new_one_is_new(tmp_path):
 
 
 def test_a_run_without_the_earlier_columns_is_refused(tmp_path):
-    with pytest.raises(RunError, match=r"lacks an earlier column of policy.columns: encoder 2 of"):
-        fill(network(2), Weights(tmp_path, network().state_dict()))
     with pytest.raises(RunError, match=r"lacks an earlier column of policy.columns: .*differ"):
         fill(network(1, "lstm"), Weights(tmp_path, network().state_dict()))
+
+
+@pytest.mark.parametrize(("there", "here"), [(1, 2), (2, 1), (3, 1)])
+def test_a_run_of_another_number_of_columns_is_refused(there, here):
+    with pytest.raises(RunError) as caught:
+        fill(network(here), Weights("run", network(there - 1).state_dict()))
+    has = f"{there} column{'s' * (there > 1)}"
+    assert str(caught.value) == (
+        f"init=run has {has}, and policy.columns={here} (allowed: policy.columns={there}, or "
+        "another run)"
+    )
 
 
 @pytest.mark.slow

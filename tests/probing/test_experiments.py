@@ -11,6 +11,7 @@ from small_agents import make_agent
 from suites import MEMORIES, slow
 
 from memrl.envs.make import make
+from memrl.evaluation.acting import Acting
 from memrl.probing.changes import Capture, transplant
 from memrl.probing.cue_reads import LONGEST, Inputs, examples, reads_of_cue
 from memrl.probing.experiments import OTHER, OTHER_SLOTS, SAME, SWEPT, WIPED, Experiments
@@ -24,7 +25,7 @@ CHECKPOINT = Checkpoint(which="best", env_steps=13, version=None, commit=None)
 
 def experiments(**options):
     env = make("probe/Recall-v0", B, cues=3, delay=3)
-    return Experiments(Rememberer(env), env, seed=5, limit=9, **options)
+    return Experiments(Rememberer(env), env, Acting(5, max_steps=9), **options)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +75,7 @@ def test_the_state_of_the_same_cue_changes_nothing(run):
 def test_an_episode_without_partner_is_left_out_of_its_experiment():
     env = make("probe/Recall-v0", 3, cues=2)
     for seed in range(99):  # one episode with one cue, two with the other
-        here = Experiments(Rememberer(env), env, seed=seed, limit=9)
+        here = Experiments(Rememberer(env), env, Acting(seed, max_steps=9))
         if here.plain.cue.sum() in (1, 2):
             break
     samples = {result.name: result.score.samples for result in here.results()}
@@ -83,7 +84,7 @@ def test_an_episode_without_partner_is_left_out_of_its_experiment():
 
 def test_without_another_cue_among_the_episodes_none_is_transplanted():
     env = make("probe/Recall-v0", 1)
-    here = Experiments(Rememberer(env), env, seed=5, limit=9)
+    here = Experiments(Rememberer(env), env, Acting(5, max_steps=9))
     results = list(here.results())
     assert not {result.name for result in results} & {OTHER, SAME}
     assert all(result.other is None for result in results)
@@ -153,18 +154,18 @@ def test_a_step_beyond_the_episodes_is_refused(step):
 def test_episodes_that_are_longer_than_the_limit_are_refused():
     env = make("probe/Recall-v0", B, delay=3)
     with pytest.raises(ValueError, match=f"{B} of {B} episodes are longer than max_steps=4 "):
-        Experiments(Rememberer(env), env, seed=5, limit=4)
+        Experiments(Rememberer(env), env, Acting(5, max_steps=4))
 
 
 def test_an_agent_without_a_memory_state_is_refused():
     with pytest.raises(ValueError, match="WalkAgent carries no memory state from step to step"):
-        Experiments(WalkAgent(), Countdown(3), seed=5, limit=9)
+        Experiments(WalkAgent(), Countdown(3), Acting(5, max_steps=9))
 
 
 def test_a_memory_without_a_state_is_refused():
     agent = make_agent("none", make("probe/Recall-v0", 3))
     with pytest.raises(ValueError, match="NoMemory has no state to experiment on"):
-        Experiments(agent, make("probe/Recall-v0", 3), seed=5, limit=9)
+        Experiments(agent, make("probe/Recall-v0", 3), Acting(5, max_steps=9))
 
 
 def test_a_cue_that_stays_in_view_leaves_nothing_to_remember(monkeypatch):
@@ -172,7 +173,7 @@ def test_a_cue_that_stays_in_view_leaves_nothing_to_remember(monkeypatch):
     always = torch.ones(3, dtype=torch.bool)
     monkeypatch.setattr(env, "cue", lambda: Cue(torch.zeros(3, dtype=torch.int64), always))
     with pytest.raises(ValueError, match="none of 3 episodes has 1 step after the cue was"):
-        Experiments(Rememberer(env), env, seed=5, limit=9)
+        Experiments(Rememberer(env), env, Acting(5, max_steps=9))
 
 
 def test_a_larger_gap_than_the_way_leaves_nothing_to_remember():
@@ -194,7 +195,7 @@ def test_who_sees_the_cue_again_after_the_change_is_told_apart(monkeypatch):
         return shown._replace(visible=shown.visible | again)
 
     monkeypatch.setattr(env, "cue", cue)
-    results = list(Experiments(agent, env, seed=5, limit=9).results())
+    results = list(Experiments(agent, env, Acting(5, max_steps=9)).results())
     early, *_, late = (result for result in results if result.name == WIPED)
     assert early.again.mean == pytest.approx(20 / B)
     assert early.unaided_score.samples == early.unaided_other.samples == B - 20
@@ -213,12 +214,12 @@ def test_episodes_that_are_too_long_are_not_asked_where_reads_come_from(run):
 def test_episodes_of_one_step_leave_nothing_to_remember():
     env = make("probe/Bandit-v0", 3)
     with pytest.raises(ValueError, match="none of 3 episodes has 1 step after its first"):
-        Experiments(make_agent("gru", env), env, seed=5, limit=9)
+        Experiments(make_agent("gru", env), env, Acting(5, max_steps=9))
 
 
 def test_without_cues_nothing_is_transplanted_or_read_off():
     env = make("probe/Counting-v0", 7)
-    here = Experiments(make_agent("dnc", env), env, seed=5, limit=999)
+    here = Experiments(make_agent("dnc", env), env, Acting(5, max_steps=999))
     results = [*here.results()]
     names = {result.name for result in results}
     assert names >= {WIPED, "slots frozen", "reads silenced"}
@@ -230,7 +231,7 @@ def test_without_cues_nothing_is_transplanted_or_read_off():
 
 def test_where_no_choice_is_told_nothing_is_said_of_the_other_cue():
     env = make("probe/DelayedMatch-v0", 23, cues=3)
-    here = Experiments(make_agent("gru", env), env, seed=5, limit=9)
+    here = Experiments(make_agent("gru", env), env, Acting(5, max_steps=9))
     results = [*here.results()]
     (given, *_) = (result for result in results if result.name == OTHER)
     assert given.other is given.unaided_other is None
@@ -240,7 +241,7 @@ def test_where_no_choice_is_told_nothing_is_said_of_the_other_cue():
 
 def test_a_task_without_success_is_scored_by_its_return():
     env = make("popgym-RepeatFirstEasy-v0", 7)
-    here = Experiments(make_agent("gru", env), env, seed=5, limit=999)
+    here = Experiments(make_agent("gru", env), env, Acting(5, max_steps=999))
     assert here.measure == "return"
     assert next(here.results()).score.samples == 7
 
@@ -250,8 +251,8 @@ def test_an_episode_that_is_given_its_own_state_goes_on_as_before(memory):
     env = make("probe/Recall-v0", 7, cues=3, delay=3, prev_action=True, prev_reward=True)
     agent = make_agent(memory, env)
     capture, at = Capture(torch.full((7,), 2)), torch.full((7,), 2)
-    plain = play(agent, env, seed=5, limit=9, change=capture)
-    again = play(agent, env, seed=5, limit=9, change=transplant(at, capture.states))
+    plain = play(agent, env, Acting(5, max_steps=9), change=capture)
+    again = play(agent, env, Acting(5, max_steps=9), change=transplant(at, capture.states))
     np.testing.assert_array_equal(again.choice, plain.choice)
     np.testing.assert_array_equal(again.returns, plain.returns)
 
@@ -261,5 +262,7 @@ def test_an_episode_that_is_given_its_own_state_goes_on_as_before(memory):
 )
 def test_memories_beside_and_above_each_other_are_changed_together(policy):
     env = make("probe/Recall-v0", 11, cues=2, delay=2)
-    results = [*Experiments(make_agent("dnc", env, policy=policy), env, seed=5, limit=9).results()]
+    results = [
+        *Experiments(make_agent("dnc", env, policy=policy), env, Acting(5, max_steps=9)).results()
+    ]
     assert {result.name for result in results} >= {OTHER, OTHER_SLOTS, "slots frozen"}

@@ -8,6 +8,7 @@ from rememberer import Rememberer
 from run_fakes import Countdown, WalkAgent
 
 from memrl.envs.make import make
+from memrl.evaluation.acting import Acting
 from memrl.probing.play import NEVER, play
 
 B = 13
@@ -27,7 +28,7 @@ def recall(**options):
 
 def test_the_first_episode_of_every_environment_is_played_to_its_end():
     env = Countdown(17)
-    played = play(Walker(), env, seed=3, limit=99)
+    played = play(Walker(), env, Acting(3, max_steps=99))
     env.reset(3)
     assert played.length.tolist() == env.length.tolist()
     np.testing.assert_array_equal(played.success, played.length == 2)
@@ -37,7 +38,7 @@ def test_the_first_episode_of_every_environment_is_played_to_its_end():
 
 def test_a_row_that_is_reset_later_is_not_counted_twice():
     want, got = (
-        play(Walker(), Countdown(7, next_step=next_step), seed=3, limit=99)
+        play(Walker(), Countdown(7, next_step=next_step), Acting(3, max_steps=99))
         for next_step in (False, True)
     )
     np.testing.assert_array_equal(got.length, want.length)
@@ -45,7 +46,7 @@ def test_a_row_that_is_reset_later_is_not_counted_twice():
 
 
 def test_an_episode_beyond_the_limit_is_cut_off_and_has_failed():
-    played = play(Walker(), Countdown(17), seed=3, limit=5)
+    played = play(Walker(), Countdown(17), Acting(3, max_steps=5))
     np.testing.assert_array_equal(played.ended, played.length == 2)
     assert set(played.length) == {2, 5}
     assert played.cut_off == (played.length == 5).sum()
@@ -54,7 +55,7 @@ def test_an_episode_beyond_the_limit_is_cut_off_and_has_failed():
 
 def test_cue_choice_and_when_it_was_seen_are_those_of_the_environment():
     agent, env = recall()
-    played = play(agent, env, seed=5, limit=9)
+    played = play(agent, env, Acting(5, max_steps=9))
     want = env.reset(5)["obs"].numpy()
     np.testing.assert_array_equal(played.cue, want)
     np.testing.assert_array_equal(played.choice, want)
@@ -63,7 +64,7 @@ def test_cue_choice_and_when_it_was_seen_are_those_of_the_environment():
 
 
 def test_without_cues_none_is_seen_or_chosen():
-    played = play(Walker(), Countdown(3), seed=3, limit=99)
+    played = play(Walker(), Countdown(3), Acting(3, max_steps=99))
     assert played.cue is None
     assert played.choice is None
     assert set(played.first_seen) == {NEVER}
@@ -77,7 +78,7 @@ def test_a_change_comes_before_every_observation_but_the_first():
         calls.append((t, state.age.tolist()))
         return state._replace(memory=torch.zeros_like(state.memory))
 
-    played = play(agent, env, seed=5, limit=9, change=change)
+    played = play(agent, env, Acting(5, max_steps=9), change=change)
     assert calls == [(t, [float(t)] * B) for t in (1, 2, 3)]
     assert set(played.choice) == {0}  # what a zero memory names
 
@@ -86,13 +87,13 @@ def test_who_watches_sees_each_observation_with_the_state_that_has_read_it():
     agent, env = recall()
     seen = []
     watch = lambda t, obs, state, running: seen.append((obs["obs"].clone(), state.age.clone()))  # noqa: E731
-    play(agent, env, seed=5, limit=9, watch=[watch])
+    play(agent, env, Acting(5, max_steps=9), watch=[watch])
     assert [int(age[0]) for _, age in seen] == [1, 2, 3, 4]
     assert [int(obs[0]) for obs, _ in seen[1:]] == [3, 3, 4]  # blank, blank, answer now
 
 
 def test_equal_seeds_play_equal_episodes():
     agent, env = recall()
-    one, two, other = (play(agent, env, seed=seed, limit=9) for seed in (5, 5, 6))
+    one, two, other = (play(agent, env, Acting(seed, max_steps=9)) for seed in (5, 5, 6))
     np.testing.assert_array_equal(one.cue, two.cue)
     assert (one.cue != other.cue).any()

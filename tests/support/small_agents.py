@@ -8,11 +8,13 @@ import torch
 
 from memrl.agents.ppo.agent import PPO
 from memrl.agents.ppo.config import PPOConfig
+from memrl.agents.ppo.teachers import teach
 from memrl.envs.make import make
 from memrl.memory.registry import schema
 from memrl.policies.actor_critic import build_policy
 from memrl.policies.backbone import PolicyConfig
 from memrl.rollout.env import BatchedEnv
+from memrl.rollout.storage import Rollout
 from memrl.run.agent import Metrics
 from memrl.tracking.metrics_file import is_time
 
@@ -45,6 +47,18 @@ def make_agent(
     ).to(env.device, dtype)
     settings = {"steps": 21, "bptt": 7, "minibatches": 3, "epochs": 2} | config
     return PPO(env, built, PPOConfig(**settings), seed=seed)
+
+
+def sequences(memory: str = "gru", seed: int = 11, dtype: torch.dtype = torch.float32) -> Rollout:
+    """A rollout of another agent, with what it would do."""
+    agent = make_agent(memory, seed=seed, dtype=dtype)
+    agent.policy.actor.layer.weight.data.mul_(100)  # a new policy is close to uniform
+    agent.collect()
+    rollout = agent.rollout
+    with torch.no_grad():
+        out = agent.policy(rollout.obs, agent.policy.initial_state(5), rollout.start)
+    teach(rollout, 0, out)
+    return rollout
 
 
 def learn(agent: PPO, iterations: int) -> list[dict[str, float]]:

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from small_models import BOX, STEPS, Sampled, Watch, copies, make_model, parameters
 from stable_baselines3.common.callbacks import BaseCallback
 
-from memrl.agents.sb3.evaluation import masked
+from memrl.agents.sb3.evaluation import Masked, masked
 
 PER = 2 * STEPS
 
@@ -163,14 +163,10 @@ def test_a_callback_may_keep_a_copy_of_the_buffer():
 
 
 def test_a_model_that_obeys_masks_can_be_copied():
-    model = make_model()
-    assert copy(masked(model, Masks())).num_timesteps == 0
+    class Choosy(Sampled):
+        def action_masks(self):
+            return np.ones(3, bool)
 
-
-class Masks:
-    """Environments that say they have masks."""
-
-    observation_space = None
-
-    def has_attr(self, name):
-        return True
+    model = masked(make_model(), copies(Choosy))
+    assert isinstance(model, Masked)
+    assert copy(model).num_timesteps == 0
