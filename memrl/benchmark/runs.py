@@ -13,6 +13,7 @@ from typing import Any
 from memrl.benchmark.plan import Cell, Plan
 from memrl.benchmark.recipe import Widths, made_with
 from memrl.config.quoting import text_word
+from memrl.distributed.launch import LAUNCHER
 from memrl.run.directory import RunDirectory
 from memrl.run.summary import read_summary
 
@@ -77,7 +78,7 @@ def _words(plan: Plan, cell: Cell, root: Path, widths: Widths) -> list[str]:
 
 
 def _run(words: list[str], path: Path) -> str | None:
-    """Train in a process of its own; returns the last line of a failure."""
+    """Train in a process that ends with this one; returns the last line of a failure."""
     if RunDirectory(path).config.exists():
         words = ["--resume", str(path)]  # which begins anew if nothing was saved yet
     log = path.with_suffix(".log")
@@ -87,7 +88,7 @@ def _run(words: list[str], path: Path) -> str | None:
             [sys.executable, "-m", "memrl", "train", *words],
             stdout=file,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", LAUNCHER: str(os.getpid())},
         )
     if done.returncode == 0:
         return None

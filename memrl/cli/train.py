@@ -24,7 +24,7 @@ from memrl.config.env_overrides import expand
 from memrl.config.models import Config
 from memrl.distributed.collectives import rank
 from memrl.distributed.group import Joined, is_started_as_rank, joined
-from memrl.distributed.launch import launch, launcher_of_this_rank
+from memrl.distributed.launch import launch, launcher_of_this_process
 from memrl.envs.make import family_of
 from memrl.evaluation.run_labels import dotted_items
 from memrl.pipeline.build import check_env
@@ -110,14 +110,19 @@ def as_rank(config: Config) -> Iterator[Joined]:
     When the launcher of the ranks has ended, which could pass signals on, they stop by themselves.
     Rank 0 warns for all of them: they have the same config.
     """
-    launcher = launcher_of_this_rank()
-    if launcher is not None:
-        watch_parent(launcher, lambda: os.kill(os.getpid(), SIGTERM))
+    _stop_with_launcher()
     with joined(config.device) as membership, warnings.catch_warnings():
         if rank() > 0:
             warnings.simplefilter("ignore")
             logging.getLogger("memrl").setLevel(logging.ERROR)
         yield membership
+
+
+def _stop_with_launcher() -> None:
+    """Save and end, as after SIGTERM, once the process that started this one is gone."""
+    launcher = launcher_of_this_process()
+    if launcher is not None:
+        watch_parent(launcher, lambda: os.kill(os.getpid(), SIGTERM))
 
 
 def start_ranks(config: Config, words: Sequence[str], *, as_json: bool) -> None:
@@ -127,6 +132,7 @@ def start_ranks(config: Config, words: Sequence[str], *, as_json: bool) -> None:
         ValueError: the agent cannot be trained so.
         RanksFailed: one of them failed, or all were stopped.
     """
+    _stop_with_launcher()
     need_data_parallel(config, config.workers)
     flags = ["--json"] * as_json + ["--debug"] * ("--debug" in sys.argv)
     launch(["train", *words, *flags, *plugin_words()], config.workers)

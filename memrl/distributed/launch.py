@@ -24,7 +24,7 @@ from memrl.errors import RanksFailed
 
 _HOST: Final = "127.0.0.1"
 _POLL: Final = 0.05  # seconds
-LAUNCHER: Final = "MEMRL_LAUNCHER"  # the environment variable that names this process to a rank
+LAUNCHER: Final = "MEMRL_LAUNCHER"  # the environment variable by which a rank knows this process
 _OF_TORCHRUN: Final = "TORCHELASTIC_RUN_ID"  # torchrun gives it to the processes it starts
 PATIENCE: Final = 60.0  # seconds that other ranks have after a failure before they are ended
 
@@ -62,11 +62,11 @@ def launch(words: Sequence[str], ranks: int) -> None:
             raise _failure(codes, files)
 
 
-def launcher_of_this_rank() -> int | None:
-    """The process that started this rank and passes signals on to it; None if that is not known.
+def launcher_of_this_process() -> int | None:
+    """The process that started this rank, or this run of a benchmark; None if there is none.
 
-    torchrun does not name itself, so ask while it can be thought to live. The answer for a rank of
-    `launch` is given once: what the rank starts has another parent.
+    torchrun does not name itself, so ask while it can be thought to live. Else the answer is
+    given once: what this process starts has another parent.
     """
     if (named := os.environ.pop(LAUNCHER, None)) is not None:
         return int(named)

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from memrl.distributed.launch import LAUNCHER, _failure, launcher_of_this_rank
+from memrl.distributed.launch import LAUNCHER, _failure, launcher_of_this_process
 from memrl.tracking.metrics_file import is_time, read_metrics
 
 WORDS = ["env=probe/Recall-v0", "env.num=4", "agent.steps=16", "agent.bptt=16", "agent.epochs=1",
@@ -48,11 +48,11 @@ def test_a_rank_that_was_killed_is_named(tmp_path):
 
 def test_a_rank_knows_the_process_that_started_it(monkeypatch):
     monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
-    assert launcher_of_this_rank() is None
+    assert launcher_of_this_process() is None
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "any")
-    assert launcher_of_this_rank() == os.getppid()
+    assert launcher_of_this_process() == os.getppid()
     monkeypatch.setenv(LAUNCHER, "13")
-    assert launcher_of_this_rank() == 13
+    assert launcher_of_this_process() == 13
 
 
 @pytest.mark.slow
