@@ -66,19 +66,23 @@ def over_all_tasks(plan: Plan, curves: Mapping[str, list[Curve]]) -> tuple[NDArr
 def draw_curves(plan: Plan, curves: Curves, size: Size, path: Path) -> Figure:
     """Draw a panel over all tasks and one for each, with every memory of a size.
 
-    The controls are grey. A memory without runs on every task is left out of the first panel.
+    The controls are grey. A memory without runs on every task is left out of the first panel, which
+    is left out if it would be empty.
 
     Raises:
         RunError: the disk is full.
     """
     tasks = [task for task in plan.tasks if any(key[::2] == (task, size) for key in curves)]
-    lines = math.ceil((1 + len(tasks)) / COLUMNS)
+    complete = _of_all_tasks(plan, curves, size)
+    first = bool(complete)
+    lines = math.ceil((first + len(tasks)) / COLUMNS)
     picture = style.new_figure(3.8 * COLUMNS, 0.8 + 2.9 * lines)
     panels = list(picture.subplots(lines, COLUMNS, squeeze=False).flat)
-    for axes in panels[1 + len(tasks) :]:
+    for axes in panels[first + len(tasks) :]:
         axes.set_axis_off()
-    _draw_all(panels[0], plan, curves, size)
-    for axes, task in zip(panels[1:], tasks, strict=False):
+    if complete:
+        _draw_all(panels[0], plan, complete)
+    for axes, task in zip(panels[first:], tasks, strict=False):
         _draw_task(axes, plan, curves, task, size)
     named = {  # each line once, whichever panels it is in
         label: line
@@ -103,13 +107,20 @@ def draw_curves(plan: Plan, curves: Curves, size: Size, path: Path) -> Figure:
 _LEVELS: Final = {"without a memory": ":", "optimum": "--"}
 
 
-def _draw_all(axes: Axes, plan: Plan, curves: Curves, size: Size) -> None:
-    for memory in plan.memories:
-        known = {
+def _of_all_tasks(plan: Plan, curves: Curves, size: Size) -> dict[str, dict[str, list[Curve]]]:
+    """The curves by task of each memory that has some of every task."""
+    known = {
+        memory: {
             task: curves[key] for task in plan.tasks if (key := (task, memory, size)) in curves
         }
-        if len(known) == len(plan.tasks):
-            _draw(axes, plan, memory, *over_all_tasks(plan, known))
+        for memory in plan.memories
+    }
+    return {memory: found for memory, found in known.items() if len(found) == len(plan.tasks)}
+
+
+def _draw_all(axes: Axes, plan: Plan, complete: Mapping[str, dict[str, list[Curve]]]) -> None:
+    for memory, found in complete.items():
+        _draw(axes, plan, memory, *over_all_tasks(plan, found))
     _finish(axes, f"all {len(plan.tasks)} tasks", (0.0, 1.0))
     axes.set_ylabel("normalised score")
     axes.set_xlabel("env steps (% of a run)")

@@ -84,3 +84,9 @@ def test_a_memory_that_lacks_a_task_is_not_among_all_tasks(tiny, left, tmp_path)
     picture = draw_curves(tiny, some, "default", tmp_path / "curves.png")
     assert [line.get_label() for line in picture.axes[0].lines][:1] == ["none"]
     assert "gru" not in [line.get_label() for line in picture.axes[0].lines]
+
+
+def test_there_is_no_panel_over_all_tasks_if_no_memory_has_them_all(tiny, left, tmp_path):
+    some = {key: curves for key, curves in left.items() if key[0] == "short"}
+    picture = draw_curves(tiny, some, "default", tmp_path / "curves.png")
+    assert [axes.get_title(loc="left") for axes in picture.axes if axes.axison] == ["short"]
