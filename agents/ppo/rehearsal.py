@@ -11,7 +11,7 @@ from torch import Tensor
 
 from memrl.agents.ppo.config import PPOConfig
 from memrl.agents.ppo.teachers import VALUE, ImitationLoss, imitation_loss
-from memrl.losses.ppo import moments
+from memrl.losses.ppo import mean_counts, moments
 from memrl.losses.vtrace import VTraceLoss, vtrace, vtrace_loss
 from memrl.nn.normalise import RunningNorm, standardised, unstandardised
 from memrl.policies.actor_critic import Policy, PolicyUnrolled
@@ -83,8 +83,7 @@ class Rehearsal:
         Each task is as likely as the others. Ranks exchange the numbers of steps of all at once.
         """
         drawn = [self._one() for _ in range(minibatches)]
-        of_all = moments([r.advantages(spans, spans.longest()) for r, spans in drawn])
-        steps = [each.steps for each in of_all]
+        steps = mean_counts([r.advantages(spans, spans.longest())[1] for r, spans in drawn])
         self._drawn = deque(_Drawn(*each, n) for each, n in zip(drawn, steps, strict=True))
 
     def _one(self) -> tuple[Rollout, Spans]:
@@ -99,7 +98,7 @@ class Rehearsal:
         rollout, spans, count = self._drawn.popleft()
         chunk = by_episode(rollout.gather(spans, spans.longest()))
         out = self.policy(chunk.obs, chunk.state, chunk.start)
-        cloning = imitation_loss(self.policy.actor, chunk, out, count=count)
+        cloning = imitation_loss(self.policy.actor, chunk, out, count)
         return Rehearsed(
             cloning, self._vtrace(chunk, out) if self.config.rehearsal.vtrace else None
         )

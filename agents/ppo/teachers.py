@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, final
 import torch
 from torch import Tensor
 
-from memrl.losses.ppo import masked_mean, mean_count
+from memrl.losses.ppo import masked_mean
 from memrl.memory import state as states
 from memrl.nn.actions import ActionHead
 from memrl.nn.normalise import RunningNorm, standardised, unstandardised
@@ -65,13 +65,13 @@ class Teachers:
             teach(rollout, i, out._replace(value=value))
 
     def loss(
-        self, head: ActionHead, chunk: Chunk, out: PolicyUnrolled, count: Tensor | None = None
+        self, head: ActionHead, chunk: Chunk, out: PolicyUnrolled, count: Tensor
     ) -> ImitationLoss:
         """The distance of a policy's outputs for a chunk from what the teachers would do.
 
-        ``count`` [] is ``mean_count(chunk.valid)``, if it is known: ranks exchange it.
+        ``count`` [] is ``mean_count(chunk.valid)``, which the caller knows.
         """
-        return imitation_loss(head, chunk, out, len(self.teachers), count)
+        return imitation_loss(head, chunk, out, count, len(self.teachers))
 
     def state_dict(self) -> dict[str, Any]:
         """The states of the teachers' memories."""
@@ -95,14 +95,13 @@ def imitation_loss(
     head: ActionHead,
     chunk: Chunk,
     out: PolicyUnrolled,
+    count: Tensor,
     teachers: int = 1,
-    count: Tensor | None = None,
 ) -> ImitationLoss:
     """The distance of outputs for a chunk from what is taught there by so many ``teachers``.
 
     ``head`` is that of a policy over the same actions; ``count`` as in ``Teachers.loss``.
     """
-    count = mean_count(chunk.valid) if count is None else count
     kl, value = list[Tensor](), list[Tensor]()
     for i in range(teachers):
         prefix = f"{i}."

@@ -25,8 +25,13 @@ class PPOLoss(NamedTuple):
 
 def mean_count(valid: Bool[Tensor, "*N"]) -> Float[Tensor, ""]:
     """The number of valid entries, the mean over ranks; at least one on all ranks together."""
-    count = mean_over_ranks(valid.sum(dtype=torch.float64))
-    return count.clamp(min=1.0 / ranks())
+    return mean_counts([valid])[0]
+
+
+def mean_counts(valid: Sequence[Tensor]) -> list[Tensor]:
+    """`mean_count` of each; ranks, which have as many, exchange all of them at once."""
+    counts = mean_over_ranks(torch.stack([each.sum(dtype=torch.float64) for each in valid]))
+    return list(counts.clamp(min=1.0 / ranks()).unbind())
 
 
 def masked_mean(

@@ -13,6 +13,7 @@ from tape import captured
 from memrl.agents.ppo import learner
 from memrl.agents.ppo.config import TeacherConfig
 from memrl.agents.ppo.teachers import Teacher
+from memrl.losses.ppo import mean_count
 from memrl.nn.normalise import RunningNorm
 from memrl.rollout.packing import by_episode
 
@@ -63,7 +64,7 @@ def test_the_loss_is_the_mean_divergence_of_the_definition(packed):
     chunk = by_episode(chunk) if packed else chunk
     with torch.no_grad():
         out = agent.policy(chunk.obs, chunk.state, chunk.start)
-    far = agent.learner.teachers.loss(agent.policy.actor, chunk, out)
+    far = agent.learner.teachers.loss(agent.policy.actor, chunk, out, mean_count(chunk.valid))
     kl, value, steps = 0.0, 0.0, 0
     for t, m in chunk.valid.nonzero().tolist():
         steps += 1
@@ -85,7 +86,7 @@ def test_an_agent_is_no_distance_from_itself():
     torch.testing.assert_close(taught.log_prob(chunk.action), chunk.log_prob)
     with torch.no_grad():
         out = agent.policy(chunk.obs, chunk.state, chunk.start)
-    far = agent.learner.teachers.loss(agent.policy.actor, chunk, out)
+    far = agent.learner.teachers.loss(agent.policy.actor, chunk, out, mean_count(chunk.valid))
     torch.testing.assert_close(torch.stack(far), torch.zeros(2, dtype=torch.float64))
 
 
