@@ -60,14 +60,12 @@ def list_memories(*, as_json: bool) -> None:
 def described_words(
     menu: Registry[Any], words: Sequence[str], describe: Callable[[str], dict[str, Any]]
 ) -> Iterator[dict[str, Any]]:
-    """What is known of words on a menu; of what an installed package offers, its mistakes."""
+    """What is known of words on a menu; of one that cannot be built here, why not."""
     for word in words:
         known: dict[str, Any] = {"name": word, "origin": menu.origin(word)}
         try:
             known |= describe(word)
-        except ValueError as error:
-            if known["origin"] == "built in":
-                raise
+        except ValueError as error:  # a package is missing, or a plug-in is mistaken
             known["error"] = str(error)
         yield known
 
@@ -79,7 +77,7 @@ def split_broken(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], 
 
 
 def print_hints(key: str, command: str, config: str, broken: Sequence[str]) -> None:
-    """What stands below a list: plug-ins that cannot be chosen, and how to choose the others."""
+    """What stands below a list: what cannot be chosen, and how to choose the others."""
     print("\n".join(["", *broken]))
     print(f"memrl {command} {key}=NAME; the options of one: memrl {config} {key}=NAME")
     print(f"one of your own: memrl {command} {key}=MODULE:CLASS")

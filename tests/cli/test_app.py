@@ -867,3 +867,14 @@ def test_bench_sam_leaves_out_a_dense_memory_that_is_too_large_and_says_so(memrl
 def test_tasks_are_named_in_full(memrl):
     outcome = memrl("tasks")
     assert all(name in outcome.out for name in REGISTRY.names())
+
+
+def test_a_task_whose_data_are_not_installed_is_told_below_the_others(memrl, monkeypatch):
+    def load(digits):
+        raise ValueError("scikit-learn is not installed")
+
+    monkeypatch.setattr("memrl.tasks.fewshot.task.load", load)
+    outcome = memrl("tasks")
+    assert outcome.code == 0
+    assert "fewshot: scikit-learn is not installed" in outcome.out
+    assert "copy" in outcome.out
