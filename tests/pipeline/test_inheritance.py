@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -101,7 +102,7 @@ def test_shapes_that_differ_are_told_and_what_fits_is_taken(tmp_path):
 def test_many_shapes_that_differ_are_counted():
     network = nn.Sequential(*(nn.Linear(2, 3) for _ in range(3)))
     there = {name: torch.zeros(5) for name in network.state_dict()} | {"1.bias": torch.ones(3)}
-    said = fill(network, Weights("there", there))
+    said = fill(network, Weights(Path("there"), there))
     assert said == (
         "init=there: heads 1 of 6 tensors (shapes differ: 0.weight [5] there, [3, 2] here; 0.bias "
         "[5] there, [3] here and 3 more)"

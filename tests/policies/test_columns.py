@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from pathlib import Path
 
 import pytest
 import torch
@@ -148,7 +149,7 @@ def test_a_run_without_the_earlier_columns_is_refused(tmp_path):
 @pytest.mark.parametrize(("there", "here"), [(1, 2), (2, 1), (3, 1)])
 def test_a_run_of_another_number_of_columns_is_refused(there, here):
     with pytest.raises(RunError) as caught:
-        fill(network(here), Weights("run", network(there - 1).state_dict()))
+        fill(network(here), Weights(Path("run"), network(there - 1).state_dict()))
     has = f"{there} column{'s' * (there > 1)}"
     assert str(caught.value) == (
         f"init=run has {has}, and policy.columns={here} (allowed: policy.columns={there}, or "
