@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, final
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from memrl.agents.acting import Actor, ActsWithMemory
 from memrl.agents.auxiliary import make_auxiliary
 from memrl.agents.base import Parts
 from memrl.agents.config import AgentConfig
+from memrl.agents.optional_parts import Part, load_states, states_of
 from memrl.agents.ppo.advantages import compute_advantages
-from memrl.agents.ppo.bonus import make_bonus
+from memrl.agents.ppo.bonus import as_trained, learn_from_rollout, make_bonus
 from memrl.agents.ppo.config import PPOConfig
-from memrl.agents.ppo.gradient_reach import DISTANCES, gradient_reach
+from memrl.agents.ppo.diagnosis import diagnose
 from memrl.agents.ppo.learner import Learner
-from memrl.agents.ppo.memory_use import memory_used
 from memrl.agents.ppo.rates import Rates
 from memrl.agents.ppo.rehearsal import Rehearsal
 from memrl.agents.ppo.self_imitation import SelfImitation
 from memrl.agents.ppo.teachers import Teacher, Teachers
 from memrl.agents.state_checks import check_keys, check_num_envs, check_parts, check_weights
 from memrl.agents.training_metrics import Averages, episode_metrics, memory_metrics
-from memrl.bonus.bonus import Bonus, Experience
+from memrl.bonus.bonus import Bonus
 from memrl.checkpoint.optimizer import load_moments, moments
 from memrl.distributed.collectives import broadcast_, max_over_ranks, sum_over_ranks
 from memrl.losses.ppo import masked_mean, mean_count
@@ -40,8 +38,6 @@ from memrl.rollout.collect import Collector
 from memrl.rollout.env import BatchedEnv
 from memrl.rollout.storage import Rollout
 from memrl.run.agent import Metrics
-
-DIAGNOSE_EVERY = 16  # iterations between two measurements of `gradient_reach` and `memory_used`
 
 
 @final
@@ -143,20 +139,8 @@ class PPO(ActsWithMemory):
 
         What it has learned is copied; what it stores of single environments begins anew.
         """
-        if self.collector.bonus is None:
-            return None
-        fresh, trained = make_bonus(env, self.config.bonus, 0), self.collector.bonus.state_dict()
-        assert fresh is not None
-        own = fresh.state_dict()
-
-        def of_environments(name: str) -> bool:
-            here, there = own[name], trained[name]
-            return isinstance(here, Tensor) and here.shape != there.shape
-
-        fresh.load_state_dict(
-            {name: (own if of_environments(name) else trained)[name] for name in own}
-        )
-        return fresh
+        bonus = self.collector.bonus
+        return None if bonus is None else as_trained(bonus, env, self.config.bonus)
 
     def learn_from(self, teachers: Sequence[Teacher]) -> None:
         """Learn from these teachers, too, from the next iteration on."""
@@ -237,15 +221,13 @@ class PPO(ActsWithMemory):
 
     def _train_bonus(self, averages: Averages) -> None:
         """Train the bonus on the rollout and report its metrics."""
-        bonus, r = self.collector.bonus, self.rollout
-        if bonus is None:
+        if self.collector.bonus is None:
             return
-        experience = Experience(r.obs, r.action, r.start, r.valid, self.collector.obs)
         try:
-            bonus_metrics = bonus.learn(experience)
+            learned = learn_from_rollout(self.collector.bonus, self.rollout, self.collector.obs)
         except FloatingPointError as error:
             raise FloatingPointError(f"{error} after {self.env_steps} env steps") from None
-        for name, value in bonus_metrics.items():
+        for name, value in learned.items():
             averages.set(name, value)
 
     def _metrics(self, averages: Averages, bonus_scale: float) -> Metrics:
@@ -255,21 +237,8 @@ class PPO(ActsWithMemory):
         metrics["rollout/bonus"] = bonus_scale * masked_mean(r.bonus, r.valid, count)
         metrics["rollout/bonus_scale"] = torch.tensor(bonus_scale)
         metrics |= averages.means() | memory_metrics(self.policy, self.collector.state)
-        metrics |= self._diagnose() | self.collector.times.read()
+        metrics |= diagnose(self.policy, r, self.iteration) | self.collector.times.read()
         return {name: float(value) for name, value in metrics.items()}
-
-    def _diagnose(self) -> dict[str, Tensor]:
-        """What is measured on some chunks of every 16th rollout; NaN in the other iterations."""
-        r, reach, used = self.rollout, dict[int, Tensor](), torch.tensor(math.nan)
-        if self.iteration % DIAGNOSE_EVERY == 1:
-            few = torch.arange(min(32, r.num_chunks()))
-            chunk = r.chunks(few[r.spans(few).length == r.bptt])
-            reach, used = gradient_reach(self.policy, chunk), memory_used(self.policy, chunk)
-        metrics = {"memory/used_kl": used}
-        for k in DISTANCES:
-            if k < self.config.bptt:
-                metrics[f"memory/reach_{k}"] = reach.get(k, torch.tensor(math.nan))
-        return metrics
 
     def _grow(self) -> Metrics:
         """Give the memory more slots if it is full; what the fullest environment uses of them."""
@@ -298,10 +267,20 @@ class PPO(ActsWithMemory):
             parts |= {f"collector.bonus.{part}" for part in bonus.common}
         return frozenset(parts)
 
+    @property
+    def _optional(self) -> dict[str, Part | None]:
+        """The parts that options switch on."""
+        return {
+            "growth": self.growth,
+            "return_norm": self.return_norm,
+            "self_imitation": self.imitation,
+            "auxiliary": self.learner.auxiliary,
+            "teachers": self.learner.teachers,
+            "rehearsal": self.learner.rehearsal,
+        }
+
     def state_dict(self) -> dict[str, Any]:
         """See ``memrl.run.agent.Agent.state_dict``."""
-        auxiliary, teachers = self.learner.auxiliary, self.learner.teachers
-        rehearsal = self.learner.rehearsal
         return {
             "env_steps": self.env_steps,
             "iteration": self.iteration,
@@ -309,41 +288,26 @@ class PPO(ActsWithMemory):
             "optimizer": moments(self.learner.optimizer),
             "collector": self.collector.state_dict(),
             "shuffler": self.learner.shuffler.get_state(),
-            "return_norm": None
-            if self.return_norm is None
-            else dict(self.return_norm.state_dict()),
-            "self_imitation": None if self.imitation is None else self.imitation.state_dict(),
-            "auxiliary": None if auxiliary is None else dict(auxiliary.state_dict()),
-            "growth": None if self.growth is None else self.growth.state_dict(),
-            "teachers": None if teachers is None else teachers.state_dict(),
-            "rehearsal": None if rehearsal is None else rehearsal.state_dict(),
+            **states_of(self._optional),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """See ``memrl.run.agent.Agent.load_state_dict``."""
-        if self.growth is not None and state.get("growth") is not None:
-            self.growth.load_state_dict(state["growth"])  # sizes of weights and states follow
+        optional = self._optional
+        if state.get("growth") is not None:  # sizes of weights and states follow
+            load_states({"growth": optional.pop("growth")}, state)
         self._check(state)
         self.collector.load_state_dict(state["collector"])  # first: a bonus may refuse its state
         if self.growth is not None:  # memories that begin anew have the slots of before
             self.collector.state = self.growth.core.carry_over(self.collector.state)
             self._hold_states(self.growth.core)
         self.policy.load_state_dict(state["policy"])
-        if self.learner.auxiliary is not None:
-            self.learner.auxiliary.load_state_dict(state["auxiliary"])
+        load_states(optional, state)
         self.env_steps, self.iteration = state["env_steps"], state["iteration"]
         load_moments(self.learner.optimizer, state["optimizer"])
         if self.learner.captured is not None:
             self.learner.capture(self.rollout)  # the optimiser has other tensors now
         self.learner.shuffler.set_state(state["shuffler"])
-        if self.return_norm is not None:
-            self.return_norm.load_state_dict(state["return_norm"])
-        if self.imitation is not None:
-            self.imitation.load_state_dict(state["self_imitation"])
-        if self.learner.teachers is not None:  # an agent that only acts has none
-            self.learner.teachers.load_state_dict(state["teachers"])
-        if self.learner.rehearsal is not None:
-            self.learner.rehearsal.load_state_dict(state["rehearsal"])
 
     def _check(self, state: Mapping[str, Any]) -> None:
         """Raise ValueError if a state belongs to another agent or to other options."""

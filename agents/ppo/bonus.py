@@ -1,19 +1,21 @@
-"""Build the novelty bonus of a config, and choose the observation entries that it reads."""
+"""The novelty bonus of a config: build it, train it on a rollout, take it to other environments."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from memrl.agents.ppo.config import BonusConfig
 from memrl.bonus import BONUSES, Bonus, BonusContext
+from memrl.bonus.bonus import Experience
 from memrl.bonus.registry import NONE
 from memrl.distributed.collectives import broadcast_
-from memrl.rollout.env import BatchedEnv
+from memrl.rollout.env import BatchedEnv, Obs
+from memrl.rollout.storage import Rollout
 
 IMAGE = "image"
 NOT_SEEN = ("prev_action", "prev_reward", "prev_done", "is_t0", "action_mask")
@@ -41,6 +43,29 @@ def make_bonus(env: BatchedEnv, config: BonusConfig, seed: int) -> Bonus | None:
         bonus = BONUSES.build(config.kind, context, options=config.options)
     broadcast_(*(part for part in vars(bonus).values() if isinstance(part, nn.Module)))
     return bonus
+
+
+def as_trained(bonus: Bonus, env: BatchedEnv, config: BonusConfig) -> Bonus:
+    """A bonus for other environments that has learned what ``bonus`` has.
+
+    What it stores of single environments begins anew.
+    """
+    fresh, trained = make_bonus(env, config, 0), bonus.state_dict()
+    assert fresh is not None
+    own = fresh.state_dict()
+
+    def of_environments(name: str) -> bool:
+        here, there = own[name], trained[name]
+        return isinstance(here, Tensor) and here.shape != there.shape
+
+    fresh.load_state_dict({name: (own if of_environments(name) else trained)[name] for name in own})
+    return fresh
+
+
+def learn_from_rollout(bonus: Bonus, rollout: Rollout, next_obs: Obs) -> Mapping[str, Tensor]:
+    """Train a bonus on a rollout, which ``next_obs`` follow; its metrics."""
+    r = rollout
+    return bonus.learn(Experience(r.obs, r.action, r.start, r.valid, next_obs))
 
 
 @contextmanager

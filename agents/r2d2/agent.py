@@ -15,6 +15,7 @@ from memrl.agents.auxiliary import make_auxiliary
 from memrl.agents.base import Parts
 from memrl.agents.config import AgentConfig
 from memrl.agents.epsilon_greedy import all_estimated, allowed_actions, epsilon_greedy_action
+from memrl.agents.optional_parts import Part, load_states, states_of
 from memrl.agents.r2d2.collector import ReplayCollector
 from memrl.agents.r2d2.config import R2D2Config
 from memrl.agents.r2d2.learner import QLearner
@@ -156,9 +157,13 @@ class R2D2(ActsWithMemory):
         counters = {"env_steps", "owed", "updates"}
         return frozenset(counters | {"policy", "target", "optimizer", "auxiliary"})
 
+    @property
+    def _optional(self) -> dict[str, Part | None]:
+        """The parts that options switch on."""
+        return {"auxiliary": self.learner.auxiliary, "rehearsal": self.learner.rehearsal}
+
     def state_dict(self) -> dict[str, Any]:
         """See ``memrl.run.agent.Agent.state_dict``."""
-        auxiliary, rehearsal = self.learner.auxiliary, self.learner.rehearsal
         return {
             "env_steps": self.env_steps,
             "owed": self._steps_due,
@@ -168,8 +173,7 @@ class R2D2(ActsWithMemory):
             "optimizer": moments(self.learner.optimizer),
             "player": self.collector.state_dict(),
             "replay": self.replay.state_dict(),
-            "auxiliary": None if auxiliary is None else dict(auxiliary.state_dict()),
-            "rehearsal": None if rehearsal is None else rehearsal.state_dict(),
+            **states_of(self._optional),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -184,13 +188,10 @@ class R2D2(ActsWithMemory):
             check_weights(heads, auxiliary, "auxiliary loss")
         self.replay.check(state["replay"])
         self.policy.load_state_dict(state["policy"])
-        if auxiliary is not None:
-            auxiliary.load_state_dict(state["auxiliary"])
         self.learner.target.load_state_dict(state["target"])
         load_moments(self.learner.optimizer, state["optimizer"])
         self.collector.load_state_dict(state["player"])
         self.replay.load_state_dict(state["replay"])
-        if self.learner.rehearsal is not None:  # an agent that only acts has none
-            self.learner.rehearsal.load_state_dict(state["rehearsal"])
+        load_states(self._optional, state)
         self.env_steps, self._steps_due = state["env_steps"], state["owed"]
         self.learner.updates = state["updates"]
