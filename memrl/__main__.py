@@ -1,5 +1,5 @@
 """``python -m memrl`` is ``memrl``."""
 
-from memrl.cli.app import main
+from memrl.cli.main import main
 
 main()

@@ -186,7 +186,7 @@ def test_heavy_packages_have_one_home(package, homes):
     assert users <= homes
 
 
-@pytest.mark.parametrize("module", ["memrl", "memrl.cli.app", "memrl.pipeline", "memrl.envs"])
+@pytest.mark.parametrize("module", ["memrl", "memrl.cli.main", "memrl.pipeline", "memrl.envs"])
 def test_peers_and_trackers_are_imported_only_when_used(module):
     script = (
         f"import {module}, sys; "
@@ -197,7 +197,7 @@ def test_peers_and_trackers_are_imported_only_when_used(module):
     assert done.stdout.split() == []
 
 
-@pytest.mark.parametrize("module", ["memrl", "memrl.cli.app"])
+@pytest.mark.parametrize("module", ["memrl", "memrl.cli.main"])
 def test_help_does_not_wait_for_torch(module):
     script = f"import {module}, sys; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

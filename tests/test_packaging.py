@@ -141,7 +141,7 @@ import sys
 sys.path.remove("")  # as a console script does not search the current folder
 
 def memrl(line, code=0):
-    from memrl.cli.app import main
+    from memrl.cli.main import main
     sys.argv = ["memrl", *line.split()]
     try:
         main()
@@ -210,7 +210,7 @@ def test_the_unpacked_wheel_trains_from_another_folder(site, tmp_path):
     script = (
         "import memrl, sys; "
         "assert memrl.__file__.startswith(sys.argv[1]), memrl.__file__; "
-        "from memrl.cli.app import main; "
+        "from memrl.cli.main import main; "
         "sys.argv = ['memrl', 'train', '+run=smoke', 'run.dir=here']; main()"
     )
     in_folder(tmp_path, site, script, site)

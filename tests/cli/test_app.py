@@ -22,9 +22,10 @@ from suites import slow
 
 from memrl import __version__
 from memrl.bench.learner_process import POSITION_ONLY, LearnerProcess, LearnerSpec
-from memrl.cli.app import app, main
+from memrl.cli.app import app
 from memrl.cli.arguments import parse
 from memrl.cli.live import LiveOptions, refresh
+from memrl.cli.main import main
 from memrl.cli.train import words_of
 from memrl.config.composition import compose
 from memrl.inspector.server import PageServer

@@ -14,8 +14,8 @@ from compared_runs import compared_run as run
 from small_fits import SMALL
 
 import memrl
-from memrl.cli.app import main
 from memrl.cli.compare import common_levels, comparison_table, csv_row, in_common
+from memrl.cli.main import main
 from memrl.evaluation.compare import group_runs
 from memrl.pipeline.directories import dump
 from memrl.run.directory import RunDirectory

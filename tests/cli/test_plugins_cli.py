@@ -12,7 +12,7 @@ from own_folder import own_folder as folder
 from plug_ins import CORRIDOR, FIRST_BIT, LEAKY, forget, install
 
 import memrl
-from memrl.cli.app import main
+from memrl.cli.main import main
 from memrl.errors import RunError
 from memrl.memory import registry
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from hydra.errors import MissingConfigException
 
-from memrl.cli.app import main
+from memrl.cli.main import main
 from memrl.cli.sweep_axes import axes_of
 from memrl.cli.sweep_launcher import jobs_at_once
 from memrl.cli.sweep_report import (

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from memrl.cli.app import main
+from memrl.cli.main import main
 from memrl.cli.tune_report import conclude, next_commands, trials_table
 from memrl.cluster.search import Trial
 from memrl.cluster.trial import Search, TuneReporter, trial_name

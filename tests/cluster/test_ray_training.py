@@ -13,7 +13,7 @@ import time
 import pytest
 
 import memrl
-from memrl.cli.app import main
+from memrl.cli.main import main
 from memrl.cluster.training import RECORDS, RayReporter, copy_run, printed
 from memrl.errors import install_command
 from memrl.run.directory import RunDirectory

@@ -113,7 +113,7 @@ def test_a_script_that_asks_for_workers_is_told_how_they_are_started():
 
 @pytest.mark.parametrize("words", [["fit", "task=copy"], ["continual", "tasks=[a,b]"]])
 def test_commands_of_one_process_refuse_torchrun(told, words, monkeypatch, capsys):
-    from memrl.cli.app import main
+    from memrl.cli.main import main
 
     monkeypatch.setattr("sys.argv", ["memrl", *words])
     with pytest.raises(SystemExit):

@@ -99,7 +99,7 @@ def test_a_core_says_truly_whether_it_loops():
 @pytest.mark.slow
 def test_a_compiled_run_ends_and_resumes(tmp_path):
     """In a process of its own, as the comparisons are."""
-    script = "import sys; from memrl.cli.app import main; sys.argv[0] = 'memrl'; main()"
+    script = "import sys; from memrl.cli.main import main; sys.argv[0] = 'memrl'; main()"
     folder = str(tmp_path / "run")
     shared = ["train", "threads=1", "evaluate.episodes=4"]
     begun = run(

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import memrl
-from memrl.cli.app import main
+from memrl.cli.main import main
 
 WORDS = ["env=probe/Recall-v0", "env.num=2", "agent.steps=8", "agent.bptt=4",
          "agent.minibatches=1", "total_steps=64", "evaluate.episodes=3", "threads=1", "track=off",

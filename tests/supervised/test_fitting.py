@@ -17,7 +17,8 @@ from small_fits import QUICK, SMALL, TINY, rows
 from suites import slow_but
 
 from memrl.checkpoint.folder import Checkpoints
-from memrl.cli.app import app, main
+from memrl.cli.app import app
+from memrl.cli.main import main
 from memrl.errors import RunError
 from memrl.run.summary import read_summary
 from memrl.supervised import fitting

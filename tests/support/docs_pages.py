@@ -187,7 +187,7 @@ def _enter(folder: Path) -> None:
 
 
 def _memrl(words: list[str], folder: Path) -> None:
-    from memrl.cli.app import main
+    from memrl.cli.main import main
 
     _enter(folder)
     sys.argv = ["memrl", *words]

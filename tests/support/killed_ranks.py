@@ -17,7 +17,7 @@ from pathlib import Path
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 import memrl.cli.train  # noqa: F401  once, and not in every rank
-from memrl.cli.app import main
+from memrl.cli.main import main
 from memrl.config.composition import compose
 
 # A memory without compiled kernels: the run that compiles them differs in the last digits.
