@@ -1,4 +1,4 @@
-"""A run on ``probe/Bandit-v0`` beside Thompson sampling and UCB1 on the same tasks."""
+"""A run on ``probe/Bandit-v0`` beside the Gittins index, Thompson sampling and UCB1."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from memrl.bench.gittins import Gittins
 from memrl.config.models import Count
 from memrl.envs.probes import Bandit
 from memrl.envs.trials import Trials
@@ -20,18 +21,20 @@ from memrl.rollout.env import BatchedEnv
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
-# The arms [N] to pull, from the wins and pulls of every arm in the present contexts [N, A].
-Choice: TypeAlias = Callable[[Floats, Floats, np.random.Generator], Ints]
+MOST_PULLS: Final = 200  # with a table of Gittins indices
+# The arms [N] to pull, from the wins and pulls of every arm in the present contexts [N, A], and how
+# many pulls are left in such a context, this one included.
+Choice: TypeAlias = Callable[[Ints, Ints, int, np.random.Generator], Ints]
 
 
-def thompson(wins: Floats, pulls: Floats, rng: np.random.Generator) -> Ints:
+def thompson(wins: Ints, pulls: Ints, left: int, rng: np.random.Generator) -> Ints:
     """Thompson sampling (1933): the best arm of a draw from the posterior of a uniform prior."""
     drawn: Floats = rng.beta(1 + wins, 1 + pulls - wins)
     best: Ints = drawn.argmax(1)
     return best
 
 
-def ucb1(wins: Floats, pulls: Floats, rng: np.random.Generator) -> Ints:
+def ucb1(wins: Ints, pulls: Ints, left: int, rng: np.random.Generator) -> Ints:
     """UCB1 (Auer et al. 2002, figure 1): every arm once, then the largest upper bound."""
     n = pulls.sum(1, keepdims=True).clip(min=1)
     often = pulls.clip(min=1)
@@ -40,12 +43,15 @@ def ucb1(wins: Floats, pulls: Floats, rng: np.random.Generator) -> Ints:
     return best
 
 
-def at_random(wins: Floats, pulls: Floats, rng: np.random.Generator) -> Ints:
+def at_random(wins: Ints, pulls: Ints, left: int, rng: np.random.Generator) -> Ints:
     """Any arm."""
     return rng.integers(pulls.shape[1], size=len(pulls))
 
 
-PLAYERS: Final[dict[str, Choice]] = {"Thompson": thompson, "UCB1": ucb1, "random": at_random}
+def players(horizon: int) -> dict[str, Choice]:
+    """Players of trials of ``horizon`` pulls, by name; Gittins where its table is not too large."""
+    index = {"Gittins": Gittins(horizon)} if horizon <= MOST_PULLS else {}
+    return {**index, "Thompson": thompson, "UCB1": ucb1, "random": at_random}
 
 
 def bench_bandit(run: str, trials: Count = 2000, seed: int = 1000) -> dict[str, Any]:
@@ -76,7 +82,7 @@ def bench_bandit(run: str, trials: Count = 2000, seed: int = 1000) -> dict[str, 
         )
     chance, contexts, arms = play(opened, trials, seed)
     rows = {opened.config.learner_name: _row(chance, contexts, arms)}
-    for name, choose in PLAYERS.items():
+    for name, choose in players(len(arms)).items():
         rng = np.random.default_rng(seed)
         rows[name] = _row(chance, contexts, arms_of(choose, chance, contexts, rng))
     return rows
@@ -112,11 +118,15 @@ def bandit_in(env: BatchedEnv) -> Bandit:
 
 
 def arms_of(choose: Choice, chance: Floats, contexts: Ints, rng: np.random.Generator) -> Ints:
-    """The arms [K, N] of a player on tasks [N, C, A] in contexts [K, N]."""
-    wins, pulls = np.zeros_like(chance), np.zeros_like(chance)
-    every, chosen = np.arange(len(chance)), []
-    for context in contexts:
-        arm = choose(wins[every, context], pulls[every, context], rng)
+    """The arms [K, N] of a player on tasks [N, C, A] in contexts [K, N].
+
+    It expects its context to come back in one of C of the pulls after this one.
+    """
+    wins, pulls = (np.zeros(chance.shape, dtype=np.int64) for _ in range(2))
+    every, chosen, C = np.arange(len(chance)), [], chance.shape[1]
+    for t, context in enumerate(contexts):
+        left = 1 + (len(contexts) - t - 1) // C
+        arm = choose(wins[every, context], pulls[every, context], left, rng)
         at = every, context, arm
         wins[at] += rng.random(len(chance)) < chance[at]
         pulls[at] += 1

@@ -100,9 +100,9 @@ def bench_cartpole(options: Words = None, json: Json = False) -> None:
 
 @bench.command("bandit")
 def bench_bandit(options: Words = None, json: Json = False) -> None:
-    """The regret of a run on probe/Bandit-v0 beside Thompson sampling's and UCB1's.
+    """The regret of a run on probe/Bandit-v0 beside Gittins', Thompson's and UCB1's.
 
-    Keys: run (its directory; needed), trials, seed.
+    Keys: run (its directory; needed), trials, seed. Gittins plays trials of at most 200 pulls.
     """
     from memrl.cli.bench import measure_bandit
 
