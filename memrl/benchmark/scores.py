@@ -40,7 +40,7 @@ class Row(NamedTuple):
     env_steps: int
     env_steps_per_s: float  # of training, the median over seeds
     commits: list[str]  # of memrl, that made the runs
-    remembers: bool | None  # ahead of the controls of its size, intervals apart; None for those
+    remembers: bool | None  # ahead of the controls of its size, intervals apart; None: no saying
 
 
 class Total(NamedTuple):
@@ -65,7 +65,7 @@ def rows_of(plan: Plan, summaries: Summaries) -> list[Row]:
         for key in product(plan.tasks, plan.memories, plan.sizes)
         if (runs := {cell.seed: run for cell, run in summaries.items() if cell[:3] == key})
     ]
-    return [row._replace(remembers=_remembers(row, rows)) for row in rows]
+    return [row._replace(remembers=_remembers(plan, row, rows)) for row in rows]
 
 
 def totals_of(plan: Plan, rows: Sequence[Row], seed: int = 0) -> list[Total]:
@@ -81,6 +81,11 @@ def totals_of(plan: Plan, rows: Sequence[Row], seed: int = 0) -> list[Total]:
         low, high = map(float, interval(samples, seed))
         found.append(Total(memory, size, float(iqm(*samples)), low, high, better))
     return sorted(found, key=lambda total: -total.iqm)
+
+
+def controls_of(plan: Plan) -> list[str]:
+    """The memories that all others are held against: a plan may lack one of the two."""
+    return [memory for memory in plan.memories if memory in CONTROLS]
 
 
 def is_ahead(one: Row, other: Row) -> bool:
@@ -172,11 +177,12 @@ def _commits(run: Mapping[str, Any]) -> list[str]:
     return [run["commit"]["sha"][:7]] if run.get("commit") else []
 
 
-def _remembers(row: Row, rows: Sequence[Row]) -> bool | None:
+def _remembers(plan: Plan, row: Row, rows: Sequence[Row]) -> bool | None:
     """Whether a memory is ahead of every control, intervals apart; None if there is no saying."""
+    wanted = controls_of(plan)
     alike = [other for other in rows if (other.task, other.size) == (row.task, row.size)]
-    controls = [other for other in alike if other.memory in CONTROLS]
-    if row.memory in CONTROLS or not controls:
+    controls = [other for other in alike if other.memory in wanted]
+    if row.memory in wanted or not wanted or len(controls) < len(wanted):
         return None
     if min(len(one.scores) for one in (row, *controls)) < 2:  # an interval that is open
         return None

@@ -139,6 +139,13 @@ def test_beside_a_control_of_one_seed_nobody_can_say_whether_a_memory_remembers(
     assert rows["long", "gru"].remembers is False
 
 
+def test_while_a_control_lacks_its_runs_nobody_can_say_whether_a_memory_remembers(tiny):
+    plan = tiny.model_copy(update={"memories": ["none", "framestack", "gru"]})
+    rows = {(row.task, row.memory): row for row in rows_of(plan, summaries(tiny))}
+    assert rows["short", "gru"].score.low > rows["short", "none"].score.high
+    assert rows["short", "gru"].remembers is None
+
+
 def test_a_score_that_a_task_does_not_have_is_told(tiny):
     runs = {cell: {**run, "success": None} for cell, run in summaries(tiny).items()}
     with pytest.raises(RunError, match="task short of tiny has score: success, and a run of none"):
