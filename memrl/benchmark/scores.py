@@ -58,7 +58,7 @@ def rows_of(plan: Plan, summaries: Summaries) -> list[Row]:
     """A row for each task, size and memory that has a run.
 
     Raises:
-        RunError: a run has no such score as its task's.
+        RunError: a run has no such score as its task's, or seeds have unequal parameters.
     """
     rows = [
         _row(plan, key, runs)
@@ -151,6 +151,12 @@ def _row(plan: Plan, key: Key, by_seed: Mapping[int, Mapping[str, Any]]) -> Row:
             f"task {key[0]} of {plan.name} has score: {score}, and a run of {key[1]} has none "
             "(success: of tasks that say what one is; return: of any)"
         )
+    sizes = sorted({int(run["parameters"]) for run in runs})
+    if len(sizes) > 1:
+        raise RunError(
+            f"runs of {key[1]} on {key[0]} of {plan.name} have "
+            f"{' and '.join(map(str, sizes))} parameters: other versions of memrl made them"
+        )
     scores = [float(run[score]) for run in runs]
     speeds = [float(run["env_steps_per_s"]) for run in runs]
     bounds = {"least": 0.0, "greatest": 1.0} if score == "success" else {}
@@ -160,7 +166,7 @@ def _row(plan: Plan, key: Key, by_seed: Mapping[int, Mapping[str, Any]]) -> Row:
         seeds=list(by_seed),
         scores=scores,
         speeds=speeds,
-        parameters=int(runs[0]["parameters"]),
+        parameters=sizes[0],
         state_bytes=runs[0].get("state_bytes"),
         bptt=runs[0]["bptt"],
         env_steps=int(runs[0]["env_steps"]),

@@ -391,6 +391,22 @@ def test_a_table_of_another_plan_is_refused(tiny, tmp_path, no_processes, old, n
         start_benchmark("tiny.yaml", ["root=here", f"table={table}"])
 
 
+def test_a_table_of_another_score_is_refused(tiny, tmp_path, no_processes):
+    """The words may be alike: returns would stand in a column of successes."""
+    start_benchmark("tiny.yaml", ["tasks=long"])
+    (tmp_path / "tiny.yaml").write_text(TINY.replace("low: 0.2", "low: 0.2, score: return"))
+    table = "table=benchmarks/tiny/table.json"
+    with pytest.raises(RunError, match="another plan than tiny: task long differ"):
+        start_benchmark("tiny.yaml", ["root=here", table], show=True)
+
+
+def test_runs_of_unequal_parameters_are_no_row(tiny):
+    runs = summaries(tiny)
+    runs["short", "gru", "default", 5]["parameters"] = 8
+    with pytest.raises(RunError, match="gru on short of tiny have 7 and 8 parameters"):
+        rows_of(tiny, runs)
+
+
 def test_nothing_finished_is_said(tiny):
     with pytest.raises(RunError, match="holds no finished run of tiny"):
         start_benchmark("tiny.yaml", [], show=True)
