@@ -89,7 +89,7 @@ def start_benchmark(
         return
     plan = with_recipes(plan, place.root)
     if check:
-        _check(plan, place)
+        _check(plan, cells(narrowed), place)
         return
     earlier = earlier_runs(plan, options.table) if options.table else {}
     failed = _run_wanted(plan, cells(narrowed), earlier, 0 if show else options.runs, place)
@@ -165,6 +165,12 @@ def _refuse_unread(options: Options, page: Path | None, *, check: bool, tune: bo
         raise ValueError(f"--page {page}: a file.md is wanted, without --check and --tune")
     if options.table is not None and (check or tune):
         raise ValueError(f"table={options.table} is not read with --check or --tune")
+    if options.runs is not None and check:
+        raise ValueError(f"runs={options.runs} is not read with --check: it runs {CHECKED} cells")
+    if options.seeds is not None and tune:
+        raise ValueError(
+            f"seeds={options.seeds} is not read with --tune: trials have the tune_seeds of the plan"
+        )
 
 
 def _write(
@@ -271,20 +277,22 @@ def _widths(plan: Plan, missing: Sequence[Cell]) -> dict[Key, int | None]:
     }
 
 
-def _check(plan: Plan, place: _Place) -> None:
-    """Run some finished cells again, elsewhere.
+def _check(plan: Plan, wanted: Sequence[Cell], place: _Place) -> None:
+    """Run some finished cells of those that are wanted again, elsewhere.
 
     Raises:
-        RunError: nothing is finished, runs have another recipe, one failed, or a score does not
-            agree with the table's (``memrl.benchmark.repeats``).
+        RunError: none of them is finished, runs have another recipe, one failed, or a score does
+            not agree with the table's (``memrl.benchmark.repeats``).
     """
     root, workers, say = place
     done = finished(cells(plan), root)
     refuse_mixtures(plan, root, {})
     rows = rows_of(plan, done)
-    if not done:
-        raise RunError(f"{root} holds no finished run of {plan.name}")
-    chosen = random.Random().sample(sorted(done), min(CHECKED, len(done)))
+    there = sorted(done.keys() & set(wanted))
+    if not there:
+        which = " among those that are named" if len(wanted) < len(cells(plan)) else ""
+        raise RunError(f"{root} holds no finished run of {plan.name}{which}")
+    chosen = random.Random().sample(there, min(CHECKED, len(there)))
     otherwise = []
     with TemporaryDirectory(prefix="check-", dir=root) as folder:
         failed = run_missing(plan, chosen, Path(folder), _widths(plan, chosen), workers, say)

@@ -329,6 +329,22 @@ def test_a_check_runs_three_cells_again_and_compares_them(tiny, tmp_path, no_pro
     assert len({path for _, path in made}) == 8 + 3 + 3  # made anew, elsewhere
 
 
+def test_a_check_runs_those_again_that_are_named(tiny, no_processes, capsys):
+    made, _ = no_processes
+    start_benchmark("tiny.yaml", [])
+    start_benchmark("tiny.yaml", ["tasks=long", "memories=gru", "seeds=5"], check=True)
+    assert len(made) == 8 + 1
+    assert "long gru, default size, seed 5: 0.9, the table has 0.9" in capsys.readouterr().out
+    with pytest.raises(RunError, match="no finished run of tiny among those that are named"):
+        start_benchmark("tiny.yaml", ["tasks=long", "root=empty"], check=True)
+
+
+@pytest.mark.parametrize(("word", "flag"), [("runs=5", "check"), ("seeds=3", "tune")])
+def test_a_key_that_is_not_read_is_refused(tiny, word, flag):
+    with pytest.raises(ValueError, match=f"{word} is not read with --{flag}"):
+        start_benchmark("tiny.yaml", [word], **{flag: True})
+
+
 @pytest.mark.parametrize(
     ("seeds", "sentence"),
     [
