@@ -9,7 +9,7 @@ from typing import Final
 
 from memrl.benchmark.plan import CONTROLS, Cell, cells
 from memrl.benchmark.scores import ENOUGH, Row, controls_of, is_ahead
-from memrl.benchmark.table import lined, number, score_of
+from memrl.benchmark.table import lined, number, score_of, seeds_of
 from memrl.benchmark.told import Told, read_table
 from memrl.checkpoint.atomic import write_atomically
 
@@ -122,7 +122,7 @@ def _of_task(told: Told, task: str) -> str:
             str(rank),
             _bold(plan.label(row.memory, row.size), row.remembers is True),
             str(row.score),
-            f"{len(row.scores)} of {len(plan.seeds)}",
+            seeds_of(plan, row),
             _ahead_of(row, rows),
             f"{row.parameters:,}",
             number(row.state_bytes),

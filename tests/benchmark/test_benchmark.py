@@ -202,9 +202,18 @@ def test_the_table_says_the_same_in_every_form(tiny, tmp_path):
     lines = list(csv.DictReader((tmp_path / "out" / "table.csv").read_text().splitlines()))
     assert [float(line["mean"]) for line in lines] == [row["score"]["mean"] for row in told["rows"]]
     markdown, latex = as_markdown(tiny, rows, totals), as_latex(tiny, rows, totals)
-    assert "| gru | 0.99 [0.863, 1] | 7 | 512 | 16 | 100 | yes |" in markdown
+    assert "| gru | 0.99 [0.863, 1] | 2 of 2 | 7 | 512 | 16 | 100 | yes |" in markdown
     assert "### All tasks" in markdown
     assert r"gru & $0.99 \pm 0.13$ & $0.60 \pm 0.60$ \\" in latex  # cut off at 0 and 1
+
+
+def test_the_table_says_of_how_many_seeds_a_mean_is(tiny):
+    """A seed that failed is missing from its mean."""
+    runs = summaries(tiny)
+    del runs["long", "gru", "default", 3]
+    rows = rows_of(tiny, runs)
+    assert "| gru | 0.9 | 1 of 2 |" in as_markdown(tiny, rows, [])
+    assert r"gru & $0.99 \pm 0.13$ & $0.90$ (1 of 2) \\" in as_latex(tiny, rows, [])
 
 
 def test_only_what_is_missing_is_run_with_the_recipe_of_its_task(tiny, tmp_path, no_processes):

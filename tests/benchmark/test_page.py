@@ -131,6 +131,15 @@ def test_a_page_holds_every_table_beside_it(tiny, tmp_path):
         read_tables(tmp_path / TABLES)
 
 
+@pytest.mark.parametrize("damage", [{"score": None}, {"scores": [1.0]}, {"task": "lost"}])
+def test_a_damaged_row_is_one_sentence(tiny, tmp_path, damage):
+    told = json.loads(table(tiny, summaries(tiny)))
+    told["rows"][0] |= damage
+    (tmp_path / "table.json").write_text(json.dumps(told))
+    with pytest.raises(RunError, match=r"table\.json is no table of this version: "):
+        read_tables(tmp_path)
+
+
 def test_a_table_is_read_as_it_was_written(tiny, tmp_path):
     one_seed = {cell: run for cell, run in summaries(tiny).items() if cell.seed == 3}
     for runs in (summaries(tiny), one_seed):
