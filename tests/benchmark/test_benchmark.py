@@ -73,6 +73,8 @@ def test_the_first_seed_of_everything_comes_first(tiny):
         ("env.delay=2", "env=CartPole-v1", "levels of CartPole-v1 are not known: give low"),
         (TINY, "just text", "holds no keys"),
         (TINY, "a: [", "is no YAML"),
+        ("  long:", "  short:", r"tiny\.yaml has 'short' twice in one place, in line 7"),
+        ("words: [+run", "seeds: [1]\nwords: [+run", "has 'seeds' twice in one place, in line 4"),
         ("seeds: [3, 5]", "seeds: [3, 3]", r"seeds=\[3, 3\] names one of them twice"),
         ("seeds: [3, 5]", "seeds: [3]\nsizes: [matched]", "matched needs a number of parameters"),
         ("seeds: [3, 5]", "seeds: [3]\nparameters: 9\nsizes: [default]", "nothing else reads it"),
@@ -94,6 +96,12 @@ def test_a_wrong_plan_is_one_sentence(tiny, tmp_path, old, new, sentence):
     with pytest.raises(ValueError, match=sentence) as caught:
         read_plan("tiny.yaml")
     assert "\n" not in str(caught.value)
+
+
+def test_a_plan_that_is_no_text_is_named(tiny, tmp_path):
+    (tmp_path / "tiny.yaml").write_bytes(b"\xffmemories")
+    with pytest.raises(ValueError, match=r"tiny\.yaml is no YAML"):
+        read_plan("tiny.yaml")
 
 
 def test_an_unknown_benchmark_names_those_that_are_there():
