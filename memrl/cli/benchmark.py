@@ -200,7 +200,8 @@ def _run(plan: Plan, missing: Sequence[Cell], place: _Place) -> dict[Cell, str]:
     refuse_mixtures(plan, root, widths)
     if not missing:
         return {}
-    say(f"{len(missing)} of {len(cells(plan))} runs are made, {workers} at once, in {root}")
+    whole = len(cells(plan))
+    say(f"starting {len(missing)} of {whole} runs, {workers} at once, in {root}")
     return run_missing(plan, missing, root, widths, workers, say)
 
 
