@@ -23,7 +23,7 @@ from memrl.benchmark.runs import finished, run_missing
 from memrl.benchmark.scores import Row, Total, rows_of, totals_of
 from memrl.benchmark.table import as_json, as_markdown, write_table
 from memrl.benchmark.tuning import FILE, choose, trials, untuned, with_recipes, write_recipes
-from memrl.benchmark.width import matched_width
+from memrl.benchmark.width import matched_width, refuse_unmatched
 from memrl.cli.arguments import parse
 from memrl.cli.output import Say, listener
 from memrl.config.models import LaxPath
@@ -138,7 +138,8 @@ def _report(
     """Write what the finished runs come to, and print the table.
 
     Raises:
-        RunError: runs failed, or nothing is finished and no ``page`` is wanted.
+        RunError: runs failed or have another number of parameters, or nothing is finished and no
+            ``page`` is wanted.
     """
     own = finished(cells(plan), place.root)
     done = {cell: run for cell in cells(plan) if (run := own.get(cell) or earlier.get(cell))}
@@ -147,6 +148,7 @@ def _report(
     if not done and page is None:
         raise RunError(f"{place.root} holds no finished run of {plan.name}")
     rows = rows_of(plan, done)
+    refuse_unmatched(plan, rows)
     totals = totals_of(plan, rows)
     table = as_json(plan, rows, totals)
     if done:
@@ -289,6 +291,7 @@ def _check(plan: Plan, wanted: Sequence[Cell], place: _Place) -> None:
     done = finished(cells(plan), root)
     refuse_mixtures(plan, root, {})
     rows = rows_of(plan, done)
+    refuse_unmatched(plan, rows)
     there = sorted(done.keys() & set(wanted))
     if not there:
         which = " among those that are named" if len(wanted) < len(cells(plan)) else ""

@@ -304,6 +304,25 @@ def test_a_memory_is_run_at_equal_parameters_and_as_it_is(tiny, no_processes, mo
         start_benchmark("tiny.yaml", ["tasks=short"])
 
 
+def test_runs_of_another_number_of_parameters_than_the_plans_are_refused(
+    tiny, no_processes, monkeypatch
+):
+    widths = {50_000: 8, 70_000: 12, 10**9: None}
+    for room in ("memrl.cli.benchmark", "memrl.benchmark.width"):
+        monkeypatch.setattr(f"{room}.matched_width", lambda words, parameters: widths[parameters])
+    for parameters in widths:
+        with open("tiny.yaml", "w") as file:
+            file.write(TINY.replace("seeds:", f"parameters: {parameters}\nseeds:"))
+        if parameters == 70_000:
+            sentence = r"none on short have 50,000 parameters, and tiny asks for 70,000"
+            for flags in ({"show": True}, {"check": True}):
+                with pytest.raises(RunError, match=sentence):
+                    start_benchmark("tiny.yaml", [], **flags)
+        else:  # no memory can have a thousand million: each keeps its own width
+            start_benchmark("tiny.yaml", [])
+    assert len(no_processes[0]) == 8
+
+
 def test_a_run_that_fails_is_named_and_the_others_are_made(tiny, tmp_path, no_processes, capsys):
     _, failing = no_processes
     failing.add(Cell("short", "gru", "default", 5).path(tmp_path / "runs"))
