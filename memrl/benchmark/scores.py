@@ -114,8 +114,8 @@ def interval(
         seed: of the draws.
     """
     if min(sample.shape[-1] for sample in samples) < 2:
-        open_ = np.full(samples[0].shape[:-1], np.inf)
-        return -open_, open_
+        shape = samples[0].shape[:-1]
+        return np.full(shape, -np.inf), np.full(shape, np.inf)
     found = bootstrap(
         samples,
         iqm,
