@@ -36,12 +36,17 @@ def _refuse_another(plan: Plan, told: Told, path: Path) -> None:
     differing += [
         f"task {task}"
         for task in dict.fromkeys(row.task for row in told.rows)
-        if task not in plan.tasks or plan.tasks[task].words != theirs.tasks[task].words
+        if task not in plan.tasks or _made_of(plan, task) != _made_of(theirs, task)
     ]
     if differing:
         raise RunError(
             f"{path} was made by another plan than {plan.name}: {', '.join(differing)} differ"
         )
+
+
+def _made_of(plan: Plan, task: str) -> tuple[list[str], str]:
+    """What the scores of a task depend on; its levels only scale them."""
+    return plan.tasks[task].words, plan.tasks[task].score
 
 
 def _summary(plan: Plan, row: Row, place: int) -> dict[str, Any]:

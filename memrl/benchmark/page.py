@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from memrl.benchmark.plan import CONTROLS, Cell, cells
-from memrl.benchmark.scores import ENOUGH, Row, Total, is_ahead
-from memrl.benchmark.table import lined, number, score_of
+from memrl.benchmark.scores import ENOUGH, Row, controls_of, is_ahead
+from memrl.benchmark.table import lined, number, score_of, seeds_of
 from memrl.benchmark.told import Told, read_table
 from memrl.checkpoint.atomic import write_atomically
 
@@ -94,7 +94,7 @@ def _opening(told: Told) -> str:
 
 def _over_all(told: Told) -> str:
     plan = told.plan
-    bars = {size: _bar(told.totals, size) for size in plan.sizes}
+    bars = {size: _bar(told, size) for size in plan.sizes}
     lines = []
     for rank, total in enumerate(sorted(told.totals, key=lambda one: -one.iqm), 1):
         bar = bars[total.size]
@@ -107,10 +107,11 @@ def _over_all(told: Told) -> str:
     return "\n".join([f"### {plan.name}: all tasks", "", *lined(_TOTAL_HEADS, lines)])
 
 
-def _bar(totals: Sequence[Total], size: str) -> float | None:
-    """The upper bound of the best control."""
-    controls = [total.high for total in totals if total.size == size and total.memory in CONTROLS]
-    return max(controls, default=None)
+def _bar(told: Told, size: str) -> float | None:
+    """The upper bound of the best control; None unless all controls have runs on every task."""
+    wanted = controls_of(told.plan)
+    found = [total.high for total in told.totals if total.size == size and total.memory in wanted]
+    return max(found) if found and len(found) == len(wanted) else None
 
 
 def _of_task(told: Told, task: str) -> str:
@@ -121,7 +122,7 @@ def _of_task(told: Told, task: str) -> str:
             str(rank),
             _bold(plan.label(row.memory, row.size), row.remembers is True),
             str(row.score),
-            f"{len(row.scores)} of {len(plan.seeds)}",
+            seeds_of(plan, row),
             _ahead_of(row, rows),
             f"{row.parameters:,}",
             number(row.state_bytes),

@@ -158,7 +158,7 @@ def read_plan(name: str) -> Plan:
     if path.suffix in (".yaml", ".yml"):
         if not path.is_file():
             raise ValueError(f"there is no file {name}")
-        text = path.read_text()
+        text = path.read_bytes()
     else:
         known = names()
         if name not in known:
@@ -166,8 +166,9 @@ def read_plan(name: str) -> Plan:
                 f"unknown benchmark {name!r}{nearest(name, known)} (known: {', '.join(known)}; "
                 "or a YAML file)"
             )
-        text = (_folder() / f"{name}.yaml").read_text()
+        text = (_folder() / f"{name}.yaml").read_bytes()
     try:
+        _refuse_twice(name, yaml.compose(text, yaml.SafeLoader))
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(f"{name} is no YAML: {' '.join(str(error).split())}") from None
@@ -176,6 +177,21 @@ def read_plan(name: str) -> Plan:
     plan = check({"name": path.stem, "called": shlex.quote(name), **content}, Plan)
     tasks = {name: _with_levels(plan, name, task) for name, task in plan.tasks.items()}
     return plan.model_copy(update={"tasks": tasks})
+
+
+def _refuse_twice(name: str, node: yaml.Node | None) -> None:
+    """Raise ValueError for a key that stands twice: the former task of a name would be lost."""
+    if not isinstance(node, yaml.MappingNode):
+        return
+    met: set[str] = set()
+    for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode):  # which safe_load refuses
+            continue
+        if key.value in met:
+            line = key.start_mark.line + 1
+            raise ValueError(f"{name} has {key.value!r} twice in one place, in line {line}")
+        met.add(key.value)
+        _refuse_twice(name, value)
 
 
 def _with_levels(plan: Plan, name: str, task: TaskPlan) -> TaskPlan:

@@ -40,7 +40,7 @@ class Row(NamedTuple):
     env_steps: int
     env_steps_per_s: float  # of training, the median over seeds
     commits: list[str]  # of memrl, that made the runs
-    remembers: bool | None  # ahead of the controls of its size, intervals apart; None for those
+    remembers: bool | None  # ahead of the controls of its size, intervals apart; None: no saying
 
 
 class Total(NamedTuple):
@@ -58,14 +58,14 @@ def rows_of(plan: Plan, summaries: Summaries) -> list[Row]:
     """A row for each task, size and memory that has a run.
 
     Raises:
-        RunError: a run has no such score as its task's.
+        RunError: a run has no such score as its task's, or seeds have unequal parameters.
     """
     rows = [
         _row(plan, key, runs)
         for key in product(plan.tasks, plan.memories, plan.sizes)
         if (runs := {cell.seed: run for cell, run in summaries.items() if cell[:3] == key})
     ]
-    return [row._replace(remembers=_remembers(row, rows)) for row in rows]
+    return [row._replace(remembers=_remembers(plan, row, rows)) for row in rows]
 
 
 def totals_of(plan: Plan, rows: Sequence[Row], seed: int = 0) -> list[Total]:
@@ -81,6 +81,11 @@ def totals_of(plan: Plan, rows: Sequence[Row], seed: int = 0) -> list[Total]:
         low, high = map(float, interval(samples, seed))
         found.append(Total(memory, size, float(iqm(*samples)), low, high, better))
     return sorted(found, key=lambda total: -total.iqm)
+
+
+def controls_of(plan: Plan) -> list[str]:
+    """The memories that all others are held against: a plan may lack one of the two."""
+    return [memory for memory in plan.memories if memory in CONTROLS]
 
 
 def is_ahead(one: Row, other: Row) -> bool:
@@ -109,8 +114,8 @@ def interval(
         seed: of the draws.
     """
     if min(sample.shape[-1] for sample in samples) < 2:
-        open_ = np.full(samples[0].shape[:-1], np.inf)
-        return -open_, open_
+        shape = samples[0].shape[:-1]
+        return np.full(shape, -np.inf), np.full(shape, np.inf)
     found = bootstrap(
         samples,
         iqm,
@@ -146,6 +151,12 @@ def _row(plan: Plan, key: Key, by_seed: Mapping[int, Mapping[str, Any]]) -> Row:
             f"task {key[0]} of {plan.name} has score: {score}, and a run of {key[1]} has none "
             "(success: of tasks that say what one is; return: of any)"
         )
+    sizes = sorted({int(run["parameters"]) for run in runs})
+    if len(sizes) > 1:
+        raise RunError(
+            f"runs of {key[1]} on {key[0]} of {plan.name} have "
+            f"{' and '.join(map(str, sizes))} parameters: other versions of memrl made them"
+        )
     scores = [float(run[score]) for run in runs]
     speeds = [float(run["env_steps_per_s"]) for run in runs]
     bounds = {"least": 0.0, "greatest": 1.0} if score == "success" else {}
@@ -155,7 +166,7 @@ def _row(plan: Plan, key: Key, by_seed: Mapping[int, Mapping[str, Any]]) -> Row:
         seeds=list(by_seed),
         scores=scores,
         speeds=speeds,
-        parameters=int(runs[0]["parameters"]),
+        parameters=sizes[0],
         state_bytes=runs[0].get("state_bytes"),
         bptt=runs[0]["bptt"],
         env_steps=int(runs[0]["env_steps"]),
@@ -172,11 +183,12 @@ def _commits(run: Mapping[str, Any]) -> list[str]:
     return [run["commit"]["sha"][:7]] if run.get("commit") else []
 
 
-def _remembers(row: Row, rows: Sequence[Row]) -> bool | None:
+def _remembers(plan: Plan, row: Row, rows: Sequence[Row]) -> bool | None:
     """Whether a memory is ahead of every control, intervals apart; None if there is no saying."""
+    wanted = controls_of(plan)
     alike = [other for other in rows if (other.task, other.size) == (row.task, row.size)]
-    controls = [other for other in alike if other.memory in CONTROLS]
-    if row.memory in CONTROLS or not controls:
+    controls = [other for other in alike if other.memory in wanted]
+    if row.memory in wanted or not wanted or len(controls) < len(wanted):
         return None
     if min(len(one.scores) for one in (row, *controls)) < 2:  # an interval that is open
         return None

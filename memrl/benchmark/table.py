@@ -19,6 +19,7 @@ from memrl.checkpoint.atomic import write_atomically
 HEADINGS: Final = (
     "memory",
     "score",
+    "seeds",
     "parameters",
     "state bytes",
     "bptt",
@@ -87,7 +88,7 @@ def as_markdown(plan: Plan, rows: Sequence[Row], totals: Sequence[Total]) -> str
 def as_latex(plan: Plan, rows: Sequence[Row], totals: Sequence[Total]) -> str:
     """One tabular (booktabs): a row a memory, a column a task."""
     tasks = list(dict.fromkeys(row.task for row in rows))
-    cells = {row[:3]: _plain(row) for row in rows}
+    cells = {row[:3]: _plain(plan, row) for row in rows}
     lines = [
         rf"\begin{{tabular}}{{l{'r' * len(tasks)}}}",
         r"\toprule",
@@ -133,12 +134,18 @@ def _cells(plan: Plan, row: Row) -> tuple[str, ...]:
     said = {True: "yes", False: "no", None: "–"}[row.remembers]
     size = f"{row.parameters:,}", number(row.state_bytes), number(row.bptt)
     name = plan.label(row.memory, row.size)
-    return name, str(row.score), *size, f"{row.env_steps_per_s:,.0f}", said
+    speed = f"{row.env_steps_per_s:,.0f}"
+    return name, str(row.score), seeds_of(plan, row), *size, speed, said
 
 
 def _total_cells(plan: Plan, total: Total) -> tuple[str, ...]:
     better = "–" if total.better_than is None else f"{total.better_than:.2f}"
     return plan.label(total.memory, total.size), score_of(total), better
+
+
+def seeds_of(plan: Plan, row: Row) -> str:
+    """How many of the plan's seeds a row has: one that failed is missing from its mean."""
+    return f"{len(row.seeds)} of {len(plan.seeds)}"
 
 
 def number(value: int | None) -> str:
@@ -150,10 +157,11 @@ def _or_empty(value: int | bool | None) -> str:
     return "" if value is None else str(value)
 
 
-def _plain(row: Row) -> str:
+def _plain(plan: Plan, row: Row) -> str:
     # An interval may end early at 0 or 1: the farther end is Student's.
     reach = max(row.score.high - row.score.mean, row.score.mean - row.score.low)
-    return f"${row.score.mean:.2f}" + (rf" \pm {reach:.2f}$" if row.score.samples > 1 else "$")
+    score = f"${row.score.mean:.2f}" + (rf" \pm {reach:.2f}$" if row.score.samples > 1 else "$")
+    return score if len(row.seeds) == len(plan.seeds) else f"{score} ({seeds_of(plan, row)})"
 
 
 def _escaped(text: str) -> str:

@@ -31,12 +31,19 @@ def read_table(path: Path) -> Told:
     try:
         told = json.loads(path.read_text())
         plan = check(told["benchmark"], Plan)
-        rows = [Row(**{**row, "score": Estimate(**_opened(row["score"]))}) for row in told["rows"]]
+        rows = [_row(plan, row) for row in told["rows"]]
         return Told(plan, rows, [Total(**_opened(total)) for total in told["totals"]])
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise RunError(f"{path} is no table of this version: {error}") from None
+
+
+def _row(plan: Plan, content: dict[str, Any]) -> Row:
+    row = Row(**{**content, "score": Estimate(**_opened(content["score"]))})
+    if row.task not in plan.tasks or not len(row.seeds) == len(row.scores) == len(row.speeds):
+        raise ValueError(f"a row of {row.memory} on {row.task} has no task or not all of its seeds")
+    return row
 
 
 def _opened(interval: dict[str, Any]) -> dict[str, Any]:

@@ -312,8 +312,8 @@ def benchmark(
     parameters, state and speed, and the interquartile mean over all tasks.
 
     Keys: root=FOLDER (benchmarks/NAME), workers, runs (new ones at most), memories, tasks and seeds
-    (run only these of the benchmark's, separated by commas), table=FILE.json (a table.json from
-    elsewhere: its runs count as done).
+    (run or check only these of the benchmark's, separated by commas), table=FILE.json (a table.json
+    from elsewhere: its runs count as done).
     """
     from memrl.cli.benchmark import start_benchmark
 

@@ -23,7 +23,7 @@ from memrl.benchmark.runs import finished, run_missing
 from memrl.benchmark.scores import Row, Total, rows_of, totals_of
 from memrl.benchmark.table import as_json, as_markdown, write_table
 from memrl.benchmark.tuning import FILE, choose, trials, untuned, with_recipes, write_recipes
-from memrl.benchmark.width import matched_width
+from memrl.benchmark.width import matched_width, refuse_unmatched
 from memrl.cli.arguments import parse
 from memrl.cli.output import Say, listener
 from memrl.config.models import LaxPath
@@ -89,7 +89,7 @@ def start_benchmark(
         return
     plan = with_recipes(plan, place.root)
     if check:
-        _check(plan, place)
+        _check(plan, cells(narrowed), place)
         return
     earlier = earlier_runs(plan, options.table) if options.table else {}
     failed = _run_wanted(plan, cells(narrowed), earlier, 0 if show else options.runs, place)
@@ -138,7 +138,8 @@ def _report(
     """Write what the finished runs come to, and print the table.
 
     Raises:
-        RunError: runs failed, or nothing is finished and no ``page`` is wanted.
+        RunError: runs failed or have another number of parameters, or nothing is finished and no
+            ``page`` is wanted.
     """
     own = finished(cells(plan), place.root)
     done = {cell: run for cell in cells(plan) if (run := own.get(cell) or earlier.get(cell))}
@@ -147,6 +148,7 @@ def _report(
     if not done and page is None:
         raise RunError(f"{place.root} holds no finished run of {plan.name}")
     rows = rows_of(plan, done)
+    refuse_unmatched(plan, rows)
     totals = totals_of(plan, rows)
     table = as_json(plan, rows, totals)
     if done:
@@ -165,6 +167,12 @@ def _refuse_unread(options: Options, page: Path | None, *, check: bool, tune: bo
         raise ValueError(f"--page {page}: a file.md is wanted, without --check and --tune")
     if options.table is not None and (check or tune):
         raise ValueError(f"table={options.table} is not read with --check or --tune")
+    if options.runs is not None and check:
+        raise ValueError(f"runs={options.runs} is not read with --check: it runs {CHECKED} cells")
+    if options.seeds is not None and tune:
+        raise ValueError(
+            f"seeds={options.seeds} is not read with --tune: trials have the tune_seeds of the plan"
+        )
 
 
 def _write(
@@ -194,7 +202,8 @@ def _run(plan: Plan, missing: Sequence[Cell], place: _Place) -> dict[Cell, str]:
     refuse_mixtures(plan, root, widths)
     if not missing:
         return {}
-    say(f"{len(missing)} of {len(cells(plan))} runs are made, {workers} at once, in {root}")
+    whole = len(cells(plan))
+    say(f"starting {len(missing)} of {whole} runs, {workers} at once, in {root}")
     return run_missing(plan, missing, root, widths, workers, say)
 
 
@@ -271,20 +280,23 @@ def _widths(plan: Plan, missing: Sequence[Cell]) -> dict[Key, int | None]:
     }
 
 
-def _check(plan: Plan, place: _Place) -> None:
-    """Run some finished cells again, elsewhere.
+def _check(plan: Plan, wanted: Sequence[Cell], place: _Place) -> None:
+    """Run some finished cells of those that are wanted again, elsewhere.
 
     Raises:
-        RunError: nothing is finished, runs have another recipe, one failed, or a score does not
-            agree with the table's (``memrl.benchmark.repeats``).
+        RunError: none of them is finished, runs have another recipe, one failed, or a score does
+            not agree with the table's (``memrl.benchmark.repeats``).
     """
     root, workers, say = place
     done = finished(cells(plan), root)
     refuse_mixtures(plan, root, {})
     rows = rows_of(plan, done)
-    if not done:
-        raise RunError(f"{root} holds no finished run of {plan.name}")
-    chosen = random.Random().sample(sorted(done), min(CHECKED, len(done)))
+    refuse_unmatched(plan, rows)
+    there = sorted(done.keys() & set(wanted))
+    if not there:
+        which = " among those that are named" if len(wanted) < len(cells(plan)) else ""
+        raise RunError(f"{root} holds no finished run of {plan.name}{which}")
+    chosen = random.Random().sample(there, min(CHECKED, len(there)))
     otherwise = []
     with TemporaryDirectory(prefix="check-", dir=root) as folder:
         failed = run_missing(plan, chosen, Path(folder), _widths(plan, chosen), workers, say)

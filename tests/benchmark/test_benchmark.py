@@ -73,6 +73,8 @@ def test_the_first_seed_of_everything_comes_first(tiny):
         ("env.delay=2", "env=CartPole-v1", "levels of CartPole-v1 are not known: give low"),
         (TINY, "just text", "holds no keys"),
         (TINY, "a: [", "is no YAML"),
+        ("  long:", "  short:", r"tiny\.yaml has 'short' twice in one place, in line 7"),
+        ("words: [+run", "seeds: [1]\nwords: [+run", "has 'seeds' twice in one place, in line 4"),
         ("seeds: [3, 5]", "seeds: [3, 3]", r"seeds=\[3, 3\] names one of them twice"),
         ("seeds: [3, 5]", "seeds: [3]\nsizes: [matched]", "matched needs a number of parameters"),
         ("seeds: [3, 5]", "seeds: [3]\nparameters: 9\nsizes: [default]", "nothing else reads it"),
@@ -94,6 +96,12 @@ def test_a_wrong_plan_is_one_sentence(tiny, tmp_path, old, new, sentence):
     with pytest.raises(ValueError, match=sentence) as caught:
         read_plan("tiny.yaml")
     assert "\n" not in str(caught.value)
+
+
+def test_a_plan_that_is_no_text_is_named(tiny, tmp_path):
+    (tmp_path / "tiny.yaml").write_bytes(b"\xffmemories")
+    with pytest.raises(ValueError, match=r"tiny\.yaml is no YAML"):
+        read_plan("tiny.yaml")
 
 
 def test_an_unknown_benchmark_names_those_that_are_there():
@@ -137,6 +145,13 @@ def test_beside_a_control_of_one_seed_nobody_can_say_whether_a_memory_remembers(
     rows = {(row.task, row.memory): row for row in rows_of(tiny, few)}
     assert rows["short", "gru"].remembers is None
     assert rows["long", "gru"].remembers is False
+
+
+def test_while_a_control_lacks_its_runs_nobody_can_say_whether_a_memory_remembers(tiny):
+    plan = tiny.model_copy(update={"memories": ["none", "framestack", "gru"]})
+    rows = {(row.task, row.memory): row for row in rows_of(plan, summaries(tiny))}
+    assert rows["short", "gru"].score.low > rows["short", "none"].score.high
+    assert rows["short", "gru"].remembers is None
 
 
 def test_a_score_that_a_task_does_not_have_is_told(tiny):
@@ -195,9 +210,18 @@ def test_the_table_says_the_same_in_every_form(tiny, tmp_path):
     lines = list(csv.DictReader((tmp_path / "out" / "table.csv").read_text().splitlines()))
     assert [float(line["mean"]) for line in lines] == [row["score"]["mean"] for row in told["rows"]]
     markdown, latex = as_markdown(tiny, rows, totals), as_latex(tiny, rows, totals)
-    assert "| gru | 0.99 [0.863, 1] | 7 | 512 | 16 | 100 | yes |" in markdown
+    assert "| gru | 0.99 [0.863, 1] | 2 of 2 | 7 | 512 | 16 | 100 | yes |" in markdown
     assert "### All tasks" in markdown
     assert r"gru & $0.99 \pm 0.13$ & $0.60 \pm 0.60$ \\" in latex  # cut off at 0 and 1
+
+
+def test_the_table_says_of_how_many_seeds_a_mean_is(tiny):
+    """A seed that failed is missing from its mean."""
+    runs = summaries(tiny)
+    del runs["long", "gru", "default", 3]
+    rows = rows_of(tiny, runs)
+    assert "| gru | 0.9 | 1 of 2 |" in as_markdown(tiny, rows, [])
+    assert r"gru & $0.99 \pm 0.13$ & $0.90$ (1 of 2) \\" in as_latex(tiny, rows, [])
 
 
 def test_only_what_is_missing_is_run_with_the_recipe_of_its_task(tiny, tmp_path, no_processes):
@@ -280,6 +304,25 @@ def test_a_memory_is_run_at_equal_parameters_and_as_it_is(tiny, no_processes, mo
         start_benchmark("tiny.yaml", ["tasks=short"])
 
 
+def test_runs_of_another_number_of_parameters_than_the_plans_are_refused(
+    tiny, no_processes, monkeypatch
+):
+    widths = {50_000: 8, 70_000: 12, 10**9: None}
+    for room in ("memrl.cli.benchmark", "memrl.benchmark.width"):
+        monkeypatch.setattr(f"{room}.matched_width", lambda words, parameters: widths[parameters])
+    for parameters in widths:
+        with open("tiny.yaml", "w") as file:
+            file.write(TINY.replace("seeds:", f"parameters: {parameters}\nseeds:"))
+        if parameters == 70_000:
+            sentence = r"none on short have 50,000 parameters, and tiny asks for 70,000"
+            for flags in ({"show": True}, {"check": True}):
+                with pytest.raises(RunError, match=sentence):
+                    start_benchmark("tiny.yaml", [], **flags)
+        else:  # no memory can have a thousand million: each keeps its own width
+            start_benchmark("tiny.yaml", [])
+    assert len(no_processes[0]) == 8
+
+
 def test_a_run_that_fails_is_named_and_the_others_are_made(tiny, tmp_path, no_processes, capsys):
     _, failing = no_processes
     failing.add(Cell("short", "gru", "default", 5).path(tmp_path / "runs"))
@@ -320,6 +363,22 @@ def test_a_check_runs_three_cells_again_and_compares_them(tiny, tmp_path, no_pro
     assert capsys.readouterr().out.count(": repeated, seed ") == 3
     start_benchmark("tiny.yaml", [], check=True)
     assert len({path for _, path in made}) == 8 + 3 + 3  # made anew, elsewhere
+
+
+def test_a_check_runs_those_again_that_are_named(tiny, no_processes, capsys):
+    made, _ = no_processes
+    start_benchmark("tiny.yaml", [])
+    start_benchmark("tiny.yaml", ["tasks=long", "memories=gru", "seeds=5"], check=True)
+    assert len(made) == 8 + 1
+    assert "long gru, default size, seed 5: 0.9, the table has 0.9" in capsys.readouterr().out
+    with pytest.raises(RunError, match="no finished run of tiny among those that are named"):
+        start_benchmark("tiny.yaml", ["tasks=long", "root=empty"], check=True)
+
+
+@pytest.mark.parametrize(("word", "flag"), [("runs=5", "check"), ("seeds=3", "tune")])
+def test_a_key_that_is_not_read_is_refused(tiny, word, flag):
+    with pytest.raises(ValueError, match=f"{word} is not read with --{flag}"):
+        start_benchmark("tiny.yaml", [word], **{flag: True})
 
 
 @pytest.mark.parametrize(
@@ -382,6 +441,22 @@ def test_a_table_of_another_plan_is_refused(tiny, tmp_path, no_processes, old, n
     table.write_text(table.read_text().replace(old, new) if new else "{}")
     with pytest.raises(RunError, match=sentence):
         start_benchmark("tiny.yaml", ["root=here", f"table={table}"])
+
+
+def test_a_table_of_another_score_is_refused(tiny, tmp_path, no_processes):
+    """The words may be alike: returns would stand in a column of successes."""
+    start_benchmark("tiny.yaml", ["tasks=long"])
+    (tmp_path / "tiny.yaml").write_text(TINY.replace("low: 0.2", "low: 0.2, score: return"))
+    table = "table=benchmarks/tiny/table.json"
+    with pytest.raises(RunError, match="another plan than tiny: task long differ"):
+        start_benchmark("tiny.yaml", ["root=here", table], show=True)
+
+
+def test_runs_of_unequal_parameters_are_no_row(tiny):
+    runs = summaries(tiny)
+    runs["short", "gru", "default", 5]["parameters"] = 8
+    with pytest.raises(RunError, match="gru on short of tiny have 7 and 8 parameters"):
+        rows_of(tiny, runs)
 
 
 def test_nothing_finished_is_said(tiny):

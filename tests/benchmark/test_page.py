@@ -79,6 +79,14 @@ def test_rows_are_sorted_and_what_is_ahead_of_the_controls_is_bold(tiny, tmp_pat
     assert "Not yet run" not in page
 
 
+def test_nothing_is_bold_while_a_control_lacks_its_runs(tiny, tmp_path):
+    higher = {("short", "none"): [0.2, 0.21], ("short", "gru"): [0.9, 0.91]}
+    plan, runs = many(tiny, higher | {("long", memory): s for (_, memory), s in higher.items()})
+    assert "| 1 | **gru** | 0.8" in page_of(plan, runs, tmp_path)  # over all tasks
+    both = plan.model_copy(update={"memories": ["none", "framestack", "gru"]})
+    assert "**gru**" not in page_of(both, runs, tmp_path)
+
+
 def test_one_is_ahead_of_another_only_with_five_seeds_and_intervals_apart(tiny, tmp_path):
     apart = {("short", "none"): [0.2, 0.25, 0.2, 0.25, 0.2], ("short", "gru"): [0.9] * 5}
     plan, runs = many(tiny, apart)
@@ -121,6 +129,15 @@ def test_a_page_holds_every_table_beside_it(tiny, tmp_path):
     (tmp_path / TABLES / "tiny.json").write_text("{}")
     with pytest.raises(RunError, match=r"tiny\.json is no table of this version"):
         read_tables(tmp_path / TABLES)
+
+
+@pytest.mark.parametrize("damage", [{"score": None}, {"scores": [1.0]}, {"task": "lost"}])
+def test_a_damaged_row_is_one_sentence(tiny, tmp_path, damage):
+    told = json.loads(table(tiny, summaries(tiny)))
+    told["rows"][0] |= damage
+    (tmp_path / "table.json").write_text(json.dumps(told))
+    with pytest.raises(RunError, match=r"table\.json is no table of this version: "):
+        read_tables(tmp_path)
 
 
 def test_a_table_is_read_as_it_was_written(tiny, tmp_path):

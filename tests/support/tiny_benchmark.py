@@ -93,5 +93,6 @@ def leave(path, words, successes):
     lines = [f"{steps},10,{success},{success}" for steps, success in rows]
     head = "env_steps,episode/count,episode/success,episode/return"
     directory.metrics.write_text("\n".join([head, *lines, ""]))
-    told = {"success": successes[-1], "parameters": 7, "state_bytes": 512, "env_steps": 256}
+    size = 50_000 if "memory.hidden_dim" in told else 7
+    told = {"success": successes[-1], "parameters": size, "state_bytes": 512, "env_steps": 256}
     directory.summary.write_text(json.dumps({**told, "env_steps_per_s": 9.0}))
