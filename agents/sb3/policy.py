@@ -95,6 +95,11 @@ class MemoryPolicy(ActingPolicy):
                 "memrl fit only"
             )
         config = _config(others, self.architecture)
+        if config.columns:
+            raise ValueError(
+                f"policy_kwargs has columns={config.columns}, allowed: 0; frozen columns are those "
+                "of an earlier run, which only memrl train takes (init=RUN)"
+            )
         self.converter = ObservationConverter(observation_space, torch.device("cpu"))
         entries = dict(self.converter.space.spaces)
         if masks:

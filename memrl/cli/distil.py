@@ -21,7 +21,8 @@ def distil_runs(words: Sequence[str], *, as_json: bool) -> None:
     The environment is that of the first teacher, unless a word chooses another one.
 
     Raises:
-        ValueError: no run is named, or one has other observations or actions.
+        ValueError: no run is named, one has other observations or actions, or the student is of
+            another agent than PPO.
         RunError: there is no such run, or it has no checkpoint.
     """
     runs = [word for word in words if is_run(word)]
@@ -30,6 +31,9 @@ def distil_runs(words: Sequence[str], *, as_json: bool) -> None:
             "memrl distil wants the run of a teacher, as in memrl distil runs/dnc memory=gru"
         )
     rest = [word for word in words if word not in runs]
+    for word in rest:
+        if word.startswith("agent=") and word != "agent=ppo":
+            raise ValueError(f"memrl distil takes no {word}: only agent=ppo learns from teachers")
     teachers = list_of_texts("agent.teacher.runs", runs)
     env = [] if any(word.startswith("env=") for word in rest) else env_of(Path(runs[0]))
     start_runs([*env, *PRESET, teachers, *rest], as_json=as_json)

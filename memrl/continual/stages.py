@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+from memrl.agents.config import AgentConfig
 from memrl.config.composition import compose
 from memrl.config.models import Config
 from memrl.config.quoting import list_of_texts, text_word
@@ -44,7 +45,8 @@ def stages(
     """The runs of one method. All methods share the first, which has no earlier task.
 
     Raises:
-        ValueError: a word that ``memrl train`` does not take.
+        ValueError: a word that ``memrl train`` does not take, or an agent that does not learn by
+            this method.
     """
     made: list[Stage] = []
     for number, task in enumerate(tasks):
@@ -52,6 +54,8 @@ def stages(
         earlier = [str(stage.path) for stage in made]
         path = root / folder / _name(number, task)
         common = _read(words, method, earlier)
+        if made:
+            _refuse_agent(made[0].config.agent, method)
         composed = compose([*_one_of(task, common), *_words(method, earlier)])
         made.append(Stage(number, path, _at(composed, path)))
     return made
@@ -82,6 +86,20 @@ def refuse_other_tasks(made: Sequence[Stage]) -> None:
         envs = [stack.enter_context(closing(make_env(s.config, num=1))) for s in made]
         for stage, env in zip(made, envs, strict=True):
             refuse_other_spaces(f"tasks: {stage.config.env.id}", env, envs[0])
+
+
+def _refuse_agent(agent: AgentConfig, method: Method) -> None:
+    """Raise ValueError for an agent that leaves nothing for the next task, or lacks an option."""
+    if not agent.any_memory:  # but is a memory, without a network for `init`
+        raise ValueError(
+            f"memrl continual takes no agent={agent.kind}: no task could begin with what it "
+            "learned before (allowed: agent=ppo, agent=r2d2)"
+        )
+    group = GROUPS.get(method, "").rstrip(".")
+    if group and group.removeprefix("agent.") not in type(agent).model_fields:
+        raise ValueError(
+            f"methods=[{method}] needs {group}, which agent={agent.kind} does not have"
+        )
 
 
 def _words(method: Method, earlier: Sequence[str]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Final
 
 from torch import Tensor, nn
 
+from memrl.nn.normalise import RunningNorm
 from memrl.registry import Registry
 from memrl.rollout.env import Obs
 
@@ -39,6 +40,10 @@ class Encoder(nn.Module, ABC):
         Agents call it between two times of learning, so that acting and learning see the same
         statistics. They must be buffers, or a checkpoint would not hold them.
         """
+
+    def standardises(self, key: str) -> RunningNorm | None:
+        """What standardises the numbers of an entry; None: nothing does, or it is not told."""
+        return None
 
 
 ENCODERS: Final[Registry[Encoder]] = Registry(

@@ -117,8 +117,7 @@ class ObsEncoder(Encoder):
             features.append(plain(obs[key]).to(self.unit.dtype))
         return torch.cat(features, dim=-1)
 
-    def norm(self, key: str) -> RunningNorm | None:
-        """What standardises this entry; None where it is not standardised."""
+    def standardises(self, key: str) -> RunningNorm | None:
         part = dict(zip(self.keys, self.parts, strict=True)).get(key)
         return part.norm if isinstance(part, VectorEncoder) else None
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from memrl.nn.encoder import Encoder
 from memrl.nn.init import linear
 from memrl.nn.normalise import RunningNorm
-from memrl.nn.observation import PREV_ACTION, PREV_REWARD, ObsEncoder, is_grid, is_picture
+from memrl.nn.observation import PREV_ACTION, PREV_REWARD, is_grid, is_picture
 from memrl.rollout.env import Obs
 from memrl.rollout.spaces import MASK
 from memrl.rollout.tokens import Tokens
@@ -142,8 +142,8 @@ class ObservationHeads(nn.Module):
         self.keys: list[str] = []
         self.heads = nn.ModuleList()
         for key in sorted(space.spaces):
-            norm = encoder.norm(key) if isinstance(encoder, ObsEncoder) else None
-            head = None if key in UNPREDICTED else _head(space[key], in_dim, norm)
+            known = key not in UNPREDICTED
+            head = _head(space[key], in_dim, encoder.standardises(key)) if known else None
             if head is not None:
                 self.keys.append(key)
                 self.heads.append(head)

@@ -82,7 +82,8 @@ def fill(network: nn.Module, weights: Weights, return_norm: nn.Module | None = N
     if not {*columns} <= {*fitting}:
         raise RunError(f"init={weights.path} lacks an earlier column of policy.columns: {told}")
     if not fitting:
-        raise RunError(f"init={weights.path} has no weights that fit: {told}")
+        why = told or "what is to begin with them has none itself"
+        raise RunError(f"init={weights.path} has no weights that fit: {why}")
     for name in fitting:
         own[name].copy_(there[name])  # a state dict shares its tensors with the network
     if return_norm is not None and weights.return_norm is not None and _CRITIC in fitting:

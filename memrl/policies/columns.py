@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from memrl.memory.core import MemoryCore, Unrolled, common_horizon
 from memrl.nn.encoder import Encoder
 from memrl.nn.init import linear
+from memrl.nn.normalise import RunningNorm
 from memrl.policies.several_cores import SeveralCores
 from memrl.rollout.env import Obs
 
@@ -50,6 +51,11 @@ class ColumnEncoders(Encoder):
         own = self.columns[-1]
         assert isinstance(own, Encoder)
         own.update(obs, valid)
+
+    def standardises(self, key: str) -> RunningNorm | None:
+        own = self.columns[-1]
+        assert isinstance(own, Encoder)
+        return own.standardises(key)
 
 
 @final

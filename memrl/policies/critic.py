@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from memrl.memory.core import MemoryCore, Unrolled, common_horizon
 from memrl.nn.encoder import Encoder
+from memrl.nn.normalise import RunningNorm
 from memrl.rollout.env import Obs
 
 Critic: TypeAlias = Literal["shared", "detached", "own", "none"]
@@ -133,6 +134,12 @@ class TwoEncoders(Encoder):
         for encoder in self.both:
             assert isinstance(encoder, Encoder)
             encoder.update(obs, valid)
+
+    def standardises(self, key: str) -> RunningNorm | None:
+        """What does so for the actor."""
+        actor = self.both[0]
+        assert isinstance(actor, Encoder)
+        return actor.standardises(key)
 
 
 def refuse_critic(critic: Critic, agent: str) -> None:

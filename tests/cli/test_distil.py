@@ -95,5 +95,10 @@ def test_a_teacher_that_has_no_distribution_is_refused(memrl):  # noqa: F811
     assert "teacher was made by agent=mfec, which has no distribution of actions (allow" in said
 
 
+def test_a_student_of_another_agent_is_refused(memrl):  # noqa: F811
+    told = sentence(memrl("distil", "teacher", "agent=r2d2", "memory=gru"))
+    assert "memrl distil takes no agent=r2d2: only agent=ppo learns from teachers" in told
+
+
 def test_distil_wants_a_run(memrl):  # noqa: F811
     assert "wants the run of a teacher, as in memrl distil" in sentence(memrl("distil", *SMALL))

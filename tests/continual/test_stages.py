@@ -75,6 +75,24 @@ def test_a_root_may_have_any_name():
     assert second.config.agent.rehearsal.runs == (str(first.path),)
 
 
+@pytest.mark.parametrize(
+    ("agent", "method", "sentence"),
+    [
+        ("nec", "finetune", "memrl continual takes no agent=nec: no task could begin with what it"),
+        ("plan", "progressive", "memrl continual takes no agent=plan: no task could"),
+        (
+            "r2d2",
+            "distil",
+            r"methods=\[distil\] needs agent.teacher, which agent=r2d2 does not have",
+        ),
+    ],
+)
+def test_an_agent_that_does_not_learn_by_a_method_is_refused(agent, method, sentence):
+    """Before its first task is learned, which may take hours."""
+    with pytest.raises(ValueError, match=sentence):
+        stages(TASKS, [f"agent={agent}"], method, ROOT)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "[A]", "A,B", "[A,,B]"])
 def test_a_course_has_two_tasks_or_more(text):
     with pytest.raises(ValueError, match="a list of two tasks or more is wanted"):

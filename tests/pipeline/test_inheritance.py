@@ -117,6 +117,11 @@ def test_a_run_of_which_nothing_fits_is_refused_and_leaves_nothing(tmp_path):
     assert not (tmp_path / "fit").exists()
 
 
+def test_what_has_no_weights_takes_none():
+    with pytest.raises(RunError, match="that fit: what is to begin with them has none itself"):
+        fill(nn.Identity(), Weights(Path("there"), {"core.weight": torch.zeros(5)}))
+
+
 def test_a_run_that_is_not_there_is_answered_with_the_nearest(tmp_path):
     RunDirectory.create(tmp_path / "copy", "seed: 1\n")
     with pytest.raises(RunError, match=r"no run at .*/cpoy: give the .*; did you mean .*/copy\?"):

@@ -12,9 +12,11 @@ from small_r2d2 import learn_r2d2, make_r2d2
 from suites import slow_but
 
 import memrl
+from memrl.agents.auxiliary import Auxiliary, AuxiliaryConfig
 from memrl.envs.make import make
 from memrl.errors import RunError
 from memrl.memory.state import leaves, map_state
+from memrl.nn.observation_heads import ObservationHeads
 from memrl.pipeline.inheritance import Weights, fill
 from memrl.policies.actor_critic import build_policy
 from memrl.policies.backbone import PolicyConfig
@@ -185,3 +187,19 @@ def test_a_memory_that_grows_has_no_columns():
 def test_what_columns_do_not_have_is_one_sentence(options, sentence):
     with pytest.raises(ValueError, match=sentence):
         PolicyConfig(columns=1, **options)
+
+
+def test_numbers_are_predicted_on_the_scale_of_the_new_column():
+    env = make("CartPole-v1", 2)
+    space = env.observation_space
+    torch.manual_seed(3)
+    policy = build_policy(
+        space, env.action_space, {"name": "none"}, PolicyConfig(encoder_dim=3, columns=1)
+    ).double()
+    seen = 100 * torch.randn(T, B, 4).double()
+    policy.encoder.update({"obs": seen}, torch.ones(T, B, dtype=torch.bool))
+    loss = Auxiliary(policy, space, AuxiliaryConfig(kind="reconstruct"))
+    heads, memory = loss.heads, torch.randn(T, B, policy.memory_dim).double()
+    alone = ObservationHeads(space, policy.memory_dim, policy.encoder.columns[-1]).double()
+    alone.load_state_dict(heads.state_dict())
+    torch.testing.assert_close(heads(memory, {"obs": seen}), alone(memory, {"obs": seen}))

@@ -223,6 +223,11 @@ def test_a_shorter_minibatch_shortens_the_chunks_of_the_next_rollout():
     assert torch.isfinite(parameters(model)).all()
 
 
+def test_columns_that_no_run_has_learned_are_refused():
+    with pytest.raises(ValueError, match=r"policy_kwargs has columns=1, allowed: 0; frozen"):
+        make_model(policy={"columns": 1})
+
+
 def test_a_memory_does_not_grow_here():
     words = {"memory": "dnc", "memory_kwargs": {"slots": 5, "grow": 7}}
     with pytest.raises(ValueError, match=r"memory_kwargs has grow=7, allowed: None"):
