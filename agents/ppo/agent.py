@@ -15,7 +15,7 @@ from memrl.agents.base import Parts
 from memrl.agents.config import AgentConfig
 from memrl.agents.optional_parts import Part, load_states, states_of
 from memrl.agents.ppo.advantages import compute_advantages
-from memrl.agents.ppo.bonus import as_trained, learn_from_rollout, make_bonus
+from memrl.agents.ppo.bonus import as_trained, make_bonus
 from memrl.agents.ppo.config import PPOConfig
 from memrl.agents.ppo.diagnosis import diagnose
 from memrl.agents.ppo.learner import Learner
@@ -25,7 +25,7 @@ from memrl.agents.ppo.self_imitation import SelfImitation
 from memrl.agents.ppo.teachers import Teacher, Teachers
 from memrl.agents.state_checks import check_keys, check_num_envs, check_parts, check_weights
 from memrl.agents.training_metrics import Averages, episode_metrics, memory_metrics
-from memrl.bonus.bonus import Bonus
+from memrl.bonus.bonus import Bonus, Experience
 from memrl.checkpoint.optimizer import load_moments, moments
 from memrl.distributed.collectives import broadcast_, max_over_ranks, sum_over_ranks
 from memrl.losses.ppo import masked_mean, mean_count
@@ -221,10 +221,11 @@ class PPO(ActsWithMemory):
 
     def _train_bonus(self, averages: Averages) -> None:
         """Train the bonus on the rollout and report its metrics."""
-        if self.collector.bonus is None:
+        bonus, r = self.collector.bonus, self.rollout
+        if bonus is None:
             return
         try:
-            learned = learn_from_rollout(self.collector.bonus, self.rollout, self.collector.obs)
+            learned = bonus.learn(Experience(r.obs, r.action, r.start, r.valid, self.collector.obs))
         except FloatingPointError as error:
             raise FloatingPointError(f"{error} after {self.env_steps} env steps") from None
         for name, value in learned.items():

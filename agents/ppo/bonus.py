@@ -1,8 +1,8 @@
-"""The novelty bonus of a config: build it, train it on a rollout, take it to other environments."""
+"""The novelty bonus of a config: build it, and take what it has learned elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -11,11 +11,9 @@ from torch import Tensor, nn
 
 from memrl.agents.ppo.config import BonusConfig
 from memrl.bonus import BONUSES, Bonus, BonusContext
-from memrl.bonus.bonus import Experience
 from memrl.bonus.registry import NONE
 from memrl.distributed.collectives import broadcast_
-from memrl.rollout.env import BatchedEnv, Obs
-from memrl.rollout.storage import Rollout
+from memrl.rollout.env import BatchedEnv
 
 IMAGE = "image"
 NOT_SEEN = ("prev_action", "prev_reward", "prev_done", "is_t0", "action_mask")
@@ -60,12 +58,6 @@ def as_trained(bonus: Bonus, env: BatchedEnv, config: BonusConfig) -> Bonus:
 
     fresh.load_state_dict({name: (own if of_environments(name) else trained)[name] for name in own})
     return fresh
-
-
-def learn_from_rollout(bonus: Bonus, rollout: Rollout, next_obs: Obs) -> Mapping[str, Tensor]:
-    """Train a bonus on a rollout, which ``next_obs`` follow; its metrics."""
-    r = rollout
-    return bonus.learn(Experience(r.obs, r.action, r.start, r.valid, next_obs))
 
 
 @contextmanager

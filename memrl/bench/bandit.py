@@ -8,9 +8,8 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from memrl.bench.gittins import Gittins
+from memrl.bench.gittins import Floats, Gittins, Ints
 from memrl.config.models import Count
 from memrl.envs.probes import Bandit
 from memrl.envs.trials import Trials
@@ -19,8 +18,6 @@ from memrl.evaluation.statistics import mean
 from memrl.pipeline.trained import Run, open_run
 from memrl.rollout.env import BatchedEnv
 
-Floats: TypeAlias = NDArray[np.float64]
-Ints: TypeAlias = NDArray[np.int64]
 MOST_PULLS: Final = 200  # with a table of Gittins indices
 # The arms [N] to pull, from the wins and pulls of every arm in the present contexts [N, A], and how
 # many pulls are left in such a context, this one included.
