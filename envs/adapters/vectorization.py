@@ -121,7 +121,11 @@ class Watched(VectorWrapper):
 
     def close(self, **kwargs: Any) -> None:
         """Close the workers; wait at most ``step_limit_s`` for a pending step."""
-        self.env.close(timeout=self._limit, **kwargs)
+        try:
+            with _without_warnings():
+                self.env.close(timeout=self._limit, **kwargs)
+        except (EOFError, ConnectionError):  # a signal to all processes has ended some already
+            self._end()
 
     def _wait(self, verb: str) -> None:
         for index, pipe in enumerate(self.env.parent_pipes):
@@ -157,15 +161,12 @@ class Watched(VectorWrapper):
     @contextmanager
     def _ended_by_errors(self) -> Iterator[None]:
         """End all workers if one raised an error, without Gymnasium's three warnings about it."""
-        level = gymnasium.logger.min_level
-        gymnasium.logger.min_level = gymnasium.logger.ERROR + 1
         try:
-            yield
+            with _without_warnings():
+                yield
         except (EnvError, ValueError):
             self._end()
             raise
-        finally:
-            gymnasium.logger.min_level = level
 
 
 def _vectorization(id: str, asked: str | None) -> str:
@@ -220,6 +221,17 @@ def _make_in_worker(main: int, *arguments: Any) -> gymnasium.Env[Any, Any]:
         return _make_one(*arguments)
     except (ValueError, EnvError) as error:
         sys.exit(f"memrl: env {arguments[1]}: {error}")
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Silence Gymnasium's logger."""
+    level = gymnasium.logger.min_level
+    gymnasium.logger.min_level = gymnasium.logger.ERROR + 1
+    try:
+        yield
+    finally:
+        gymnasium.logger.min_level = level
 
 
 @contextmanager

@@ -48,6 +48,21 @@ def test_a_process_that_hangs_or_dies_is_named_and_none_is_left(fault: str, word
     assert not [p for p in multiprocessing.active_children() if "Worker" in p.name]
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("verb", ["between steps", "during a step"])
+def test_processes_that_a_signal_has_ended_are_closed_without_a_word(verb: str):
+    env = GymnasiumAdapter(vector_env("CartPole-v1", 3, vectorization="async"))
+    env.reset(seed=0)
+    workers = [p for p in multiprocessing.active_children() if "Worker" in p.name]
+    if verb == "during a step":
+        env._vector.env.step_async([0, 0, 0])
+    for process in workers[:2]:
+        process.kill()
+        process.join()
+    env.close()
+    assert not any(process.is_alive() for process in workers)
+
+
 @pytest.mark.parametrize("fault", [slow("hang at reset"), "die at reset"])
 def test_a_reset_that_hangs_or_dies_is_named(fault: str):
     with pytest.raises(RuntimeError, match=r"env 1 of Counting: .*reset"):
