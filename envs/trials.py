@@ -38,7 +38,8 @@ class Trials(BatchedEnv):
 
     Raises:
         ValueError: the environments cannot repeat a task, have goals, or have an entry
-            ``prev_done``; ``episodes`` is less than 1.
+            ``prev_done``; ``episodes`` is less than 1. In ``step``: they reset one step after an
+            episode's end.
     """
 
     def __init__(self, env: BatchedEnv, *, episodes: int) -> None:
@@ -75,6 +76,11 @@ class Trials(BatchedEnv):
         more = self._episode < self.episodes - 1  # rows whose trial outlasts the present episode
         self.env.keep_task(more)
         inner = self.env.step(action)
+        if inner.valid is not None:
+            raise ValueError(
+                f"a trial of {type(self.env).__name__}, which resets one step after an episode's "
+                "end (Transition.valid), allowed: environments that reset in the same step"
+            )
         goes_on, over = inner.ended & more, inner.ended & ~more
 
         returns = self._return + inner.reward

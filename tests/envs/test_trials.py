@@ -8,6 +8,7 @@ from run_fakes import WalkAgent
 from small_agents import learn, make_agent
 from suites import slow_but
 from test_make import TENSOR_IDS, few_levels, sampled, scribble, tensors
+from torch import Tensor
 
 import memrl
 from memrl.envs import Previous, TensorVectorEnv, Trials, make
@@ -21,6 +22,7 @@ from memrl.pipeline.directories import open_directory
 from memrl.pipeline.env_card import references
 from memrl.pipeline.loading import checkpoints_of
 from memrl.pipeline.report import evaluation_line
+from memrl.rollout.env import Transition
 
 KINDS = [
     "probe/Bandit-v0",
@@ -71,6 +73,20 @@ def test_a_task_that_is_not_kept_is_a_new_one():
     assert not (later == again).all(1).any()
     env.keep_task(torch.ones(5, dtype=torch.bool))
     assert not (env.reset()["obs"] == later).all(1).any()
+
+
+class ResetsLater(OneStep):
+    """Says that no row of it was a reset row, as an adapter of a NEXT_STEP environment does."""
+
+    def step(self, action: Tensor) -> Transition:
+        return super().step(action)._replace(valid=torch.ones(self.num_envs, dtype=torch.bool))
+
+
+def test_environments_that_reset_one_step_later_make_no_trial():
+    env = Trials(ResetsLater(3), episodes=2)
+    env.reset(5)
+    with pytest.raises(ValueError, match="a trial of ResetsLater, which resets one step after"):
+        env.step(torch.zeros(3, dtype=torch.int64))
 
 
 def test_a_trial_is_its_episodes_played_one_by_one():

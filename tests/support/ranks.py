@@ -49,6 +49,9 @@ def _run(
     torch.set_num_threads(1)
     store = dist.TCPStore(HOST, port, is_master=False)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=ranks)
+    # One that ends while another still connects would fail that one.
+    store.set(f"connected/{rank}", "")
+    store.wait([f"connected/{other}" for other in range(ranks)])
     try:
         answer = None, work(*arguments)
     except Exception:
