@@ -22,13 +22,16 @@ class Levels(NamedTuple):
     """Mean success or return of reference policies; None where it is not known.
 
     ``memoryless`` is the best known policy that sees the current observation only. ``guess`` is
-    the best policy that ignores everything that reveals the answer.
+    the best policy that ignores everything that reveals the answer. ``timed`` is the best policy
+    that sees the current observation and how many steps have passed: a memory that only counts
+    steps reaches it.
     """
 
     score: Literal["success", "return"]
     optimum: float | None = None
     memoryless: float | None = None
     guess: float | None = None
+    timed: float | None = None
 
     def lines(self) -> dict[str, float]:
         """The known levels, by their names in plots."""
@@ -36,6 +39,7 @@ class Levels(NamedTuple):
             "optimal": self.optimum,
             "blind guess": self.guess,
             "memoryless": self.memoryless,
+            "time alone": self.timed,
         }
         return {name: level for name, level in named.items() if level is not None}
 

@@ -34,19 +34,20 @@ def popgym_card(id: str, *, prev_action: bool = False, **options: Any) -> EnvCar
     """The card of a tensor environment; levels are returns.
 
     With ``prev_action`` an agent can store information in its action. This solves RepeatFirst
-    without a memory; for the other tasks the memoryless level is then unknown.
+    without a memory; for the other tasks the levels without a memory are then unknown.
     """
     if id in CONTROL:
         return control_card(id, **options)
     name, known = family(id), returns(id, **options)
-    memoryless, need = known.memoryless, _need(name)
+    memoryless, timed, need = known.memoryless, known.timed, _need(name)
     if prev_action:
+        timed = None
         memoryless = 1.0 if name == "RepeatFirst" else None
         need = "not needed" if name == "RepeatFirst" else need
     return EnvCard(
         observation=describe_space(CARD_AND_BOARD_TASKS[id](1, **options).observation_space),
         memory=need,
-        levels=Levels("return", known.optimum, memoryless, known.guess),
+        levels=Levels("return", known.optimum, memoryless, known.guess, timed),
         **_NAMES.get(name, _Names())._asdict(),
     )
 

@@ -16,6 +16,7 @@ class CountChances(NamedTuple):
 
     unseen: float  # without any observation
     seen: float  # given the current observation
+    timed: float  # given, besides, how many cards have been dealt
 
 
 def count_chances(cards: int, kinds: int) -> CountChances:
@@ -26,10 +27,12 @@ def count_chances(cards: int, kinds: int) -> CountChances:
     """
     alike = cards // kinds
     before = np.arange(cards - 1)  # cards dealt before the current one, all equally likely
-    own = hypergeometric(cards - 1, alike - 1, before).mean(0) / kinds  # count 1 … alike
-    other = hypergeometric(cards - 1, alike, before).mean(0) * (1 - 1 / kinds)  # 0 … alike
+    own = hypergeometric(cards - 1, alike - 1, before) / kinds  # [cards - 1, count 1 … alike]
+    other = hypergeometric(cards - 1, alike, before) * (1 - 1 / kinds)  # 0 … alike
+    timed = (own.max(1) + other.max(1)).mean()
+    own, other = own.mean(0), other.mean(0)
     either = other + np.concatenate([[0.0], own])
-    return CountChances(float(either.max()), float(own.max() + other.max()))
+    return CountChances(float(either.max()), float(own.max() + other.max()), float(timed))
 
 
 @cache

@@ -36,6 +36,7 @@ class Returns(NamedTuple):
     memoryless: float | None  # best policy that sees the current observation only
     optimum: float | None  # best policy that remembers all observations
     ceiling: float  # best policy that knows the setup
+    timed: float | None = None  # best policy that sees the current observation and the time
 
 
 @cache
@@ -46,8 +47,9 @@ def returns(id: str, **options: int) -> Returns:
         case RepeatPrevious() | RepeatFirst() | Autoencode():
             return Returns(_mean_return(1 / SUITS), _mean_return(_suits_in_view(env)), 1.0, 1.0)
         case CountRecall():
-            blind, seeing = count_chances(env.length + 1, env.kinds)
-            return Returns(_mean_return(blind), _mean_return(seeing), 1.0, 1.0)
+            chances = count_chances(env.length + 1, env.kinds)
+            blind, seeing, timed = (_mean_return(right) for right in chances)
+            return Returns(blind, seeing, 1.0, 1.0, timed)
         case HigherLower():
             return _higher_lower(env.cards)
         case MultiarmedBandit():

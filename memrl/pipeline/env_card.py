@@ -23,8 +23,8 @@ def card_of(config: Config) -> EnvCard:
     if config.env.tasks:
         return found._replace(memory=None, levels=None)
     if task.prev_reward and found.levels is not None and found.levels.score == "return":
-        # The previous reward carries information, so the level without a memory does not apply.
-        return found._replace(levels=found.levels._replace(memoryless=None))
+        # The previous reward carries information, so the levels without a memory do not apply.
+        return found._replace(levels=found.levels._replace(memoryless=None, timed=None))
     return found
 
 

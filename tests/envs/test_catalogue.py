@@ -32,7 +32,7 @@ def test_a_card_describes_the_environment_that_is_made(id):
 @pytest.mark.parametrize("id", DESCRIBED)
 def test_guessing_is_no_better_than_forgetting_nor_forgetting_than_the_optimum(id):
     levels = card(id).levels or Levels("success")
-    ordered = [levels.guess, levels.memoryless, levels.optimum]
+    ordered = [levels.guess, levels.memoryless, levels.timed, levels.optimum]
     known = [level for level in ordered if level is not None]
     assert known == sorted(known)
 
@@ -67,7 +67,13 @@ def test_the_list_holds_what_the_cards_know():
         "family": "probe",
         "observation": "1 of 3",
         "memory": "strict",
-        "levels": {"score": "return", "optimum": 1.0, "memoryless": 0.5, "guess": 0.5},
+        "levels": {
+            "score": "return",
+            "optimum": 1.0,
+            "memoryless": 0.5,
+            "guess": 0.5,
+            "timed": None,
+        },
     }
 
 
@@ -106,6 +112,15 @@ def test_a_space_is_told_in_a_few_words():
         "3 numbers",
         "prev_action 1 of 5",
     ]
+
+
+@pytest.mark.parametrize("shown", ["prev_action", "prev_reward"])
+def test_an_agent_that_is_shown_more_is_held_against_the_optimum_alone(shown):
+    words = ["env=popgym-CountRecallEasy-v0", f"env.{shown}=true"]
+    held = references(memrl.compose(words[:1]), success=False)
+    assert {"memoryless", "time alone", "optimal"} <= set(held)
+    held = references(memrl.compose(words), success=False)
+    assert not {"memoryless", "time alone"} & set(held)
 
 
 def test_a_curve_is_held_against_what_its_own_options_allow():

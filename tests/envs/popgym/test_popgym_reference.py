@@ -104,13 +104,22 @@ def test_counting_without_memory_is_answering_the_likeliest_count(difficulty):
     id = f"popgym-CountRecall{difficulty}-v0"
     env = make(id, 512)
     env.reset(0)
-    deals = env._draw(4096)
+    deals = env._draw(20_000)
     same = (deals["dealt"] == deals["asked"])[:, : env.length]
     count = deals["count"][:, : env.length]
     right = sum(count[rows].bincount().max() for rows in (same, ~same)) / count.numel()
     blind = count.flatten().bincount().max() / count.numel()
+    timed = (
+        sum(
+            now[rows].bincount().max()
+            for now, alike in zip(count.T, same.T, strict=True)
+            for rows in (alike, ~alike)
+        )
+        / count.numel()
+    )
     assert float(2 * right - 1) == pytest.approx(returns(id).memoryless, abs=3e-3)
     assert float(2 * blind - 1) == pytest.approx(returns(id).guess, abs=3e-3)
+    assert float(2 * timed - 1) == pytest.approx(returns(id).timed, abs=3e-3)
 
 
 @pytest.mark.parametrize("cards", [(0, 1, 2, 3, 4), (0, 0, 1, 1, 2, 2), (0, 0, 0, 1, 1, 1)])
