@@ -87,7 +87,7 @@ def test_a_signal_to_all_processes_of_a_run_is_one_sentence(tmp_path, signum, co
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     os.killpg(process.pid, signum)
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=300)
     assert process.returncode == code
     assert re.search(
         r"^memrl: stopped after [\d,]+ env steps; continue with: memrl train", told, re.M

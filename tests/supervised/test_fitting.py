@@ -176,7 +176,7 @@ def test_ctrl_c_saves_and_says_how_to_continue(tmp_path):
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 130
     assert f"memrl fit --resume {run}" in err
     assert Checkpoints(run / "checkpoints").last() is not None

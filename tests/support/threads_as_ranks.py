@@ -38,7 +38,7 @@ class ThreadRanks:
             said = self._said[number]
             said[self.rank()] = value
             self._meeting.notify_all()
-            self._meeting.wait_for(lambda: len(said) == self._ranks or self._ended, timeout=10)
+            self._meeting.wait_for(lambda: len(said) == self._ranks or self._ended, timeout=60)
         if len(said) < self._ranks:
             raise RankLost(self.rank())
         return [said[rank] for rank in range(self._ranks)]
