@@ -108,6 +108,9 @@ def shortened(words: list[str]) -> list[str]:
         rest = [re.sub(r"^env=MiniGrid-.*", "env=probe/Recall-v0", word) for word in rest]
         if "+run=s13" in rest or not any(word.startswith(("env=", "+run=")) for word in rest):
             rest.append("env=probe/Recall-v0")  # not MiniGrid: a picture of 800 steps takes minutes
+            rest = [word for word in rest if not word.startswith("agent.bonus.anneal=")]
+        if "+run=count" in rest:
+            added.append("total_steps=512")  # one episode of four environments is 412
         ppo = not any(word.startswith(("agent=", "+run=goal")) for word in rest)
         rest = [re.sub(r"^(agent\.auxiliary\.distance)=.*", r"\1=8", word) for word in rest]
         added += PPO if ppo else []
