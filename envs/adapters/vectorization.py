@@ -120,11 +120,14 @@ class Watched(VectorWrapper):
             raise self._died("step") from error
 
     def close(self, **kwargs: Any) -> None:
-        """Close the workers; wait at most ``step_limit_s`` for a pending step."""
+        """Close the workers; wait at most ``step_limit_s`` for a pending step.
+
+        If the process of one has ended already, all others are killed.
+        """
         try:
             with _without_warnings():
                 self.env.close(timeout=self._limit, **kwargs)
-        except (EOFError, ConnectionError):  # a signal to all processes has ended some already
+        except (EOFError, ConnectionError):  # e.g. after a signal to all processes
             self._end()
 
     def _wait(self, verb: str) -> None:

@@ -94,6 +94,7 @@ def _legend(axes: Axes, groups: Sequence[Group]) -> None:
         frameon=False, fontsize=style.FONT - 2, title="\n".join(what), title_fontsize=style.FONT - 2
     )
     legend.get_title().set_color(style.INK)
+    style.halo(legend)
 
 
 def _draw(axes: Axes, group: Group, colour: str, dashes: str) -> None:

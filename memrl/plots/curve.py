@@ -58,7 +58,7 @@ def draw_curve(
     axes.set_xlim(left=0)
     axes.set_title(title, loc="left")
     style.tidy(axes)
-    axes.legend(frameon=False, fontsize=style.FONT - 1, loc="best")
+    style.halo(axes.legend(frameon=False, fontsize=style.FONT - 1, loc="best"))
     style.save(picture, path)
     return picture
 

@@ -185,4 +185,4 @@ def _percent(axes: Axes, share: bool) -> None:
         axes.set_ylim(-0.03, 1.06)
         axes.yaxis.set_major_formatter(PercentFormatter(xmax=1.0, decimals=0))
     style.tidy(axes)
-    axes.legend(frameon=False, fontsize=style.FONT - 2)
+    style.halo(axes.legend(frameon=False, fontsize=style.FONT - 2))

@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.legend import Legend
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import (
     EngFormatter,
     FuncFormatter,
@@ -54,6 +56,12 @@ def tidy(axes: Axes) -> None:
     for label in (axes.xaxis.label, axes.yaxis.label, axes.title):
         label.set_color(INK)
         label.set_fontsize(FONT)
+
+
+def halo(legend: Legend) -> None:
+    """White edges around the letters: lines that pass behind a legend leave it legible."""
+    for text in (legend.get_title(), *legend.get_texts()):
+        text.set_path_effects([withStroke(linewidth=3, foreground="white")])
 
 
 def steps_axis(axes: Axes, unit: str = "env steps") -> None:

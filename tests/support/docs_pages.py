@@ -29,7 +29,8 @@ _FENCE = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 _FILE = re.compile(r"# file: (\S+)\n")
-_SMALL = ["threads=1", "total_steps=256", "env.num=4", "evaluate.episodes=4"]
+# The longest episode of a page, one of `+run=count` in four environments, takes 412 env steps.
+_SMALL = ["threads=1", "total_steps=512", "env.num=4", "evaluate.episodes=4"]
 # Imported once, by the server that processes are forked from.
 _PRELOAD = [
     "memrl.cli.train",
@@ -94,7 +95,7 @@ def shortened(words: list[str]) -> list[str]:
     _, command, *rest = words
     if "--resume" in rest:
         rest = [word for word in rest if not word.startswith(("total_steps=", "sequences="))]
-        return [command, *rest, "total_steps=320" if command == "train" else "sequences=24"]
+        return [command, *rest, "total_steps=640" if command == "train" else "sequences=24"]
     if "-m" in rest or any(word.startswith("+sweep=") for word in rest):
         rest = [_first_two(word) for word in rest]
     added = [*SHORTER.get(command, [])]
@@ -109,8 +110,6 @@ def shortened(words: list[str]) -> list[str]:
         if "+run=s13" in rest or not any(word.startswith(("env=", "+run=")) for word in rest):
             rest.append("env=probe/Recall-v0")  # not MiniGrid: a picture of 800 steps takes minutes
             rest = [word for word in rest if not word.startswith("agent.bonus.anneal=")]
-        if "+run=count" in rest:
-            added.append("total_steps=512")  # one episode of four environments is 412
         ppo = not any(word.startswith(("agent=", "+run=goal")) for word in rest)
         rest = [re.sub(r"^(agent\.auxiliary\.distance)=.*", r"\1=8", word) for word in rest]
         added += PPO if ppo else []
