@@ -135,12 +135,13 @@ def list_envs(words: Sequence[str], *, as_json: bool) -> None:
 
 
 def _levels(levels: dict[str, Any] | None) -> str:
-    """``success 0.5 · 0.5 · 1``, with – for what is not known."""
+    """``success 0.5 · 0.5 · 1``, with – for what is not known, and the time alone if it is."""
     if levels is None:
         return ""
     values = (levels[name] for name in ("memoryless", "guess", "optimum"))
     told = " · ".join("–" if value is None else f"{value:.3g}" for value in values)
-    return f"{levels['score']} {told}"
+    timed = "" if levels["timed"] is None else f" (time alone {levels['timed']:.3g})"
+    return f"{levels['score']} {told}{timed}"
 
 
 def list_tasks(*, as_json: bool) -> None:

@@ -344,6 +344,7 @@ def test_envs_says_what_can_be_reached_and_lists_what_was_asked_for(memrl):
     row, *rest = [line for line in memrl("envs", "probe", "recall").out.splitlines() if "/" in line]
     assert rest == []
     assert row.split() == "probe/Recall-v0 tensor strict success 0.25 · 0.25 · 1 1 of 6".split()
+    assert "-0.924 · -0.924 · 1 (time alone -0.492)" in memrl("envs", "CountRecallMedium").out
     assert "no environment has zzz in its id" in sentence(memrl("envs", "zzz"))
 
 
